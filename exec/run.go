@@ -1,0 +1,107 @@
+package exec
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/gridiron-io/gridiron/sdk"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// launchLocked gives j a place in p and runs it. The goroutine that it starts owns the call of the task's function and ends
+// with it; the end of the task's ctx asks it to. REQUIRES mu and a free place.
+func (s *Service) launchLocked(p *pool, j *job) {
+	p.running++
+	s.mu.running++
+	ctx, end := context.WithCancelCause(s.root)
+	j.end = end
+	tc := &taskContext{ctx: ctx, service: s, key: j.key, attempt: j.attempt}
+	arg := j.arg
+	j.arg, j.key = nil, nil
+	go s.run(tc, j, arg)
+}
+
+// run carries j from the start of its function to its outcome. It holds for a function that panics, and for one that ends
+// its goroutine by runtime.Goexit, too.
+func (s *Service) run(tc *taskContext, j *job, arg []byte) {
+	defer s.leave(j)
+	ctx := tc.ctx
+	if j.timeout > 0 {
+		limited, cancel := context.WithTimeoutCause(ctx, j.timeout, errTimeUp)
+		defer cancel()
+		// The outcome of a task whose time is up does not wait for a function that does not heed it.
+		defer context.AfterFunc(limited, func() {
+			if context.Cause(limited) == errTimeUp {
+				s.settle(j, timeUp(j))
+			}
+		})()
+		ctx, tc.ctx = limited, limited
+	}
+	returned := false
+	defer func() {
+		if r := recover(); r != nil {
+			text := fmt.Sprint(r)
+			s.cfg.Logger.Error("a task panicked", j.attrs(), "panic", text, "stack", string(debug.Stack()))
+			s.settle(j, s.outcome(ctx, j, nil, stageTask, fmt.Errorf("task %q panicked: %s", j.task, text)))
+		} else if !returned {
+			s.settle(j, s.outcome(ctx, j, nil, stageTask, fmt.Errorf("task %q: %w", j.task, errGoexit)))
+		}
+	}()
+	value, at, err := j.run(ctx, tc, arg)
+	result := s.outcome(ctx, j, value, at, err)
+	returned = true
+	s.settle(j, result)
+}
+
+// outcome turns what a function did into the result of its task. What ended its ctx goes before what it returned.
+func (s *Service) outcome(ctx context.Context, j *job, value []byte, at stage, err error) wire.TaskResult {
+	switch cause := context.Cause(ctx); {
+	case cause == errTimeUp:
+		return timeUp(j)
+	case cause == errStopped && err != nil:
+		return memberStopped()
+	case err == nil && len(value) > wire.MaxValue:
+		return wire.TaskResult{Code: wire.CodeTooLarge,
+			Message: fmt.Sprintf("the result of task %q has %d bytes, the limit is %d", j.task, len(value), wire.MaxValue)}
+	case err == nil:
+		return wire.TaskResult{Code: wire.CodeOK, Value: value}
+	case at == stageArg:
+		return wire.TaskResult{Code: wire.CodeInvalid, Message: fmt.Sprintf("the argument of task %q: %v", j.task, err)}
+	case at == stageResult:
+		return wire.TaskResult{Code: wire.CodeTaskFailed, Message: fmt.Sprintf("the result of task %q: %v", j.task, err)}
+	}
+	sentinel, _ := sdk.CodeOf(err)
+	return wire.TaskResult{Code: wire.CodeTaskFailed, Message: err.Error(), Sentinel: sentinel}
+}
+
+func timeUp(j *job) wire.TaskResult {
+	return wire.TaskResult{Code: wire.CodeTimeout, Message: fmt.Sprintf("task %q did not end within its %v", j.task, j.timeout)}
+}
+
+func (s *Service) settle(j *job, r wire.TaskResult) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settleLocked(j, r)
+}
+
+// leave gives up the place of a task whose function has returned, to the next one of its executor if there is any.
+func (s *Service) leave(j *job) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j.end(errReturned)
+	j.end = nil
+	s.releaseLocked(j)
+	s.mu.running--
+	p := s.mu.pools[j.executor]
+	p.running--
+	switch {
+	case p.waiting.Len() > 0:
+		s.launchLocked(p, p.pop())
+	case p.idle():
+		delete(s.mu.pools, p.name)
+	}
+	if s.mu.phase == phaseStopped && s.mu.running == 0 {
+		close(s.idle)
+	}
+}

@@ -1,0 +1,367 @@
+package exec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk"
+	"github.com/gridiron-io/gridiron/sdk/codec"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// The causes with which the ctx of a task ends before its function has returned.
+var (
+	errTimeUp    = fmt.Errorf("the task's time is up: %w", context.DeadlineExceeded)
+	errCancelled = fmt.Errorf("the task was cancelled: %w", context.Canceled)
+	errStopped   = fmt.Errorf("the member is stopping: %w", context.Canceled)
+	errReturned  = fmt.Errorf("the task has returned: %w", context.Canceled)
+)
+
+// Service runs the tasks that were submitted to this member. Its methods are safe for concurrent use and none of them
+// blocks but Wait and Stop.
+//
+// Lock order: mu is a leaf. No task, logger or function of the Config is called while it is held.
+type Service struct {
+	cfg Config
+
+	mu struct {
+		sync.Mutex
+		phase phase
+
+		// Invariant: a job is in jobs from its submission until its result is dropped, and in results exactly while it is
+		// settled. A settled job whose function has not returned yet still counts in running and in its pool.
+		jobs     map[wire.ID]*job
+		pools    map[string]*pool
+		results  *results
+		running  int   // functions that have not returned
+		argBytes int64 // of the jobs that wait or run
+		stats    Stats
+	}
+
+	root    context.Context // what the ctx of every task descends from; set by Start
+	endRoot context.CancelCauseFunc
+	idle    chan struct{} // closed when the service is stopped and no function runs any more
+	janitor chan struct{} // closed when the janitor has ended
+	stopped chan struct{} // closed when Stop has done its work
+}
+
+type phase uint8
+
+const (
+	phaseNew phase = iota
+	phaseServing
+	phaseStopped
+)
+
+// New returns a Service that has not started. It returns an error wrapping sdk.ErrInvalid that names all that is wrong
+// with cfg.
+func New(cfg Config) (*Service, error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Service{cfg: cfg, idle: make(chan struct{}), janitor: make(chan struct{}), stopped: make(chan struct{})}
+	s.mu.jobs = make(map[wire.ID]*job)
+	s.mu.pools = make(map[string]*pool)
+	s.mu.results = newResults(&cfg)
+	return s, nil
+}
+
+// Start lets the service accept tasks until Stop. The values in ctx, not its end, reach the tasks. It returns an error
+// wrapping sdk.ErrClosed after Stop, and one wrapping sdk.ErrInvalid when it has been called before.
+func (s *Service) Start(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch s.mu.phase {
+	case phaseServing:
+		return fmt.Errorf("start the executors: %w: started already", sdk.ErrInvalid)
+	case phaseStopped:
+		return fmt.Errorf("start the executors: %w", sdk.ErrClosed)
+	}
+	s.root, s.endRoot = context.WithCancelCause(context.WithoutCancel(ctx))
+	s.mu.phase = phaseServing
+	go s.sweep()
+	return nil
+}
+
+// Stop refuses further tasks, drops those that wait, ends the ctx of those that run and gives them Config.StopTimeout to
+// return. A task that does so without an error has its result; every other one ends in wire.CodeMemberLeft. Results can
+// still be fetched afterwards. Later calls wait for the first one to be done.
+//
+// NOTE: the goroutine of a function that does not heed its ctx outlives Stop; it is logged.
+func (s *Service) Stop() {
+	s.mu.Lock()
+	was := s.mu.phase
+	if was == phaseStopped {
+		s.mu.Unlock()
+		<-s.stopped
+		return
+	}
+	s.mu.phase = phaseStopped
+	for _, p := range s.mu.pools {
+		for p.waiting.Len() > 0 {
+			j := p.pop()
+			s.releaseLocked(j)
+			s.settleLocked(j, memberStopped())
+		}
+		if p.idle() {
+			delete(s.mu.pools, p.name)
+		}
+	}
+	if s.mu.running == 0 {
+		close(s.idle)
+	}
+	s.mu.Unlock()
+	defer close(s.stopped)
+	if was == phaseNew {
+		return
+	}
+
+	s.endRoot(errStopped)
+	patience := time.NewTimer(s.cfg.StopTimeout)
+	defer patience.Stop()
+	select {
+	case <-s.idle:
+	case <-patience.C:
+		for _, j := range s.abandon() {
+			s.cfg.Logger.Warn("a task does not heed the end of its context; its goroutine stays", j.attrs())
+		}
+	}
+	<-s.janitor
+}
+
+// abandon settles all tasks whose functions have not returned yet, and returns them.
+func (s *Service) abandon() []*job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var left []*job
+	for _, j := range s.mu.jobs {
+		if j.end != nil {
+			left = append(left, j)
+			s.settleLocked(j, memberStopped())
+		}
+	}
+	return left
+}
+
+// sweep is the service's one goroutine besides those of the tasks: it drops results whose time is up, at most a quarter of
+// that time late. Start starts it; the end of the root context, which Stop brings about, stops it.
+func (s *Service) sweep() {
+	defer close(s.janitor)
+	tick := time.NewTicker(max(min(s.cfg.ResultTTL, s.cfg.FetchedTTL)/4, time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.root.Done():
+			return
+		case <-tick.C:
+			s.mu.Lock()
+			s.forgetLocked(s.mu.results.expire(time.Now()))
+			s.mu.Unlock()
+		}
+	}
+}
+
+// Submit accepts a task, to run as soon as its executor has a place, and copies what it keeps of body. It does not wait: the
+// answer is
+//
+//   - CodeOK: accepted, now or by an earlier call with the same ID, which is not run again while the service remembers it;
+//   - CodeRejected: the executor's queue or the room for arguments is full;
+//   - CodeOverloaded: too many executors have work;
+//   - CodeUnknownTask: no task has that name here;
+//   - CodeInvalid, CodeTooLarge: the request contradicts itself or its limits;
+//   - CodeNotReady, CodeClosed: not started yet, stopped already;
+//
+// with a text for people unless it is CodeOK. Nothing was accepted under any other code.
+func (s *Service) Submit(body wire.TaskBody) (wire.Code, string) {
+	j, code, text := s.prepare(&body)
+	if code != wire.CodeOK {
+		return code, text
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old, ok := s.mu.jobs[j.id]; ok {
+		if old.task != j.task || old.executor != j.executor {
+			return wire.CodeInvalid, fmt.Sprintf("task ID %s is taken by task %q of executor %q", j.id, old.task, old.executor)
+		}
+		return wire.CodeOK, ""
+	}
+	switch s.mu.phase {
+	case phaseNew:
+		return wire.CodeNotReady, "the member's executors have not started yet"
+	case phaseStopped:
+		return wire.CodeClosed, "the member is stopping"
+	}
+	if s.mu.argBytes+j.size > s.cfg.MaxArgBytes {
+		s.mu.stats.Rejected++
+		return wire.CodeRejected, fmt.Sprintf("the arguments of the member's tasks take %d bytes, the limit is %d", s.mu.argBytes, s.cfg.MaxArgBytes)
+	}
+	p, ok := s.mu.pools[j.executor]
+	if !ok {
+		if len(s.mu.pools) >= s.cfg.MaxExecutors {
+			s.mu.stats.Rejected++
+			return wire.CodeOverloaded, fmt.Sprintf("%d executors have work, which is the limit", len(s.mu.pools))
+		}
+		p = &pool{name: j.executor}
+		p.size, p.depth = s.cfg.bounds(j.executor)
+		s.mu.pools[j.executor] = p
+	}
+	if p.running >= p.size && p.waiting.Len() >= p.depth {
+		s.mu.stats.Rejected++
+		return wire.CodeRejected, fmt.Sprintf("executor %q: %d tasks run and %d wait, which is its limit", j.executor, p.running, p.waiting.Len())
+	}
+	s.mu.stats.Accepted++
+	s.mu.jobs[j.id] = j
+	s.mu.argBytes += j.size
+	if p.running < p.size {
+		s.launchLocked(p, j)
+	} else {
+		p.push(j)
+	}
+	return wire.CodeOK, ""
+}
+
+// prepare checks all of body that does not depend on the service's state and copies it into a job.
+func (s *Service) prepare(body *wire.TaskBody) (*job, wire.Code, string) {
+	if body.ID.IsZero() {
+		return nil, wire.CodeInvalid, "a task without an ID"
+	}
+	if body.Attempt == 0 {
+		return nil, wire.CodeInvalid, "a task's attempts count from 1"
+	}
+	if problem := checkName(body.Executor); problem != "" {
+		return nil, wire.CodeInvalid, fmt.Sprintf("the name of executor %q %s", body.Executor, problem)
+	}
+	if problem := checkName(body.Task); problem != "" {
+		return nil, wire.CodeInvalid, fmt.Sprintf("the name of task %q %s", body.Task, problem)
+	}
+	if len(body.Arg) > wire.MaxValue {
+		return nil, wire.CodeTooLarge, fmt.Sprintf("the argument of task %q has %d bytes, the limit is %d", body.Task, len(body.Arg), wire.MaxValue)
+	}
+	if len(body.Key) > wire.MaxKey {
+		return nil, wire.CodeTooLarge, fmt.Sprintf("the key of task %q has %d bytes, the limit is %d", body.Task, len(body.Key), wire.MaxKey)
+	}
+	run, ok := s.cfg.Registry.lookup(body.Task)
+	if !ok {
+		m := s.cfg.Member()
+		return nil, wire.CodeUnknownTask, fmt.Sprintf("member %s (%s) has no task %q", m.Name, m.ID, body.Task)
+	}
+	j := &job{id: body.ID, executor: body.Executor, task: body.Task, attempt: int(body.Attempt), run: run,
+		arg: slices.Clone(body.Arg), size: int64(len(body.Arg) + len(body.Key)), done: make(chan struct{})}
+	if body.Keyed {
+		if err := (codec.Msgpack{}).Decode(body.Key, &j.key); err != nil {
+			return nil, wire.CodeInvalid, fmt.Sprintf("the key of task %q: %v", body.Task, err)
+		}
+	}
+	// A time beyond what a Duration holds is as good as none.
+	if ms := body.Timeout; ms <= uint64(math.MaxInt64/time.Millisecond) {
+		j.timeout = time.Duration(ms) * time.Millisecond
+	}
+	return j, wire.CodeOK, ""
+}
+
+// Wait returns the outcome of a task when it is known, or Done = false when ctx has ended first. From its first return with
+// Done the result is kept for Config.FetchedTTL only. A task that this service does not know, or does not remember any
+// more, is Done with CodeNotFound. The caller must not change the result's Value.
+func (s *Service) Wait(ctx context.Context, id wire.ID) wire.TaskResult {
+	s.mu.Lock()
+	j, ok := s.mu.jobs[id]
+	s.mu.Unlock()
+	if !ok {
+		return wire.TaskResult{Done: true, Code: wire.CodeNotFound,
+			Message: fmt.Sprintf("task %s is not known here: it was not submitted to this start of the member, or its result has been dropped", id)}
+	}
+	select {
+	case <-j.done:
+	default:
+		select {
+		case <-j.done:
+		case <-ctx.Done():
+			return wire.TaskResult{}
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.results.fetch(id, time.Now())
+	return j.result
+}
+
+// Cancel ends the task: one that waits never runs, the ctx of one that runs ends, and either way its outcome is
+// CodeCancelled from now on, whatever its function still does. It reports whether it did so: false for a task whose outcome
+// was known before, and for an unknown one.
+func (s *Service) Cancel(id wire.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j, ok := s.mu.jobs[id]
+	if !ok || j.settled {
+		return false
+	}
+	if p := s.mu.pools[j.executor]; p != nil && p.remove(j) {
+		s.releaseLocked(j)
+	}
+	s.settleLocked(j, wire.TaskResult{Code: wire.CodeCancelled, Message: fmt.Sprintf("task %q was cancelled", j.task)})
+	if j.end != nil {
+		j.end(errCancelled)
+	}
+	return true
+}
+
+// Names returns the names of the tasks that this member can run, sorted. They are the same for every executor.
+func (s *Service) Names() []string { return s.cfg.Registry.Tasks() }
+
+// settleLocked makes r the outcome of j unless it has one. REQUIRES mu.
+func (s *Service) settleLocked(j *job, r wire.TaskResult) {
+	if j.settled {
+		return
+	}
+	r.Done = true
+	r.Message = presentable(r.Message)
+	j.settled, j.result = true, r
+	switch r.Code {
+	case wire.CodeOK:
+		s.mu.stats.Succeeded++
+	case wire.CodeCancelled:
+		s.mu.stats.Cancelled++
+	default:
+		s.mu.stats.Failed++
+	}
+	close(j.done)
+	s.forgetLocked(s.mu.results.add(j.id, int64(len(r.Value)+len(r.Message)), time.Now()))
+}
+
+// releaseLocked gives back the room that j's argument and key took. REQUIRES mu, and that it is called once per job.
+func (s *Service) releaseLocked(j *job) {
+	s.mu.argBytes -= j.size
+	j.arg, j.key = nil, nil
+}
+
+// forgetLocked forgets settled jobs. REQUIRES mu.
+func (s *Service) forgetLocked(ids []wire.ID) {
+	for _, id := range ids {
+		delete(s.mu.jobs, id)
+	}
+}
+
+// memberStopped is the outcome of a task that the end of its member ended.
+func memberStopped() wire.TaskResult {
+	return wire.TaskResult{Code: wire.CodeMemberLeft, Message: "the member stopped before the task was done"}
+}
+
+// maxMessage bounds the text of a task's error in bytes.
+const maxMessage = 16 << 10
+
+// presentable returns text as it may travel: UTF-8 of bounded size.
+func presentable(text string) string {
+	if len(text) > maxMessage {
+		text = text[:maxMessage] + "…"
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
+}
+
+var errGoexit = errors.New("the task ended its goroutine")

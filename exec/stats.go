@@ -1,0 +1,41 @@
+package exec
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Stats is a picture of a Service, for metrics and consoles. The counters run from the service's start.
+type Stats struct {
+	Accepted  uint64 // tasks
+	Rejected  uint64 // tasks refused because a bound was reached
+	Succeeded uint64
+	Failed    uint64 // by their own error, panic, time, or the member's stop
+	Cancelled uint64
+
+	ArgBytes    int64 // arguments of the tasks that wait or run
+	Results     int   // kept
+	ResultBytes int64 // kept, with what is counted for each besides
+	Executors   []ExecutorStats
+}
+
+// ExecutorStats is one executor that has work.
+type ExecutorStats struct {
+	Name    string
+	Running int // functions that have not returned, also those of tasks that were cancelled or timed out
+	Waiting int
+}
+
+// Stats returns the picture of now, its executors sorted by name.
+func (s *Service) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.mu.stats
+	st.ArgBytes, st.Results, st.ResultBytes = s.mu.argBytes, s.mu.results.len(), s.mu.results.bytes
+	st.Executors = make([]ExecutorStats, 0, len(s.mu.pools))
+	for _, p := range s.mu.pools {
+		st.Executors = append(st.Executors, ExecutorStats{Name: p.name, Running: p.running, Waiting: p.waiting.Len()})
+	}
+	slices.SortFunc(st.Executors, func(a, b ExecutorStats) int { return cmp.Compare(a.Name, b.Name) })
+	return st
+}

@@ -1,0 +1,99 @@
+package grid
+
+import (
+	"context"
+	"log/slog"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/gridiron-io/gridiron/exec"
+	"github.com/gridiron-io/gridiron/member"
+	"github.com/gridiron-io/gridiron/sdk"
+)
+
+// Config says what a member shall be. Zero values mean the defaults.
+type Config struct {
+	// Name of the member, unique in the cluster; by default hostname-port.
+	Name string
+	// ClusterName is the name of the cluster to found or join; by default "grid".
+	ClusterName string
+	// Listen is host:port of the client port; members, NATS routes and HTTP follow at +1, +2 and +79. With port 0 all are free
+	// ports. By default 127.0.0.1:0.
+	Listen string
+	// Advertise is the host under which others reach this member; by default the host of Listen.
+	Advertise string
+	// Zone is where the member runs: replicas of one partition are kept in different zones where there are enough.
+	Zone string
+	// Tags are shown to clients, who can select members by them.
+	Tags map[string]string
+
+	// DataDir keeps metadata and identity on disk. By default a temporary directory that Close removes.
+	DataDir string
+	// Durability of the data: "memory", the default. Another is not built yet and is refused.
+	Durability string
+
+	// Join holds client addresses of members to found a cluster with, or to join; port 5701 if left out.
+	Join []string
+	// Expect is how many members found the cluster together: with more than one, start them at the same time, each with all
+	// addresses in Join. It must be more than half of all members ever started fresh against these addresses. 0 with Join:
+	// only join.
+	Expect int
+	// Partitions of a cluster that this member founds, fixed from then on; by default 271, from 1 to 4,096.
+	Partitions int
+	// Replicas of each partition, as far as there are members; by default 3.
+	Replicas int
+	// MaxValue is the largest encoded value in bytes; by default 1 MB, at most 4 MB.
+	MaxValue int
+	// Insecure allows to listen on other than loopback addresses without authentication.
+	Insecure bool
+	// NoHTTP leaves out the listener for health checks.
+	NoHTTP bool
+
+	// Registry holds the tasks that this member runs. It may be shared by members of one process.
+	Registry *exec.Registry
+	// Logger takes the member's logs; by default there are none.
+	Logger *slog.Logger
+	// TracerProvider takes the member's spans; by default there are none, at no cost.
+	TracerProvider trace.TracerProvider
+}
+
+// Member is a running member of a cluster. Its methods are safe for concurrent use.
+type Member struct{ m *member.Member }
+
+// Start starts a member in this process and returns once it is ready: part of a cluster, its replicas running, every
+// partition owned. With Expect > 1 it returns when all of them are there, so start them concurrently. ctx bounds the start
+// alone. Errors wrap member.ErrConfig for a Config that cannot be, member.ErrPortInUse, founding.ErrLocked and
+// founding.ErrOtherCluster.
+func Start(ctx context.Context, cfg Config) (*Member, error) {
+	m, err := member.Start(ctx, member.Config{
+		Name: cfg.Name, ClusterName: cfg.ClusterName, Listen: cfg.Listen, Advertise: cfg.Advertise, Zone: cfg.Zone, Tags: cfg.Tags,
+		DataDir: cfg.DataDir, Durability: cfg.Durability, Join: cfg.Join, Expect: cfg.Expect, Partitions: cfg.Partitions,
+		Replicas: cfg.Replicas, MaxValue: cfg.MaxValue, Insecure: cfg.Insecure, NoHTTP: cfg.NoHTTP, Registry: cfg.Registry,
+		Logger: cfg.Logger, TracerProvider: cfg.TracerProvider,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Member{m}, nil
+}
+
+// Client returns a client of the cluster in this process. It belongs to the member and ends with it.
+func (m *Member) Client() *sdk.Client { return m.m.Client() }
+
+// Addr returns the address for clients.
+func (m *Member) Addr() string { return m.m.Addr() }
+
+// ID returns the member's identity, which its data directory keeps.
+func (m *Member) ID() string { return m.m.ID().String() }
+
+// Name returns the member's name.
+func (m *Member) Name() string { return m.m.Name() }
+
+// Close leaves the cluster: the member gives up its partitions, answers what is under way, and stops. ctx bounds the handing
+// over; the member stops in any case. A second Close does nothing.
+//
+// NOTE: the replicas that the member held are not yet replaced on other members.
+func (m *Member) Close(ctx context.Context) error { return m.m.Close(ctx) }
+
+// Kill stops the member as a crash would: connections are cut, nothing is handed over. It is for tests and demonstrations.
+func (m *Member) Kill() { m.m.Kill() }

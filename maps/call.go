@@ -1,0 +1,67 @@
+package maps
+
+import (
+	"sync"
+
+	"github.com/gridiron-io/gridiron/partition"
+	"github.com/gridiron-io/gridiron/partition/entry"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// call is one request on its way: the Completion of a write or the Reader of a read. It is taken from a pool when the
+// request arrives and goes back with the answer.
+type call struct {
+	s         *Service
+	caller    Caller
+	id        uint64
+	op        wire.Op
+	partition uint32
+	body      []byte // reads: a copy of the request's body
+	code      wire.Code
+	out       []byte // reads: the answer's body
+}
+
+var calls = sync.Pool{New: func() any { return new(call) }}
+
+func newCall(s *Service, req *wire.Request, caller Caller) *call {
+	c := calls.Get().(*call)
+	c.s, c.caller, c.id, c.op, c.partition = s, caller, req.ID, req.Op, req.Partition
+	return c
+}
+
+// pooledBytes is the largest buffer that a call takes back to the pool.
+const pooledBytes = 64 << 10
+
+func (c *call) free() {
+	c.s, c.caller = nil, nil
+	if cap(c.body) > pooledBytes {
+		c.body = nil
+	}
+	if cap(c.out) > pooledBytes {
+		c.out = nil
+	}
+	c.body, c.out = c.body[:0], c.out[:0]
+	calls.Put(c)
+}
+
+// Complete answers a write.
+func (c *call) Complete(o partition.Outcome, r entry.Result) {
+	if o == partition.Applied {
+		c.caller.Answer(c.id, r.Code, r.Body)
+	} else {
+		c.s.answerOutcome(o, c.partition, c.id, c.caller)
+	}
+	c.free()
+}
+
+// Fail answers a read that could not be made.
+func (c *call) Fail(o partition.Outcome) {
+	c.s.answerOutcome(o, c.partition, c.id, c.caller)
+	c.free()
+}
+
+// Finish answers a read.
+func (c *call) Finish() {
+	c.caller.Answer(c.id, c.code, c.out)
+	c.free()
+}

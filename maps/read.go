@@ -1,0 +1,152 @@
+package maps
+
+import (
+	"fmt"
+
+	"github.com/gridiron-io/gridiron/maps/state"
+	"github.com/gridiron-io/gridiron/partition"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// Bounds of one answer to a read of many entries or events.
+const (
+	pageBytes   = 256 << 10
+	pageEntries = 1000
+)
+
+func (s *Service) read(req *wire.Request, caller Caller) bool {
+	if err := checkRead(req.Op, req.Body); err != nil {
+		refuse(req.ID, caller, err)
+		return false
+	}
+	c := newCall(s, req, caller)
+	c.body = append(c.body[:0], req.Body...)
+	s.cfg.Host.Read(int(req.Partition), c)
+	return false
+}
+
+func checkRead(op wire.Op, body []byte) (err error) {
+	switch op {
+	case wire.OpGet, wire.OpContains, wire.OpView:
+		_, _, err = wire.DecodeKeyBody(body)
+	case wire.OpGetMany:
+		_, err = wire.DecodeKeysBody(body)
+	case wire.OpSize:
+		_, err = wire.DecodeMapBody(body)
+	case wire.OpScan:
+		_, err = wire.DecodeScanBody(body)
+	case wire.OpEvents:
+		_, err = wire.DecodeEventsBody(body)
+	default:
+		err = fmt.Errorf("%w: %v is no operation on a map", wire.ErrMalformed, op)
+	}
+	return err
+}
+
+// Read carries the read out on the partition's state. The body was checked when it arrived.
+func (c *call) Read(m partition.Machine, at partition.ReadPoint) bool {
+	st := StateOf(m)
+	c.code, c.out = wire.CodeOK, c.out[:0]
+	switch c.op {
+	case wire.OpGet, wire.OpContains:
+		name, key, _ := wire.DecodeKeyBody(c.body)
+		return c.readKey(st, name, key, at, c.op == wire.OpGet)
+	case wire.OpGetMany:
+		k, _ := wire.DecodeKeysBody(c.body)
+		for _, key := range k.Keys {
+			if !c.readKey(st, k.Map, key, at, true) {
+				return false
+			}
+		}
+		return true
+	case wire.OpView:
+		name, key, _ := wire.DecodeKeyBody(c.body)
+		return c.readView(st, name, key, at)
+	case wire.OpSize:
+		name, _ := wire.DecodeMapBody(c.body)
+		if due(st, name, at) {
+			return false
+		}
+		c.out = wire.AppendUvarint(c.out, uint64(st.Size(name)))
+		return true
+	case wire.OpScan:
+		return c.scan(st, at)
+	default: // wire.OpEvents
+		return c.events(st, at)
+	}
+}
+
+// due reports whether an entry of the map has expired by cluster time and is not yet seen to by the log's clock.
+func due(st *state.State, name []byte, at partition.ReadPoint) bool {
+	t, ok := st.MinExpires(name)
+	return ok && t <= at.Now && st.Clock() < at.Now
+}
+
+func (c *call) readKey(st *state.State, name, key []byte, at partition.ReadPoint, value bool) bool {
+	var g wire.GetResult
+	g.Instance, g.Seq = st.Position(name)
+	if v, ok := st.Get(name, key); ok {
+		if v.Expires != 0 && v.Expires <= at.Now {
+			return false
+		}
+		g.Flags, g.Version, g.Expires = wire.ResultFound, v.Version, v.Expires
+		if value {
+			g.Flags |= wire.ResultValue
+			g.Value = v.Value
+		}
+	}
+	c.out = wire.AppendGetResult(c.out, &g)
+	return true
+}
+
+func (c *call) readView(st *state.State, name, key []byte, at partition.ReadPoint) bool {
+	var e wire.EntryViewResult
+	if v, ok := st.Get(name, key); ok {
+		if v.Expires != 0 && v.Expires <= at.Now {
+			return false
+		}
+		e = wire.EntryViewResult{Flags: wire.ResultFound, Version: v.Version, Created: v.Created, Updated: v.Updated,
+			Accessed: v.Updated, Expires: v.Expires, TTL: v.TTL, MaxIdle: v.MaxIdle, Cost: uint64(v.Cost), Value: v.Value}
+	}
+	c.out = wire.AppendEntryViewResult(c.out, &e)
+	return true
+}
+
+func (c *call) scan(st *state.State, at partition.ReadPoint) bool {
+	b, _ := wire.DecodeScanBody(c.body)
+	if due(st, b.Map, at) {
+		return false
+	}
+	limit := pageEntries
+	if b.Limit > 0 {
+		limit = min(limit, int(b.Limit))
+	}
+	var res wire.ScanResult
+	if b.What&wire.ScanValues != 0 {
+		res.Values = [][]byte{}
+	}
+	res.More = st.Scan(b.Map, b.After, limit, pageBytes, func(key []byte, v state.View) bool {
+		res.Keys = append(res.Keys, key)
+		if res.Values != nil {
+			res.Values = append(res.Values, v.Value)
+		}
+		return true
+	})
+	c.out = wire.AppendScanResult(c.out, &res)
+	return true
+}
+
+func (c *call) events(st *state.State, at partition.ReadPoint) bool {
+	b, _ := wire.DecodeEventsBody(c.body)
+	limit := pageEntries
+	if b.Limit > 0 {
+		limit = min(limit, int(b.Limit))
+	}
+	var res wire.EventsResult
+	res.AsOf = at.AsOf
+	res.Last = wire.Position{Partition: c.partition, Epoch: at.Epoch}
+	res.Last.Instance, res.Last.Seq = st.Position(b.Map)
+	res.Events, res.Lost, res.More = st.Events(b.Map, b.Instance, b.Seq, limit, pageBytes)
+	c.out = wire.AppendEventsResult(c.out, &res)
+	return true
+}

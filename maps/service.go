@@ -1,0 +1,137 @@
+package maps
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/gridiron-io/gridiron/partition"
+	"github.com/gridiron-io/gridiron/partition/entry"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// maxAhead is how far in the future a call's deadline may be, in milliseconds: so long its result is remembered.
+const maxAhead = 60_000
+
+// Config describes a Service.
+type Config struct {
+	Host       *partition.Host
+	Partitions int
+	Now        func() int64 // cluster time in milliseconds
+	// Owner returns what this member knows of a partition's owner, for callers that came to the wrong member.
+	Owner    func(partition int) wire.Moved
+	MaxValue int // bytes of an encoded value; at most wire.MaxValueHard
+}
+
+// Service answers the operations on maps. It keeps no state of its own.
+type Service struct{ cfg Config }
+
+// New returns a Service.
+func New(cfg Config) *Service { return &Service{cfg: cfg} }
+
+// Caller is where answers go. Answer is called exactly once for each request, on any goroutine; it copies body and does not
+// block.
+type Caller interface {
+	Answer(id uint64, code wire.Code, body []byte)
+}
+
+// Handle carries out a read or write of one partition. It reports whether the partition must be flushed: the caller does that
+// once it has handled all requests at hand (Host.Flush). req and its body may be reused when Handle has returned.
+func (s *Service) Handle(req *wire.Request, caller Caller) (flush bool) {
+	if int64(req.Partition) >= int64(s.cfg.Partitions) {
+		caller.Answer(req.ID, wire.CodeInvalid, []byte(fmt.Sprintf("partition %d of %d", req.Partition, s.cfg.Partitions)))
+		return false
+	}
+	now := s.cfg.Now()
+	if req.Deadline > now+maxAhead+1000 {
+		caller.Answer(req.ID, wire.CodeInvalid, []byte("a deadline more than 60 seconds ahead"))
+		return false
+	}
+	if req.Deadline <= now {
+		caller.Answer(req.ID, wire.CodeExpired, nil)
+		return false
+	}
+	if req.Op.IsRead() {
+		return s.read(req, caller)
+	}
+	return s.write(req, caller)
+}
+
+func (s *Service) write(req *wire.Request, caller Caller) bool {
+	if req.Client.IsZero() || req.Seq == 0 || req.Lowest > req.Seq {
+		caller.Answer(req.ID, wire.CodeInvalid, []byte("a write without the identity of its call"))
+		return false
+	}
+	if err := s.checkWrite(req.Op, req.Body); err != nil {
+		refuse(req.ID, caller, err)
+		return false
+	}
+	c := newCall(s, req, caller)
+	s.cfg.Host.Submit(int(req.Partition), &entry.Op{Code: req.Op, Client: req.Client, Seq: req.Seq, Lowest: req.Lowest,
+		Deadline: req.Deadline, Body: req.Body}, c)
+	return true
+}
+
+// refuse answers a request that cannot be understood, or is above a limit.
+func refuse(id uint64, caller Caller, err error) {
+	code := wire.CodeInvalid
+	if errors.Is(err, wire.ErrTooLarge) {
+		code = wire.CodeTooLarge
+	}
+	caller.Answer(id, code, []byte(err.Error()))
+}
+
+// checkWrite makes sure that a write is one that every replica can apply: nothing is checked after it stands in the log.
+func (s *Service) checkWrite(op wire.Op, body []byte) error {
+	if len(body) > wire.MaxOperation {
+		return fmt.Errorf("%w: an operation of %d bytes, the limit is %d", wire.ErrTooLarge, len(body), wire.MaxOperation)
+	}
+	switch op {
+	case wire.OpSetMany, wire.OpDeleteMany:
+		m, err := wire.DecodeManyBody(body)
+		if err != nil {
+			return err
+		}
+		if (m.Values != nil) != (op == wire.OpSetMany) {
+			return fmt.Errorf("%w: %v with the wrong fields", wire.ErrMalformed, op)
+		}
+		for _, v := range m.Values {
+			if err := s.checkSize(v); err != nil {
+				return err
+			}
+		}
+		return nil
+	case wire.OpClear, wire.OpDestroy:
+		_, err := wire.DecodeMapBody(body)
+		return err
+	default:
+		w, err := wire.DecodeWriteBody(body)
+		if err != nil {
+			return err
+		}
+		if err := wire.CheckWrite(op, &w); err != nil {
+			return err
+		}
+		return s.checkSize(w.Value)
+	}
+}
+
+func (s *Service) checkSize(value []byte) error {
+	if len(value) > s.cfg.MaxValue {
+		return fmt.Errorf("%w: a value of %d bytes, the limit is %d", wire.ErrTooLarge, len(value), s.cfg.MaxValue)
+	}
+	return nil
+}
+
+// answerOutcome answers a request that was not applied.
+func (s *Service) answerOutcome(o partition.Outcome, p uint32, id uint64, caller Caller) {
+	switch o {
+	case partition.Moved:
+		caller.Answer(id, wire.CodeMoved, wire.AppendMoved(nil, s.cfg.Owner(int(p))))
+	case partition.NotProposed:
+		caller.Answer(id, wire.CodeNotReady, nil)
+	case partition.Overloaded:
+		caller.Answer(id, wire.CodeOverloaded, []byte("too much waits to be applied"))
+	default:
+		caller.Answer(id, wire.CodeUnknown, nil)
+	}
+}

@@ -1,0 +1,108 @@
+package state
+
+import (
+	"errors"
+
+	"github.com/gridiron-io/gridiron/partition/entry"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// Texts of refusals.
+const (
+	textExpired  = "the call's deadline had passed when its turn came; it was not executed"
+	textStale    = "the call is older than what its client still waits for; it was not executed"
+	textNoKey    = "no such key"
+	textVersion  = "the entry has another version"
+	textFence    = "a fence was given, but there are no locks here"
+	textLifetime = "a removal was given a TTL or max-idle"
+)
+
+// Apply executes one operation at its place in the log and returns its answer. It never fails: an operation that cannot be
+// executed has a result that says so. What is kept of op.Body is copied; Result.Body must not be changed, for the state may
+// keep it too.
+//
+// A call, which is an operation with a client and a sequence number, is executed at most once: a copy of one that was
+// executed gets the same result until the call's deadline has passed on the log's clock. A copy that comes later gets
+// CodeExpired, one below what its client still waits for CodeStale, both without being executed. CodeInvalid and
+// CodeTooLarge are not remembered, all other results of an execution are, CodeConflict included.
+//
+// The answers' bodies are those of wire.Op's documentation. OpSweep answers with the number of entries removed, as uvarint.
+func (s *State) Apply(op *entry.Op) entry.Result {
+	r := s.apply(op)
+	s.verify()
+	return r
+}
+
+func (s *State) apply(op *entry.Op) entry.Result {
+	if op.Client.IsZero() || op.Seq == 0 {
+		o := s.execute(op)
+		return o.entryResult()
+	}
+	if op.Deadline < s.clock {
+		return entry.Result{Code: wire.CodeExpired, Body: []byte(textExpired)}
+	}
+	w := s.calls.admit(op.Client, op.Lowest, op.Deadline, s.clock)
+	if op.Seq < w.floor {
+		return entry.Result{Code: wire.CodeStale, Body: []byte(textStale)}
+	}
+	if o := s.calls.get(op.Client, op.Seq); o != nil {
+		return o.entryResult()
+	}
+	o := s.execute(op)
+	if o.code != wire.CodeInvalid && o.code != wire.CodeTooLarge {
+		o.deadline = op.Deadline
+		s.calls.add(w, op.Seq, &o)
+	}
+	return o.entryResult()
+}
+
+// execute does what op says.
+func (s *State) execute(op *entry.Op) outcome {
+	switch op.Code {
+	case wire.OpSet, wire.OpPut, wire.OpPutIfAbsent, wire.OpReplace, wire.OpReplaceIfSame, wire.OpRemove, wire.OpRemoveIfSame,
+		wire.OpDelete, wire.OpSetTTL, wire.OpEvict:
+		w, err := wire.DecodeWriteBody(op.Body)
+		if err == nil {
+			err = wire.CheckWrite(op.Code, &w)
+		}
+		if err != nil {
+			return malformed(err)
+		}
+		return s.write(op.Code, &w)
+	case wire.OpSetMany, wire.OpDeleteMany:
+		m, err := wire.DecodeManyBody(op.Body)
+		if err != nil {
+			return malformed(err)
+		}
+		return s.writeMany(op.Code, &m)
+	case wire.OpClear, wire.OpDestroy:
+		name, err := wire.DecodeMapBody(op.Body)
+		if err != nil {
+			return malformed(err)
+		}
+		if op.Code == wire.OpClear {
+			return s.clear(name)
+		}
+		return s.destroy(name)
+	case wire.OpSweep:
+		b, err := wire.DecodeSweepBody(op.Body)
+		if err != nil {
+			return malformed(err)
+		}
+		return s.sweep(b.Limit)
+	}
+	return refused(wire.CodeInvalid, op.Code.String()+" is no operation of the log")
+}
+
+// refused returns the outcome of an operation that was not executed.
+func refused(code wire.Code, text string) outcome {
+	return outcome{code: code, data: []byte(text), whole: true}
+}
+
+// malformed returns the outcome of an operation whose body does not decode.
+func malformed(err error) outcome {
+	if errors.Is(err, wire.ErrTooLarge) {
+		return refused(wire.CodeTooLarge, err.Error())
+	}
+	return refused(wire.CodeInvalid, err.Error())
+}

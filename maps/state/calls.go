@@ -1,0 +1,192 @@
+package state
+
+import (
+	"bytes"
+	"math"
+
+	"github.com/tidwall/btree"
+
+	"github.com/gridiron-io/gridiron/partition/entry"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+const (
+	// windowKeep is for how long a client's floor outlives its last call, in milliseconds: twice what a deadline may lie
+	// ahead, so that every copy of a call below the floor has expired when the floor is forgotten.
+	windowKeep = 2 * 60_000
+	// forgetMax bounds how many records and windows are forgotten for their age at the start of one log entry.
+	forgetMax = 1024
+
+	windowCost = 64  // what a window is counted with
+	recordCost = 128 // what a record is counted with beside its result's bytes
+)
+
+// calls remembers the results of executed calls until their deadlines, or until their client no longer waits for them.
+type calls struct {
+	windows *btree.BTreeG[window] // by client
+	records *btree.BTreeG[record] // by client and seq
+	bytes   int                   // Invariant: the sum of the windows' and records' costs
+
+	// ends orders records by deadline and windows by the time at which they are looked at. Derived from the other two.
+	ends *btree.BTreeG[callEnd]
+}
+
+// window is what is known of a client.
+type window struct {
+	client  wire.ID
+	floor   uint64 // lowest seq that the client may still wait for. Invariant: no record of the client is below.
+	records uint64 // Invariant: how many records the client has
+	until   int64  // no copy of a call below floor can be in time after it. Invariant: not before any record's deadline, MaxInt64 excepted.
+	look    int64  // place in calls.ends. Invariant: look ≤ until+1.
+}
+
+// record is the result of one executed call.
+type record struct {
+	client wire.ID
+	seq    uint64
+	result *outcome // immutable
+}
+
+// callEnd is when a record (seq > 0) is forgotten, or a window (seq 0) is looked at.
+type callEnd struct {
+	at     int64
+	client wire.ID
+	seq    uint64
+}
+
+// outcome is what executing an operation gave.
+type outcome struct {
+	deadline int64
+	version  uint64
+	data     []byte // immutable: the previous value, kept by reference; or the whole body
+	code     wire.Code
+	flags    uint8
+	whole    bool // data is the whole body, not a WriteResult's value
+}
+
+func newCalls() calls {
+	return calls{
+		windows: newTree(func(a, b window) bool { return bytes.Compare(a.client[:], b.client[:]) < 0 }),
+		records: newTree(lessRecord),
+		ends: newTree(func(a, b callEnd) bool {
+			if a.at != b.at {
+				return a.at < b.at
+			}
+			if c := bytes.Compare(a.client[:], b.client[:]); c != 0 {
+				return c < 0
+			}
+			return a.seq < b.seq
+		}),
+	}
+}
+
+func lessRecord(a, b record) bool {
+	if c := bytes.Compare(a.client[:], b.client[:]); c != 0 {
+		return c < 0
+	}
+	return a.seq < b.seq
+}
+
+// body returns the answer's body.
+func (o *outcome) body() []byte {
+	if o.whole {
+		return o.data
+	}
+	w := wire.WriteResult{Flags: o.flags, Version: o.version, Value: o.data}
+	return wire.AppendWriteResult(make([]byte, 0, 9+len(o.data)), &w)
+}
+
+func (o *outcome) entryResult() entry.Result { return entry.Result{Code: o.code, Body: o.body()} }
+
+func (o *outcome) cost() int { return recordCost + len(o.data) }
+
+// admit notes that a call of a client has come and up to where the client no longer waits. It returns the client's window.
+func (c *calls) admit(client wire.ID, lowest uint64, deadline, clock int64) window {
+	w, known := c.windows.Get(window{client: client})
+	before := w
+	until := max(deadline, clock)
+	if clock <= math.MaxInt64-windowKeep {
+		until = max(until, clock+windowKeep)
+	}
+	// One below the end of time, so that the place in c.ends can be one later than all deadlines.
+	w.client, w.until = client, max(w.until, min(until, math.MaxInt64-1))
+	if !known {
+		w.look = w.until + 1
+		c.ends.Set(callEnd{at: w.look, client: client})
+		c.bytes += windowCost
+	}
+	if lowest > w.floor {
+		w.floor = lowest
+		c.dropBelow(&w)
+	}
+	if w != before {
+		c.windows.Set(w)
+	}
+	return w
+}
+
+// dropBelow forgets the records below w's floor.
+func (c *calls) dropBelow(w *window) {
+	for w.records > 0 {
+		var first record
+		c.records.Ascend(record{client: w.client}, func(r record) bool {
+			first = r
+			return false
+		})
+		if first.seq >= w.floor {
+			return
+		}
+		c.drop(first)
+		w.records--
+	}
+}
+
+// drop removes a record; its window is the caller's business.
+func (c *calls) drop(r record) {
+	c.records.Delete(r)
+	c.ends.Delete(callEnd{r.result.deadline, r.client, r.seq})
+	c.bytes -= r.result.cost()
+}
+
+// get returns the result of a call, or nil.
+func (c *calls) get(client wire.ID, seq uint64) *outcome {
+	r, _ := c.records.Get(record{client: client, seq: seq})
+	return r.result
+}
+
+// add remembers the result of a call that has none, in the window of its client.
+func (c *calls) add(w window, seq uint64, o *outcome) {
+	c.records.Set(record{w.client, seq, o})
+	c.ends.Set(callEnd{o.deadline, w.client, seq})
+	c.bytes += o.cost()
+	w.records++
+	c.windows.Set(w)
+}
+
+// forget drops records whose deadline is before clock, and windows that can no longer matter.
+func (c *calls) forget(clock int64) {
+	for range forgetMax {
+		end, ok := c.ends.Min()
+		if !ok || end.at >= clock {
+			return
+		}
+		w, _ := c.windows.Get(window{client: end.client})
+		if end.seq != 0 {
+			r, _ := c.records.Get(record{client: end.client, seq: end.seq})
+			c.drop(r)
+			w.records--
+			c.windows.Set(w)
+			continue
+		}
+		c.ends.Delete(end)
+		if end.at == w.until+1 {
+			// All records of the client had their turn, for none has a later deadline.
+			c.windows.Delete(w)
+			c.bytes -= windowCost
+			continue
+		}
+		w.look = w.until + 1
+		c.windows.Set(w)
+		c.ends.Set(callEnd{at: w.look, client: w.client})
+	}
+}

@@ -1,0 +1,68 @@
+package state
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/gridiron-io/gridiron/partition/entry"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// FuzzApply applies any bytes as the operations of batches, to two replicas of which one is restored from its image half
+// way: nothing may panic, the invariants hold after each operation, and the replicas stay equal.
+func FuzzApply(f *testing.F) {
+	batch := func(now int64, ops ...*entry.Op) []byte {
+		var b entry.Builder
+		for _, op := range ops {
+			b.Add(op)
+		}
+		return b.Finish(&entry.Header{Now: now, Published: 1})
+	}
+	sweep := &entry.Op{Code: wire.OpSweep, Body: wire.AppendSweepBody(nil, wire.SweepBody{Limit: 5})}
+	f.Add(batch(5, writeOp(wire.OpSet, "m", "k", "v", ttl(1)), call(1, 1, 0, 9, writeOp(wire.OpPut, "m", "k", "w", maxIdle(2)))),
+		batch(8, sweep, &entry.Op{Code: wire.OpClear, Body: wire.AppendMapBody(nil, "m")}))
+	many := wire.ManyBody{Map: []byte("m"), Keys: [][]byte{{1}, {2}}, Values: [][]byte{{1}, {2}}}
+	f.Add(batch(1, &entry.Op{Code: wire.OpSetMany, Body: wire.AppendManyBody(nil, &many)}, writeOp(wire.OpSetTTL, "m", "\x01", "", ttl(3))),
+		batch(4, writeOp(wire.OpRemoveIfSame, "m", "\x02", "", expect("\x02")), &entry.Op{Code: wire.OpDestroy, Body: wire.AppendMapBody(nil, "m")}))
+	f.Add(batch(1<<62, call(2, 1<<63, 1<<62, 1<<62, writeOp(wire.OpEvict, "m", "k", ""))), []byte{0, 1, 2})
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		lim := Limits{RingBytes: 500, RingEvents: 6, EventValues: 20}
+		a, b := New(1, lim), New(1, lim)
+		for _, data := range [][]byte{first, second} {
+			applyBytes(t, a, data)
+			applyBytes(t, b, data)
+			restored, err := Restore(bytesOf(t, b), lim)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b = restored; a.Hash() != b.Hash() {
+				t.Fatalf("hashes %x, %x", a.Hash(), b.Hash())
+			}
+		}
+	})
+}
+
+// applyBytes applies data as a batch, and also as the body of each operation.
+func applyBytes(t *testing.T, s *State, data []byte) {
+	t.Helper()
+	check := func() {
+		if err := s.checkInvariants(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d, err := entry.DecodeBatch(data); err == nil {
+		s.Advance(d.Now, d.Published)
+		check()
+		var op entry.Op
+		for d.Next(&op) {
+			op.Body = bytes.Clone(op.Body)
+			s.Apply(&op)
+			clear(op.Body) // nothing kept may alias it
+			check()
+		}
+	}
+	for code := wire.OpSet; code <= wire.OpSweep+1; code++ {
+		s.Apply(&entry.Op{Code: code, Body: data})
+		check()
+	}
+}

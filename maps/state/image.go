@@ -1,0 +1,250 @@
+package state
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc64"
+	"io"
+
+	"github.com/tidwall/btree"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// An image is
+//
+//	"GRDS" · version (1)
+//	blocks: length (4, big-endian, 1 to 64 KB) · that many bytes · checksum (8)
+//	end: length 0 (4) · checksum (8)
+//
+// where a checksum is the CRC-64 (ECMA) of all blocks' bytes so far. The blocks' bytes together are, integers as in package wire:
+//
+//	generation (8) · counter (8) · clock (8) · published (8)
+//	maps (uvarint), by name: name · instance (8) · seq (uvarint) · entries (uvarint), by key:
+//	    key's length (uvarint) · value's length times two, plus one for the long meta (uvarint) · key · value · meta
+//	windows (uvarint), by client: client (16) · floor (uvarint) · until (8) · look (8) · records (uvarint), by seq:
+//	    seq (uvarint) · deadline (8) · version (8) · code (2) · flags (1) · whole (1) · data
+//	last position (8) · events (uvarint), by position:
+//	    map · instance (8) · seq (uvarint) · version (8) · time (8) · expires (8) · kind (1) · flags (1) · parts (1) · key · old · new
+//
+// Nothing in it depends on how the state came about, only on what it is: equal states have equal images. Images of every
+// version ever released stay readable.
+const (
+	imageMagic   = "GRDS"
+	imageVersion = 1
+	imageBlock   = 64 << 10
+)
+
+// Parts of an event in an image.
+const (
+	partKey uint8 = 1 << 0
+	partOld uint8 = 1 << 1
+	partNew uint8 = 1 << 2
+)
+
+var crcTable = crc64.MakeTable(crc64.ECMA)
+
+var errClosed = errors.New("maps/state: the image is closed")
+
+// Image is a view of a State that stays as it was when Freeze made it. It needs no lock: its methods may be called at any
+// time, whatever is done to the State meanwhile, but Close not beside WriteTo.
+type Image struct {
+	generation, counter uint64
+	clock               int64
+	published           uint64
+	maps                *btree.BTreeG[mapSlot]
+	windows             *btree.BTreeG[window]
+	records             *btree.BTreeG[record]
+	ring                ring
+}
+
+// Freeze returns a view of the state in constant time; afterwards what is changed is copied first, a tree node at a time.
+// The view keeps the memory of what it shows until it is closed and let go of. Freeze REQUIRES exclusive use of the state.
+func (s *State) Freeze() *Image {
+	s.stamp++
+	img := s.image()
+	img.maps, img.windows, img.records = s.maps.Copy(), s.calls.windows.Copy(), s.calls.records.Copy()
+	img.ring = s.ring.share()
+	return img
+}
+
+// image returns a view that is good until the state is changed.
+func (s *State) image() *Image {
+	return &Image{generation: s.generation, counter: s.counter, clock: s.clock, published: s.published,
+		maps: s.maps, windows: s.calls.windows, records: s.calls.records, ring: s.ring}
+}
+
+// Hash returns a checksum of the whole state. It is equal on all replicas at the same place in the log, and for a state and
+// its restored image. It takes as long as writing an image. It only reads.
+func (s *State) Hash() uint64 {
+	w := blockWriter{w: io.Discard}
+	s.image().encode(&w)
+	w.end()
+	return w.crc
+}
+
+// Close lets go of the view's memory. It may be called again and returns nil.
+func (i *Image) Close() error {
+	*i = Image{}
+	return nil
+}
+
+// WriteTo writes the image, in the form that Restore reads, and returns how many bytes were written. Its errors are w's, and
+// one after Close. It may be called again.
+func (i *Image) WriteTo(w io.Writer) (int64, error) {
+	if i.maps == nil {
+		return 0, errClosed
+	}
+	b := blockWriter{w: w}
+	b.raw(append([]byte(imageMagic), imageVersion))
+	i.encode(&b)
+	b.end()
+	return b.n, b.err
+}
+
+func (i *Image) encode(w *blockWriter) {
+	w.u64(i.generation)
+	w.u64(i.counter)
+	w.u64(uint64(i.clock))
+	w.u64(i.published)
+	w.uvarint(uint64(i.maps.Len()))
+	i.maps.Scan(func(slot mapSlot) bool {
+		encodeMap(w, slot.m)
+		return w.err == nil
+	})
+	w.uvarint(uint64(i.windows.Len()))
+	i.windows.Scan(func(c window) bool {
+		i.encodeWindow(w, &c)
+		return w.err == nil
+	})
+	w.u64(i.ring.last)
+	w.uvarint(uint64(i.ring.n))
+	for n := range i.ring.n {
+		encodeEvent(w, i.ring.at(n))
+	}
+}
+
+func encodeMap(w *blockWriter, m *mapState) {
+	w.bytes([]byte(m.ref.name))
+	w.u64(m.ref.instance)
+	w.uvarint(m.seq)
+	w.uvarint(uint64(m.entries.Len()))
+	m.entries.Scan(func(e item) bool {
+		w.uvarint(uint64(e.key))
+		long := uint64(0)
+		if e.value&itemLong != 0 {
+			long = 1
+		}
+		w.uvarint(uint64(e.valueLen())<<1 | long)
+		w.write(e.all())
+		return w.err == nil
+	})
+}
+
+func (i *Image) encodeWindow(w *blockWriter, c *window) {
+	w.write(c.client[:])
+	w.uvarint(c.floor)
+	w.u64(uint64(c.until))
+	w.u64(uint64(c.look))
+	w.uvarint(c.records)
+	if c.records == 0 {
+		return
+	}
+	i.records.Ascend(record{client: c.client}, func(r record) bool {
+		if r.client != c.client {
+			return false
+		}
+		o := r.result
+		w.uvarint(r.seq)
+		w.u64(uint64(o.deadline))
+		w.u64(o.version)
+		w.write(wire.AppendU16(w.tmp[:0], uint16(o.code)))
+		whole := byte(0)
+		if o.whole {
+			whole = 1
+		}
+		w.write(append(w.tmp[:0], o.flags, whole))
+		w.bytes(o.data)
+		return w.err == nil
+	})
+}
+
+func encodeEvent(w *blockWriter, e *ringEvent) {
+	w.bytes([]byte(e.ref.name))
+	w.u64(e.ref.instance)
+	w.uvarint(e.seq)
+	w.u64(e.version)
+	w.u64(uint64(e.time))
+	w.u64(uint64(e.expires))
+	key, old, after := e.key(), e.old.valueBytes(), e.new.valueBytes()
+	var parts uint8
+	if key != nil {
+		parts |= partKey
+	}
+	if old != nil {
+		parts |= partOld
+	}
+	if after != nil {
+		parts |= partNew
+	}
+	w.write(append(w.tmp[:0], byte(e.kind), e.flags, parts))
+	for _, b := range [...][]byte{key, old, after} {
+		if b != nil {
+			w.bytes(b)
+		}
+	}
+}
+
+// blockWriter writes blocks. The first error ends it.
+type blockWriter struct {
+	w   io.Writer
+	buf []byte
+	crc uint64
+	n   int64 // bytes written to w
+	err error
+	tmp [binary.MaxVarintLen64]byte
+}
+
+// raw writes b outside all blocks.
+func (w *blockWriter) raw(b []byte) {
+	if w.err != nil {
+		return
+	}
+	n, err := w.w.Write(b)
+	w.n += int64(n)
+	w.err = err
+}
+
+func (w *blockWriter) write(b []byte) {
+	if w.buf == nil {
+		w.buf = make([]byte, 4, 4+imageBlock+8)
+	}
+	for len(b) > 0 {
+		n := min(len(b), 4+imageBlock-len(w.buf))
+		w.buf = append(w.buf, b[:n]...)
+		if b = b[n:]; len(w.buf) == 4+imageBlock {
+			w.flush()
+		}
+	}
+}
+
+// flush writes the block that was gathered.
+func (w *blockWriter) flush() {
+	binary.BigEndian.PutUint32(w.buf, uint32(len(w.buf)-4))
+	w.crc = crc64.Update(w.crc, crcTable, w.buf[4:])
+	w.raw(wire.AppendU64(w.buf, w.crc))
+	w.buf = w.buf[:4]
+}
+
+// end writes the last block and the end.
+func (w *blockWriter) end() {
+	if len(w.buf) > 4 {
+		w.flush()
+	}
+	w.buf = append(w.buf[:0], 0, 0, 0, 0)
+	w.flush()
+}
+
+func (w *blockWriter) u64(v uint64)     { w.write(wire.AppendU64(w.tmp[:0], v)) }
+func (w *blockWriter) uvarint(v uint64) { w.write(wire.AppendUvarint(w.tmp[:0], v)) }
+func (w *blockWriter) bytes(b []byte)   { w.uvarint(uint64(len(b))); w.write(b) }

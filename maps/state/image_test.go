@@ -1,0 +1,340 @@
+package state
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"flag"
+	"hash/crc64"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/gridiron-io/gridiron/partition/entry"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+var update = flag.Bool("update", false, "write the golden image of the current version")
+
+// bytesOf returns a reader of the image of s.
+func bytesOf(t testing.TB, s *State) *bytes.Reader {
+	t.Helper()
+	return bytes.NewReader(imageBytes(t, s))
+}
+
+// populate makes a state that has some of everything.
+func populate(t testing.TB) *State {
+	t.Helper()
+	s := newScript(t, Limits{})
+	s.do(wire.OpSet, "users", "alice", "v1")
+	s.do(wire.OpSet, "users", "bob", strings.Repeat("b", 70_000), ttl(5000))
+	s.do(wire.OpSet, "users", "carol", "v3", ttl(50), maxIdle(20))
+	s.do(wire.OpSet, "ü", "k", "v", maxIdle(7))
+	s.do(wire.OpSet, "gone", "k", "v")
+	s.whole(wire.OpDestroy, "gone")
+	s.do(wire.OpSet, "empty", "k", "v")
+	s.whole(wire.OpClear, "empty")
+	s.raw(call(1, 4, 2, 60_000, writeOp(wire.OpPut, "users", "alice", "v2")))
+	s.raw(call(1, 5, 2, 50_000, writeOp(wire.OpReplace, "users", "nobody", "v")))
+	s.raw(call(7, 1, 1, 40_000, writeOp(wire.OpSet, "users", "nobody", "v", func(w *wire.WriteBody) { w.Flags |= wire.WriteVersion; w.IfVersion = 9 })))
+	many := wire.ManyBody{Map: []byte("users"), Keys: [][]byte{[]byte("dave"), []byte("erin")}, Values: [][]byte{[]byte("d"), []byte("e")}}
+	s.raw(call(7, 2, 1, 40_000, &entry.Op{Code: wire.OpSetMany, Body: wire.AppendManyBody(nil, &many)}))
+	s.do(wire.OpSetTTL, "users", "dave", "", ttl(30))
+	s.do(wire.OpEvict, "users", "erin", "")
+	s.Advance(1025, 4)
+	return s.State
+}
+
+// The golden image of each version that was ever released loads and shows the same state.
+func TestGoldenImage(t *testing.T) {
+	path := filepath.Join("testdata", "image-v1.bin")
+	want := populate(t)
+	if *update {
+		if err := os.WriteFile(path, imageBytes(t, want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	golden, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Restore(bytes.NewReader(golden), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := got.checkInvariants(); err != nil {
+		t.Fatal(err)
+	}
+	if got.Hash() != want.Hash() || got.RecordBytes() != want.RecordBytes() {
+		t.Fatalf("hash %x, want %x: what made the image makes another state now", got.Hash(), want.Hash())
+	}
+	if !bytes.Equal(imageBytes(t, want), golden) {
+		t.Fatal("the same state has other bytes now: that needs another version of the image")
+	}
+}
+
+// A restored state goes on as the one it was made from.
+func TestRestoredStateGoesOn(t *testing.T) {
+	a := populate(t)
+	b, err := Restore(iotest.HalfReader(bytesOf(t, a)), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*State{a, b} {
+		s.Advance(1040, 9)
+		for _, op := range []*entry.Op{
+			call(1, 4, 2, 60_000, writeOp(wire.OpPut, "users", "alice", "v2")),
+			call(1, 6, 5, 60_000, writeOp(wire.OpRemove, "users", "bob", "")),
+			{Code: wire.OpSweep, Body: wire.AppendSweepBody(nil, wire.SweepBody{Limit: 9})},
+			writeOp(wire.OpSet, "gone", "k", "v"),
+			writeOp(wire.OpSet, "empty", "k", "v"),
+		} {
+			if r := s.Apply(op); r.Code != wire.CodeOK {
+				t.Fatalf("%v: %v", op.Code, r.Code)
+			}
+		}
+		s.Advance(70_000, 9)
+		if err := s.checkInvariants(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a.Hash() != b.Hash() {
+		t.Fatalf("hashes %x, %x", a.Hash(), b.Hash())
+	}
+}
+
+// Every part of the state is in the hash.
+func TestHashSeesEverything(t *testing.T) {
+	seen := map[uint64]string{populate(t).Hash(): "unchanged"}
+	for name, change := range map[string]func(*State){
+		"clock":      func(s *State) { s.clock++ },
+		"published":  func(s *State) { s.published++ },
+		"counter":    func(s *State) { s.counter++ },
+		"generation": func(s *State) { s.generation++ },
+		"position":   func(s *State) { s.ring.last++ },
+		"event":      func(s *State) { s.ring.at(3).time++ },
+		"seq":        func(s *State) { s.find([]byte("ü")).seq++ },
+		"entry":      func(s *State) { s.Apply(writeOp(wire.OpSet, "users", "zoe", "v")) },
+		"floor":      func(s *State) { s.calls.admit(wire.ID{1}, 3, 1025, s.clock) },
+		"window":     func(s *State) { s.calls.admit(wire.ID{2}, 0, 1025, s.clock) },
+		"record":     func(s *State) { s.calls.get(wire.ID{1}, 4).flags ^= 1 },
+	} {
+		s := populate(t)
+		change(s)
+		if other, ok := seen[s.Hash()]; ok {
+			t.Errorf("%s: the hash is that of %s", name, other)
+		}
+		seen[s.Hash()] = name
+	}
+}
+
+// An image is what it was when it was frozen, while operations of every kind go on beside its writing. Run with -race.
+func TestFrozenImageBesideApply(t *testing.T) {
+	s := populate(t)
+	for i := range 500 {
+		s.Apply(writeOp(wire.OpSet, "users", "key"+string(rune('a'+i%26))+strings.Repeat("x", i/26), "v", ttl(uint64(10_000+i))))
+	}
+	for round := range 5 {
+		want := imageBytes(t, s)
+		img := s.Freeze()
+		pr, pw := io.Pipe()
+		done := make(chan error, 1)
+		go func() {
+			_, err := img.WriteTo(pw)
+			done <- errors.Join(err, pw.Close())
+		}()
+		var got bytes.Buffer
+		for i := range 200 {
+			// One chunk is read for each operation, so that they take turns.
+			_, err := io.CopyN(&got, pr, int64(len(want)/200+1))
+			if err != nil && !errors.Is(err, io.EOF) {
+				t.Fatal(err)
+			}
+			key := "key" + string(rune('a'+(i*7+round)%26)) + strings.Repeat("x", i%20)
+			s.Advance(s.Clock()+1, s.LastPos())
+			for _, op := range []*entry.Op{
+				call(3, uint64(round*1000+i+1), uint64(round*1000+i/2), s.Clock()+100, writeOp(wire.OpPut, "users", key, "changed", ttl(50))),
+				writeOp(wire.OpRemove, "users", key+"x", ""),
+				writeOp(wire.OpSet, "new"+key[3:4], key, "v"),
+				{Code: wire.OpSweep, Body: wire.AppendSweepBody(nil, wire.SweepBody{Limit: 2})},
+			} {
+				s.Apply(op)
+			}
+			switch i {
+			case 100:
+				s.Apply(&entry.Op{Code: wire.OpClear, Body: wire.AppendMapBody(nil, "users")})
+			case 150:
+				s.Apply(&entry.Op{Code: wire.OpDestroy, Body: wire.AppendMapBody(nil, "ü")})
+			}
+		}
+		if _, err := io.Copy(&got, pr); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got.Bytes(), want) {
+			t.Fatalf("round %d: the image has changed", round)
+		}
+		if err := s.checkInvariants(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestClosedImage(t *testing.T) {
+	img := populate(t).Freeze()
+	for range 2 {
+		if err := img.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := img.WriteTo(io.Discard); n != 0 || err == nil {
+		t.Fatalf("%d, %v", n, err)
+	}
+}
+
+func TestWriteToReportsErrors(t *testing.T) {
+	img := populate(t).Freeze()
+	var buf bytes.Buffer
+	full, err := img.WriteTo(&buf)
+	if err != nil || full != int64(buf.Len()) {
+		t.Fatalf("%d of %d, %v", full, buf.Len(), err)
+	}
+	broken := errors.New("broken")
+	for _, after := range []int64{0, 3, 100, full - 1} {
+		n, err := img.WriteTo(&failing{left: after, err: broken})
+		if !errors.Is(err, broken) || n > after {
+			t.Errorf("after %d bytes: %d, %v", after, n, err)
+		}
+	}
+}
+
+// failing takes some bytes, then fails.
+type failing struct {
+	left int64
+	err  error
+}
+
+func (f *failing) Write(p []byte) (int, error) {
+	if int64(len(p)) > f.left {
+		n := f.left
+		f.left = 0
+		return int(n), f.err
+	}
+	f.left -= int64(len(p))
+	return len(p), nil
+}
+
+// Restore reads to the end of the image and not beyond.
+func TestRestoreStopsAtTheEnd(t *testing.T) {
+	s := populate(t)
+	r := io.MultiReader(bytesOf(t, s), strings.NewReader("tail"))
+	if _, err := Restore(r, Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	if rest, _ := io.ReadAll(r); string(rest) != "tail" {
+		t.Fatalf("%q is left", rest)
+	}
+}
+
+// No image with a bit flipped, cut short, or with a reader that fails is accepted.
+func TestRestoreRefusesDamage(t *testing.T) {
+	good := imageBytes(t, populate(t))
+	for i := 0; i < len(good); i += 1 + i/64 {
+		if _, err := Restore(bytes.NewReader(good[:i]), Limits{}); !errors.Is(err, ErrImage) {
+			t.Fatalf("cut at %d: %v", i, err)
+		}
+		bad := bytes.Clone(good)
+		bad[i] ^= 1 << (i % 8)
+		if s, err := Restore(bytes.NewReader(bad), Limits{}); !errors.Is(err, ErrImage) || s != nil {
+			t.Fatalf("damaged at %d: %v", i, err)
+		}
+	}
+	broken := errors.New("broken")
+	if _, err := Restore(io.MultiReader(bytes.NewReader(good[:500]), iotest.ErrReader(broken)), Limits{}); !errors.Is(err, broken) || errors.Is(err, ErrImage) {
+		t.Fatalf("a reader's error: %v", err)
+	}
+}
+
+// A smaller ring takes the newest events of an image.
+func TestRestoreIntoSmallerRing(t *testing.T) {
+	a := populate(t)
+	b, err := Restore(bytesOf(t, a), Limits{RingEvents: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.checkInvariants(); err != nil {
+		t.Fatal(err)
+	}
+	events, lost := b.EventsFrom(0)
+	if len(events) != 3 || !lost || events[2].Pos != a.LastPos() {
+		t.Fatalf("%d events, lost %v", len(events), lost)
+	}
+}
+
+// seal makes an image of payload, with right checksums.
+func seal(payload []byte) []byte {
+	out := append([]byte(imageMagic), imageVersion)
+	crc := uint64(0)
+	for len(payload) > 0 {
+		n := min(len(payload), imageBlock)
+		crc = crc64.Update(crc, crcTable, payload[:n])
+		out = binary.BigEndian.AppendUint32(out, uint32(n))
+		out = binary.BigEndian.AppendUint64(append(out, payload[:n]...), crc)
+		payload = payload[n:]
+	}
+	return binary.BigEndian.AppendUint64(append(out, 0, 0, 0, 0), crc)
+}
+
+// unseal returns the payload of an image.
+func unseal(image []byte) (payload []byte) {
+	image = image[len(imageMagic)+1:]
+	for len(image) >= 12 {
+		n := binary.BigEndian.Uint32(image)
+		payload = append(payload, image[4:4+n]...)
+		image = image[12+n:]
+	}
+	return payload
+}
+
+// FuzzRestore gives Restore any payload under right checksums: it must not panic, and what it accepts must be a sound state
+// with the same image.
+func FuzzRestore(f *testing.F) {
+	small := newScript(f, Limits{})
+	small.do(wire.OpSet, "m", "k", "v", ttl(9))
+	small.raw(call(1, 1, 1, 5000, writeOp(wire.OpPut, "m", "k", "w", maxIdle(3))))
+	small.whole(wire.OpDestroy, "m")
+	small.do(wire.OpSet, "m", "k", "v", ttl(9))
+	f.Add(unseal(imageBytes(f, small.State)))
+	small.whole(wire.OpClear, "m")
+	small.do(wire.OpSet, "ü", "k", "v", maxIdle(1))
+	small.raw(call(2, 1, 0, 70_000, writeOp(wire.OpReplace, "m", "k", "w")))
+	f.Add(unseal(imageBytes(f, small.State)))
+	f.Add(unseal(imageBytes(f, New(1, Limits{}))))
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		image := seal(payload)
+		s, err := Restore(bytes.NewReader(image), Limits{RingBytes: 1 << 30, RingEvents: 1 << 30})
+		if err != nil {
+			if !errors.Is(err, ErrImage) {
+				t.Fatalf("%v", err)
+			}
+			return
+		}
+		if err := s.checkInvariants(); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(imageBytes(t, s), image) {
+			t.Fatal("another image than it was restored from")
+		}
+		s.Advance(s.Clock()+1000, 0)
+		s.Apply(&entry.Op{Code: wire.OpSweep, Body: wire.AppendSweepBody(nil, wire.SweepBody{Limit: 100})})
+		s.Apply(call(1, 9, 9, s.Clock(), writeOp(wire.OpPut, "m", "k", "w")))
+		if err := s.checkInvariants(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

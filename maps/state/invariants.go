@@ -1,0 +1,147 @@
+package state
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// checkInvariants looks at everything and returns the first thing that is not as it must be.
+func (s *State) checkInvariants() error {
+	if s.clock < 0 {
+		return fmt.Errorf("clock %d", s.clock)
+	}
+	if err := s.checkMaps(); err != nil {
+		return err
+	}
+	if err := s.calls.check(); err != nil {
+		return err
+	}
+	return s.checkRing()
+}
+
+func (s *State) checkMaps() (err error) {
+	due, prev := 0, ""
+	s.maps.Scan(func(slot mapSlot) bool {
+		m := slot.m
+		if err = m.check(s); err != nil {
+			err = fmt.Errorf("map %q: %w", slot.name, err)
+			return false
+		}
+		if slot.name != m.ref.name || slot.name <= prev || m.stamp > s.stamp {
+			err = fmt.Errorf("map %q in the place of %q after %q, stamp %d of %d", m.ref.name, slot.name, prev, m.stamp, s.stamp)
+			return false
+		}
+		prev = slot.name
+		if first := m.earliest(); first != 0 {
+			due++
+			if _, ok := s.due.Get(dueSlot{first, slot.name}); !ok {
+				err = fmt.Errorf("map %q is not due at %d", slot.name, first)
+			}
+		}
+		return err == nil
+	})
+	if err == nil && due != s.due.Len() {
+		err = fmt.Errorf("%d maps are due, %d have entries that expire", s.due.Len(), due)
+	}
+	return err
+}
+
+func (m *mapState) check(s *State) (err error) {
+	if m.ref.instance == 0 || m.ref.instance > s.version() || m.seq == 0 {
+		return fmt.Errorf("instance %d at event %d, version %d", m.ref.instance, m.seq, s.version())
+	}
+	bytes, expiring := 0, 0
+	prev := item{}
+	m.entries.Scan(func(e item) bool {
+		meta := e.meta()
+		if prev.data != nil && !lessKey(prev, e) {
+			err = fmt.Errorf("key %x after %x", e.keyBytes(), prev.keyBytes())
+		}
+		if e.key == 0 || e.valueLen() == 0 || meta.version > s.version() || meta.updated > s.clock || meta.touched > s.clock {
+			err = fmt.Errorf("entry %x: %+v", e.keyBytes(), meta)
+		}
+		prev = e
+		bytes += e.cost()
+		if at := e.expires(); at != 0 {
+			expiring++
+			if m.expiry == nil {
+				err = fmt.Errorf("no entry is to expire, but %x is", e.keyBytes())
+			} else if slot, ok := m.expiry.Get(expirySlot{at, e}); !ok || slot.item != e {
+				err = fmt.Errorf("entry %x is not to expire at %d", e.keyBytes(), at)
+			}
+		}
+		return err == nil
+	})
+	if err != nil {
+		return err
+	}
+	indexed := 0
+	if m.expiry != nil {
+		if indexed = m.expiry.Len(); indexed == 0 {
+			return fmt.Errorf("an empty order of expiry")
+		}
+	}
+	if bytes != m.bytes || expiring != indexed {
+		return fmt.Errorf("%d bytes counted as %d, %d of %d entries to expire", bytes, m.bytes, indexed, expiring)
+	}
+	return nil
+}
+
+func (c *calls) check() (err error) {
+	bytes, records := 0, uint64(0)
+	counts := map[wire.ID]uint64{}
+	c.records.Scan(func(r record) bool {
+		counts[r.client]++
+		records++
+		bytes += r.result.cost()
+		w, ok := c.windows.Get(window{client: r.client})
+		late := r.result.deadline > w.until && r.result.deadline != math.MaxInt64
+		if _, ends := c.ends.Get(callEnd{r.result.deadline, r.client, r.seq}); !ok || !ends || r.seq < w.floor || r.seq == 0 || late {
+			err = fmt.Errorf("call %d of %v until %d: window %+v", r.seq, r.client, r.result.deadline, w)
+		}
+		return err == nil
+	})
+	if err != nil {
+		return err
+	}
+	c.windows.Scan(func(w window) bool {
+		bytes += windowCost
+		if _, ends := c.ends.Get(callEnd{at: w.look, client: w.client}); !ends || w.look > w.until+1 || w.records != counts[w.client] || w.client.IsZero() {
+			err = fmt.Errorf("window %+v of %d calls", w, counts[w.client])
+		}
+		return err == nil
+	})
+	if err == nil && (bytes != c.bytes || c.ends.Len() != c.windows.Len()+int(records)) {
+		err = fmt.Errorf("%d bytes of calls counted as %d, %d ends of %d calls and %d windows", bytes, c.bytes, c.ends.Len(), records, c.windows.Len())
+	}
+	return err
+}
+
+func (s *State) checkRing() error {
+	r := &s.ring
+	if uint64(r.n) > r.last || r.n > r.lim.RingEvents {
+		return fmt.Errorf("%d events up to %d", r.n, r.last)
+	}
+	bytes, large := 0, 0
+	seqs := map[mapRef]uint64{}
+	for i := range r.n {
+		e := r.at(i)
+		bytes += e.size()
+		if r.isLarge(e) {
+			large++
+		}
+		if last, ok := seqs[*e.ref]; ok && e.seq != last+1 {
+			return fmt.Errorf("event %d of map %q after %d", e.seq, e.ref.name, last)
+		}
+		seqs[*e.ref] = e.seq
+		if m := s.find([]byte(e.ref.name)); m != nil && m.ref.instance == e.ref.instance && e.seq > m.seq {
+			return fmt.Errorf("event %d of map %q, which has come to %d", e.seq, e.ref.name, m.seq)
+		}
+	}
+	if bytes != r.bytes || large != r.large || r.n > 1 && r.over() {
+		return fmt.Errorf("%d bytes of events counted as %d, %d large ones as %d, over the bound: %v", bytes, r.bytes, large, r.large, r.n > 1 && r.over())
+	}
+	return nil
+}

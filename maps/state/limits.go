@@ -1,0 +1,26 @@
+package state
+
+// Limits bounds what a partition keeps beside its entries. Zero means the default.
+//
+// NOTE: the limits decide what the state holds, so they must be equal on all replicas of a partition.
+type Limits struct {
+	RingBytes  int // bytes of events kept, by default 64 KB
+	RingEvents int // events kept, by default 1,024
+	// EventValues is how many bytes the two values of an event may have together, by default 16 KB, before they are the
+	// first thing to go when the ring is full.
+	EventValues int
+}
+
+// WithDefaults returns l with defaults in place of what is not positive.
+func (l Limits) WithDefaults() Limits {
+	if l.RingBytes <= 0 {
+		l.RingBytes = 64 << 10
+	}
+	if l.RingEvents <= 0 {
+		l.RingEvents = 1024
+	}
+	if l.EventValues <= 0 {
+		l.EventValues = 16 << 10
+	}
+	return l
+}

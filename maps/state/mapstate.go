@@ -1,0 +1,116 @@
+package state
+
+import (
+	"sort"
+
+	"github.com/tidwall/btree"
+)
+
+// mapRef names one instance of a map. It is immutable; events of the instance share it.
+type mapRef struct {
+	name     string
+	instance uint64 // version of the write that created the map in this partition
+}
+
+// mapState is one map's part of the partition.
+type mapState struct {
+	ref     *mapRef
+	seq     uint64              // of the instance's last event
+	entries *btree.BTreeG[item] // by key
+	bytes   int                 // Invariant: the sum of the entries' costs
+	stamp   uint64              // State.stamp when it became this one
+
+	// expiry orders the entries that expire; nil while there are none. Derived from entries, never read through a view, and
+	// handed on when the mapState is copied.
+	expiry *btree.BTreeG[expirySlot]
+}
+
+// expirySlot is one entry in the order of expiry.
+type expirySlot struct {
+	expires int64
+	item    item
+}
+
+func lessExpiry(a, b expirySlot) bool {
+	if a.expires != b.expires {
+		return a.expires < b.expires
+	}
+	return lessKey(a.item, b.item)
+}
+
+func newMapState(name string, instance, stamp uint64) *mapState {
+	return &mapState{ref: &mapRef{name: name, instance: instance}, entries: newTree(lessKey), stamp: stamp}
+}
+
+// earliest returns the first expiry of the map's entries; 0 if none expires.
+func (m *mapState) earliest() int64 {
+	if m.expiry == nil {
+		return 0
+	}
+	slot, _ := m.expiry.Min()
+	return slot.expires
+}
+
+func (m *mapState) put(e item) {
+	old, replaced := m.entries.Set(e)
+	m.bytes += e.cost()
+	expires := e.expires()
+	if replaced {
+		m.bytes -= old.cost()
+		if was := old.expires(); was != expires {
+			m.unindex(was, old)
+		}
+	}
+	m.index(expires, e)
+}
+
+func (m *mapState) drop(e item) {
+	m.entries.Delete(e)
+	m.bytes -= e.cost()
+	m.unindex(e.expires(), e)
+}
+
+// index adds e to the order of expiry. An element with the same time and key is replaced: its memory may go.
+func (m *mapState) index(expires int64, e item) {
+	if expires == 0 {
+		return
+	}
+	if m.expiry == nil {
+		m.expiry = newTree(lessExpiry)
+	}
+	m.expiry.Set(expirySlot{expires, e})
+}
+
+func (m *mapState) unindex(expires int64, e item) {
+	if expires == 0 {
+		return
+	}
+	m.expiry.Delete(expirySlot{expires, e})
+	if m.expiry.Len() == 0 {
+		m.expiry = nil
+	}
+}
+
+// live returns how many entries have not expired at clock.
+func (m *mapState) live(clock int64) int { return m.entries.Len() - m.overdue(clock) }
+
+// overdue returns how many entries have expired at clock and are still to be removed.
+func (m *mapState) overdue(clock int64) int {
+	if first := m.earliest(); first == 0 || first > clock {
+		return 0
+	}
+	return sort.Search(m.expiry.Len(), func(i int) bool {
+		slot, _ := m.expiry.GetAt(i)
+		return slot.expires > clock
+	})
+}
+
+// nextExpiry returns the first expiry after clock; 0 if there is none.
+func (m *mapState) nextExpiry(clock int64) int64 {
+	first := m.earliest()
+	if first > clock || first == 0 {
+		return first
+	}
+	slot, _ := m.expiry.GetAt(m.overdue(clock))
+	return slot.expires
+}

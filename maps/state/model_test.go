@@ -1,0 +1,455 @@
+package state
+
+import (
+	"bytes"
+	"math"
+	"sort"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// model is a partition's state as one would write it without a thought for speed: Go maps, linear scans, and all events
+// that ever were. The state machine is compared with it.
+type model struct {
+	lim                 Limits
+	generation, counter uint64
+	clock               int64
+	published           uint64
+	maps                map[string]*modelMap
+	clients             map[wire.ID]*modelClient
+	ring                []modelEvent
+	pos                 uint64
+}
+
+type modelMap struct {
+	instance, seq uint64
+	entries       map[string]modelEntry
+}
+
+type modelEntry struct {
+	value            []byte
+	version          uint64
+	created, updated int64
+	ttl              uint64
+	end              int64
+	maxIdle          uint64
+	touched          int64
+}
+
+type modelClient struct {
+	floor   uint64
+	until   int64
+	records map[uint64]modelRecord
+}
+
+type modelRecord struct {
+	deadline int64
+	code     wire.Code
+	body     []byte
+	data     int // bytes that are remembered: all of the body, or its value
+}
+
+type modelEvent struct {
+	name string
+	wire.Event
+}
+
+// modelOp is an operation before it is encoded.
+type modelOp struct {
+	code     wire.Op
+	client   wire.ID
+	seq      uint64
+	lowest   uint64
+	deadline int64
+	write    wire.WriteBody
+	many     wire.ManyBody
+	name     string // OpClear, OpDestroy
+	limit    uint32 // OpSweep
+}
+
+func newModel(generation uint64, lim Limits) *model {
+	return &model{lim: lim, generation: generation, maps: map[string]*modelMap{}, clients: map[wire.ID]*modelClient{}}
+}
+
+func (m *model) next() uint64 {
+	m.counter++
+	return m.generation<<44 | m.counter
+}
+
+func (e modelEntry) expires() int64 {
+	var at int64
+	if e.end != 0 {
+		at = e.end
+	}
+	if e.maxIdle != 0 && uint64(e.touched)+e.maxIdle <= math.MaxInt64 {
+		if idle := e.touched + int64(e.maxIdle); at == 0 || idle < at {
+			at = idle
+		}
+	}
+	return at
+}
+
+func (m *model) gone(e modelEntry, at int64) bool { return e.expires() != 0 && e.expires() <= at }
+
+func (m *model) advance(now int64, published uint64) {
+	m.clock, m.published = max(m.clock, now), max(m.published, published)
+	for id, c := range m.clients {
+		for seq, r := range c.records {
+			if r.deadline < m.clock {
+				delete(c.records, seq)
+			}
+		}
+		if c.until+1 < m.clock {
+			delete(m.clients, id)
+		}
+	}
+}
+
+func (m *model) emit(name string, kind wire.EventKind, version uint64, key string, old, after []byte, expires int64) {
+	mm := m.maps[name]
+	mm.seq++
+	m.pos++
+	e := modelEvent{name: name, Event: wire.Event{Pos: m.pos, Instance: mm.instance, Seq: mm.seq, Version: version, Time: m.clock,
+		Expires: expires, Kind: kind, Old: old, New: after}}
+	if key != "" {
+		e.Key = []byte(key)
+	}
+	m.ring = append(m.ring, e)
+	for len(m.ring) > m.lim.RingEvents {
+		m.ring = m.ring[1:]
+	}
+	for len(m.ring) > 1 && m.ringBytes() > m.lim.RingBytes {
+		if !m.strip() {
+			m.ring = m.ring[1:]
+		}
+	}
+}
+
+func (m *model) large(e modelEvent) bool { return len(e.Old)+len(e.New) > m.lim.EventValues }
+
+func (m *model) ringBytes() int {
+	n := 0
+	for i, e := range m.ring {
+		n += 32 + len(e.Key)
+		if i < len(m.ring)-1 || !m.large(e) {
+			n += len(e.Old) + len(e.New)
+		}
+	}
+	return n
+}
+
+func (m *model) strip() bool {
+	for i, e := range m.ring[:len(m.ring)-1] {
+		if m.large(e) {
+			m.ring[i].Old, m.ring[i].New, m.ring[i].Flags = nil, nil, wire.EventOmitted
+			return true
+		}
+	}
+	return false
+}
+
+// apply returns what the operation must answer.
+func (m *model) apply(op *modelOp) (wire.Code, []byte) {
+	if op.client.IsZero() || op.seq == 0 {
+		return m.execute(op)
+	}
+	if op.deadline < m.clock {
+		return wire.CodeExpired, nil
+	}
+	c := m.clients[op.client]
+	if c == nil {
+		c = &modelClient{records: map[uint64]modelRecord{}}
+		m.clients[op.client] = c
+	}
+	c.until = max(c.until, op.deadline, m.clock+120_000)
+	c.floor = max(c.floor, op.lowest)
+	for seq := range c.records {
+		if seq < c.floor {
+			delete(c.records, seq)
+		}
+	}
+	if op.seq < c.floor {
+		return wire.CodeStale, nil
+	}
+	if r, ok := c.records[op.seq]; ok {
+		return r.code, r.body
+	}
+	code, body := m.execute(op)
+	if code != wire.CodeInvalid {
+		data := len(body)
+		switch op.code {
+		case wire.OpSetMany, wire.OpDeleteMany, wire.OpSweep:
+		default:
+			if code == wire.CodeOK {
+				data -= len(result(0, 0, nil))
+			}
+		}
+		c.records[op.seq] = modelRecord{op.deadline, code, body, data}
+	}
+	return code, body
+}
+
+func (m *model) execute(op *modelOp) (wire.Code, []byte) {
+	switch op.code {
+	case wire.OpSetMany, wire.OpDeleteMany:
+		return m.many(op)
+	case wire.OpClear:
+		mm := m.maps[op.name]
+		if mm == nil || m.size(op.name) == 0 {
+			return wire.CodeOK, result(0, 0, nil)
+		}
+		v := m.next()
+		mm.entries = map[string]modelEntry{}
+		m.emit(op.name, wire.EventCleared, v, "", nil, nil, 0)
+		return wire.CodeOK, result(wire.ResultFound|wire.ResultApplied, v, nil)
+	case wire.OpDestroy:
+		mm := m.maps[op.name]
+		if mm == nil {
+			return wire.CodeOK, result(0, 0, nil)
+		}
+		v, flags := m.next(), wire.ResultApplied
+		if m.size(op.name) > 0 {
+			flags |= wire.ResultFound
+		}
+		if len(mm.entries) > 0 {
+			m.emit(op.name, wire.EventCleared, v, "", nil, nil, 0)
+		}
+		delete(m.maps, op.name)
+		return wire.CodeOK, result(flags, v, nil)
+	case wire.OpSweep:
+		return m.sweep(int(op.limit))
+	}
+	return m.write(op)
+}
+
+func result(flags uint8, version uint64, value []byte) []byte {
+	return wire.AppendWriteResult(nil, &wire.WriteResult{Flags: flags, Version: version, Value: value})
+}
+
+func (m *model) sweep(limit int) (wire.Code, []byte) {
+	type due struct {
+		at        int64
+		name, key string
+	}
+	var list []due
+	for name, mm := range m.maps {
+		for key, e := range mm.entries {
+			if m.gone(e, m.clock) {
+				list = append(list, due{e.expires(), name, key})
+			}
+		}
+	}
+	sort.Slice(list, func(i, j int) bool {
+		a, b := list[i], list[j]
+		if a.at != b.at {
+			return a.at < b.at
+		}
+		if a.name != b.name {
+			return a.name < b.name
+		}
+		return a.key < b.key
+	})
+	list = list[:min(len(list), limit)]
+	for _, d := range list {
+		m.expire(d.name, d.key)
+	}
+	return wire.CodeOK, wire.AppendUvarint(nil, uint64(len(list)))
+}
+
+func (m *model) expire(name, key string) {
+	e := m.maps[name].entries[key]
+	delete(m.maps[name].entries, key)
+	m.emit(name, wire.EventExpired, m.next(), key, e.value, nil, 0)
+}
+
+// get returns the entry under key after removing it if its time has come.
+func (m *model) get(name, key string) (modelEntry, bool) {
+	if m.maps[name] == nil {
+		return modelEntry{}, false
+	}
+	e, ok := m.maps[name].entries[key]
+	if ok && m.gone(e, m.clock) {
+		m.expire(name, key)
+		return modelEntry{}, false
+	}
+	return e, ok
+}
+
+func (m *model) many(op *modelOp) (wire.Code, []byte) {
+	o := &op.many.WriteOptions
+	if o.Flags&wire.WriteFence != 0 || op.code == wire.OpDeleteMany && o.Flags&(wire.WriteTTL|wire.WriteMaxIdle|wire.WriteKeepTTL) != 0 {
+		return wire.CodeInvalid, nil
+	}
+	var res wire.BulkResult
+	name := string(op.many.Map)
+	for i, k := range op.many.Keys {
+		e, found := m.get(name, string(k))
+		if o.Flags&wire.WriteVersion != 0 && (!found || e.version != o.IfVersion) {
+			res.Failed = append(res.Failed, wire.BulkError{Index: uint32(i), Code: wire.CodeConflict})
+			continue
+		}
+		if op.code == wire.OpSetMany {
+			m.store(name, string(k), op.many.Values[i], o)
+			res.Applied++
+		} else if found {
+			m.remove(name, string(k), wire.EventRemoved)
+			res.Applied++
+		}
+	}
+	return wire.CodeOK, wire.AppendBulkResult(nil, &res)
+}
+
+func (m *model) write(op *modelOp) (wire.Code, []byte) {
+	o, name, key := &op.write.WriteOptions, string(op.write.Map), string(op.write.Key)
+	if o.Flags&wire.WriteFence != 0 {
+		return wire.CodeInvalid, nil
+	}
+	switch op.code {
+	case wire.OpRemove, wire.OpRemoveIfSame, wire.OpDelete, wire.OpEvict:
+		if o.Flags&(wire.WriteTTL|wire.WriteMaxIdle|wire.WriteKeepTTL) != 0 {
+			return wire.CodeInvalid, nil
+		}
+	}
+	e, found := m.get(name, key)
+	if o.Flags&wire.WriteVersion != 0 && !found {
+		return wire.CodeConflict, []byte(textNoKey)
+	}
+	if o.Flags&wire.WriteVersion != 0 && e.version != o.IfVersion {
+		return wire.CodeConflict, []byte(textVersion)
+	}
+	var flags uint8
+	if found {
+		flags = wire.ResultFound
+	}
+	same := found && bytes.Equal(e.value, op.write.Expected)
+	switch op.code {
+	case wire.OpSet:
+		return wire.CodeOK, result(flags|wire.ResultApplied, m.store(name, key, op.write.Value, o), nil)
+	case wire.OpPut:
+		if found {
+			flags |= wire.ResultValue
+		}
+		return wire.CodeOK, result(flags|wire.ResultApplied, m.store(name, key, op.write.Value, o), e.value)
+	case wire.OpPutIfAbsent:
+		if found {
+			return wire.CodeOK, result(flags|wire.ResultValue, 0, e.value)
+		}
+		return wire.CodeOK, result(wire.ResultApplied, m.store(name, key, op.write.Value, o), nil)
+	case wire.OpReplace:
+		if !found {
+			return wire.CodeOK, result(0, 0, nil)
+		}
+		return wire.CodeOK, result(flags|wire.ResultApplied|wire.ResultValue, m.store(name, key, op.write.Value, o), e.value)
+	case wire.OpReplaceIfSame:
+		if !same {
+			return wire.CodeOK, result(flags, 0, nil)
+		}
+		return wire.CodeOK, result(flags|wire.ResultApplied, m.store(name, key, op.write.Value, o), nil)
+	case wire.OpRemove:
+		if !found {
+			return wire.CodeOK, result(0, 0, nil)
+		}
+		return wire.CodeOK, result(flags|wire.ResultApplied|wire.ResultValue, m.remove(name, key, wire.EventRemoved), e.value)
+	case wire.OpRemoveIfSame:
+		if !same {
+			return wire.CodeOK, result(flags, 0, nil)
+		}
+		return wire.CodeOK, result(flags|wire.ResultApplied, m.remove(name, key, wire.EventRemoved), nil)
+	case wire.OpDelete, wire.OpEvict:
+		if !found {
+			return wire.CodeOK, result(0, 0, nil)
+		}
+		kind := wire.EventRemoved
+		if op.code == wire.OpEvict {
+			kind = wire.EventEvicted
+		}
+		return wire.CodeOK, result(flags|wire.ResultApplied, m.remove(name, key, kind), nil)
+	case wire.OpSetTTL:
+		if !found {
+			return wire.CodeOK, result(0, 0, nil)
+		}
+		v := m.next()
+		e.version = v
+		m.live(&e, o)
+		m.maps[name].entries[key] = e
+		m.emit(name, wire.EventTTL, v, key, e.value, e.value, e.expires())
+		return wire.CodeOK, result(flags|wire.ResultApplied, v, nil)
+	}
+	panic("no such operation in the model")
+}
+
+func (m *model) live(e *modelEntry, o *wire.WriteOptions) {
+	if o.Flags&wire.WriteTTL != 0 {
+		e.ttl, e.end = 0, 0
+		if o.TTL > 0 && o.TTL < wire.Forever && uint64(m.clock)+o.TTL <= math.MaxInt64 {
+			e.ttl, e.end = o.TTL, m.clock+int64(o.TTL)
+		}
+	}
+	if o.Flags&wire.WriteMaxIdle != 0 {
+		e.maxIdle = o.MaxIdle
+		if o.MaxIdle >= wire.Forever {
+			e.maxIdle = 0
+		}
+	}
+	e.touched = 0
+	if e.maxIdle != 0 {
+		e.touched = m.clock
+	}
+}
+
+func (m *model) store(name, key string, value []byte, o *wire.WriteOptions) uint64 {
+	v := m.next()
+	mm := m.maps[name]
+	if mm == nil {
+		mm = &modelMap{instance: v, entries: map[string]modelEntry{}}
+		m.maps[name] = mm
+	}
+	was, found := mm.entries[key]
+	e := modelEntry{value: bytes.Clone(value), version: v, created: m.clock, updated: m.clock}
+	kind := wire.EventAdded
+	if found {
+		kind, e.created = wire.EventUpdated, was.created
+		if o.Flags&wire.WriteKeepTTL != 0 {
+			e.ttl, e.end, e.maxIdle = was.ttl, was.end, was.maxIdle
+		}
+	}
+	m.live(&e, o)
+	mm.entries[key] = e
+	m.emit(name, kind, v, key, was.value, e.value, e.expires())
+	return v
+}
+
+func (m *model) remove(name, key string, kind wire.EventKind) uint64 {
+	v := m.next()
+	e := m.maps[name].entries[key]
+	delete(m.maps[name].entries, key)
+	m.emit(name, kind, v, key, e.value, nil, 0)
+	return v
+}
+
+// size counts the visible entries.
+func (m *model) size(name string) int {
+	n := 0
+	if mm := m.maps[name]; mm != nil {
+		for _, e := range mm.entries {
+			if !m.gone(e, m.clock) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// keys returns the keys of the visible entries in order.
+func (m *model) keys(name string) []string {
+	var keys []string
+	if mm := m.maps[name]; mm != nil {
+		for k, e := range mm.entries {
+			if !m.gone(e, m.clock) {
+				keys = append(keys, k)
+			}
+		}
+	}
+	sort.Strings(keys)
+	return keys
+}

@@ -1,0 +1,115 @@
+package state
+
+import (
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// View is one entry as a read finds it. Times are milliseconds of cluster time.
+type View struct {
+	Value    []byte // immutable
+	Version  uint64
+	Created  int64
+	Updated  int64
+	Accessed int64 // last use that the state knows of
+	Expires  int64 // 0: never
+	TTL      uint64
+	MaxIdle  uint64
+	Cost     int // bytes that the entry is counted with
+}
+
+func viewOf(e item) View {
+	m := e.meta()
+	return View{Value: e.valueBytes(), Version: m.version, Created: m.created, Updated: m.updated, Accessed: max(m.updated, m.touched),
+		Expires: m.expires(), TTL: m.ttl, MaxIdle: m.maxIdle, Cost: e.cost()}
+}
+
+// lookup returns the entry under key that is visible by the clock; no entry if there is none.
+func (s *State) lookup(name, key []byte) item {
+	m := s.find(name)
+	if m == nil {
+		return item{}
+	}
+	e, ok := m.entries.Get(probe(key))
+	if !ok || expired(e, s.clock) {
+		return item{}
+	}
+	return e
+}
+
+// Get returns the entry under key if its time has not come by the clock. It allocates nothing.
+func (s *State) Get(name, key []byte) (View, bool) {
+	e := s.lookup(name, key)
+	if e.data == nil {
+		return View{}, false
+	}
+	return viewOf(e), true
+}
+
+// Due reports whether the entry under key is visible by the clock although its time has come by now, which is cluster time:
+// the clock must be advanced in the log before a read may answer.
+func (s *State) Due(name, key []byte, now int64) bool {
+	e := s.lookup(name, key)
+	return e.data != nil && expired(e, now)
+}
+
+// Size returns how many entries of the map are visible by the clock. It takes logarithmic time.
+func (s *State) Size(name []byte) int {
+	m := s.find(name)
+	if m == nil {
+		return 0
+	}
+	return m.live(s.clock)
+}
+
+// MinExpires returns when the next entry of the map that is visible by the clock expires, if any does. A read of many
+// entries may answer as long as that is after cluster time.
+func (s *State) MinExpires(name []byte) (int64, bool) {
+	m := s.find(name)
+	if m == nil {
+		return 0, false
+	}
+	at := m.nextExpiry(s.clock)
+	return at, at != 0
+}
+
+// NextDue returns the earliest expiry in the partition, of entries that have expired and wait for OpSweep too.
+func (s *State) NextDue() (int64, bool) {
+	slot, ok := s.due.Min()
+	return slot.expires, ok
+}
+
+// Scan calls fn for the map's visible entries with keys after the given one, or from the first where it is empty, in the
+// order of their keys' bytes. It ends after limit entries, or after maxBytes of keys and values but not before one entry, or
+// when fn returns false. Zero or less is no bound. It reports whether there may be more. The slices that fn gets are immutable.
+func (s *State) Scan(name, after []byte, limit, maxBytes int, fn func(key []byte, v View) bool) (more bool) {
+	m := s.find(name)
+	if m == nil {
+		return false
+	}
+	entries, size := 0, 0
+	m.entries.Ascend(probe(after), func(e item) bool {
+		key := e.keyBytes()
+		if len(key) == len(after) && string(key) == string(after) || expired(e, s.clock) {
+			return true
+		}
+		size += len(key) + e.valueLen()
+		if limit > 0 && entries == limit || maxBytes > 0 && entries > 0 && size > maxBytes {
+			more = true
+			return false
+		}
+		entries++
+		more = !fn(key, viewOf(e))
+		return !more
+	})
+	return more
+}
+
+// Maps returns the partition's maps in the order of their names, empty ones included.
+func (s *State) Maps() []wire.MapInfo {
+	list := make([]wire.MapInfo, 0, s.maps.Len())
+	s.maps.Scan(func(slot mapSlot) bool {
+		list = append(list, wire.MapInfo{Name: slot.name, Entries: uint64(slot.m.live(s.clock)), Bytes: uint64(slot.m.bytes)})
+		return true
+	})
+	return list
+}

@@ -1,0 +1,351 @@
+package state
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc64"
+	"io"
+	"math"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// ErrImage is wrapped by the errors of Restore for bytes that are no image, not whole, or not intact.
+var ErrImage = errors.New("bad image")
+
+// maxResult bounds the bytes of one remembered result: one value, or an error for each key of a bulk operation, which takes
+// at least two bytes of the operation.
+const maxResult = 3 * wire.MaxOperation
+
+// Restore reads an image, and nothing beyond its end, and returns the state that it shows. It accepts any bytes, allocates
+// no more than a small multiple of what it has read plus the bound of one field, and returns no state together with an
+// error. Errors wrap ErrImage, or are r's own.
+func Restore(r io.Reader, lim Limits) (*State, error) {
+	var head [len(imageMagic) + 1]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, readError(err)
+	}
+	if string(head[:len(imageMagic)]) != imageMagic {
+		return nil, fmt.Errorf("%w: it does not begin like one", ErrImage)
+	}
+	if v := head[len(imageMagic)]; v != imageVersion {
+		return nil, fmt.Errorf("%w: version %d, this build reads %d", ErrImage, v, imageVersion)
+	}
+	d := decoder{blockReader: blockReader{r: r}}
+	s := d.state(lim)
+	d.finish()
+	if d.err != nil {
+		return nil, d.err
+	}
+	s.verify()
+	return s, nil
+}
+
+// readError says what an error of a reader means for the image.
+func readError(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: it ends too early", ErrImage)
+	}
+	return err
+}
+
+// decoder reads what Image.encode wrote.
+type decoder struct {
+	blockReader
+	s *State
+}
+
+func (d *decoder) state(lim Limits) *State {
+	s := New(d.u64(), lim)
+	d.s = s
+	s.counter, s.clock, s.published = d.u64(), d.i64(), d.u64()
+	d.must(s.clock >= 0, "a clock of %d", s.clock)
+	for n, prev := d.uvarint(), ""; n > 0 && d.err == nil; n-- {
+		m := d.mapState()
+		d.must(prev < m.ref.name, "map %q after %q", m.ref.name, prev)
+		prev = m.ref.name
+		s.maps.Load(mapSlot{name: prev, m: m})
+		s.reindex(m, 0)
+	}
+	for n, prev := d.uvarint(), (wire.ID{}); n > 0 && d.err == nil; n-- {
+		prev = d.window(prev)
+	}
+	d.ring(&s.ring)
+	return s
+}
+
+// version reads the version of a change.
+func (d *decoder) version() uint64 {
+	v := d.u64()
+	d.must(v <= d.s.version(), "version %d in a state of version %d", v, d.s.version())
+	return v
+}
+
+func (d *decoder) mapState() *mapState {
+	name := d.name()
+	m := newMapState(name, d.version(), d.s.stamp)
+	m.seq = d.uvarint()
+	d.must(m.ref.instance > 0 && m.seq > 0, "map %q without a beginning", name)
+	prev := item{}
+	for n := d.uvarint(); n > 0 && d.err == nil; n-- {
+		e := d.item()
+		if d.err != nil {
+			break
+		}
+		d.must(prev.data == nil || lessKey(prev, e), "keys of map %q out of order", name)
+		prev = e
+		m.entries.Load(e)
+		m.bytes += e.cost()
+		m.index(e.expires(), e)
+	}
+	return m
+}
+
+func (d *decoder) name() string {
+	name := d.bytes(wire.MaxMapName)
+	if err := wire.CheckMapName(name); err != nil {
+		d.must(false, "%v", err)
+	}
+	return string(name)
+}
+
+func (d *decoder) item() item {
+	key, value := d.uvarint(), d.uvarint()
+	long := value&1 != 0
+	value >>= 1
+	d.must(0 < key && key <= wire.MaxKey && 0 < value && value <= wire.MaxValueHard, "an entry of %d and %d bytes", key, value)
+	if d.err != nil {
+		return item{}
+	}
+	size := int(key + value + shortMeta)
+	if long {
+		size += longMeta - shortMeta
+	}
+	e := itemOf(d.take(size), int(key), int(value), long)
+	if d.err != nil {
+		return item{}
+	}
+	m := e.meta()
+	d.must(0 < m.version && m.version <= d.s.version() && 0 <= m.created && m.created <= m.updated && m.updated <= d.s.clock, "an entry's meta %+v", m)
+	d.must(long == (m.ttl|m.maxIdle != 0) && (m.ttl == 0) == (m.end == 0) && m.ttl < wire.Forever && m.maxIdle < wire.Forever,
+		"an entry's lifetime %+v", m)
+	d.must(m.end >= 0 && 0 <= m.touched && m.touched <= d.s.clock && (m.maxIdle != 0 || m.touched == 0), "an entry's times %+v", m)
+	return e
+}
+
+// window reads a client's window, whose client comes after prev.
+func (d *decoder) window(prev wire.ID) wire.ID {
+	w := window{client: d.id()}
+	w.floor, w.until, w.look, w.records = d.uvarint(), d.i64(), d.i64(), d.uvarint()
+	d.must(bytes.Compare(prev[:], w.client[:]) < 0, "client %v after %v", w.client, prev)
+	d.must(0 <= w.until && w.until < math.MaxInt64 && 0 < w.look && w.look <= w.until+1, "a window until %d, looked at by %d", w.until, w.look)
+	if d.err != nil {
+		return prev
+	}
+	c := &d.s.calls
+	c.bytes += windowCost
+	c.windows.Load(w)
+	c.ends.Set(callEnd{at: w.look, client: w.client})
+	last := uint64(0)
+	for n := w.records; n > 0 && d.err == nil; n-- {
+		o := &outcome{}
+		seq := d.uvarint()
+		o.deadline, o.version = d.i64(), d.version()
+		o.code = wire.Code(binary.BigEndian.Uint16(d.array(2)))
+		b := d.array(2)
+		o.flags, o.whole = b[0], b[1] == 1
+		o.data = d.bytes(maxResult)
+		d.must(last < seq && w.floor <= seq && b[1] <= 1, "call %d after %d from %d", seq, last, w.floor)
+		d.must(o.deadline <= w.until || o.deadline == math.MaxInt64, "a call until %d in a window until %d", o.deadline, w.until)
+		if d.err != nil {
+			break
+		}
+		last = seq
+		c.records.Load(record{w.client, seq, o})
+		c.ends.Set(callEnd{o.deadline, w.client, seq})
+		c.bytes += o.cost()
+	}
+	return w.client
+}
+
+func (d *decoder) ring(r *ring) {
+	r.last = d.u64()
+	n := d.uvarint()
+	d.must(n <= r.last, "%d events up to position %d", n, r.last)
+	refs := map[mapRef]*ringEvent{}
+	for ; n > 0 && d.err == nil; n-- {
+		e := d.event()
+		if d.err != nil {
+			return
+		}
+		prev := refs[*e.ref]
+		d.must(prev == nil || prev.seq+1 == e.seq, "event %d of map %q out of order", e.seq, e.ref.name)
+		if prev != nil {
+			e.ref = prev.ref
+		} else if m := d.s.find([]byte(e.ref.name)); m != nil && *m.ref == *e.ref {
+			e.ref = m.ref
+		}
+		refs[*e.ref] = e
+		r.push(*e)
+	}
+	d.s.maps.Scan(func(slot mapSlot) bool {
+		e := refs[*slot.m.ref]
+		d.must(e == nil || e.seq == slot.m.seq, "map %q has come to event %d", slot.name, slot.m.seq)
+		return d.err == nil
+	})
+	if d.err == nil {
+		r.trim()
+	}
+}
+
+func (d *decoder) event() *ringEvent {
+	e := &ringEvent{ref: &mapRef{name: d.name(), instance: d.version()}}
+	e.seq, e.version, e.time, e.expires = d.uvarint(), d.version(), d.i64(), d.i64()
+	b := d.array(3)
+	e.kind, e.flags = wire.EventKind(b[0]), b[1]
+	parts := b[2]
+	d.must(wire.EventAdded <= e.kind && e.kind <= wire.EventTTL && e.flags&^wire.EventOmitted == 0, "an event of kind %d with flags %x", e.kind, e.flags)
+	d.must(e.ref.instance > 0 && e.seq > 0 && parts <= partKey|partOld|partNew, "event %d of map %q of parts %x", e.seq, e.ref.name, parts)
+	if parts&partKey == 0 {
+		d.must(parts == 0, "an event's values without a key")
+		return e
+	}
+	key := d.bytes(wire.MaxKey)
+	d.must(len(key) > 0, "an event's empty key")
+	for _, part := range [...]struct {
+		bit uint8
+		to  *item
+	}{{partOld, &e.old}, {partNew, &e.new}} {
+		if parts&part.bit == 0 {
+			continue
+		}
+		value := d.bytes(wire.MaxValueHard)
+		d.must(len(value) > 0, "an event's empty value")
+		*part.to = newItem(key, value, &meta{})
+	}
+	if parts == partKey {
+		e.new = newItem(key, nil, &meta{})
+	}
+	return e
+}
+
+// blockReader reads the bytes of blocks. The first thing that does not fit is remembered; every later read gives zeros.
+type blockReader struct {
+	r   io.Reader
+	mem []byte
+	buf []byte // what is left of the current block
+	crc uint64
+	err error
+	tmp [16]byte
+}
+
+// must records an error unless ok.
+func (b *blockReader) must(ok bool, format string, args ...any) {
+	if !ok && b.err == nil {
+		b.err = fmt.Errorf("%w: "+format, append([]any{ErrImage}, args...)...)
+	}
+}
+
+// next reads a block and returns its length, 0 for the end.
+func (b *blockReader) next() int {
+	if b.mem == nil {
+		b.mem = make([]byte, imageBlock+8)
+	}
+	if _, err := io.ReadFull(b.r, b.tmp[:4]); err != nil {
+		b.err = readError(err)
+		return 0
+	}
+	n := binary.BigEndian.Uint32(b.tmp[:])
+	if b.must(n <= imageBlock, "a block of %d bytes", n); b.err != nil {
+		return 0
+	}
+	if _, err := io.ReadFull(b.r, b.mem[:n+8]); err != nil {
+		b.err = readError(err)
+		return 0
+	}
+	b.buf = b.mem[:n]
+	b.crc = crc64.Update(b.crc, crcTable, b.buf)
+	b.must(b.crc == binary.BigEndian.Uint64(b.mem[n:]), "a checksum does not match")
+	return int(n)
+}
+
+// fill makes sure that there is at least one byte.
+func (b *blockReader) fill() bool {
+	if b.err == nil && len(b.buf) == 0 && b.next() == 0 {
+		b.must(false, "it ends before all was said")
+	}
+	return b.err == nil
+}
+
+// finish reads the end.
+func (b *blockReader) finish() {
+	if b.err == nil {
+		b.must(len(b.buf) == 0 && b.next() == 0, "more than the whole")
+	}
+}
+
+func (b *blockReader) read(dst []byte) {
+	for len(dst) > 0 && b.fill() {
+		n := copy(dst, b.buf)
+		dst, b.buf = dst[n:], b.buf[n:]
+	}
+}
+
+// take reads n bytes into memory of their own; nil after an error.
+func (b *blockReader) take(n int) []byte {
+	if b.err != nil {
+		return nil
+	}
+	p := make([]byte, n)
+	if b.read(p); b.err != nil {
+		return nil
+	}
+	return p
+}
+
+// array reads up to 16 bytes, which are good until the next read.
+func (b *blockReader) array(n int) []byte {
+	p := b.tmp[:n]
+	if b.read(p); b.err != nil {
+		clear(p)
+	}
+	return p
+}
+
+func (b *blockReader) id() (id wire.ID) {
+	b.read(id[:])
+	return id
+}
+
+func (b *blockReader) u64() uint64 { return binary.BigEndian.Uint64(b.array(8)) }
+func (b *blockReader) i64() int64  { return int64(b.u64()) }
+
+// uvarint reads an integer in its shortest form: equal states have equal images.
+func (b *blockReader) uvarint() uint64 {
+	var v uint64
+	for shift := 0; b.fill(); shift += 7 {
+		c := b.buf[0]
+		b.buf = b.buf[1:]
+		if b.must(shift < 63 || c <= 1 && shift == 63, "an integer of more than 64 bits"); b.err != nil {
+			return 0
+		}
+		v |= uint64(c&0x7f) << shift
+		if c < 0x80 {
+			b.must(c != 0 || shift == 0, "an integer with leading zeros")
+			return v
+		}
+	}
+	return 0
+}
+
+// bytes reads a length and that many bytes, at most limit, into memory of their own; nil for length 0.
+func (b *blockReader) bytes(limit int) []byte {
+	n := b.uvarint()
+	b.must(n <= uint64(limit), "%d bytes where %d are the limit", n, limit)
+	if n == 0 {
+		return nil
+	}
+	return b.take(int(n))
+}

@@ -1,0 +1,147 @@
+package state
+
+import "github.com/gridiron-io/gridiron/sdk/wire"
+
+// eventCost is what an event is counted with beside its key and values.
+const eventCost = 32
+
+// ringEvent is an event as the ring holds it: key and values are those of the entries before and after the change.
+type ringEvent struct {
+	ref           *mapRef
+	seq           uint64
+	version       uint64
+	time, expires int64
+	old, new      item // no entry where there is none; an event without values has its key in new
+	kind          wire.EventKind
+	flags         uint8
+}
+
+func (e *ringEvent) key() []byte {
+	if e.new.data != nil {
+		return e.new.keyBytes()
+	}
+	return e.old.keyBytes()
+}
+
+// values returns the bytes of both values together.
+func (e *ringEvent) values() int { return e.old.valueLen() + e.new.valueLen() }
+
+// size returns the bytes that the event is counted with.
+func (e *ringEvent) size() int { return eventCost + len(e.key()) + e.values() }
+
+// event returns e as it stands on the wire. Slices are immutable.
+func (e *ringEvent) event(pos uint64) wire.Event {
+	return wire.Event{Pos: pos, Instance: e.ref.instance, Seq: e.seq, Version: e.version, Time: e.time, Expires: e.expires,
+		Kind: e.kind, Flags: e.flags, Key: e.key(), Old: e.old.valueBytes(), New: e.new.valueBytes()}
+}
+
+// ring holds the partition's last events. It is bounded by their number and by their bytes, in which the newest event
+// counts without its values if they are large: it stays whole, whatever its size, and does not cost the others their place.
+type ring struct {
+	lim    Limits
+	buf    []ringEvent // circular
+	head   int         // index in buf of the oldest event
+	n      int         // events held
+	last   uint64      // position of the newest event ever. Invariant: last ≥ n; the ring holds last-n+1 … last.
+	bytes  int         // Invariant: the sum of the events' sizes
+	large  int         // Invariant: how many events have more than lim.EventValues bytes of values
+	shared bool        // buf may be part of a frozen view and is never changed
+}
+
+// at returns the i-th oldest event.
+func (r *ring) at(i int) *ringEvent { return &r.buf[(r.head+i)%len(r.buf)] }
+
+// first returns the position of the oldest event held; last+1 if there is none.
+func (r *ring) first() uint64 { return r.last - uint64(r.n) + 1 }
+
+func (r *ring) isLarge(e *ringEvent) bool { return e.values() > r.lim.EventValues }
+
+// share returns a view of the ring that stays as it is.
+func (r *ring) share() ring {
+	r.shared = true
+	return *r
+}
+
+// append adds e, whose position is the next one.
+func (r *ring) append(e ringEvent) {
+	r.last++
+	r.push(e)
+	r.trim()
+}
+
+// push adds e as the newest event without a look at the bounds.
+func (r *ring) push(e ringEvent) {
+	if r.shared || r.n == len(r.buf) {
+		size := len(r.buf)
+		if r.n == size {
+			size = max(8, 2*size)
+		}
+		buf := make([]ringEvent, size)
+		for i := range r.n {
+			buf[i] = *r.at(i)
+		}
+		r.buf, r.head, r.shared = buf, 0, false
+	}
+	r.n++
+	*r.at(r.n - 1) = e
+	r.bytes += e.size()
+	if r.isLarge(&e) {
+		r.large++
+	}
+}
+
+// trim brings the ring within its bounds: large values go first, oldest first, then whole events.
+func (r *ring) trim() {
+	for r.n > r.lim.RingEvents {
+		r.pop()
+	}
+	for r.n > 1 && r.over() {
+		if !r.strip() {
+			r.pop()
+		}
+	}
+}
+
+// over reports whether the ring holds too many bytes.
+func (r *ring) over() bool {
+	bytes := r.bytes
+	if newest := r.at(r.n - 1); r.isLarge(newest) {
+		bytes -= newest.values()
+	}
+	return bytes > r.lim.RingBytes
+}
+
+// pop removes the oldest event.
+func (r *ring) pop() {
+	e := r.at(0)
+	r.bytes -= e.size()
+	if r.isLarge(e) {
+		r.large--
+	}
+	*e = ringEvent{}
+	r.head = (r.head + 1) % len(r.buf)
+	r.n--
+}
+
+// strip takes the values from the oldest event with large ones, the newest event excepted. It reports whether there was one.
+func (r *ring) strip() bool {
+	others := r.large
+	if r.isLarge(r.at(r.n - 1)) {
+		others--
+	}
+	for i := 0; others > 0; i++ {
+		e := r.at(i)
+		if !r.isLarge(e) {
+			continue
+		}
+		r.bytes -= e.values()
+		r.large--
+		from := e.new
+		if from.data == nil {
+			from = e.old
+		}
+		e.old, e.new, e.flags = item{}, from.keyOnly(), e.flags|wire.EventOmitted
+		return true
+	}
+	return false
+}

@@ -1,0 +1,189 @@
+// Package state owns the replicated state of one partition: the entries of every map in it, their expiries, the results
+// of the calls that may come again, and the last events. It is a pure function of the log: equal entries in equal order
+// give equal states on every replica, today and at any later replay. So it knows no clock but the log's, no randomness,
+// no I/O, no goroutines and no locks, nothing in it depends on the order of a Go map, and no bytes make it fail.
+//
+// It does not know who owns the partition, whether an operation was proposed under the right epoch, or what a call was
+// authorised to do: that is decided before an operation is handed to Apply.
+//
+// # Synchronisation
+//
+// The package takes no locks; its owner does. Advance, Apply and Freeze REQUIRE that nothing else is called at the same
+// time. All other methods of State only read and may run beside each other. An Image and every byte slice that the package
+// hands out are immutable and may be used without any lock for as long as the caller likes.
+//
+// # Versions
+//
+// A version is generation<<44 + counter. The counter grows by one with every change: a write of a key that stores, alters
+// or removes an entry, an expiry, a Clear and a Destroy. A bulk operation counts once for each key that it changes, so that
+// a key named twice gets two versions; an operation that changes nothing takes none.
+//
+// # Expiry
+//
+// An entry's expiry is the earlier of its TTL's end and its last write plus its max-idle. The entry is gone at once when
+// the clock reaches that time: reads and writes do not see it. It is removed, and its EXPIRED event appended, by the next
+// write of its key or by OpSweep, whichever comes first. A Clear of a map that holds visible entries, and a Destroy,
+// remove the entries that wait for this without an event each: the CLEARED event speaks for them.
+package state
+
+import (
+	"github.com/tidwall/btree"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// generationShift is where a version's generation begins.
+const generationShift = 44
+
+// State is the replicated state of one partition. See the package comment for what may be called at the same time.
+type State struct {
+	lim        Limits
+	generation uint64
+	counter    uint64
+	clock      int64 // milliseconds of cluster time. Invariant: never negative, never falls.
+	published  uint64
+
+	maps  *btree.BTreeG[mapSlot] // by name
+	calls calls
+	ring  ring
+
+	// due holds, for each map with entries that expire, the earliest of their expiries. Derived from maps.
+	due *btree.BTreeG[dueSlot]
+
+	// stamp counts frozen views. Invariant: a mapState with an older stamp may be part of a view and is never changed.
+	stamp uint64
+}
+
+// mapSlot finds a map by its name.
+type mapSlot struct {
+	name string
+	m    *mapState
+}
+
+// dueSlot is one element of State.due.
+type dueSlot struct {
+	expires int64
+	name    string
+}
+
+// New returns the empty state of a partition's generation.
+func New(generation uint64, lim Limits) *State {
+	lim = lim.WithDefaults()
+	return &State{
+		lim:        lim,
+		generation: generation,
+		maps:       newTree(func(a, b mapSlot) bool { return a.name < b.name }),
+		calls:      newCalls(),
+		ring:       ring{lim: lim},
+		due: newTree(func(a, b dueSlot) bool {
+			if a.expires != b.expires {
+				return a.expires < b.expires
+			}
+			return a.name < b.name
+		}),
+	}
+}
+
+// newTree returns an empty tree without locks.
+func newTree[T any](less func(a, b T) bool) *btree.BTreeG[T] {
+	return btree.NewBTreeGOptions(less, btree.Options{NoLocks: true})
+}
+
+// Advance begins a log entry that was stamped with the given cluster time in milliseconds and with the position up to
+// which its owner had published events. The clock and the position never fall. Results of calls whose deadline has passed
+// are forgotten, a bounded number per entry.
+func (s *State) Advance(now int64, published uint64) {
+	s.clock = max(s.clock, now)
+	s.published = max(s.published, published)
+	s.calls.forget(s.clock)
+	s.verify()
+}
+
+// Clock returns the log's clock in milliseconds of cluster time.
+func (s *State) Clock() int64 { return s.clock }
+
+// Generation returns the generation that the state was made for.
+func (s *State) Generation() uint64 { return s.generation }
+
+// Counter returns how many changes were made, over all generations.
+func (s *State) Counter() uint64 { return s.counter }
+
+// Published returns the position up to which owners have said that they published events.
+func (s *State) Published() uint64 { return s.published }
+
+// RecordBytes returns the memory that remembered results are counted with. The count is equal on all replicas.
+func (s *State) RecordBytes() int { return s.calls.bytes }
+
+// version returns the version of the last change.
+func (s *State) version() uint64 { return s.generation<<generationShift + s.counter }
+
+// nextVersion counts a change and returns its version.
+func (s *State) nextVersion() uint64 {
+	s.counter++
+	return s.version()
+}
+
+// find returns the map with the given name, or nil. The caller must not change it.
+func (s *State) find(name []byte) *mapState {
+	slot, _ := s.maps.Get(mapSlot{name: view(name)})
+	return slot.m
+}
+
+// create adds an empty map whose instance is the version of the write that creates it.
+func (s *State) create(name []byte, instance uint64) *mapState {
+	m := newMapState(string(name), instance, s.stamp)
+	s.maps.Set(mapSlot{name: m.ref.name, m: m})
+	return m
+}
+
+// own returns m in a form that may be changed: itself, or a copy that takes its place if m may be part of a frozen view.
+//
+// NOTE: copying a tree writes its isolation mark, which reads of a frozen view do not look at.
+func (s *State) own(m *mapState) *mapState {
+	if m.stamp == s.stamp {
+		return m
+	}
+	c := *m
+	c.entries = m.entries.Copy()
+	c.stamp = s.stamp
+	s.maps.Set(mapSlot{name: c.ref.name, m: &c})
+	return &c
+}
+
+// put stores e in m, which the caller owns, in place of the entry with the same key.
+func (s *State) put(m *mapState, e item) {
+	before := m.earliest()
+	m.put(e)
+	s.reindex(m, before)
+}
+
+// drop removes e from m, which the caller owns.
+func (s *State) drop(m *mapState, e item) {
+	before := m.earliest()
+	m.drop(e)
+	s.reindex(m, before)
+}
+
+// reindex brings s.due up to date after a change of m, whose earliest expiry was before; 0 is none.
+func (s *State) reindex(m *mapState, before int64) {
+	after := m.earliest()
+	if before == after {
+		return
+	}
+	if before != 0 {
+		s.due.Delete(dueSlot{before, m.ref.name})
+	}
+	if after != 0 {
+		s.due.Set(dueSlot{after, m.ref.name})
+	}
+}
+
+// emit appends an event of m, which the caller owns. The key is that of after, or of before where nothing is left.
+func (s *State) emit(m *mapState, kind wire.EventKind, version uint64, before, after item) {
+	m.seq++
+	e := ringEvent{ref: m.ref, seq: m.seq, version: version, time: s.clock, old: before, new: after, kind: kind}
+	if after.data != nil {
+		e.expires = after.expires()
+	}
+	s.ring.append(e)
+}

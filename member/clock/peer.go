@@ -1,0 +1,151 @@
+package clock
+
+import (
+	"slices"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+const (
+	keepSamples = 16               // of each peer
+	maxAge      = 10 * time.Second // of a sample that counts
+
+	// A clock is set by a peer that was sampled with a round trip of at most quickTrip, or trustSamples times: an error made
+	// at the start is only slewed away afterwards, half a millisecond in each second.
+	quickTrip    = 20 * time.Millisecond
+	trustSamples = 4
+
+	// wander is by how many parts in a million two clocks may run apart: one is slewed, and crystals differ.
+	wander = 2 * MaxSlew
+)
+
+// sample is what one ping told about a peer's clock.
+type sample struct {
+	received time.Duration // on the monotonic clock
+	trip     time.Duration
+	ahead    time.Duration // cluster time at the peer, less the monotonic clock here; the error is at most trip/2
+}
+
+// doubt returns how wrong the sample may be at an instant.
+func (s *sample) doubt(now time.Duration) time.Duration {
+	return s.trip/2 + (now-s.received)*wander/1_000_000
+}
+
+// peer holds the last samples of a peer.
+type peer struct {
+	samples [keepSamples]sample // a ring
+	next    int
+	count   int
+}
+
+func (p *peer) add(s sample) {
+	p.samples[p.next] = s
+	p.next = (p.next + 1) % keepSamples
+	p.count = min(p.count+1, keepSamples)
+}
+
+// best returns the least doubtful sample among those that count at an instant, and how many count: it has the shortest round trip,
+// unless that was so long ago that the clocks may have run apart by more than a newer one's error.
+func (p *peer) best(now time.Duration) (best sample, n int) {
+	for i := range p.count {
+		s := p.samples[(p.next-1-i+2*keepSamples)%keepSamples]
+		if now-s.received > maxAge {
+			continue
+		}
+		if n++; n == 1 || s.doubt(now) < best.doubt(now) {
+			best = s
+		}
+	}
+	return best, n
+}
+
+// Sample tells the clock what a peer's NowMicros was when it answered a ping that was sent and whose answer was received at these
+// instants of the monotonic clock. peerSet is false for a peer whose clock is unset, which says nothing: earlier samples of it are
+// forgotten. A sample that contradicts itself is ignored.
+//
+// A clock that is set is then corrected towards the median of all clocks, its own among them, by slewing. One that is unset is set,
+// at once, to the median of its peers'.
+func (c *Clock) Sample(id wire.ID, peerMicros int64, peerSet bool, sent, received time.Duration) {
+	if !peerSet {
+		c.Forget(id)
+		return
+	}
+	trip := received - sent
+	if trip < 0 || peerMicros <= 0 || peerMicros > maxMicros {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.mu.peers[id]
+	if p == nil {
+		p = new(peer)
+		c.mu.peers[id] = p
+	}
+	p.add(sample{received: received, trip: trip, ahead: time.Duration(peerMicros)*time.Microsecond + trip/2 - received})
+	c.correctLocked()
+}
+
+// Forget drops all samples of a peer, because it is gone or starts again.
+func (c *Clock) Forget(id wire.ID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, known := c.mu.peers[id]; !known {
+		return
+	}
+	delete(c.mu.peers, id)
+	c.correctLocked()
+}
+
+// Disagreement returns the largest difference between a peer's clock and this one, as far as samples tell; 0 while the clock is
+// unset. It is never less than 0.
+func (c *Clock) Disagreement() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.line.Load()
+	if l == nil {
+		return 0
+	}
+	now := c.mono()
+	own := l.at(now) - now
+	var most time.Duration
+	for _, p := range c.mu.peers {
+		if s, n := p.best(now); n > 0 {
+			most = max(most, (s.ahead - own).Abs())
+		}
+	}
+	return most
+}
+
+// correctLocked aims the clock at the median, or sets it.
+// REQUIRES: c.mu is held.
+func (c *Clock) correctLocked() {
+	now := c.mono()
+	l := c.line.Load()
+	var offsets []time.Duration // from the monotonic clock
+	for _, p := range c.mu.peers {
+		s, n := p.best(now)
+		if n == 0 || (l == nil && s.trip > quickTrip && n < trustSamples) {
+			continue
+		}
+		offsets = append(offsets, s.ahead)
+	}
+	if l == nil {
+		if len(offsets) > 0 {
+			c.setLocked((now + median(offsets)).Microseconds())
+		}
+		return
+	}
+	at := l.at(now)
+	own := at - now
+	offsets = append(offsets, own)
+	c.line.Store(&line{from: now, time: at, correct: median(offsets) - own})
+}
+
+// median returns the middle of list, which it sorts, or the mean of the two in the middle. It has at least one element.
+func median(list []time.Duration) time.Duration {
+	slices.Sort(list)
+	n := len(list)
+	low, high := list[(n-1)/2], list[n/2]
+	return low + (high-low)/2
+}

@@ -1,0 +1,199 @@
+package member
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/gridiron-io/gridiron/maps"
+	"github.com/gridiron-io/gridiron/partition"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// dispatch starts a request. It runs on the connection's reader and does not block; what takes long gets a goroutine.
+func (m *Member) dispatch(c *conn, req *wire.Request, t *touched) {
+	switch {
+	case !req.Op.Known() || !c.peer && !req.Op.ForClients():
+		c.Answer(req.ID, wire.CodeInvalid, []byte(fmt.Sprintf("operation %d is not known here", uint8(req.Op))))
+		return
+	case c.peer && req.Op < 128:
+		c.Answer(req.ID, wire.CodeInvalid, []byte("this is the members' port"))
+		return
+	case req.Op.IsRead() || req.Op.IsWrite():
+		if m.maps.Handle(req, m.traced(c, req)) {
+			t.add(int(req.Partition))
+		}
+		return
+	}
+	switch req.Op {
+	case wire.OpPing:
+		c.Answer(req.ID, wire.CodeOK, nil)
+	case wire.OpTable:
+		c.viewsSent.Store(true)
+		c.Answer(req.ID, wire.CodeOK, m.views.current.Load().bytes)
+	case wire.OpStatus:
+		st := m.status()
+		c.Answer(req.ID, wire.CodeOK, wire.AppendStatus(nil, &st))
+	case wire.OpPartitions:
+		c.Answer(req.ID, wire.CodeOK, wire.AppendPartitionInfos(nil, m.partitionInfos()))
+	case wire.OpMaps:
+		id := req.ID
+		m.goOn(c, func() { c.Answer(id, wire.CodeOK, wire.AppendMapInfos(nil, m.mapInfos())) })
+	case wire.OpInterest, wire.OpUninterest:
+		m.dispatchInterest(c, req)
+	case wire.OpTaskSubmit, wire.OpTaskWait, wire.OpTaskCancel, wire.OpTaskList:
+		m.dispatchTask(c, req)
+	case wire.OpMemberPing, wire.OpMetaPropose, wire.OpMetaRead, wire.OpMetaJoin:
+		m.dispatchPeer(c, req)
+	default:
+		c.Answer(req.ID, wire.CodeInvalid, []byte(fmt.Sprintf("%v is not for callers", req.Op)))
+	}
+}
+
+// goOn runs f on a goroutine of the member's. f answers.
+func (m *Member) goOn(_ *conn, f func()) {
+	m.wg.Add(1)
+	go func() { // ends with f, which is bounded by its call's deadline or the member's context
+		defer m.wg.Done()
+		f()
+	}()
+}
+
+func (m *Member) dispatchInterest(c *conn, req *wire.Request) {
+	name, err := wire.DecodeMapBody(req.Body)
+	if err != nil {
+		c.Answer(req.ID, wire.CodeInvalid, []byte(err.Error()))
+		return
+	}
+	if c.interests == nil {
+		c.interests = make(map[string]int)
+	}
+	n := string(name)
+	if req.Op == wire.OpUninterest {
+		if c.interests[n] > 0 {
+			if c.interests[n]--; c.interests[n] == 0 {
+				delete(c.interests, n)
+			}
+			m.events.uninterest(n)
+		}
+		c.Answer(req.ID, wire.CodeOK, nil)
+		return
+	}
+	if c.interests[n] == 0 && len(c.interests) >= maxInterests {
+		c.Answer(req.ID, wire.CodeOverloaded, []byte("too many maps listened to on one connection"))
+		return
+	}
+	c.interests[n]++
+	c.Answer(req.ID, wire.CodeOK, wire.AppendPositions(nil, m.events.interest(n)))
+}
+
+// maxInterests bounds the maps that one connection may listen to.
+const maxInterests = 10_000
+
+func (m *Member) dispatchTask(c *conn, req *wire.Request) {
+	id := req.ID
+	bad := func(err error) { c.Answer(id, wire.CodeInvalid, []byte(err.Error())) }
+	switch req.Op {
+	case wire.OpTaskList:
+		c.Answer(id, wire.CodeOK, wire.AppendStrings(nil, m.tasks.Names()))
+	case wire.OpTaskSubmit:
+		b, err := wire.DecodeTaskBody(req.Body)
+		if err != nil {
+			bad(err)
+			return
+		}
+		if b.Keyed {
+			if int64(req.Partition) >= int64(m.partitions()) {
+				bad(fmt.Errorf("partition %d of %d", req.Partition, m.partitions()))
+				return
+			}
+			if m.host.Serving(int(req.Partition)) == 0 {
+				c.Answer(id, wire.CodeMoved, wire.AppendMoved(nil, m.views.moved(int(req.Partition))))
+				return
+			}
+		}
+		// The service keeps what it is given: the body is copied, since the frame is reused.
+		b.Arg = append([]byte(nil), b.Arg...)
+		b.Key = append([]byte(nil), b.Key...)
+		code, text := m.tasks.Submit(b)
+		c.Answer(id, code, []byte(text))
+	case wire.OpTaskCancel:
+		ref, err := wire.DecodeTaskRef(req.Body)
+		if err != nil {
+			bad(err)
+			return
+		}
+		var took byte
+		if m.tasks.Cancel(ref.ID) {
+			took = 1
+		}
+		c.Answer(id, wire.CodeOK, []byte{took})
+	case wire.OpTaskWait:
+		ref, err := wire.DecodeTaskRef(req.Body)
+		if err != nil {
+			bad(err)
+			return
+		}
+		left := time.Duration(req.Deadline-m.clock.Now()) * time.Millisecond
+		m.goOn(c, func() {
+			// The answer has to be on its way before the caller stops waiting for it.
+			ctx, cancel := context.WithTimeout(m.ctx, min(max(left-100*time.Millisecond, left/2), maxTaskWait))
+			defer cancel()
+			res := m.tasks.Wait(ctx, ref.ID)
+			c.Answer(id, wire.CodeOK, wire.AppendTaskResult(nil, &res))
+		})
+	}
+}
+
+// maxTaskWait bounds one wait for a task's result; the caller asks again.
+const maxTaskWait = 20 * time.Second
+
+func (m *Member) dispatchPeer(c *conn, req *wire.Request) {
+	id := req.ID
+	switch req.Op {
+	case wire.OpMemberPing:
+		p, err := wire.DecodePingBody(req.Body)
+		if err != nil {
+			c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
+			return
+		}
+		res := m.pong(p.Have)
+		c.Answer(id, wire.CodeOK, wire.AppendPingResult(nil, &res))
+	case wire.OpMetaRead:
+		c.Answer(id, wire.CodeOK, nil)
+	case wire.OpMetaPropose:
+		cmd := append([]byte(nil), req.Body...)
+		m.goOn(c, func() { m.answerMetaPropose(c, id, cmd) })
+	case wire.OpMetaJoin:
+		from := c.hello.Member
+		m.goOn(c, func() { m.answerMetaJoin(c, id, from) })
+	}
+}
+
+// mapInfos returns the maps that have entries in the partitions owned here.
+func (m *Member) mapInfos() []wire.MapInfo {
+	sums := make(map[string]*wire.MapInfo)
+	var order []string
+	for p := range m.partitions() {
+		if m.host.Serving(p) == 0 {
+			continue
+		}
+		m.host.View(p, func(pm partition.Machine) {
+			for _, info := range maps.StateOf(pm).Maps() {
+				s := sums[info.Name]
+				if s == nil {
+					s = &wire.MapInfo{Name: info.Name}
+					sums[info.Name] = s
+					order = append(order, info.Name)
+				}
+				s.Entries += info.Entries
+				s.Bytes += info.Bytes
+			}
+		})
+	}
+	out := make([]wire.MapInfo, 0, len(order))
+	for _, n := range order {
+		out = append(out, *sums[n])
+	}
+	return out
+}

@@ -1,0 +1,155 @@
+package founding
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+func drawID(t *rapid.T, name string) wire.ID {
+	id := wire.ID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, name))
+	id[15] |= 1
+	return id
+}
+
+func drawMessage(t *rapid.T) Message {
+	text := rapid.StringN(1, -1, MaxText)
+	m := Message{
+		Kind: Kind(rapid.IntRange(int(KindHello), int(KindDecided)).Draw(t, "kind")),
+		From: Hello{
+			Member: drawID(t, "member"), Addr: text.Draw(t, "addr"), PeersAddr: text.Draw(t, "peers"),
+			Cluster: text.Draw(t, "cluster"), Expect: rapid.IntRange(0, MaxExpect).Draw(t, "expect"),
+			State: State(rapid.IntRange(int(StateFresh), int(StateMember)).Draw(t, "state")),
+			Addrs: boundAddrs(rapid.SliceOfN(text, 0, 20).Draw(t, "addrs")),
+		},
+	}
+	if m.From.State != StateFresh {
+		m.From.ID = drawID(t, "id")
+	}
+	if m.Kind.hasAbout() {
+		m.About = drawID(t, "about")
+	}
+	if m.Kind.hasFounding() {
+		ids := rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) wire.ID { return drawID(t, "seat") }), 1, 5, rapid.ID[wire.ID]).Draw(t, "seats")
+		at := rapid.SliceOfNDistinct(text, len(ids), len(ids), rapid.ID[string]).Draw(t, "seat addrs")
+		seats := make([]Seat, len(ids))
+		for i, id := range ids {
+			seats[i] = Seat{Member: id, Addr: at[i], PeersAddr: text.Draw(t, "seat peers")}
+		}
+		m.Founding = newFounding(drawID(t, "founding"), seats)
+	}
+	return m
+}
+
+func TestMessagesComeBackAsTheyWere(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawMessage(t)
+		b := AppendMessage(nil, &m)
+		got, err := DecodeMessage(b)
+		require.NoError(t, err)
+		require.Equal(t, m, got)
+
+		cut := rapid.IntRange(0, len(b)-1).Draw(t, "cut")
+		_, err = DecodeMessage(b[:cut])
+		require.ErrorIs(t, err, wire.ErrMalformed, "cut at %d", cut)
+		_, err = DecodeMessage(append(b, 0))
+		require.ErrorIs(t, err, wire.ErrMalformed)
+	})
+}
+
+// TestLargestMessageFits: all bounds reached at once.
+func TestLargestMessageFits(t *testing.T) {
+	long := func(i int) string {
+		return strings.Repeat("x", MaxText-2) + string(rune('0'+i/10)) + string(rune('0'+i%10))
+	}
+	m := Message{Kind: KindDecided, From: Hello{Member: wire.ID{1}, Addr: long(0), PeersAddr: long(0), Cluster: long(0),
+		Expect: MaxExpect, State: StateMember, ID: wire.ID{2}}}
+	var seats []Seat
+	for i := range MaxExpect {
+		seats = append(seats, Seat{Member: wire.ID{byte(i + 1)}, Addr: long(i), PeersAddr: long(i)})
+	}
+	m.Founding = newFounding(wire.ID{3}, seats)
+	var addrs []string
+	for i := range 99 {
+		addrs = append(addrs, long(i))
+	}
+	m.From.Addrs = boundAddrs(addrs)
+	b := AppendMessage(nil, &m)
+	require.LessOrEqual(t, len(b), MaxMessage)
+	got, err := DecodeMessage(b)
+	require.NoError(t, err)
+	require.Equal(t, m, got)
+}
+
+func TestDecodeMessageRefuses(t *testing.T) {
+	base := func() Message { return Message{Kind: KindAsk, From: peer(6), Founding: foundingOf(1, 6, 7)} }
+	for _, c := range []struct {
+		name  string
+		spoil func(*Message)
+	}{
+		{"no member", func(m *Message) { m.From.Member = wire.ID{} }},
+		{"no address", func(m *Message) { m.From.Addr = "" }},
+		{"long name", func(m *Message) { m.From.Cluster = strings.Repeat("x", MaxText+1) }},
+		{"not UTF-8", func(m *Message) { m.From.Cluster = "\xff" }},
+		{"expect", func(m *Message) { m.From.Expect = MaxExpect + 1 }},
+		{"state", func(m *Message) { m.From.State = 4 }},
+		{"fresh with an ID", func(m *Message) { m.From.ID = wire.ID{1} }},
+		{"member without an ID", func(m *Message) { m.From.State = StateMember }},
+		{"kind", func(m *Message) { m.Kind = 99 }},
+		{"too many addresses", func(m *Message) { m.From.Addrs = strings.Split(strings.Repeat("a,", MaxAddresses)+"a", ",") }},
+		{"too long addresses", func(m *Message) {
+			m.From.Addrs = strings.Split(strings.Repeat(strings.Repeat("a", MaxText)+",", 20)+"a", ",")
+		}},
+		{"an empty address", func(m *Message) { m.From.Addrs = []string{""} }},
+		{"no founding ID", func(m *Message) { m.Founding.ClusterID = wire.ID{} }},
+		{"no seats", func(m *Message) { m.Founding.Seats = nil }},
+		{"seats out of order", func(m *Message) { s := m.Founding.Seats; s[0], s[1] = s[1], s[0] }},
+		{"a seat twice", func(m *Message) { m.Founding.Seats[1] = m.Founding.Seats[0] }},
+		{"an address twice", func(m *Message) { m.Founding.Seats[1].Addr = m.Founding.Seats[0].Addr }},
+		{"too many seats", func(m *Message) {
+			for i := range MaxExpect {
+				m.Founding.Seats = append(m.Founding.Seats, Seat{Member: wire.ID{9, byte(i)}, Addr: string(rune('a' + i)), PeersAddr: "p"})
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := base()
+			c.spoil(&m)
+			_, err := DecodeMessage(AppendMessage(nil, &m))
+			require.ErrorIs(t, err, wire.ErrMalformed)
+		})
+	}
+	m := base()
+	_, err := DecodeMessage(AppendMessage(nil, &m))
+	require.NoError(t, err)
+}
+
+func FuzzDecodeMessage(f *testing.F) {
+	for _, m := range []Message{
+		{Kind: KindHello, From: peer(6)},
+		{Kind: KindAsk, From: peerOf(6, StateAccepted, wire.ID{1}), Founding: foundingOf(1, 6, 7)},
+		{Kind: KindRefuse, From: peerOf(6, StateMember, wire.ID{1}), About: wire.ID{2}},
+	} {
+		f.Add(AppendMessage(nil, &m))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := DecodeMessage(b)
+		if err != nil {
+			require.ErrorIs(t, err, wire.ErrMalformed)
+			return
+		}
+		again := AppendMessage(nil, &m)
+		require.LessOrEqual(t, len(again), MaxMessage)
+		back, err := DecodeMessage(again)
+		require.NoError(t, err)
+		require.Equal(t, m, back)
+		if len(again) == len(b) { // shorter where b had long-winded numbers
+			require.True(t, bytes.Equal(again, b))
+		}
+	})
+}

@@ -1,0 +1,144 @@
+package member
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+const (
+	// helloTimeout bounds how long a stranger may take to say who it is.
+	helloTimeout = 5 * time.Second
+	// maxStrangers bounds the connections that have not said it yet.
+	maxStrangers = 256
+)
+
+// readHello reads the hello of a connection, no byte further.
+func readHello(nc net.Conn) (wire.Hello, error) {
+	b, err := readHelloFrame(nc)
+	if err != nil {
+		return wire.Hello{}, err
+	}
+	return wire.DecodeHello(b)
+}
+
+func readHelloFrame(r io.Reader) ([]byte, error) {
+	var head [8]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, fmt.Errorf("read a hello: %w", err)
+	}
+	n, err := wire.HelloLength(head)
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, n)
+	if _, err := io.ReadFull(r, b); err != nil {
+		return nil, fmt.Errorf("read a hello: %w", err)
+	}
+	return b, nil
+}
+
+// refusal is a hello answer that ends the connection.
+type refusal struct {
+	code wire.Code
+	text string
+}
+
+func (r *refusal) Error() string { return r.text }
+
+func refuse(code wire.Code, format string, args ...any) *refusal {
+	return &refusal{code: code, text: fmt.Sprintf(format, args...)}
+}
+
+// greet reads a hello, decides whether to take the connection, and answers. A refusal is answered and returned as an error.
+func (m *Member) greet(nc net.Conn, peer bool) (wire.Hello, error) {
+	_ = nc.SetDeadline(time.Now().Add(helloTimeout))
+	h, err := readHello(nc)
+	if err != nil {
+		if errors.Is(err, wire.ErrMalformed) || errors.Is(err, wire.ErrTooLarge) {
+			m.answerHello(nc, wire.CodeInvalid, err.Error())
+		}
+		return h, err
+	}
+	if r := m.judge(&h, peer); r != nil {
+		m.answerHello(nc, r.code, r.text)
+		return h, r
+	}
+	if err := m.answerHello(nc, wire.CodeOK, ""); err != nil {
+		return h, err
+	}
+	return h, nc.SetDeadline(time.Time{})
+}
+
+func (m *Member) answerHello(nc net.Conn, code wire.Code, text string) error {
+	if len(text) > 512 {
+		text = text[:512]
+	}
+	a := wire.HelloAnswer{Version: wire.Version, Code: code, Message: text, Cluster: m.cfg.ClusterName, ClusterID: m.clusterID(),
+		Member: m.id, Incarnation: m.incarnation, MemberName: m.cfg.Name, Time: m.clock.Now(), Partitions: uint32(m.partitions())}
+	_, err := nc.Write(wire.AppendHelloAnswer(nil, &a))
+	return err
+}
+
+// judge decides whether a connection is taken; nil if it is.
+func (m *Member) judge(h *wire.Hello, peer bool) *refusal {
+	if h.Version != wire.Version {
+		return refuse(wire.CodeInvalid, "protocol version %d, this member speaks %d", h.Version, wire.Version)
+	}
+	if h.Cluster != m.cfg.ClusterName {
+		return refuse(wire.CodeInvalid, "this is cluster %q, not %q", m.cfg.ClusterName, h.Cluster)
+	}
+	if id := m.clusterID(); !h.ClusterID.IsZero() && h.ClusterID != id {
+		return refuse(wire.CodeInvalid, "this cluster's ID is %v, not %v", id, h.ClusterID)
+	}
+	switch {
+	case peer && !h.Plane.ForMembers():
+		return refuse(wire.CodeInvalid, "this is the members' port; clients connect to %s", m.Addr())
+	case !peer && !h.Plane.ForClients():
+		return refuse(wire.CodeInvalid, "this is the client port")
+	case peer && (h.Member.IsZero() || h.Incarnation.IsZero() || h.ClusterID.IsZero()):
+		return refuse(wire.CodeInvalid, "only members of the cluster connect to the members' port")
+	case h.Plane == wire.PlaneJoin:
+		return nil // also before this member is part of a cluster: that is what it is for
+	case !peer && !m.isReady():
+		return refuse(wire.CodeNotReady, "this member is starting or stopping")
+	case peer && m.isClosing():
+		return refuse(wire.CodeNotReady, "this member is stopping")
+	}
+	return nil
+}
+
+// dialPeer opens a connection to a member's port and exchanges hellos.
+func (m *Member) dialPeer(nc net.Conn, plane wire.Plane, stream uint8) (wire.HelloAnswer, error) {
+	_ = nc.SetDeadline(time.Now().Add(helloTimeout))
+	h := wire.Hello{Version: wire.Version, Plane: plane, Cluster: m.cfg.ClusterName, ClusterID: m.clusterID(), Name: m.cfg.Name,
+		Member: m.id, Incarnation: m.incarnation, Stream: stream}
+	a, err := exchangeHello(nc, &h)
+	if err != nil {
+		return a, err
+	}
+	return a, nc.SetDeadline(time.Time{})
+}
+
+// exchangeHello says hello and reads the answer, no byte further.
+func exchangeHello(nc net.Conn, h *wire.Hello) (wire.HelloAnswer, error) {
+	if _, err := nc.Write(wire.AppendHello(nil, h)); err != nil {
+		return wire.HelloAnswer{}, fmt.Errorf("say hello: %w", err)
+	}
+	b, err := readHelloFrame(nc)
+	if err != nil {
+		return wire.HelloAnswer{}, err
+	}
+	a, err := wire.DecodeHelloAnswer(b)
+	if err != nil {
+		return a, err
+	}
+	if a.Code != wire.CodeOK {
+		return a, &refusal{code: a.Code, text: a.Message}
+	}
+	return a, nil
+}

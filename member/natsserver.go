@@ -1,0 +1,157 @@
+package member
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// natsServer is the NATS server inside a member. Members' servers are joined by routes; clients reach one through the client
+// port only, spliced to an in-process connection: its own listener is on loopback, because NATS needs one to open routes.
+type natsServer struct {
+	srv  *server.Server
+	opts *server.Options
+	log  *slog.Logger
+
+	mu     sync.Mutex // guards the following
+	routes []string
+}
+
+// Users of the NATS server. What they may do is the protection, not their passwords: a connection comes here only after the
+// member's own authentication.
+const (
+	publisherUser  = "publisher"
+	subscriberUser = wire.EventsUser
+)
+
+func startNATS(cluster wire.ID, host string, port int, password string, log *slog.Logger) (*natsServer, error) {
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	opts := &server.Options{
+		ServerName: "gridiron-" + password[:8],
+		Host:       "127.0.0.1", Port: server.RANDOM_PORT,
+		NoSigs: true, NoSystemAccount: true,
+		MaxPayload:    1 << 20,
+		MaxPending:    16 << 20,
+		WriteDeadline: 5 * time.Second,
+		Cluster: server.ClusterOpts{
+			Name: cluster.String(), Host: host, Port: port,
+			Username: "route", Password: cluster.String(), AuthTimeout: 5, PoolSize: 1,
+		},
+		Users: []*server.User{
+			{Username: publisherUser, Password: password, Permissions: &server.Permissions{
+				Publish:   &server.SubjectPermission{Allow: []string{"grid.>"}},
+				Subscribe: &server.SubjectPermission{Deny: []string{">"}},
+			}},
+			{Username: subscriberUser, Password: wire.EventsUser, Permissions: &server.Permissions{
+				Publish:   &server.SubjectPermission{Deny: []string{">"}},
+				Subscribe: &server.SubjectPermission{Allow: []string{"grid.ev.>", "grid.beat.>"}},
+			}},
+		},
+	}
+	srv, err := server.NewServer(opts)
+	if err != nil {
+		return nil, fmt.Errorf("start NATS: %w", err)
+	}
+	srv.SetLoggerV2(&natsLog{log}, false, false, false)
+	go srv.Start() // ends with Shutdown
+	if !srv.ReadyForConnections(10 * time.Second) {
+		srv.Shutdown()
+		return nil, errors.New("start NATS: it was not ready in 10 s; is its port for routes in use?")
+	}
+	return &natsServer{srv: srv, opts: opts, log: log}, nil
+}
+
+// routePort returns the port on which other members' servers connect.
+func (n *natsServer) routePort() int {
+	if a := n.srv.ClusterAddr(); a != nil {
+		return a.Port
+	}
+	return 0
+}
+
+// setRoutes tells the server where the others' are. It connects to new ones and keeps trying.
+func (n *natsServer) setRoutes(addrs []string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	slices.Sort(addrs)
+	if slices.Equal(addrs, n.routes) {
+		return
+	}
+	n.routes = addrs
+	opts := n.opts.Clone()
+	opts.Routes = nil
+	for _, a := range addrs {
+		opts.Routes = append(opts.Routes, &url.URL{Scheme: "nats", Host: a, User: url.UserPassword(opts.Cluster.Username, opts.Cluster.Password)})
+	}
+	if err := n.srv.ReloadOptions(opts); err != nil {
+		n.log.Warn("the NATS routes were not changed", "err", err)
+	}
+}
+
+// publisher returns the connection on which the member publishes.
+func (n *natsServer) publisher(password string) (*nats.Conn, error) {
+	nc, err := nats.Connect("", nats.InProcessServer(n.srv), nats.UserInfo(publisherUser, password), nats.Name("publisher"),
+		nats.MaxReconnects(-1), nats.NoEcho())
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS: %w", err)
+	}
+	return nc, nil
+}
+
+// splice joins a client's connection to the server until one of the two ends.
+func (n *natsServer) splice(nc net.Conn) error {
+	in, err := n.srv.InProcessConn()
+	if err != nil {
+		return fmt.Errorf("connect to NATS: %w", err)
+	}
+	return splice(nc, in)
+}
+
+func (n *natsServer) close() {
+	n.srv.Shutdown()
+	n.srv.WaitForShutdown()
+}
+
+// natsLog sends the server's warnings to the member's log.
+type natsLog struct{ log *slog.Logger }
+
+var _ server.Logger = (*natsLog)(nil)
+
+// Noticef drops.
+func (l *natsLog) Noticef(string, ...any) {}
+
+// Warnf logs at debug level: routes that are not there yet are warnings to NATS.
+func (l *natsLog) Warnf(format string, v ...any) {
+	l.log.Debug(fmt.Sprintf(format, v...), "component", "nats")
+}
+
+// Fatalf logs; the server ends itself where it cannot go on.
+func (l *natsLog) Fatalf(format string, v ...any) {
+	l.log.Error(fmt.Sprintf(format, v...), "component", "nats")
+}
+
+// Errorf logs at debug level: a route to a member that is down is an error to NATS, once a second.
+func (l *natsLog) Errorf(format string, v ...any) {
+	l.log.Debug(fmt.Sprintf(format, v...), "component", "nats")
+}
+
+// Debugf drops.
+func (l *natsLog) Debugf(string, ...any) {}
+
+// Tracef drops.
+func (l *natsLog) Tracef(string, ...any) {}
+
+func routeAddr(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }

@@ -1,0 +1,123 @@
+package member
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// rpc is a connection of the calls plane to another member, or to the client port of one when joining. Calls are few and
+// small; what is sent often goes over raftnet.
+type rpc struct {
+	nc     net.Conn
+	answer wire.HelloAnswer
+
+	mu      sync.Mutex // guards the following
+	next    uint64
+	waiting map[uint64]chan wire.Answer
+	err     error // why the connection ended
+	done    chan struct{}
+}
+
+var errConnClosed = errors.New("the connection has ended")
+
+// newRPC takes over a connection whose hellos have been exchanged. Its reader ends with the connection.
+func newRPC(nc net.Conn, a wire.HelloAnswer) *rpc {
+	c := &rpc{nc: nc, answer: a, waiting: make(map[uint64]chan wire.Answer), done: make(chan struct{})}
+	go c.read()
+	return c
+}
+
+func (c *rpc) read() {
+	r := bufio.NewReader(c.nc)
+	for {
+		a, err := readAnswer(r)
+		if err != nil {
+			c.end(err)
+			return
+		}
+		if a.Flags&wire.FlagPush != 0 {
+			continue
+		}
+		c.mu.Lock()
+		ch := c.waiting[a.ID]
+		delete(c.waiting, a.ID)
+		c.mu.Unlock()
+		if ch != nil {
+			ch <- a
+		}
+	}
+}
+
+func readAnswer(r io.Reader) (wire.Answer, error) {
+	var head [4]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return wire.Answer{}, err
+	}
+	n := binary.BigEndian.Uint32(head[:])
+	if n > wire.MaxFramePeer {
+		return wire.Answer{}, fmt.Errorf("%w: an answer of %d bytes", wire.ErrTooLarge, n)
+	}
+	b := make([]byte, n)
+	if _, err := io.ReadFull(r, b); err != nil {
+		return wire.Answer{}, err
+	}
+	var a wire.Answer
+	return a, wire.DecodeAnswer(b, &a)
+}
+
+func (c *rpc) end(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return
+	}
+	c.err = fmt.Errorf("%w: %w", errConnClosed, err)
+	close(c.done)
+	_ = c.nc.Close()
+}
+
+// close ends the connection; calls that wait fail.
+func (c *rpc) close() { c.end(net.ErrClosed) }
+
+// call sends a request and waits for its answer, the connection's end, or ctx.
+func (c *rpc) call(ctx context.Context, op wire.Op, body []byte) (wire.Answer, error) {
+	ch := make(chan wire.Answer, 1)
+	c.mu.Lock()
+	if c.err != nil {
+		defer c.mu.Unlock()
+		return wire.Answer{}, c.err
+	}
+	c.next++
+	id := c.next
+	c.waiting[id] = ch
+	frame := wire.AppendRequest(nil, &wire.Request{ID: id, Op: op, Partition: wire.NoPartition, Body: body})
+	if d, ok := ctx.Deadline(); ok {
+		_ = c.nc.SetWriteDeadline(d)
+	}
+	_, err := c.nc.Write(frame)
+	c.mu.Unlock()
+	if err != nil {
+		c.end(err)
+	}
+	select {
+	case a := <-ch:
+		return a, nil
+	case <-c.done:
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return wire.Answer{}, c.err
+	case <-ctx.Done():
+		c.mu.Lock()
+		delete(c.waiting, id)
+		c.mu.Unlock()
+		return wire.Answer{}, ctx.Err()
+	}
+}

@@ -1,0 +1,96 @@
+package member
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/gridiron-io/gridiron/exec"
+	mapsvc "github.com/gridiron-io/gridiron/maps"
+	"github.com/gridiron-io/gridiron/maps/state"
+	"github.com/gridiron-io/gridiron/partition"
+	"github.com/gridiron-io/gridiron/sdk"
+)
+
+func (m *Member) startTasks(ctx context.Context) error {
+	s, err := exec.New(exec.Config{Registry: m.cfg.Registry, Member: m.self, Client: m.Client, LocalEntries: m.localEntries, Logger: m.log})
+	if err != nil {
+		return fmt.Errorf("start the tasks: %w", err)
+	}
+	m.tasks = s
+	return s.Start(ctx)
+}
+
+// self returns this member as tasks and clients see it.
+func (m *Member) self() sdk.Member {
+	return sdk.Member{ID: m.id.String(), Name: m.cfg.Name, Addr: m.Addr(), Zone: m.cfg.Zone, Tags: m.cfg.Tags,
+		State: sdk.MemberReady, Version: m.cfg.Version}
+}
+
+// localPage is how many entries are copied under a partition's read lock at once.
+const localPage = 256
+
+// localEntries yields the entries of a map in the partitions owned here, each partition's part linearizable.
+func (m *Member) localEntries(ctx context.Context, name string) iter.Seq2[exec.RawEntry, error] {
+	return func(yield func(exec.RawEntry, error) bool) {
+		for p := range m.partitions() {
+			if m.host.Serving(p) == 0 {
+				continue
+			}
+			rd := &localRead{name: []byte(name), done: make(chan partition.Outcome, 1)}
+			for more := true; more; {
+				if err := ctx.Err(); err != nil {
+					yield(exec.RawEntry{}, err)
+					return
+				}
+				rd.entries, rd.more = rd.entries[:0], false
+				m.host.Read(p, rd)
+				var o partition.Outcome
+				select {
+				case o = <-rd.done:
+				case <-ctx.Done():
+					yield(exec.RawEntry{}, ctx.Err())
+					return
+				}
+				if o != partition.Applied {
+					break // the partition has another owner now; its entries are that member's to tell
+				}
+				for _, e := range rd.entries {
+					if !yield(e, nil) {
+						return
+					}
+				}
+				if more = rd.more; more {
+					rd.after = rd.entries[len(rd.entries)-1].Key
+				}
+			}
+		}
+	}
+}
+
+// localRead reads one page of a partition.
+type localRead struct {
+	name, after []byte
+	entries     []exec.RawEntry
+	more        bool
+	done        chan partition.Outcome
+}
+
+// Read takes a page. Keys and values are immutable in the state and outlive the lock.
+func (l *localRead) Read(pm partition.Machine, at partition.ReadPoint) bool {
+	st := mapsvc.StateOf(pm)
+	if t, ok := st.MinExpires(l.name); ok && t <= at.Now && st.Clock() < at.Now {
+		return false
+	}
+	l.more = st.Scan(l.name, l.after, localPage, 1<<20, func(key []byte, v state.View) bool {
+		l.entries = append(l.entries, exec.RawEntry{Key: key, Value: v.Value})
+		return true
+	})
+	return true
+}
+
+// Fail ends the read.
+func (l *localRead) Fail(o partition.Outcome) { l.done <- o }
+
+// Finish ends the read.
+func (l *localRead) Finish() { l.done <- partition.Applied }

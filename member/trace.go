@@ -1,0 +1,59 @@
+package member
+
+import (
+	"context"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/gridiron-io/gridiron/maps"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// tracerName is the scope of the spans that this package makes.
+const tracerName = "github.com/gridiron-io/gridiron/member"
+
+// traced returns where the answer to a request goes: the connection itself, or, for a request that carries a trace context
+// while a tracer is configured, by way of the spans that end with it.
+func (m *Member) traced(c *conn, req *wire.Request) maps.Caller {
+	if m.tracer == nil || req.Flags&wire.FlagTrace == 0 {
+		return c
+	}
+	parent := trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID: trace.TraceID(req.Trace[:16]), SpanID: trace.SpanID(req.Trace[16:24]), TraceFlags: trace.TraceFlags(req.Trace[24]),
+		Remote: true,
+	})
+	attrs := trace.WithAttributes(
+		attribute.String("db.system.name", "gridiron"),
+		attribute.String("db.operation.name", req.Op.String()),
+		attribute.String("db.namespace", m.cfg.ClusterName),
+		attribute.Int64("grid.partition", int64(req.Partition)))
+	ctx, span := m.tracer.Start(trace.ContextWithRemoteSpanContext(context.Background(), parent), req.Op.String(),
+		trace.WithSpanKind(trace.SpanKindServer), attrs)
+	t := &tracedCall{conn: c, span: span}
+	if req.Op.IsWrite() {
+		_, t.propose = m.tracer.Start(ctx, "propose", trace.WithAttributes(attribute.Int64("grid.partition", int64(req.Partition))))
+	}
+	return t
+}
+
+// tracedCall ends the spans of a request when it is answered.
+type tracedCall struct {
+	conn    *conn
+	span    trace.Span
+	propose trace.Span // nil for reads
+}
+
+// Answer ends the spans and answers.
+func (t *tracedCall) Answer(id uint64, code wire.Code, body []byte) {
+	if t.propose != nil {
+		t.propose.End()
+	}
+	t.span.SetAttributes(attribute.String("db.response.status_code", code.String()))
+	if code != wire.CodeOK {
+		t.span.SetStatus(codes.Error, code.String())
+	}
+	t.span.End()
+	t.conn.Answer(id, code, body)
+}

@@ -1,0 +1,185 @@
+package member
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// pushDelay gathers changes of the table for one push: an election of many partitions is one view, not hundreds.
+const pushDelay = 10 * time.Millisecond
+
+// views keeps what this member knows of the cluster as one table, and pushes it to the clients that asked for it. Owners come
+// from the replicas held here and from what other members say; of two claims the one with the greater epoch holds.
+type views struct {
+	m       *Member
+	current atomic.Pointer[published]
+
+	mu       sync.Mutex // guards the following
+	owners   []ownerClaim
+	suspects map[wire.ID]bool
+
+	wake chan struct{} // one slot: something changed
+}
+
+type ownerClaim struct {
+	epoch uint64
+	owner wire.ID // zero: nobody under this epoch
+}
+
+// published is a view as it is sent.
+type published struct {
+	view  *wire.View
+	index map[wire.ID]uint16
+	bytes []byte
+}
+
+func newViews(m *Member) *views {
+	v := &views{m: m, wake: make(chan struct{}, 1)}
+	v.current.Store(&published{view: &wire.View{}, index: map[wire.ID]uint16{}})
+	return v
+}
+
+func (v *views) version() uint64 { return v.current.Load().view.Version }
+
+// kick has the view made anew soon.
+func (v *views) kick() {
+	select {
+	case v.wake <- struct{}{}:
+	default:
+	}
+}
+
+// ownerChanged takes what a replica held here has applied.
+func (v *views) ownerChanged(p int) {
+	host := v.m.dataHost()
+	if host == nil {
+		return
+	}
+	epoch, owner, _ := host.Owner(p)
+	v.merge(p, ownerClaim{epoch, owner}, true)
+	v.kick()
+}
+
+// claim takes what another member says it owns.
+func (v *views) claim(member wire.ID, owned []wire.Owned) {
+	for _, o := range owned {
+		v.merge(int(o.Partition), ownerClaim{o.Epoch, member}, false)
+	}
+	v.kick()
+}
+
+func (v *views) merge(p int, c ownerClaim, certain bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if p >= len(v.owners) {
+		if p >= v.m.partitions() {
+			return
+		}
+		grown := make([]ownerClaim, v.m.partitions())
+		copy(grown, v.owners)
+		v.owners = grown
+	}
+	if c.epoch > v.owners[p].epoch || certain && c.epoch == v.owners[p].epoch {
+		v.owners[p] = c
+	}
+}
+
+// moved returns what is known of a partition's owner.
+func (v *views) moved(p int) wire.Moved {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if p >= len(v.owners) {
+		return wire.Moved{}
+	}
+	return wire.Moved{Epoch: v.owners[p].epoch, Owner: v.owners[p].owner}
+}
+
+// refreshSuspects has the view made anew if somebody has fallen silent or answers again.
+func (v *views) refreshSuspects() {
+	meta := v.m.metaView()
+	if meta == nil {
+		return
+	}
+	v.mu.Lock()
+	changed := false
+	for i := range meta.Members {
+		mb := &meta.Members[i]
+		if s := mb.Live() && v.m.peers.silent(mb.ID); s != v.suspects[mb.ID] {
+			changed = true
+		}
+	}
+	v.mu.Unlock()
+	if changed {
+		v.kick()
+	}
+}
+
+// run makes and pushes views until the member stops.
+func (v *views) run() {
+	defer v.m.wg.Done()
+	for {
+		select {
+		case <-v.wake:
+		case <-v.m.ctx.Done():
+			return
+		}
+		v.rebuild()
+		t := time.NewTimer(pushDelay)
+		select {
+		case <-t.C:
+		case <-v.m.ctx.Done():
+			t.Stop()
+			return
+		}
+	}
+}
+
+func (v *views) rebuild() {
+	meta := v.m.metaView()
+	if meta == nil || !meta.Founded() {
+		return
+	}
+	old := v.current.Load()
+	nv := &wire.View{Version: old.view.Version + 1, Meta: meta.Version, Cluster: meta.Cluster, Name: meta.Name}
+	index := make(map[wire.ID]uint16, len(meta.Members))
+	suspects := make(map[wire.ID]bool)
+	for i := range meta.Members {
+		mb := &meta.Members[i]
+		info := mb.Info()
+		if mb.Live() && v.m.peers.silent(mb.ID) {
+			suspects[mb.ID] = true
+			info.State = "suspect"
+		}
+		index[mb.ID] = uint16(len(nv.Members))
+		nv.Members = append(nv.Members, info)
+	}
+	v.mu.Lock()
+	v.suspects = suspects
+	nv.Partitions = make([]wire.PartitionView, len(meta.Table))
+	for i := range meta.Table {
+		p := &nv.Partitions[i]
+		p.Owner = wire.NoOwner
+		for _, r := range meta.Table[i].Replicas {
+			if k, ok := index[r.Member]; ok {
+				p.Replicas = append(p.Replicas, k)
+			}
+		}
+		if i < len(v.owners) && !v.owners[i].owner.IsZero() {
+			if k, ok := index[v.owners[i].owner]; ok {
+				p.Epoch, p.Owner = v.owners[i].epoch, k
+			}
+		}
+	}
+	v.mu.Unlock()
+	pub := &published{view: nv, index: index, bytes: wire.AppendView(nil, nv)}
+	v.current.Store(pub)
+	v.m.viewChanged()
+	for _, c := range v.m.conns.all() {
+		if c.viewsSent.Load() {
+			c.push(wire.OpTable, pub.bytes)
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package partition
+
+import (
+	"io"
+
+	"github.com/gridiron-io/gridiron/partition/entry"
+)
+
+// Machine is the replicated state of one partition, without its ownership. All replicas are given the same calls in the
+// same order and must come to the same state: nothing else may influence it, no clock, no randomness, no map order, no
+// I/O. A Machine never fails and never panics, whatever bytes an operation holds: what cannot be done is a result code.
+//
+// Advance, Apply and Freeze are called under the partition's write lock, readers run under its read lock.
+type Machine interface {
+	// Advance begins a log entry: cluster time goes on to now milliseconds (never back), and the owner has published
+	// events up to position published.
+	Advance(now int64, published uint64)
+	// Apply executes one operation. op.Body aliases the log: what is kept of it must be copied. The result belongs to the
+	// caller, who does not change it; it may alias memory of the machine that is never written again.
+	Apply(op *entry.Op) entry.Result
+	// Clock returns the cluster time that Advance has reached.
+	Clock() int64
+	// NextDue returns the earliest time at which an entry expires, and false if none does.
+	NextDue() (int64, bool)
+	// RecordBytes returns the memory held by the results of calls that may be repeated.
+	RecordBytes() int
+	// Freeze returns the state as it is now, in constant time. The image may be written while operations go on.
+	Freeze() Image
+	// Hash returns a digest of everything that is replicated.
+	Hash() uint64
+}
+
+// Image is a state that no longer changes.
+type Image interface {
+	// WriteTo writes the state. It is called from another goroutine than the machine, without a lock.
+	WriteTo(w io.Writer) (int64, error)
+	// Close frees what the image holds. It is called once.
+	Close()
+}
+
+// Machines makes the machines of a host.
+type Machines interface {
+	// New returns the empty machine of a generation of a partition.
+	New(partition int, generation uint64) Machine
+	// Restore reads what Image.WriteTo wrote.
+	Restore(partition int, generation uint64, r io.Reader) (Machine, error)
+}
+
+// Outcome is what became of a proposal.
+type Outcome uint8
+
+const (
+	// Applied: it was executed, or refused by the machine; the result says which.
+	Applied Outcome = iota
+	// Moved: it was not executed and never will be; another process owns the partition, or nobody.
+	Moved
+	// NotProposed: it never reached the log.
+	NotProposed
+	// Unknown: it may or may not be executed.
+	Unknown
+	// Overloaded: it was refused before it reached the log, for want of memory.
+	Overloaded
+)
+
+// Completion is told, exactly once, what became of an operation. Complete must not block and must not call the Host; it
+// may run on any goroutine, also before the call that submitted the operation has returned.
+type Completion interface {
+	Complete(o Outcome, r entry.Result)
+}
+
+// Reader is one linearizable read.
+type Reader interface {
+	// Read is called under the partition's read lock at a point of the log not before the one that the partition had
+	// reached when the read was submitted. It returns false, having done nothing, if it met an entry that is due by
+	// at.Now though not by the machine's clock: a tick of the clock is then committed and Read called again.
+	Read(m Machine, at ReadPoint) bool
+	// Fail is called instead of Read when this process turned out not to own the partition, or could not make sure.
+	Fail(o Outcome)
+	// Finish is called once, after Read has returned true and the lock was released.
+	Finish()
+}
+
+// ReadPoint tells when a read takes place.
+type ReadPoint struct {
+	Epoch uint64
+	Now   int64 // cluster time in milliseconds
+	AsOf  int64 // cluster time of a moment at which this process owned the partition and nothing newer was committed
+}

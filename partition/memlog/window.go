@@ -1,0 +1,126 @@
+package memlog
+
+import (
+	"fmt"
+	"unsafe"
+
+	pb "github.com/lni/dragonboat/v4/raftpb"
+)
+
+const (
+	// entryBytes is what an entry takes besides its Cmd.
+	entryBytes = int64(unsafe.Sizeof(pb.Entry{}))
+
+	// smallest is the capacity in entries up to which an array is never given back.
+	smallest = 16
+)
+
+// window is the contiguous part of a log that is still there. The zero window is a log without entries that begins at 1.
+// It is not safe for concurrent use.
+//
+// Appending is amortised as in a slice. Removing from the front clears what is removed, so that its bytes are free for the
+// garbage collector at once, and moves the rest down when it is the smaller part: a log that is cut as fast as it grows lives
+// in one array. An array of which less than an eighth is needed is replaced by a smaller one.
+type window struct {
+	// Invariant: buf[:head] is zero, and buf[head+i].Index == prev+1+i.
+	// Invariant: after a removal head is 0 or less than the number of entries.
+	// Invariant: what is between len(buf) and cap(buf) is zero.
+	buf  []pb.Entry
+	head int
+
+	// prev is the index before the first entry: the last that was removed, or the snapshot that replaced the log.
+	prev uint64
+
+	// Invariant: bytes == sizeOf(buf[head:]).
+	bytes int64
+}
+
+// live returns the entries. They are the window's own: copy what leaves the lock.
+func (w *window) live() []pb.Entry { return w.buf[w.head:] }
+
+// first returns the index of the first entry, also where it is still to come.
+func (w *window) first() uint64 { return w.prev + 1 }
+
+// last returns the index of the last entry; of an empty log, the one before the next.
+func (w *window) last() uint64 { return w.prev + uint64(len(w.live())) }
+
+// between returns the entries in [low, high) as far as they are there; none if low itself is not. They are the window's own.
+func (w *window) between(low, high uint64) []pb.Entry {
+	high = min(high, w.last()+1)
+	if low <= w.prev || low >= high {
+		return nil
+	}
+	return w.live()[low-w.prev-1 : high-w.prev-1]
+}
+
+// put writes ents, of which there is at least one. They replace the log from the first of them on.
+// REQUIRES: checkFollows(ents, w.last()) == nil.
+func (w *window) put(ents []pb.Entry) {
+	if first := ents[0].Index; first <= w.prev {
+		w.reset(first - 1)
+	} else {
+		w.cut(first)
+	}
+	w.buf = append(w.buf, ents...)
+	w.bytes += sizeOf(ents)
+}
+
+// removeTo removes the entries up to and including index.
+func (w *window) removeTo(index uint64) {
+	if index <= w.prev {
+		return
+	}
+	dead := w.live()[:min(index, w.last())-w.prev]
+	w.bytes -= sizeOf(dead)
+	clear(dead)
+	w.head += len(dead)
+	w.prev += uint64(len(dead))
+
+	live := w.live()
+	switch {
+	case cap(w.buf) > smallest && len(live) < cap(w.buf)/8:
+		w.buf, w.head = append(make([]pb.Entry, 0, 2*len(live)), live...), 0
+	case w.head >= len(live):
+		copy(w.buf, live)
+		clear(w.buf[len(live):])
+		w.buf, w.head = w.buf[:len(live)], 0
+	}
+}
+
+// reset drops all entries. The next one is prev+1.
+func (w *window) reset(prev uint64) { *w = window{prev: prev} }
+
+// cut drops the entries from index on. REQUIRES: w.prev < index <= w.last()+1.
+func (w *window) cut(index uint64) {
+	keep := int(index - w.prev - 1)
+	dead := w.live()[keep:]
+	w.bytes -= sizeOf(dead)
+	clear(dead)
+	w.buf = w.buf[:w.head+keep]
+}
+
+// checkFollows returns ErrHole if ents do not follow each other or begin after end+1.
+func checkFollows(ents []pb.Entry, end uint64) error {
+	if len(ents) == 0 {
+		return nil
+	}
+	first := ents[0].Index
+	if first == 0 || first > end+1 {
+		return fmt.Errorf("%w: entries from %d on after %d", ErrHole, first, end)
+	}
+	for i := range ents {
+		if want := first + uint64(i); ents[i].Index != want {
+			return fmt.Errorf("%w: entry %d where %d should be", ErrHole, ents[i].Index, want)
+		}
+	}
+	return nil
+}
+
+// sizeOf returns the bytes that ents take.
+func sizeOf(ents []pb.Entry) int64 {
+	n := entryBytes * int64(len(ents))
+	for i := range ents {
+		n += int64(len(ents[i].Cmd))
+	}
+	return n
+}

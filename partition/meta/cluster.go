@@ -1,0 +1,158 @@
+package meta
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// Init founds the cluster. Each founder may propose it; a second one is answered CodeOK if it says the same and CodeConflict if
+// it names another cluster or other properties, which are fixed at birth.
+type Init struct {
+	Cluster    wire.ID
+	Name       string
+	Partitions int  // 1 to MaxPartitions
+	Replicas   int  // wanted of each partition, 1 to MaxReplicas
+	Durable    bool // data outlives the process
+	Level      uint32
+
+	// Founders are the members that begin the metadata group as its voters, in the order of their replica IDs, from 1.
+	Founders []wire.ID
+}
+
+func (*Init) kind() Kind { return KindInit }
+
+func (c *Init) append(dst []byte) []byte {
+	dst = append(dst, c.Cluster[:]...)
+	dst = wire.AppendString(dst, c.Name)
+	dst = wire.AppendUvarint(wire.AppendUvarint(dst, uint64(c.Partitions)), uint64(c.Replicas))
+	dst = wire.AppendU32(appendBool(dst, c.Durable), c.Level)
+	return appendIDs(dst, c.Founders)
+}
+
+func (c *Init) decode(r *wire.Reader) {
+	c.Cluster, c.Name = r.ID(), r.String()
+	c.Partitions, c.Replicas = decodeInt(r, MaxPartitions), decodeInt(r, MaxReplicas)
+	c.Durable, c.Level = decodeBool(r), r.U32()
+	c.Founders = decodeIDs(r, MaxFounders)
+}
+
+func (c *Init) check() error {
+	if c.Cluster.IsZero() {
+		return fmt.Errorf("a cluster without an ID")
+	}
+	if c.Name == "" {
+		return fmt.Errorf("a cluster without a name")
+	}
+	if err := checkText(c.Name); err != nil {
+		return fmt.Errorf("name of the cluster: %w", err)
+	}
+	if c.Partitions < 1 || c.Partitions > MaxPartitions {
+		return fmt.Errorf("%d partitions, 1 to %d are allowed", c.Partitions, MaxPartitions)
+	}
+	if c.Replicas < 1 || c.Replicas > MaxReplicas {
+		return fmt.Errorf("%d replicas, 1 to %d are allowed", c.Replicas, MaxReplicas)
+	}
+	if n := len(c.Founders); n < 1 || n > MaxFounders {
+		return fmt.Errorf("%d founders, 1 to %d are allowed", n, MaxFounders)
+	}
+	for i, id := range c.Founders {
+		if id.IsZero() || slices.Contains(c.Founders[:i], id) {
+			return fmt.Errorf("founder %s is none or stands twice", id)
+		}
+	}
+	return nil
+}
+
+func (c *Init) apply(s *State) Result {
+	if v := s.v; v.Founded() {
+		switch {
+		case v.Cluster != c.Cluster:
+			return refuse(wire.CodeConflict, "this is cluster %s (%q), not %s (%q)", v.Cluster, v.Name, c.Cluster, c.Name)
+		case v.Name != c.Name:
+			return refuse(wire.CodeConflict, "the cluster was founded with the name %q, not %q", v.Name, c.Name)
+		case v.PartitionCount != c.Partitions:
+			return refuse(wire.CodeConflict, "the cluster was founded with %d partitions, not %d", v.PartitionCount, c.Partitions)
+		case v.ReplicasWanted != c.Replicas:
+			return refuse(wire.CodeConflict, "the cluster was founded with %d replicas, not %d", v.ReplicasWanted, c.Replicas)
+		case v.Durable != c.Durable:
+			return refuse(wire.CodeConflict, "the cluster was founded with durable=%t, not %t", v.Durable, c.Durable)
+		case !slices.EqualFunc(v.Founders, c.Founders, func(a, b wire.ID) bool { return a == b || a.IsZero() }):
+			return refuse(wire.CodeConflict, "the cluster was founded by other members")
+		}
+		return Result{}
+	}
+	v := s.change()
+	v.Cluster, v.Name, v.PartitionCount, v.ReplicasWanted = c.Cluster, c.Name, c.Partitions, c.Replicas
+	v.Durable, v.Level, v.Founders = c.Durable, c.Level, c.Founders
+	v.NextMeta, v.NextReplica = uint64(len(c.Founders))+1, 1
+	return Result{}
+}
+
+// SetTime keeps cluster time: the greatest ever proposed. It does not count in Version.
+type SetTime struct {
+	Time int64 // milliseconds
+}
+
+func (*SetTime) kind() Kind                 { return KindSetTime }
+func (c *SetTime) append(dst []byte) []byte { return wire.AppendI64(dst, c.Time) }
+func (c *SetTime) decode(r *wire.Reader)    { c.Time = r.I64() }
+func (c *SetTime) check() error             { return nil }
+
+func (c *SetTime) apply(s *State) Result {
+	if c.Time > s.v.Time {
+		s.edit().Time = c.Time
+	}
+	return Result{}
+}
+
+// RaiseLevel raises the feature level. A lower one than the cluster has changes nothing.
+type RaiseLevel struct {
+	Level uint32
+}
+
+func (*RaiseLevel) kind() Kind                 { return KindRaiseLevel }
+func (c *RaiseLevel) append(dst []byte) []byte { return wire.AppendU32(dst, c.Level) }
+func (c *RaiseLevel) decode(r *wire.Reader)    { c.Level = r.U32() }
+func (c *RaiseLevel) check() error             { return nil }
+
+func (c *RaiseLevel) apply(s *State) Result {
+	if c.Level > s.v.Level {
+		s.change().Level = c.Level
+	}
+	return Result{}
+}
+
+func appendIDs(dst []byte, ids []wire.ID) []byte {
+	dst = wire.AppendUvarint(dst, uint64(len(ids)))
+	for _, id := range ids {
+		dst = append(dst, id[:]...)
+	}
+	return dst
+}
+
+func decodeIDs(r *wire.Reader, limit int) []wire.ID {
+	n := r.Count(16)
+	if n > limit {
+		r.Fail("a list of %d, at most %d are allowed", n, limit)
+	}
+	if n == 0 || r.Err() != nil {
+		return nil
+	}
+	ids := make([]wire.ID, n)
+	for i := range ids {
+		ids[i] = r.ID()
+	}
+	return ids
+}
+
+// decodeInt reads an unsigned varint that is at most limit.
+func decodeInt(r *wire.Reader, limit int) int {
+	u := r.Uvarint()
+	if u > uint64(limit) {
+		r.Fail("%d, at most %d is allowed", u, limit)
+		return 0
+	}
+	return int(u)
+}

@@ -1,0 +1,193 @@
+package meta
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// everyCommand returns one command of each kind, in order of kinds, with no field zero where it may be other.
+func everyCommand() []Command {
+	register := registration(2, 3)
+	register.Tags = map[string]string{"b": "2", "a": "1"}
+	register.Lite, register.Takeover = true, incarnation(4, 1)
+	return []Command{
+		foundation(271, true),
+		&SetTime{Time: 1_700_000_000_000},
+		&RaiseLevel{Level: 2},
+		register,
+		&SetState{ID: member(1), Incarnation: incarnation(1, 1), State: StateDraining},
+		&Forget{ID: member(1), Incarnation: incarnation(1, 1)},
+		&AllocMeta{ID: member(1), After: 3},
+		&SetMetaVoter{ID: member(1), Replica: 4, Voter: true},
+		&DropMeta{ID: member(1), Replica: 4},
+		&CreateTable{Placement: [][]Holder{{holder(1, 1), holder(2, 1)}, {holder(2, 1)}}},
+		&Refound{Partition: 7, FromGeneration: 3, Replicas: []Holder{holder(1, 2), holder(2, 2)}, Preferred: member(2), Empty: true},
+	}
+}
+
+func TestCommandsRoundTrip(t *testing.T) {
+	for i, c := range everyCommand() {
+		if c.kind() != Kind(i+1) {
+			t.Errorf("%T is of kind %d, want %d", c, c.kind(), i+1)
+		}
+		b := Append([]byte("before"), c)[len("before"):]
+		got, err := Decode(b)
+		if err != nil {
+			t.Errorf("%T: %v", c, err)
+			continue
+		}
+		if !reflect.DeepEqual(got, c) {
+			t.Errorf("%T: got %+v, want %+v", c, got, c)
+		}
+		clear(b)
+		if !reflect.DeepEqual(got, c) {
+			t.Errorf("%T keeps bytes of the log", c)
+		}
+	}
+	if newCommand(Kind(len(everyCommand())+1)) != nil {
+		t.Error("a kind is missing from this test")
+	}
+}
+
+func TestResultRoundTrip(t *testing.T) {
+	for _, want := range []Result{{}, {Code: wire.CodeConflict, Text: "no"}, {Value: wire.AppendU64(nil, 7)}} {
+		got, err := DecodeResult(AppendResult(nil, &want))
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, %v; want %+v", got, err, want)
+		}
+	}
+	if got := (Result{Value: []byte{1}}).ReplicaID(); got != 0 {
+		t.Errorf("replica ID of another value: %d", got)
+	}
+}
+
+// goldenState returns a state with something in every field.
+func goldenState(t testing.TB) *State {
+	t.Helper()
+	s := newTable(t, 2, false)
+	c := registration(4, 2)
+	c.Tags, c.Lite, c.Name = map[string]string{"b": "2", "a": "1"}, true, "m1"
+	c.Takeover = incarnation(1, 1)
+	do(t, s, c, wire.CodeOK)
+	do(t, s, &AllocMeta{ID: member(4)}, wire.CodeOK)
+	do(t, s, &SetTime{Time: 1_700_000_000_000}, wire.CodeOK)
+	do(t, s, registration(2, 2), wire.CodeOK)
+	do(t, s, registration(3, 2), wire.CodeOK)
+	do(t, s, &SetState{ID: member(1), Incarnation: incarnation(1, 1), State: StateDead}, wire.CodeOK)
+	do(t, s, &Refound{Partition: 1, FromGeneration: 1, Replicas: []Holder{holder(3, 2), holder(2, 2)}, Preferred: member(2), Empty: true}, wire.CodeOK)
+	return s
+}
+
+// The bytes in a log and in an image outlive the build that wrote them.
+func TestGoldenBytes(t *testing.T) {
+	golden := map[string][]byte{"image": AppendImage(nil, goldenState(t).Snapshot())}
+	for _, c := range everyCommand() {
+		golden[strings.ToLower(strings.TrimPrefix(reflect.TypeOf(c).String(), "*meta."))] = Append(nil, c)
+	}
+	for name, got := range golden {
+		file := filepath.Join("testdata", name+".hex")
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Errorf("%v; the bytes are now:\n%s", err, lines(got))
+			continue
+		}
+		want, err := hex.DecodeString(strings.Join(strings.Fields(string(text)), ""))
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s: the bytes are now:\n%s", file, lines(got))
+		}
+	}
+}
+
+func lines(b []byte) string {
+	var s strings.Builder
+	for len(b) > 0 {
+		n := min(32, len(b))
+		s.WriteString(hex.EncodeToString(b[:n]) + "\n")
+		b = b[n:]
+	}
+	return s.String()
+}
+
+func TestImageRoundTrip(t *testing.T) {
+	for name, s := range map[string]*State{"empty": New(), "full": goldenState(t)} {
+		want := AppendImage(nil, s.Snapshot())
+		got, err := DecodeImage(want)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if !reflect.DeepEqual(got.Snapshot(), s.Snapshot()) {
+			t.Errorf("%s: got %+v, want %+v", name, got.Snapshot(), s.Snapshot())
+		}
+		if again := AppendImage(nil, got.Snapshot()); !bytes.Equal(again, want) {
+			t.Errorf("%s: the image of the image differs", name)
+		}
+	}
+}
+
+// sealed returns b with the checksum of an image.
+func sealed(b []byte) []byte {
+	return wire.AppendU32(bytes.Clone(b), crc32.Checksum(b, castagnoli))
+}
+
+func TestImageOfAnythingElse(t *testing.T) {
+	good := AppendImage(nil, goldenState(t).Snapshot())
+	refused := func(what string, b []byte) {
+		t.Helper()
+		if _, err := DecodeImage(b); !errors.Is(err, wire.ErrMalformed) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	for i := range good {
+		refused("a cut image", good[:i])
+		bad := bytes.Clone(good)
+		bad[i] ^= 0x10
+		refused("a flipped bit", bad)
+	}
+	body := good[:len(good)-imageSum]
+	refused("bytes left over", sealed(append(bytes.Clone(body), 0)))
+	other := bytes.Clone(body)
+	other[5] = ImageFormat + 1
+	refused("another format", sealed(other))
+
+	for what, spoil := range map[string]func(v *View){
+		"no cluster":           func(v *View) { v.Cluster = wire.ID{} },
+		"no version":           func(v *View) { v.Version = 0 },
+		"negative time":        func(v *View) { v.Time = -1 },
+		"control in name":      func(v *View) { v.Name = "\n" },
+		"no founders":          func(v *View) { v.Founders = nil },
+		"founder twice":        func(v *View) { v.Founders[1] = v.Founders[0] },
+		"metadata replica due": func(v *View) { v.NextMeta = 4 },
+		"members out of order": func(v *View) { v.Members[0], v.Members[1] = v.Members[1], v.Members[0] },
+		"name twice":           func(v *View) { v.Members[1].Name = v.Members[2].Name },
+		"incarnation twice":    func(v *View) { v.Members[1].Incarnation = v.Members[2].Incarnation },
+		"seat twice":           func(v *View) { v.Members[1].MetaReplica = v.Members[2].MetaReplica },
+		"voter without seat":   func(v *View) { v.Members[1].MetaReplica, v.Members[1].MetaVoter = 0, true },
+		"member without name":  func(v *View) { v.Members[1].Name = "" },
+		"short table":          func(v *View) { v.Table = v.Table[:1] },
+		"generation 0":         func(v *View) { v.Table[0].Generation = 0 },
+		"lost too often":       func(v *View) { v.Table[0].Lost = 1 },
+		"seeded at birth":      func(v *View) { v.Table[0].Seeded = true },
+		"replica 0":            func(v *View) { v.Table[0].Replicas[0].ID = 0 },
+		"replica twice":        func(v *View) { v.Table[0].Replicas[0].ID = v.Table[1].Replicas[0].ID },
+		"replica due":          func(v *View) { v.NextReplica = 3 },
+		"unknown holder":       func(v *View) { v.Table[0].Replicas[0].Member[3]++ },
+		"holder twice":         func(v *View) { v.Table[0].Replicas[0].Holder = v.Table[0].Replicas[1].Holder },
+		"no replicas":          func(v *View) { v.Table[0].Replicas = nil },
+	} {
+		v := goldenState(t).v
+		spoil(v)
+		refused(what, AppendImage(nil, v))
+	}
+}

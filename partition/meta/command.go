@@ -1,0 +1,104 @@
+package meta
+
+import (
+	"fmt"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// Format is the version of the command format that this build writes and reads. A command is
+//
+//	format (1) · kind (1) · body
+//
+// A replica answers a command of another format or kind with CodeInvalid and stays as it is, so new ones may be proposed only
+// once the feature level says that every member knows them.
+const Format = 1
+
+// Kind tells commands apart. A number is never given a second meaning.
+type Kind uint8
+
+const (
+	KindInit         Kind = 1
+	KindSetTime      Kind = 2
+	KindRaiseLevel   Kind = 3
+	KindRegister     Kind = 4
+	KindSetState     Kind = 5
+	KindForget       Kind = 6
+	KindAllocMeta    Kind = 7
+	KindSetMetaVoter Kind = 8
+	KindDropMeta     Kind = 9
+	KindCreateTable  Kind = 10
+	KindRefound      Kind = 11
+)
+
+// Command is a change of the metadata: one of *Init, *SetTime, *RaiseLevel, *Register, *SetState, *Forget, *AllocMeta,
+// *SetMetaVoter, *DropMeta, *CreateTable and *Refound.
+type Command interface {
+	kind() Kind
+	append(dst []byte) []byte
+	decode(r *wire.Reader)
+
+	// check refuses what no state could accept. It depends on the command alone.
+	check() error
+
+	// apply carries out the command on a founded cluster (*Init: on any), or refuses it without a trace.
+	// REQUIRES: check() == nil.
+	apply(s *State) Result
+}
+
+func newCommand(k Kind) Command {
+	switch k {
+	case KindInit:
+		return new(Init)
+	case KindSetTime:
+		return new(SetTime)
+	case KindRaiseLevel:
+		return new(RaiseLevel)
+	case KindRegister:
+		return new(Register)
+	case KindSetState:
+		return new(SetState)
+	case KindForget:
+		return new(Forget)
+	case KindAllocMeta:
+		return new(AllocMeta)
+	case KindSetMetaVoter:
+		return new(SetMetaVoter)
+	case KindDropMeta:
+		return new(DropMeta)
+	case KindCreateTable:
+		return new(CreateTable)
+	case KindRefound:
+		return new(Refound)
+	}
+	return nil
+}
+
+// Append appends c as it stands in the log.
+func Append(dst []byte, c Command) []byte {
+	return c.append(append(dst, Format, byte(c.kind())))
+}
+
+// Decode reads what Append wrote and refuses what no state could accept: a proposer that decodes its own command knows that
+// it is sound. The command shares no memory with b. Errors wrap wire.ErrMalformed.
+func Decode(b []byte) (Command, error) {
+	if len(b) < 2 {
+		return nil, fmt.Errorf("%w: a metadata command of %d bytes", wire.ErrMalformed, len(b))
+	}
+	if b[0] != Format {
+		return nil, fmt.Errorf("%w: a metadata command of format %d, this is %d", wire.ErrMalformed, b[0], Format)
+	}
+	c := newCommand(Kind(b[1]))
+	if c == nil {
+		return nil, fmt.Errorf("%w: a metadata command of kind %d", wire.ErrMalformed, b[1])
+	}
+	r := wire.NewReader(b[2:])
+	c.decode(&r)
+	if err := r.Done(); err != nil {
+		return nil, err
+	}
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("%w: %w", wire.ErrMalformed, err)
+	}
+	return c, nil
+}

@@ -1,0 +1,91 @@
+package meta
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// ImageFormat is the version of the image format that this build writes; it reads all up to it. History:
+//
+//	1: first version.
+const ImageFormat = 1
+
+const (
+	imageMagic  = "GRDM"
+	imageHeader = len(imageMagic) + 2
+	imageSum    = 4
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// AppendImage appends an image of v:
+//
+//	magic (4) · format (2) · the state · CRC-32C of all that (4)
+//
+// Equal states have equal images.
+func AppendImage(dst []byte, v *View) []byte {
+	at := len(dst)
+	dst = wire.AppendU16(append(dst, imageMagic...), ImageFormat)
+	dst = wire.AppendI64(wire.AppendU64(dst, v.Version), v.Time)
+	dst = append(dst, v.Cluster[:]...)
+	dst = wire.AppendString(dst, v.Name)
+	dst = wire.AppendUvarint(wire.AppendUvarint(dst, uint64(v.PartitionCount)), uint64(v.ReplicasWanted))
+	dst = wire.AppendU32(appendBool(dst, v.Durable), v.Level)
+	dst = appendIDs(dst, v.Founders)
+	dst = wire.AppendU64(wire.AppendU64(dst, v.NextMeta), v.NextReplica)
+	dst = wire.AppendUvarint(dst, uint64(len(v.Members)))
+	for i := range v.Members {
+		dst = v.Members[i].append(dst)
+	}
+	dst = wire.AppendUvarint(dst, uint64(len(v.Table)))
+	for i := range v.Table {
+		dst = v.Table[i].append(dst)
+	}
+	return wire.AppendU32(dst, crc32.Checksum(dst[at:], castagnoli))
+}
+
+// minMember is the least that a member takes in an image.
+const minMember = 16 + 16 + 8 + 6 + 1 + 1 + 1 + 1 + 1
+
+// DecodeImage returns the state of which AppendImage wrote the image. It shares no memory with b. Any bytes are accepted; what
+// is not the image of a sound state is refused with an error that wraps wire.ErrMalformed.
+func DecodeImage(b []byte) (*State, error) {
+	if len(b) < imageHeader+imageSum || string(b[:len(imageMagic)]) != imageMagic {
+		return nil, fmt.Errorf("%w: not an image of metadata", wire.ErrMalformed)
+	}
+	body, sum := b[:len(b)-imageSum], binary.BigEndian.Uint32(b[len(b)-imageSum:])
+	if got := crc32.Checksum(body, castagnoli); got != sum {
+		return nil, fmt.Errorf("%w: an image of metadata with checksum %08x, computed %08x", wire.ErrMalformed, sum, got)
+	}
+	if f := binary.BigEndian.Uint16(b[len(imageMagic):]); f != ImageFormat {
+		return nil, fmt.Errorf("%w: an image of metadata of format %d, this is %d", wire.ErrMalformed, f, ImageFormat)
+	}
+	r := wire.NewReader(body[imageHeader:])
+	v := &View{Version: r.U64(), Time: r.I64(), Cluster: r.ID(), Name: r.String(),
+		PartitionCount: decodeInt(&r, MaxPartitions), ReplicasWanted: decodeInt(&r, MaxReplicas), Durable: decodeBool(&r), Level: r.U32(),
+		Founders: decodeIDs(&r, MaxFounders), NextMeta: r.U64(), NextReplica: r.U64()}
+	if n := r.Count(minMember); n > 0 {
+		v.Members = make([]Member, n)
+		for i := range v.Members {
+			v.Members[i].decode(&r)
+		}
+	}
+	if n := r.Count(minPartition); n > MaxPartitions {
+		r.Fail("a table of %d partitions", n)
+	} else if n > 0 {
+		v.Table = make([]Partition, n)
+		for i := range v.Table {
+			v.Table[i].decode(&r)
+		}
+	}
+	if err := r.Done(); err != nil {
+		return nil, fmt.Errorf("image of metadata: %w", err)
+	}
+	if err := v.check(); err != nil {
+		return nil, fmt.Errorf("%w: image of metadata: %w", wire.ErrMalformed, err)
+	}
+	return &State{v: v}, nil
+}

@@ -1,0 +1,111 @@
+package meta
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// check returns what is wrong with the view, if anything. Every state that commands can lead to passes, and an image that does
+// not is refused.
+func (v *View) check() error {
+	if !v.Founded() {
+		if v.Version != 0 || v.Time != 0 || v.Name != "" || v.PartitionCount != 0 || v.ReplicasWanted != 0 || v.Durable || v.Level != 0 ||
+			len(v.Founders) != 0 || len(v.Members) != 0 || len(v.Table) != 0 || v.NextMeta != 0 || v.NextReplica != 0 {
+			return fmt.Errorf("a state without a cluster that is not empty")
+		}
+		return nil
+	}
+	if v.Version == 0 || v.Time < 0 || v.Name == "" || v.PartitionCount < 1 || v.PartitionCount > MaxPartitions ||
+		v.ReplicasWanted < 1 || v.ReplicasWanted > MaxReplicas {
+		return fmt.Errorf("cluster %q: version %d, time %d, %d partitions of %d replicas",
+			v.Name, v.Version, v.Time, v.PartitionCount, v.ReplicasWanted)
+	}
+	if err := checkText(v.Name); err != nil {
+		return err
+	}
+	if n := len(v.Founders); n < 1 || n > MaxFounders || v.NextMeta <= uint64(n) || v.NextReplica == 0 {
+		return fmt.Errorf("%d founders, next metadata replica %d, next replica %d", n, v.NextMeta, v.NextReplica)
+	}
+	for i, id := range v.Founders {
+		if !id.IsZero() && slices.Contains(v.Founders[:i], id) {
+			return fmt.Errorf("founder %s stands twice", id)
+		}
+	}
+	if err := v.checkMembers(); err != nil {
+		return err
+	}
+	return v.checkTable()
+}
+
+func (v *View) checkMembers() error {
+	if len(v.Members) > MaxMembers {
+		return fmt.Errorf("%d members", len(v.Members))
+	}
+	names := make(map[string]wire.ID)
+	incarnations := make(map[wire.ID]wire.ID)
+	seats := make(map[uint64]wire.ID)
+	for i := range v.Members {
+		m := &v.Members[i]
+		if err := m.Registration.check(); err != nil {
+			return err
+		}
+		if stateRank(m.State) < 0 {
+			return fmt.Errorf("member %s in state %q", m.ID, m.State)
+		}
+		if i > 0 && bytes.Compare(v.Members[i-1].ID[:], m.ID[:]) >= 0 {
+			return fmt.Errorf("members %s and %s out of order", v.Members[i-1].ID, m.ID)
+		}
+		if other, taken := names[m.Name]; taken && m.Live() {
+			return fmt.Errorf("members %s and %s have the name %q", other, m.ID, m.Name)
+		}
+		if other, taken := incarnations[m.Incarnation]; taken {
+			return fmt.Errorf("members %s and %s have the incarnation %s", other, m.ID, m.Incarnation)
+		}
+		if other, taken := seats[m.MetaReplica]; taken || m.MetaReplica >= v.NextMeta || (m.MetaVoter && m.MetaReplica == 0) {
+			return fmt.Errorf("members %s and %s: metadata replica %d, next %d, voter %t", other, m.ID, m.MetaReplica, v.NextMeta, m.MetaVoter)
+		}
+		incarnations[m.Incarnation] = m.ID
+		if m.Live() {
+			names[m.Name] = m.ID
+		}
+		if m.MetaReplica != 0 {
+			seats[m.MetaReplica] = m.ID
+		}
+	}
+	return nil
+}
+
+func (v *View) checkTable() error {
+	if n := len(v.Table); n != 0 && n != v.PartitionCount {
+		return fmt.Errorf("a table of %d partitions of %d", n, v.PartitionCount)
+	}
+	used := make(map[uint64]int)
+	for i := range v.Table {
+		p := &v.Table[i]
+		if p.Generation < 1 || p.Generation > MaxGeneration || p.Lost >= p.Generation || (p.Seeded && p.Lost+1 >= p.Generation) {
+			return fmt.Errorf("partition %d: generation %d, lost %d, seeded %t", i, p.Generation, p.Lost, p.Seeded)
+		}
+		if n := len(p.Replicas); n < 1 || n > MaxReplicas {
+			return fmt.Errorf("partition %d: %d replicas", i, n)
+		}
+		if _, ok := p.Replica(p.Preferred); !ok {
+			return fmt.Errorf("partition %d: preferred %s holds no replica", i, p.Preferred)
+		}
+		for j, r := range p.Replicas {
+			if v.Member(r.Member) == nil || r.Incarnation.IsZero() {
+				return fmt.Errorf("partition %d: a replica at incarnation %s of unknown member %s", i, r.Incarnation, r.Member)
+			}
+			if slices.ContainsFunc(p.Replicas[:j], func(o Replica) bool { return o.Member == r.Member }) {
+				return fmt.Errorf("partition %d: two replicas on member %s", i, r.Member)
+			}
+			if other, taken := used[r.ID]; taken || r.ID == 0 || r.ID >= v.NextReplica {
+				return fmt.Errorf("partitions %d and %d: replica %d, next %d", other, i, r.ID, v.NextReplica)
+			}
+			used[r.ID] = i
+		}
+	}
+	return nil
+}

@@ -1,0 +1,490 @@
+package meta
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// model is the metadata as one would write it without a thought for speed, snapshots or images.
+type model struct {
+	init     *Init
+	gone     map[wire.ID]bool // founders that were forgotten
+	time     int64
+	level    uint32
+	changes  uint64
+	members  map[wire.ID]Member
+	seats    uint64 // metadata replicas given out
+	table    map[int]Partition
+	replicas uint64 // data replicas given out
+}
+
+func newModel() *model {
+	return &model{gone: map[wire.ID]bool{}, members: map[wire.ID]Member{}, table: map[int]Partition{}}
+}
+
+func (m *model) apply(c Command) wire.Code {
+	if c.check() != nil {
+		return wire.CodeInvalid
+	}
+	if _, ok := c.(*Init); !ok && m.init == nil {
+		return wire.CodeNotReady
+	}
+	switch c := c.(type) {
+	case *Init:
+		if m.init == nil {
+			m.init, m.level, m.seats = c, c.Level, uint64(len(c.Founders))
+			return m.changed()
+		}
+		if c.Cluster != m.init.Cluster || c.Partitions != m.init.Partitions {
+			return wire.CodeConflict
+		}
+	case *SetTime:
+		m.time = max(m.time, c.Time)
+	case *RaiseLevel:
+		if c.Level > m.level {
+			m.level = c.Level
+			return m.changed()
+		}
+	case *Register:
+		return m.register(c)
+	case *SetState:
+		return m.withMember(c.ID, func(old *Member) wire.Code {
+			switch was, is := slices.Index(states[:], old.State), slices.Index(states[:], c.State); {
+			case old.Incarnation != c.Incarnation, is < was:
+				return wire.CodeConflict
+			case is > was:
+				old.State = c.State
+				return m.changed()
+			}
+			return wire.CodeOK
+		})
+	case *Forget:
+		old, ok := m.members[c.ID]
+		if !ok {
+			return wire.CodeOK
+		}
+		if old.Incarnation != c.Incarnation || alive(old) || old.MetaReplica != 0 {
+			return wire.CodeConflict
+		}
+		for _, p := range m.table {
+			for _, r := range p.Replicas {
+				if r.Member == c.ID {
+					return wire.CodeConflict
+				}
+			}
+		}
+		delete(m.members, c.ID)
+		m.gone[c.ID] = true
+		return m.changed()
+	case *AllocMeta:
+		return m.withMember(c.ID, func(old *Member) wire.Code {
+			switch {
+			case !alive(*old):
+				return wire.CodeMemberLeft
+			case c.After > m.seats:
+				return wire.CodeInvalid
+			case old.MetaReplica <= c.After:
+				m.seats++
+				old.MetaReplica, old.MetaVoter = m.seats, false
+				return m.changed()
+			}
+			return wire.CodeOK
+		})
+	case *SetMetaVoter:
+		return m.withMember(c.ID, func(old *Member) wire.Code {
+			if old.MetaReplica != c.Replica {
+				return wire.CodeConflict
+			}
+			if old.MetaVoter != c.Voter {
+				old.MetaVoter = c.Voter
+				return m.changed()
+			}
+			return wire.CodeOK
+		})
+	case *DropMeta:
+		return m.withMember(c.ID, func(old *Member) wire.Code {
+			if old.MetaReplica == c.Replica {
+				old.MetaReplica, old.MetaVoter = 0, false
+				return m.changed()
+			}
+			return wire.CodeOK
+		})
+	case *CreateTable:
+		if len(m.table) > 0 {
+			return wire.CodeConflict
+		}
+		if len(c.Placement) != m.init.Partitions {
+			return wire.CodeInvalid
+		}
+		for _, list := range c.Placement {
+			if !m.mayHold(list) {
+				return wire.CodeConflict
+			}
+		}
+		for p, list := range c.Placement {
+			m.table[p] = Partition{Generation: 1, Replicas: m.give(list), Preferred: list[0].Member}
+		}
+		return m.changed()
+	case *Refound:
+		return m.refound(c)
+	}
+	return wire.CodeOK
+}
+
+func (m *model) register(c *Register) wire.Code {
+	old, known := m.members[c.ID]
+	if known && c.Start < old.Start {
+		return wire.CodeConflict
+	}
+	if known && c.Start == old.Start {
+		if c.Incarnation != old.Incarnation {
+			return wire.CodeConflict
+		}
+		if !alive(old) {
+			return wire.CodeMemberLeft
+		}
+		if fmt.Sprint(c.Registration) != fmt.Sprint(old.Registration) {
+			return wire.CodeConflict
+		}
+		return wire.CodeOK
+	}
+	if known && m.init.Durable && old.State == StateDead {
+		return wire.CodeMemberLeft
+	}
+	used := map[wire.ID]bool{}
+	for _, o := range m.members {
+		used[o.Incarnation] = true
+	}
+	for _, p := range m.table {
+		for _, r := range p.Replicas {
+			used[r.Incarnation] = true
+		}
+	}
+	if used[c.Incarnation] {
+		return wire.CodeConflict
+	}
+	for id, o := range m.members {
+		if id != c.ID && o.Name == c.Name && alive(o) {
+			if o.Incarnation != c.Takeover {
+				return wire.CodeConflict
+			}
+			o.State = StateLeft
+			m.members[id] = o
+		}
+	}
+	is := Member{Registration: c.Registration, State: StateJoining, MetaReplica: old.MetaReplica, MetaVoter: old.MetaVoter}
+	for i, id := range m.init.Founders {
+		if id == c.ID && !known && !m.gone[id] {
+			is.MetaReplica, is.MetaVoter = uint64(i+1), true
+		}
+	}
+	m.members[c.ID] = is
+	return m.changed()
+}
+
+func (m *model) refound(c *Refound) wire.Code {
+	if len(m.table) == 0 {
+		return wire.CodeNotReady
+	}
+	old, ok := m.table[int(c.Partition)]
+	if !ok {
+		return wire.CodeNotFound
+	}
+	alive, bySurvivor := 0, false
+	for _, r := range old.Replicas {
+		holder := m.members[r.Member]
+		if holder.State != StateDead && (m.init.Durable || holder.Incarnation == r.Incarnation) {
+			alive++
+			bySurvivor = bySurvivor || r.Member == c.Preferred
+		}
+	}
+	if old.Generation != c.FromGeneration || !m.mayHold(c.Replicas) {
+		return wire.CodeConflict
+	}
+	if c.Empty && alive > 0 || !c.Empty && (alive > len(old.Replicas)/2 || !bySurvivor) {
+		return wire.CodeConflict
+	}
+	is := Partition{Generation: old.Generation + 1, Replicas: m.give(c.Replicas), Preferred: c.Preferred, Seeded: !c.Empty, Lost: old.Lost}
+	if c.Empty {
+		is.Lost++
+	}
+	m.table[int(c.Partition)] = is
+	return m.changed()
+}
+
+func alive(m Member) bool {
+	return m.State == StateJoining || m.State == StateReady || m.State == StateDraining
+}
+
+func (m *model) changed() wire.Code {
+	m.changes++
+	return wire.CodeOK
+}
+
+func (m *model) withMember(id wire.ID, do func(old *Member) wire.Code) wire.Code {
+	old, ok := m.members[id]
+	if !ok {
+		return wire.CodeNotFound
+	}
+	code := do(&old)
+	m.members[id] = old
+	return code
+}
+
+func (m *model) mayHold(list []Holder) bool {
+	for _, h := range list {
+		o, ok := m.members[h.Member]
+		if !ok || o.Lite || o.Incarnation != h.Incarnation || (o.State != StateJoining && o.State != StateReady) {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *model) give(list []Holder) (out []Replica) {
+	for _, h := range list {
+		m.replicas++
+		out = append(out, Replica{ID: m.replicas, Holder: h})
+	}
+	return out
+}
+
+// view returns what the state's view should be.
+func (m *model) view() *View {
+	v := &View{Version: m.changes, Time: m.time, Level: m.level}
+	if m.init == nil {
+		return v
+	}
+	v.Cluster, v.Name, v.PartitionCount, v.ReplicasWanted, v.Durable = m.init.Cluster, m.init.Name, m.init.Partitions, m.init.Replicas, m.init.Durable
+	v.NextMeta, v.NextReplica = m.seats+1, m.replicas+1
+	for _, id := range m.init.Founders {
+		if m.gone[id] {
+			id = wire.ID{}
+		}
+		v.Founders = append(v.Founders, id)
+	}
+	for _, o := range m.members {
+		v.Members = append(v.Members, o)
+	}
+	slices.SortFunc(v.Members, func(a, b Member) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	for p := range len(m.table) {
+		v.Table = append(v.Table, m.table[p])
+	}
+	return v
+}
+
+// commands draws commands over a few members and starts, so that they meet one another.
+type commands struct{ durable bool }
+
+const modelPartitions = 3
+
+func (g commands) holder(t *rapid.T, v *View) Holder {
+	if len(v.Members) > 0 && rapid.IntRange(0, 7).Draw(t, "as is") > 0 {
+		m := rapid.SampledFrom(v.Members).Draw(t, "holder")
+		return m.Holder()
+	}
+	return holder(rapid.IntRange(1, 5).Draw(t, "member"), rapid.IntRange(1, 4).Draw(t, "start"))
+}
+
+func (g commands) holders(t *rapid.T, v *View) (list []Holder) {
+	for range rapid.IntRange(1, 3).Draw(t, "replicas") {
+		if h := g.holder(t, v); !slices.ContainsFunc(list, func(o Holder) bool { return o.Member == h.Member }) {
+			list = append(list, h)
+		}
+	}
+	return list
+}
+
+func (g commands) draw(t *rapid.T, v *View) Command {
+	n, start := rapid.IntRange(1, 5).Draw(t, "member"), rapid.IntRange(1, 4).Draw(t, "start")
+	h := g.holder(t, v)
+	switch rapid.SampledFrom([]Kind{KindInit, KindSetTime, KindRaiseLevel, KindRegister, KindRegister, KindRegister, KindSetState, KindSetState,
+		KindForget, KindAllocMeta, KindSetMetaVoter, KindDropMeta, KindCreateTable, KindRefound, KindRefound, KindRefound}).Draw(t, "kind") {
+	case KindInit:
+		c := foundation(rapid.SampledFrom([]int{modelPartitions, modelPartitions, modelPartitions, 4}).Draw(t, "partitions"), g.durable)
+		c.Cluster[1] = byte(rapid.IntRange(0, 9).Draw(t, "cluster") / 9)
+		return c
+	case KindSetTime:
+		return &SetTime{Time: int64(rapid.IntRange(-5, 100).Draw(t, "time"))}
+	case KindRaiseLevel:
+		return &RaiseLevel{Level: uint32(rapid.IntRange(0, 3).Draw(t, "level"))}
+	case KindRegister:
+		if m := v.Member(member(n)); m != nil && rapid.Bool().Draw(t, "next start") {
+			start = int(m.Start) + 1
+		}
+		c := registration(n, start)
+		c.Name = fmt.Sprint("m", rapid.SampledFrom([]int{n, n, n, 1}).Draw(t, "name"))
+		c.Lite = rapid.IntRange(0, 7).Draw(t, "lite") == 0
+		if rapid.IntRange(0, 7).Draw(t, "copied") == 0 {
+			c.Incarnation[14]++
+		}
+		if rapid.Bool().Draw(t, "takes over") {
+			c.Takeover = h.Incarnation
+		}
+		return c
+	case KindSetState:
+		return &SetState{ID: h.Member, Incarnation: h.Incarnation, State: rapid.SampledFrom(states[:]).Draw(t, "state")}
+	case KindForget:
+		return &Forget{ID: h.Member, Incarnation: h.Incarnation}
+	case KindAllocMeta:
+		return &AllocMeta{ID: h.Member, After: uint64(rapid.IntRange(0, 6).Draw(t, "after"))}
+	case KindSetMetaVoter, KindDropMeta:
+		replica := uint64(rapid.IntRange(0, 6).Draw(t, "replica"))
+		if m := v.Member(h.Member); m != nil && rapid.Bool().Draw(t, "its own") {
+			replica = m.MetaReplica
+		}
+		if rapid.Bool().Draw(t, "drop") {
+			return &DropMeta{ID: h.Member, Replica: replica}
+		}
+		return &SetMetaVoter{ID: h.Member, Replica: replica, Voter: rapid.Bool().Draw(t, "voter")}
+	case KindCreateTable:
+		c := &CreateTable{}
+		for range rapid.SampledFrom([]int{modelPartitions, modelPartitions, 2}).Draw(t, "table") {
+			c.Placement = append(c.Placement, g.holders(t, v))
+		}
+		return c
+	default:
+		return g.refound(t, v)
+	}
+}
+
+// refound draws one that is right about the partition and its survivors, or one that is hardly right about anything.
+func (g commands) refound(t *rapid.T, v *View) Command {
+	c := &Refound{Partition: uint32(rapid.IntRange(0, modelPartitions).Draw(t, "partition")), Replicas: g.holders(t, v),
+		Empty: rapid.Bool().Draw(t, "empty"), FromGeneration: uint64(rapid.IntRange(1, 3).Draw(t, "generation"))}
+	c.Preferred = rapid.SampledFrom(c.Replicas).Draw(t, "preferred").Member
+	lost := v.AllLost()
+	if candidates := append(lost, v.Unrecoverable()...); len(candidates) > 0 && rapid.Bool().Draw(t, "right") {
+		i := rapid.IntRange(0, len(candidates)-1).Draw(t, "lost")
+		c.Partition, c.Empty = candidates[i], i < len(lost)
+		p := v.Table[c.Partition]
+		c.FromGeneration = p.Generation
+		for _, r := range p.Replicas {
+			if m := v.Member(r.Member); !c.Empty && !v.DeadForCertain(r) {
+				c.Replicas, c.Preferred = []Holder{m.Holder()}, r.Member
+			}
+		}
+	}
+	return c
+}
+
+// Commands in any order, repeated and delayed, do to the state what they do to the model; snapshots stay as they were; a replica
+// that recovered from images is equal to one that never did; nothing that must only grow shrinks.
+func TestStateIsTheModel(t *testing.T) {
+	reached := map[string]int{}
+	rapid.Check(t, func(t *rapid.T) {
+		g := commands{durable: rapid.Bool().Draw(t, "durable")}
+		s, twin, m := New(), New(), newModel()
+		var log [][]byte
+		type kept struct {
+			view  *View
+			image []byte
+		}
+		var snapshots []kept
+		owned := map[uint64]string{} // replica ID to the one place where it ever was
+		prev := s.Snapshot()
+
+		// Most runs begin with an ordinary birth, or a part of one, after which some members start again.
+		script := birth(modelPartitions, g.durable)
+		script = script[:rapid.SampledFrom([]int{len(script), len(script), len(script), len(script) - 1, 4, 0}).Draw(t, "birth")]
+		for n := range rapid.IntRange(0, 3).Draw(t, "start again") {
+			script = append(script, registration(n+1, 2))
+		}
+		for range len(script) + rapid.IntRange(20, 80).Draw(t, "steps") {
+			var cmd []byte
+			switch {
+			case len(script) > 0:
+				cmd, script = Append(nil, script[0]), script[1:]
+			case len(log) > 0 && rapid.IntRange(0, 4).Draw(t, "late copy") == 0:
+				cmd = rapid.SampledFrom(log).Draw(t, "copy")
+			default:
+				cmd = Append(nil, g.draw(t, s.v))
+			}
+			log = append(log, cmd)
+			c, err := Decode(cmd)
+			want := wire.CodeInvalid
+			if err == nil {
+				want = m.apply(c)
+			}
+			res := s.Apply(cmd)
+			if other := twin.Apply(cmd); other.Code != res.Code || other.Text != res.Text || !bytes.Equal(other.Value, res.Value) {
+				t.Fatalf("replicas answer %T%+v differently: %+v, %+v", c, c, res, other)
+			}
+			if res.Code != want {
+				t.Fatalf("%T%+v: %s %q, the model says %s", c, c, res.Code, res.Text, want)
+			}
+			what := fmt.Sprintf("%T %s", c, res.Code)
+			if c, ok := c.(*Refound); ok && res.OK() {
+				what += map[bool]string{true: " empty", false: " seeded"}[c.Empty]
+			}
+			reached[what]++
+			if err := s.v.check(); err != nil {
+				t.Fatalf("after %T%+v: %s", c, c, err)
+			}
+			image := AppendImage(nil, s.v)
+			if wanted := AppendImage(nil, m.view()); !bytes.Equal(image, wanted) {
+				t.Fatalf("after %T%+v:\n%+v\nthe model says\n%+v", c, c, s.v, m.view())
+			}
+			checkGrowth(t, prev, s.v, m.gone)
+			for p := range s.v.Table {
+				for _, r := range s.v.Table[p].Replicas {
+					place := fmt.Sprint(p, s.v.Table[p].Generation, r.Holder)
+					if was, ok := owned[r.ID]; ok && was != place {
+						t.Fatalf("replica %d is %s and was %s", r.ID, place, was)
+					}
+					owned[r.ID] = place
+				}
+			}
+			if rapid.Bool().Draw(t, "snapshot") {
+				snapshots = append(snapshots, kept{s.Snapshot(), image})
+				prev = s.Snapshot()
+			}
+			if rapid.IntRange(0, 9).Draw(t, "recover") == 0 {
+				if s, err = DecodeImage(image); err != nil {
+					t.Fatalf("an image of %+v: %v", m.view(), err)
+				}
+			}
+		}
+		for i, k := range snapshots {
+			if !bytes.Equal(AppendImage(nil, k.view), k.image) {
+				t.Fatalf("snapshot %d of %d changed", i, len(snapshots))
+			}
+		}
+		if !bytes.Equal(AppendImage(nil, s.v), AppendImage(nil, twin.v)) {
+			t.Fatal("replicas differ in the end")
+		}
+	})
+	for _, what := range []string{"*meta.Refound OK empty", "*meta.Refound OK seeded", "*meta.Register MEMBER_LEFT", "*meta.Register CONFLICT", "*meta.Forget OK", "*meta.CreateTable OK"} {
+		if reached[what] == 0 && !t.Failed() {
+			t.Errorf("no run reached %s", what)
+		}
+	}
+	t.Log(reached)
+}
+
+// checkGrowth fails the test if something shrank that must only grow. Of members that were forgotten nothing is expected.
+func checkGrowth(t *rapid.T, was, is *View, forgotten map[wire.ID]bool) {
+	if is.Version < was.Version || is.Time < was.Time || is.Level < was.Level || is.NextMeta < was.NextMeta || is.NextReplica < was.NextReplica {
+		t.Fatalf("from %+v to %+v", was, is)
+	}
+	for _, o := range was.Members {
+		n := is.Member(o.ID)
+		if forgotten[o.ID] {
+			continue
+		}
+		if n == nil || n.Start < o.Start || (n.Incarnation == o.Incarnation && stateRank(n.State) < stateRank(o.State)) {
+			t.Fatalf("a member went from %+v to %+v", o, n)
+		}
+	}
+	for p := range was.Table {
+		if o, n := was.Table[p], is.Table[p]; n.Generation < o.Generation || n.Lost < o.Lost {
+			t.Fatalf("partition %d went from %+v to %+v", p, o, n)
+		}
+	}
+}

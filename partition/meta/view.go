@@ -1,0 +1,83 @@
+package meta
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// View is the metadata as it stood after some command. It never changes, nor does anything that it refers to: readers share
+// it without a lock and must not write to it.
+type View struct {
+	Version uint64 // counts accepted changes of anything but Time
+	Time    int64  // cluster time last kept, in milliseconds
+
+	Cluster        wire.ID // zero until the cluster is founded
+	Name           string
+	PartitionCount int
+	ReplicasWanted int
+	Durable        bool   // data outlives the process: a member that starts again still holds its replicas
+	Level          uint32 // feature level: what all members may use
+
+	// Founders began the metadata group, in the order of their replica IDs there, from 1. A zero ID stands for one that was
+	// forgotten.
+	Founders []wire.ID
+
+	Members []Member    // in order of ID
+	Table   []Partition // by partition; empty until it is created
+
+	// Invariant: every metadata replica ID ever given out is below NextMeta, every data replica ID below NextReplica.
+	NextMeta    uint64
+	NextReplica uint64
+}
+
+// Founded reports whether the cluster is founded.
+func (v *View) Founded() bool { return !v.Cluster.IsZero() }
+
+// Member returns the member with an ID, or nil. The result is part of the view.
+func (v *View) Member(id wire.ID) *Member {
+	if i, ok := v.find(id); ok {
+		return &v.Members[i]
+	}
+	return nil
+}
+
+// find returns the place of a member in Members, or where it would be.
+func (v *View) find(id wire.ID) (int, bool) {
+	return slices.BinarySearchFunc(v.Members, id, func(m Member, id wire.ID) int { return bytes.Compare(m.ID[:], id[:]) })
+}
+
+// Named returns the live member that holds a name, or nil. The result is part of the view.
+func (v *View) Named(name string) *Member {
+	for i := range v.Members {
+		if m := &v.Members[i]; m.Name == name && m.Live() {
+			return m
+		}
+	}
+	return nil
+}
+
+// Candidates returns the members that may be given replicas, for Plan: those that are ready.
+func (v *View) Candidates() []Candidate {
+	var list []Candidate
+	for i := range v.Members {
+		if m := &v.Members[i]; m.State == StateReady {
+			list = append(list, Candidate{ID: m.ID, Incarnation: m.Incarnation, Zone: m.Zone, Lite: m.Lite})
+		}
+	}
+	return list
+}
+
+// holds reports whether a member holds a replica.
+func (v *View) holds(member wire.ID) bool {
+	return slices.ContainsFunc(v.Table, func(p Partition) bool { _, ok := p.Replica(member); return ok })
+}
+
+// names reports whether an incarnation stands anywhere in the view.
+func (v *View) names(incarnation wire.ID) bool {
+	return slices.ContainsFunc(v.Members, func(m Member) bool { return m.Incarnation == incarnation }) ||
+		slices.ContainsFunc(v.Table, func(p Partition) bool {
+			return slices.ContainsFunc(p.Replicas, func(r Replica) bool { return r.Incarnation == incarnation })
+		})
+}

@@ -1,0 +1,83 @@
+package partition
+
+import (
+	"crypto/md5"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/lni/dragonboat/v4/raftpb"
+)
+
+// adoptHostname makes a metadata directory that was written under another hostname usable under this one. Dragonboat keeps
+// its files under the hostname and repeats it in a file with a checksum, and refuses a directory whose hostname is not the
+// machine's: a container that comes back under another name would have lost its place in the cluster.
+func adoptHostname(dir, hostname string) error {
+	const flagFile = "dragonboat.ds"
+	path := filepath.Join(dir, flagFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // nothing was written yet
+	}
+	if err != nil {
+		return fmt.Errorf("read the metadata directory: %w", err)
+	}
+	const checksum = md5.Size / 2
+	if len(b) < checksum || string(b[:checksum]) != string(flagChecksum(b[checksum:])) {
+		return fmt.Errorf("the metadata directory is damaged: %s", path)
+	}
+	var st raftpb.RaftDataStatus
+	if err := st.Unmarshal(b[checksum:]); err != nil {
+		return fmt.Errorf("the metadata directory is damaged: %s: %w", path, err)
+	}
+	if st.Hostname == hostname {
+		return nil
+	}
+	// The directory first: a crash between the two steps is found again by the old name in the file.
+	from, to := filepath.Join(dir, st.Hostname), filepath.Join(dir, hostname)
+	if err := os.Rename(from, to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("adopt the metadata of host %q: %w", st.Hostname, err)
+	}
+	st.Hostname = hostname
+	data, err := st.Marshal()
+	if err != nil {
+		return fmt.Errorf("adopt the metadata directory: %w", err)
+	}
+	tmp := path + ".new"
+	if err := writeSynced(tmp, append(flagChecksum(data), data...)); err != nil {
+		return fmt.Errorf("adopt the metadata directory: %w", err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return fmt.Errorf("adopt the metadata directory: %w", err)
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("adopt the metadata directory: %w", err)
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// flagChecksum is dragonboat's: the second half of the MD5 sum.
+func flagChecksum(b []byte) []byte {
+	sum := md5.Sum(b)
+	return append([]byte(nil), sum[md5.Size/2:]...)
+}
+
+func writeSynced(path string, b []byte) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(b); err != nil {
+		f.Close()
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}

@@ -1,0 +1,371 @@
+package partition
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lni/dragonboat/v4"
+	"github.com/lni/dragonboat/v4/client"
+	"github.com/lni/dragonboat/v4/config"
+	"github.com/lni/dragonboat/v4/raftio"
+	sm "github.com/lni/dragonboat/v4/statemachine"
+
+	"github.com/gridiron-io/gridiron/partition/meta"
+	"github.com/gridiron-io/gridiron/partition/raftnet"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// MetaShard is the Raft group of the metadata. It lives in a NodeHost of its own.
+const MetaShard = 1
+
+// MetaConfig describes the metadata host of a member. All fields are required.
+type MetaConfig struct {
+	Dir       string // on disk, also in memory mode
+	Member    wire.ID
+	Cluster   wire.ID
+	Addr      string // of the members' port, as dragonboat wants to see one
+	Transport *raftnet.Transport
+	Registry  *raftnet.Registry
+	Logger    *slog.Logger
+}
+
+// MetaHost holds this member's replica of the metadata group: on disk, in a NodeHost of its own, under the member's
+// identity. Every member has one, as voter or learner, and reads the metadata from it.
+type MetaHost struct {
+	cfg  MetaConfig
+	gate struct {
+		sync.RWMutex
+		closed bool
+		nh     *dragonboat.NodeHost
+	}
+	session *client.Session
+	replica atomic.Uint64
+
+	leader struct {
+		sync.Mutex
+		id, term uint64
+	}
+	wakeLeader chan struct{} // one slot: the leader changed
+
+	view    atomic.Pointer[meta.View]
+	changed struct {
+		sync.Mutex
+		ch chan struct{} // closed and replaced at every change
+	}
+	stop     chan struct{}
+	stopped  sync.WaitGroup
+	stopOnce sync.Once
+}
+
+// StartMeta starts the metadata host without its replica.
+func StartMeta(cfg MetaConfig) (*MetaHost, error) {
+	hostname, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("start the metadata host: %w", err)
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("start the metadata host: %w", err)
+	}
+	if err := adoptHostname(cfg.Dir, hostname); err != nil {
+		return nil, err
+	}
+	m := &MetaHost{cfg: cfg, wakeLeader: make(chan struct{}, 1), stop: make(chan struct{})}
+	m.changed.ch = make(chan struct{})
+	m.view.Store(meta.New().Snapshot())
+	m.session = client.NewNoOPSession(MetaShard, newRandom())
+	db := config.GetTinyMemLogDBConfig()
+	db.Shards = 1
+	nh, err := newNodeHost(config.NodeHostConfig{
+		DeploymentID:      DeploymentID(cfg.Cluster),
+		NodeHostID:        cfg.Member.String(),
+		NodeHostDir:       cfg.Dir,
+		RTTMillisecond:    tickMillis,
+		RaftAddress:       cfg.Addr,
+		RaftEventListener: (*metaEvents)(m),
+		Expert: config.ExpertConfig{
+			TransportFactory:    cfg.Transport.Factory(),
+			NodeRegistryFactory: cfg.Registry,
+			LogDB:               db,
+			Engine:              config.EngineConfig{ExecShards: 1, CommitShards: 1, ApplyShards: 1, SnapshotShards: 1, CloseShards: 1},
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start the metadata host in %s: %w", cfg.Dir, err)
+	}
+	m.gate.nh = nh
+	return m, nil
+}
+
+// MetaStart says how a member's metadata replica begins. A replica that is on disk already ignores Initial and Join.
+type MetaStart struct {
+	Replica uint64
+	Initial map[uint64]wire.ID // founding: replica IDs and members of the first voters
+	Join    bool               // the group exists, and knows this replica as a learner
+	// Campaign is how long the replica waits without a leader before it asks to be elected, and again and again; 0: it
+	// leaves that to its election timeout.
+	Campaign time.Duration
+}
+
+// Run starts the replica.
+func (m *MetaHost) Run(s MetaStart) error {
+	initial := make(map[uint64]dragonboat.Target, len(s.Initial))
+	for id, member := range s.Initial {
+		initial[id] = member.String()
+	}
+	m.gate.RLock()
+	defer m.gate.RUnlock()
+	if m.gate.closed {
+		return errClosed
+	}
+	join := s.Join
+	if m.gate.nh.HasNodeInfo(MetaShard, s.Replica) {
+		initial, join = nil, false
+	}
+	cfg := raftConfig(MetaShard, s.Replica)
+	cfg.SnapshotEntries, cfg.CompactionOverhead = 512, 128
+	cfg.DisableAutoCompactions = false
+	// The flag stays true for a replica that was added as a learner, also when it has become a voter: the log says so.
+	cfg.IsNonVoting = s.Join
+	m.replica.Store(s.Replica)
+	err := m.gate.nh.StartReplica(initial, join, func(uint64, uint64) sm.IStateMachine {
+		return &metaMachine{host: m, state: meta.New()}
+	}, cfg)
+	if err != nil {
+		return fmt.Errorf("start metadata replica %d: %w", s.Replica, err)
+	}
+	if s.Campaign > 0 {
+		m.stopped.Add(1)
+		go m.campaign(s.Campaign) // ends with stop
+	}
+	return nil
+}
+
+// campaign has the replica elected where nobody leads, without waiting for an election timeout.
+func (m *MetaHost) campaign(after time.Duration) {
+	defer m.stopped.Done()
+	t := time.NewTimer(after)
+	defer t.Stop()
+	for {
+		select {
+		case <-m.stop:
+			return
+		case <-t.C:
+		}
+		m.leader.Lock()
+		id, term := m.leader.id, m.leader.term
+		m.leader.Unlock()
+		if id != 0 {
+			return // from here on elections by timeout will do: data does not wait for metadata
+		}
+		m.cfg.Transport.Inject(MetaShard, m.replica.Load(), 0, term)
+		t.Reset(after + 100*time.Millisecond)
+	}
+}
+
+// View returns the metadata as this member has applied it. It is never nil and never changes.
+func (m *MetaHost) View() *meta.View { return m.view.Load() }
+
+// Changed returns a channel that is closed when the view is no longer the one that View returned before the call. Ask for
+// the channel first, then for the view.
+func (m *MetaHost) Changed() <-chan struct{} {
+	m.changed.Lock()
+	defer m.changed.Unlock()
+	return m.changed.ch
+}
+
+func (m *MetaHost) publish(v *meta.View) {
+	m.view.Store(v)
+	m.wakeAll()
+}
+
+func (m *MetaHost) wakeAll() {
+	m.changed.Lock()
+	close(m.changed.ch)
+	m.changed.ch = make(chan struct{})
+	m.changed.Unlock()
+}
+
+// Leads reports whether Raft elected this member's replica, and the term. It is an opinion, good for deciding who does the
+// controller's work; what the work changes is decided by compare-and-set.
+func (m *MetaHost) Leads() (term uint64, leads bool) {
+	m.leader.Lock()
+	defer m.leader.Unlock()
+	return m.leader.term, m.leader.id != 0 && m.leader.id == m.replica.Load()
+}
+
+// Propose commits a command and returns its result. It works on any replica of the group while a quorum of it lives. After
+// an error the command may or may not have been executed; every command may be repeated.
+func (m *MetaHost) Propose(ctx context.Context, cmd []byte) (meta.Result, error) {
+	m.gate.RLock()
+	if m.gate.closed {
+		m.gate.RUnlock()
+		return meta.Result{}, errClosed
+	}
+	rs, err := m.gate.nh.Propose(m.session, cmd, metaTimeout(ctx))
+	m.gate.RUnlock()
+	if err != nil {
+		return meta.Result{}, fmt.Errorf("propose to the metadata group: %w", err)
+	}
+	select {
+	case res := <-rs.ResultC():
+		if !res.Completed() {
+			return meta.Result{}, fmt.Errorf("propose to the metadata group: %w", metaError(res))
+		}
+		return meta.DecodeResult(res.GetResult().Data)
+	case <-ctx.Done():
+		return meta.Result{}, fmt.Errorf("propose to the metadata group: %w", ctx.Err())
+	}
+}
+
+// Barrier returns when this replica has applied everything that was committed before the call.
+func (m *MetaHost) Barrier(ctx context.Context) error {
+	m.gate.RLock()
+	if m.gate.closed {
+		m.gate.RUnlock()
+		return errClosed
+	}
+	rs, err := m.gate.nh.ReadIndex(MetaShard, metaTimeout(ctx))
+	m.gate.RUnlock()
+	if err != nil {
+		return fmt.Errorf("read the metadata: %w", err)
+	}
+	select {
+	case res := <-rs.ResultC():
+		if !res.Completed() {
+			return fmt.Errorf("read the metadata: %w", metaError(res))
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("read the metadata: %w", ctx.Err())
+	}
+}
+
+// AddLearner adds a member's replica to the group as a learner. Adding one that is there already is no error.
+func (m *MetaHost) AddLearner(ctx context.Context, replica uint64, member wire.ID) error {
+	m.gate.RLock()
+	defer m.gate.RUnlock()
+	if m.gate.closed {
+		return errClosed
+	}
+	members, err := m.gate.nh.SyncGetShardMembership(ctx, MetaShard)
+	if err != nil {
+		return fmt.Errorf("read the metadata group's membership: %w", err)
+	}
+	if _, ok := members.NonVotings[replica]; ok {
+		return nil
+	}
+	if _, ok := members.Nodes[replica]; ok {
+		return nil
+	}
+	if err := m.gate.nh.SyncRequestAddNonVoting(ctx, MetaShard, replica, member.String(), members.ConfigChangeID); err != nil {
+		return fmt.Errorf("add metadata replica %d: %w", replica, err)
+	}
+	return nil
+}
+
+// Close stops the replica and the host. It may be called twice.
+func (m *MetaHost) Close() {
+	m.stopOnce.Do(func() {
+		close(m.stop)
+		m.stopped.Wait()
+		m.gate.Lock()
+		m.gate.closed = true
+		nh := m.gate.nh
+		m.gate.Unlock()
+		closeNodeHost(nh, m.cfg.Logger)
+	})
+}
+
+func metaTimeout(ctx context.Context) time.Duration {
+	d := 5 * time.Second
+	if t, ok := ctx.Deadline(); ok {
+		d = min(d, time.Until(t))
+	}
+	return max(d, 2*tickMillis*time.Millisecond)
+}
+
+var errNotReady = errors.New("the metadata group has no leader")
+
+func metaError(res dragonboat.RequestResult) error {
+	switch {
+	case res.Timeout():
+		return context.DeadlineExceeded
+	case res.Dropped():
+		return errNotReady
+	case res.Terminated():
+		return errClosed
+	default:
+		return errors.New("refused by the Raft group")
+	}
+}
+
+// metaEvents receives dragonboat's leader events of the metadata group.
+type metaEvents MetaHost
+
+var _ raftio.IRaftEventListener = (*metaEvents)(nil)
+
+// LeaderUpdated notes who was elected.
+func (e *metaEvents) LeaderUpdated(info raftio.LeaderInfo) {
+	m := (*MetaHost)(e)
+	if info.ShardID != MetaShard {
+		return
+	}
+	m.leader.Lock()
+	if info.Term >= m.leader.term {
+		m.leader.id, m.leader.term = info.LeaderID, info.Term
+	}
+	m.leader.Unlock()
+	m.wakeAll()
+}
+
+// metaMachine is dragonboat's state machine of the metadata group around the pure state.
+type metaMachine struct {
+	host  *MetaHost
+	state *meta.State
+}
+
+var _ sm.IStateMachine = (*metaMachine)(nil)
+
+// Update applies one command. It never fails.
+func (m *metaMachine) Update(e sm.Entry) (sm.Result, error) {
+	res := m.state.Apply(e.Cmd)
+	m.host.publish(m.state.Snapshot())
+	return sm.Result{Data: meta.AppendResult(nil, &res)}, nil
+}
+
+// Lookup is not used: readers take the published view.
+func (m *metaMachine) Lookup(any) (any, error) { return nil, errors.New("not supported") }
+
+// SaveSnapshot writes the state.
+func (m *metaMachine) SaveSnapshot(w io.Writer, _ sm.ISnapshotFileCollection, _ <-chan struct{}) error {
+	_, err := w.Write(meta.AppendImage(nil, m.state.Snapshot()))
+	return err
+}
+
+// RecoverFromSnapshot replaces the state.
+func (m *metaMachine) RecoverFromSnapshot(r io.Reader, _ []sm.SnapshotFile, _ <-chan struct{}) error {
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return fmt.Errorf("read the metadata image: %w", err)
+	}
+	st, err := meta.DecodeImage(b)
+	if err != nil {
+		return fmt.Errorf("read the metadata image: %w", err)
+	}
+	m.state = st
+	m.host.publish(st.Snapshot())
+	return nil
+}
+
+// Close has nothing to free.
+func (m *metaMachine) Close() error { return nil }
+
+// Wake makes Changed's channel close, as if the metadata had changed: for a follower that can do more now.
+func (m *MetaHost) Wake() { m.wakeAll() }

@@ -1,0 +1,74 @@
+package raftnet
+
+import (
+	"encoding/binary"
+
+	pb "github.com/lni/dragonboat/v4/raftpb"
+)
+
+// A chunk's payload is flags · uvarints in the order of appendChunkHead · path · membership · file info, four zero bytes
+// where there is none · the data up to the payload's end.
+const (
+	chunkData uint8 = 1 << iota // not nil
+	chunkFileInfo
+	chunkWitness
+	chunkUnknown
+)
+
+// appendChunkHead appends c without its data, which follows directly.
+func appendChunkHead(dst []byte, c *pb.Chunk) []byte {
+	var flags uint8
+	if c.Data != nil {
+		flags |= chunkData
+	}
+	if c.HasFileInfo {
+		flags |= chunkFileInfo
+	}
+	if c.Witness {
+		flags |= chunkWitness
+	}
+	dst = append(dst, flags)
+	for _, v := range [...]uint64{
+		uint64(c.BinVer), c.DeploymentId, c.ShardID, c.ReplicaID, c.From, c.ChunkId, c.ChunkSize, c.ChunkCount, c.Index, c.Term,
+		c.FileSize, c.FileChunkId, c.FileChunkCount, c.OnDiskIndex,
+	} {
+		dst = binary.AppendUvarint(dst, v)
+	}
+	dst = appendText(dst, c.Filepath)
+	dst = appendMembership(dst, &c.Membership)
+	return appendFile(dst, &c.FileInfo)
+}
+
+// decodeChunk reads a chunk's payload. The chunk aliases nothing of it: a NodeHost keeps the first chunk of a snapshot
+// until the last one has come.
+func decodeChunk(payload []byte) (pb.Chunk, error) {
+	d := newDecoder(payload)
+	var c pb.Chunk
+	flags := d.byte()
+	if flags >= chunkUnknown {
+		d.fail(errFlags)
+	}
+	c.HasFileInfo, c.Witness = flags&chunkFileInfo != 0, flags&chunkWitness != 0
+	c.BinVer, c.DeploymentId = d.uint32(), d.uvarint()
+	c.ShardID, c.ReplicaID, c.From = d.uvarint(), d.uvarint(), d.uvarint()
+	c.ChunkId, c.ChunkSize, c.ChunkCount = d.uvarint(), d.uvarint(), d.uvarint()
+	c.Index, c.Term = d.uvarint(), d.uvarint()
+	c.FileSize, c.FileChunkId, c.FileChunkCount = d.uvarint(), d.uvarint(), d.uvarint()
+	c.OnDiskIndex = d.uvarint()
+	c.Filepath = d.text()
+	d.membership(&c.Membership)
+	d.file(&c.FileInfo)
+	switch {
+	case d.err != nil:
+		return pb.Chunk{}, d.err
+	case flags&chunkData != 0:
+		c.Data = append(make([]byte, 0, len(d.b)), d.b...)
+	case len(d.b) != 0:
+		return pb.Chunk{}, errFlags
+	}
+	return c, nil
+}
+
+func chunkHeadBound(c *pb.Chunk) int {
+	return 256 + len(c.Filepath) + membershipBound(&c.Membership) + fileBound(&c.FileInfo)
+}

@@ -1,0 +1,78 @@
+package raftnet
+
+import (
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	pb "github.com/lni/dragonboat/v4/raftpb"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// chunkConn carries the chunks of one snapshot. SendChunk and Close are called by one goroutine of the NodeHost, shut by
+// anyone. One goroutine works for it, started by newChunkConn and ended by shut: it notices when the peer goes away, which is
+// how a peer refuses a snapshot.
+type chunkConn struct {
+	t    *Transport
+	nc   net.Conn
+	head []byte // reused
+
+	mu struct {
+		sync.Mutex
+		err error // why the connection is broken; never unset
+	}
+	done sync.WaitGroup
+}
+
+func newChunkConn(t *Transport, nc net.Conn) *chunkConn {
+	c := &chunkConn{t: t, nc: nc}
+	c.done.Go(func() { watch(c.nc, c.shut) })
+	return c
+}
+
+// SendChunk writes c and returns when the operating system has taken it, or fails after Config.WriteTimeout. After an error
+// the connection is of no further use. A chunk above the cap of a frame is wire.ErrTooLarge.
+func (c *chunkConn) SendChunk(chunk pb.Chunk) error {
+	if n := chunkHeadBound(&chunk) + len(chunk.Data); n > maxFrame {
+		return fmt.Errorf("%w: a snapshot chunk of %d bytes", wire.ErrTooLarge, n)
+	}
+	c.mu.Lock()
+	err := c.mu.err
+	c.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	c.head = appendChunkHead(openFrame(c.head[:0]), &chunk)
+	closeFrame(c.head, 0, chunk.Data)
+	if err := c.nc.SetWriteDeadline(time.Now().Add(c.t.cfg.WriteTimeout)); err != nil {
+		return fmt.Errorf("send a snapshot chunk: %w", err)
+	}
+	parts := net.Buffers{c.head, chunk.Data}
+	n, err := parts.WriteTo(c.nc)
+	c.t.counters.sentBytes.Add(uint64(n))
+	if err != nil {
+		err = fmt.Errorf("send a snapshot chunk: %w", err)
+		c.shut(err)
+		return err
+	}
+	c.t.counters.sentChunks.Add(1)
+	return nil
+}
+
+// Close closes the connection. What SendChunk has sent still arrives.
+func (c *chunkConn) Close() {
+	c.shut(errConnClosed)
+	c.done.Wait()
+	c.t.forget(c)
+}
+
+func (c *chunkConn) shut(cause error) {
+	c.mu.Lock()
+	if c.mu.err == nil {
+		c.mu.err = cause
+	}
+	c.mu.Unlock()
+	_ = c.nc.Close() // the cause is what counts
+}

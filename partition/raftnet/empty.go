@@ -1,0 +1,71 @@
+package raftnet
+
+import (
+	"time"
+
+	"github.com/lni/dragonboat/v4/raftio"
+	pb "github.com/lni/dragonboat/v4/raftpb"
+)
+
+// emptyGate leaves out Replicate messages without entries, but for one per replica and interval. They are two thirds of the
+// messages of a busy shard: whenever the commit index moves, dragonboat broadcasts a Replicate to every replica, and if
+// there is nothing new to append it says only what the next Replicate or the next heartbeat says as well.
+//
+// Why no follower is stalled for longer than the interval plus a heartbeat and its answer (internal/raft/raft.go and
+// remote.go of dragonboat; "next" and "match" are a leader's belief about a follower's log):
+//
+//   - Commit index. A heartbeat carries min(match, committed) to voters and learners. A follower that acknowledged an entry
+//     learns of its commit at the latest with the first heartbeat after the leader did. A pending ReadIndex sends heartbeats
+//     at once, to voters.
+//   - Entries. A Replicate with entries always passes. sendReplicateMessage sends one without entries only if next is above
+//     the leader's last index; this matters only while match is below it, that is while the leader does not know whether
+//     the follower has what was sent. Then every heartbeat answer makes the leader try again (handleLeaderHeartbeatResp),
+//     without a change of the remote's state, since progress() is called for Replicates with entries only. So the tries
+//     go on, one per heartbeat, until one falls outside the interval and passes; the follower's rejection of it sets next
+//     back (decreaseTo), and what follows has entries.
+//   - The cases of that kind: a batch was lost (state Replicate, next optimistic); a new or promoted member (match 0, state
+//     Retry); after a snapshot whose index is the last of the log (state Wait, which a heartbeat answer turns into Retry). For
+//     a member that is new to this connection the first try passes at once.
+//   - A new leader probes with the empty entry of its term, which is an entry; TimeoutNow, votes and CheckQuorum need no
+//     Replicate.
+//
+// Whether the one that passes is a useless one does not matter: the next try comes with the next heartbeat, and passes as
+// soon as the interval is over. A connection starts with an empty gate, so that a broken connection costs nothing extra.
+//
+// The gate belongs to one connection and is used by its sender alone.
+type emptyGate struct {
+	interval time.Duration // 0: everything passes
+	passed   map[raftio.NodeInfo]time.Time
+	sweepAt  int // size at which replicas that have been silent for an interval are forgotten
+}
+
+const minGateSweep = 1024
+
+func newEmptyGate(interval time.Duration) emptyGate {
+	return emptyGate{interval: interval, passed: make(map[raftio.NodeInfo]time.Time), sweepAt: minGateSweep}
+}
+
+// admits reports whether m is to be sent.
+func (g *emptyGate) admits(m *pb.Message, now time.Time) bool {
+	if g.interval == 0 || m.Type != pb.Replicate || len(m.Entries) != 0 {
+		return true
+	}
+	key := raftio.NodeInfo{ShardID: m.ShardID, ReplicaID: m.To}
+	if last, ok := g.passed[key]; ok && now.Sub(last) < g.interval {
+		return false
+	}
+	if len(g.passed) >= g.sweepAt {
+		g.sweep(now)
+	}
+	g.passed[key] = now
+	return true
+}
+
+func (g *emptyGate) sweep(now time.Time) {
+	for k, last := range g.passed {
+		if now.Sub(last) >= g.interval {
+			delete(g.passed, k)
+		}
+	}
+	g.sweepAt = max(minGateSweep, 2*len(g.passed))
+}

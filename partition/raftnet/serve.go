@@ -1,0 +1,160 @@
+package raftnet
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/lni/dragonboat/v4/raftio"
+	pb "github.com/lni/dragonboat/v4/raftpb"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// handoverBytes is how much of what one read brought goes into one batch at most; only large frames get there.
+const handoverBytes = 4 << 20
+
+var (
+	errStrange    = fmt.Errorf("%w: another deployment or version of Raft messages", wire.ErrMalformed)
+	errChunk      = errors.New("raftnet: a snapshot chunk was refused")
+	errChunkOrder = fmt.Errorf("%w: a snapshot chunk out of order", wire.ErrMalformed)
+)
+
+// Serve reads what another process sends on a connection that it opened and whose hello has been answered. It blocks until
+// the connection ends, and closes it. If the hello was read through a buffer, nc.Read must return what is left in it first.
+//
+// It returns nil when the peer closed the connection between two frames, ErrNotRunning when the NodeHost has not started
+// or has closed, ErrTooManyConnections, an error wrapping wire.ErrMalformed or wire.ErrTooLarge for bytes that are not ours,
+// or what the connection failed with.
+func (t *Transport) Serve(nc net.Conn, hello wire.Hello) error {
+	defer nc.Close()
+	if hello.Plane != t.cfg.Plane || hello.Stream > StreamChunks {
+		return fmt.Errorf("%w: plane %d, stream %d", wire.ErrMalformed, hello.Plane, hello.Stream)
+	}
+	if err := t.enter(&nc); err != nil {
+		return err
+	}
+	var err error
+	if hello.Stream == StreamMessages {
+		err = t.receiveMessages(nc)
+	} else {
+		err = t.receiveChunks(nc)
+	}
+	running := t.leave(&nc)
+	switch {
+	case !running:
+		return ErrNotRunning
+	case errors.Is(err, io.EOF):
+		return nil
+	case errors.Is(err, wire.ErrMalformed), errors.Is(err, wire.ErrTooLarge):
+		t.counters.malformed.Add(1)
+	}
+	return fmt.Errorf("raft connection from %s: %w", hello.Name, err)
+}
+
+// receiveMessages hands over everything that one read brought as one batch.
+func (t *Transport) receiveMessages(nc net.Conn) error {
+	in := newFrameReader(nc)
+	var batch []pb.Message // reused: a NodeHost copies the messages out before its handler returns
+	size := 0
+	for {
+		payload, ok, err := in.next()
+		if ok {
+			size += len(payload)
+			batch, err = t.decodeMessages(payload, batch)
+		}
+		if len(batch) > 0 && (!ok || err != nil || size >= handoverBytes || len(batch) >= maxFrameMessages) {
+			t.handOver(batch)
+			clear(batch) // let go of entries
+			batch, size = batch[:0], 0
+		}
+		if err != nil {
+			return err
+		}
+		if ok {
+			continue
+		}
+		size = 0
+		n, err := in.fill()
+		if err != nil {
+			return err
+		}
+		t.counters.receivedBytes.Add(uint64(n))
+	}
+}
+
+// decodeMessages appends to batch what may be handed over of a payload.
+func (t *Transport) decodeMessages(payload []byte, batch []pb.Message) ([]pb.Message, error) {
+	had := len(batch)
+	batch, binVer, deploymentID, err := decodeBatch(payload, batch)
+	if err != nil {
+		return batch, err
+	}
+	if binVer != raftio.TransportBinVersion || deploymentID != t.deploymentID {
+		clear(batch[had:])
+		return batch[:had], errStrange
+	}
+	kept := had
+	for i := had; i < len(batch); i++ {
+		if !admit(&batch[i]) {
+			continue
+		}
+		if kept != i {
+			batch[kept] = batch[i]
+		}
+		kept++
+	}
+	if refused := len(batch) - kept; refused > 0 {
+		t.counters.refused.Add(uint64(refused))
+		clear(batch[kept:])
+	}
+	return batch[:kept], nil
+}
+
+// handOver gives a batch to the NodeHost, in the form that its handleRequest accepts: its own deployment and version, and
+// no source address, which would be put into the registry.
+func (t *Transport) handOver(batch []pb.Message) {
+	t.counters.handovers.Add(1)
+	t.counters.receivedMessages.Add(uint64(len(batch)))
+	t.handler(pb.MessageBatch{Requests: batch, DeploymentId: t.deploymentID, BinVer: raftio.TransportBinVersion})
+}
+
+// receiveChunks hands over the chunks of one snapshot.
+func (t *Transport) receiveChunks(nc net.Conn) error {
+	in := newFrameReader(nc)
+	var order chunkOrder
+	for {
+		payload, ok, err := in.next()
+		if err != nil {
+			return err
+		}
+		if !ok {
+			n, err := in.fill()
+			if err != nil {
+				return err
+			}
+			t.counters.receivedBytes.Add(uint64(n))
+			continue
+		}
+		c, err := decodeChunk(payload)
+		if err != nil {
+			return err
+		}
+		if c.BinVer != raftio.TransportBinVersion || c.DeploymentId != t.deploymentID {
+			return errStrange
+		}
+		if !order.admit(&c) {
+			t.counters.refused.Add(1)
+			return errChunkOrder
+		}
+		if t.cfg.Hosts != nil && !t.cfg.Hosts(c.ShardID, c.ReplicaID) {
+			t.counters.refused.Add(1)
+			return errChunk
+		}
+		t.counters.receivedChunks.Add(1)
+		if !t.chunkHandler(c) {
+			return errChunk
+		}
+	}
+}

@@ -1,0 +1,267 @@
+package raftnet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+
+	"github.com/lni/dragonboat/v4/config"
+	"github.com/lni/dragonboat/v4/raftio"
+	pb "github.com/lni/dragonboat/v4/raftpb"
+)
+
+// ErrNotRunning is what Serve and the connections return before the NodeHost has started the Transport and after it closed it.
+var ErrNotRunning = errors.New("raftnet: the transport is not running")
+
+// ErrTooManyConnections is what Serve returns when Config.MaxInbound connections are being served.
+var ErrTooManyConnections = errors.New("raftnet: too many connections")
+
+type state uint8
+
+const (
+	stateNew     state = iota // made; no NodeHost yet
+	stateCreated              // a NodeHost has named its handlers
+	stateRunning
+	stateClosed
+)
+
+// Transport exchanges the Raft messages of one NodeHost with other processes. Its owner makes it before the NodeHost, passes
+// Factory in its configuration, and hands it the connections that others open (Serve). The NodeHost starts and closes it;
+// an owner whose NodeHost could not be made closes it itself. A Transport serves one NodeHost and cannot be started again.
+type Transport struct {
+	cfg      Config
+	counters counters
+
+	// Set by Create, before the state leaves stateNew.
+	handler      raftio.MessageHandler
+	chunkHandler raftio.ChunkHandler
+	deploymentID uint64
+
+	mu struct {
+		sync.Mutex
+		state    state
+		inbound  map[*net.Conn]struct{} // by identity: a connection's type need not be comparable
+		outbound map[outbound]struct{}
+	}
+	// busy counts what may be calling the handlers: connections being served and messages being injected. It grows only under
+	// mu while the Transport is running.
+	busy sync.WaitGroup
+}
+
+// outbound is a connection to another process. shut makes it fail and may be called at any time; it does not wait.
+type outbound interface {
+	shut(cause error)
+	Close()
+}
+
+var _ raftio.ITransport = (*Transport)(nil)
+
+// New returns a Transport, or what is wrong with cfg.
+func New(cfg Config) (*Transport, error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("raftnet: %w", err)
+	}
+	t := &Transport{cfg: cfg}
+	t.mu.inbound = make(map[*net.Conn]struct{})
+	t.mu.outbound = make(map[outbound]struct{})
+	return t, nil
+}
+
+// Factory returns what makes a NodeHost use t, for its configuration.
+func (t *Transport) Factory() config.TransportFactory { return factory{t} }
+
+type factory struct{ t *Transport }
+
+// Create tells the transport whom to call and returns it. It panics if the transport has a NodeHost already.
+func (f factory) Create(nh config.NodeHostConfig, handler raftio.MessageHandler, chunks raftio.ChunkHandler) raftio.ITransport {
+	t := f.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.mu.state == stateNew {
+		t.handler, t.chunkHandler, t.deploymentID = handler, chunks, nh.GetDeploymentID()
+		t.mu.state = stateCreated
+	} else if t.mu.state != stateClosed { // closed before it began: Start will say so
+		panic("raftnet: a transport for a second NodeHost")
+	}
+	return t
+}
+
+// Validate reports whether a NodeHost's RaftAddress is of the form host:port. Targets are not addresses and never come here.
+func (f factory) Validate(address string) bool {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" {
+		return false
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
+}
+
+// Name names the implementation in dragonboat's log.
+func (t *Transport) Name() string { return "gridiron raftnet" }
+
+// Start lets connections in. It is called by the NodeHost.
+func (t *Transport) Start() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.mu.state != stateCreated {
+		return ErrNotRunning
+	}
+	t.mu.state = stateRunning
+	return nil
+}
+
+// Close breaks all connections and waits until no handler runs any more and every goroutine has ended. It may be called
+// more than once and before Start, but not from a handler.
+func (t *Transport) Close() error {
+	t.mu.Lock()
+	t.mu.state = stateClosed
+	in := make([]net.Conn, 0, len(t.mu.inbound))
+	for c := range t.mu.inbound {
+		in = append(in, *c)
+	}
+	out := make([]outbound, 0, len(t.mu.outbound))
+	for c := range t.mu.outbound {
+		out = append(out, c)
+	}
+	t.mu.Unlock()
+	for _, c := range out {
+		c.shut(ErrNotRunning)
+	}
+	for _, c := range in {
+		_ = c.Close() // its Serve ends with the error
+	}
+	for _, c := range out {
+		c.Close()
+	}
+	t.busy.Wait()
+	return nil
+}
+
+// GetConnection opens the stream of messages to the process with the given NodeHostID. It returns Dial's error, or
+// ErrNotRunning.
+func (t *Transport) GetConnection(ctx context.Context, target string) (raftio.IConnection, error) {
+	nc, err := t.dial(ctx, target, StreamMessages)
+	if err != nil {
+		return nil, err
+	}
+	c := newMessageConn(t, nc)
+	if err := t.adopt(c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// GetSnapshotConnection opens a connection for the chunks of one snapshot. Its errors are those of GetConnection.
+func (t *Transport) GetSnapshotConnection(ctx context.Context, target string) (raftio.ISnapshotConnection, error) {
+	nc, err := t.dial(ctx, target, StreamChunks)
+	if err != nil {
+		return nil, err
+	}
+	c := newChunkConn(t, nc)
+	if err := t.adopt(c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (t *Transport) dial(ctx context.Context, target string, stream uint8) (net.Conn, error) {
+	t.mu.Lock()
+	running := t.mu.state == stateRunning
+	t.mu.Unlock()
+	if !running {
+		return nil, ErrNotRunning
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.DialTimeout)
+	defer cancel()
+	nc, err := t.cfg.Dial(ctx, target, stream)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", target, err)
+	}
+	return nc, nil
+}
+
+// adopt makes Close end c, or ends it itself.
+func (t *Transport) adopt(c outbound) error {
+	t.mu.Lock()
+	running := t.mu.state == stateRunning
+	if running {
+		t.mu.outbound[c] = struct{}{}
+	}
+	t.mu.Unlock()
+	if !running {
+		c.Close()
+		return ErrNotRunning
+	}
+	return nil
+}
+
+// forget undoes adopt.
+func (t *Transport) forget(c outbound) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.mu.outbound, c)
+}
+
+// Inject hands the local replica `to` a TimeoutNow, as if the leader `from` of the given term asked it to take over, and
+// reports whether the NodeHost was there to take it. It makes that replica stand for election at once, in term+1 or the term
+// after its own, whichever is higher, without waiting for an election timeout; this is what fast failover, hand-over
+// and the first election of a new shard are made of. It is as safe as any election.
+//
+// What the replica makes of it (internal/raft/raft.go of dragonboat; it never reports back):
+//
+//   - Only a follower acts. A learner, witness, candidate or leader ignores it.
+//   - term below the replica's own: ignored, and a NoOP with its own term goes to `from`. So a late one does no harm, and the
+//     caller passes the highest term that it knows. term 0 is not compared and always acted on; equal: acted on; above:
+//     the replica first becomes a follower of `from` in that term. A replica that has never seen a leader is in term
+//     1 if it is an initial member of its shard, which 1 matches.
+//   - `from` needs no membership: only answers are checked for that. Pass the leader that is being replaced, or 0 if there
+//     never was one: the NoOP of the rule before then goes nowhere.
+//   - It is skipped silently while the replica has committed entries that it has not applied, the configuration entries of
+//     a replica that has just started among them; and lost like any message if the replica's queue is full, or if
+//     this NodeHost does not run it or runs it under another ID. So repeat it every 10 to 50 ms until the term moves.
+//   - It campaigns as the target of a hand-over: no pre-vote round, and its RequestVote carries the hint by which voters grant
+//     it although they heard from a leader within the election timeout (dropRequestVoteFromHighTermNode). A voter
+//     with a longer log still refuses, and whoever lost has moved the shard's term on.
+func (t *Transport) Inject(shardID, to, from, term uint64) bool {
+	if shardID == 0 || to == 0 || t.enter(nil) != nil {
+		return false
+	}
+	defer t.busy.Done()
+	t.counters.injected.Add(1)
+	t.handler(pb.MessageBatch{
+		BinVer:       raftio.TransportBinVersion,
+		DeploymentId: t.deploymentID,
+		Requests:     []pb.Message{{Type: pb.TimeoutNow, ShardID: shardID, To: to, From: from, Term: term}},
+	})
+	return true
+}
+
+// enter keeps Close waiting until leave (with a connection, which Close then ends) or busy.Done (without).
+func (t *Transport) enter(nc *net.Conn) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.mu.state != stateRunning {
+		return ErrNotRunning
+	}
+	if nc != nil {
+		if len(t.mu.inbound) >= t.cfg.MaxInbound {
+			return ErrTooManyConnections
+		}
+		t.mu.inbound[nc] = struct{}{}
+	}
+	t.busy.Add(1)
+	return nil
+}
+
+// leave undoes enter and reports whether the transport is still running.
+func (t *Transport) leave(nc *net.Conn) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.mu.inbound, nc)
+	t.busy.Done()
+	return t.mu.state == stateRunning
+}

@@ -1,0 +1,65 @@
+package partition
+
+import (
+	"runtime"
+	_ "unsafe" // for go:linkname
+
+	_ "github.com/lni/dragonboat/v4" // its package variables are set below
+)
+
+// Dragonboat sizes the queues of every replica for one group per process. With hundreds of groups the defaults take
+// 1.12 MB of heap each; these take 0.12 MB. The library reads them from a file in the working directory or takes its
+// defaults, both before any code of ours runs, and keeps them in package variables: they are set here, before the first
+// NodeHost. TestSettingsTookEffect fails when a new version of the library no longer has them.
+var (
+	//go:linkname incomingProposalsMaxLen github.com/lni/dragonboat/v4.incomingProposalsMaxLen
+	incomingProposalsMaxLen uint64
+	//go:linkname incomingReadIndexMaxLen github.com/lni/dragonboat/v4.incomingReadIndexMaxLen
+	incomingReadIndexMaxLen uint64
+	//go:linkname receiveQueueLen github.com/lni/dragonboat/v4.receiveQueueLen
+	receiveQueueLen uint64
+	//go:linkname pendingProposalShards github.com/lni/dragonboat/v4.pendingProposalShards
+	pendingProposalShards uint64
+	//go:linkname streamConnections github.com/lni/dragonboat/v4.streamConnections
+	streamConnections uint64
+	//go:linkname raftEntrySliceSize github.com/lni/dragonboat/v4/internal/raft.entrySliceSize
+	raftEntrySliceSize uint64
+	//go:linkname raftMinEntrySliceSize github.com/lni/dragonboat/v4/internal/raft.minEntrySliceSize
+	raftMinEntrySliceSize uint64
+	//go:linkname raftMaxEntrySize github.com/lni/dragonboat/v4/internal/raft.maxEntrySize
+	raftMaxEntrySize uint64
+)
+
+func init() {
+	incomingProposalsMaxLen = 64
+	incomingReadIndexMaxLen = 64
+	receiveQueueLen = 128
+	pendingProposalShards = 1
+	streamConnections = 1
+	raftEntrySliceSize = 8
+	raftMinEntrySliceSize = 2
+	raftMaxEntrySize = 4 << 20 // bytes that one Replicate message gathers
+}
+
+// Raft's clock: a tick in milliseconds, and elections and heartbeats in ticks. Owners change without waiting for an
+// election timeout, so these are chosen for what idling costs.
+const (
+	tickMillis     = 100
+	electionTicks  = 20
+	heartbeatTicks = 2
+)
+
+// Bounds of the memory that queues inside dragonboat may take, in bytes.
+const (
+	maxReceiveQueue = 8 << 20  // per replica
+	maxSendQueue    = 64 << 20 // per connection
+)
+
+// workers returns how many step, apply and log workers serve the given number of partitions: a worker that is woken with
+// nothing ready steps all its groups, so many groups want many workers.
+func workers(partitions int) uint64 {
+	if partitions <= 48 {
+		return uint64(min(2, runtime.GOMAXPROCS(0)))
+	}
+	return 16
+}

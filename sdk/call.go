@@ -1,0 +1,147 @@
+package sdk
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk/internal/rpc"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+const (
+	// maxCall is how long one identity may be used: members refuse deadlines further ahead than 60 seconds.
+	maxCall = 60 * time.Second
+	// clockMargin keeps a deadline acceptable to a member whose clock runs behind this client's idea of it.
+	clockMargin = 500 * time.Millisecond
+	// maxKeptBuffer bounds the buffers that a pooled call keeps.
+	maxKeptBuffer = 64 << 10
+)
+
+// call is one operation on its way: to the owner of a partition, or to one member. Its request, buffers and answer are
+// kept in a pool and used again.
+type call struct {
+	*rpc.Call
+	req    wire.Request // but for its ID
+	name   string       // of the map or executor, for errors
+	ticket ticket       // writes: among those outstanding in the partition
+
+	key, value []byte // for encoding into body
+	body       []byte // req.Body
+
+	member wire.ID // calls to a member: which
+	peer   *peer   // who was asked last
+	conn   *rpc.Conn
+	route  route // by which the last attempt went
+	index  int   // bulk calls: which part this is
+
+	limit     int64 // local time at which the caller stops waiting
+	byContext bool  // limit is the context's deadline, whose Done channel ends the wait
+	notBefore int64 // local time of the next attempt, unless something changes before
+	attempts  int
+	begun     bool  // counted among those outstanding
+	queued    bool  // on conn in this round
+	unknown   bool  // an attempt may have been executed
+	reached   bool  // the last attempt went to who should execute it, and was not turned away
+	why       error // the last attempt was not the last
+	done      bool  // ended, in err
+	err       error
+}
+
+var calls = sync.Pool{New: func() any { return &call{Call: rpc.NewCall()} }}
+
+// newCall returns a call for op. Its body is empty; release gives it back.
+func newCall(op wire.Op, name string, partition uint32) *call {
+	cl := calls.Get().(*call)
+	cl.req = wire.Request{Op: op, Partition: partition}
+	cl.name = name
+	return cl
+}
+
+// release gives the call and all its buffers back, the answer's among them.
+func (cl *call) release() {
+	cl.Shrink()
+	shrink := func(b []byte) []byte {
+		if cap(b) > maxKeptBuffer {
+			return nil
+		}
+		return b[:0]
+	}
+	*cl = call{Call: cl.Call, key: shrink(cl.key), value: shrink(cl.value), body: shrink(cl.body)}
+	calls.Put(cl)
+}
+
+// renew makes the call ready for another request of the same kind to the same partition.
+func (cl *call) renew() {
+	*cl = call{
+		Call: cl.Call, name: cl.name, key: cl.key, value: cl.value, body: cl.body,
+		req: wire.Request{Op: cl.req.Op, Partition: cl.req.Partition},
+	}
+}
+
+// addressed reports whether the call is for a member rather than for a partition's owner.
+func (cl *call) addressed() bool { return cl.req.Partition == wire.NoPartition }
+
+// repeatable reports whether the call may be made again though it may have been executed: reads, writes (which members
+// know again by their identity), and what asks a member without changing anything.
+func (cl *call) repeatable() bool {
+	switch op := cl.req.Op; op {
+	case wire.OpPing, wire.OpTable, wire.OpStatus, wire.OpPartitions, wire.OpMaps, wire.OpTaskList, wire.OpTaskWait:
+		return true
+	default:
+		return op.IsRead() || op.IsWrite()
+	}
+}
+
+// fail returns the call's error for its caller.
+func (cl *call) fail(sentinel error, hint string) error {
+	e := &Error{Op: cl.req.Op.String(), Name: cl.name, Partition: -1, Err: sentinel, Hint: hint}
+	if !cl.addressed() {
+		e.Partition = int(cl.req.Partition)
+	}
+	if cl.peer != nil {
+		e.Member = cl.peer.id.String()
+	}
+	if cl.attempts > 0 && cl.Err == nil {
+		e.Code = cl.Answer.Code
+	}
+	return e
+}
+
+// begin fixes the call's end and, for a write, its identity. After an error the call has ended.
+func (c *Client) begin(ctx context.Context, cl *call) error {
+	if c.life.Err() != nil {
+		return cl.fail(ErrClosed, "")
+	}
+	if err := ctx.Err(); err != nil {
+		return cl.fail(because(ErrTimeout, err), "not sent")
+	}
+	now := c.clock.now()
+	cl.limit, cl.byContext = now+int64(c.cfg.timeout), false
+	if at, ok := ctx.Deadline(); ok {
+		cl.limit, cl.byContext = now+int64(time.Until(at)), true
+	}
+	cl.req.Client = c.id
+	if cl.req.Op.IsWrite() {
+		if most := now + int64(maxCall-clockMargin); cl.limit > most {
+			cl.limit, cl.byContext = most, false
+		}
+		cl.req.Deadline = c.deadline(cl.limit)
+		(*c.writes.Load())[cl.req.Partition].begin(&cl.ticket, &c.seq)
+		cl.begun = true
+		cl.req.Seq = cl.ticket.seq
+	}
+	c.tracer.carry(ctx, &cl.req)
+	return nil
+}
+
+// deadline returns the cluster time of a local time, rounded up to milliseconds.
+func (c *Client) deadline(limit int64) int64 { return c.clock.cluster(limit) + 1 }
+
+// finish says that the call is no longer waited for.
+func (c *Client) finish(cl *call) {
+	if cl.begun {
+		cl.begun = false
+		(*c.writes.Load())[cl.req.Partition].end(&cl.ticket)
+	}
+}

@@ -1,0 +1,414 @@
+package sdk
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk/internal/rpc"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// Client is a connection to a cluster. It is made by [Connect], is safe for concurrent use, and is given back by Close.
+//
+// Its goroutines: two for each member that it is connected to (reader, writer), one for each connection being made, and
+// one that keeps time. All end with Close.
+type Client struct {
+	id     wire.ID // names the client in its calls; with a call's seq it is the call's identity
+	cfg    clientConfig
+	addrs  []string
+	clock  *clock
+	tracer *tracer // nil: no tracing
+	seq    atomic.Uint64
+	writes atomic.Pointer[[]outstanding] // by partition; set with the first table
+
+	table   atomic.Pointer[table] // nil until the first view
+	changed broadcast             // the table or a connection
+	asked   atomic.Int64          // when tables were last asked for
+	turn    atomic.Uint32         // spreads calls that any member may answer
+
+	life context.Context // ends with Close; what is done for the client as a whole, like dialing, runs under it
+	end  context.CancelFunc
+	wg   sync.WaitGroup // all goroutines
+
+	mu struct {
+		sync.Mutex
+		closed    bool
+		seeding   bool // the addresses given to Connect are being tried
+		peers     map[wire.ID]*peer
+		onTable   hooks[func()]
+		onConnect hooks[func(wire.ID)]
+	}
+}
+
+// Connect connects to the cluster of which addrs are members, "host:port" each, and learns the other members from them.
+// The port is 5701 where it is left out. It tries until one answers that is ready, or until ctx ends, or the client's
+// timeout where ctx has no deadline.
+//
+// Errors: ErrUnavailable when nobody could be reached; ErrInvalid for contradictory options and where a member belongs to
+// a cluster of another name; ErrUnauthenticated and ErrForbidden as members say.
+func Connect(ctx context.Context, addrs []string, opts ...Option) (*Client, error) {
+	cfg, err := newClientConfig(opts)
+	if err != nil {
+		return nil, invalidf("connect", "", "%v", err)
+	}
+	if len(addrs) == 0 {
+		return nil, invalidf("connect", cfg.cluster, "no address is given")
+	}
+	c := &Client{cfg: cfg, addrs: append([]string(nil), addrs...), clock: newClock(), tracer: newTracer(&cfg)}
+	_, _ = rand.Read(c.id[:]) // never fails
+	c.life, c.end = context.WithCancel(context.Background())
+	c.mu.peers = make(map[wire.ID]*peer)
+	c.spawn(c.keepTime)
+	if err := c.connect(ctx); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Close ends the client's connections and waits for its goroutines. Calls under way end with ErrClosed, or with
+// ErrUnknownOutcome (which then also is ErrClosed) where a write may have been executed; later ones with ErrClosed. It
+// may be called more than once.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	c.mu.closed = true
+	peers := make([]*peer, 0, len(c.mu.peers))
+	for _, p := range c.mu.peers {
+		peers = append(peers, p)
+	}
+	c.mu.Unlock()
+	c.end()
+	for _, p := range peers {
+		if conn := p.conn.Load(); conn != nil {
+			conn.Fail(ErrClosed)
+		}
+	}
+	c.changed.signal()
+	c.wg.Wait()
+	return nil
+}
+
+// spawn runs f in a goroutine that Close waits for; f must return soon after c.life has ended. It does nothing once the
+// client is closed.
+func (c *Client) spawn(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.mu.closed {
+		c.wg.Go(f)
+	}
+}
+
+// connect tries the addresses until the client has a table.
+func (c *Client) connect(ctx context.Context) error {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, c.cfg.timeout, ErrTimeout)
+		defer cancel()
+	}
+	failed := func(sentinel, last error) error {
+		e := &Error{Op: "connect", Name: c.cfg.cluster, Partition: -1, Err: sentinel}
+		if last != nil {
+			e.Hint = last.Error()
+		}
+		return e
+	}
+	for round := 0; ; round++ {
+		changed := c.changed.wait()
+		err := c.seed(ctx)
+		var refused *rpc.Refused
+		if errors.As(err, &refused) && refused.Code != wire.CodeNotReady && refused.Code != wire.CodeClosed {
+			sentinel := SentinelOf(refused.Code)
+			if sentinel == nil {
+				sentinel = ErrUnavailable
+			}
+			return failed(sentinel, err)
+		}
+		pause := time.NewTimer(backoff(round))
+		for waiting := true; waiting; {
+			if c.table.Load() != nil {
+				pause.Stop()
+				return nil
+			}
+			select {
+			case <-changed:
+				changed = c.changed.wait()
+			case <-pause.C:
+				waiting = false
+			case <-ctx.Done():
+				pause.Stop()
+				if err == nil {
+					err = errors.New("connected, but the cluster has no partitions yet")
+				}
+				return failed(because(ErrUnavailable, ctx.Err()), err)
+			}
+		}
+		c.askTables()
+	}
+}
+
+// seed tries all addresses at once until one of them makes a connection. With none, it returns the error that is most to
+// be heeded: that of a member which refused for good, else one that is not ready, else all of them.
+func (c *Client) seed(ctx context.Context) error {
+	if c.anyLive() {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(c.life, cancel)
+	defer stop()
+	results := make(chan error, len(c.addrs))
+	for _, addr := range c.addrs {
+		c.spawn(func() { results <- c.open(ctx, addr, wire.ID{}) })
+	}
+	var errs []error
+	var heeded error
+	for range c.addrs {
+		var err error
+		select {
+		case err = <-results:
+		case <-c.life.Done():
+			return ErrClosed
+		}
+		if err == nil {
+			return nil
+		}
+		var refused *rpc.Refused
+		if errors.As(err, &refused) && (heeded == nil || refused.Code != wire.CodeNotReady) {
+			heeded = err
+		}
+		errs = append(errs, err)
+	}
+	if heeded != nil {
+		return heeded
+	}
+	return errors.Join(errs...)
+}
+
+// anyLive reports whether there is a connection to any member.
+func (c *Client) anyLive() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.mu.peers {
+		if p.live() != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// onView takes in a table that a member sent. It runs on the connection's reader.
+func (c *Client) onView(conn *rpc.Conn, body []byte) {
+	v, err := wire.DecodeView(body)
+	if err == nil && len(v.Partitions) > wire.MaxPartitions {
+		err = fmt.Errorf("%w: %d partitions", wire.ErrMalformed, len(v.Partitions))
+	}
+	if err != nil {
+		conn.Fail(fmt.Errorf("table: %w", err))
+		return
+	}
+	conn.Saw(v.Version)
+	if len(v.Partitions) == 0 { // the cluster is being founded
+		return
+	}
+	c.mu.Lock()
+	cur := c.table.Load()
+	if cur == nil {
+		cur = &table{}
+		writes := make([]outstanding, len(v.Partitions))
+		c.writes.Store(&writes)
+	} else if v.Cluster != cur.cluster || len(v.Partitions) != len(cur.routes) {
+		c.mu.Unlock()
+		conn.Fail(fmt.Errorf("table: %w: cluster %v with %d partitions, not %v with %d", wire.ErrMalformed,
+			v.Cluster, len(v.Partitions), cur.cluster, len(cur.routes)))
+		return
+	}
+	next, changed := cur.merge(v, func(m *wire.MemberInfo) *peer { return c.peerLocked(m.ID) })
+	if !changed {
+		c.mu.Unlock()
+		return
+	}
+	var fresh, gone []*peer
+	if next.meta != cur.meta || len(cur.members) == 0 {
+		fresh, gone = c.reviseLocked(next)
+	}
+	c.table.Store(next)
+	hooks := c.mu.onTable.list()
+	c.mu.Unlock()
+
+	for _, p := range gone {
+		if conn := p.conn.Load(); conn != nil {
+			conn.Fail(errGone)
+		}
+	}
+	for _, p := range fresh {
+		c.dial(p)
+	}
+	c.changed.signal()
+	for _, f := range hooks {
+		f()
+	}
+}
+
+// errGone ends connections to a member that the others no longer count among them.
+var errGone = errors.New("no longer a member")
+
+// reviseLocked brings the peers in line with t's members. It returns those that are to be connected and those that are
+// no longer members. REQUIRES c.mu.
+func (c *Client) reviseLocked(t *table) (fresh, gone []*peer) {
+	for i := range t.members {
+		m := &t.members[i]
+		p := c.peerLocked(m.ID)
+		p.mu.Lock()
+		p.mu.announced, p.mu.gone = m.Addr, false
+		p.mu.Unlock()
+		if s := MemberState(m.State); p.live() == nil && s != MemberLeft && s != MemberDead {
+			fresh = append(fresh, p)
+		}
+	}
+	owners := make(map[*peer]bool)
+	for _, r := range t.routes {
+		owners[r.owner] = true
+	}
+	for id, p := range c.mu.peers {
+		if t.member(id) != nil {
+			continue
+		}
+		p.mu.Lock()
+		p.mu.gone = true
+		p.mu.Unlock()
+		gone = append(gone, p)
+		if !owners[p] {
+			delete(c.mu.peers, id)
+		}
+	}
+	return fresh, gone
+}
+
+// moved takes in what a member answered that does not own the partition.
+func (c *Client) moved(partition int, body []byte) {
+	m, err := wire.DecodeMoved(body)
+	if err != nil {
+		return
+	}
+	c.mu.Lock()
+	cur := c.table.Load()
+	var owner *peer
+	if cur.member(m.Owner) != nil { // else its address is not known yet: a table will tell
+		owner = c.peerLocked(m.Owner)
+	}
+	next, changed := cur, false
+	if owner != nil || m.Owner.IsZero() {
+		next, changed = cur.mergeOwner(partition, m.Epoch, owner)
+	}
+	if changed {
+		c.table.Store(next)
+	}
+	hooks := c.mu.onTable.list()
+	c.mu.Unlock()
+	if changed {
+		c.changed.signal()
+		for _, f := range hooks {
+			f()
+		}
+	}
+}
+
+// refresh is called when a call did not find the owner where the table says: it asks a member other than suspect for its
+// table, and connects to those without a connection. However many calls ask, it acts once in five milliseconds.
+func (c *Client) refresh(suspect *peer) {
+	now, last := c.clock.now(), c.asked.Load()
+	if now-last < int64(firstBackoff) || !c.asked.CompareAndSwap(last, now) {
+		return
+	}
+	t := c.table.Load()
+	c.mu.Lock()
+	peers := make([]*peer, 0, len(c.mu.peers))
+	for _, p := range c.mu.peers {
+		peers = append(peers, p)
+	}
+	seed := !c.mu.seeding
+	c.mu.Unlock()
+
+	var ask *rpc.Conn
+	live := false
+	skip := int(c.turn.Add(1)) % max(len(peers), 1)
+	for i := range peers {
+		p := peers[(i+skip)%len(peers)]
+		conn := p.live()
+		if conn == nil {
+			if m := t.member(p.id); m != nil && MemberState(m.State) != MemberLeft && MemberState(m.State) != MemberDead {
+				c.dial(p)
+			}
+			continue
+		}
+		live = true
+		if ask == nil || p != suspect {
+			ask = conn
+		}
+	}
+	if ask != nil {
+		ask.AskTable(now)
+	}
+	if !live && seed {
+		c.reseed()
+	}
+}
+
+// reseed tries the addresses given to Connect once more, for when no member is reachable under the address it announced.
+func (c *Client) reseed() {
+	c.mu.Lock()
+	if c.mu.seeding {
+		c.mu.Unlock()
+		return
+	}
+	c.mu.seeding = true
+	c.mu.Unlock()
+	c.spawn(func() {
+		_ = c.seed(c.life)
+		c.mu.Lock()
+		c.mu.seeding = false
+		c.mu.Unlock()
+		c.changed.signal()
+	})
+}
+
+// askTables asks all connected members for their tables.
+func (c *Client) askTables() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.mu.peers {
+		if conn := p.live(); conn != nil {
+			conn.AskTable(c.clock.now())
+		}
+	}
+}
+
+// keepTime is the goroutine that ends calls whose time is up and notices members that have fallen silent. It ends with
+// the client.
+func (c *Client) keepTime() {
+	tick := time.NewTicker(min(max(c.cfg.timeout/10, 5*time.Millisecond), 100*time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.life.Done():
+			return
+		case <-tick.C:
+		}
+		c.mu.Lock()
+		conns := make([]*rpc.Conn, 0, len(c.mu.peers))
+		for _, p := range c.mu.peers {
+			if conn := p.live(); conn != nil {
+				conns = append(conns, conn)
+			}
+		}
+		c.mu.Unlock()
+		for _, conn := range conns {
+			conn.Tick(c.clock.now())
+		}
+	}
+}

@@ -1,0 +1,47 @@
+package sdk
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// maxDrift is how fast a local clock and the cluster's may come apart: 500 ppm that members slew by, and as much for the
+// two crystals.
+const maxDrift = 1000 // nanoseconds for each millisecond
+
+// clock is the client's monotonic clock, and its estimate of the cluster's. The estimate rests on one answer, the one that
+// bounds it best: an answer's time is off by no more than half its round trip, and the bound grows as it ages.
+type clock struct {
+	base   time.Time
+	offset atomic.Int64 // nanoseconds to add to now
+
+	mu    sync.Mutex // guards the following
+	bound int64      // nanoseconds that the estimate could be off by, at the time of the sample; -1: none yet
+	at    int64      // when the sample was taken
+}
+
+func newClock() *clock { return &clock{base: time.Now().Add(-time.Second), bound: -1} }
+
+// now returns nanoseconds on a clock that never goes back and is never 0.
+func (c *clock) now() int64 { return int64(time.Since(c.base)) }
+
+// cluster returns the cluster time at now in milliseconds.
+func (c *clock) cluster(now int64) int64 { return (now + c.offset.Load()) / int64(time.Millisecond) }
+
+// sample takes in the cluster time that an answer carried. It is one comparison unless the answer improves the estimate.
+func (c *clock) sample(clusterMs, sent, received int64) {
+	const half = int64(time.Millisecond) / 2 // cluster time comes in whole milliseconds
+	rtt := received - sent
+	if rtt < 0 || clusterMs <= 0 {
+		return
+	}
+	bound := rtt/2 + half
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.bound >= 0 && bound >= c.bound+(received-c.at)/int64(time.Millisecond)*maxDrift {
+		return
+	}
+	c.bound, c.at = bound, received
+	c.offset.Store(clusterMs*int64(time.Millisecond) + half - (sent + rtt/2))
+}

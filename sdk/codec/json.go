@@ -1,0 +1,266 @@
+package codec
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// FromJSON returns the value that a person means by text: what it says as JSON, else text itself as a string. Numbers
+// without fraction and exponent are int64, or uint64 above its range; the others, and integers beyond both, are float64.
+// Text that is not UTF-8, or has a number beyond float64, is not JSON.
+func FromJSON(text string) any {
+	if !utf8.ValidString(text) {
+		return text
+	}
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return text
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return text
+	}
+	v, ok := numbers(v)
+	if !ok {
+		return text
+	}
+	return v
+}
+
+// numbers replaces every json.Number within v.
+func numbers(v any) (_ any, ok bool) {
+	switch v := v.(type) {
+	case json.Number:
+		if n, err := strconv.ParseInt(string(v), 10, 64); err == nil {
+			return n, true
+		}
+		if n, err := strconv.ParseUint(string(v), 10, 64); err == nil {
+			return n, true
+		}
+		f, err := v.Float64()
+		return f, err == nil
+	case []any:
+		for i := range v {
+			if v[i], ok = numbers(v[i]); !ok {
+				return nil, false
+			}
+		}
+	case map[string]any:
+		for k := range v {
+			if v[k], ok = numbers(v[k]); !ok {
+				return nil, false
+			}
+		}
+	}
+	return v, true
+}
+
+// ToJSON renders v, as decoded into an any, as JSON in one line, keys sorted. []byte becomes base64, a time RFC 3339 with
+// milliseconds in UTC, NaN and the infinities the strings "NaN", "Infinity" and "-Infinity". A float always has a fraction
+// or an exponent, so that FromJSON tells it from an integer. A key that is not a string becomes what it would be as a
+// value; if that is the name of another key too, a prime is appended. Control characters are escaped, also those that
+// JSON would let pass, and what is not UTF-8 becomes U+FFFD.
+//
+// Other values are encoded and decoded first. It returns the errors of that, and ErrUnsupported for too deep a nesting.
+func ToJSON(v any) ([]byte, error) { return appendJSON(nil, v, 0) }
+
+func appendJSON(dst []byte, v any, depth int) ([]byte, error) {
+	if depth > MaxDepth {
+		return nil, fmt.Errorf("%w: it nests deeper than %d, or contains itself", ErrUnsupported, MaxDepth)
+	}
+	switch v := v.(type) {
+	case nil:
+		return append(dst, "null"...), nil
+	case bool:
+		return strconv.AppendBool(dst, v), nil
+	case int64:
+		return strconv.AppendInt(dst, v, 10), nil
+	case uint64:
+		return strconv.AppendUint(dst, v, 10), nil
+	case float64:
+		return appendJSONFloat(dst, v), nil
+	case string:
+		return appendJSONString(dst, v), nil
+	case []byte:
+		if v == nil {
+			return append(dst, "null"...), nil
+		}
+		dst = append(dst, '"')
+		dst = base64.StdEncoding.AppendEncode(dst, v)
+		return append(dst, '"'), nil
+	case time.Time:
+		dst = append(dst, '"')
+		dst = appendJSONTime(dst, v)
+		return append(dst, '"'), nil
+	case []any:
+		if v == nil {
+			return append(dst, "null"...), nil
+		}
+		dst = append(dst, '[')
+		for i, x := range v {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			var err error
+			if dst, err = appendJSON(dst, x, depth+1); err != nil {
+				return nil, err
+			}
+		}
+		return append(dst, ']'), nil
+	case map[string]any:
+		if v == nil {
+			return append(dst, "null"...), nil
+		}
+		for k := range v {
+			if !utf8.ValidString(k) {
+				var err error
+				if v, err = nameKeys(v); err != nil {
+					return nil, err
+				}
+				break
+			}
+		}
+		return appendJSONObject(dst, v, depth)
+	case map[any]any:
+		if v == nil {
+			return append(dst, "null"...), nil
+		}
+		named, err := nameKeys(v)
+		if err != nil {
+			return nil, err
+		}
+		return appendJSONObject(dst, named, depth)
+	}
+	b, err := Msgpack{}.Encode(nil, v)
+	if err != nil {
+		return nil, err
+	}
+	var plain any
+	if err := (Msgpack{}).Decode(b, &plain); err != nil {
+		return nil, err
+	}
+	return appendJSON(dst, plain, depth)
+}
+
+func appendJSONObject(dst []byte, m map[string]any, depth int) ([]byte, error) {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	dst = append(dst, '{')
+	for i, k := range keys {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(appendJSONString(dst, k), ':')
+		var err error
+		if dst, err = appendJSON(dst, m[k], depth+1); err != nil {
+			return nil, err
+		}
+	}
+	return append(dst, '}'), nil
+}
+
+// nameKeys returns m with UTF-8 as keys, each its own. Keys that are UTF-8 stay; the others follow in the order of their
+// encodings.
+func nameKeys[K comparable](m map[K]any) (map[string]any, error) {
+	type named struct {
+		encoded, name string
+		value         any
+	}
+	out := make(map[string]any, len(m))
+	var others []named
+	for k, v := range m {
+		s, isString := any(k).(string)
+		if isString && utf8.ValidString(s) {
+			out[s] = v
+			continue
+		}
+		b, err := Msgpack{}.Encode(nil, k)
+		if err != nil {
+			return nil, err
+		}
+		name := string([]rune(s)) // with U+FFFD
+		if !isString {
+			if name, err = nameOf(k); err != nil {
+				return nil, err
+			}
+		}
+		others = append(others, named{string(b), name, v})
+	}
+	slices.SortFunc(others, func(a, b named) int { return strings.Compare(a.encoded, b.encoded) })
+	for _, x := range others {
+		for _, taken := out[x.name]; taken; _, taken = out[x.name] {
+			x.name += "'"
+		}
+		out[x.name] = x.value
+	}
+	return out, nil
+}
+
+// nameOf returns the JSON of a key that is not a string, without quotes.
+func nameOf(key any) (string, error) {
+	b, err := ToJSON(key)
+	if err != nil {
+		return "", err
+	}
+	return strings.Trim(string(b), `"`), nil
+}
+
+func appendJSONFloat(dst []byte, f float64) []byte {
+	switch {
+	case f != f:
+		return append(dst, `"NaN"`...)
+	case math.IsInf(f, 1):
+		return append(dst, `"Infinity"`...)
+	case math.IsInf(f, -1):
+		return append(dst, `"-Infinity"`...)
+	}
+	at := len(dst)
+	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+		return strconv.AppendFloat(dst, f, 'e', -1, 64)
+	}
+	dst = strconv.AppendFloat(dst, f, 'f', -1, 64)
+	if !slices.Contains(dst[at:], '.') {
+		dst = append(dst, ".0"...)
+	}
+	return dst
+}
+
+func appendJSONTime(dst []byte, t time.Time) []byte {
+	return t.UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z07:00")
+}
+
+// appendJSONString quotes s. What a terminal might obey is escaped: controls, line separators and changes of direction.
+func appendJSONString(dst []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	for _, r := range s {
+		switch {
+		case r == '"', r == '\\':
+			dst = append(dst, '\\', byte(r))
+		case r == '\n':
+			dst = append(dst, `\n`...)
+		case r == '\r':
+			dst = append(dst, `\r`...)
+		case r == '\t':
+			dst = append(dst, `\t`...)
+		case unicode.IsControl(r), unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control):
+			dst = append(dst, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
+		default:
+			dst = utf8.AppendRune(dst, r)
+		}
+	}
+	return append(dst, '"')
+}

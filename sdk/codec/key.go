@@ -1,0 +1,70 @@
+package codec
+
+import "fmt"
+
+// Partitioned is implemented by key types that choose their partition themselves: keys whose PartitionKey encodes alike
+// live in one partition. K itself must have the method, not only *K.
+type Partitioned interface {
+	// PartitionKey returns the value to route by, itself a valid key. It must depend on the key alone.
+	PartitionKey() any
+}
+
+// RouteKey returns the value whose encoding decides on the key's partition, and whether it is another than key.
+func RouteKey(key any) (routing any, custom bool) {
+	if p, ok := key.(Partitioned); ok {
+		return p.PartitionKey(), true
+	}
+	return key, false
+}
+
+// EncodeKey appends the encoding of a key to dst: the form of Msgpack, whatever codec a map has for its values. Nil and
+// NaN, also within the key, are ErrUnsupported. With an error it returns dst as it was.
+func EncodeKey(dst []byte, key any) ([]byte, error) {
+	if out, ok := appendScalarKey(dst, key); ok {
+		return out, nil
+	}
+	return encodeKey(dst, key)
+}
+
+// AppendKey is EncodeKey for a key whose type is known. It allocates nothing for predeclared scalar types.
+func AppendKey[K any](dst []byte, key K) ([]byte, error) {
+	if out, ok := appendScalarKey(dst, key); ok {
+		return out, nil
+	}
+	return encodeKey(dst, key)
+}
+
+// DecodeKey reads the encoding b of a key into the value that key points to, under the rules of Msgpack.Decode.
+func DecodeKey(b []byte, key any) error { return Msgpack{}.Decode(b, key) }
+
+// appendScalarKey is appendScalar but for what is not a key.
+func appendScalarKey(dst []byte, key any) ([]byte, bool) {
+	switch k := key.(type) {
+	case nil:
+		return dst, false
+	case float64:
+		if k != k {
+			return dst, false
+		}
+	case float32:
+		if k != k {
+			return dst, false
+		}
+	case []byte:
+		if k == nil {
+			return dst, false
+		}
+	}
+	return appendScalar(dst, key)
+}
+
+func encodeKey(dst []byte, key any) ([]byte, error) {
+	out, err := encode(dst, key, true)
+	if err != nil {
+		return dst, err
+	}
+	if out[len(dst)] == codeNil {
+		return dst, fmt.Errorf("%w: nil as a key", ErrUnsupported)
+	}
+	return out, nil
+}

@@ -1,0 +1,211 @@
+package sdk
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// What can go wrong. Every error of this package wraps one of these where one fits; ask with errors.Is.
+var (
+	ErrConflict         = errors.New("conflict")                // IfVersion did not match, or no such key
+	ErrClosed           = errors.New("closed")                  // the client, subscription or member was closed
+	ErrTimeout          = errors.New("timeout")                 // time was up; surely not executed
+	ErrUnknownOutcome   = errors.New("unknown outcome")         // a write that may or may not have been executed
+	ErrUnavailable      = errors.New("unavailable")             // nobody who could execute it was reachable; surely not executed
+	ErrOverloaded       = errors.New("overloaded")              // a bound was reached; surely not executed
+	ErrNotFound         = errors.New("not found")               // a named thing does not exist
+	ErrUnauthenticated  = errors.New("unauthenticated")         //
+	ErrForbidden        = errors.New("forbidden")               //
+	ErrTooLarge         = errors.New("too large")               // key, value, name or request above its limit
+	ErrInvalid          = errors.New("invalid")                 // a contradiction, or a value of another type
+	ErrLockNotHeld      = errors.New("lock not held")           //
+	ErrFenced           = errors.New("fenced")                  // a later fence was given out
+	ErrUnknownTask      = errors.New("unknown task")            //
+	ErrUnknownProcessor = errors.New("unknown entry processor") //
+	ErrRejected         = errors.New("rejected")                // a queue is full
+	ErrMemberLeft       = errors.New("member left")             // the member that was asked is gone
+	ErrCancelled        = errors.New("cancelled")               //
+	ErrEventsLost       = errors.New("events lost")             //
+)
+
+var sentinels = [...]error{
+	wire.CodeConflict: ErrConflict, wire.CodeTimeout: ErrTimeout, wire.CodeUnknown: ErrUnknownOutcome, wire.CodeUnavailable: ErrUnavailable,
+	wire.CodeOverloaded: ErrOverloaded, wire.CodeNotFound: ErrNotFound, wire.CodeUnauthenticated: ErrUnauthenticated,
+	wire.CodeForbidden: ErrForbidden, wire.CodeTooLarge: ErrTooLarge, wire.CodeInvalid: ErrInvalid, wire.CodeLockNotHeld: ErrLockNotHeld,
+	wire.CodeFenced: ErrFenced, wire.CodeUnknownTask: ErrUnknownTask, wire.CodeUnknownProcessor: ErrUnknownProcessor,
+	wire.CodeRejected: ErrRejected, wire.CodeMemberLeft: ErrMemberLeft, wire.CodeCancelled: ErrCancelled,
+	wire.CodeEventsLost: ErrEventsLost, wire.CodeClosed: ErrClosed,
+}
+
+// SentinelOf returns the sentinel that stands for an answer's code, nil where there is none.
+func SentinelOf(code wire.Code) error {
+	if int(code) < len(sentinels) {
+		return sentinels[code]
+	}
+	return nil
+}
+
+// CodeOf returns the code of the first sentinel that err wraps, and false where it wraps none.
+func CodeOf(err error) (wire.Code, bool) {
+	for code, sentinel := range sentinels {
+		if sentinel != nil && errors.Is(err, sentinel) {
+			return wire.Code(code), true
+		}
+	}
+	return wire.CodeOK, false
+}
+
+// Error is what a failed call returns. Fields that do not apply are empty; Partition is then -1.
+type Error struct {
+	Op        string    // the operation as spans and metrics call it: get, set, put_if_absent, …
+	Name      string    // of the map or executor
+	Partition int       // of the key
+	Member    string    // ID of the member that was asked last
+	Code      wire.Code // what the member answered last; CodeOK if it did not
+	Hint      string    // details for people
+	Err       error     // wraps the sentinel, and the context's error where the context ended the call
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Op)
+	if e.Name != "" {
+		fmt.Fprintf(&b, " %q", e.Name)
+	}
+	if e.Partition >= 0 {
+		fmt.Fprintf(&b, " partition %d", e.Partition)
+	}
+	if e.Member != "" {
+		b.WriteString(" at member " + e.Member)
+	}
+	if e.Err != nil {
+		b.WriteString(": " + e.Err.Error())
+	}
+	if e.Hint != "" {
+		b.WriteString(": " + e.Hint)
+	}
+	return b.String()
+}
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// caused is a sentinel together with what brought it about; both are found by errors.Is.
+type caused struct{ sentinel, cause error }
+
+func (c *caused) Error() string   { return c.sentinel.Error() + " (" + c.cause.Error() + ")" }
+func (c *caused) Unwrap() []error { return []error{c.sentinel, c.cause} }
+
+// because returns sentinel, wrapping cause as well unless that is nil.
+func because(sentinel, cause error) error {
+	if cause == nil {
+		return sentinel
+	}
+	return &caused{sentinel, cause}
+}
+
+// Retryable reports whether the call that returned err has surely not been executed and may succeed when made again:
+// ErrUnavailable, ErrOverloaded, ErrRejected, ErrTimeout. It is false for nil, for ErrUnknownOutcome (which may have been
+// executed) and for what cannot get better. An error that stands for several, such as a [*BulkError], is retryable if all
+// of them are.
+func Retryable(err error) bool {
+	if err == nil || errors.Is(err, ErrUnknownOutcome) {
+		return false
+	}
+	var bulk *BulkError
+	if errors.As(err, &bulk) {
+		return allRetryable(bulk.Unwrap())
+	}
+	var multi *MultiError
+	if errors.As(err, &multi) {
+		return allRetryable(multi.Unwrap())
+	}
+	for _, s := range [...]error{ErrUnavailable, ErrOverloaded, ErrRejected, ErrTimeout} {
+		if errors.Is(err, s) {
+			return true
+		}
+	}
+	return false
+}
+
+func allRetryable(errs []error) bool {
+	for _, err := range errs {
+		if !Retryable(err) {
+			return false
+		}
+	}
+	return len(errs) > 0
+}
+
+// BulkError tells which keys of a bulk call failed, and why. Keys that are not in it are done.
+type BulkError struct {
+	Errs map[any]error // by key, as the caller gave it
+}
+
+// Error implements error. It names up to three keys.
+func (e *BulkError) Error() string {
+	lines := make([]string, 0, len(e.Errs))
+	for k, err := range e.Errs {
+		lines = append(lines, fmt.Sprintf("%v: %v", k, err))
+	}
+	return several(lines, "keys")
+}
+
+// Unwrap returns the keys' errors in no particular order.
+func (e *BulkError) Unwrap() []error {
+	out := make([]error, 0, len(e.Errs))
+	for _, err := range e.Errs {
+		out = append(out, err)
+	}
+	return out
+}
+
+// MultiError tells what failed on which member.
+type MultiError struct {
+	Errs map[string]error // by member ID
+}
+
+// Error implements error. It names up to three members.
+func (e *MultiError) Error() string {
+	lines := make([]string, 0, len(e.Errs))
+	for k, err := range e.Errs {
+		lines = append(lines, fmt.Sprintf("member %s: %v", k, err))
+	}
+	return several(lines, "members")
+}
+
+// Unwrap returns the members' errors in no particular order.
+func (e *MultiError) Unwrap() []error {
+	out := make([]error, 0, len(e.Errs))
+	for _, err := range e.Errs {
+		out = append(out, err)
+	}
+	return out
+}
+
+func several(lines []string, what string) string {
+	sort.Strings(lines)
+	if len(lines) <= 3 {
+		return strings.Join(lines, "; ")
+	}
+	return fmt.Sprintf("%s; and %d more %s", strings.Join(lines[:3], "; "), len(lines)-3, what)
+}
+
+// invalidf returns an error wrapping ErrInvalid for an operation that was refused before it was sent.
+func invalidf(op, name, format string, args ...any) error {
+	return &Error{Op: op, Name: name, Partition: -1, Err: ErrInvalid, Hint: fmt.Sprintf(format, args...)}
+}
+
+// wireError turns what a check of package wire reports into an error of this package.
+func wireError(op, name string, err error) error {
+	sentinel := ErrInvalid
+	if errors.Is(err, wire.ErrTooLarge) {
+		sentinel = ErrTooLarge
+	}
+	return &Error{Op: op, Name: name, Partition: -1, Err: sentinel, Hint: err.Error()}
+}

@@ -1,0 +1,345 @@
+package fakegrid
+
+import (
+	"bytes"
+	"slices"
+	"sort"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+type partition struct {
+	owner   int // -1: nobody
+	epoch   uint64
+	version uint64
+	maps    map[string]*table
+}
+
+// table is one map in one partition.
+type table struct {
+	entries map[string]*entry
+	keys    []string // in order
+}
+
+type entry struct {
+	value             []byte
+	version           uint64
+	ttl, idle         uint64
+	expires           int64
+	created, modified int64
+}
+
+type identity struct {
+	client wire.ID
+	seq    uint64
+}
+
+type record struct {
+	code wire.Code
+	body []byte
+	runs int
+}
+
+// Runs returns how often the call with an identity was executed.
+func (g *Grid) Runs(client wire.ID, seq uint64) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.mu.records[identity{client, seq}].runs
+}
+
+// executeLocked does what a member does with a request. REQUIRES mu.
+func (g *Grid) executeLocked(s *session, req *wire.Request) (wire.Code, []byte) {
+	switch req.Op {
+	case wire.OpPing:
+		return wire.CodeOK, nil
+	case wire.OpTable:
+		s.subscribed = true
+		return wire.CodeOK, g.viewLocked()
+	case wire.OpStatus:
+		return wire.CodeOK, wire.AppendStatus(nil, &wire.Status{ID: g.ID, Name: g.Name, State: "active", Safe: true, Tolerates: 1,
+			Members: uint32(len(g.mu.members)), Ready: uint32(len(g.mu.members)), Partitions: uint32(len(g.mu.parts)), Replicas: 3, Versions: []string{"test"}})
+	case wire.OpPartitions:
+		return wire.CodeOK, g.partitionsLocked(s.m)
+	case wire.OpMaps:
+		return wire.CodeOK, g.mapsLocked(s.m)
+	}
+	if int(req.Partition) >= len(g.mu.parts) {
+		return wire.CodeInvalid, []byte("no such partition")
+	}
+	p := &g.mu.parts[req.Partition]
+	if p.owner != s.m.Index {
+		moved := wire.Moved{Epoch: p.epoch}
+		if p.owner >= 0 {
+			moved.Owner = g.mu.members[p.owner].Info.ID
+		}
+		return wire.CodeMoved, wire.AppendMoved(nil, moved)
+	}
+	if req.Op.IsRead() {
+		return p.read(req, g.nowLocked())
+	}
+	if !req.Op.IsWrite() {
+		return wire.CodeInvalid, []byte("unknown operation")
+	}
+	now := g.nowLocked()
+	switch {
+	case req.Seq == 0 || req.Lowest == 0 || req.Lowest > req.Seq:
+		return wire.CodeInvalid, []byte("seq and lowest contradict each other")
+	case req.Deadline == 0 || req.Deadline > now+60_000:
+		return wire.CodeInvalid, []byte("a deadline more than 60 s ahead")
+	}
+	id := identity{req.Client, req.Seq}
+	if r, ok := g.mu.records[id]; ok {
+		return r.code, r.body
+	}
+	if req.Deadline < now {
+		return wire.CodeExpired, nil
+	}
+	p.version++
+	code, body := p.write(req, now)
+	if code != wire.CodeInvalid {
+		g.mu.records[id] = record{code, body, g.mu.records[id].runs + 1}
+	}
+	return code, body
+}
+
+func (p *partition) table(name []byte) *table {
+	t := p.maps[string(name)]
+	if t == nil {
+		t = &table{entries: make(map[string]*entry)}
+		p.maps[string(name)] = t
+	}
+	return t
+}
+
+func (t *table) get(key []byte, now int64) *entry {
+	e := t.entries[string(key)]
+	if e != nil && e.expires != 0 && now >= e.expires {
+		t.remove(string(key))
+		return nil
+	}
+	return e
+}
+
+func (t *table) remove(key string) {
+	if _, ok := t.entries[key]; ok {
+		delete(t.entries, key)
+		i := sort.SearchStrings(t.keys, key)
+		t.keys = slices.Delete(t.keys, i, i+1)
+	}
+}
+
+func (t *table) set(key []byte, value []byte, version uint64, o *wire.WriteOptions, now int64) {
+	e := t.entries[string(key)]
+	if e == nil {
+		e = &entry{created: now}
+		t.entries[string(key)] = e
+		i := sort.SearchStrings(t.keys, string(key))
+		t.keys = slices.Insert(t.keys, i, string(key))
+	}
+	e.value, e.version, e.modified = bytes.Clone(value), version, now
+	if o.Flags&wire.WriteKeepTTL == 0 {
+		e.ttl, e.idle, e.expires = o.TTL, o.MaxIdle, 0
+		if o.TTL > 0 {
+			e.expires = now + int64(o.TTL)
+		}
+	}
+}
+
+func result(e *entry) wire.GetResult {
+	if e == nil {
+		return wire.GetResult{}
+	}
+	return wire.GetResult{Flags: wire.ResultFound | wire.ResultValue, Version: e.version, Expires: e.expires, Value: e.value}
+}
+
+func (p *partition) read(req *wire.Request, now int64) (wire.Code, []byte) {
+	invalid := func(err error) (wire.Code, []byte) { return wire.CodeInvalid, []byte(err.Error()) }
+	switch req.Op {
+	case wire.OpGet, wire.OpContains, wire.OpView:
+		name, key, err := wire.DecodeKeyBody(req.Body)
+		if err != nil {
+			return invalid(err)
+		}
+		e := p.table(name).get(key, now)
+		r := result(e)
+		if req.Op == wire.OpView {
+			if e == nil {
+				return wire.CodeOK, wire.AppendEntryViewResult(nil, &wire.EntryViewResult{})
+			}
+			return wire.CodeOK, wire.AppendEntryViewResult(nil, &wire.EntryViewResult{Flags: wire.ResultFound, Version: e.version, Created: e.created,
+				Updated: e.modified, Accessed: now, Expires: e.expires, TTL: e.ttl, MaxIdle: e.idle, Hits: 7, Cost: uint64(len(e.value)), Value: e.value})
+		}
+		if req.Op == wire.OpContains {
+			r.Flags, r.Value = r.Flags&^wire.ResultValue, nil
+		}
+		return wire.CodeOK, wire.AppendGetResult(nil, &r)
+	case wire.OpGetMany:
+		body, err := wire.DecodeKeysBody(req.Body)
+		if err != nil {
+			return invalid(err)
+		}
+		var out []byte
+		for _, k := range body.Keys {
+			r := result(p.table(body.Map).get(k, now))
+			out = wire.AppendGetResult(out, &r)
+		}
+		return wire.CodeOK, out
+	case wire.OpSize:
+		name, err := wire.DecodeMapBody(req.Body)
+		if err != nil {
+			return invalid(err)
+		}
+		return wire.CodeOK, wire.AppendUvarint(nil, uint64(len(p.table(name).keys)))
+	case wire.OpScan:
+		body, err := wire.DecodeScanBody(req.Body)
+		if err != nil {
+			return invalid(err)
+		}
+		t := p.table(body.Map)
+		limit := int(body.Limit)
+		if limit == 0 || limit > 100 {
+			limit = 100
+		}
+		var r wire.ScanResult
+		if body.What&wire.ScanValues != 0 {
+			r.Values = [][]byte{}
+		}
+		at := sort.Search(len(t.keys), func(i int) bool { return t.keys[i] > string(body.After) })
+		for _, k := range t.keys[at:min(at+limit, len(t.keys))] {
+			r.Keys = append(r.Keys, []byte(k))
+			if r.Values != nil {
+				r.Values = append(r.Values, t.entries[k].value)
+			}
+		}
+		r.More = at+limit < len(t.keys)
+		return wire.CodeOK, wire.AppendScanResult(nil, &r)
+	}
+	return wire.CodeInvalid, []byte("unknown read")
+}
+
+func (p *partition) write(req *wire.Request, now int64) (wire.Code, []byte) {
+	invalid := func(err error) (wire.Code, []byte) { return wire.CodeInvalid, []byte(err.Error()) }
+	switch req.Op {
+	case wire.OpClear, wire.OpDestroy:
+		name, err := wire.DecodeMapBody(req.Body)
+		if err != nil {
+			return invalid(err)
+		}
+		delete(p.maps, string(name))
+		return wire.CodeOK, wire.AppendWriteResult(nil, &wire.WriteResult{Flags: wire.ResultApplied, Version: p.version})
+	case wire.OpSetMany, wire.OpDeleteMany:
+		body, err := wire.DecodeManyBody(req.Body)
+		if err != nil {
+			return invalid(err)
+		}
+		return wire.CodeOK, p.writeMany(&body, now)
+	}
+	body, err := wire.DecodeWriteBody(req.Body)
+	if err == nil {
+		err = wire.CheckWrite(req.Op, &body)
+	}
+	if err != nil {
+		return invalid(err)
+	}
+	t := p.table(body.Map)
+	e := t.get(body.Key, now)
+	if body.Flags&wire.WriteVersion != 0 && (e == nil || e.version != body.IfVersion) {
+		return wire.CodeConflict, []byte("the version is another")
+	}
+	var r wire.WriteResult
+	if e != nil {
+		r.Flags |= wire.ResultFound
+		if req.Op == wire.OpPut || req.Op == wire.OpPutIfAbsent || req.Op == wire.OpReplace || req.Op == wire.OpRemove {
+			r.Flags |= wire.ResultValue
+			r.Value = e.value
+		}
+	}
+	apply := false
+	switch req.Op {
+	case wire.OpSet, wire.OpPut:
+		apply = true
+	case wire.OpPutIfAbsent:
+		apply = e == nil
+	case wire.OpReplace, wire.OpRemove, wire.OpDelete, wire.OpEvict, wire.OpSetTTL:
+		apply = e != nil
+	case wire.OpReplaceIfSame, wire.OpRemoveIfSame:
+		apply = e != nil && bytes.Equal(e.value, body.Expected)
+	}
+	if apply {
+		r.Flags |= wire.ResultApplied
+		r.Version = p.version
+		switch {
+		case body.Value != nil:
+			t.set(body.Key, body.Value, p.version, &body.WriteOptions, now)
+		case req.Op == wire.OpSetTTL:
+			if e.ttl, e.expires = body.TTL, 0; body.TTL > 0 {
+				e.expires = now + int64(body.TTL)
+			}
+		default:
+			t.remove(string(body.Key))
+		}
+	}
+	return wire.CodeOK, wire.AppendWriteResult(nil, &r)
+}
+
+func (p *partition) writeMany(body *wire.ManyBody, now int64) []byte {
+	var r wire.BulkResult
+	t := p.table(body.Map)
+	for i, k := range body.Keys {
+		e := t.get(k, now)
+		switch {
+		case body.Flags&wire.WriteVersion != 0 && (e == nil || e.version != body.IfVersion):
+			r.Failed = append(r.Failed, wire.BulkError{Index: uint32(i), Code: wire.CodeConflict})
+		case body.Values != nil && len(body.Values[i]) > wire.MaxValue:
+			r.Failed = append(r.Failed, wire.BulkError{Index: uint32(i), Code: wire.CodeTooLarge})
+		case body.Values != nil:
+			t.set(k, body.Values[i], p.version, &body.WriteOptions, now)
+			r.Applied++
+		case e != nil:
+			t.remove(string(k))
+			r.Applied++
+		}
+	}
+	return wire.AppendBulkResult(nil, &r)
+}
+
+func (g *Grid) partitionsLocked(m *Member) []byte {
+	list := make([]wire.PartitionInfo, len(g.mu.parts))
+	for i := range g.mu.parts {
+		p := &g.mu.parts[i]
+		list[i].Epoch = p.epoch
+		if p.owner >= 0 {
+			list[i].Owner = g.mu.members[p.owner].Info.ID
+		}
+		if p.owner == m.Index {
+			list[i].Index = 1000 + uint64(i)
+		}
+		for _, o := range g.mu.members {
+			list[i].Replicas = append(list[i].Replicas, o.Info.ID)
+		}
+	}
+	return wire.AppendPartitionInfos(nil, list)
+}
+
+func (g *Grid) mapsLocked(m *Member) []byte {
+	sums := make(map[string]*wire.MapInfo)
+	for i := range g.mu.parts {
+		if g.mu.parts[i].owner != m.Index {
+			continue
+		}
+		for name, t := range g.mu.parts[i].maps {
+			if sums[name] == nil {
+				sums[name] = &wire.MapInfo{Name: name}
+			}
+			for _, e := range t.entries {
+				sums[name].Entries++
+				sums[name].Bytes += uint64(len(e.value))
+			}
+		}
+	}
+	var list []wire.MapInfo
+	for _, s := range sums {
+		list = append(list, *s)
+	}
+	return wire.AppendMapInfos(nil, list)
+}

@@ -1,0 +1,50 @@
+package rpc
+
+import (
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// Call is one request and what became of it. It is made once by NewCall and used for any number of requests, one after the
+// other; its channel and buffers are kept between them.
+//
+// A Call handed to Conn.Queue or Conn.Start belongs to the connection until Conn.Wait has returned. Afterwards, until its
+// next use, the results are the caller's to read.
+type Call struct {
+	// Answer is the member's, if Err is nil. Its Body belongs to the Call: valid until the Call's next use.
+	Answer wire.Answer
+	// Err is nil, ErrAbandoned, ErrExpired, or what ended the connection.
+	Err error
+	// Sent is false where the request surely never left this process.
+	Sent bool
+
+	done     chan struct{} // one signal per request, sent when the results are set
+	body     []byte
+	id       uint64 // of the request under way; guarded by the connection's mutex
+	offset   uint64 // of the request's first byte in all that the connection has queued
+	sentAt   int64  // nanoseconds on the connection's clock
+	expireAt int64  // likewise; 0: only Wait's context ends it
+}
+
+// maxKeptBody bounds the answer buffer that a Call keeps, so that one large value does not stay for ever.
+const maxKeptBody = 64 << 10
+
+// NewCall returns a Call that is ready for use.
+func NewCall() *Call { return &Call{done: make(chan struct{}, 1)} }
+
+// Shrink drops a large buffer. The Answer's Body is gone afterwards.
+func (c *Call) Shrink() {
+	c.Answer.Body = nil
+	if cap(c.body) > maxKeptBody {
+		c.body = nil
+	}
+}
+
+// finish hands over the results. The caller has taken the call out of the connection's table and is the only one to do so.
+func (c *Call) finish(a *wire.Answer, err error, sent bool) {
+	if c.Err, c.Sent = err, sent; err == nil {
+		c.body = append(c.body[:0], a.Body...)
+		c.Answer = *a
+		c.Answer.Body = c.body
+	}
+	c.done <- struct{}{}
+}

@@ -1,0 +1,419 @@
+// Package rpc owns one connection of the calls plane to one member: its hello, its frames, and the table of calls that wait
+// for answers on it. It must not know what the operations mean, which member is right for one, or when to try again.
+//
+// Cost per call is what the package is about. In the steady state a call allocates nothing and starts no goroutine: its
+// frame is appended to a buffer that is shared by all callers, the first of them writes for all that are waiting, and one
+// goroutine reads whatever has arrived and completes all of it at once.
+package rpc
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+var (
+	// ErrAbandoned ends a call whose caller stopped waiting.
+	ErrAbandoned = errors.New("abandoned")
+	// ErrExpired ends a call whose time was up.
+	ErrExpired = errors.New("expired")
+	// ErrQueueFull refuses a request because the member does not take what is queued for it.
+	ErrQueueFull = errors.New("the connection's queue is full")
+	// ErrSilent ends a connection whose member answers nothing any more.
+	ErrSilent = errors.New("the member does not answer")
+)
+
+// TableID is the request ID under which tables are asked for. Answers to it go to Config.OnView, as pushed tables do.
+const TableID = uint64(1) << 63
+
+// pingID is the request ID of pings; the answer itself is the point.
+const pingID = TableID + 1
+
+const (
+	maxQueued    = 16 << 20 // bytes that may wait to be written
+	maxKeptWrite = 1 << 20  // largest write buffer that is kept
+	flushRounds  = 8        // writes that a caller does for others before the writer goroutine takes over
+)
+
+// Config is what a connection tells its owner. The functions are called on the connection's goroutines: they must not
+// block, and must not wait for a call on the same connection.
+type Config struct {
+	// MaxFrame bounds one answer in bytes; wire.MaxFrame if zero.
+	MaxFrame int
+	// Silence is how long an answer may be due, while nothing is read at all, before the member is pinged; 1 s if zero.
+	Silence time.Duration
+	// PongWait is how long nothing may be read after a ping before the connection is ended; 2 s if zero.
+	PongWait time.Duration
+	// Now is the clock in nanoseconds; it never goes backwards.
+	Now func() int64
+	// OnView receives the body of each table that the member sends. The body is valid until it returns.
+	OnView func(c *Conn, body []byte)
+	// OnTime is told the member's cluster time as an answer carried it, when the request was queued and when the answer
+	// was read. It is called for some answers, not for all.
+	OnTime func(clusterMs, sent, received int64)
+	// OnClose is called once, when the connection has ended and all its calls have been told.
+	OnClose func(err error)
+	// Goroutines counts the connection's goroutines, so that its owner can wait for them. May be nil.
+	Goroutines *sync.WaitGroup
+}
+
+// Conn is one connection after its hello. All methods are safe for concurrent use.
+type Conn struct {
+	nc  net.Conn
+	raw *rawWriter // nil: only the writer goroutine writes
+	cfg Config
+
+	alive    atomic.Bool
+	lastRead atomic.Int64 // when anything was read last, on cfg.Now's clock
+
+	ended chan struct{}   // closed when the connection ends
+	wake  chan struct{}   // one signal for the writer goroutine: rest and flushing are its
+	wg    *sync.WaitGroup // the reader and the writer
+	rest  []byte          // REQUIRES flushing held: what the writer goroutine begins with
+
+	mu struct {
+		sync.Mutex
+		err        error  // why the connection ended
+		out        []byte // frames that wait to be written
+		spare      []byte // the other buffer
+		queued     uint64 // bytes ever appended to out
+		handed     uint64 // of these, bytes handed to the network
+		flushing   bool   // somebody writes
+		slots      []slot
+		free       []uint32
+		waiting    int   // slots in use
+		unanswered int64 // when the first request was queued since an answer came; 0: nothing is due
+		pingAt     int64 // when the ping under way was queued; 0: none
+		asked      bool  // a table is asked for and not answered yet
+		seen       uint64
+		announced  uint64 // newest table version that an answer carried
+	}
+}
+
+// slot holds one waiting call. A request ID is gen<<32 | index, so that an answer that comes late finds nobody.
+type slot struct {
+	call *Call
+	gen  uint32
+}
+
+// New returns a connection over nc, on which Greet has succeeded, and starts its two goroutines: a reader and a writer.
+// Both end with the connection, soon after Fail.
+func New(nc net.Conn, cfg Config) *Conn {
+	if cfg.MaxFrame == 0 {
+		cfg.MaxFrame = wire.MaxFrame
+	}
+	if cfg.Silence == 0 {
+		cfg.Silence = time.Second
+	}
+	if cfg.PongWait == 0 {
+		cfg.PongWait = 2 * time.Second
+	}
+	if cfg.Goroutines == nil {
+		cfg.Goroutines = new(sync.WaitGroup)
+	}
+	c := &Conn{nc: nc, raw: newRawWriter(nc), cfg: cfg, ended: make(chan struct{}), wake: make(chan struct{}, 1), wg: cfg.Goroutines}
+	c.alive.Store(true)
+	c.wg.Add(2)
+	go c.readLoop()
+	go c.writeLoop()
+	return c
+}
+
+// Alive reports whether the connection has not ended.
+func (c *Conn) Alive() bool { return c.alive.Load() }
+
+// Fail ends the connection and tells its calls err, which may not be nil. It does not wait for the connection's goroutines.
+func (c *Conn) Fail(err error) {
+	c.mu.Lock()
+	if c.mu.err != nil {
+		c.mu.Unlock()
+		return
+	}
+	c.mu.err = err
+	c.alive.Store(false)
+	slots, handed := c.mu.slots, c.mu.handed
+	c.mu.slots, c.mu.free, c.mu.waiting = nil, nil, 0
+	c.mu.out, c.mu.spare = nil, nil
+	c.mu.Unlock()
+
+	close(c.ended)
+	_ = c.nc.Close()
+	for _, s := range slots {
+		if s.call != nil {
+			s.call.finish(nil, err, s.call.offset < handed)
+		}
+	}
+	if c.cfg.OnClose != nil {
+		c.cfg.OnClose(err)
+	}
+}
+
+// Start queues req for call and sees to it that it is written. expireAt, if not zero, is the time on the connection's
+// clock after which Tick ends the call. req.Body is not kept. An error (ErrQueueFull, or why the connection ended) means
+// that nothing was queued; else Wait must be called.
+func (c *Conn) Start(req *wire.Request, call *Call, now, expireAt int64) error {
+	write, busy, err := c.queue(req, call, now, expireAt, true)
+	if write {
+		c.flush(busy)
+	}
+	return err
+}
+
+// Queue is Start without writing: Flush must follow.
+func (c *Conn) Queue(req *wire.Request, call *Call, now, expireAt int64) error {
+	_, _, err := c.queue(req, call, now, expireAt, false)
+	return err
+}
+
+// Flush sees to it that what was queued is written.
+func (c *Conn) Flush() {
+	c.mu.Lock()
+	write := !c.mu.flushing && len(c.mu.out) > 0 && c.mu.err == nil
+	if write {
+		c.mu.flushing = true
+	}
+	c.mu.Unlock()
+	if write {
+		c.flush(false)
+	}
+}
+
+// queue reports in write whether the caller must call flush, and in busy whether others wait for answers too.
+func (c *Conn) queue(req *wire.Request, call *Call, now, expireAt int64, flush bool) (write, busy bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.err != nil {
+		return false, false, c.mu.err
+	}
+	if len(c.mu.out) > 0 && len(c.mu.out)+len(req.Body) > maxQueued {
+		return false, false, ErrQueueFull
+	}
+	var i uint32
+	if n := len(c.mu.free); n > 0 {
+		i, c.mu.free = c.mu.free[n-1], c.mu.free[:n-1]
+	} else {
+		i = uint32(len(c.mu.slots))
+		c.mu.slots = append(c.mu.slots, slot{})
+	}
+	s := &c.mu.slots[i]
+	s.gen = (s.gen + 1) & (1<<31 - 1) // request IDs stay below TableID
+	s.call = call
+	c.mu.waiting++
+	req.ID = uint64(s.gen)<<32 | uint64(i)
+	call.id, call.offset, call.sentAt, call.expireAt = req.ID, c.mu.queued, now, expireAt
+	c.appendLocked(req, now)
+	if write = flush && !c.mu.flushing; write {
+		c.mu.flushing = true
+	}
+	return write, c.mu.waiting > 1, nil
+}
+
+// appendLocked appends a frame to what waits to be written. REQUIRES mu.
+func (c *Conn) appendLocked(req *wire.Request, now int64) {
+	before := len(c.mu.out)
+	c.mu.out = wire.AppendRequest(c.mu.out, req)
+	c.mu.queued += uint64(len(c.mu.out) - before)
+	if c.mu.unanswered == 0 {
+		c.mu.unanswered = now
+	}
+}
+
+// Wait waits until call, which was queued here, has its results or done is closed; done may be nil.
+func (c *Conn) Wait(done <-chan struct{}, call *Call) {
+	if done == nil {
+		<-call.done
+		return
+	}
+	select {
+	case <-call.done:
+	case <-done:
+		c.abandon(call, ErrAbandoned)
+		<-call.done
+	}
+}
+
+// abandon ends call with err unless its results are on their way already.
+func (c *Conn) abandon(call *Call, err error) {
+	c.mu.Lock()
+	taken := c.takeLocked(call.id) == call
+	c.mu.Unlock()
+	if taken {
+		call.finish(nil, err, true) // queued at least: it may still be written
+	}
+}
+
+// takeLocked takes the call that waits under id out of the table; nil if there is none. REQUIRES mu.
+func (c *Conn) takeLocked(id uint64) *Call {
+	i := uint32(id)
+	if int(i) >= len(c.mu.slots) {
+		return nil
+	}
+	s := &c.mu.slots[i]
+	if s.call == nil || s.gen != uint32(id>>32) {
+		return nil
+	}
+	call := s.call
+	s.call = nil
+	c.mu.free = append(c.mu.free, i)
+	c.mu.waiting--
+	return call
+}
+
+// AskTable asks the member for its table, unless that is asked for already. OnView gets it.
+func (c *Conn) AskTable(now int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.asked || c.mu.err != nil {
+		return
+	}
+	c.mu.asked = true
+	c.controlLocked(wire.OpTable, TableID, now)
+}
+
+// controlLocked queues a request of the connection's own and leaves writing to the writer goroutine. REQUIRES mu.
+func (c *Conn) controlLocked(op wire.Op, id uint64, now int64) {
+	c.appendLocked(&wire.Request{ID: id, Op: op, Partition: wire.NoPartition}, now)
+	if !c.mu.flushing {
+		c.mu.flushing = true
+		c.wake <- struct{}{}
+	}
+}
+
+// Tick does what time asks for: calls that have expired end, a member that owes an answer is pinged, one that does not
+// even answer that loses the connection, and a table that is newer than what was seen is asked for.
+func (c *Conn) Tick(now int64) {
+	var expired []*Call
+	c.mu.Lock()
+	if c.mu.err != nil {
+		c.mu.Unlock()
+		return
+	}
+	for i := range c.mu.slots {
+		if call := c.mu.slots[i].call; call != nil && call.expireAt != 0 && now >= call.expireAt {
+			expired = append(expired, c.takeLocked(call.id))
+		}
+	}
+	gone, last := false, c.lastRead.Load()
+	if last >= c.mu.pingAt {
+		c.mu.pingAt = 0
+	}
+	switch {
+	case c.mu.pingAt != 0:
+		gone = now-c.mu.pingAt >= int64(c.cfg.PongWait)
+	case c.mu.unanswered != 0 && now-max(c.mu.unanswered, last) >= int64(c.cfg.Silence):
+		c.mu.pingAt = now
+		c.controlLocked(wire.OpPing, pingID, now)
+	}
+	if c.mu.announced > c.mu.seen && !c.mu.asked {
+		c.mu.asked = true
+		c.controlLocked(wire.OpTable, TableID, now)
+	}
+	c.mu.Unlock()
+
+	for _, call := range expired {
+		call.finish(nil, ErrExpired, true)
+	}
+	if gone {
+		c.Fail(ErrSilent)
+	}
+}
+
+// Saw tells the connection the version of a table that its member sent.
+func (c *Conn) Saw(version uint64) {
+	c.mu.Lock()
+	c.mu.seen = max(c.mu.seen, version)
+	c.mu.Unlock()
+}
+
+// flush writes until nothing waits. The caller has set flushing, which makes it the only writer. With busy, other callers
+// are about to queue too: they are let run first, so that one write carries them all.
+func (c *Conn) flush(busy bool) {
+	if c.raw == nil {
+		c.wake <- struct{}{}
+		return
+	}
+	if busy {
+		runtime.Gosched()
+	}
+	for range flushRounds {
+		buf := c.take()
+		if buf == nil {
+			return
+		}
+		n, err := c.raw.tryWrite(buf)
+		if err != nil {
+			c.Fail(fmt.Errorf("write: %w", err))
+			return
+		}
+		if n < len(buf) { // the network is full: the caller does not wait for it
+			c.rest = buf[n:]
+			break
+		}
+		c.recycle(buf)
+	}
+	c.wake <- struct{}{}
+}
+
+// take returns what waits to be written, nil if there is nothing or the connection has ended: then it ends the caller's
+// turn as the writer. REQUIRES flushing held.
+func (c *Conn) take() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.mu.out) == 0 || c.mu.err != nil {
+		c.mu.flushing = false
+		return nil
+	}
+	buf := c.mu.out
+	c.mu.out, c.mu.spare = c.mu.spare, nil
+	c.mu.handed = c.mu.queued
+	return buf
+}
+
+// recycle keeps buf for later frames.
+func (c *Conn) recycle(buf []byte) {
+	if cap(buf) > maxKeptWrite {
+		return
+	}
+	c.mu.Lock()
+	if c.mu.spare == nil && c.mu.err == nil {
+		c.mu.spare = buf[:0]
+	}
+	c.mu.Unlock()
+}
+
+// writeLoop is the writer goroutine. It writes where callers must not: when the network is full, and on connections that
+// cannot say whether a write would block. It ends with the connection.
+func (c *Conn) writeLoop() {
+	defer c.wg.Done()
+	for {
+		select {
+		case <-c.ended:
+			return
+		case <-c.wake:
+		}
+		buf := c.rest
+		c.rest = nil
+		for {
+			if buf == nil {
+				if c.raw == nil {
+					runtime.Gosched() // as flush does
+				}
+				if buf = c.take(); buf == nil {
+					break
+				}
+			}
+			if _, err := c.nc.Write(buf); err != nil {
+				c.Fail(fmt.Errorf("write: %w", err))
+				return
+			}
+			c.recycle(buf)
+			buf = nil
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// Refused is the error of a hello that the member answered with a code other than CodeOK.
+type Refused struct {
+	Code    wire.Code
+	Message string
+}
+
+// Error implements error.
+func (r *Refused) Error() string { return fmt.Sprintf("refused as %v: %s", r.Code, r.Message) }
+
+// Greet says h on nc, which was just dialed, and returns the member's answer. It reads not a byte beyond the answer. The
+// error is a *Refused where the member said no, wraps wire.ErrMalformed where the other side is no member or speaks a
+// later version only, and ctx's where ctx ended it. After an error nc must be closed; Greet leaves that to its caller.
+func Greet(ctx context.Context, nc net.Conn, h *wire.Hello) (wire.HelloAnswer, error) {
+	// Ending ctx makes reads and writes under way fail.
+	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
+	a, err := greet(nc, h)
+	if !stop() {
+		return a, fmt.Errorf("hello: %w", context.Cause(ctx))
+	}
+	return a, err
+}
+
+func greet(nc net.Conn, h *wire.Hello) (wire.HelloAnswer, error) {
+	if _, err := nc.Write(wire.AppendHello(nil, h)); err != nil {
+		return wire.HelloAnswer{}, fmt.Errorf("hello: %w", err)
+	}
+	var head [8]byte
+	if _, err := io.ReadFull(nc, head[:]); err != nil {
+		return wire.HelloAnswer{}, fmt.Errorf("hello: %w", noEOF(err))
+	}
+	n, err := wire.HelloLength(head)
+	if err != nil {
+		return wire.HelloAnswer{}, fmt.Errorf("hello: %w", err)
+	}
+	body := make([]byte, n)
+	if _, err := io.ReadFull(nc, body); err != nil {
+		return wire.HelloAnswer{}, fmt.Errorf("hello: %w", noEOF(err))
+	}
+	a, err := wire.DecodeHelloAnswer(body)
+	switch {
+	case err != nil:
+		return a, fmt.Errorf("hello: %w", err)
+	case a.Code != wire.CodeOK:
+		return a, &Refused{Code: a.Code, Message: a.Message}
+	case a.Version < 1 || a.Version > wire.Version:
+		return a, fmt.Errorf("hello: %w: the member speaks protocol version %d, this is %d", wire.ErrMalformed, a.Version, wire.Version)
+	}
+	return a, nil
+}
+
+// noEOF makes a connection that ended where more was due say so.
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

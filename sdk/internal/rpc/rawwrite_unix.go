@@ -1,0 +1,66 @@
+//go:build unix
+
+package rpc
+
+import (
+	"errors"
+	"net"
+	"syscall"
+)
+
+// rawWriter writes to a socket without ever waiting for it. Only one goroutine at a time may use it.
+type rawWriter struct {
+	conn  syscall.RawConn
+	write func(fd uintptr) bool // made once, so that a write allocates nothing
+
+	buf []byte
+	n   int
+	err error
+}
+
+// newRawWriter returns nil where nc is no plain socket: what wraps one (TLS) must see every byte.
+func newRawWriter(nc net.Conn) *rawWriter {
+	var sc syscall.Conn
+	switch nc := nc.(type) {
+	case *net.TCPConn:
+		sc = nc
+	case *net.UnixConn:
+		sc = nc
+	default:
+		return nil
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	w := &rawWriter{conn: raw}
+	w.write = func(fd uintptr) bool {
+		for w.n < len(w.buf) {
+			n, err := syscall.Write(int(fd), w.buf[w.n:])
+			switch {
+			case n > 0:
+				w.n += n
+			case errors.Is(err, syscall.EINTR):
+			case errors.Is(err, syscall.EAGAIN):
+				return true
+			case err != nil:
+				w.err = err
+				return true
+			default:
+				return true
+			}
+		}
+		return true
+	}
+	return w
+}
+
+// tryWrite writes as much of buf as the socket takes now.
+func (w *rawWriter) tryWrite(buf []byte) (int, error) {
+	w.buf, w.n, w.err = buf, 0, nil
+	if err := w.conn.Write(w.write); err != nil {
+		return 0, err
+	}
+	w.buf = nil
+	return w.n, w.err
+}

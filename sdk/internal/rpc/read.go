@@ -1,0 +1,149 @@
+package rpc
+
+import (
+	"fmt"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+const (
+	readBuffer    = 64 << 10
+	maxKeptBuffer = 1 << 20
+)
+
+// readLoop is the reader goroutine: it completes all calls whose answers one read brought, then reads again. It ends with
+// the connection, which it ends itself when the other side does or sends what is no answer.
+func (c *Conn) readLoop() {
+	defer c.wg.Done()
+	var (
+		buf        = make([]byte, readBuffer)
+		start, end int // the bytes not yet taken
+		batch      []arrival
+	)
+	for {
+		n, err := c.nc.Read(buf[end:])
+		end += n
+		if n > 0 {
+			c.lastRead.Store(c.cfg.Now())
+			var used int
+			var bad error
+			if used, batch, bad = parse(buf[start:end], c.cfg.MaxFrame, batch[:0]); len(batch) > 0 && bad == nil {
+				bad = c.deliver(batch)
+			}
+			start += used
+			if bad != nil {
+				c.Fail(fmt.Errorf("answer: %w", bad))
+				return
+			}
+		}
+		if err != nil {
+			c.Fail(fmt.Errorf("read: %w", noEOF(err)))
+			return
+		}
+		buf, start, end = makeRoom(buf, start, end)
+	}
+}
+
+// makeRoom sees to it that there is room after end. It grows the buffer only when it is full of one frame, to twice its
+// size, so that memory follows what has arrived and not what a length claims.
+func makeRoom(buf []byte, start, end int) ([]byte, int, int) {
+	switch {
+	case start == end:
+		if len(buf) > maxKeptBuffer {
+			buf = make([]byte, readBuffer)
+		}
+		return buf, 0, 0
+	case start > 0 && end == len(buf):
+		copy(buf, buf[start:end])
+		return buf, 0, end - start
+	case end == len(buf):
+		grown := make([]byte, 2*len(buf))
+		copy(grown, buf)
+		return grown, 0, end
+	}
+	return buf, start, end
+}
+
+// arrival is one answer that was read. Its Body aliases the read buffer.
+type arrival struct {
+	wire.Answer
+	call *Call
+}
+
+// parse appends the complete answers at the start of b to batch and says how many bytes they take.
+func parse(b []byte, limit int, batch []arrival) (used int, _ []arrival, err error) {
+	for {
+		n, ok, err := wire.FrameLength(b[used:], limit)
+		if err != nil {
+			return used, batch, err
+		}
+		if !ok || len(b)-used < 4+n {
+			return used, batch, nil
+		}
+		var a arrival
+		if err := wire.DecodeAnswer(b[used+4:used+4+n], &a.Answer); err != nil {
+			return used, batch, err
+		}
+		batch = append(batch, a)
+		used += 4 + n
+	}
+}
+
+// deliver hands answers to the calls that wait for them.
+func (c *Conn) deliver(batch []arrival) error {
+	now := c.lastRead.Load()
+	newest := uint64(0)
+	c.mu.Lock()
+	if c.mu.err != nil {
+		c.mu.Unlock()
+		return nil
+	}
+	c.mu.unanswered = 0
+	for i := range batch {
+		a := &batch[i]
+		newest = max(newest, a.Table)
+		if isView(&a.Answer) {
+			if a.Flags&wire.FlagPush == 0 {
+				c.mu.asked = false
+			}
+			continue
+		}
+		if a.ID == pingID || a.Flags&wire.FlagPush != 0 {
+			continue
+		}
+		if a.ID >= TableID || int(uint32(a.ID)) >= len(c.mu.slots) {
+			c.mu.Unlock()
+			return fmt.Errorf("%w: request ID %d was never given out", wire.ErrMalformed, a.ID)
+		}
+		a.call = c.takeLocked(a.ID)
+	}
+	if newest > c.mu.announced {
+		c.mu.announced = newest
+	}
+	if c.mu.waiting > 0 {
+		c.mu.unanswered = now
+	}
+	c.mu.Unlock()
+
+	timed := false
+	for i := range batch {
+		a := &batch[i]
+		switch {
+		case a.call != nil:
+			if !timed && c.cfg.OnTime != nil {
+				timed = true
+				c.cfg.OnTime(a.Time, a.call.sentAt, now)
+			}
+			a.call.finish(&a.Answer, nil, true)
+		case isView(&a.Answer) && a.Code == wire.CodeOK && c.cfg.OnView != nil:
+			c.cfg.OnView(c, a.Body)
+		}
+		*a = arrival{}
+	}
+	return nil
+}
+
+// isView reports whether an answer is a table, asked for or pushed.
+func isView(a *wire.Answer) bool {
+	return a.Flags&wire.FlagPush != 0 && a.ID == uint64(wire.OpTable) || a.Flags&wire.FlagPush == 0 && a.ID == TableID
+}

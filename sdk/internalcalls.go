@@ -1,0 +1,171 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// What follows is how the rest of the package talks to members. All of it obeys ctx, or the client's timeout where ctx has
+// no deadline, and returns errors as [Error] says. Bodies are not kept; answers belong to the caller.
+
+// callPartition makes a call to the owner of a partition, and follows it where it goes. Reads are asked again and writes
+// repeated under their identity, whatever happens to connections. Another operation is repeated only where the first copy
+// was surely not executed; if its connection ends after it was sent, it ends in ErrMemberLeft. name is the map's or
+// executor's, for errors.
+func (c *Client) callPartition(ctx context.Context, op wire.Op, name string, partition int, body []byte) ([]byte, error) {
+	answer, _, err := c.callOwner(ctx, op, name, partition, body)
+	return answer, err
+}
+
+// callOwner is callPartition, and says which member answered. With an error it is the one that was asked last, zero if
+// nobody was.
+func (c *Client) callOwner(ctx context.Context, op wire.Op, name string, partition int, body []byte) ([]byte, wire.ID, error) {
+	cl := newCall(op, name, uint32(partition))
+	defer cl.release()
+	cl.body = append(cl.body, body...)
+	err := c.invoke(ctx, cl)
+	var owner wire.ID
+	if cl.peer != nil {
+		owner = cl.peer.id
+	}
+	if err != nil {
+		return nil, owner, err
+	}
+	return append([]byte(nil), cl.Answer.Body...), owner, nil
+}
+
+// callMember makes a call to one member. It ends in ErrMemberLeft when there is no such member, it cannot be connected to,
+// or it is stopping, and when the connection ends after an operation was sent that is more than a question. Such an
+// operation may have been executed; if members know it again by an ID of its own, it may be made again.
+func (c *Client) callMember(ctx context.Context, op wire.Op, member wire.ID, body []byte) ([]byte, error) {
+	cl := newCall(op, "", wire.NoPartition)
+	defer cl.release()
+	cl.member = member
+	cl.body = append(cl.body, body...)
+	if err := c.invoke(ctx, cl); err != nil {
+		return nil, err
+	}
+	return append([]byte(nil), cl.Answer.Body...), nil
+}
+
+// askTime is how long callAny waits for one member before it asks another.
+const askTime = 2 * time.Second
+
+// callAny asks members in turn until one answers. It is for questions only.
+func (c *Client) callAny(ctx context.Context, op wire.Op, body []byte) (answer []byte, err error) {
+	err = c.repeatedly(ctx, op, func(ctx context.Context) error {
+		members := c.serving()
+		start := int(c.turn.Add(1) % (1 << 30))
+		err := error(&Error{Op: op.String(), Partition: -1, Err: ErrUnavailable, Hint: "no member is known to serve"})
+		for i := range members {
+			if answer, err = c.ask(ctx, op, members[(start+i)%len(members)].ID, body); !unanswered(err) {
+				break
+			}
+		}
+		return err
+	})
+	return answer, err
+}
+
+// ask is callMember with askTime at most.
+func (c *Client) ask(ctx context.Context, op wire.Op, member wire.ID, body []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	return c.callMember(ctx, op, member, body)
+}
+
+// unanswered reports whether err says that a member did not answer, so that another may be asked, or all once more.
+func unanswered(err error) bool {
+	return errors.Is(err, ErrMemberLeft) || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrTimeout)
+}
+
+// repeatedly calls f until it ends with something else than members that did not answer, or time is up: then the error is
+// ErrUnavailable. Between two rounds it waits for the table or a connection to change.
+func (c *Client) repeatedly(ctx context.Context, op wire.Op, f func(context.Context) error) error {
+	within := ctx
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		within, cancel = context.WithTimeout(ctx, c.cfg.timeout)
+		defer cancel()
+	}
+	pause := time.NewTimer(maxBackoff)
+	defer pause.Stop()
+	for {
+		changed := c.changed.wait()
+		err := f(within)
+		if err == nil || !unanswered(err) {
+			return err
+		}
+		c.refresh(nil)
+		pause.Reset(maxBackoff)
+		select {
+		case <-changed:
+		case <-pause.C:
+		case <-c.life.Done():
+			return &Error{Op: op.String(), Partition: -1, Err: ErrClosed}
+		case <-within.Done():
+		}
+		if within.Err() != nil {
+			return &Error{Op: op.String(), Partition: -1, Err: because(ErrUnavailable, ctx.Err()), Hint: err.Error()}
+		}
+	}
+}
+
+// members returns the members as the client knows them. The slice is shared and must not be changed.
+func (c *Client) members() []wire.MemberInfo { return c.table.Load().members }
+
+// serving returns the members that may be asked, that is, those that have not left or died.
+func (c *Client) serving() []wire.MemberInfo {
+	var out []wire.MemberInfo
+	for _, m := range c.members() {
+		if s := MemberState(m.State); s != MemberLeft && s != MemberDead && s != MemberJoining {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// peer returns how to reach a member, nil if there is none with that ID.
+func (c *Client) peer(id wire.ID) *peer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.peers[id]
+}
+
+// partitionCount returns how many partitions the cluster has.
+func (c *Client) partitionCount() int { return len(c.table.Load().routes) }
+
+// partitionOf returns the partition of an encoded routing key.
+func (c *Client) partitionOf(encoded []byte) int {
+	return wire.PartitionOf(encoded, c.partitionCount())
+}
+
+// dialPlane makes a connection of its own to a member for a plane, with TLS and hello done. It belongs to the caller, who
+// must close it before the client's Close returns to nobody: the client does not know of it any more.
+func (c *Client) dialPlane(ctx context.Context, member wire.ID, plane wire.Plane) (net.Conn, error) {
+	m := c.table.Load().member(member)
+	if m == nil {
+		return nil, &Error{Op: "dial", Partition: -1, Member: member.String(), Err: ErrMemberLeft, Hint: "no such member"}
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	stop := context.AfterFunc(c.life, cancel)
+	defer stop()
+	nc, answer, err := c.greet(ctx, m.Addr, plane)
+	if err == nil && answer.Member != member {
+		_ = nc.Close()
+		err = errors.New("another member answers there")
+	}
+	if err != nil {
+		sentinel := ErrUnavailable
+		if c.life.Err() != nil {
+			sentinel = ErrClosed
+		}
+		return nil, &Error{Op: "dial", Partition: -1, Member: member.String(), Err: because(sentinel, ctx.Err()), Hint: err.Error()}
+	}
+	return nc, nil
+}

@@ -1,0 +1,362 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk/internal/rpc"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// invoke carries a call through: to the owner, to the next owner if there is another, until it has an answer or its time
+// is up. With nil, cl.Answer is the answer; it is valid until cl is released.
+func (c *Client) invoke(ctx context.Context, cl *call) error {
+	if err := c.begin(ctx, cl); err != nil {
+		return err
+	}
+	defer c.finish(cl)
+	for {
+		sent, done := c.send(cl, true)
+		if sent {
+			cl.conn.Wait(ctx.Done(), cl.Call)
+			done = c.settle(ctx, cl)
+		}
+		if done {
+			return cl.err
+		}
+		one := [1]*call{cl}
+		if c.pause(ctx, one[:]); cl.done {
+			return cl.err
+		}
+	}
+}
+
+// maxRound is how many bytes of bodies one round of invokeAll may send, so that a large bulk call leaves room for others
+// in the connections' queues.
+const maxRound = 4 << 20
+
+// invokeAll carries several calls through at the same time, without a goroutine for each: they go in rounds, in each of
+// which all that are due are sent and then waited for. Each call's outcome is in its err.
+func (c *Client) invokeAll(ctx context.Context, all []*call) {
+	pending := make([]*call, 0, len(all))
+	for _, cl := range all {
+		if err := c.begin(ctx, cl); err != nil {
+			cl.end(err)
+		} else {
+			pending = append(pending, cl)
+		}
+	}
+	conns := make(map[*rpc.Conn]struct{})
+	for len(pending) > 0 {
+		clear(conns)
+		bytes := 0
+		for _, cl := range pending {
+			if cl.queued = false; bytes > maxRound || !c.due(cl) {
+				continue
+			}
+			var done bool
+			if cl.queued, done = c.send(cl, false); cl.queued {
+				bytes += len(cl.body)
+				conns[cl.conn] = struct{}{}
+			} else if done {
+				c.finish(cl)
+			}
+		}
+		for conn := range conns {
+			conn.Flush()
+		}
+		for _, cl := range pending {
+			if cl.queued {
+				cl.conn.Wait(ctx.Done(), cl.Call)
+				if c.settle(ctx, cl) {
+					c.finish(cl)
+				}
+			}
+		}
+		if pending = unfinished(pending); len(pending) > 0 {
+			c.pause(ctx, pending)
+			for _, cl := range pending {
+				if cl.done {
+					c.finish(cl)
+				}
+			}
+			pending = unfinished(pending)
+		}
+	}
+}
+
+// unfinished returns the calls that have not ended, in place.
+func unfinished(list []*call) []*call {
+	out := list[:0]
+	for _, cl := range list {
+		if !cl.done {
+			out = append(out, cl)
+		}
+	}
+	return out
+}
+
+// send makes one attempt: it queues the call to whom it is for now, and sees to it that it is written if flush is set.
+// sent says that Wait and settle must follow; done that the call has ended in cl.err instead. With neither, nobody can be
+// asked now.
+func (c *Client) send(cl *call, flush bool) (sent, done bool) {
+	now := c.clock.now()
+	t := c.table.Load()
+	if cl.addressed() {
+		if cl.peer == nil {
+			cl.peer = c.peer(cl.member)
+		}
+		if cl.peer == nil || t.member(cl.member) == nil {
+			return false, cl.end(cl.fail(ErrMemberLeft, "no such member"))
+		}
+	} else {
+		cl.route = t.routes[cl.req.Partition]
+		cl.peer, cl.req.Epoch = cl.route.owner, cl.route.epoch
+	}
+	cl.attempts++
+	if cl.peer == nil {
+		return false, c.again(cl, errNoOwner)
+	}
+	conn := cl.peer.live()
+	if conn == nil {
+		return false, c.unconnected(cl)
+	}
+	cl.conn = conn
+	if cl.req.Seq != 0 {
+		cl.req.Lowest = (*c.writes.Load())[cl.req.Partition].lowest()
+	} else {
+		cl.req.Deadline = c.deadline(min(cl.limit, now+int64(maxCall-clockMargin)))
+	}
+	if cl.req.Flags &^= wire.FlagRetry; cl.unknown {
+		cl.req.Flags |= wire.FlagRetry
+	}
+	cl.req.Body = cl.body
+	expire := min(cl.limit, now+int64(maxCall-clockMargin))
+	if cl.byContext && expire == cl.limit {
+		expire = 0
+	}
+	var err error
+	if flush {
+		err = conn.Start(&cl.req, cl.Call, now, expire)
+	} else {
+		err = conn.Queue(&cl.req, cl.Call, now, expire)
+	}
+	switch {
+	case err == nil:
+		cl.reached = true
+		return true, false
+	case errors.Is(err, rpc.ErrQueueFull) && !cl.unknown:
+		return false, cl.end(cl.fail(ErrOverloaded, err.Error()))
+	default:
+		return false, c.again(cl, err)
+	}
+}
+
+var (
+	errNoOwner  = errors.New("nobody is known to own the partition")
+	errInternal = errors.New("the member failed to answer; its log says why")
+)
+
+// unconnected deals with a call whose member has no connection.
+func (c *Client) unconnected(cl *call) (done bool) {
+	err, dialing := cl.peer.failure()
+	if cl.addressed() && err != nil && !dialing && cl.attempts > 1 {
+		return cl.end(cl.fail(ErrMemberLeft, err.Error()))
+	}
+	c.dial(cl.peer)
+	if err == nil {
+		err = errors.New("not connected")
+	}
+	return c.again(cl, err)
+}
+
+// end ends the call with err, nil if it was answered.
+func (cl *call) end(err error) bool {
+	cl.err, cl.done = err, true
+	return true
+}
+
+// again notes that the call is to be tried again a little later, and why.
+func (c *Client) again(cl *call, why error) (done bool) {
+	cl.why, cl.reached = why, false
+	cl.notBefore = c.clock.now() + int64(backoff(cl.attempts-1))
+	return false
+}
+
+// settle judges one attempt after Wait. It reports whether the call has ended, in cl.err.
+func (c *Client) settle(ctx context.Context, cl *call) (done bool) {
+	if cl.Err != nil {
+		return c.unanswered(ctx, cl)
+	}
+	code, write := cl.Answer.Code, cl.req.Op.IsWrite()
+	switch code {
+	case wire.CodeOK:
+		return cl.end(nil)
+	case wire.CodeMoved:
+		if !cl.addressed() {
+			c.moved(int(cl.req.Partition), cl.Answer.Body)
+		}
+		return c.again(cl, errors.New("the partition is moving"))
+	case wire.CodeClosed:
+		if cl.addressed() {
+			return cl.end(cl.fail(ErrMemberLeft, "the member is stopping"))
+		}
+		return c.again(cl, errors.New("the owner is stopping"))
+	case wire.CodeNotReady, wire.CodeUnavailable:
+		return c.again(cl, cl.text())
+	case wire.CodeUnknown:
+		cl.unknown = cl.unknown || write
+		if !cl.repeatable() {
+			return cl.end(cl.fail(ErrUnknownOutcome, cl.hint()))
+		}
+		return c.again(cl, cl.text())
+	case wire.CodeExpired, wire.CodeTimeout:
+		if !write && c.clock.now() < cl.limit {
+			return c.again(cl, cl.text()) // under a fresh deadline
+		}
+		return cl.end(c.outcome(cl, c.cause(ctx, cl, cl.limit)))
+	case wire.CodeStale:
+		return cl.end(cl.fail(ErrUnknownOutcome, cl.hint()))
+	case wire.CodeConflict, wire.CodeLockNotHeld, wire.CodeFenced, wire.CodeTooLarge, wire.CodeInvalid, wire.CodeNotFound,
+		wire.CodeUnknownProcessor, wire.CodeTaskFailed: // what the first copy got, or would have got
+		return cl.end(cl.fail(SentinelOf(code), cl.hint()))
+	case wire.CodeOverloaded, wire.CodeRejected:
+		if cl.unknown {
+			return c.again(cl, cl.text())
+		}
+	}
+	sentinel := SentinelOf(code)
+	switch {
+	case cl.unknown, write && sentinel == nil:
+		return cl.end(cl.fail(ErrUnknownOutcome, cl.text().Error()))
+	case sentinel == nil:
+		sentinel = errInternal
+	}
+	return cl.end(cl.fail(sentinel, cl.hint()))
+}
+
+// unanswered judges an attempt that ended without an answer.
+func (c *Client) unanswered(ctx context.Context, cl *call) (done bool) {
+	write := cl.req.Op.IsWrite()
+	if cl.Sent {
+		cl.unknown = cl.unknown || write
+	}
+	switch {
+	case errors.Is(cl.Err, rpc.ErrAbandoned):
+		return cl.end(c.outcome(cl, ctx.Err()))
+	case c.life.Err() != nil:
+		return cl.end(c.outcome(cl, ErrClosed))
+	case errors.Is(cl.Err, rpc.ErrExpired):
+		if c.clock.now() < cl.limit { // a read that waits longer than one deadline may reach
+			cl.notBefore = 0
+			return false
+		}
+		return cl.end(c.outcome(cl, ctx.Err()))
+	case cl.Sent && !cl.repeatable():
+		return cl.end(cl.fail(ErrMemberLeft, cl.Err.Error()))
+	}
+	return c.again(cl, cl.Err)
+}
+
+// outcome returns the error of a call that ended without an answer: its time was up, its context ended or the client was
+// closed. cause is the context's error or ErrClosed, nil where neither was the reason.
+func (c *Client) outcome(cl *call, cause error) error {
+	sentinel, hint := ErrTimeout, ""
+	if cl.why != nil {
+		hint = cl.why.Error()
+	}
+	switch {
+	case cl.unknown:
+		sentinel = ErrUnknownOutcome
+	case errors.Is(cause, ErrClosed):
+		sentinel, cause = ErrClosed, nil
+	case !cl.reached && cl.attempts > 0:
+		sentinel = ErrUnavailable
+	}
+	return cl.fail(because(sentinel, cause), hint)
+}
+
+// cause returns why the call cannot go on at now, for outcome. That its deadline is the context's counts as the context's
+// end, which may be noticed a little later.
+func (c *Client) cause(ctx context.Context, cl *call, now int64) error {
+	switch {
+	case c.life.Err() != nil:
+		return ErrClosed
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case cl.byContext && now >= cl.limit:
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+// text returns what the member answered as an error, hint as a text.
+func (cl *call) text() error {
+	if len(cl.Answer.Body) == 0 {
+		return errors.New(cl.Answer.Code.String())
+	}
+	return errors.New(cl.Answer.Code.String() + ": " + cl.hint())
+}
+
+func (cl *call) hint() string { return string(cl.Answer.Body) }
+
+// due reports whether another attempt may be made now: its time has come, or there is somebody else to ask.
+func (c *Client) due(cl *call) bool {
+	if cl.attempts == 0 || c.clock.now() >= cl.notBefore {
+		return true
+	}
+	if cl.addressed() {
+		return c.table.Load().member(cl.member) == nil || cl.peer != nil && cl.peer.conn.Load() != cl.conn && cl.peer.live() != nil
+	}
+	r := c.table.Load().routes[cl.req.Partition]
+	if r != cl.route {
+		return true
+	}
+	return r.owner != nil && r.owner.conn.Load() != cl.conn && r.owner.live() != nil
+}
+
+// pause waits until one of the calls is due, and has tables asked for meanwhile. Calls whose time is up it ends.
+func (c *Client) pause(ctx context.Context, list []*call) {
+	var timer *time.Timer
+	for {
+		changed := c.changed.wait()
+		now := c.clock.now()
+		next := int64(1<<63 - 1)
+		due := false
+		for _, cl := range list {
+			if cl.done {
+				continue
+			}
+			if ctx.Err() != nil || now >= cl.limit || c.life.Err() != nil {
+				cl.end(c.outcome(cl, c.cause(ctx, cl, now)))
+				due = true
+				continue
+			}
+			if c.due(cl) {
+				due = true
+			}
+			next = min(next, cl.notBefore, cl.limit)
+		}
+		if due {
+			break
+		}
+		for _, cl := range list {
+			c.refresh(cl.peer)
+		}
+		d := time.Duration(next - now)
+		if timer == nil {
+			timer = time.NewTimer(d)
+		} else {
+			timer.Reset(d)
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+	if timer != nil {
+		timer.Stop()
+	}
+}

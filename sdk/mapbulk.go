@@ -1,0 +1,235 @@
+package sdk
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"reflect"
+	"slices"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// Bounds of one part of a bulk call, which is executed as a whole under an identity of its own.
+const (
+	maxPartKeys  = 512
+	maxPartBytes = 1 << 20
+)
+
+// SetAll stores all entries. It is not atomic: the entries of one partition are stored in parts of up to 512, partitions
+// one beside the other. Keys that failed are in the *BulkError that is then returned, the others are stored. Options hold
+// for each entry.
+func (m *Map[K, V]) SetAll(ctx context.Context, entries map[K]V, opts ...WriteOption) error {
+	w, err := writeOptions(wire.OpSetMany, m.name, opts)
+	if err != nil {
+		return err
+	}
+	b := newBulk(m, wire.OpSetMany, len(entries))
+	for k, v := range entries {
+		b.add(k, &v)
+	}
+	return b.write(ctx, w, func(uint64) {})
+}
+
+// DeleteAll deletes the entries under keys and returns how many there were. It is not atomic, as SetAll; keys that failed
+// are in the *BulkError that is then returned.
+func (m *Map[K, V]) DeleteAll(ctx context.Context, keys ...K) (deleted int, err error) {
+	b := newBulk(m, wire.OpDeleteMany, len(keys))
+	for _, k := range keys {
+		b.add(k, nil)
+	}
+	err = b.write(ctx, wire.WriteOptions{}, func(n uint64) { deleted += int(n) })
+	return deleted, err
+}
+
+// GetAll returns the entries under keys, those that there are. It is linearizable in each partition, but sees no single
+// instant. Keys that failed are in the *BulkError that is then returned beside the other entries.
+func (m *Map[K, V]) GetAll(ctx context.Context, keys ...K) (map[K]V, error) {
+	b := newBulk(m, wire.OpGetMany, len(keys))
+	for _, k := range keys {
+		b.add(k, nil)
+	}
+	out := make(map[K]V, len(b.items))
+	err := b.run(ctx,
+		func(dst []byte, items []bulkItem[K]) []byte {
+			list := make([][]byte, len(items))
+			for i := range items {
+				list[i] = items[i].encoded
+			}
+			return wire.AppendKeysBody(dst, m.name, list)
+		},
+		func(cl *call, items []bulkItem[K]) error {
+			results, err := wire.DecodeGetResults(cl.Answer.Body, len(items))
+			if err != nil {
+				return unreadable(cl.req.Op, m.name, int(cl.req.Partition), err)
+			}
+			for i, r := range results {
+				if r.Flags&wire.ResultFound == 0 {
+					continue
+				}
+				v, err := m.decodeValue(cl, r.Value)
+				if err != nil {
+					b.fail(items[i].key, err)
+					continue
+				}
+				out[items[i].key] = v
+			}
+			return nil
+		})
+	return out, err
+}
+
+// bulk is one call for many keys: what is to be sent, by partition, and what failed.
+type bulk[K comparable, V any] struct {
+	m     *Map[K, V]
+	op    wire.Op
+	items []bulkItem[K]
+	arena []byte // encodings; items keep slices of it and of its predecessors
+	errs  map[any]error
+
+	refused error // the whole call
+}
+
+type bulkItem[K comparable] struct {
+	key            K
+	partition      int
+	encoded, value []byte
+}
+
+func newBulk[K comparable, V any](m *Map[K, V], op wire.Op, n int) *bulk[K, V] {
+	return &bulk[K, V]{m: m, op: op, items: make([]bulkItem[K], 0, n)}
+}
+
+// fail notes that key failed.
+func (b *bulk[K, V]) fail(key K, err error) {
+	if b.errs == nil {
+		b.errs = make(map[any]error)
+	}
+	b.errs[key] = err
+}
+
+// add takes in one key, with its value unless that is nil. One that cannot be encoded fails alone.
+func (b *bulk[K, V]) add(key K, value *V) {
+	if b.m.routed && !reflect.ValueOf(&key).Elem().Comparable() { // it could be named neither in a result nor in a BulkError
+		b.refused = invalidf(b.op.String(), b.m.name, "a key of type %T cannot be part of a bulk call", key)
+		return
+	}
+	cl := newCall(b.op, b.m.name, 0)
+	defer cl.release()
+	p, err := b.m.encodeKey(cl, key)
+	if err != nil {
+		b.fail(key, b.m.keyError(b.op, err))
+		return
+	}
+	item := bulkItem[K]{key: key, partition: p}
+	at := len(b.arena)
+	b.arena = append(b.arena, cl.key...)
+	item.encoded = b.arena[at:len(b.arena):len(b.arena)]
+	if value != nil {
+		at = len(b.arena)
+		if b.arena, err = b.m.encodeValue(b.op, b.arena, *value); err != nil {
+			b.arena = b.arena[:at]
+			b.fail(key, err)
+			return
+		}
+		item.value = b.arena[at:len(b.arena):len(b.arena)]
+	}
+	b.items = append(b.items, item)
+}
+
+// write runs a bulk write. applied is told of each part how many of its keys changed something.
+func (b *bulk[K, V]) write(ctx context.Context, w wire.WriteOptions, applied func(uint64)) error {
+	return b.run(ctx,
+		func(dst []byte, items []bulkItem[K]) []byte {
+			body := wire.ManyBody{Map: b.m.wire, WriteOptions: w, Keys: make([][]byte, len(items))}
+			if b.op == wire.OpSetMany {
+				body.Values = make([][]byte, len(items))
+			}
+			for i := range items {
+				body.Keys[i] = items[i].encoded
+				if body.Values != nil {
+					body.Values[i] = items[i].value
+				}
+			}
+			return wire.AppendManyBody(dst, &body)
+		},
+		func(cl *call, items []bulkItem[K]) error {
+			r, err := wire.DecodeBulkResult(cl.Answer.Body)
+			if err != nil {
+				return cl.fail(ErrUnknownOutcome, "the answer cannot be read: "+err.Error())
+			}
+			applied(r.Applied)
+			for _, f := range r.Failed {
+				if int(f.Index) >= len(items) {
+					return cl.fail(ErrUnknownOutcome, "the answer names a key that was not sent")
+				}
+				sentinel := SentinelOf(f.Code)
+				if sentinel == nil {
+					sentinel = ErrUnknownOutcome
+				}
+				err := cl.fail(sentinel, "").(*Error)
+				err.Code = f.Code
+				b.fail(items[f.Index].key, err)
+			}
+			return nil
+		})
+}
+
+// run sends the items in parts, all at the same time, and hands each answer to take. A part that fails, or whose answer
+// take refuses, fails all its keys. A read whose answer would be too large is asked for in halves.
+func (b *bulk[K, V]) run(ctx context.Context, body func([]byte, []bulkItem[K]) []byte, take func(*call, []bulkItem[K]) error) (err error) {
+	if b.refused != nil {
+		return b.refused
+	}
+	ctx, span := b.m.c.tracer.start(ctx, b.op.String(), b.m.name)
+	defer func() { endSpan(span, err) }()
+	for parts := b.parts(); len(parts) > 0; {
+		list := make([]*call, len(parts))
+		for i, items := range parts {
+			list[i] = newCall(b.op, b.m.name, uint32(items[0].partition))
+			list[i].body = body(list[i].body[:0], items)
+		}
+		b.m.c.invokeAll(ctx, list)
+		var again [][]bulkItem[K]
+		for i, cl := range list {
+			items, err := parts[i], cl.err
+			if err == nil {
+				err = take(cl, items)
+			} else if b.op.IsRead() && len(items) > 1 && errors.Is(err, ErrTooLarge) {
+				again = append(again, items[:len(items)/2], items[len(items)/2:])
+				err = nil
+			}
+			if err != nil {
+				for j := range items {
+					b.fail(items[j].key, err)
+				}
+			}
+			cl.release()
+		}
+		parts = again
+	}
+	if len(b.errs) > 0 {
+		return &BulkError{Errs: b.errs}
+	}
+	return nil
+}
+
+// parts returns the items by partition, in parts within the bounds.
+func (b *bulk[K, V]) parts() [][]bulkItem[K] {
+	slices.SortStableFunc(b.items, func(x, y bulkItem[K]) int { return cmp.Compare(x.partition, y.partition) })
+	var out [][]bulkItem[K]
+	first, size := 0, 0
+	for i := range b.items {
+		it := &b.items[i]
+		n := len(it.encoded) + len(it.value)
+		if i > first && (it.partition != b.items[first].partition || i-first == maxPartKeys || size+n > maxPartBytes) {
+			out = append(out, b.items[first:i])
+			first, size = i, 0
+		}
+		size += n
+	}
+	if first < len(b.items) {
+		out = append(out, b.items[first:])
+	}
+	return out
+}

@@ -1,0 +1,218 @@
+package sdk
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// QueryOption says more about which entries are wanted. See [Limit] and [PageSize].
+type QueryOption interface{ applyQuery(*queryConfig) error }
+
+type queryConfig struct {
+	limit int    // entries in all; 0: all there are
+	page  uint32 // entries that a member sends at once; 0: its choice
+}
+
+type limitOption int
+
+func (o limitOption) applyQuery(c *queryConfig) error {
+	if o < 1 {
+		return fmt.Errorf("Limit(%d): less than 1", int(o))
+	}
+	c.limit = int(o)
+	return nil
+}
+
+// Limit ends the iteration after n entries.
+func Limit(n int) QueryOption { return limitOption(n) }
+
+type pageSizeOption int
+
+func (o pageSizeOption) applyQuery(c *queryConfig) error {
+	if o < 1 || int64(o) > 1<<31-1 {
+		return fmt.Errorf("PageSize(%d): not between 1 and %d", int(o), 1<<31-1)
+	}
+	c.page = uint32(o)
+	return nil
+}
+
+// PageSize lets members send n entries at once at most. Members bound a page in bytes as well, so it seldom needs to be
+// given.
+func PageSize(n int) QueryOption { return pageSizeOption(n) }
+
+// Keys iterates over the map's keys, as Entries does over its entries.
+func (m *Map[K, V]) Keys(ctx context.Context, opts ...QueryOption) iter.Seq2[K, error] {
+	return func(yield func(K, error) bool) {
+		var zero K
+		err := m.scan(ctx, wire.ScanKeys, opts, func(cl *call, key, _ []byte) (bool, error) {
+			k, err := m.decodeKey(cl, key)
+			return err == nil && yield(k, nil), err
+		})
+		if err != nil {
+			yield(zero, err)
+		}
+	}
+}
+
+// Values iterates over the map's values, as Entries does over its entries.
+func (m *Map[K, V]) Values(ctx context.Context, opts ...QueryOption) iter.Seq2[V, error] {
+	return func(yield func(V, error) bool) {
+		var zero V
+		err := m.scan(ctx, wire.ScanKeys|wire.ScanValues, opts, func(cl *call, _, value []byte) (bool, error) {
+			v, err := m.decodeValue(cl, value)
+			return err == nil && yield(v, nil), err
+		})
+		if err != nil {
+			yield(zero, err)
+		}
+	}
+}
+
+// Entries iterates over the map's entries, partition by partition, in no order that means anything. An entry that is there
+// throughout comes exactly once, one that is written or deleted meanwhile at most once. Entries are fetched in pages while
+// the iteration goes on, and no more than a few pages ahead.
+//
+// The context ends the iteration; where it has no deadline, the client's timeout holds for each page. An error is the last
+// thing that comes, with a zero entry.
+func (m *Map[K, V]) Entries(ctx context.Context, opts ...QueryOption) iter.Seq2[Entry[K, V], error] {
+	return func(yield func(Entry[K, V], error) bool) {
+		err := m.scan(ctx, wire.ScanKeys|wire.ScanValues, opts, func(cl *call, key, value []byte) (bool, error) {
+			k, err := m.decodeKey(cl, key)
+			if err != nil {
+				return false, err
+			}
+			v, err := m.decodeValue(cl, value)
+			return err == nil && yield(Entry[K, V]{k, v}, nil), err
+		})
+		if err != nil {
+			yield(Entry[K, V]{}, err)
+		}
+	}
+}
+
+// maxAhead is how many partitions' first pages are fetched at the same time.
+const maxAhead = 8
+
+// scan hands each entry to visit until that returns false or an error. It fetches the first pages of several partitions
+// at once, of more and more the longer it goes on, so that looking at a few entries costs little and small maps are
+// walked in few round trips.
+func (m *Map[K, V]) scan(ctx context.Context, what uint8, opts []QueryOption, visit func(cl *call, key, value []byte) (bool, error)) error {
+	var cfg queryConfig
+	for _, o := range opts {
+		if o == nil {
+			return invalidf("scan", m.name, "a nil option")
+		}
+		if err := o.applyQuery(&cfg); err != nil {
+			return invalidf("scan", m.name, "%v", err)
+		}
+	}
+	w := walk{c: m.c, name: m.name, wire: m.wire, what: what, queryConfig: cfg, visit: visit}
+	for next, ahead := 0, 1; next < m.c.partitionCount(); ahead = min(2*ahead, maxAhead) {
+		end := min(next+ahead, m.c.partitionCount())
+		goOn, err := w.partitions(ctx, next, end)
+		if !goOn || err != nil {
+			return err
+		}
+		next = end
+	}
+	return nil
+}
+
+// walk is an iteration under way.
+type walk struct {
+	c    *Client
+	name string
+	wire []byte
+	what uint8
+	queryConfig
+	seen  int // entries visited
+	visit func(cl *call, key, value []byte) (bool, error)
+}
+
+// partitions walks through the partitions from first to before end.
+func (w *walk) partitions(ctx context.Context, first, end int) (goOn bool, err error) {
+	list := make([]*call, end-first)
+	for i := range list {
+		list[i] = newCall(wire.OpScan, w.name, uint32(first+i))
+		w.ask(list[i], nil)
+		defer list[i].release()
+	}
+	w.fetch(ctx, list)
+	for _, cl := range list {
+		if goOn, err = w.partition(ctx, cl); !goOn || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// partition walks through one partition, whose first page cl has fetched.
+func (w *walk) partition(ctx context.Context, cl *call) (goOn bool, err error) {
+	var last []byte
+	for {
+		if cl.err != nil {
+			return false, cl.err
+		}
+		page, err := wire.DecodeScanResult(cl.Answer.Body)
+		if err == nil && w.what&wire.ScanValues != 0 && page.Values == nil && len(page.Keys) > 0 {
+			err = fmt.Errorf("%w: a page without values", wire.ErrMalformed)
+		}
+		if err != nil {
+			return false, unreadable(cl.req.Op, w.name, int(cl.req.Partition), err)
+		}
+		for i, key := range page.Keys {
+			if last != nil && bytes.Compare(key, last) <= 0 {
+				return false, unreadable(cl.req.Op, w.name, int(cl.req.Partition), fmt.Errorf("%w: keys are out of order", wire.ErrMalformed))
+			}
+			var value []byte
+			if page.Values != nil {
+				value = page.Values[i]
+			}
+			if goOn, err := w.visit(cl, key, value); !goOn || err != nil {
+				return false, err
+			}
+			if w.seen++; w.seen == w.limit {
+				return false, nil
+			}
+			last = key
+		}
+		if !page.More {
+			return true, nil
+		}
+		if len(page.Keys) == 0 {
+			return false, unreadable(cl.req.Op, w.name, int(cl.req.Partition), fmt.Errorf("%w: an empty page with more to come", wire.ErrMalformed))
+		}
+		last = append([]byte(nil), last...) // the answer is about to be overwritten
+		w.ask(cl, last)
+		w.fetch(ctx, []*call{cl})
+	}
+}
+
+// ask makes cl ask for the page after a key.
+func (w *walk) ask(cl *call, after []byte) {
+	limit := w.page
+	if w.limit > 0 {
+		if left := uint32(min(w.limit-w.seen, 1<<31-1)); limit == 0 || left < limit {
+			limit = left
+		}
+	}
+	cl.renew()
+	cl.body = wire.AppendScanBody(cl.body[:0], &wire.ScanBody{Map: w.wire, After: after, Limit: limit, What: w.what})
+}
+
+// fetch fetches one page for each call.
+func (w *walk) fetch(ctx context.Context, list []*call) {
+	ctx, span := w.c.tracer.start(ctx, wire.OpScan.String(), w.name)
+	w.c.invokeAll(ctx, list)
+	var err error
+	for _, cl := range list {
+		if err == nil {
+			err = cl.err
+		}
+	}
+	endSpan(span, err)
+}

@@ -1,0 +1,91 @@
+package sdk
+
+import (
+	"context"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// Get returns the value under key, and whether there is one.
+func (m *Map[K, V]) Get(ctx context.Context, key K) (value V, found bool, err error) {
+	cl, err := m.keyed(wire.OpGet, key)
+	if err != nil {
+		return value, false, err
+	}
+	defer cl.release()
+	r, err := m.read(ctx, cl)
+	if err != nil || r.Flags&wire.ResultFound == 0 {
+		return value, false, err
+	}
+	value, err = m.decodeValue(cl, r.Value)
+	return value, err == nil, err
+}
+
+// ContainsKey reports whether there is an entry under key.
+func (m *Map[K, V]) ContainsKey(ctx context.Context, key K) (bool, error) {
+	cl, err := m.keyed(wire.OpContains, key)
+	if err != nil {
+		return false, err
+	}
+	defer cl.release()
+	r, err := m.read(ctx, cl)
+	return r.Flags&wire.ResultFound != 0, err
+}
+
+// read runs a read of the key in cl.key.
+func (m *Map[K, V]) read(ctx context.Context, cl *call) (r wire.GetResult, err error) {
+	cl.body = wire.AppendKeyBody(cl.body[:0], m.name, cl.key)
+	if err := m.run(ctx, cl); err != nil {
+		return r, err
+	}
+	if r, err = wire.DecodeGetResult(cl.Answer.Body); err != nil {
+		return wire.GetResult{}, unreadable(cl.req.Op, m.name, int(cl.req.Partition), err)
+	}
+	return r, nil
+}
+
+// EntryView returns the entry under key with what the cluster knows about it, and whether there is one.
+func (m *Map[K, V]) EntryView(ctx context.Context, key K) (view EntryView[K, V], found bool, err error) {
+	cl, err := m.keyed(wire.OpView, key)
+	if err != nil {
+		return view, false, err
+	}
+	defer cl.release()
+	cl.body = wire.AppendKeyBody(cl.body[:0], m.name, cl.key)
+	if err := m.run(ctx, cl); err != nil {
+		return view, false, err
+	}
+	r, err := wire.DecodeEntryViewResult(cl.Answer.Body)
+	if err != nil {
+		return view, false, unreadable(cl.req.Op, m.name, int(cl.req.Partition), err)
+	}
+	if r.Flags&wire.ResultFound == 0 {
+		return view, false, nil
+	}
+	value, err := m.decodeValue(cl, r.Value)
+	if err != nil {
+		return view, false, err
+	}
+	return EntryView[K, V]{
+		Key: key, Value: value, Version: r.Version, Created: instant(r.Created), Updated: instant(r.Updated), Accessed: instant(r.Accessed),
+		Expires: instant(r.Expires), TTL: duration(r.TTL), MaxIdle: duration(r.MaxIdle), Hits: r.Hits, Cost: int64(r.Cost),
+	}, true, nil
+}
+
+// instant returns a cluster time in milliseconds; 0 is the zero time.
+func instant(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+// duration returns a TTL or max-idle in milliseconds; one that never ends is 0.
+func duration(ms uint64) time.Duration {
+	const most = uint64(1<<63-1) / uint64(time.Millisecond)
+	if ms > most {
+		return 0
+	}
+	return time.Duration(ms) * time.Millisecond
+}

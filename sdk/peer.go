@@ -1,0 +1,228 @@
+package sdk
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk/internal/rpc"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+const (
+	dialTimeout  = 3 * time.Second // one address, with TLS and hello
+	firstBackoff = 5 * time.Millisecond
+	maxBackoff   = 100 * time.Millisecond
+)
+
+// peer is one member as the client reaches it. It stays the same while the member's connections come and go.
+type peer struct {
+	id   wire.ID
+	conn atomic.Pointer[rpc.Conn] // the latest; nil before the first
+
+	mu struct {
+		sync.Mutex
+		announced string   // address that the member announces
+		known     []string // addresses given to Connect behind which it was found
+		gone      bool     // no longer among the members
+		dialing   bool
+		failures  int   // dials in a row
+		notBefore int64 // when the next dial may begin
+		lastErr   error // of the last dial
+	}
+}
+
+// live returns the peer's connection, nil if it has none now.
+func (p *peer) live() *rpc.Conn {
+	if conn := p.conn.Load(); conn != nil && conn.Alive() {
+		return conn
+	}
+	return nil
+}
+
+// failure returns what ended the last dial, nil if none has failed since the last success, and whether one is under way.
+func (p *peer) failure() (err error, dialing bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.lastErr, p.mu.dialing
+}
+
+// backoff returns how long to wait after n failures in a row: twice as long each time, less up to a half, so that many
+// who fail together do not come back together.
+func backoff(n int) time.Duration {
+	d := maxBackoff
+	if n < 5 {
+		d = min(firstBackoff<<n, maxBackoff)
+	}
+	return d - rand.N(d/2)
+}
+
+var errNoAddress = errors.New("the member's address is not known")
+
+// dial connects to p in a goroutine of its own, unless that is under way, has failed a moment ago, or p is gone. When it
+// is done, with or without success, the client's waiters are woken.
+func (c *Client) dial(p *peer) {
+	p.mu.Lock()
+	ok := !p.mu.dialing && !p.mu.gone && c.clock.now() >= p.mu.notBefore
+	if ok {
+		p.mu.dialing = true
+	}
+	addrs := append([]string{p.mu.announced}, p.mu.known...)
+	p.mu.Unlock()
+	if !ok {
+		return
+	}
+	c.spawn(func() {
+		errs := []error{errNoAddress}
+		for i, addr := range addrs {
+			if addr == "" || slices.Contains(addrs[:i], addr) {
+				continue
+			}
+			err := c.open(c.life, addr, p.id)
+			if err == nil {
+				errs = nil
+				break
+			}
+			if errs = append(errs, err); errs[0] == errNoAddress {
+				errs = errs[1:]
+			}
+		}
+		err := errors.Join(errs...)
+		p.mu.Lock()
+		p.mu.dialing, p.mu.lastErr = false, err
+		if err != nil {
+			p.mu.notBefore = c.clock.now() + int64(backoff(p.mu.failures))
+			p.mu.failures++
+		} else {
+			p.mu.failures = 0
+		}
+		p.mu.Unlock()
+		if err != nil && c.life.Err() == nil {
+			c.cfg.logger.Debug("gridiron: cannot connect", "member", p.id, "error", err)
+		}
+		c.changed.signal()
+	})
+}
+
+// open connects to addr for calls and makes the connection that of the member found there. want, if not zero, is the
+// member that must be found.
+func (c *Client) open(ctx context.Context, addr string, want wire.ID) error {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	sent := c.clock.now()
+	nc, answer, err := c.greet(ctx, addr, wire.PlaneCalls)
+	if err != nil {
+		return err
+	}
+	if !want.IsZero() && answer.Member != want {
+		_ = nc.Close()
+		return fmt.Errorf("%s: member %v answers, not %v", addr, answer.Member, want)
+	}
+	c.clock.sample(answer.Time, sent, c.clock.now())
+	c.adopt(nc, addr, &answer)
+	return nil
+}
+
+// greet makes a connection to addr for plane and exchanges hellos on it.
+func (c *Client) greet(ctx context.Context, addr string, plane wire.Plane) (net.Conn, wire.HelloAnswer, error) {
+	nc, err := c.cfg.dial(ctx, addr)
+	if err != nil {
+		return nil, wire.HelloAnswer{}, fmt.Errorf("%s: %w", addr, err)
+	}
+	if c.cfg.tls != nil {
+		cfg := c.cfg.tls
+		if cfg.ServerName == "" {
+			host, _, err := net.SplitHostPort(addr)
+			if err != nil {
+				host = addr
+			}
+			cfg = cfg.Clone()
+			cfg.ServerName = host
+		}
+		secured := tls.Client(nc, cfg)
+		if err := secured.HandshakeContext(ctx); err != nil {
+			_ = nc.Close()
+			return nil, wire.HelloAnswer{}, fmt.Errorf("%s: TLS: %w", addr, err)
+		}
+		nc = secured
+	}
+	hello := wire.Hello{Version: wire.Version, Plane: plane, Cluster: c.cfg.cluster, Name: c.cfg.name, Client: c.id}
+	if t := c.table.Load(); t != nil {
+		hello.ClusterID = t.cluster
+	}
+	answer, err := rpc.Greet(ctx, nc, &hello)
+	if err == nil && answer.Cluster != c.cfg.cluster {
+		err = &rpc.Refused{Code: wire.CodeInvalid, Message: fmt.Sprintf("this is cluster %q, not %q", answer.Cluster, c.cfg.cluster)}
+	}
+	if err == nil && !hello.ClusterID.IsZero() && answer.ClusterID != hello.ClusterID {
+		err = &rpc.Refused{Code: wire.CodeInvalid, Message: fmt.Sprintf("this is cluster ID %v, not %v", answer.ClusterID, hello.ClusterID)}
+	}
+	if err != nil {
+		_ = nc.Close()
+		return nil, answer, fmt.Errorf("%s: %w", addr, err)
+	}
+	return nc, answer, nil
+}
+
+// adopt makes nc the connection of the member that answered on it, unless that has one already, and subscribes to its
+// table there.
+func (c *Client) adopt(nc net.Conn, addr string, answer *wire.HelloAnswer) {
+	c.mu.Lock()
+	if c.mu.closed {
+		c.mu.Unlock()
+		_ = nc.Close()
+		return
+	}
+	p := c.peerLocked(answer.Member)
+	p.mu.Lock()
+	if p.mu.announced != addr && !slices.Contains(p.mu.known, addr) {
+		p.mu.known = append(p.mu.known, addr)
+	}
+	p.mu.Unlock()
+	if p.live() != nil {
+		c.mu.Unlock()
+		_ = nc.Close()
+		return
+	}
+	conn := rpc.New(nc, rpc.Config{
+		Silence:  c.cfg.silence,
+		PongWait: c.cfg.pongWait,
+		Now:      c.clock.now,
+		OnTime:   c.clock.sample,
+		OnView:   c.onView,
+		OnClose: func(err error) {
+			if c.life.Err() == nil {
+				c.cfg.logger.Info("gridiron: connection lost", "member", p.id, "addr", addr, "error", err)
+			}
+			c.changed.signal()
+		},
+		Goroutines: &c.wg,
+	})
+	p.conn.Store(conn)
+	hooks := c.mu.onConnect.list()
+	c.mu.Unlock()
+
+	c.cfg.logger.Info("gridiron: connected", "member", p.id, "name", answer.MemberName, "addr", addr)
+	conn.AskTable(c.clock.now())
+	c.changed.signal()
+	for _, f := range hooks {
+		f(p.id)
+	}
+}
+
+// peerLocked returns the peer with an ID, a new one if need be. REQUIRES c.mu.
+func (c *Client) peerLocked(id wire.ID) *peer {
+	p := c.mu.peers[id]
+	if p == nil {
+		p = &peer{id: id}
+		c.mu.peers[id] = p
+	}
+	return p
+}

@@ -1,0 +1,87 @@
+package sdk
+
+import (
+	"slices"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// table is what the client knows of the cluster: the members, and who owns which partition. A table is never changed:
+// merging makes a new one. The members are those of the view with the greatest Meta; each partition's owner is the one
+// with the greatest epoch that any member told of.
+type table struct {
+	cluster  wire.ID
+	name     string
+	meta     uint64
+	members  []wire.MemberInfo
+	replicas [][]wire.ID // by partition, as of meta
+	routes   []route     // by partition
+}
+
+// route says who owns a partition. owner is nil while nobody is known to.
+type route struct {
+	epoch uint64
+	owner *peer
+}
+
+// member returns the member with an ID, nil if there is none.
+func (t *table) member(id wire.ID) *wire.MemberInfo {
+	for i := range t.members {
+		if t.members[i].ID == id {
+			return &t.members[i]
+		}
+	}
+	return nil
+}
+
+// merge returns the table with what v adds, and whether that is anything. peerOf returns the peer for a member; it is
+// called for owners only.
+func (t *table) merge(v *wire.View, peerOf func(*wire.MemberInfo) *peer) (*table, bool) {
+	out := *t
+	changed := false
+	if len(t.members) == 0 || v.Meta > t.meta {
+		changed = true
+		out.cluster, out.name, out.meta, out.members = v.Cluster, v.Name, v.Meta, v.Members
+		out.replicas = make([][]wire.ID, len(v.Partitions))
+		for i := range v.Partitions {
+			for _, m := range v.Partitions[i].Replicas {
+				out.replicas[i] = append(out.replicas[i], v.Members[m].ID)
+			}
+		}
+	}
+	owned := false // whether out.routes is a copy already
+	for i := range v.Partitions {
+		p := &v.Partitions[i]
+		if i < len(out.routes) && !newer(out.routes[i], p.Epoch, p.Owner != wire.NoOwner) {
+			continue
+		}
+		if !owned {
+			owned, changed = true, true
+			out.routes = slices.Grow(slices.Clone(out.routes), len(v.Partitions))
+			for len(out.routes) < len(v.Partitions) {
+				out.routes = append(out.routes, route{})
+			}
+		}
+		out.routes[i] = route{epoch: p.Epoch}
+		if p.Owner != wire.NoOwner {
+			out.routes[i].owner = peerOf(&v.Members[p.Owner])
+		}
+	}
+	return &out, changed
+}
+
+// mergeOwner is merge for one partition, as a member answers that it is not the owner.
+func (t *table) mergeOwner(partition int, epoch uint64, owner *peer) (*table, bool) {
+	if partition >= len(t.routes) || !newer(t.routes[partition], epoch, owner != nil) {
+		return t, false
+	}
+	out := *t
+	out.routes = slices.Clone(t.routes)
+	out.routes[partition] = route{epoch: epoch, owner: owner}
+	return &out, true
+}
+
+// newer reports whether (epoch, owned) tells more than r: a later ownership, or the owner under the same epoch.
+func newer(r route, epoch uint64, owned bool) bool {
+	return epoch > r.epoch || epoch == r.epoch && r.owner == nil && owned
+}

@@ -1,0 +1,224 @@
+package wire
+
+import "encoding/base64"
+
+// EventKind is what happened to an entry.
+type EventKind uint8
+
+const (
+	EventAdded   EventKind = 1
+	EventUpdated EventKind = 2
+	EventRemoved EventKind = 3
+	EventExpired EventKind = 4
+	EventEvicted EventKind = 5
+	EventLoaded  EventKind = 6
+	EventCleared EventKind = 7
+	EventLost    EventKind = 8 // never stored; made where a gap cannot be closed
+	EventTTL     EventKind = 9 // SetTTL; shown as UPDATED to listeners that ask for expiry changes
+)
+
+// Flags of an event.
+const (
+	EventOmitted uint8 = 1 << 0 // Old and New were left out for their size, for good
+	EventFetch   uint8 = 1 << 1 // Old and New were left out of this message for its size: ask the owner
+)
+
+// Event is one change of one map in one partition. Seq counts from 1 within an instance of the map in the partition, without gaps, and is
+// the same on all replicas; Pos counts over all maps of the partition.
+type Event struct {
+	Pos      uint64
+	Instance uint64 // version of the write that created the map in this partition
+	Seq      uint64
+	Version  uint64
+	Time     int64 // the log's clock in milliseconds of cluster time
+	Expires  int64 // of the entry after the change; 0: never
+	Kind     EventKind
+	Flags    uint8
+	Key      []byte // nil for EventCleared
+	Old      []byte // nil: none
+	New      []byte // nil: none
+}
+
+// AppendEvent appends e.
+func AppendEvent(dst []byte, e *Event) []byte {
+	for _, u := range [...]uint64{e.Pos, e.Instance, e.Seq, e.Version} {
+		dst = AppendUvarint(dst, u)
+	}
+	dst = AppendVarint(AppendVarint(dst, e.Time), e.Expires)
+	dst = append(dst, byte(e.Kind), e.Flags)
+	return AppendBytes(AppendBytes(AppendBytes(dst, e.Key), e.Old), e.New)
+}
+
+// DecodeEvent reads what AppendEvent wrote from r. Slices alias r's input.
+func DecodeEvent(r *Reader) Event {
+	return Event{Pos: r.Uvarint(), Instance: r.Uvarint(), Seq: r.Uvarint(), Version: r.Uvarint(), Time: r.Varint(), Expires: r.Varint(),
+		Kind: EventKind(r.U8()), Flags: r.U8(), Key: r.Bytes(), Old: r.Bytes(), New: r.Bytes()}
+}
+
+// Position is a place in the events of one map in one partition: everything up to Seq of Instance.
+type Position struct {
+	Partition uint32
+	Epoch     uint64 // of the owner that says so
+	Instance  uint64 // 0 if the map does not exist there
+	Seq       uint64
+}
+
+func (p *Position) append(dst []byte) []byte {
+	return AppendUvarint(AppendU64(AppendU64(AppendU32(dst, p.Partition), p.Epoch), p.Instance), p.Seq)
+}
+
+func (p *Position) decode(r *Reader) {
+	*p = Position{Partition: r.U32(), Epoch: r.U64(), Instance: r.U64(), Seq: r.Uvarint()}
+}
+
+// AppendPositions appends list.
+func AppendPositions(dst []byte, list []Position) []byte {
+	dst = AppendUvarint(dst, uint64(len(list)))
+	for i := range list {
+		dst = list[i].append(dst)
+	}
+	return dst
+}
+
+// DecodePositions reads what AppendPositions wrote.
+func DecodePositions(b []byte) ([]Position, error) {
+	r := NewReader(b)
+	list := make([]Position, r.Count(21))
+	for i := range list {
+		list[i].decode(&r)
+	}
+	return list, r.Done()
+}
+
+// EventBatch is one message on a map's subject: events of one map in one partition in order, published by its owner.
+type EventBatch struct {
+	Partition uint32
+	Epoch     uint64
+	AsOf      int64 // cluster time up to which the owner vouches; 0 if it does not
+	Events    []Event
+}
+
+// AppendEventBatch appends b.
+func AppendEventBatch(dst []byte, b *EventBatch) []byte {
+	dst = AppendI64(AppendU64(AppendU32(dst, b.Partition), b.Epoch), b.AsOf)
+	dst = AppendUvarint(dst, uint64(len(b.Events)))
+	for i := range b.Events {
+		dst = AppendEvent(dst, &b.Events[i])
+	}
+	return dst
+}
+
+// DecodeEventBatch reads what AppendEventBatch wrote. Slices alias b.
+func DecodeEventBatch(b []byte) (EventBatch, error) {
+	r := NewReader(b)
+	e := EventBatch{Partition: r.U32(), Epoch: r.U64(), AsOf: r.I64()}
+	e.Events = make([]Event, r.Count(11))
+	for i := range e.Events {
+		e.Events[i] = DecodeEvent(&r)
+	}
+	return e, r.Done()
+}
+
+// Beat is published once a second by each member on a map's beat subject while somebody listens to the map: where the
+// partitions that it owns stand.
+type Beat struct {
+	Member    ID
+	AsOf      int64 // cluster time up to which the member vouches for the positions; 0 if it does not
+	Positions []Position
+}
+
+// AppendBeat appends b.
+func AppendBeat(dst []byte, b *Beat) []byte {
+	return AppendPositions(AppendI64(append(dst, b.Member[:]...), b.AsOf), b.Positions)
+}
+
+// DecodeBeat reads what AppendBeat wrote.
+func DecodeBeat(b []byte) (Beat, error) {
+	r := NewReader(b)
+	beat := Beat{Member: r.ID(), AsOf: r.I64()}
+	rest := r.Rest()
+	if err := r.Err(); err != nil {
+		return Beat{}, err
+	}
+	var err error
+	beat.Positions, err = DecodePositions(rest)
+	return beat, err
+}
+
+// EventsBody asks the owner of a partition for the events of a map after a position.
+type EventsBody struct {
+	Map      []byte
+	Instance uint64
+	Seq      uint64
+	Limit    uint32 // events at most; 0 is the member's choice, which also bounds the answer in bytes
+}
+
+// AppendEventsBody appends e.
+func AppendEventsBody(dst []byte, e *EventsBody) []byte {
+	return AppendU32(AppendUvarint(AppendU64(AppendBytes(dst, e.Map), e.Instance), e.Seq), e.Limit)
+}
+
+// DecodeEventsBody reads what AppendEventsBody wrote. Map aliases b.
+func DecodeEventsBody(b []byte) (EventsBody, error) {
+	r := NewReader(b)
+	e := EventsBody{Map: r.Bytes(), Instance: r.U64(), Seq: r.Uvarint(), Limit: r.U32()}
+	if err := r.Done(); err != nil {
+		return EventsBody{}, err
+	}
+	return e, CheckMapName(e.Map)
+}
+
+// EventsResult answers OpEvents. With Lost, events between the position asked for and the first in Events (or Last where
+// there are none) are no longer to be had.
+type EventsResult struct {
+	Last   Position // where the partition stands
+	AsOf   int64    // cluster time for which Last holds
+	Lost   bool
+	More   bool // ask again from the last event
+	Events []Event
+}
+
+// AppendEventsResult appends e.
+func AppendEventsResult(dst []byte, e *EventsResult) []byte {
+	dst = e.Last.append(dst)
+	dst = AppendI64(dst, e.AsOf)
+	var flags uint8
+	if e.Lost {
+		flags |= 1
+	}
+	if e.More {
+		flags |= 2
+	}
+	dst = append(dst, flags)
+	dst = AppendUvarint(dst, uint64(len(e.Events)))
+	for i := range e.Events {
+		dst = AppendEvent(dst, &e.Events[i])
+	}
+	return dst
+}
+
+// DecodeEventsResult reads what AppendEventsResult wrote. Slices alias b.
+func DecodeEventsResult(b []byte) (e EventsResult, err error) {
+	r := NewReader(b)
+	e.Last.decode(&r)
+	e.AsOf = r.I64()
+	flags := r.U8()
+	e.Lost, e.More = flags&1 != 0, flags&2 != 0
+	e.Events = make([]Event, r.Count(11))
+	for i := range e.Events {
+		e.Events[i] = DecodeEvent(&r)
+	}
+	return e, r.Done()
+}
+
+// EventSubject returns the NATS subject of a map's events. The name is encoded: it may hold any UTF-8.
+func EventSubject(mapName string) string { return "grid.ev." + subjectToken(mapName) }
+
+// BeatSubject returns the NATS subject of a map's beats.
+func BeatSubject(mapName string) string { return "grid.beat." + subjectToken(mapName) }
+
+func subjectToken(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+
+// EventsUser is the NATS user, and its password, of connections of the events plane. It may subscribe to events and beats and
+// do nothing else; who may have such a connection was decided before.
+const EventsUser = "subscriber"

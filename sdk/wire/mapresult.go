@@ -1,0 +1,207 @@
+package wire
+
+// Flags of results.
+const (
+	ResultFound   uint8 = 1 << 0 // the key had a value before the operation
+	ResultApplied uint8 = 1 << 1 // the operation changed something
+	ResultValue   uint8 = 1 << 2 // a value follows
+)
+
+// WriteResult answers a write of one key, and OpClear and OpDestroy.
+type WriteResult struct {
+	Flags   uint8  // ResultFound, ResultApplied, ResultValue
+	Version uint64 // of the entry after the write; of the operation where no entry is left; 0 if nothing changed
+	Value   []byte // Put, Replace, Remove: the previous value; PutIfAbsent: the existing one
+}
+
+// AppendWriteResult appends w.
+func AppendWriteResult(dst []byte, w *WriteResult) []byte {
+	dst = append(dst, w.Flags)
+	dst = AppendU64(dst, w.Version)
+	return append(dst, w.Value...)
+}
+
+// DecodeWriteResult reads what AppendWriteResult wrote. Value aliases b.
+func DecodeWriteResult(b []byte) (WriteResult, error) {
+	r := NewReader(b)
+	w := WriteResult{Flags: r.U8(), Version: r.U64(), Value: r.Rest()}
+	return w, r.Err()
+}
+
+// BulkResult answers OpSetMany and OpDeleteMany.
+type BulkResult struct {
+	Applied uint64      // keys that were stored or deleted
+	Failed  []BulkError // keys that were not, by their place in the request
+}
+
+// BulkError tells why one key of a bulk operation was refused.
+type BulkError struct {
+	Index uint32
+	Code  Code
+}
+
+// AppendBulkResult appends b.
+func AppendBulkResult(dst []byte, b *BulkResult) []byte {
+	dst = AppendUvarint(dst, b.Applied)
+	dst = AppendUvarint(dst, uint64(len(b.Failed)))
+	for _, f := range b.Failed {
+		dst = AppendU16(AppendU32(dst, f.Index), uint16(f.Code))
+	}
+	return dst
+}
+
+// DecodeBulkResult reads what AppendBulkResult wrote.
+func DecodeBulkResult(b []byte) (BulkResult, error) {
+	r := NewReader(b)
+	res := BulkResult{Applied: r.Uvarint()}
+	if n := r.Count(6); n > 0 {
+		res.Failed = make([]BulkError, n)
+		for i := range res.Failed {
+			res.Failed[i] = BulkError{Index: r.U32(), Code: Code(r.U16())}
+		}
+	}
+	return res, r.Done()
+}
+
+// GetResult answers a read of one key.
+type GetResult struct {
+	Flags    uint8  // ResultFound, ResultValue
+	Version  uint64 // of the entry; 0 if not found
+	Expires  int64  // cluster time in milliseconds; 0: never
+	Instance uint64 // of the map in this partition; 0 if there is none
+	Seq      uint64 // of the instance's last event
+	Value    []byte
+}
+
+// AppendGetResult appends g.
+func AppendGetResult(dst []byte, g *GetResult) []byte {
+	dst = append(dst, g.Flags)
+	dst = AppendU64(dst, g.Version)
+	dst = AppendVarint(dst, g.Expires)
+	dst = AppendU64(dst, g.Instance)
+	dst = AppendUvarint(dst, g.Seq)
+	return AppendBytes(dst, g.Value)
+}
+
+func (g *GetResult) decode(r *Reader) {
+	*g = GetResult{Flags: r.U8(), Version: r.U64(), Expires: r.Varint(), Instance: r.U64(), Seq: r.Uvarint(), Value: r.Bytes()}
+}
+
+// DecodeGetResult reads what AppendGetResult wrote. Value aliases b.
+func DecodeGetResult(b []byte) (g GetResult, err error) {
+	r := NewReader(b)
+	g.decode(&r)
+	return g, r.Done()
+}
+
+// DecodeGetResults reads n results that were appended one after the other. Values alias b.
+func DecodeGetResults(b []byte, n int) ([]GetResult, error) {
+	r := NewReader(b)
+	out := make([]GetResult, 0, min(n, len(b)/20+1))
+	for range n {
+		var g GetResult
+		g.decode(&r)
+		if r.Err() != nil {
+			break
+		}
+		out = append(out, g)
+	}
+	return out, r.Done()
+}
+
+// EntryViewResult answers OpView. Times are cluster time in milliseconds.
+type EntryViewResult struct {
+	Flags    uint8 // ResultFound
+	Version  uint64
+	Created  int64
+	Updated  int64
+	Accessed int64
+	Expires  int64 // 0: never
+	TTL      uint64
+	MaxIdle  uint64
+	Hits     uint64
+	Cost     uint64 // bytes of memory that the entry is counted with
+	Value    []byte
+}
+
+// AppendEntryViewResult appends e.
+func AppendEntryViewResult(dst []byte, e *EntryViewResult) []byte {
+	dst = append(dst, e.Flags)
+	dst = AppendU64(dst, e.Version)
+	for _, t := range [...]int64{e.Created, e.Updated, e.Accessed, e.Expires} {
+		dst = AppendVarint(dst, t)
+	}
+	for _, u := range [...]uint64{e.TTL, e.MaxIdle, e.Hits, e.Cost} {
+		dst = AppendUvarint(dst, u)
+	}
+	return AppendBytes(dst, e.Value)
+}
+
+// DecodeEntryViewResult reads what AppendEntryViewResult wrote. Value aliases b.
+func DecodeEntryViewResult(b []byte) (EntryViewResult, error) {
+	r := NewReader(b)
+	e := EntryViewResult{Flags: r.U8(), Version: r.U64(), Created: r.Varint(), Updated: r.Varint(), Accessed: r.Varint(),
+		Expires: r.Varint(), TTL: r.Uvarint(), MaxIdle: r.Uvarint(), Hits: r.Uvarint(), Cost: r.Uvarint(), Value: r.Bytes()}
+	return e, r.Done()
+}
+
+// ScanResult answers OpScan. Values is nil unless they were asked for.
+type ScanResult struct {
+	Keys   [][]byte
+	Values [][]byte
+	More   bool // there may be entries after the last key
+}
+
+// AppendScanResult appends s.
+func AppendScanResult(dst []byte, s *ScanResult) []byte {
+	var flags uint8
+	if s.More {
+		flags |= 1
+	}
+	if s.Values != nil {
+		flags |= 2
+	}
+	dst = append(dst, flags)
+	dst = AppendUvarint(dst, uint64(len(s.Keys)))
+	for i, k := range s.Keys {
+		dst = AppendBytes(dst, k)
+		if s.Values != nil {
+			dst = AppendBytes(dst, s.Values[i])
+		}
+	}
+	return dst
+}
+
+// DecodeScanResult reads what AppendScanResult wrote. All slices alias b.
+func DecodeScanResult(b []byte) (ScanResult, error) {
+	r := NewReader(b)
+	flags := r.U8()
+	n := r.Count(1)
+	s := ScanResult{Keys: make([][]byte, n), More: flags&1 != 0}
+	if flags&2 != 0 {
+		s.Values = make([][]byte, n)
+	}
+	for i := range s.Keys {
+		s.Keys[i] = r.Bytes()
+		if s.Values != nil {
+			s.Values[i] = r.Bytes()
+		}
+	}
+	return s, r.Done()
+}
+
+// Moved is the body of CodeMoved: what the member knows of the partition's owner.
+type Moved struct {
+	Epoch uint64 // 0 if it knows nothing
+	Owner ID     // member; zero if nobody owns the partition under Epoch
+}
+
+// AppendMoved appends m.
+func AppendMoved(dst []byte, m Moved) []byte { return append(AppendU64(dst, m.Epoch), m.Owner[:]...) }
+
+// DecodeMoved reads what AppendMoved wrote.
+func DecodeMoved(b []byte) (Moved, error) {
+	r := NewReader(b)
+	m := Moved{Epoch: r.U64(), Owner: r.ID()}
+	return m, r.Done()
+}

@@ -1,0 +1,115 @@
+package wire
+
+// PingBody is what members send one another ten times a second.
+type PingBody struct {
+	Have uint64 // version of the answerer's Owned list that the asker has; 0 if none
+}
+
+// AppendPingBody appends p.
+func AppendPingBody(dst []byte, p PingBody) []byte { return AppendU64(dst, p.Have) }
+
+// DecodePingBody reads what AppendPingBody wrote. Later versions may append fields.
+func DecodePingBody(b []byte) (PingBody, error) {
+	r := NewReader(b)
+	p := PingBody{Have: r.U64()}
+	return p, r.Err()
+}
+
+// Owned is one partition that a member owns.
+type Owned struct {
+	Partition uint32
+	Epoch     uint64
+}
+
+// PingResult answers a ping.
+type PingResult struct {
+	ClockSet bool
+	Clock    int64   // cluster time in microseconds; only with ClockSet
+	Wall     int64   // wall clock in microseconds
+	Replicas uint32  // replicas that the member runs and that know a leader
+	Version  uint64  // of Owned
+	Changed  bool    // Owned follows: it is not the version that the asker has
+	Owned    []Owned // partitions that the member owns
+}
+
+// AppendPingResult appends p.
+func AppendPingResult(dst []byte, p *PingResult) []byte {
+	var flags uint8
+	if p.ClockSet {
+		flags |= 1
+	}
+	if p.Changed {
+		flags |= 2
+	}
+	dst = AppendI64(AppendI64(append(dst, flags), p.Clock), p.Wall)
+	dst = AppendU64(AppendU32(dst, p.Replicas), p.Version)
+	dst = AppendUvarint(dst, uint64(len(p.Owned)))
+	for _, o := range p.Owned {
+		dst = AppendU64(AppendU32(dst, o.Partition), o.Epoch)
+	}
+	return dst
+}
+
+// DecodePingResult reads what AppendPingResult wrote. Later versions may append fields.
+func DecodePingResult(b []byte) (PingResult, error) {
+	r := NewReader(b)
+	flags := r.U8()
+	p := PingResult{ClockSet: flags&1 != 0, Changed: flags&2 != 0, Clock: r.I64(), Wall: r.I64(), Replicas: r.U32(), Version: r.U64()}
+	p.Owned = make([]Owned, r.Count(12))
+	for i := range p.Owned {
+		p.Owned[i] = Owned{Partition: r.U32(), Epoch: r.U64()}
+	}
+	return p, r.Err()
+}
+
+// MetaSeat is a member's place in the metadata group.
+type MetaSeat struct {
+	Replica  uint64
+	Member   ID
+	PeerAddr string
+}
+
+// JoinResult answers OpMetaJoin: the asker's place, and where the others are.
+type JoinResult struct {
+	Replica uint64
+	Seats   []MetaSeat
+}
+
+// AppendJoinResult appends j.
+func AppendJoinResult(dst []byte, j *JoinResult) []byte {
+	dst = AppendU64(dst, j.Replica)
+	return AppendMetaSeats(dst, j.Seats)
+}
+
+// DecodeJoinResult reads what AppendJoinResult wrote.
+func DecodeJoinResult(b []byte) (JoinResult, error) {
+	r := NewReader(b)
+	j := JoinResult{Replica: r.U64()}
+	j.Seats = decodeMetaSeats(&r)
+	return j, r.Done()
+}
+
+// AppendMetaSeats appends a list of places in the metadata group.
+func AppendMetaSeats(dst []byte, seats []MetaSeat) []byte {
+	dst = AppendUvarint(dst, uint64(len(seats)))
+	for _, s := range seats {
+		dst = append(AppendU64(dst, s.Replica), s.Member[:]...)
+		dst = AppendString(dst, s.PeerAddr)
+	}
+	return dst
+}
+
+// DecodeMetaSeats reads what AppendMetaSeats wrote.
+func DecodeMetaSeats(b []byte) ([]MetaSeat, error) {
+	r := NewReader(b)
+	seats := decodeMetaSeats(&r)
+	return seats, r.Done()
+}
+
+func decodeMetaSeats(r *Reader) []MetaSeat {
+	seats := make([]MetaSeat, r.Count(25))
+	for i := range seats {
+		seats[i] = MetaSeat{Replica: r.U64(), Member: r.ID(), PeerAddr: r.String()}
+	}
+	return seats
+}

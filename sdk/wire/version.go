@@ -1,0 +1,29 @@
+// Package wire owns what two processes of a cluster must agree on: operation codes, frames, error codes, the protocol
+// version, the partition hash, the table view, operation bodies, events and NATS subjects. A thing is here if and only if
+// two processes must agree on it. The package does no I/O, keeps no state and knows nothing of what its callers do with it.
+//
+// All integers are big-endian. Every decoder is total: it accepts any bytes, allocates no more than a small multiple of
+// their length, and reports what is wrong as an error wrapping ErrMalformed.
+package wire
+
+// Version is the protocol version that this build speaks. History:
+//
+//	1: first version.
+const Version = 1
+
+// Magic opens every hello in both directions, so that a stray HTTP or TLS client is told apart by its first four bytes.
+const Magic = "GRDN"
+
+// Sizes that both sides enforce. All are in bytes.
+const (
+	MaxHello      = 4 << 10            // one hello or hello answer, before authentication
+	MaxKey        = 64 << 10           // an encoded key
+	MaxValue      = 1 << 20            // an encoded value, unless configured; MaxValueHard is the ceiling
+	MaxValueHard  = 4 << 20            // no configuration allows a larger value
+	MaxMapName    = 255                // a map's name in bytes of UTF-8
+	MaxOperation  = 4<<20 + 128<<10    // one operation as it stands in the log
+	MaxFrame      = 5 << 20            // one frame on the client port
+	MaxFramePeer  = 16 << 20           // one frame between members
+	MaxPartitions = 4096               // partitions of a cluster
+	NoPartition   = uint32(0xFFFFFFFF) // the partition of a request that is not for one
+)

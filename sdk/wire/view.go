@@ -1,0 +1,243 @@
+package wire
+
+import "sort"
+
+// NoOwner is the owner's index of a partition that nobody is known to own.
+const NoOwner = 0xFFFF
+
+// View is what a member knows of the cluster: its members and who owns and holds each partition. It is the answer to
+// OpTable and is pushed whenever it has changed. A caller that gets views from several members keeps, for each
+// partition, the owner with the greatest epoch.
+type View struct {
+	Version    uint64 // counts at the member that sent it; answers carry it
+	Meta       uint64 // counts metadata changes, over all members: of two views' members and replicas the greater is newer
+	Cluster    ID
+	Name       string
+	Members    []MemberInfo
+	Partitions []PartitionView
+}
+
+// MemberInfo describes one member.
+type MemberInfo struct {
+	ID          ID
+	Incarnation ID
+	Name        string
+	Addr        string // for clients
+	PeerAddr    string // for members
+	Zone        string
+	Tags        map[string]string
+	State       string // joining, ready, suspect, draining, left, dead
+	Version     string // of its program
+}
+
+// PartitionView describes one partition. Owner and Replicas are places in View.Members.
+type PartitionView struct {
+	Epoch    uint64 // 0 while nobody is known to own it
+	Owner    uint16 // NoOwner if nobody is known
+	Replicas []uint16
+}
+
+func (m *MemberInfo) append(dst []byte) []byte {
+	dst = append(dst, m.ID[:]...)
+	dst = append(dst, m.Incarnation[:]...)
+	for _, s := range [...]string{m.Name, m.Addr, m.PeerAddr, m.Zone, m.State, m.Version} {
+		dst = AppendString(dst, s)
+	}
+	dst = AppendUvarint(dst, uint64(len(m.Tags)))
+	keys := make([]string, 0, len(m.Tags))
+	for k := range m.Tags {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	for _, k := range keys {
+		dst = AppendString(AppendString(dst, k), m.Tags[k])
+	}
+	return dst
+}
+
+func (m *MemberInfo) decode(r *Reader) {
+	m.ID, m.Incarnation = r.ID(), r.ID()
+	for _, s := range [...]*string{&m.Name, &m.Addr, &m.PeerAddr, &m.Zone, &m.State, &m.Version} {
+		*s = r.String()
+	}
+	if n := r.Count(2); n > 0 {
+		m.Tags = make(map[string]string, n)
+		for range n {
+			k := r.String()
+			m.Tags[k] = r.String()
+		}
+	}
+}
+
+// AppendMemberInfo appends m.
+func AppendMemberInfo(dst []byte, m *MemberInfo) []byte { return m.append(dst) }
+
+// DecodeMemberInfo reads what AppendMemberInfo wrote from r.
+func DecodeMemberInfo(r *Reader) (m MemberInfo) { m.decode(r); return m }
+
+// AppendView appends v.
+func AppendView(dst []byte, v *View) []byte {
+	dst = AppendU64(dst, v.Version)
+	dst = AppendU64(dst, v.Meta)
+	dst = append(dst, v.Cluster[:]...)
+	dst = AppendString(dst, v.Name)
+	dst = AppendUvarint(dst, uint64(len(v.Members)))
+	for i := range v.Members {
+		dst = v.Members[i].append(dst)
+	}
+	dst = AppendUvarint(dst, uint64(len(v.Partitions)))
+	for i := range v.Partitions {
+		p := &v.Partitions[i]
+		dst = AppendU64(dst, p.Epoch)
+		dst = AppendU16(dst, p.Owner)
+		dst = AppendUvarint(dst, uint64(len(p.Replicas)))
+		for _, m := range p.Replicas {
+			dst = AppendU16(dst, m)
+		}
+	}
+	return dst
+}
+
+// DecodeView reads what AppendView wrote. It copies.
+func DecodeView(b []byte) (*View, error) {
+	r := NewReader(b)
+	v := &View{Version: r.U64(), Meta: r.U64(), Cluster: r.ID(), Name: r.String()}
+	v.Members = make([]MemberInfo, r.Count(39))
+	for i := range v.Members {
+		v.Members[i].decode(&r)
+	}
+	v.Partitions = make([]PartitionView, r.Count(11))
+	check := func(m uint16) uint16 {
+		if int(m) >= len(v.Members) && m != NoOwner {
+			r.Fail("member %d of %d", m, len(v.Members))
+		}
+		return m
+	}
+	for i := range v.Partitions {
+		p := &v.Partitions[i]
+		p.Epoch, p.Owner = r.U64(), check(r.U16())
+		p.Replicas = make([]uint16, r.Count(2))
+		for j := range p.Replicas {
+			if p.Replicas[j] = check(r.U16()); p.Replicas[j] == NoOwner {
+				r.Fail("a replica on no member")
+			}
+		}
+	}
+	if err := r.Done(); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// Status is the answer to OpStatus.
+type Status struct {
+	ID                                                                                         ID
+	Name                                                                                       string
+	State                                                                                      string // forming, active, degraded, unavailable
+	Safe                                                                                       bool
+	Tolerates, Members, Ready, Partitions, Replicas, UnderReplicated, Unavailable, Lost, Moves uint32
+	Versions                                                                                   []string
+	Skew                                                                                       uint32 // largest disagreement of the members' cluster clocks in milliseconds
+}
+
+func (s *Status) numbers() [9]*uint32 {
+	return [...]*uint32{&s.Tolerates, &s.Members, &s.Ready, &s.Partitions, &s.Replicas, &s.UnderReplicated, &s.Unavailable, &s.Lost, &s.Moves}
+}
+
+// AppendStatus appends s.
+func AppendStatus(dst []byte, s *Status) []byte {
+	dst = append(dst, s.ID[:]...)
+	dst = AppendString(dst, s.Name)
+	dst = AppendString(dst, s.State)
+	if s.Safe {
+		dst = append(dst, 1)
+	} else {
+		dst = append(dst, 0)
+	}
+	for _, n := range s.numbers() {
+		dst = AppendU32(dst, *n)
+	}
+	dst = AppendUvarint(dst, uint64(len(s.Versions)))
+	for _, v := range s.Versions {
+		dst = AppendString(dst, v)
+	}
+	return AppendU32(dst, s.Skew)
+}
+
+// DecodeStatus reads what AppendStatus wrote.
+func DecodeStatus(b []byte) (s Status, err error) {
+	r := NewReader(b)
+	s.ID, s.Name, s.State, s.Safe = r.ID(), r.String(), r.String(), r.U8() != 0
+	for _, n := range s.numbers() {
+		*n = r.U32()
+	}
+	s.Versions = make([]string, r.Count(1))
+	for i := range s.Versions {
+		s.Versions[i] = r.String()
+	}
+	s.Skew = r.U32()
+	return s, r.Done()
+}
+
+// PartitionInfo is one element of the answer to OpPartitions.
+type PartitionInfo struct {
+	Epoch    uint64
+	Index    uint64 // last applied index at the member asked; 0 if it holds no replica
+	Owner    ID     // zero if unknown
+	Replicas []ID
+}
+
+// AppendPartitionInfos appends list.
+func AppendPartitionInfos(dst []byte, list []PartitionInfo) []byte {
+	dst = AppendUvarint(dst, uint64(len(list)))
+	for i := range list {
+		p := &list[i]
+		dst = AppendU64(AppendU64(dst, p.Epoch), p.Index)
+		dst = append(dst, p.Owner[:]...)
+		dst = AppendUvarint(dst, uint64(len(p.Replicas)))
+		for _, id := range p.Replicas {
+			dst = append(dst, id[:]...)
+		}
+	}
+	return dst
+}
+
+// DecodePartitionInfos reads what AppendPartitionInfos wrote.
+func DecodePartitionInfos(b []byte) ([]PartitionInfo, error) {
+	r := NewReader(b)
+	list := make([]PartitionInfo, r.Count(33))
+	for i := range list {
+		list[i].Epoch, list[i].Index, list[i].Owner = r.U64(), r.U64(), r.ID()
+		list[i].Replicas = make([]ID, r.Count(16))
+		for j := range list[i].Replicas {
+			list[i].Replicas[j] = r.ID()
+		}
+	}
+	return list, r.Done()
+}
+
+// MapInfo is one element of the answer to OpMaps: a map's share on the member asked.
+type MapInfo struct {
+	Name    string
+	Entries uint64
+	Bytes   uint64
+}
+
+// AppendMapInfos appends list.
+func AppendMapInfos(dst []byte, list []MapInfo) []byte {
+	dst = AppendUvarint(dst, uint64(len(list)))
+	for _, m := range list {
+		dst = AppendUvarint(AppendUvarint(AppendString(dst, m.Name), m.Entries), m.Bytes)
+	}
+	return dst
+}
+
+// DecodeMapInfos reads what AppendMapInfos wrote.
+func DecodeMapInfos(b []byte) ([]MapInfo, error) {
+	r := NewReader(b)
+	list := make([]MapInfo, r.Count(3))
+	for i := range list {
+		list[i] = MapInfo{Name: r.String(), Entries: r.Uvarint(), Bytes: r.Uvarint()}
+	}
+	return list, r.Done()
+}

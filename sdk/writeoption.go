@@ -1,0 +1,93 @@
+package sdk
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// WriteOption says more about a write. See [WithTTL], [WithMaxIdle], [KeepTTL] and [IfVersion].
+type WriteOption interface {
+	applyWrite(*wire.WriteOptions) error
+}
+
+type ttlOption time.Duration
+
+func (o ttlOption) applyWrite(w *wire.WriteOptions) (err error) {
+	w.Flags |= wire.WriteTTL
+	w.TTL, err = milliseconds("WithTTL", time.Duration(o))
+	return err
+}
+
+// WithTTL makes the entry end after d, counted from the write; 0: never. A fraction of a millisecond counts as a whole
+// one. A negative d is ErrInvalid.
+func WithTTL(d time.Duration) WriteOption { return ttlOption(d) }
+
+type maxIdleOption time.Duration
+
+func (o maxIdleOption) applyWrite(w *wire.WriteOptions) (err error) {
+	w.Flags |= wire.WriteMaxIdle
+	w.MaxIdle, err = milliseconds("WithMaxIdle", time.Duration(o))
+	return err
+}
+
+// WithMaxIdle makes the entry end when it has not been read or written for d; 0: never. As WithTTL otherwise.
+func WithMaxIdle(d time.Duration) WriteOption { return maxIdleOption(d) }
+
+type keepTTLOption struct{}
+
+func (keepTTLOption) applyWrite(w *wire.WriteOptions) error {
+	w.Flags |= wire.WriteKeepTTL
+	return nil
+}
+
+// KeepTTL leaves the expiry and max-idle of an entry that exists as they are. Together with WithTTL or WithMaxIdle it is
+// ErrInvalid.
+func KeepTTL() WriteOption { return keepTTLOption{} }
+
+type ifVersionOption uint64
+
+func (o ifVersionOption) applyWrite(w *wire.WriteOptions) error {
+	if o == 0 {
+		return fmt.Errorf("IfVersion(0): no entry has that version; use PutIfAbsent")
+	}
+	w.Flags |= wire.WriteVersion
+	w.IfVersion = uint64(o)
+	return nil
+}
+
+// IfVersion lets the write happen only if the entry exists and has this version, as [Map.EntryView] returns it; else it is
+// ErrConflict. 0 is ErrInvalid.
+func IfVersion(version uint64) WriteOption { return ifVersionOption(version) }
+
+// writeOptions returns what opts say. Of an option that is given twice, the last counts.
+func writeOptions(op wire.Op, name string, opts []WriteOption) (w wire.WriteOptions, err error) {
+	for _, o := range opts {
+		if o == nil {
+			return w, invalidf(op.String(), name, "a nil option")
+		}
+		if err := o.applyWrite(&w); err != nil {
+			return w, invalidf(op.String(), name, "%v", err)
+		}
+	}
+	switch {
+	case w.Flags&wire.WriteKeepTTL != 0 && w.Flags&(wire.WriteTTL|wire.WriteMaxIdle) != 0:
+		return w, invalidf(op.String(), name, "KeepTTL together with WithTTL or WithMaxIdle")
+	case w.Flags&wire.WriteVersion != 0 && op == wire.OpPutIfAbsent:
+		return w, invalidf(op.String(), name, "IfVersion on PutIfAbsent, which writes only where there is no entry")
+	}
+	return w, nil
+}
+
+// milliseconds returns d in milliseconds, rounded up.
+func milliseconds(what string, d time.Duration) (uint64, error) {
+	if d < 0 {
+		return 0, fmt.Errorf("%s(%v): negative", what, d)
+	}
+	ms := uint64(d / time.Millisecond)
+	if d%time.Millisecond != 0 {
+		ms++
+	}
+	return ms, nil
+}
