@@ -38,7 +38,7 @@ func (m *Member) dispatch(c *conn, req *wire.Request, t *touched) {
 		c.Answer(req.ID, wire.CodeOK, wire.AppendPartitionInfos(nil, m.partitionInfos()))
 	case wire.OpMaps:
 		id := req.ID
-		m.goOn(c, func() { c.Answer(id, wire.CodeOK, wire.AppendMapInfos(nil, m.mapInfos())) })
+		m.goOn(func() { c.Answer(id, wire.CodeOK, wire.AppendMapInfos(nil, m.mapInfos())) })
 	case wire.OpInterest, wire.OpUninterest:
 		m.dispatchInterest(c, req)
 	case wire.OpTaskSubmit, wire.OpTaskWait, wire.OpTaskCancel, wire.OpTaskList:
@@ -51,7 +51,7 @@ func (m *Member) dispatch(c *conn, req *wire.Request, t *touched) {
 }
 
 // goOn runs f on a goroutine of the member's. f answers.
-func (m *Member) goOn(_ *conn, f func()) {
+func (m *Member) goOn(f func()) {
 	m.wg.Add(1)
 	go func() { // ends with f, which is bounded by its call's deadline or the member's context
 		defer m.wg.Done()
@@ -135,7 +135,7 @@ func (m *Member) dispatchTask(c *conn, req *wire.Request) {
 			return
 		}
 		left := time.Duration(req.Deadline-m.clock.Now()) * time.Millisecond
-		m.goOn(c, func() {
+		m.goOn(func() {
 			// The answer has to be on its way before the caller stops waiting for it.
 			ctx, cancel := context.WithTimeout(m.ctx, min(max(left-100*time.Millisecond, left/2), maxTaskWait))
 			defer cancel()
@@ -163,10 +163,10 @@ func (m *Member) dispatchPeer(c *conn, req *wire.Request) {
 		c.Answer(id, wire.CodeOK, nil)
 	case wire.OpMetaPropose:
 		cmd := append([]byte(nil), req.Body...)
-		m.goOn(c, func() { m.answerMetaPropose(c, id, cmd) })
+		m.goOn(func() { m.answerMetaPropose(c, id, cmd) })
 	case wire.OpMetaJoin:
-		from := c.hello.Member
-		m.goOn(c, func() { m.answerMetaJoin(c, id, from) })
+		cmd := append([]byte(nil), req.Body...)
+		m.goOn(func() { m.answerMetaJoin(c, id, c.hello.Member, cmd) })
 	}
 }
 

@@ -245,12 +245,6 @@ func (m *Member) clusterRef() founding.ClusterRef {
 // enter makes the member part of the cluster that it founded or found.
 func (m *Member) enter(ctx context.Context, found founding.Result) error {
 	m.cluster.Store(&found.ClusterID)
-	if err := m.startMeta(ctx, found); err != nil {
-		return err
-	}
-	m.wg.Add(2)
-	go m.views.run() // ends with ctx
-	go m.control()   // ends with ctx
 	var secret [16]byte
 	_, _ = rand.Read(secret[:])
 	password := hex.EncodeToString(secret[:])
@@ -262,8 +256,13 @@ func (m *Member) enter(ctx context.Context, found founding.Result) error {
 	if m.nc, err = n.publisher(password); err != nil {
 		return err
 	}
-	m.wg.Add(1)
-	go m.follow() // ends with ctx
+	if err := m.startMeta(ctx, found); err != nil {
+		return err
+	}
+	m.wg.Add(3)
+	go m.views.run() // ends with ctx
+	go m.control()   // ends with ctx
+	go m.follow()    // ends with ctx
 	if err := m.register(ctx); err != nil {
 		return err
 	}
@@ -294,8 +293,7 @@ func (m *Member) enter(ctx context.Context, found founding.Result) error {
 	}
 	m.phase.CompareAndSwap(phaseStarting, phaseReady)
 	m.log.Info("ready", "addr", m.Addr(), "cluster", found.ClusterID.String())
-	m.client, err = sdk.Connect(ctx, []string{m.Addr()}, sdk.WithClusterName(m.cfg.ClusterName), sdk.WithClientName(m.cfg.Name),
-		sdk.WithLogger(m.log))
+	m.client, err = sdk.Connect(ctx, []string{m.Addr()}, sdk.WithClusterName(m.cfg.ClusterName), sdk.WithClientName(m.cfg.Name))
 	if err != nil {
 		return fmt.Errorf("connect to this member: %w", err)
 	}
@@ -386,6 +384,9 @@ func (m *Member) metaSeat(ctx context.Context, found founding.Result) (uint64, e
 			}
 			return res.Replica, nil
 		}
+		if errors.Is(err, errRefused) {
+			return 0, fmt.Errorf("join the cluster: %w", err)
+		}
 		m.log.Info("waiting for a place in the cluster", "err", err)
 		select {
 		case <-time.After(500 * time.Millisecond):
@@ -429,9 +430,14 @@ func (m *Member) askToJoin(ctx context.Context, addrs []string) (wire.JoinResult
 				continue
 			}
 			r := newRPC(pc, pa)
-			ans, err := r.call(ctx, wire.OpMetaJoin, nil)
+			reg := &meta.Register{Registration: m.registration()}
+			ans, err := r.call(ctx, wire.OpMetaJoin, meta.Append(nil, reg))
 			r.close()
-			if err == nil && ans.Code != wire.CodeOK {
+			switch {
+			case err != nil:
+			case ans.Code == wire.CodeConflict || ans.Code == wire.CodeInvalid || ans.Code == wire.CodeMemberLeft:
+				return wire.JoinResult{}, fmt.Errorf("%w: %s", errRefused, ans.Body)
+			case ans.Code != wire.CodeOK:
 				err = fmt.Errorf("member %s: %v: %s", mb.Name, ans.Code, ans.Body)
 			}
 			if err != nil {
@@ -447,10 +453,18 @@ func (m *Member) askToJoin(ctx context.Context, addrs []string) (wire.JoinResult
 	return wire.JoinResult{}, errors.Join(errs...)
 }
 
+// errRefused is the error of a cluster that will not have this member as it is.
+var errRefused = errors.New("refused")
+
+// registration is what this member says of itself.
+func (m *Member) registration() meta.Registration {
+	return meta.Registration{ID: m.id, Name: m.cfg.Name, Incarnation: m.incarnation, Start: m.store.Starts(), Addr: m.Addr(),
+		PeerAddr: m.peerAddr(), RouteAddr: routeAddr(m.ports.advertise, m.nats.routePort()), Zone: m.cfg.Zone, Tags: m.cfg.Tags, Version: m.cfg.Version}
+}
+
 // register announces this start of the member.
 func (m *Member) register(ctx context.Context) error {
-	reg := meta.Registration{ID: m.id, Name: m.cfg.Name, Incarnation: m.incarnation, Start: m.store.Starts(), Addr: m.Addr(),
-		PeerAddr: m.peerAddr(), RouteAddr: routeAddr(m.ports.advertise, m.nats.routePort()), Zone: m.cfg.Zone, Tags: m.cfg.Tags, Version: m.cfg.Version}
+	reg := m.registration()
 	for {
 		cmd := &meta.Register{Registration: reg}
 		if other := m.metaView().Named(reg.Name); other != nil && other.ID != m.id && m.gone(other) {

@@ -93,7 +93,7 @@ func (m *Member) metaVoters() []wire.ID {
 func (m *Member) answerMetaPropose(c *conn, id uint64, cmd []byte) {
 	ctx, cancel := context.WithTimeout(m.ctx, 3*time.Second)
 	defer cancel()
-	if m.meta == nil || !m.metaVotes() {
+	if m.metaView() == nil || !m.metaVotes() {
 		c.Answer(id, wire.CodeNotReady, []byte("this member does not vote"))
 		return
 	}
@@ -105,29 +105,40 @@ func (m *Member) answerMetaPropose(c *conn, id uint64, cmd []byte) {
 	c.Answer(id, wire.CodeOK, meta.AppendResult(nil, &res))
 }
 
-// answerMetaJoin gives a member its place in the metadata group as a learner.
-func (m *Member) answerMetaJoin(c *conn, id uint64, from wire.ID) {
+// answerMetaJoin registers a member that is new to the cluster and gives it its place in the metadata group, as a learner.
+func (m *Member) answerMetaJoin(c *conn, id uint64, from wire.ID, cmd []byte) {
 	ctx, cancel := context.WithTimeout(m.ctx, 3*time.Second)
 	defer cancel()
-	if m.meta == nil || !m.metaVotes() || !m.metaView().Founded() {
+	v := m.metaView()
+	if v == nil || !m.metaVotes() || !v.Founded() {
 		c.Answer(id, wire.CodeNotReady, []byte("this member does not vote"))
 		return
 	}
-	res, err := m.meta.Propose(ctx, meta.Append(nil, &meta.AllocMeta{ID: from}))
-	if err != nil {
-		c.Answer(id, wire.CodeUnavailable, []byte(err.Error()))
+	decoded, err := meta.Decode(cmd)
+	reg, ok := decoded.(*meta.Register)
+	if err != nil || !ok || reg.ID != from {
+		c.Answer(id, wire.CodeInvalid, []byte("not the registration of the member that asks"))
 		return
 	}
-	if !res.OK() {
+	if other := v.Named(reg.Name); other != nil && other.ID != from && other.ID != m.id && m.peers.silent(other.ID) {
+		reg.Takeover = other.Incarnation
+	}
+	res, err := m.meta.Propose(ctx, meta.Append(nil, reg))
+	if err == nil && res.OK() {
+		res, err = m.meta.Propose(ctx, meta.Append(nil, &meta.AllocMeta{ID: from}))
+	}
+	if err == nil && res.OK() {
+		err = m.meta.AddLearner(ctx, res.ReplicaID(), from)
+	}
+	switch {
+	case err != nil:
+		c.Answer(id, wire.CodeUnavailable, []byte(err.Error()))
+	case !res.OK():
 		c.Answer(id, res.Code, []byte(res.Text))
-		return
+	default:
+		join := wire.JoinResult{Replica: res.ReplicaID(), Seats: m.metaSeats()}
+		c.Answer(id, wire.CodeOK, wire.AppendJoinResult(nil, &join))
 	}
-	if err := m.meta.AddLearner(ctx, res.ReplicaID(), from); err != nil {
-		c.Answer(id, wire.CodeUnavailable, []byte(err.Error()))
-		return
-	}
-	join := wire.JoinResult{Replica: res.ReplicaID(), Seats: m.metaSeats()}
-	c.Answer(id, wire.CodeOK, wire.AppendJoinResult(nil, &join))
 }
 
 // metaSeats returns the members of the metadata group and where they are.
@@ -177,14 +188,13 @@ func (m *Member) holdReplicas(v *meta.View) {
 	if host == nil || m.isClosing() {
 		return
 	}
+	partition.LocateReplicas(m.dataReg, v)
 	for p := range v.Table {
 		t := &v.Table[p]
-		shard := partition.ShardOf(t.Generation, p)
 		mine, ok := t.Replica(m.id)
 		initial := make(map[uint64]wire.ID, len(t.Replicas))
 		for _, r := range t.Replicas {
 			initial[r.ID] = r.Incarnation
-			m.dataReg.Set(shard, r.ID, r.Incarnation.String())
 		}
 		if !ok || mine.Incarnation != m.incarnation {
 			if st, held := host.Status(p); held && st.Generation < t.Generation {
@@ -303,19 +313,31 @@ func (m *Member) foundTable(v *meta.View) {
 	if there < want {
 		return
 	}
-	m.proposeLogged(&meta.CreateTable{Placement: meta.Plan(v.PartitionCount, v.ReplicasWanted, m.liveCandidates(v))})
+	if list, ok := m.candidates(v); ok && len(list) >= want {
+		m.proposeLogged(&meta.CreateTable{Placement: meta.Plan(v.PartitionCount, v.ReplicasWanted, list)})
+	}
 }
 
-// liveCandidates returns the members that have registered and answer.
-func (m *Member) liveCandidates(v *meta.View) []meta.Candidate {
+// giveUpAfter is how long the founding of partitions waits for a member that is silent.
+const giveUpAfter = 5 * time.Second
+
+// candidates returns the members that may be given replicas: those that have registered and answer. It reports false while
+// it is worth waiting for one that has fallen silent.
+func (m *Member) candidates(v *meta.View) ([]meta.Candidate, bool) {
 	var list []meta.Candidate
 	for i := range v.Members {
 		mb := &v.Members[i]
-		if mb.Live() && !mb.Lite && (mb.ID == m.id || !m.peers.silent(mb.ID)) {
-			list = append(list, meta.Candidate{ID: mb.ID, Incarnation: mb.Incarnation, Zone: mb.Zone, Lite: mb.Lite})
+		if !mb.Live() || mb.Lite {
+			continue
+		}
+		switch s := m.peers.silence(mb.ID); {
+		case s <= suspectAfter:
+			list = append(list, meta.Candidate{ID: mb.ID, Incarnation: mb.Incarnation, Zone: mb.Zone})
+		case s < giveUpAfter:
+			return nil, false
 		}
 	}
-	return list
+	return list, len(list) > 0
 }
 
 // foundLost founds the partitions anew and empty whose replicas are all dead for certain, and says so.
@@ -324,10 +346,11 @@ func (m *Member) foundLost(v *meta.View) {
 	if len(lost) == 0 {
 		return
 	}
-	placement := meta.Plan(v.PartitionCount, v.ReplicasWanted, m.liveCandidates(v))
-	if len(placement) == 0 {
+	list, ok := m.candidates(v)
+	if !ok {
 		return
 	}
+	placement := meta.Plan(v.PartitionCount, v.ReplicasWanted, list)
 	m.log.Error("partitions have lost all their data: every process that held them was stopped; they begin anew, empty",
 		"event", "PARTITION_LOST", "partitions", len(lost))
 	for _, p := range lost {

@@ -249,21 +249,21 @@ func (pr *peer) drop() {
 	}
 }
 
-// silent reports whether a member has not answered for longer than suspectAfter.
-func (p *peers) silent(id wire.ID) bool {
-	if id == p.m.id {
-		return false
-	}
+// silence returns for how long a member has not answered; 0 for this member and for one that only just became known.
+func (p *peers) silence(id wire.ID) time.Duration {
 	p.mu.Lock()
 	pr := p.known[id]
 	p.mu.Unlock()
 	if pr == nil {
-		return true
+		return 0
 	}
 	pr.mu.Lock()
 	defer pr.mu.Unlock()
-	return time.Since(latest(pr.last, pr.since)) > suspectAfter
+	return time.Since(latest(pr.last, pr.since))
 }
+
+// silent reports whether a member has not answered for longer than suspectAfter.
+func (p *peers) silent(id wire.ID) bool { return p.silence(id) > suspectAfter }
 
 func latest(a, b time.Time) time.Time {
 	if a.After(b) {

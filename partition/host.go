@@ -312,11 +312,15 @@ func (h *Host) SetPublished(partition int, pos uint64) { h.publishedTo[partition
 
 func (h *Host) published(partition int) uint64 { return h.publishedTo[partition].Load() }
 
-// Release gives up the ownership of every partition, in the log, and returns when that was applied, or ctx ends. No
-// partition is taken again. It is the first part of leaving.
+// releaseStall is how long Release goes on without any partition being released: their groups have no quorum then.
+const releaseStall = 500 * time.Millisecond
+
+// Release gives up the ownership of every partition, in the log, and returns when that was applied, or no more of it comes
+// about, or ctx ends. MayOwn must say no by then. It is the first part of leaving.
 func (h *Host) Release(ctx context.Context) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
+	least, since := len(h.replicas)+1, time.Now()
 	for {
 		owned := 0
 		for i := range h.replicas {
@@ -324,7 +328,10 @@ func (h *Host) Release(ctx context.Context) {
 				owned++
 			}
 		}
-		if owned == 0 {
+		if owned < least {
+			least, since = owned, time.Now()
+		}
+		if owned == 0 || time.Since(since) > releaseStall {
 			return
 		}
 		select {

@@ -126,6 +126,21 @@ func TestConnectAmongBadAddresses(t *testing.T) {
 	wantErr(t, err, ErrUnavailable)
 }
 
+// proxyTo carries bytes between a connection and addr.
+func proxyTo(addr string) func(net.Conn) {
+	return func(front net.Conn) {
+		back, err := net.Dial("tcp", addr)
+		if err != nil {
+			return
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _ = io.Copy(back, front); back.Close() })
+		_, _ = io.Copy(front, back)
+		front.Close()
+		wg.Wait()
+	}
+}
+
 // listener accepts connections for serve until the test ends.
 func listener(t *testing.T, serve func(net.Conn)) string {
 	t.Helper()
@@ -216,15 +231,7 @@ func TestTLSAndDialer(t *testing.T) {
 	// What terminates TLS stands in front of the member.
 	front := listener(t, func(nc net.Conn) {
 		tc := tls.Server(nc, &tls.Config{Certificates: []tls.Certificate{cert}})
-		back, err := net.Dial("tcp", g.Addr(0))
-		if err != nil {
-			return
-		}
-		var wg sync.WaitGroup
-		wg.Go(func() { _, _ = io.Copy(back, tc); back.Close() })
-		_, _ = io.Copy(tc, back)
-		tc.Close()
-		wg.Wait()
+		proxyTo(g.Addr(0))(tc)
 	})
 	dialer := WithDialer(func(ctx context.Context, _ string) (net.Conn, error) { return dialTCP(ctx, front) })
 	c, err := Connect(t.Context(), []string{"127.0.0.1:9"}, dialer, WithTLS(&tls.Config{RootCAs: pool}))

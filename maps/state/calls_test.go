@@ -131,6 +131,36 @@ func TestForgetIsBounded(t *testing.T) {
 	}
 }
 
+// What one entry forgets does not depend on whether the state was restored: the windows wait in the same order.
+func TestForgetIsEqualAfterRestore(t *testing.T) {
+	s := newScript(t, Limits{})
+	const clients = forgetMax + 200
+	calls := func(seq uint64) {
+		for i := range clients {
+			op := call(1, seq, seq, s.Clock()+10, writeOp(wire.OpSet, "m", "k", "v"))
+			op.Client[1], op.Client[2] = byte(i>>8), byte(i)
+			s.Apply(op)
+		}
+	}
+	calls(1)
+	s.at(windowKeep / 2)
+	calls(2)
+	for s.RecordBytes() > clients*windowCost {
+		s.at(windowKeep/2 + 100)
+	}
+	restored, err := Restore(bytesOf(t, s.State), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for s.RecordBytes() > 0 {
+		s.at(2 * windowKeep)
+		restored.Advance(2*windowKeep, 0)
+		if s.RecordBytes() != restored.RecordBytes() || s.Hash() != restored.Hash() {
+			t.Fatalf("%d bytes of records, %d where the state was restored", s.RecordBytes(), restored.RecordBytes())
+		}
+	}
+}
+
 func TestDeadlineAtTheEndOfTime(t *testing.T) {
 	s := newScript(t, Limits{})
 	s.raw(call(1, 1, 1, math.MaxInt64, writeOp(wire.OpSet, "m", "k", "v")))

@@ -120,7 +120,12 @@ func TestHashSeesEverything(t *testing.T) {
 		"entry":      func(s *State) { s.Apply(writeOp(wire.OpSet, "users", "zoe", "v")) },
 		"floor":      func(s *State) { s.calls.admit(wire.ID{1}, 3, 1025, s.clock) },
 		"window":     func(s *State) { s.calls.admit(wire.ID{2}, 0, 1025, s.clock) },
-		"record":     func(s *State) { s.calls.get(wire.ID{1}, 4).flags ^= 1 },
+		"look": func(s *State) {
+			w, _ := s.calls.windows.Get(window{client: wire.ID{1}})
+			w.look--
+			s.calls.windows.Set(w)
+		},
+		"record": func(s *State) { s.calls.get(wire.ID{1}, 4).flags ^= 1 },
 	} {
 		s := populate(t)
 		change(s)

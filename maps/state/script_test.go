@@ -68,7 +68,7 @@ func (s *script) whole(code wire.Op, name string) wire.WriteResult {
 	return w
 }
 
-// sweep applies OpSweep and returns how many entries it removed.
+// sweepUp applies OpSweep and returns how many entries it removed.
 func (s *script) sweepUp(limit uint32) uint64 {
 	s.t.Helper()
 	r := s.raw(&entry.Op{Code: wire.OpSweep, Body: wire.AppendSweepBody(nil, wire.SweepBody{Limit: limit})})

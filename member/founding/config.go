@@ -21,9 +21,9 @@ type Config struct {
 	// list, but alone it would not do: whoever lists only itself is found by others, and finds nobody by itself.
 	Join []string
 
-	// Dial connects to a client base address for wire.PlaneJoin and returns once hellos have been exchanged,
-	// or as soon as its context ends. It may be called by several goroutines. An error
-	// matching ErrOtherCluster from one of the Join addresses ends Run; any other means that nobody is there yet.
+	// Dial connects to a client base address for wire.PlaneJoin and returns once hellos have been exchanged, or as soon as
+	// its context ends; it may be called by several goroutines at a time. An error matching ErrOtherCluster from one of
+	// the Join addresses ends Run; any other means that nobody is there yet.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 	// Members says which cluster this member is in and where its members are, once it knows; until then it returns the
 	// zero ClusterRef, and the addresses of the record are told instead. It is called for every message served after

@@ -62,6 +62,20 @@ func TestMessagesComeBackAsTheyWere(t *testing.T) {
 	})
 }
 
+// TestMessageFormat: members of different builds meet while they found.
+func TestMessageFormat(t *testing.T) {
+	h := peerOf(6, StateAccepted, wire.ID{1})
+	h.Addrs = []string{"a:1"}
+	m := Message{Kind: KindAsk, From: h, Founding: foundingOf(1, 6)}
+	zeros := strings.Repeat("\x00", 15)
+	want := "\x01\x04\x06" + zeros + "\x04m6:1\x04m6:2\x04grid\x03\x02\x01" + zeros + "\x01\x03a:1" +
+		"\x01" + zeros + "\x02\x05" + zeros + "\x06self:1\x06self:2\x06" + zeros + "\x04m6:1\x04m6:2"
+	require.Equal(t, want, string(AppendMessage(nil, &m)))
+	m = Message{Kind: KindRefuse, From: h, About: wire.ID{2}}
+	want = "\x01\x06" + want[2:len(want)-len(appendFounding(nil, foundingOf(1, 6)))] + "\x02" + zeros
+	require.Equal(t, want, string(AppendMessage(nil, &m)))
+}
+
 // TestLargestMessageFits: all bounds reached at once.
 func TestLargestMessageFits(t *testing.T) {
 	long := func(i int) string {

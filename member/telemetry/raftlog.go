@@ -53,8 +53,15 @@ func (r *raftLogger) Infof(string, ...any) {}
 // Warningf is debug level to us: dragonboat warns of every connection that ends and every vote.
 func (r *raftLogger) Warningf(format string, args ...any) { r.out(slog.LevelDebug, format, args) }
 
-// Errorf is warning level to us: what dragonboat cannot go on with, it panics over.
-func (r *raftLogger) Errorf(format string, args ...any) { r.out(slog.LevelWarn, format, args) }
+// Errorf is warning level to us: what dragonboat cannot go on with, it panics over. That a member is not reachable is said
+// by the member, once; dragonboat's transport says it twice a second.
+func (r *raftLogger) Errorf(format string, args ...any) {
+	level := slog.LevelWarn
+	if r.pkg == "transport" {
+		level = slog.LevelDebug
+	}
+	r.out(level, format, args)
+}
 
 // Panicf logs and panics, as dragonboat relies on.
 func (r *raftLogger) Panicf(format string, args ...any) {

@@ -8,7 +8,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// ImageFormat is the version of the image format that this build writes; it reads all up to it. History:
+// ImageFormat is the version of the image format that this build writes and reads. History:
 //
 //	1: first version.
 const ImageFormat = 1

@@ -1,5 +1,7 @@
 package meta
 
+import "github.com/gridiron-io/gridiron/sdk/wire"
+
 // DeadForCertain reports whether a replica can never come back with its data: its member was declared dead by an operator, or,
 // where data is not durable, has registered a later start.
 func (v *View) DeadForCertain(r Replica) bool {
@@ -8,6 +10,12 @@ func (v *View) DeadForCertain(r Replica) bool {
 		return false
 	}
 	return m.State == StateDead || (!v.Durable && m.Incarnation != r.Incarnation)
+}
+
+// survives reports whether a member has a replica that is not dead for certain.
+func (v *View) survives(p *Partition, member wire.ID) bool {
+	r, ok := p.Replica(member)
+	return ok && !v.DeadForCertain(r)
 }
 
 // survivors counts the replicas of a partition that are not dead for certain.

@@ -2,12 +2,6 @@ package meta
 
 import "github.com/gridiron-io/gridiron/sdk/wire"
 
-// Holder is one start of a member's process as the holder of a replica.
-type Holder struct {
-	Member      wire.ID
-	Incarnation wire.ID
-}
-
 // Replica is one replica of a partition. Its ID is never given to another replica of the cluster and is started at most once.
 // Where data is durable, Incarnation is the start at which the replica was placed, and later starts of the member go on with it.
 type Replica struct {

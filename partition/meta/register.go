@@ -1,7 +1,6 @@
 package meta
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -84,93 +83,6 @@ func (c *Register) repeat(old *Member) Result {
 		return refuse(wire.CodeMemberLeft, "this start of member %q (%s) is %s", old.Name, old.ID, old.State)
 	case !c.Registration.equal(&old.Registration):
 		return refuse(wire.CodeConflict, "start %d of member %q (%s) has registered with other properties", c.Start, c.Name, c.ID)
-	}
-	return Result{}
-}
-
-// SetState moves an incarnation of a member forward in the order of states. Being there already is CodeOK, being further is
-// CodeConflict, so a copy that comes late undoes nothing.
-type SetState struct {
-	ID          wire.ID
-	Incarnation wire.ID
-	State       string
-}
-
-func (*SetState) kind() Kind { return KindSetState }
-
-func (c *SetState) append(dst []byte) []byte {
-	dst = append(dst, c.ID[:]...)
-	dst = append(dst, c.Incarnation[:]...)
-	return append(dst, byte(stateRank(c.State)))
-}
-
-func (c *SetState) decode(r *wire.Reader) {
-	c.ID, c.Incarnation = r.ID(), r.ID()
-	c.State = decodeState(r)
-}
-
-func (c *SetState) check() error {
-	if stateRank(c.State) < 0 {
-		return fmt.Errorf("member state %q", c.State)
-	}
-	return nil
-}
-
-func (c *SetState) apply(s *State) Result {
-	at, res := s.member(c.ID)
-	if !res.OK() {
-		return res
-	}
-	m := &s.v.Members[at]
-	switch {
-	case m.Incarnation != c.Incarnation:
-		return refuse(wire.CodeConflict, "member %q (%s) is at incarnation %s, not %s", m.Name, m.ID, m.Incarnation, c.Incarnation)
-	case m.State == c.State:
-		return Result{}
-	case stateRank(c.State) < stateRank(m.State):
-		return refuse(wire.CodeConflict, "member %q (%s) is %s and cannot become %s", m.Name, m.ID, m.State, c.State)
-	}
-	s.changeMembers().Members[at].State = c.State
-	return Result{}
-}
-
-// Forget removes all memory of a member that has left or is dead, holds no replica and has no seat in the metadata group. A
-// member that is not known is CodeOK.
-type Forget struct {
-	ID          wire.ID
-	Incarnation wire.ID
-}
-
-func (*Forget) kind() Kind { return KindForget }
-
-func (c *Forget) append(dst []byte) []byte {
-	return append(append(dst, c.ID[:]...), c.Incarnation[:]...)
-}
-
-func (c *Forget) decode(r *wire.Reader) { c.ID, c.Incarnation = r.ID(), r.ID() }
-func (c *Forget) check() error          { return nil }
-
-func (c *Forget) apply(s *State) Result {
-	at, known := s.v.find(c.ID)
-	if !known {
-		return Result{}
-	}
-	switch m := &s.v.Members[at]; {
-	case m.Incarnation != c.Incarnation:
-		return refuse(wire.CodeConflict, "member %q (%s) is at incarnation %s, not %s", m.Name, m.ID, m.Incarnation, c.Incarnation)
-	case m.Live():
-		return refuse(wire.CodeConflict, "member %q (%s) is %s", m.Name, m.ID, m.State)
-	case m.MetaReplica != 0:
-		return refuse(wire.CodeConflict, "member %q (%s) has replica %d of the metadata", m.Name, m.ID, m.MetaReplica)
-	case s.v.holds(c.ID):
-		return refuse(wire.CodeConflict, "member %q (%s) holds replicas", m.Name, m.ID)
-	}
-	v := s.changeMembers()
-	v.Members = slices.Delete(v.Members, at, at+1)
-	if i := slices.Index(v.Founders, c.ID); i >= 0 {
-		// Should it ever come back, its founder's replica ID must not.
-		v.Founders = slices.Clone(v.Founders)
-		v.Founders[i] = wire.ID{}
 	}
 	return Result{}
 }
