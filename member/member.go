@@ -214,6 +214,7 @@ func (m *Member) dialClientPort(ctx context.Context, addr string, plane wire.Pla
 		return nil, wire.HelloAnswer{}, err
 	}
 	_ = nc.SetDeadline(time.Now().Add(helloTimeout))
+	defer context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })()
 	a, err := exchangeHello(nc, &wire.Hello{Version: wire.Version, Plane: plane, Cluster: m.cfg.ClusterName, Name: m.cfg.Name,
 		Client: m.incarnation, Member: m.id, Incarnation: m.incarnation})
 	if err != nil {
@@ -352,25 +353,56 @@ func (m *Member) startMeta(ctx context.Context, found founding.Result) error {
 	for _, s := range seats {
 		m.metaReg.Set(partition.MetaShard, s.Replica, s.Member.String())
 	}
+	kept, err := m.keptSeat()
+	if err != nil {
+		return err
+	}
+	if kept != 0 && !start.Join && !m.meta.Has(start.Replica) {
+		// To begin again under the same replica ID would be to forget votes and acknowledgements that others rely on.
+		return fmt.Errorf("the metadata in %s is gone, though this member had founded a cluster with it: remove the whole data directory %s to join anew", dir, m.cfg.DataDir)
+	}
 	if err := m.meta.Run(start); err != nil {
 		return err
 	}
+	if kept == 0 && !start.Join {
+		if err := m.keepSeat(start.Replica); err != nil {
+			return err
+		}
+	}
 	m.metaReady.Store(true)
+	return nil
+}
+
+// keptSeat returns the metadata replica that the data directory says it holds; 0 if it says nothing.
+func (m *Member) keptSeat() (uint64, error) {
+	path := filepath.Join(m.cfg.DataDir, metaFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read the place in the metadata group: %w", err)
+	}
+	r := wire.NewReader(b)
+	if id := r.U64(); r.Done() == nil && id != 0 {
+		return id, nil
+	}
+	return 0, fmt.Errorf("the data directory is damaged: %s", path)
+}
+
+// keepSeat writes what keptSeat reads.
+func (m *Member) keepSeat(replica uint64) error {
+	if err := os.WriteFile(filepath.Join(m.cfg.DataDir, metaFile), wire.AppendU64(nil, replica), 0o600); err != nil {
+		return fmt.Errorf("keep the place in the metadata group: %w", err)
+	}
 	return nil
 }
 
 // metaSeat returns the place in the metadata group of a member that did not found the cluster: what its directory says, or
 // what the cluster gives it.
 func (m *Member) metaSeat(ctx context.Context, found founding.Result) (uint64, error) {
-	path := filepath.Join(m.cfg.DataDir, metaFile)
-	if b, err := os.ReadFile(path); err == nil {
-		r := wire.NewReader(b)
-		if id := r.U64(); r.Done() == nil {
-			return id, nil
-		}
-		return 0, fmt.Errorf("the data directory is damaged: %s", path)
-	} else if !errors.Is(err, os.ErrNotExist) {
-		return 0, fmt.Errorf("read the place in the metadata group: %w", err)
+	if id, err := m.keptSeat(); err != nil || id != 0 {
+		return id, err
 	}
 	for {
 		res, err := m.askToJoin(ctx, found.JoinAddrs)
@@ -379,10 +411,7 @@ func (m *Member) metaSeat(ctx context.Context, found founding.Result) (uint64, e
 			for _, s := range res.Seats {
 				m.metaReg.Set(partition.MetaShard, s.Replica, s.Member.String())
 			}
-			if err := os.WriteFile(path, wire.AppendU64(nil, res.Replica), 0o600); err != nil {
-				return 0, fmt.Errorf("keep the place in the metadata group: %w", err)
-			}
-			return res.Replica, nil
+			return res.Replica, m.keepSeat(res.Replica)
 		}
 		if errors.Is(err, errRefused) {
 			return 0, fmt.Errorf("join the cluster: %w", err)
@@ -542,6 +571,9 @@ func (m *Member) settled() bool {
 			return false
 		}
 		moved := m.views.moved(p)
+		if moved.Owner == m.id && m.host.Serving(p) == 0 {
+			return false // this member's process before this one
+		}
 		if moved.Owner.IsZero() || m.peers.silent(moved.Owner) || moved.Epoch>>44 < v.Table[p].Generation {
 			return false
 		}

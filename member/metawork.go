@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/gridiron-io/gridiron/partition"
@@ -330,10 +331,10 @@ func (m *Member) candidates(v *meta.View) ([]meta.Candidate, bool) {
 		if !mb.Live() || mb.Lite {
 			continue
 		}
-		switch s := m.peers.silence(mb.ID); {
-		case s <= suspectAfter:
+		switch {
+		case m.peers.answers(mb.ID, mb.Incarnation):
 			list = append(list, meta.Candidate{ID: mb.ID, Incarnation: mb.Incarnation, Zone: mb.Zone})
-		case s < giveUpAfter:
+		case m.peers.silence(mb.ID) < giveUpAfter:
 			return nil, false
 		}
 	}
@@ -353,9 +354,19 @@ func (m *Member) foundLost(v *meta.View) {
 	placement := meta.Plan(v.PartitionCount, v.ReplicasWanted, list)
 	m.log.Error("partitions have lost all their data: every process that held them was stopped; they begin anew, empty",
 		"event", "PARTITION_LOST", "partitions", len(lost))
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, refoundAtOnce)
 	for _, p := range lost {
 		holders := placement[p]
-		m.proposeLogged(&meta.Refound{Partition: p, FromGeneration: v.Table[p].Generation, Replicas: holders,
-			Preferred: holders[0].Member, Empty: true})
+		slots <- struct{}{}
+		wg.Go(func() { // ends with its proposal
+			defer func() { <-slots }()
+			m.proposeLogged(&meta.Refound{Partition: p, FromGeneration: v.Table[p].Generation, Replicas: holders,
+				Preferred: holders[0].Member, Empty: true})
+		})
 	}
+	wg.Wait()
 }
+
+// refoundAtOnce bounds the proposals of one round of founding anew: together they share the disk's syncs.
+const refoundAtOnce = 64

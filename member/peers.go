@@ -39,6 +39,7 @@ type peer struct {
 	addr  string
 	conn  *rpc
 	last  time.Time       // of the last answer to a ping
+	from  wire.ID         // incarnation that gave it
 	said  wire.PingResult // what it was, with the newest list of what the member owns
 	since time.Time       // when the member became known
 }
@@ -203,7 +204,7 @@ func (p *peers) ping(ctx context.Context, pr *peer) {
 		said.Owned = pr.said.Owned
 	}
 	wasSilent := time.Since(pr.last) > suspectAfter
-	pr.said, pr.last = said, time.Now()
+	pr.said, pr.last, pr.from = said, time.Now(), c.answer.Incarnation
 	pr.mu.Unlock()
 	if said.Changed {
 		p.m.views.claim(pr.id, said.Owned)
@@ -260,6 +261,22 @@ func (p *peers) silence(id wire.ID) time.Duration {
 	pr.mu.Lock()
 	defer pr.mu.Unlock()
 	return time.Since(latest(pr.last, pr.since))
+}
+
+// answers reports whether the process that a member is registered at has answered lately.
+func (p *peers) answers(id, incarnation wire.ID) bool {
+	if id == p.m.id {
+		return incarnation == p.m.incarnation
+	}
+	p.mu.Lock()
+	pr := p.known[id]
+	p.mu.Unlock()
+	if pr == nil {
+		return false
+	}
+	pr.mu.Lock()
+	defer pr.mu.Unlock()
+	return pr.from == incarnation && time.Since(pr.last) <= suspectAfter
 }
 
 // silent reports whether a member has not answered for longer than suspectAfter.

@@ -23,7 +23,7 @@ func (m *Member) status() wire.Status {
 		if !slices.Contains(st.Versions, mb.Version) {
 			st.Versions = append(st.Versions, mb.Version)
 		}
-		if m.peers.silent(mb.ID) {
+		if !m.peers.answers(mb.ID, mb.Incarnation) {
 			continue
 		}
 		live[mb.ID] = mb.Incarnation

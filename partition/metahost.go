@@ -113,6 +113,13 @@ type MetaStart struct {
 	Campaign time.Duration
 }
 
+// Has reports whether the directory holds a replica.
+func (m *MetaHost) Has(replica uint64) bool {
+	m.gate.RLock()
+	defer m.gate.RUnlock()
+	return !m.gate.closed && m.gate.nh.HasNodeInfo(MetaShard, replica)
+}
+
 // Run starts the replica.
 func (m *MetaHost) Run(s MetaStart) error {
 	initial := make(map[uint64]dragonboat.Target, len(s.Initial))
