@@ -72,7 +72,7 @@ func (h *harness) submitBody(b wire.TaskBody) wire.ID {
 	return b.ID
 }
 
-// outcome waits for a task's result.
+// result waits for a task's result.
 func (h *harness) result(id wire.ID) wire.TaskResult {
 	h.t.Helper()
 	r := h.Wait(h.t.Context(), id)

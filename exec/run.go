@@ -2,12 +2,16 @@ package exec
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 
 	"github.com/gridiron-io/gridiron/sdk"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
+
+// errGoexit is the error of a function that called runtime.Goexit.
+var errGoexit = errors.New("the task ended its goroutine")
 
 // launchLocked gives j a place in p and runs it. The goroutine that it starts owns the call of the task's function and ends
 // with it; the end of the task's ctx asks it to. REQUIRES mu and a free place.

@@ -2,7 +2,6 @@ package exec
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -363,5 +362,3 @@ func presentable(text string) string {
 	}
 	return strings.ToValidUTF8(text, "\uFFFD")
 }
-
-var errGoexit = errors.New("the task ended its goroutine")

@@ -461,6 +461,14 @@ func TestTimeoutGoesBeforeTheResult(t *testing.T) {
 			b.Timeout = 1
 			h.wantCode(h.submitBody(b), wire.CodeTimeout)
 		}
+
+		// The function may have returned before anybody was told that its time is up.
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errTimeUp)
+		defer cancel()
+		<-ctx.Done()
+		if r := h.outcome(ctx, &job{task: "late"}, []byte{5}, 0, nil); r.Code != wire.CodeTimeout {
+			t.Errorf("what is returned late counts: %+v", r)
+		}
 	})
 }
 

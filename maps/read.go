@@ -12,6 +12,7 @@ import (
 const (
 	pageBytes   = 256 << 10
 	pageEntries = 1000
+	maxAnswer   = wire.MaxFrame - wire.AnswerHeader - wire.MaxKey
 )
 
 func (s *Service) read(req *wire.Request, caller Caller) bool {
@@ -56,6 +57,10 @@ func (c *call) Read(m partition.Machine, at partition.ReadPoint) bool {
 		for _, key := range k.Keys {
 			if !c.readKey(st, k.Map, key, at, true) {
 				return false
+			}
+			if len(c.out) > maxAnswer {
+				c.code, c.out = wire.CodeTooLarge, append(c.out[:0], "the values do not fit in one answer: ask for fewer keys"...)
+				return true
 			}
 		}
 		return true

@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -16,6 +17,8 @@ const (
 	clockMargin = 500 * time.Millisecond
 	// maxKeptBuffer bounds the buffers that a pooled call keeps.
 	maxKeptBuffer = 64 << 10
+	// maxBody is what fits into a request's frame beside its header and trace context.
+	maxBody = wire.MaxFrame - wire.RequestHeader - len(wire.Trace{})
 )
 
 // call is one operation on its way: to the owner of a partition, or to one member. Its request, buffers and answer are
@@ -48,7 +51,7 @@ type call struct {
 	err       error
 }
 
-var calls = sync.Pool{New: func() any { return &call{Call: rpc.NewCall()} }}
+var calls = sync.Pool{New: func() any { return &call{Call: new(rpc.Call)} }}
 
 // newCall returns a call for op. Its body is empty; release gives it back.
 func newCall(op wire.Op, name string, partition uint32) *call {
@@ -115,6 +118,9 @@ func (c *Client) begin(ctx context.Context, cl *call) error {
 	}
 	if err := ctx.Err(); err != nil {
 		return cl.fail(because(ErrTimeout, err), "not sent")
+	}
+	if len(cl.body) > maxBody {
+		return cl.fail(ErrTooLarge, fmt.Sprintf("a request of %d bytes, the limit is %d", len(cl.body), maxBody))
 	}
 	now := c.clock.now()
 	cl.limit, cl.byContext = now+int64(c.cfg.timeout), false

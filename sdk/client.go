@@ -2,7 +2,6 @@ package sdk
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -35,6 +34,7 @@ type Client struct {
 	end  context.CancelFunc
 	wg   sync.WaitGroup // all goroutines
 
+	// mu comes before the mutexes of peers and connections; none is held while other code is called.
 	mu struct {
 		sync.Mutex
 		closed    bool
@@ -43,32 +43,6 @@ type Client struct {
 		onTable   hooks[func()]
 		onConnect hooks[func(wire.ID)]
 	}
-}
-
-// Connect connects to the cluster of which addrs are members, "host:port" each, and learns the other members from them.
-// The port is 5701 where it is left out. It tries until one answers that is ready, or until ctx ends, or the client's
-// timeout where ctx has no deadline.
-//
-// Errors: ErrUnavailable when nobody could be reached; ErrInvalid for contradictory options and where a member belongs to
-// a cluster of another name; ErrUnauthenticated and ErrForbidden as members say.
-func Connect(ctx context.Context, addrs []string, opts ...Option) (*Client, error) {
-	cfg, err := newClientConfig(opts)
-	if err != nil {
-		return nil, invalidf("connect", "", "%v", err)
-	}
-	if len(addrs) == 0 {
-		return nil, invalidf("connect", cfg.cluster, "no address is given")
-	}
-	c := &Client{cfg: cfg, addrs: append([]string(nil), addrs...), clock: newClock(), tracer: newTracer(&cfg)}
-	_, _ = rand.Read(c.id[:]) // never fails
-	c.life, c.end = context.WithCancel(context.Background())
-	c.mu.peers = make(map[wire.ID]*peer)
-	c.spawn(c.keepTime)
-	if err := c.connect(ctx); err != nil {
-		_ = c.Close()
-		return nil, err
-	}
-	return c, nil
 }
 
 // Close ends the client's connections and waits for its goroutines. Calls under way end with ErrClosed, or with
@@ -101,92 +75,6 @@ func (c *Client) spawn(f func()) {
 	if !c.mu.closed {
 		c.wg.Go(f)
 	}
-}
-
-// connect tries the addresses until the client has a table.
-func (c *Client) connect(ctx context.Context) error {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, c.cfg.timeout, ErrTimeout)
-		defer cancel()
-	}
-	failed := func(sentinel, last error) error {
-		e := &Error{Op: "connect", Name: c.cfg.cluster, Partition: -1, Err: sentinel}
-		if last != nil {
-			e.Hint = last.Error()
-		}
-		return e
-	}
-	for round := 0; ; round++ {
-		changed := c.changed.wait()
-		err := c.seed(ctx)
-		var refused *rpc.Refused
-		if errors.As(err, &refused) && refused.Code != wire.CodeNotReady && refused.Code != wire.CodeClosed {
-			sentinel := SentinelOf(refused.Code)
-			if sentinel == nil {
-				sentinel = ErrUnavailable
-			}
-			return failed(sentinel, err)
-		}
-		pause := time.NewTimer(backoff(round))
-		for waiting := true; waiting; {
-			if c.table.Load() != nil {
-				pause.Stop()
-				return nil
-			}
-			select {
-			case <-changed:
-				changed = c.changed.wait()
-			case <-pause.C:
-				waiting = false
-			case <-ctx.Done():
-				pause.Stop()
-				if err == nil {
-					err = errors.New("connected, but the cluster has no partitions yet")
-				}
-				return failed(because(ErrUnavailable, ctx.Err()), err)
-			}
-		}
-		c.askTables()
-	}
-}
-
-// seed tries all addresses at once until one of them makes a connection. With none, it returns the error that is most to
-// be heeded: that of a member which refused for good, else one that is not ready, else all of them.
-func (c *Client) seed(ctx context.Context) error {
-	if c.anyLive() {
-		return nil
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stop := context.AfterFunc(c.life, cancel)
-	defer stop()
-	results := make(chan error, len(c.addrs))
-	for _, addr := range c.addrs {
-		c.spawn(func() { results <- c.open(ctx, addr, wire.ID{}) })
-	}
-	var errs []error
-	var heeded error
-	for range c.addrs {
-		var err error
-		select {
-		case err = <-results:
-		case <-c.life.Done():
-			return ErrClosed
-		}
-		if err == nil {
-			return nil
-		}
-		var refused *rpc.Refused
-		if errors.As(err, &refused) && (heeded == nil || refused.Code != wire.CodeNotReady) {
-			heeded = err
-		}
-		errs = append(errs, err)
-	}
-	if heeded != nil {
-		return heeded
-	}
-	return errors.Join(errs...)
 }
 
 // anyLive reports whether there is a connection to any member.
@@ -357,24 +245,6 @@ func (c *Client) refresh(suspect *peer) {
 	if !live && seed {
 		c.reseed()
 	}
-}
-
-// reseed tries the addresses given to Connect once more, for when no member is reachable under the address it announced.
-func (c *Client) reseed() {
-	c.mu.Lock()
-	if c.mu.seeding {
-		c.mu.Unlock()
-		return
-	}
-	c.mu.seeding = true
-	c.mu.Unlock()
-	c.spawn(func() {
-		_ = c.seed(c.life)
-		c.mu.Lock()
-		c.mu.seeding = false
-		c.mu.Unlock()
-		c.changed.signal()
-	})
 }
 
 // askTables asks all connected members for their tables.

@@ -101,6 +101,11 @@ func (cl *taskCluster) kill(i int) {
 	defer cl.mu.Unlock()
 	m := cl.members[i]
 	m.up = false
+	for _, task := range m.running {
+		if !task.result.Done {
+			close(task.done)
+		}
+	}
 	m.running = map[wire.ID]*runningTask{}
 	m.cutLocked()
 }

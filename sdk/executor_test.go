@@ -6,6 +6,7 @@ import (
 	"math"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,6 +17,10 @@ import (
 // bubble runs a test on a clock of its own, with a cluster of three members. It fails when a goroutine is left over.
 func bubble(t *testing.T, f func(t *testing.T, cl *taskCluster, c *Client)) {
 	t.Helper()
+	// Pooled calls carry channels, which belong to one bubble.
+	fresh := func() { calls = sync.Pool{New: calls.New} }
+	fresh()
+	t.Cleanup(fresh)
 	synctest.Test(t, func(t *testing.T) {
 		cl, c := newTaskCluster(t, 3)
 		synctest.Wait() // connected to all
@@ -72,6 +77,7 @@ func TestSubmitGoesOnWhereNothingWasAccepted(t *testing.T) {
 			t.Errorf("%d of 10 tasks ran", n)
 		}
 		cl.kill(2)
+		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := Submit[int](ctx, ex, "echo", 5); !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {

@@ -136,10 +136,15 @@ func (m *Map[K, V]) keyError(op wire.Op, err error) error {
 func (m *Map[K, V]) encodeValue(op wire.Op, dst []byte, value V) ([]byte, error) {
 	before := len(dst)
 	var err error
-	if m.codec == nil {
-		dst, err = codec.Msgpack{}.Encode(dst, value)
-	} else {
+	if m.codec != nil {
 		dst, err = m.codec.Encode(dst, value)
+	} else {
+		switch any(value).(type) {
+		case string, bool, int, int64, int32, uint64, uint32: // the same as keys and as values, but AppendKey does not allocate
+			dst, err = codec.AppendKey(dst, value)
+		default:
+			dst, err = codec.Msgpack{}.Encode(dst, value)
+		}
 	}
 	n := len(dst) - before
 	switch {

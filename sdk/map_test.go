@@ -231,6 +231,13 @@ func TestMaxValue(t *testing.T) {
 	if len(v) != 2<<20 {
 		t.Fatalf("%d bytes", len(v))
 	}
+	// Two values that are each within the limit are too much for one request.
+	g.Record()
+	_, err = m.ReplaceIfSame(t.Context(), "a", strings.Repeat("x", 3<<20), strings.Repeat("y", 3<<20))
+	wantErr(t, err, ErrTooLarge)
+	if n := len(g.Requests()); n != 0 {
+		t.Fatalf("%d requests", n)
+	}
 }
 
 // A value of another type is an error that says so, and what is written meanwhile is written.

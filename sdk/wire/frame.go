@@ -60,13 +60,17 @@ func AppendRequest(dst []byte, r *Request) []byte {
 	return append(dst, r.Body...)
 }
 
-// DecodeRequest reads a frame without its length into r, whose Body aliases b.
+// DecodeRequest reads a frame without its length into r, of which it leaves nothing as it was; Body aliases b. After an error r
+// is of no use.
 func DecodeRequest(b []byte, r *Request) error {
 	if len(b) < RequestHeader {
 		return fmt.Errorf("%w: a request of %d bytes", ErrMalformed, len(b))
 	}
 	if b[0] != Version {
 		return fmt.Errorf("%w: request of protocol version %d, this is %d", ErrMalformed, b[0], Version)
+	}
+	if b[3] != 0 {
+		return fmt.Errorf("%w: a request's byte 3 is %d, not 0", ErrMalformed, b[3])
 	}
 	r.Op, r.Flags = Op(b[1]), b[2]
 	r.ID = binary.BigEndian.Uint64(b[4:])
@@ -83,6 +87,8 @@ func DecodeRequest(b []byte, r *Request) error {
 		}
 		r.Trace = Trace(b[:traceSize])
 		b = b[traceSize:]
+	} else {
+		r.Trace = Trace{}
 	}
 	r.Body = b
 	return nil

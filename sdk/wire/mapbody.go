@@ -14,15 +14,19 @@ func CheckMapName[T string | []byte](name T) error {
 	if len(name) > MaxMapName {
 		return fmt.Errorf("%w: a map name of %d bytes, the limit is %d", ErrTooLarge, len(name), MaxMapName)
 	}
-	for s := string(name); len(s) > 0; {
-		c, n := utf8.DecodeRuneInString(s)
+	for i := 0; i < len(name); {
+		c, n := rune(name[i]), 1
+		if c >= utf8.RuneSelf {
+			// As many bytes as a rune may have: converting the whole name would allocate.
+			c, n = utf8.DecodeRuneInString(string(name[i:min(i+utf8.UTFMax, len(name))]))
+		}
 		if c == utf8.RuneError && n == 1 {
 			return fmt.Errorf("%w: the map name is not UTF-8", ErrMalformed)
 		}
 		if c < 0x20 || c >= 0x7f && c <= 0x9f {
 			return fmt.Errorf("%w: the map name has a control character", ErrMalformed)
 		}
-		s = s[n:]
+		i += n
 	}
 	return nil
 }
@@ -211,10 +215,14 @@ func DecodeWriteBody(b []byte) (w WriteBody, err error) {
 	w.Map, w.Key = r.Bytes(), r.Bytes()
 	w.WriteOptions.decode(&r)
 	if w.Flags&WriteValue != 0 {
-		w.Value = r.Bytes()
+		if w.Value = r.Bytes(); w.Value == nil {
+			r.Fail("a value without an encoding")
+		}
 	}
 	if w.Flags&WriteExpect != 0 {
-		w.Expected = r.Bytes()
+		if w.Expected = r.Bytes(); w.Expected == nil {
+			r.Fail("an expected value without an encoding")
+		}
 	}
 	if err := r.Done(); err != nil {
 		return WriteBody{}, err
@@ -290,7 +298,14 @@ func DecodeManyBody(b []byte) (m ManyBody, err error) {
 	r := NewReader(b)
 	m.Map = r.Bytes()
 	m.WriteOptions.decode(&r)
-	n := r.Count(2)
+	if m.Flags&WriteExpect != 0 {
+		r.Fail("an expected value for several keys")
+	}
+	least := 2 // a length and one byte
+	if m.Flags&WriteValue != 0 {
+		least = 4
+	}
+	n := r.Count(least)
 	m.Keys = make([][]byte, n)
 	if m.Flags&WriteValue != 0 {
 		m.Values = make([][]byte, n)

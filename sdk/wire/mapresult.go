@@ -145,7 +145,7 @@ func DecodeEntryViewResult(b []byte) (EntryViewResult, error) {
 	return e, r.Done()
 }
 
-// ScanResult answers OpScan. Values is nil unless they were asked for.
+// ScanResult answers OpScan. Values is nil unless they were asked for. No key is empty.
 type ScanResult struct {
 	Keys   [][]byte
 	Values [][]byte
@@ -176,13 +176,19 @@ func AppendScanResult(dst []byte, s *ScanResult) []byte {
 func DecodeScanResult(b []byte) (ScanResult, error) {
 	r := NewReader(b)
 	flags := r.U8()
-	n := r.Count(1)
+	least := 2 // a key's length and one byte
+	if flags&2 != 0 {
+		least = 3
+	}
+	n := r.Count(least)
 	s := ScanResult{Keys: make([][]byte, n), More: flags&1 != 0}
 	if flags&2 != 0 {
 		s.Values = make([][]byte, n)
 	}
 	for i := range s.Keys {
-		s.Keys[i] = r.Bytes()
+		if s.Keys[i] = r.Bytes(); s.Keys[i] == nil {
+			r.Fail("an empty key")
+		}
 		if s.Values != nil {
 			s.Values[i] = r.Bytes()
 		}

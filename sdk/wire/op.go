@@ -55,33 +55,59 @@ const (
 	OpMetaJoin    Op = 131 // a member asks for its place in the metadata group
 )
 
-var opNames = map[Op]string{
-	OpPing: "ping", OpTable: "table", OpStatus: "status", OpPartitions: "partitions", OpMaps: "maps",
-	OpGet: "get", OpContains: "contains_key", OpGetMany: "get_all", OpSize: "size", OpScan: "scan", OpEvents: "events", OpView: "entry_view",
-	OpSet: "set", OpPut: "put", OpPutIfAbsent: "put_if_absent", OpReplace: "replace", OpReplaceIfSame: "replace_if_same",
-	OpRemove: "remove", OpRemoveIfSame: "remove_if_same", OpDelete: "delete", OpSetTTL: "set_ttl", OpEvict: "evict",
-	OpSetMany: "set_all", OpDeleteMany: "delete_all", OpClear: "clear", OpDestroy: "destroy", OpSweep: "sweep",
-	OpInterest: "interest", OpUninterest: "uninterest", OpTaskSubmit: "task_submit", OpTaskWait: "task_wait",
-	OpTaskCancel: "task_cancel", OpTaskList: "task_list",
-	OpMemberPing: "member_ping", OpMetaPropose: "meta_propose", OpMetaRead: "meta_read", OpMetaJoin: "meta_join",
+// opKind is where an operation is answered and what it does there.
+type opKind uint8
+
+const (
+	opUnknown   opKind = iota
+	opAddressed        // for clients, addressed to a member
+	opRead             // for clients, reads one partition
+	opWrite            // for clients, writes one partition
+	opLogged           // stands in the log only
+	opPeer             // between members
+)
+
+// ops is what this build knows, by code.
+var ops = [256]struct {
+	name string
+	kind opKind
+}{
+	OpPing: {"ping", opAddressed}, OpTable: {"table", opAddressed}, OpStatus: {"status", opAddressed},
+	OpPartitions: {"partitions", opAddressed}, OpMaps: {"maps", opAddressed},
+
+	OpGet: {"get", opRead}, OpContains: {"contains_key", opRead}, OpGetMany: {"get_all", opRead}, OpSize: {"size", opRead},
+	OpScan: {"scan", opRead}, OpEvents: {"events", opRead}, OpView: {"entry_view", opRead},
+
+	OpSet: {"set", opWrite}, OpPut: {"put", opWrite}, OpPutIfAbsent: {"put_if_absent", opWrite}, OpReplace: {"replace", opWrite},
+	OpReplaceIfSame: {"replace_if_same", opWrite}, OpRemove: {"remove", opWrite}, OpRemoveIfSame: {"remove_if_same", opWrite},
+	OpDelete: {"delete", opWrite}, OpSetTTL: {"set_ttl", opWrite}, OpEvict: {"evict", opWrite}, OpSetMany: {"set_all", opWrite},
+	OpDeleteMany: {"delete_all", opWrite}, OpClear: {"clear", opWrite}, OpDestroy: {"destroy", opWrite},
+
+	OpSweep: {"sweep", opLogged},
+
+	OpInterest: {"interest", opAddressed}, OpUninterest: {"uninterest", opAddressed}, OpTaskSubmit: {"task_submit", opAddressed},
+	OpTaskWait: {"task_wait", opAddressed}, OpTaskCancel: {"task_cancel", opAddressed}, OpTaskList: {"task_list", opAddressed},
+
+	OpMemberPing: {"member_ping", opPeer}, OpMetaPropose: {"meta_propose", opPeer}, OpMetaRead: {"meta_read", opPeer},
+	OpMetaJoin: {"meta_join", opPeer},
 }
 
 // String returns the operation's name as it appears in spans, metrics and logs.
 func (o Op) String() string {
-	if n, ok := opNames[o]; ok {
-		return n
+	if o.Known() {
+		return ops[o].name
 	}
 	return "op " + strconv.Itoa(int(o))
 }
 
-// Known reports whether this build knows the operation.
-func (o Op) Known() bool { _, ok := opNames[o]; return ok }
+// Known reports whether this build knows the operation. What follows is false for others.
+func (o Op) Known() bool { return ops[o].kind != opUnknown }
 
 // IsRead reports whether o reads one partition and changes nothing.
-func (o Op) IsRead() bool { return o >= 16 && o < 32 }
+func (o Op) IsRead() bool { return ops[o].kind == opRead }
 
 // IsWrite reports whether o is a write of one partition that a client may ask for.
-func (o Op) IsWrite() bool { return o >= 32 && o < 64 }
+func (o Op) IsWrite() bool { return ops[o].kind == opWrite }
 
 // ForClients reports whether o is accepted on the client port.
-func (o Op) ForClients() bool { return o < 128 && o != OpSweep }
+func (o Op) ForClients() bool { return o.IsRead() || o.IsWrite() || ops[o].kind == opAddressed }

@@ -60,12 +60,22 @@ func (m *MemberInfo) decode(r *Reader) {
 	for _, s := range [...]*string{&m.Name, &m.Addr, &m.PeerAddr, &m.Zone, &m.State, &m.Version} {
 		*s = r.String()
 	}
-	if n := r.Count(2); n > 0 {
-		m.Tags = make(map[string]string, n)
-		for range n {
-			k := r.String()
-			m.Tags[k] = r.String()
+	n := r.Count(2)
+	if n == 0 {
+		return
+	}
+	// A map takes far more room than its keys: it grows by what is there, not by what is announced.
+	m.Tags = make(map[string]string, min(n, 8))
+	last := ""
+	for i := range n {
+		k, v := r.String(), r.String()
+		if i > 0 && k <= last {
+			r.Fail("tags that are not in order")
 		}
+		if r.Err() != nil {
+			return
+		}
+		m.Tags[k], last = v, k
 	}
 }
 
@@ -106,7 +116,15 @@ func DecodeView(b []byte) (*View, error) {
 	for i := range v.Members {
 		v.Members[i].decode(&r)
 	}
-	v.Partitions = make([]PartitionView, r.Count(11))
+	if len(v.Members) > NoOwner {
+		r.Fail("%d members", len(v.Members))
+	}
+	n := r.Count(11)
+	if n > MaxPartitions {
+		r.Fail("%d partitions, the limit is %d", n, MaxPartitions)
+		n = 0
+	}
+	v.Partitions = make([]PartitionView, n)
 	check := func(m uint16) uint16 {
 		if int(m) >= len(v.Members) && m != NoOwner {
 			r.Fail("member %d of %d", m, len(v.Members))

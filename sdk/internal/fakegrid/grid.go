@@ -4,6 +4,8 @@
 package fakegrid
 
 import (
+	"context"
+	"fmt"
 	"net"
 	"slices"
 	"sync"
@@ -80,9 +82,41 @@ type Seen struct {
 	Keys      int // in the body of a bulk call
 }
 
-// New starts n members with the given number of partitions, owned in turn. They stop with the test.
+// New starts n members with the given number of partitions, owned in turn, on loopback addresses. They stop with the test.
 func New(t testing.TB, n, partitions int) *Grid {
 	t.Helper()
+	g := newGrid(t, n, partitions)
+	for i := range n {
+		g.listen(i, "127.0.0.1:0")
+	}
+	return g
+}
+
+// NewPiped is New for tests with a clock of their own: nothing listens, Dial is the way in.
+func NewPiped(t testing.TB, n, partitions int) *Grid {
+	t.Helper()
+	g := newGrid(t, n, partitions)
+	for i, m := range g.mu.members {
+		m.Info.Addr = fmt.Sprintf("member-%d", i)
+	}
+	return g
+}
+
+// Dial connects to a member of NewPiped.
+func (g *Grid) Dial(_ context.Context, addr string) (net.Conn, error) {
+	for _, m := range g.mu.members {
+		if m.Info.Addr == addr {
+			near, far := net.Pipe()
+			g.mu.Lock()
+			m.startLocked(far)
+			g.mu.Unlock()
+			return near, nil
+		}
+	}
+	return nil, fmt.Errorf("nobody listens at %s", addr)
+}
+
+func newGrid(t testing.TB, n, partitions int) *Grid {
 	g := &Grid{Name: "grid", ID: wire.ID{0xc1}, t: t}
 	g.mu.meta, g.mu.version = 1, 1
 	g.mu.records = make(map[identity]record)
@@ -98,9 +132,6 @@ func New(t testing.TB, n, partitions int) *Grid {
 	g.mu.parts = make([]partition, partitions)
 	for i := range g.mu.parts {
 		g.mu.parts[i] = partition{owner: i % n, epoch: 1 << 44, maps: make(map[string]*table)}
-	}
-	for i := range n {
-		g.listen(i, "127.0.0.1:0")
 	}
 	t.Cleanup(func() {
 		for i := range g.mu.members {

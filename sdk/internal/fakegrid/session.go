@@ -37,23 +37,28 @@ func (m *Member) accept(l net.Listener) {
 		if err != nil {
 			return
 		}
-		s := &session{m: m, nc: nc, done: make(chan struct{})}
 		m.g.mu.Lock()
 		if m.listener == nil {
 			m.g.mu.Unlock()
 			_ = nc.Close()
 			return
 		}
-		m.conns[s] = struct{}{}
-		m.wg.Go(func() {
-			s.serve()
-			s.close()
-			m.g.mu.Lock()
-			delete(m.conns, s)
-			m.g.mu.Unlock()
-		})
+		m.startLocked(nc)
 		m.g.mu.Unlock()
 	}
+}
+
+// startLocked serves a connection until it ends or is closed. REQUIRES Grid.mu.
+func (m *Member) startLocked(nc net.Conn) {
+	s := &session{m: m, nc: nc, done: make(chan struct{})}
+	m.conns[s] = struct{}{}
+	m.wg.Go(func() {
+		s.serve()
+		s.close()
+		m.g.mu.Lock()
+		delete(m.conns, s)
+		m.g.mu.Unlock()
+	})
 }
 
 // thawed waits while the member is frozen, and reports whether the session goes on.

@@ -4,8 +4,8 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// Call is one request and what became of it. It is made once by NewCall and used for any number of requests, one after the
-// other; its channel and buffers are kept between them.
+// Call is one request and what became of it. The zero Call is ready, and is used for any number of requests, one after the
+// other, on any connections; its buffer is kept between them.
 //
 // A Call handed to Conn.Queue or Conn.Start belongs to the connection until Conn.Wait has returned. Afterwards, until its
 // next use, the results are the caller's to read.
@@ -17,7 +17,7 @@ type Call struct {
 	// Sent is false where the request surely never left this process.
 	Sent bool
 
-	done     chan struct{} // one signal per request, sent when the results are set
+	done     chan struct{} // lent by the connection; one signal, sent when the results are set
 	body     []byte
 	id       uint64 // of the request under way; guarded by the connection's mutex
 	offset   uint64 // of the request's first byte in all that the connection has queued
@@ -27,9 +27,6 @@ type Call struct {
 
 // maxKeptBody bounds the answer buffer that a Call keeps, so that one large value does not stay for ever.
 const maxKeptBody = 64 << 10
-
-// NewCall returns a Call that is ready for use.
-func NewCall() *Call { return &Call{done: make(chan struct{}, 1)} }
 
 // Shrink drops a large buffer. The Answer's Body is gone afterwards.
 func (c *Call) Shrink() {

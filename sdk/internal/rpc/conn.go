@@ -76,6 +76,7 @@ type Conn struct {
 	wake  chan struct{}   // one signal for the writer goroutine: rest and flushing are its
 	wg    *sync.WaitGroup // the reader and the writer
 	rest  []byte          // REQUIRES flushing held: what the writer goroutine begins with
+	chans sync.Pool       // of chan struct{}, for calls that wait here
 
 	mu struct {
 		sync.Mutex
@@ -206,6 +207,9 @@ func (c *Conn) queue(req *wire.Request, call *Call, now, expireAt int64, flush b
 	s.call = call
 	c.mu.waiting++
 	req.ID = uint64(s.gen)<<32 | uint64(i)
+	if call.done, _ = c.chans.Get().(chan struct{}); call.done == nil {
+		call.done = make(chan struct{}, 1)
+	}
 	call.id, call.offset, call.sentAt, call.expireAt = req.ID, c.mu.queued, now, expireAt
 	c.appendLocked(req, now)
 	if write = flush && !c.mu.flushing; write {
@@ -228,14 +232,16 @@ func (c *Conn) appendLocked(req *wire.Request, now int64) {
 func (c *Conn) Wait(done <-chan struct{}, call *Call) {
 	if done == nil {
 		<-call.done
-		return
+	} else {
+		select {
+		case <-call.done:
+		case <-done:
+			c.abandon(call, ErrAbandoned)
+			<-call.done
+		}
 	}
-	select {
-	case <-call.done:
-	case <-done:
-		c.abandon(call, ErrAbandoned)
-		<-call.done
-	}
+	c.chans.Put(call.done)
+	call.done = nil
 }
 
 // abandon ends call with err unless its results are on their way already.

@@ -1,0 +1,34 @@
+//go:build !race
+
+// Under the race detector pools drop what they hold at random: there is nothing to measure.
+
+package sdk
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/gridiron-io/gridiron/sdk/internal/fakegrid"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// Making and giving back a call without options allocates nothing.
+func TestPreparingAllocatesNothing(t *testing.T) {
+	m := opened[string, string](t, connected(t, fakegrid.New(t, 1, 271)), "m")
+	value := strings.Repeat("v", 100)
+	n := testing.AllocsPerRun(1000, func() {
+		cl, w, err := m.prepare(wire.OpSet, "user:1001", nil)
+		if err == nil {
+			cl.value, err = m.encodeValue(wire.OpSet, cl.value[:0], value)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Map, w.Key, w.Value = m.wire, cl.key, cl.value
+		cl.body = wire.AppendWriteBody(cl.body[:0], &w)
+		cl.release()
+	})
+	if n >= 1 {
+		t.Errorf("%v allocations", n)
+	}
+}

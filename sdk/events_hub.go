@@ -1,0 +1,199 @@
+package sdk
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// eventHub is the client's one connection for events, made when the first listener asks for it. It leads through the client
+// port of any member to the NATS server inside that, from which the events of all members come; when it ends, another is
+// made, through another member. It lives as long as the client.
+type eventHub struct {
+	c    *Client
+	turn atomic.Uint32 // which member is tried first
+	up   atomic.Bool   // conn is not interrupted
+
+	mu      sync.Mutex // guards the following
+	conn    *nats.Conn // nil until there is one; then it stays
+	streams map[*eventStream]struct{}
+	closed  bool
+
+	changed broadcast // conn is there
+}
+
+// eventHubs are the hubs of the clients that have listened.
+var eventHubs struct {
+	sync.Mutex
+	of map[*Client]*eventHub
+}
+
+// hub returns the client's event hub.
+func (c *Client) hub() *eventHub {
+	eventHubs.Lock()
+	defer eventHubs.Unlock()
+	h := eventHubs.of[c]
+	if h == nil {
+		h = &eventHub{c: c, streams: make(map[*eventStream]struct{})}
+		h.turn.Store(rand.Uint32())
+		if eventHubs.of == nil {
+			eventHubs.of = make(map[*Client]*eventHub)
+		}
+		eventHubs.of[c] = h
+		context.AfterFunc(c.life, func() {
+			eventHubs.Lock()
+			defer eventHubs.Unlock()
+			delete(eventHubs.of, c)
+		})
+		c.spawn(h.run)
+	}
+	return h
+}
+
+// run is the goroutine that owns the connection. It ends with the client, and with it the streams.
+func (h *eventHub) run() {
+	gone := make(chan struct{})
+	conn, err := nats.Connect("nats://members", // the dialer knows better
+		nats.Name(h.c.cfg.name),
+		nats.SetCustomDialer(h), nats.SkipHostLookup(), nats.IgnoreDiscoveredServers(), nats.DontRandomize(),
+		nats.UserInfo(wire.EventsUser, wire.EventsUser), nats.IgnoreAuthErrorAbort(),
+		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
+		nats.ReconnectWait(50*time.Millisecond), nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond),
+		nats.Timeout(2*time.Second), nats.PingInterval(2*time.Second), nats.MaxPingsOutstanding(2),
+		nats.ConnectHandler(func(*nats.Conn) { h.stir(true) }),
+		nats.ReconnectHandler(func(*nats.Conn) { h.stir(true) }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			h.c.cfg.logger.Debug("gridiron: connection for events lost", "error", err)
+			h.stir(false)
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { // what is lost thereby is asked for
+			h.c.cfg.logger.Debug("gridiron: events", "error", err)
+		}),
+		nats.ClosedHandler(func(*nats.Conn) { close(gone) }),
+	)
+	if err == nil {
+		h.mu.Lock()
+		h.conn = conn
+		h.mu.Unlock()
+		h.changed.signal()
+	} else if h.c.life.Err() == nil {
+		h.c.cfg.logger.Error("gridiron: there is no connection for events", "error", err)
+	}
+	<-h.c.life.Done()
+	h.mu.Lock()
+	h.closed = true
+	streams := h.streams
+	h.streams = nil
+	h.mu.Unlock()
+	for s := range streams {
+		s.close(ErrClosed)
+	}
+	if err == nil {
+		conn.Close()
+		<-gone
+	}
+}
+
+// stir makes all streams find out what they miss: the connection has ended, or there is one again.
+func (h *eventHub) stir(up bool) {
+	h.up.Store(up)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for s := range h.streams {
+		s.lookSoon()
+	}
+}
+
+// nats returns the connection, or what ended the wait for it. The connection may be interrupted.
+func (h *eventHub) nats(ctx context.Context) (*nats.Conn, error) {
+	for {
+		changed := h.changed.wait()
+		h.mu.Lock()
+		conn := h.conn
+		h.mu.Unlock()
+		if conn != nil {
+			return conn, nil
+		}
+		select {
+		case <-changed:
+		case <-h.c.life.Done():
+			return nil, ErrClosed
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// add makes the hub close s with the client. It reports false if that is closed.
+func (h *eventHub) add(s *eventStream) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return false
+	}
+	h.streams[s] = struct{}{}
+	return true
+}
+
+func (h *eventHub) remove(s *eventStream) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.streams, s)
+}
+
+// planeTimeout bounds how long one member may take to open a connection for events.
+const planeTimeout = time.Second
+
+// Dial opens the events plane of a member, preferring those that the client is connected to. The arguments mean nothing.
+func (h *eventHub) Dial(string, string) (net.Conn, error) {
+	members := slices.Clone(h.c.serving())
+	if len(members) == 0 {
+		return nil, errors.New("no member is known to serve")
+	}
+	start := int(h.turn.Add(1) % uint32(len(members)))
+	members = slices.Concat(members[start:], members[:start])
+	worth := func(m wire.MemberInfo) int {
+		p := h.c.peer(m.ID)
+		switch {
+		case p == nil || p.live() == nil:
+			return 2
+		case MemberState(m.State) != MemberReady:
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(members, func(a, b wire.MemberInfo) int { return cmp.Compare(worth(a), worth(b)) })
+	var errs []error
+	for i := range members {
+		ctx, cancel := context.WithTimeout(h.c.life, planeTimeout)
+		nc, err := h.c.dialPlane(ctx, members[i].ID, wire.PlaneEvents)
+		cancel()
+		if err == nil {
+			return &planeConn{Conn: nc, stop: context.AfterFunc(h.c.life, func() { _ = nc.Close() })}, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, errors.Join(errs...)
+}
+
+// planeConn is a connection that ends with the client.
+type planeConn struct {
+	net.Conn
+	stop func() bool
+}
+
+// Close ends the connection.
+func (p *planeConn) Close() error {
+	p.stop()
+	return p.Conn.Close()
+}

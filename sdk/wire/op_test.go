@@ -1,0 +1,145 @@
+package wire
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"regexp"
+	"strconv"
+	"testing"
+)
+
+// opTests is every operation: its number and name for good, and where it is accepted.
+var opTests = []struct {
+	op                  Op
+	code                uint8
+	name                string
+	client, read, write bool
+}{
+	{OpPing, 1, "ping", true, false, false},
+	{OpTable, 2, "table", true, false, false},
+	{OpStatus, 3, "status", true, false, false},
+	{OpPartitions, 4, "partitions", true, false, false},
+	{OpMaps, 5, "maps", true, false, false},
+	{OpGet, 16, "get", true, true, false},
+	{OpContains, 17, "contains_key", true, true, false},
+	{OpGetMany, 18, "get_all", true, true, false},
+	{OpSize, 19, "size", true, true, false},
+	{OpScan, 20, "scan", true, true, false},
+	{OpEvents, 21, "events", true, true, false},
+	{OpView, 22, "entry_view", true, true, false},
+	{OpSet, 32, "set", true, false, true},
+	{OpPut, 33, "put", true, false, true},
+	{OpPutIfAbsent, 34, "put_if_absent", true, false, true},
+	{OpReplace, 35, "replace", true, false, true},
+	{OpReplaceIfSame, 36, "replace_if_same", true, false, true},
+	{OpRemove, 37, "remove", true, false, true},
+	{OpRemoveIfSame, 38, "remove_if_same", true, false, true},
+	{OpDelete, 39, "delete", true, false, true},
+	{OpSetTTL, 40, "set_ttl", true, false, true},
+	{OpEvict, 41, "evict", true, false, true},
+	{OpSetMany, 42, "set_all", true, false, true},
+	{OpDeleteMany, 43, "delete_all", true, false, true},
+	{OpClear, 44, "clear", true, false, true},
+	{OpDestroy, 45, "destroy", true, false, true},
+	{OpSweep, 64, "sweep", false, false, false},
+	{OpInterest, 80, "interest", true, false, false},
+	{OpUninterest, 81, "uninterest", true, false, false},
+	{OpTaskSubmit, 82, "task_submit", true, false, false},
+	{OpTaskWait, 83, "task_wait", true, false, false},
+	{OpTaskCancel, 84, "task_cancel", true, false, false},
+	{OpTaskList, 85, "task_list", true, false, false},
+	{OpMemberPing, 128, "member_ping", false, false, false},
+	{OpMetaPropose, 129, "meta_propose", false, false, false},
+	{OpMetaRead, 130, "meta_read", false, false, false},
+	{OpMetaJoin, 131, "meta_join", false, false, false},
+}
+
+func TestOps(t *testing.T) {
+	byCode := make(map[Op]int)
+	names := make(map[string]Op)
+	for i, c := range opTests {
+		if uint8(c.op) != c.code {
+			t.Errorf("%s is operation %d, in the protocol it is %d", c.name, c.op, c.code)
+		}
+		if other, taken := names[c.name]; taken {
+			t.Errorf("operations %d and %d are both called %s", other, c.op, c.name)
+		}
+		byCode[c.op], names[c.name] = i, c.op
+	}
+	for i := range 256 {
+		op := Op(i)
+		want := opTests[0]
+		at, known := byCode[op]
+		if known {
+			want = opTests[at]
+		} else {
+			want.name, want.client = "op "+strconv.Itoa(i), false
+		}
+		if op.Known() != known || op.String() != want.name || op.ForClients() != want.client || op.IsRead() != want.read || op.IsWrite() != want.write {
+			t.Errorf("operation %d: known %v, name %q, for clients %v, read %v, write %v", i, op.Known(), op, op.ForClients(), op.IsRead(), op.IsWrite())
+		}
+		if op >= 128 && op.ForClients() {
+			t.Errorf("operation %d is for clients", i)
+		}
+	}
+}
+
+// constants returns the names of the constants of a type in one of the package's files.
+func constants(t *testing.T, file, typeName string) (names []string) {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		if s, ok := n.(*ast.ValueSpec); ok {
+			if typ, ok := s.Type.(*ast.Ident); ok && typ.Name == typeName {
+				for _, name := range s.Names {
+					names = append(names, name.Name)
+				}
+			}
+		}
+		return true
+	})
+	return names
+}
+
+// Every constant is in the tables: one that is added without a name or a kind shows here.
+func TestOpsAndCodesAreComplete(t *testing.T) {
+	if names := constants(t, "op.go", "Op"); len(names) != len(opTests) {
+		t.Errorf("%d operations are declared, %d are tested: %v", len(names), len(opTests), names)
+	}
+	if names := constants(t, "code.go", "Code"); len(names) != len(codeNames) {
+		t.Errorf("%d codes are declared, %d have names: %v", len(names), len(codeNames), names)
+	}
+}
+
+func TestCodes(t *testing.T) {
+	golden := []struct {
+		code Code
+		name string
+	}{
+		{CodeOK, "OK"}, {CodeMoved, "MOVED"}, {CodeNotReady, "NOT_READY"}, {CodeConflict, "CONFLICT"}, {CodeTimeout, "TIMEOUT"},
+		{CodeUnknown, "UNKNOWN_OUTCOME"}, {CodeUnavailable, "UNAVAILABLE"}, {CodeOverloaded, "OVERLOADED"}, {CodeNotFound, "NOT_FOUND"},
+		{CodeUnauthenticated, "UNAUTHENTICATED"}, {CodeForbidden, "FORBIDDEN"}, {CodeTooLarge, "TOO_LARGE"}, {CodeInvalid, "INVALID"},
+		{CodeLockNotHeld, "LOCK_NOT_HELD"}, {CodeFenced, "FENCED"}, {CodeUnknownTask, "UNKNOWN_TASK"}, {CodeUnknownProcessor, "UNKNOWN_PROCESSOR"},
+		{CodeRejected, "REJECTED"}, {CodeMemberLeft, "MEMBER_LEFT"}, {CodeCancelled, "CANCELLED"}, {CodeEventsLost, "EVENTS_LOST"},
+		{CodeExpired, "EXPIRED"}, {CodeStale, "STALE"}, {CodeTaskFailed, "TASK_FAILED"}, {CodeClosed, "CLOSED"}, {CodeInternal, "INTERNAL"},
+	}
+	if len(golden) != len(codeNames) {
+		t.Errorf("%d codes are tested, %d have names", len(golden), len(codeNames))
+	}
+	seen := make(map[string]bool)
+	for i, c := range golden {
+		if int(c.code) != i || c.code.String() != c.name || seen[c.name] || !regexp.MustCompile(`^[A-Z][A-Z_]+$`).MatchString(c.name) {
+			t.Errorf("code %d is %d, %q", i, c.code, c.code)
+		}
+		seen[c.name] = true
+	}
+	for _, c := range []Code{Code(len(codeNames)), 0xffff} {
+		if got, want := c.String(), "code "+strconv.Itoa(int(c)); got != want {
+			t.Errorf("an unknown code is called %q, want %q", got, want)
+		}
+	}
+}

@@ -1,0 +1,43 @@
+package wire
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func drawSeat(t *rapid.T, _ string) MetaSeat {
+	return MetaSeat{drawU64(t, "replica"), drawID(t, "member"), drawString(t, "addr")}
+}
+
+const goldenSeats = "02 0000000000000001 a0a1a2a3a4a5a6a7a8a9aaabacadaeaf 03 613a31 0102030405060708 00000000000000000000000000000000 00"
+
+var peerFormats = []*format{
+	formatOf("PingBody", AppendPingBody, DecodePingBody, func(t *rapid.T) PingBody { return PingBody{drawU64(t, "have")} },
+		golden{"0102030405060708", PingBody{0x0102030405060708}}).ending(open),
+	formatOf("PingResult", pointed(AppendPingResult), DecodePingResult,
+		func(t *rapid.T) PingResult {
+			return PingResult{drawBool(t, "clock set"), drawI64(t, "clock"), drawI64(t, "wall"), drawU32(t, "replicas"), drawU64(t, "version"),
+				drawBool(t, "changed"), drawList(t, "owned", 10, func(t *rapid.T, _ string) Owned { return Owned{drawU32(t, "partition"), drawU64(t, "epoch")} })}
+		},
+		golden{"03 0102030405060708 ffffffffffffffff 00000003 0000000000000009 01 0000010e 1112131415161718", PingResult{ClockSet: true,
+			Clock: 0x0102030405060708, Wall: -1, Replicas: 3, Version: 9, Changed: true, Owned: []Owned{{270, 0x1112131415161718}}}},
+		golden{"00 0000000000000000 0000000000000001 00000000 0000000000000000 00", PingResult{Wall: 1, Owned: []Owned{}}}).ending(open),
+	formatOf("JoinResult", pointed(AppendJoinResult), DecodeJoinResult,
+		func(t *rapid.T) JoinResult {
+			return JoinResult{drawU64(t, "replica"), drawList(t, "seat", 5, drawSeat)}
+		},
+		golden{"0000000000000007" + goldenSeats, JoinResult{7, []MetaSeat{{1, testID(0xa0), "a:1"}, {Replica: 0x0102030405060708}}}}),
+	formatOf("MetaSeats", AppendMetaSeats, DecodeMetaSeats, func(t *rapid.T) []MetaSeat { return drawList(t, "seat", 5, drawSeat) },
+		golden{goldenSeats, []MetaSeat{{1, testID(0xa0), "a:1"}, {Replica: 0x0102030405060708}}}, golden{"00", []MetaSeat{}}),
+}
+
+func TestPeerFormats(t *testing.T) { testFormats(t, peerFormats) }
+
+func FuzzPeerFormats(f *testing.F) { fuzzFormats(f, peerFormats) }
+
+func TestPeerFormatsAllocateByWhatIsThere(t *testing.T) {
+	testLists(t, peerFormats[1], make([]byte, 29), make([]byte, 12))
+	testLists(t, peerFormats[2], make([]byte, 8), make([]byte, 25))
+	testLists(t, peerFormats[3], nil, make([]byte, 25))
+}
