@@ -1,0 +1,129 @@
+package app
+
+import (
+	"context"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/gridiron-io/gridiron/cmd/grid/internal/render"
+	"github.com/gridiron-io/gridiron/sdk"
+)
+
+// clusterCommands returns the group "cluster".
+func (p *Process) clusterCommands() *cli.Command {
+	return group("cluster", "see how the cluster is", p.clusterStatus(), p.clusterMembers(), p.clusterPartitions(), p.clusterSafe())
+}
+
+func (p *Process) clusterStatus() *cli.Command {
+	return p.command(leaf{
+		name: "status", usage: "print how the cluster is", remote: true,
+		run: func(ctx context.Context, inv *invocation) error {
+			return inv.withClient(ctx, func(ctx context.Context, c *sdk.Client) error {
+				s, err := c.Cluster(ctx)
+				if err != nil {
+					return err
+				}
+				return inv.print(render.Record(
+					render.Field{Name: "id", Value: s.ID},
+					render.Field{Name: "name", Value: s.Name},
+					render.Field{Name: "state", Value: s.State},
+					render.Field{Name: "safe", Value: s.Safe},
+					render.Field{Name: "tolerates", Value: s.Tolerates},
+					render.Field{Name: "members", Value: s.Members},
+					render.Field{Name: "ready", Value: s.Ready},
+					render.Field{Name: "partitions", Value: s.Partitions},
+					render.Field{Name: "replicas", Value: s.Replicas},
+					render.Field{Name: "under_replicated", Value: s.UnderReplicated},
+					render.Field{Name: "unavailable", Value: s.Unavailable},
+					render.Field{Name: "lost", Value: s.Lost},
+					render.Field{Name: "moves", Value: s.Moves},
+					render.Field{Name: "versions", Value: texts(s.Versions)},
+				))
+			})
+		},
+	})
+}
+
+func (p *Process) clusterMembers() *cli.Command {
+	return p.command(leaf{
+		name: "members", usage: "print the members", remote: true,
+		run: func(ctx context.Context, inv *invocation) error {
+			return inv.withClient(ctx, func(ctx context.Context, c *sdk.Client) error {
+				members, err := c.Members(ctx)
+				if err != nil {
+					return err
+				}
+				rows := make([][]any, len(members))
+				for i, m := range members {
+					tags := make(map[string]any, len(m.Tags))
+					for k, v := range m.Tags {
+						tags[k] = v
+					}
+					rows[i] = []any{m.ID, m.Name, m.Addr, orNull(m.Zone), tags, string(m.State), orNull(m.Version)}
+				}
+				return inv.print(render.Records([]string{"id", "name", "addr", "zone", "tags", "state", "version"}, rows))
+			})
+		},
+	})
+}
+
+func (p *Process) clusterPartitions() *cli.Command {
+	return p.command(leaf{
+		name: "partitions", usage: "print the partitions with their owners and replicas", remote: true,
+		run: func(ctx context.Context, inv *invocation) error {
+			return inv.withClient(ctx, func(ctx context.Context, c *sdk.Client) error {
+				partitions, err := c.Partitions(ctx)
+				if err != nil {
+					return err
+				}
+				rows := make([][]any, len(partitions))
+				for i, p := range partitions {
+					rows[i] = []any{p.ID, orNull(p.Owner), texts(p.Replicas), p.Epoch, p.Index}
+				}
+				return inv.print(render.Records([]string{"id", "owner", "replicas", "epoch", "index"}, rows))
+			})
+		},
+	})
+}
+
+func (p *Process) clusterSafe() *cli.Command {
+	return p.command(leaf{
+		name: "safe", usage: "exit with 0 if one more member may go, else with 4", remote: true,
+		run: func(ctx context.Context, inv *invocation) error {
+			return inv.withClient(ctx, func(ctx context.Context, c *sdk.Client) error {
+				s, err := c.Cluster(ctx)
+				if err != nil {
+					return err
+				}
+				err = inv.print(render.Record(render.Field{Name: "safe", Value: s.Safe}, render.Field{Name: "tolerates", Value: s.Tolerates}))
+				switch {
+				case err != nil:
+					return err
+				case !s.Safe:
+					return failf(exitConflict, "cluster %q is not safe: %d of %d partitions are under-replicated, %d unavailable, %d moves are under way",
+						s.Name, s.UnderReplicated, s.Partitions, s.Unavailable, s.Moves)
+				case s.Tolerates < 1:
+					return failf(exitConflict, "cluster %q with %d members does not tolerate that one goes", s.Name, s.Members)
+				}
+				return nil
+			})
+		},
+	})
+}
+
+// texts returns a list of strings as a value of a document.
+func texts(list []string) []any {
+	out := make([]any, len(list))
+	for i, s := range list {
+		out[i] = s
+	}
+	return out
+}
+
+// orNull returns what is printed for a text that may be missing.
+func orNull(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}

@@ -1,0 +1,86 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/gridiron-io/gridiron/cmd/grid/internal/config"
+)
+
+func (p *Process) devCommand() *cli.Command {
+	return p.command(leaf{
+		name: "dev", usage: "run a cluster in this process until it is interrupted", quiet: true,
+		details: "Prints the members' addresses, one a line, once all of them serve. Nothing is left of the cluster afterwards.",
+		flags: []cli.Flag{
+			&cli.StringFlag{Name: "members", Value: "3", Usage: "run `N` members, 1 to " + strconv.Itoa(maxLocal)},
+			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:5701", Usage: "`HOST:PORT` of the first member for clients; each further one is 10 above; port 0: any that are free"},
+			&cli.StringFlag{Name: "partitions", Usage: "`N` partitions (default: 271)"},
+			&cli.StringFlag{Name: "cluster-name", Value: "grid", Usage: "`NAME` of the cluster"},
+			&cli.StringFlag{Name: "log-level", Value: "warn", Usage: "`LEVEL` from which on is logged: debug, info, warn or error"},
+			&cli.StringFlag{Name: "log-format", Value: config.FormatAuto, Usage: "`FORMAT` of logs: text, json, or auto"},
+		},
+		run: runDev,
+	})
+}
+
+// devConfig returns what the command line of dev says.
+func (inv *invocation) devConfig() (localConfig, error) {
+	var cfg localConfig
+	given := []config.Given{{Flag: "cluster-name", Value: inv.flags.String("cluster-name")}, {Flag: "listen", Value: inv.flags.String("listen")},
+		{Flag: "log-level", Value: inv.flags.String("log-level")}, {Flag: "log-format", Value: inv.flags.String("log-format")}}
+	if inv.flags.IsSet("partitions") {
+		given = append(given, config.Given{Flag: "partitions", Value: inv.flags.String("partitions")})
+	}
+	nothing := func(string) (string, bool) { return "", false }
+	c, err := config.Load("", nothing, given)
+	if err != nil {
+		return cfg, &failure{exitUsage, err}
+	}
+	members, err := strconv.Atoi(inv.flags.String("members"))
+	if err != nil || members < 1 || members > maxLocal {
+		return cfg, usagef("--members %q: want 1 to %d", inv.flags.String("members"), maxLocal)
+	}
+	return localConfig{cluster: c.Cluster.Name, members: members, host: c.Listen.Host, port: c.Listen.Port, partitions: c.Cluster.Partitions,
+		log: inv.logger(c.Log.Level, c.Log.Format)}, nil
+}
+
+func runDev(ctx context.Context, inv *invocation) error {
+	cfg, err := inv.devConfig()
+	if err != nil {
+		return err
+	}
+	dir := removable{}
+	defer dir.remove()
+	ctx, stop := inv.untilInterrupted(ctx, dir.remove)
+	defer stop()
+	l, err := startLocal(ctx, cfg, dir.set)
+	if err != nil {
+		if context.Cause(ctx) == errInterrupted {
+			return errInterrupted
+		}
+		return startFailure(err)
+	}
+	if _, err := fmt.Fprintln(inv.Out, strings.Join(l.addrs, "\n")); err != nil {
+		return errors.Join(fmt.Errorf("write the output: %w", err), l.close())
+	}
+	<-ctx.Done()
+	return l.close()
+}
+
+// removable is a directory that is removed in the end, also by an interrupt.
+type removable struct{ name atomic.Pointer[string] }
+
+func (r *removable) set(name string) { r.name.Store(&name) }
+
+func (r *removable) remove() {
+	if name := r.name.Load(); name != nil {
+		_ = os.RemoveAll(*name)
+	}
+}

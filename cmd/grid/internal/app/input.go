@@ -1,0 +1,129 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/gridiron-io/gridiron/sdk/codec"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// maxInput bounds what is read from standard input in bytes: JSON of a value of wire.MaxValueHard, every byte escaped.
+const maxInput = 6*wire.MaxValueHard + 16
+
+// checkMap returns an error unless a map may have the name.
+func checkMap(name string) error {
+	err := wire.CheckMapName(name)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, wire.ErrTooLarge):
+		return usagef("map name: %d bytes, at most %d are allowed", len(name), wire.MaxMapName)
+	case name == "":
+		return usagef("map name: it is empty")
+	default:
+		return usagef("map name %q: it must be UTF-8 without control characters", name)
+	}
+}
+
+// checkName returns an error unless a cluster, executor or task may have the name.
+func checkName(name, what string) error {
+	switch {
+	case name == "":
+		return usagef("%s is empty", what)
+	case len(name) > wire.MaxTaskName:
+		return usagef("%s has %d bytes, at most %d are allowed", what, len(name), wire.MaxTaskName)
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
+		return usagef("%s %q: it must be UTF-8 without control characters", what, name)
+	}
+	return nil
+}
+
+// checkKeys returns an error unless all keys are within the limit.
+func checkKeys(keys ...string) error {
+	for _, key := range keys {
+		b, err := codec.EncodeKey(nil, key)
+		if err != nil {
+			return usagef("key: %w", err)
+		}
+		if len(b) > wire.MaxKey {
+			return usagef("key: %d bytes, at most %d are allowed", len(b), wire.MaxKey)
+		}
+	}
+	return nil
+}
+
+// value returns the value that an argument stands for: JSON where it is, else a string; of "-", what standard input has,
+// without a newline at its end.
+func (inv *invocation) value(ctx context.Context, arg string) (any, error) {
+	if arg == "-" {
+		text, err := readAll(ctx, inv.In)
+		if err != nil {
+			return nil, err
+		}
+		arg = strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
+	}
+	v := codec.FromJSON(arg)
+	b, err := codec.Msgpack{}.Encode(nil, v)
+	if err != nil {
+		return nil, usagef("value: %w", err)
+	}
+	if len(b) > wire.MaxValueHard {
+		return nil, usagef("value: %d bytes, at most %d are allowed", len(b), wire.MaxValueHard)
+	}
+	return v, nil
+}
+
+// readAll returns everything from in, or an error as soon as ctx ends: the goroutine that reads is then left to the end of
+// the process, which follows.
+func readAll(ctx context.Context, in io.Reader) (string, error) {
+	type result struct {
+		text []byte
+		err  error
+	}
+	read := make(chan result, 1)
+	go func() {
+		text, err := io.ReadAll(io.LimitReader(in, maxInput+1))
+		read <- result{text, err}
+	}()
+	select {
+	case r := <-read:
+		if r.err != nil {
+			return "", fmt.Errorf("standard input: %w", r.err)
+		}
+		if len(r.text) > maxInput {
+			return "", usagef("standard input: more than %d bytes", maxInput)
+		}
+		return string(r.text), nil
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+}
+
+// parseTTL returns the time that an entry shall live, 0 for without end.
+func parseTTL(what, s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return 0, usagef("%s %q: want a duration such as 500ms, 30s or 1h, or 0 for without end", what, s)
+	}
+	if d < 0 {
+		return 0, usagef("%s %q: it is negative", what, s)
+	}
+	return d, nil
+}
+
+// parseVersion returns the version of an entry.
+func parseVersion(what, s string) (uint64, error) {
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil || n == 0 {
+		return 0, usagef("%s %q: want a version above zero, as entry-view shows it", what, s)
+	}
+	return n, nil
+}

@@ -1,0 +1,142 @@
+package app
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/gridiron-io/gridiron/cmd/grid/internal/render"
+	"github.com/gridiron-io/gridiron/sdk"
+)
+
+func (p *Process) mapEvict() *cli.Command {
+	return p.command(mapLeaf(leaf{
+		name: "evict", usage: "evict a key", args: "MAP KEY", least: 2, most: 2, quiet: true,
+		details: "A key that does not exist exits with 3.",
+		run: func(ctx context.Context, inv *invocation) error {
+			return inv.withMap(ctx, inv.args[0], func(ctx context.Context, m *sdk.Map[string, any]) error {
+				existed, err := m.Evict(ctx, inv.args[1])
+				if err == nil && !existed {
+					err = noSuchKey(inv)
+				}
+				return err
+			})
+		},
+	}, 1))
+}
+
+func (p *Process) mapTTL() *cli.Command {
+	return p.command(mapLeaf(leaf{
+		name: "ttl", usage: "print how long an entry will live, or set it", args: "MAP KEY [TTL]", least: 2, most: 3,
+		details: "TTL is a duration from now, such as 30s; 0 lets the entry live without end. A key that does not exist exits with 3.",
+		run: func(ctx context.Context, inv *invocation) error {
+			var ttl time.Duration
+			set := len(inv.args) == 3
+			if set {
+				var err error
+				if ttl, err = parseTTL("TTL", inv.args[2]); err != nil {
+					return err
+				}
+			}
+			key := inv.args[1]
+			return inv.withMap(ctx, inv.args[0], func(ctx context.Context, m *sdk.Map[string, any]) error {
+				if set {
+					found, err := m.SetTTL(ctx, key, ttl)
+					if err != nil {
+						return err
+					}
+					if !found {
+						return noSuchKey(inv)
+					}
+				}
+				view, found, err := m.EntryView(ctx, key)
+				if err != nil {
+					return err
+				}
+				if !found && !set { // with set, it was there and has ended since
+					return noSuchKey(inv)
+				}
+				var remaining any
+				switch {
+				case !found:
+					remaining = 0
+				case !view.Expires.IsZero():
+					remaining = max(0, time.Until(view.Expires).Milliseconds())
+				}
+				return inv.print(render.Record(render.Field{Name: "key", Value: key}, render.Field{Name: "remaining_ms", Value: remaining}).RawColumn("remaining_ms"))
+			})
+		},
+	}, 1))
+}
+
+func (p *Process) mapClear() *cli.Command {
+	return p.command(mapLeaf(leaf{
+		name: "clear", usage: "remove all entries", args: "MAP", least: 1, most: 1, quiet: true,
+		run: func(ctx context.Context, inv *invocation) error {
+			return inv.withMap(ctx, inv.args[0], func(ctx context.Context, m *sdk.Map[string, any]) error { return m.Clear(ctx) })
+		},
+	}, 0))
+}
+
+func (p *Process) mapDestroy() *cli.Command {
+	return p.command(mapLeaf(leaf{
+		name: "destroy", usage: "remove all entries and the map itself", args: "MAP", least: 1, most: 1, quiet: true,
+		flags:   []cli.Flag{&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"}},
+		details: "On a terminal it asks first, unless told --yes.",
+		run: func(ctx context.Context, inv *invocation) error {
+			name := inv.args[0]
+			if isTerminal(inv.In) && !inv.flags.Bool("yes") {
+				if err := inv.confirm(ctx, fmt.Sprintf("Destroy map %q with all its entries?", name)); err != nil {
+					return err
+				}
+			}
+			return inv.withMap(ctx, name, func(ctx context.Context, m *sdk.Map[string, any]) error { return m.Destroy(ctx) })
+		},
+	}, 0))
+}
+
+// confirm asks on standard error and returns an error unless the answer on standard input is yes.
+func (inv *invocation) confirm(ctx context.Context, question string) error {
+	return inv.interruptible(ctx, func(ctx context.Context) error {
+		if _, err := fmt.Fprintf(inv.Err, "%s [y/N] ", render.Escape(question)); err != nil {
+			return err
+		}
+		answer := make(chan string, 1)
+		go func() { // left to the end of the process if nobody answers
+			line, _ := bufio.NewReader(inv.In).ReadString('\n')
+			answer <- strings.ToLower(strings.TrimSpace(line))
+		}()
+		select {
+		case a := <-answer:
+			if a == "y" || a == "yes" {
+				return nil
+			}
+			return failf(exitOther, "not confirmed: nothing was changed")
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	})
+}
+
+func (p *Process) mapList() *cli.Command {
+	return p.command(leaf{
+		name: "ls", usage: "print the maps that hold entries, with their sizes", remote: true,
+		run: func(ctx context.Context, inv *invocation) error {
+			return inv.withClient(ctx, func(ctx context.Context, c *sdk.Client) error {
+				maps, err := c.Maps(ctx)
+				if err != nil {
+					return err
+				}
+				rows := make([][]any, len(maps))
+				for i, m := range maps {
+					rows[i] = []any{m.Name, m.Entries, m.Bytes}
+				}
+				return inv.print(render.Records([]string{"name", "entries", "bytes"}, rows))
+			})
+		},
+	})
+}

@@ -1,0 +1,80 @@
+package app
+
+import (
+	"context"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/gridiron-io/gridiron/sdk"
+)
+
+func (p *Process) mapWatch() *cli.Command {
+	return p.command(mapLeaf(leaf{
+		name: "watch", usage: "print the changes of entries as they happen", args: "MAP", least: 1, most: 1,
+		details: "It goes on until it is interrupted, which exits with 130. --timeout bounds only how long it takes to connect.",
+		flags: []cli.Flag{
+			&cli.StringFlag{Name: "key", Usage: "only the changes of `KEY`"},
+			&cli.StringFlag{Name: "from", Usage: "first what happened since the event with `TOKEN`"},
+			&cli.BoolFlag{Name: "without-values", Usage: "leave out old and new values"},
+			&cli.BoolFlag{Name: "expiry-changes", Usage: "also when only an entry's time to live was set, as UPDATED"},
+		},
+		run: func(ctx context.Context, inv *invocation) error {
+			opts, err := inv.listenerOptions()
+			if err != nil {
+				return err
+			}
+			return inv.interruptible(ctx, func(ctx context.Context) error { return inv.watch(ctx, opts) })
+		},
+	}, 0))
+}
+
+// listenerOptions returns what the flags of watch say.
+func (inv *invocation) listenerOptions() ([]sdk.ListenerOption, error) {
+	var opts []sdk.ListenerOption
+	if inv.flags.IsSet("key") {
+		key := inv.flags.String("key")
+		if err := checkKeys(key); err != nil {
+			return nil, err
+		}
+		opts = append(opts, sdk.OnKey(key))
+	}
+	if inv.flags.IsSet("from") {
+		token := inv.flags.String("from")
+		if token == "" {
+			return nil, usagef("--from is empty: want the token of an event")
+		}
+		opts = append(opts, sdk.From(sdk.ResumeToken(token)))
+	}
+	if inv.flags.Bool("without-values") {
+		opts = append(opts, sdk.WithoutValues())
+	}
+	if inv.flags.Bool("expiry-changes") {
+		opts = append(opts, sdk.WithExpiryChanges())
+	}
+	return opts, nil
+}
+
+// watch prints events until ctx ends.
+func (inv *invocation) watch(ctx context.Context, opts []sdk.ListenerOption) error {
+	connecting, cancel := context.WithTimeout(ctx, inv.conn.timeout)
+	defer cancel()
+	c, err := inv.connect(connecting)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	m, err := sdk.OpenMap[any, any](c, inv.args[0])
+	if err != nil {
+		return err
+	}
+	out := inv.out.Stream([]string{"kind", "key", "old", "new", "version", "time", "token"}, []int{8, 16, 24, 24, 20, 24}, "new")
+	for e, err := range m.Watch(ctx, opts...) {
+		if err != nil {
+			return err
+		}
+		if err := out.Write([]any{string(e.Kind), e.Key, e.Old, e.New, e.Version, instant(e.Time), orNull(string(e.Token))}); err != nil {
+			return err
+		}
+	}
+	return context.Cause(ctx)
+}

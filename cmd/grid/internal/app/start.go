@@ -1,0 +1,142 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/gridiron-io/gridiron/cmd/grid/internal/config"
+	"github.com/gridiron-io/gridiron/exec"
+	"github.com/gridiron-io/gridiron/exec/builtin"
+	"github.com/gridiron-io/gridiron/grid"
+	"github.com/gridiron-io/gridiron/member"
+)
+
+// leaveTimeout bounds a graceful leave.
+const leaveTimeout = 60 * time.Second
+
+func (p *Process) startCommand() *cli.Command {
+	flags := []cli.Flag{&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "`FILE` in YAML; environment and flags go before it (default: $GRID_CONFIG)"}}
+	for _, f := range config.Flags() {
+		if f.Bool {
+			flags = append(flags, &cli.BoolFlag{Name: f.Name, Usage: f.Usage})
+		} else {
+			flags = append(flags, &cli.StringFlag{Name: f.Name, Usage: f.Usage})
+		}
+	}
+	return p.command(leaf{
+		name: "start", usage: "run a member", quiet: true, flags: flags,
+		details: "Prints the address for clients on one line once the member is ready; logs go to standard error. SIGINT and SIGTERM " +
+			"make it leave the cluster in good order within a minute, a second one end it at once. Every setting SECTION.KEY of the " +
+			"configuration file can also be given as GRID_SECTION_KEY in the environment.",
+		run: func(ctx context.Context, inv *invocation) error {
+			cfg, err := inv.memberConfig()
+			if err != nil {
+				return &failure{exitUsage, err}
+			}
+			return inv.serve(ctx, cfg)
+		},
+	})
+}
+
+// memberConfig returns the configuration that file, environment and flags make together.
+func (inv *invocation) memberConfig() (config.Config, error) {
+	var given []config.Given
+	for _, f := range config.Flags() {
+		switch {
+		case !inv.flags.IsSet(f.Name):
+		case f.Bool:
+			given = append(given, config.Given{Flag: f.Name, Value: strconv.FormatBool(inv.flags.Bool(f.Name))})
+		default:
+			given = append(given, config.Given{Flag: f.Name, Value: inv.flags.String(f.Name)})
+		}
+	}
+	return config.Load(inv.setting("config", "GRID_CONFIG"), inv.LookupEnv, given)
+}
+
+// serve runs a member until the process is interrupted.
+func (inv *invocation) serve(ctx context.Context, cfg config.Config) error {
+	ctx, stop := inv.untilInterrupted(ctx, nil)
+	defer stop()
+	log := inv.logger(cfg.Log.Level, cfg.Log.Format)
+	if limit := inv.tuneMemory(os.DirFS("/")); limit > 0 {
+		log.Debug("memory limit", "bytes", limit)
+	}
+	c, err := gridConfig(cfg)
+	if err != nil {
+		return err
+	}
+	c.Logger, c.Registry = log, builtinTasks()
+	if c.DataDir == "" {
+		log.Warn("no data directory, and a free port that gives the member no lasting name: identity and metadata are temporary")
+	}
+	m, err := grid.Start(ctx, c)
+	if err != nil {
+		if context.Cause(ctx) == errInterrupted {
+			return errInterrupted
+		}
+		return startFailure(err)
+	}
+	if _, err := fmt.Fprintln(inv.Out, m.Addr()); err != nil {
+		m.Kill()
+		return fmt.Errorf("write the output: %w", err)
+	}
+	<-ctx.Done()
+	log.Info("leaving the cluster", "timeout", leaveTimeout)
+	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
+	defer cancel()
+	if err := m.Close(leaving); err != nil {
+		return fmt.Errorf("leave the cluster: %w", err)
+	}
+	return nil
+}
+
+// gridConfig returns the member's configuration. Its data directory is empty only where the member has neither a directory
+// nor a name that would be the same after a restart.
+func gridConfig(cfg config.Config) (grid.Config, error) {
+	c := grid.Config{
+		Name: cfg.Member.Name, ClusterName: cfg.Cluster.Name, Listen: net.JoinHostPort(cfg.Listen.Host, strconv.Itoa(cfg.Listen.Port)),
+		Advertise: cfg.Listen.Advertise, Zone: cfg.Member.Zone, Tags: cfg.Member.Tags, DataDir: cfg.Storage.Dir,
+		Durability: cfg.Storage.Durability, Join: cfg.Cluster.Join, Expect: cfg.Cluster.Expect, Partitions: cfg.Cluster.Partitions,
+		Replicas: cfg.Cluster.Replicas, MaxValue: cfg.Limits.MaxValue, Insecure: cfg.Listen.Insecure,
+	}
+	if c.Name == "" && cfg.Listen.Port != 0 {
+		host, err := os.Hostname()
+		if err != nil {
+			host = "member"
+		}
+		c.Name = host + "-" + strconv.Itoa(cfg.Listen.Port)
+	}
+	if c.DataDir == "" && c.Name != "" {
+		dir, err := member.DefaultDataDir(c.ClusterName, c.Name)
+		if err != nil {
+			return c, err
+		}
+		c.DataDir = dir
+	}
+	return c, nil
+}
+
+// builtinTasks returns a registry of the tasks that the binary brings along.
+func builtinTasks() *exec.Registry {
+	reg := exec.NewRegistry()
+	builtin.Register(reg)
+	return reg
+}
+
+// startFailure returns the error of a member that did not start. All that is wrong with a configuration is told, and that it
+// is invalid once.
+func startFailure(err error) error {
+	if !errors.Is(err, member.ErrConfig) {
+		return failf(exitOther, "%w", err)
+	}
+	prefix := member.ErrConfig.Error() + ": "
+	return usagef("%s%s", prefix, strings.ReplaceAll(err.Error(), prefix, ""))
+}

@@ -1,0 +1,164 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk"
+	"github.com/gridiron-io/gridiron/sdk/codec"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// cancelTime bounds how long an interrupted command tries to cancel what it has submitted.
+const cancelTime = time.Second
+
+// submission is a task on its way to members.
+type submission struct {
+	c    *sdk.Client
+	ex   *sdk.Executor
+	task string
+	arg  any
+}
+
+// run submits the task and waits for its outcomes, ordered by the members' names. The task ends with ctx. An error says
+// that there are no outcomes.
+func (s submission) run(ctx context.Context, where target) ([]outcome, error) {
+	members, err := s.c.Members(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := make(map[string]string, len(members))
+	for _, m := range members {
+		names[m.ID] = m.Name
+	}
+	var outcomes []outcome
+	switch where.kind {
+	case "all":
+		outcomes, err = s.onAll(ctx)
+	case "key":
+		outcomes, err = s.onKey(ctx, where.name)
+	case "member":
+		outcomes, err = s.onMember(ctx, members, where.name)
+	default:
+		outcomes, err = s.onAny(ctx, members)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range outcomes {
+		outcomes[i].name = names[outcomes[i].member]
+	}
+	slices.SortFunc(outcomes, func(a, b outcome) int { return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.member, b.member)) })
+	return outcomes, nil
+}
+
+// until is the option by which the task ends on its members when ctx ends by its deadline.
+func until(ctx context.Context) sdk.SubmitOption {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return sdk.Timeout(defaultTimeout)
+	}
+	return sdk.Timeout(max(time.Until(end), time.Millisecond))
+}
+
+func (s submission) onAll(ctx context.Context) ([]outcome, error) {
+	f, err := sdk.SubmitToAllMembers[any](ctx, s.ex, s.task, s.arg, until(ctx))
+	if err != nil {
+		return nil, err
+	}
+	results, err := f.Wait(ctx)
+	if err != nil {
+		cancelling(ctx, func(ctx context.Context) { _, _ = f.Cancel(ctx) })
+		return nil, s.unfinished(err)
+	}
+	outcomes := make([]outcome, 0, len(results))
+	for id, r := range results {
+		outcomes = append(outcomes, outcome{member: id, result: r.Value, err: r.Err})
+	}
+	return outcomes, nil
+}
+
+func (s submission) onMember(ctx context.Context, members []sdk.Member, idOrName string) ([]outcome, error) {
+	id := idOrName
+	for _, m := range members {
+		if m.Name == idOrName {
+			id = m.ID
+		}
+	}
+	f, err := sdk.SubmitToMember[any](ctx, s.ex, id, s.task, s.arg, until(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return s.wait(ctx, f, id)
+}
+
+// onAny has the task run on a member that is ready, and goes on to another where it surely did not reach the one before.
+func (s submission) onAny(ctx context.Context, members []sdk.Member) ([]outcome, error) {
+	ready := slices.DeleteFunc(slices.Clone(members), func(m sdk.Member) bool { return m.State != sdk.MemberReady })
+	rand.Shuffle(len(ready), func(i, j int) { ready[i], ready[j] = ready[j], ready[i] })
+	err := failf(exitUnavailable, "no member is ready")
+	for _, m := range ready {
+		var f *sdk.Future[any]
+		if f, err = sdk.SubmitToMember[any](ctx, s.ex, m.ID, s.task, s.arg, until(ctx)); err == nil {
+			return s.wait(ctx, f, m.ID)
+		}
+		if !errors.Is(err, sdk.ErrMemberLeft) {
+			break
+		}
+	}
+	return nil, err
+}
+
+func (s submission) onKey(ctx context.Context, key string) ([]outcome, error) {
+	f, err := sdk.SubmitToKeyOwner[any](ctx, s.ex, key, s.task, s.arg, until(ctx))
+	if err != nil {
+		return nil, err
+	}
+	owner, err := s.owner(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	return s.wait(ctx, f, owner)
+}
+
+// owner returns the ID of the member that owns a key.
+func (s submission) owner(ctx context.Context, key string) (string, error) {
+	b, err := codec.EncodeKey(nil, key)
+	if err != nil {
+		return "", err
+	}
+	partitions, err := s.c.Partitions(ctx)
+	if err != nil {
+		return "", err
+	}
+	return partitions[wire.PartitionOf(b, len(partitions))].Owner, nil
+}
+
+// wait waits for the outcome of a task on one member.
+func (s submission) wait(ctx context.Context, f *sdk.Future[any], member string) ([]outcome, error) {
+	result, err := f.Get(ctx)
+	if err != nil && ctx.Err() != nil {
+		cancelling(ctx, func(ctx context.Context) { _, _ = f.Cancel(ctx) })
+		return nil, s.unfinished(err)
+	}
+	return []outcome{{member: member, result: result, err: err}}, nil
+}
+
+// unfinished is the error of a task that had not ended in time. It is cancelled then, whatever the end of waiting says.
+func (s submission) unfinished(err error) error {
+	if errors.Is(err, sdk.ErrTimeout) {
+		return failf(exitTimeout, "task %q did not end in time, and was cancelled", s.task)
+	}
+	return err
+}
+
+// cancelling calls f with a context that goes on for a moment after ctx has ended.
+func cancelling(ctx context.Context, f func(context.Context)) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
+	defer cancel()
+	f(ctx)
+}
