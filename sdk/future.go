@@ -51,6 +51,9 @@ func (f *Future[R]) Cancel(ctx context.Context) (bool, error) { return f.t.cance
 // ID returns the task's identity, in the form of a UUID.
 func (f *Future[R]) ID() string { return f.t.id.String() }
 
+// Member returns the ID of the member that took the task.
+func (f *Future[R]) Member() string { return f.t.member.String() }
+
 // Done is closed when the outcome is known. Get then returns at once.
 func (f *Future[R]) Done() <-chan struct{} { return f.t.done }
 

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/urfave/cli/v2"
 
@@ -16,7 +15,7 @@ type leaf struct {
 	details     string // help's description, may be empty
 	least, most int    // how many arguments; most below 0: any number from least on
 	flags       []cli.Flag
-	quiet       bool // it prints no document, so that there is no format to choose
+	quiet       bool // it prints no document; where it talks to a cluster, it takes a format all the same, as all such commands do
 	remote      bool // it talks to a cluster
 	run         func(context.Context, *invocation) error
 }
@@ -36,7 +35,8 @@ func (p *Process) command(l leaf) *cli.Command {
 	if l.remote {
 		flags = append(flags, remoteFlags()...)
 	}
-	if !l.quiet {
+	formats := !l.quiet || l.remote
+	if formats {
 		flags = append(flags, &cli.StringFlag{Name: "output", Aliases: []string{"o"},
 			Usage: "`FORMAT`: table, json, yaml, csv or raw (default: table on a terminal, else columns separated by tabs)"})
 	}
@@ -47,15 +47,14 @@ func (p *Process) command(l leaf) *cli.Command {
 	}
 	return &cli.Command{
 		Name: l.name, Usage: l.usage, ArgsUsage: l.args, Description: l.details,
-		HideHelpCommand: true, UseShortOptionHandling: false,
-		Flags: flags, OnUsageError: usageError,
+		HideHelpCommand: true, Flags: flags, OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
 			inv := &invocation{Process: p, args: c.Args().Slice(), flags: c}
 			if n := len(inv.args); n < l.least || l.most >= 0 && n > l.most {
 				return usagef("wrong number of arguments: %d; usage: %s %s", n, c.Command.HelpName, orNone(l.args))
 			}
 			var err error
-			if !l.quiet {
+			if formats {
 				if inv.out, err = p.printer(c.String("output")); err != nil {
 					return err
 				}
@@ -94,9 +93,4 @@ func (inv *invocation) interruptible(ctx context.Context, f func(context.Context
 }
 
 // print writes a document to standard output.
-func (inv *invocation) print(d render.Document) error {
-	if err := inv.out.Print(d); err != nil {
-		return fmt.Errorf("%s: %w", inv.flags.Command.HelpName, err)
-	}
-	return nil
-}
+func (inv *invocation) print(d render.Document) error { return inv.out.Print(d) }

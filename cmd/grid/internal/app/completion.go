@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/gridiron-io/gridiron/cmd/grid/internal/argv"
 	"github.com/gridiron-io/gridiron/cmd/grid/internal/render"
 )
 
@@ -86,7 +87,7 @@ func candidates(a *cli.App, words []string) []string {
 		case w == "--":
 			return nil
 		case len(w) > 1 && w[0] == '-':
-			if f := flagNamed(flags, strings.TrimLeft(w, "-")); f != nil && !isSwitch(f) {
+			if f := argv.Find(flags, strings.TrimLeft(w, "-")); f != nil && !argv.IsSwitch(f) {
 				waiting = f
 			}
 		default:
@@ -119,22 +120,6 @@ func candidates(a *cli.App, words []string) []string {
 		}
 	}
 	return fitting
-}
-
-func flagNamed(flags []cli.Flag, name string) cli.Flag {
-	for _, f := range flags {
-		for _, n := range f.Names() {
-			if n == name {
-				return f
-			}
-		}
-	}
-	return nil
-}
-
-func isSwitch(f cli.Flag) bool {
-	_, ok := f.(*cli.BoolFlag)
-	return ok
 }
 
 // valuesOf returns the values that a flag can have, nil if they cannot be listed.

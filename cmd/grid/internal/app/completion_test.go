@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gridiron-io/gridiron/cmd/grid/internal/argv"
 )
 
 func TestCandidates(t *testing.T) {
@@ -31,10 +33,12 @@ func TestCandidates(t *testing.T) {
 	require.Contains(t, candidates((&Process{}).app(), nil), "map")
 }
 
-// Every command says what it does, and no two flags of one command share a name.
+// Every command says what it does, no two flags of one command share a name, and flags of one name are of one kind in all
+// commands, which package argv relies on.
 func TestCommandsAreDescribed(t *testing.T) {
 	app := (&Process{}).app()
 	queue := app.Commands
+	switches := make(map[string]bool)
 	for len(queue) > 0 {
 		c := queue[0]
 		queue = append(queue[1:], c.Subcommands...)
@@ -46,6 +50,10 @@ func TestCommandsAreDescribed(t *testing.T) {
 			for _, name := range f.Names() {
 				require.False(t, seen[name], "%s has two flags %q", c.Name, name)
 				seen[name] = true
+				if is, known := switches[name]; known {
+					require.Equal(t, is, argv.IsSwitch(f), "flag %q of %s", name, c.Name)
+				}
+				switches[name] = argv.IsSwitch(f)
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/gridiron-io/gridiron/cmd/grid/internal/config"
 	"github.com/gridiron-io/gridiron/sdk"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -41,8 +42,9 @@ func (inv *invocation) connection() (connection, error) {
 		server = defaultServer
 	}
 	for _, addr := range strings.Split(server, ",") {
-		if addr = strings.TrimSpace(addr); addr == "" {
-			return c, usagef("--server %q: an address is empty", server)
+		addr = strings.TrimSpace(addr)
+		if _, _, err := config.ParseAddress(addr); err != nil {
+			return c, usagef("--server: %w", err)
 		}
 		c.servers = append(c.servers, addr)
 	}

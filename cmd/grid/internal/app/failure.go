@@ -27,12 +27,8 @@ const (
 	exitInterrupted = 130
 )
 
-var (
-	// errInterrupted is why the context of a command ended that was interrupted.
-	errInterrupted = errors.New("interrupted")
-	// errSaid is wrapped by failures about which everything has been said.
-	errSaid = errors.New("said")
-)
+// errInterrupted is why the context of a command ended that was interrupted.
+var errInterrupted = errors.New("interrupted")
 
 // failure is an error with an exit code of its own.
 type failure struct {

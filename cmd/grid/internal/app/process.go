@@ -7,7 +7,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 
@@ -30,11 +29,10 @@ type Process struct {
 // was interrupted.
 func (p *Process) Run(ctx context.Context) int {
 	err := p.run(ctx)
-	code := exitCode(err)
-	if err != nil && !errors.Is(err, errSaid) {
+	if err != nil {
 		_, _ = io.WriteString(p.Err, "grid: "+oneLine(err)+"\n")
 	}
-	return code
+	return exitCode(err)
 }
 
 func (p *Process) run(ctx context.Context) error {

@@ -4,13 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"math/rand/v2"
 	"slices"
 	"time"
 
 	"github.com/gridiron-io/gridiron/sdk"
-	"github.com/gridiron-io/gridiron/sdk/codec"
-	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
 // cancelTime bounds how long an interrupted command tries to cancel what it has submitted.
@@ -42,9 +39,9 @@ func (s submission) run(ctx context.Context, where target) ([]outcome, error) {
 	case "key":
 		outcomes, err = s.onKey(ctx, where.name)
 	case "member":
-		outcomes, err = s.onMember(ctx, members, where.name)
+		outcomes, err = s.onMember(ctx, where.name)
 	default:
-		outcomes, err = s.onAny(ctx, members)
+		outcomes, err = s.onAny(ctx)
 	}
 	if err != nil {
 		return nil, err
@@ -82,35 +79,20 @@ func (s submission) onAll(ctx context.Context) ([]outcome, error) {
 	return outcomes, nil
 }
 
-func (s submission) onMember(ctx context.Context, members []sdk.Member, idOrName string) ([]outcome, error) {
-	id := idOrName
-	for _, m := range members {
-		if m.Name == idOrName {
-			id = m.ID
-		}
-	}
-	f, err := sdk.SubmitToMember[any](ctx, s.ex, id, s.task, s.arg, until(ctx))
+func (s submission) onMember(ctx context.Context, idOrName string) ([]outcome, error) {
+	f, err := sdk.SubmitToMember[any](ctx, s.ex, idOrName, s.task, s.arg, until(ctx))
 	if err != nil {
 		return nil, err
 	}
-	return s.wait(ctx, f, id)
+	return s.wait(ctx, f)
 }
 
-// onAny has the task run on a member that is ready, and goes on to another where it surely did not reach the one before.
-func (s submission) onAny(ctx context.Context, members []sdk.Member) ([]outcome, error) {
-	ready := slices.DeleteFunc(slices.Clone(members), func(m sdk.Member) bool { return m.State != sdk.MemberReady })
-	rand.Shuffle(len(ready), func(i, j int) { ready[i], ready[j] = ready[j], ready[i] })
-	err := failf(exitUnavailable, "no member is ready")
-	for _, m := range ready {
-		var f *sdk.Future[any]
-		if f, err = sdk.SubmitToMember[any](ctx, s.ex, m.ID, s.task, s.arg, until(ctx)); err == nil {
-			return s.wait(ctx, f, m.ID)
-		}
-		if !errors.Is(err, sdk.ErrMemberLeft) {
-			break
-		}
+func (s submission) onAny(ctx context.Context) ([]outcome, error) {
+	f, err := sdk.Submit[any](ctx, s.ex, s.task, s.arg, until(ctx))
+	if err != nil {
+		return nil, err
 	}
-	return nil, err
+	return s.wait(ctx, f)
 }
 
 func (s submission) onKey(ctx context.Context, key string) ([]outcome, error) {
@@ -118,34 +100,17 @@ func (s submission) onKey(ctx context.Context, key string) ([]outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	owner, err := s.owner(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	return s.wait(ctx, f, owner)
-}
-
-// owner returns the ID of the member that owns a key.
-func (s submission) owner(ctx context.Context, key string) (string, error) {
-	b, err := codec.EncodeKey(nil, key)
-	if err != nil {
-		return "", err
-	}
-	partitions, err := s.c.Partitions(ctx)
-	if err != nil {
-		return "", err
-	}
-	return partitions[wire.PartitionOf(b, len(partitions))].Owner, nil
+	return s.wait(ctx, f)
 }
 
 // wait waits for the outcome of a task on one member.
-func (s submission) wait(ctx context.Context, f *sdk.Future[any], member string) ([]outcome, error) {
+func (s submission) wait(ctx context.Context, f *sdk.Future[any]) ([]outcome, error) {
 	result, err := f.Get(ctx)
 	if err != nil && ctx.Err() != nil {
 		cancelling(ctx, func(ctx context.Context) { _, _ = f.Cancel(ctx) })
 		return nil, s.unfinished(err)
 	}
-	return []outcome{{member: member, result: result, err: err}}, nil
+	return []outcome{{member: f.Member(), result: result, err: err}}, nil
 }
 
 // unfinished is the error of a task that had not ended in time. It is cancelled then, whatever the end of waiting says.

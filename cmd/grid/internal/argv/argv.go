@@ -137,7 +137,7 @@ func (l *line) flag(word string, following []string) (taken int, err error) {
 	switch {
 	case f == nil:
 		return 0, l.unknown(name, word)
-	case isSwitch(f):
+	case IsSwitch(f):
 		if !hasValue {
 			value = "true"
 		}
@@ -154,14 +154,14 @@ func (l *line) flag(word string, following []string) (taken int, err error) {
 // one name all commands have one kind of flag.
 func (l *line) find(name string) cli.Flag {
 	if l.complete() {
-		return findFlag(l.command.Flags, name)
+		return Find(l.command.Flags, name)
 	}
 	return findBelow(l.next(), name)
 }
 
 func findBelow(commands []*cli.Command, name string) cli.Flag {
 	for _, c := range commands {
-		f := findFlag(c.Flags, name)
+		f := Find(c.Flags, name)
 		if f == nil {
 			f = findBelow(c.Subcommands, name)
 		}
@@ -172,7 +172,8 @@ func findBelow(commands []*cli.Command, name string) cli.Flag {
 	return nil
 }
 
-func findFlag(flags []cli.Flag, name string) cli.Flag {
+// Find returns the flag of a name without dashes, nil if there is none.
+func Find(flags []cli.Flag, name string) cli.Flag {
 	for _, f := range flags {
 		for _, n := range f.Names() {
 			if n == name {
@@ -183,7 +184,8 @@ func findFlag(flags []cli.Flag, name string) cli.Flag {
 	return nil
 }
 
-func isSwitch(f cli.Flag) bool {
+// IsSwitch reports whether a flag needs no value.
+func IsSwitch(f cli.Flag) bool {
 	_, ok := f.(*cli.BoolFlag)
 	return ok
 }
@@ -225,7 +227,7 @@ func (l *line) arranged() ([]string, error) {
 	}
 	out := l.path
 	for _, g := range l.flags {
-		if findFlag(l.command.Flags, g.name) == nil {
+		if Find(l.command.Flags, g.name) == nil {
 			return nil, l.unknown(g.name, g.written)
 		}
 		out = append(out, dashed(g.name)+"="+g.value)
