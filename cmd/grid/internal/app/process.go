@@ -65,6 +65,7 @@ func (p *Process) app() *cli.App {
 			p.mapCommands(),
 			p.execCommands(),
 			p.clusterCommands(),
+			p.benchCommand(),
 			p.completionCommand(),
 			p.versionCommand(),
 		},

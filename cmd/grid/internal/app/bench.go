@@ -1,0 +1,56 @@
+package app
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/gridiron-io/gridiron/benchmarks"
+	"github.com/gridiron-io/gridiron/cmd/grid/internal/render"
+	"github.com/gridiron-io/gridiron/sdk"
+)
+
+// benchCommand measures a cluster, or members that it starts itself and ends again.
+func (p *Process) benchCommand() *cli.Command {
+	return p.command(leaf{
+		name: "bench", usage: "measure a cluster's operations, and what they cost", remote: true,
+		details: "With --members it starts so many members of its own, counts their CPU time, and ends them. Without, it measures the\n" +
+			"cluster at --server, in a map of its own that it destroys. The load is closed: each caller has one operation under way.",
+		flags: []cli.Flag{
+			&cli.IntFlag{Name: "members", Usage: "start `N` members for the measurement"},
+			&cli.IntFlag{Name: "partitions", Usage: "of these members; `N` from 1 to 4096 (default: 271)"},
+			&cli.StringFlag{Name: "op", Value: "set", Usage: "`OPERATION`: set, get or mixed"},
+			&cli.IntSliceFlag{Name: "callers", Value: cli.NewIntSlice(64, 512), Usage: "one round for each `N`"},
+			&cli.IntFlag{Name: "keys", Value: 10_000, Usage: "`N` keys, drawn with equal chances"},
+			&cli.IntFlag{Name: "size", Value: 100, Usage: "`BYTES` of a value"},
+			&cli.DurationFlag{Name: "duration", Value: 10 * time.Second, Usage: "of a round"},
+			&cli.DurationFlag{Name: "warm-up", Value: 2 * time.Second, Usage: "before a round"},
+		},
+		run: func(ctx context.Context, inv *invocation) error {
+			c := inv.flags
+			o := benchmarks.Options{Members: c.Int("members"), Partitions: c.Int("partitions"), Config: benchmarks.Config{
+				Op: benchmarks.Op(c.String("op")), Callers: c.IntSlice("callers"), Keys: c.Int("keys"), ValueSize: c.Int("size"),
+				Duration: c.Duration("duration"), WarmUp: c.Duration("warm-up"),
+				Connect: func(ctx context.Context, servers []string) (*sdk.Client, error) {
+					inv.conn.servers = servers
+					return inv.connect(ctx)
+				},
+			}}
+			if o.Members == 0 || c.IsSet("server") {
+				o.Servers = inv.conn.servers
+			}
+			if err := o.WithDefaults().Validate(); err != nil {
+				return usagef("%s", strings.ReplaceAll(err.Error(), "\n", "; "))
+			}
+			return inv.interruptible(ctx, func(ctx context.Context) error {
+				result, err := benchmarks.Measure(ctx, o)
+				if err != nil {
+					return err
+				}
+				return inv.print(render.Records(benchmarks.Columns(), result.Rows()))
+			})
+		},
+	})
+}
