@@ -56,6 +56,7 @@ var calls = sync.Pool{New: func() any { return &call{Call: new(rpc.Call)} }}
 // newCall returns a call for op. Its body is empty; release gives it back.
 func newCall(op wire.Op, name string, partition uint32) *call {
 	cl := calls.Get().(*call)
+	cl.forget()
 	cl.req = wire.Request{Op: op, Partition: partition}
 	cl.name = name
 	return cl
@@ -80,6 +81,12 @@ func (cl *call) renew() {
 		Call: cl.Call, name: cl.name, key: cl.key, value: cl.value, body: cl.body,
 		req: wire.Request{Op: cl.req.Op, Partition: cl.req.Partition},
 	}
+	cl.forget()
+}
+
+// forget drops what became of the request before. The buffers stay.
+func (cl *call) forget() {
+	cl.Answer, cl.Err, cl.Sent = wire.Answer{}, nil, false
 }
 
 // addressed reports whether the call is for a member rather than for a partition's owner.

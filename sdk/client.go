@@ -24,6 +24,7 @@ type Client struct {
 	tracer *tracer // nil: no tracing
 	seq    atomic.Uint64
 	writes atomic.Pointer[[]outstanding] // by partition; set with the first table
+	events func() *eventHub              // makes it when it is first called
 
 	table   atomic.Pointer[table] // nil until the first view
 	changed broadcast             // the table or a connection
@@ -37,11 +38,9 @@ type Client struct {
 	// mu comes before the mutexes of peers and connections; none is held while other code is called.
 	mu struct {
 		sync.Mutex
-		closed    bool
-		seeding   bool // the addresses given to Connect are being tried
-		peers     map[wire.ID]*peer
-		onTable   hooks[func()]
-		onConnect hooks[func(wire.ID)]
+		closed  bool
+		seeding bool // the addresses given to Connect are being tried
+		peers   map[wire.ID]*peer
 	}
 }
 
@@ -67,14 +66,15 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// spawn runs f in a goroutine that Close waits for; f must return soon after c.life has ended. It does nothing once the
-// client is closed.
-func (c *Client) spawn(f func()) {
+// spawn runs f in a goroutine that Close waits for; f must return soon after c.life has ended. It reports
+// false, having done nothing, once the client is closed.
+func (c *Client) spawn(f func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.mu.closed {
 		c.wg.Go(f)
 	}
+	return !c.mu.closed
 }
 
 // anyLive reports whether there is a connection to any member.
@@ -125,7 +125,6 @@ func (c *Client) onView(conn *rpc.Conn, body []byte) {
 		fresh, gone = c.reviseLocked(next)
 	}
 	c.table.Store(next)
-	hooks := c.mu.onTable.list()
 	c.mu.Unlock()
 
 	for _, p := range gone {
@@ -137,9 +136,6 @@ func (c *Client) onView(conn *rpc.Conn, body []byte) {
 		c.dial(p)
 	}
 	c.changed.signal()
-	for _, f := range hooks {
-		f()
-	}
 }
 
 // errGone ends connections to a member that the others no longer count among them.
@@ -196,13 +192,9 @@ func (c *Client) moved(partition int, body []byte) {
 	if changed {
 		c.table.Store(next)
 	}
-	hooks := c.mu.onTable.list()
 	c.mu.Unlock()
 	if changed {
 		c.changed.signal()
-		for _, f := range hooks {
-			f()
-		}
 	}
 }
 

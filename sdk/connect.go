@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/gridiron-io/gridiron/sdk/internal/rpc"
@@ -28,6 +29,7 @@ func Connect(ctx context.Context, addrs []string, opts ...Option) (*Client, erro
 	_, _ = rand.Read(c.id[:]) // never fails
 	c.life, c.end = context.WithCancel(context.Background())
 	c.mu.peers = make(map[wire.ID]*peer)
+	c.events = sync.OnceValue(func() *eventHub { return newHub(c) })
 	c.spawn(c.keepTime)
 	if err := c.connect(ctx); err != nil {
 		_ = c.Close()

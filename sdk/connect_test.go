@@ -294,32 +294,6 @@ func TestDialPlane(t *testing.T) {
 	wantErr(t, err, ErrMemberLeft)
 }
 
-func TestHooks(t *testing.T) {
-	g := fakegrid.New(t, 2, 2)
-	c := connected(t, g)
-	eventually(t, c, "connected to all", func() bool { return allLive(c, 2) })
-	tables, conns := make(chan struct{}, 16), make(chan wire.ID, 16)
-	stop := c.onTableChange(func() { tables <- struct{}{} })
-	stopConns := c.onConnection(func(id wire.ID) { conns <- id })
-	g.Move(0, 1, true)
-	<-tables
-	stop()
-	stop()
-	g.Move(0, 0, true)
-	eventually(t, c, "the second move", func() bool { return c.table.Load().routes[0].owner.id == g.MemberID(0) })
-	if len(tables) > 0 {
-		t.Fatal("called after stop")
-	}
-	g.Cut(1)
-	if _, err := c.callMember(t.Context(), wire.OpPing, g.MemberID(1), nil); err != nil {
-		t.Fatal(err)
-	}
-	if id := <-conns; id != g.MemberID(1) {
-		t.Fatalf("connected to %v", id)
-	}
-	stopConns()
-}
-
 // What happens to connections is logged, with nothing in it but who and why.
 func TestLogger(t *testing.T) {
 	g := fakegrid.New(t, 1, 2)

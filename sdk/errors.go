@@ -14,7 +14,7 @@ var (
 	ErrConflict         = errors.New("conflict")                // IfVersion did not match, or no such key
 	ErrClosed           = errors.New("closed")                  // the client, subscription or member was closed
 	ErrTimeout          = errors.New("timeout")                 // time was up; surely not executed
-	ErrUnknownOutcome   = errors.New("unknown outcome")         // a write that may or may not have been executed
+	ErrUnknownOutcome   = errors.New("unknown outcome")         // a write or submission that may or may not have been executed
 	ErrUnavailable      = errors.New("unavailable")             // nobody who could execute it was reachable; surely not executed
 	ErrOverloaded       = errors.New("overloaded")              // a bound was reached; surely not executed
 	ErrNotFound         = errors.New("not found")               // a named thing does not exist
@@ -111,8 +111,8 @@ func because(sentinel, cause error) error {
 
 // Retryable reports whether the call that returned err has surely not been executed and may succeed when made again:
 // ErrUnavailable, ErrOverloaded, ErrRejected, ErrTimeout. It is false for nil, for ErrUnknownOutcome (which may have been
-// executed) and for what cannot get better. An error that stands for several, such as a [*BulkError], is retryable if all
-// of them are.
+// executed), for what cannot get better, and for a task's own error, whatever it wraps: the task has run. An error that
+// stands for several, such as a [*BulkError], is retryable if all of them are.
 func Retryable(err error) bool {
 	if err == nil || errors.Is(err, ErrUnknownOutcome) {
 		return false
@@ -124,6 +124,10 @@ func Retryable(err error) bool {
 	var multi *MultiError
 	if errors.As(err, &multi) {
 		return allRetryable(multi.Unwrap())
+	}
+	var e *Error
+	if errors.As(err, &e) && e.Code == wire.CodeTaskFailed {
+		return false
 	}
 	for _, s := range [...]error{ErrUnavailable, ErrOverloaded, ErrRejected, ErrTimeout} {
 		if errors.Is(err, s) {

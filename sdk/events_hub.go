@@ -32,31 +32,11 @@ type eventHub struct {
 	changed broadcast // conn is there
 }
 
-// eventHubs are the hubs of the clients that have listened.
-var eventHubs struct {
-	sync.Mutex
-	of map[*Client]*eventHub
-}
-
-// hub returns the client's event hub.
-func (c *Client) hub() *eventHub {
-	eventHubs.Lock()
-	defer eventHubs.Unlock()
-	h := eventHubs.of[c]
-	if h == nil {
-		h = &eventHub{c: c, streams: make(map[*eventStream]struct{})}
-		h.turn.Store(rand.Uint32())
-		if eventHubs.of == nil {
-			eventHubs.of = make(map[*Client]*eventHub)
-		}
-		eventHubs.of[c] = h
-		context.AfterFunc(c.life, func() {
-			eventHubs.Lock()
-			defer eventHubs.Unlock()
-			delete(eventHubs.of, c)
-		})
-		c.spawn(h.run)
-	}
+// newHub returns the client's event hub, at work.
+func newHub(c *Client) *eventHub {
+	h := &eventHub{c: c, streams: make(map[*eventStream]struct{})}
+	h.turn.Store(rand.Uint32())
+	c.spawn(h.run)
 	return h
 }
 

@@ -3,14 +3,12 @@ package sdk
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/gridiron-io/gridiron/sdk/internal/rpc"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -50,9 +48,7 @@ type eventStream struct {
 	ready chan struct{}  // one slot: the queue is not empty
 	calls sync.WaitGroup // goroutines of calls
 
-	conn  *nats.Conn // set by start, as the following
-	subs  []*nats.Subscription
-	hooks []func() // undo them
+	subs []*nats.Subscription // set by start
 
 	mu       sync.Mutex // guards the following
 	err      error      // why the stream was closed; nil while it is open
@@ -81,18 +77,11 @@ type streamConfig struct {
 	from      map[int]place // if not nil: where to begin
 }
 
-// interest is what the stream asked of one member.
-type interest struct {
-	conn      *rpc.Conn // on which the member knows of the stream; nil: none
-	busy      bool      // it is being told
-	notBefore int64     // when to tell it again after it has refused
-}
-
 // newEventStream returns a stream that start makes flow. If it is not started, or not with success, close it.
 func (c *Client) newEventStream(op, name string, cfg streamConfig) *eventStream {
 	partitions := c.partitionCount()
 	s := &eventStream{
-		c: c, hub: c.hub(), name: name, op: op, streamConfig: cfg,
+		c: c, hub: c.events(), name: name, op: op, streamConfig: cfg,
 		kick: make(chan struct{}, 1), ready: make(chan struct{}, 1),
 		trackers: make([]*tracker, partitions), queued: make([]int, partitions), shown: make([]place, partitions),
 		interest: make(map[wire.ID]*interest), baseline: make(map[uint32]wire.Position), wakeAt: never, seen: c.table.Load(),
@@ -107,173 +96,6 @@ func (c *Client) newEventStream(op, name string, cfg streamConfig) *eventStream 
 	}
 	s.token = newTokenWriter(tokenMap(s.seen.cluster, name), partitions, listened)
 	return s
-}
-
-// start makes the stream flow and returns once events from now on, or from where the stream is to begin, are covered.
-func (s *eventStream) start(ctx context.Context) (err error) {
-	defer func() {
-		if err != nil {
-			s.close(err)
-			s.leave()
-		}
-	}()
-	stop := context.AfterFunc(ctx, s.end) // so that nothing here waits longer than ctx
-	defer stop()
-	if err := s.subscribe(ctx); err != nil {
-		return err
-	}
-	s.enlistAll()
-	if err := s.begin(ctx); err != nil {
-		return err
-	}
-	if !stop() {
-		return s.stopped(ctx, "")
-	}
-	if !s.c.spawned(s.worker) {
-		return s.fail(ErrClosed, "")
-	}
-	return nil
-}
-
-func (s *eventStream) fail(err error, hint string) error {
-	return &Error{Op: s.op, Name: s.name, Partition: -1, Err: err, Hint: hint}
-}
-
-// stopped returns the error of a start that ctx or the client's end cut short.
-func (s *eventStream) stopped(ctx context.Context, what string) error {
-	if s.c.life.Err() != nil {
-		return s.fail(ErrClosed, "")
-	}
-	return s.fail(because(ErrUnavailable, ctx.Err()), what)
-}
-
-// subscribe makes NATS send the map's events and beats, and members' connections be noticed.
-func (s *eventStream) subscribe(ctx context.Context) error {
-	if !s.hub.add(s) {
-		return s.fail(ErrClosed, "")
-	}
-	wake := func() { signal(s.kick) }
-	s.hooks = append(s.hooks, s.c.onTableChange(wake), s.c.onConnection(func(wire.ID) { wake() }))
-	conn, err := s.hub.nats(ctx)
-	if err != nil {
-		return s.stopped(ctx, "no connection for events")
-	}
-	s.conn = conn
-	for subject, take := range map[string]func(*nats.Msg){wire.EventSubject(s.name): s.onEvents, wire.BeatSubject(s.name): s.onBeat} {
-		sub, err := conn.Subscribe(subject, take)
-		if err == nil {
-			s.subs = append(s.subs, sub)
-			err = sub.SetPendingLimits(maxPending, maxPendingBytes)
-		}
-		if err != nil {
-			return s.fail(because(ErrUnavailable, err), "subscribe")
-		}
-	}
-	for {
-		// Where the connection is interrupted, a flush waits in vain: it is tried again.
-		within, cancel := context.WithTimeout(ctx, lookTimeout)
-		err := conn.FlushWithContext(within)
-		cancel()
-		if err == nil {
-			return nil
-		}
-		pause := time.NewTimer(maxBackoff)
-		select {
-		case <-pause.C:
-		case <-s.ctx.Done():
-		}
-		pause.Stop()
-		if s.ctx.Err() != nil {
-			return s.stopped(ctx, "subscribe: "+err.Error())
-		}
-	}
-}
-
-// enlistAll tells the members that the client is connected to of the stream, and learns where they stand.
-func (s *eventStream) enlistAll() {
-	s.mu.Lock()
-	s.lookLocked()
-	s.mu.Unlock()
-	s.calls.Wait()
-}
-
-// begin starts the trackers where the stream is told to begin, or else where their partitions' owners stand.
-func (s *eventStream) begin(ctx context.Context) error {
-	at := make([]place, len(s.trackers))
-	var unknown []int
-	s.mu.Lock()
-	for i, t := range s.trackers {
-		if t == nil {
-			continue
-		}
-		from, given := s.from[i]
-		b, ok := s.baseline[uint32(i)]
-		switch {
-		case given:
-			at[i] = from
-		case ok:
-			at[i] = place{b.Instance, b.Seq}
-			t.epoch = b.Epoch
-		default:
-			unknown = append(unknown, i)
-		}
-	}
-	s.mu.Unlock()
-	if err := s.locate(ctx, unknown, at); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := s.c.clock.now()
-	for i, t := range s.trackers {
-		if t == nil {
-			continue
-		}
-		t.start(now, at[i])
-		b, ok := s.baseline[uint32(i)]
-		if _, given := s.from[i]; given && (!ok || at[i] != place{b.Instance, b.Seq}) {
-			t.suspect(now, 0)
-		}
-	}
-	s.baseline = nil
-	s.settleLocked(now)
-	return nil
-}
-
-// locate asks the owners of partitions where the map stands there, as long as ctx lets it.
-func (s *eventStream) locate(ctx context.Context, partitions []int, at []place) error {
-	for len(partitions) > 0 {
-		list := make([]*call, len(partitions))
-		for i, p := range partitions {
-			list[i] = newCall(wire.OpEvents, s.name, uint32(p))
-			// An instance that never comes: the owner answers with where it stands, and no events.
-			list[i].body = wire.AppendEventsBody(list[i].body[:0], &wire.EventsBody{Map: []byte(s.name), Instance: 1<<64 - 1, Limit: 1})
-		}
-		s.c.invokeAll(ctx, list)
-		var left []int
-		var failed error
-		for i, cl := range list {
-			switch err := cl.err; {
-			case err == nil:
-				var r wire.EventsResult
-				if r, err = wire.DecodeEventsResult(cl.Answer.Body); err == nil {
-					at[partitions[i]] = place{r.Last.Instance, r.Last.Seq}
-				} else {
-					failed = unreadable(cl.req.Op, s.name, partitions[i], err)
-				}
-			case Retryable(err) && ctx.Err() == nil:
-				left = append(left, partitions[i])
-			default:
-				failed = err
-			}
-			cl.release()
-		}
-		if failed != nil {
-			return failed
-		}
-		partitions = left
-	}
-	return nil
 }
 
 // close ends the stream. What is queued is dropped. It does not wait for anything and may be called more than once, from
@@ -297,9 +119,6 @@ func (s *eventStream) open() bool {
 
 // leave takes back what start did. It is called once, after close.
 func (s *eventStream) leave() {
-	for _, undo := range s.hooks {
-		undo()
-	}
 	s.hub.remove(s)
 	s.calls.Wait()
 	for id, in := range s.interest { // no goroutine but this one is left
@@ -501,19 +320,21 @@ func (s *eventStream) worker() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		select {
-		case <-s.ctx.Done():
-			s.close(ErrClosed) // by the client, unless it was closed before
-			return
-		case <-s.kick:
-		case <-timer.C:
-		}
+		changed := s.c.changed.wait() // the table, or a connection
 		s.mu.Lock()
 		now := s.c.clock.now()
 		s.wakeAt = s.tendLocked(now)
 		pause := time.Duration(s.wakeAt - now)
 		s.mu.Unlock()
 		timer.Reset(max(pause, time.Millisecond))
+		select {
+		case <-s.ctx.Done():
+			s.close(ErrClosed) // by the client, unless it was closed before
+			return
+		case <-s.kick:
+		case <-timer.C:
+		case <-changed:
+		}
 	}
 }
 
@@ -590,112 +411,12 @@ func (s *eventStream) askLocked(partition int, after place) {
 	})
 }
 
-// lookLocked asks all members that the client is connected to where their partitions stand. REQUIRES s.mu.
-func (s *eventStream) lookLocked() {
-	s.lookedAt = s.c.clock.now()
-	s.enlistLocked(true)
-}
-
-// enlistLocked tells members of the stream that do not know of it on their connection, and asks all where they stand if
-// look is set. REQUIRES s.mu.
-func (s *eventStream) enlistLocked(look bool) {
-	for _, m := range s.c.serving() {
-		p := s.c.peer(m.ID)
-		if p == nil {
-			continue
-		}
-		conn := p.live()
-		in := s.interest[m.ID]
-		if in == nil {
-			in = &interest{}
-			s.interest[m.ID] = in
-		}
-		if conn == nil || in.busy || in.conn == conn && !look || s.c.clock.now() < in.notBefore {
-			continue
-		}
-		in.busy = true
-		s.spawn(func() { s.enlist(in, conn) })
-	}
-}
-
-// enlist makes one member say where it stands, and publish what comes afterwards.
-func (s *eventStream) enlist(in *interest, conn *rpc.Conn) {
-	ctx, cancel := context.WithTimeout(s.ctx, lookTimeout)
-	defer cancel()
-	answer, err := s.call(ctx, conn, wire.OpInterest)
-	var list []wire.Position
-	if err == nil {
-		list, err = wire.DecodePositions(answer)
-	}
-	if err != nil && s.ctx.Err() == nil {
-		s.c.cfg.logger.Debug("gridiron: a member was not told of a listener", "map", s.name, "error", err)
-	}
-	s.stand(list)
-
-	s.mu.Lock()
-	known := in.conn == conn
-	if in.busy = false; !refused(err) {
-		in.conn = conn
-	} else {
-		in.notBefore = s.c.clock.now() + int64(lookEvery)
-	}
-	s.mu.Unlock()
-	if known && !refused(err) { // it was to be asked only, and counts the stream once more now
-		if _, err := s.call(ctx, conn, wire.OpUninterest); err != nil && s.ctx.Err() == nil {
-			s.c.cfg.logger.Debug("gridiron: a member counts a listener twice", "map", s.name, "error", err)
-		}
-	}
-}
-
 // spawn runs f on a goroutine that leave and the client's Close wait for. f must return soon after the stream was closed.
 func (s *eventStream) spawn(f func()) {
 	s.calls.Add(1)
-	if !s.c.spawned(func() { defer s.calls.Done(); f() }) {
+	if !s.c.spawn(func() { defer s.calls.Done(); f() }) {
 		s.calls.Done()
 	}
-}
-
-// spawned is spawn, and reports whether f runs.
-func (c *Client) spawned(f func()) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.mu.closed {
-		c.wg.Go(f)
-	}
-	return !c.mu.closed
-}
-
-// refusal is a call that a member did not execute.
-type refusal struct{ error }
-
-func refused(err error) bool {
-	_, ok := err.(refusal)
-	return ok
-}
-
-// call makes a call on one connection, since members remember interest by connection and a connection's calls are executed
-// in order. An error that is no refusal leaves open whether the call was executed.
-func (s *eventStream) call(ctx context.Context, conn *rpc.Conn, op wire.Op) ([]byte, error) {
-	cl := newCall(op, s.name, wire.NoPartition)
-	defer cl.release()
-	now := s.c.clock.now()
-	cl.req.Client = s.c.id
-	cl.req.Deadline = s.c.deadline(now + int64(lookTimeout))
-	cl.body = wire.AppendMapBody(cl.body[:0], s.name)
-	cl.req.Body = cl.body
-	if err := conn.Start(&cl.req, cl.Call, now, 0); err != nil {
-		return nil, refusal{err}
-	}
-	conn.Wait(ctx.Done(), cl.Call)
-	switch {
-	case cl.Err != nil && !cl.Sent:
-		return nil, refusal{cl.Err}
-	case cl.Err != nil:
-		return nil, cl.Err
-	case cl.Answer.Code != wire.CodeOK:
-		return nil, refusal{fmt.Errorf("%v: %s", cl.Answer.Code, cl.Answer.Body)}
-	}
-	return append([]byte(nil), cl.Answer.Body...), nil
 }
 
 // signal puts a signal into a channel of one slot, unless there is one.

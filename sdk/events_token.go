@@ -32,34 +32,51 @@ func tokenMap(cluster wire.ID, name string) uint64 {
 	return h.Sum64()
 }
 
-// tokenWriter makes one token after the other for a map.
+// tokenWriter makes one token after the other of the same partitions of a map. Each is made for one event, and differs from
+// the one before in few places: what the others are encoded as is kept.
 type tokenWriter struct {
-	head []byte
-	buf  []byte
-	last int // partition written last
+	head  []byte
+	slots []tokenSlot // by the order of partitions in the token
+	next  int         // slot
+	last  int         // partition added last
+	buf   []byte
+	text  []byte
+}
+
+// tokenSlot is one place in its encoding. Its size is that of four uvarints: of a partition, of the 20 and the 44 bits of an
+// instance, and of a seq.
+type tokenSlot struct {
+	place
+	n int // 0: not encoded yet
+	b [3 + 3 + 7 + 10]byte
 }
 
 func newTokenWriter(of uint64, partitions, places int) *tokenWriter {
 	b := wire.AppendU64([]byte{tokenVersion}, of)
 	b = wire.AppendUvarint(wire.AppendUvarint(b, uint64(partitions)), uint64(places))
-	return &tokenWriter{head: b}
+	return &tokenWriter{head: b, slots: make([]tokenSlot, places)}
 }
 
 // begin begins a token. After it come as many calls of add as there are places, and finish.
-func (w *tokenWriter) begin() { w.buf, w.last = append(w.buf[:0], w.head...), -1 }
+func (w *tokenWriter) begin() { w.buf, w.next, w.last = append(w.buf[:0], w.head...), 0, -1 }
 
-// add appends a place. Partitions come in ascending order.
+// add appends a place. Partitions come in ascending order, in every token the same.
 func (w *tokenWriter) add(partition int, p place) {
-	w.buf = wire.AppendUvarint(w.buf, uint64(partition-w.last-1))
-	w.buf = wire.AppendUvarint(w.buf, p.instance>>instanceBits)
-	w.buf = wire.AppendUvarint(w.buf, p.instance&(1<<instanceBits-1))
-	w.buf = wire.AppendUvarint(w.buf, p.seq)
+	s := &w.slots[w.next]
+	if s.n == 0 || s.place != p {
+		b := wire.AppendUvarint(s.b[:0], uint64(partition-w.last-1))
+		b = wire.AppendUvarint(wire.AppendUvarint(b, p.instance>>instanceBits), p.instance&(1<<instanceBits-1))
+		s.place, s.n = p, len(wire.AppendUvarint(b, p.seq))
+	}
+	w.buf = append(w.buf, s.b[:s.n]...)
+	w.next++
 	w.last = partition
 }
 
 func (w *tokenWriter) finish() ResumeToken {
 	w.buf = binary.BigEndian.AppendUint32(w.buf, crc32.Checksum(w.buf, tokenChecksum))
-	return ResumeToken(base64.RawURLEncoding.EncodeToString(w.buf))
+	w.text = base64.RawURLEncoding.AppendEncode(w.text[:0], w.buf)
+	return ResumeToken(w.text)
 }
 
 // parseToken returns the places that a token of the map names, by partition.

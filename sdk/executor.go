@@ -135,6 +135,9 @@ func (ex *Executor) ExecuteOnKeyOwner(ctx context.Context, key any, task string,
 	}
 	t, err := ex.submitKeyed(ctx, body, key)
 	if err != nil {
+		if t != nil {
+			t.cancelBehind()
+		}
 		return err
 	}
 	_, err = t.wait(ctx)

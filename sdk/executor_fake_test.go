@@ -49,6 +49,8 @@ const (
 	instead                 // the function's answer
 	cutFirst                // the connection ends before the request has an effect
 	cutAfter                // the connection ends after it
+	unheard                 // no answer, and no effect
+	muted                   // no answer, but the effect
 )
 
 // newTaskCluster returns a cluster of n ready members with the tasks "echo" and "hold", and a client of it.
@@ -228,8 +230,14 @@ func (m *taskMember) handle(c net.Conn, w *sync.Mutex, req wire.Request) {
 		}
 	}
 	m.cluster.mu.Unlock()
-	if v == goOn || v == cutAfter {
+	if v == unheard {
+		return
+	}
+	if v == goOn || v == cutAfter || v == muted {
 		code, body = m.execute(&req)
+	}
+	if v == muted {
+		return
 	}
 	if v == cutFirst || v == cutAfter {
 		m.cluster.mu.Lock()
@@ -356,6 +364,18 @@ func (cl *taskCluster) once(i int, op wire.Op, code wire.Code, v verdict) {
 		}
 		m.answer = nil
 		return code, []byte("as the test says"), v
+	}
+}
+
+// silence makes a member leave requests of one kind without an answer, as v says.
+func (cl *taskCluster) silence(i int, op wire.Op, v verdict) {
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	cl.members[i].answer = func(req *wire.Request) (wire.Code, []byte, verdict) {
+		if req.Op == op {
+			return 0, nil, v
+		}
+		return 0, nil, goOn
 	}
 }
 

@@ -83,6 +83,8 @@ func (ex *Executor) submitTo(ctx context.Context, member wire.ID, body *wire.Tas
 // Where the connection ends after the request was sent and before it was answered, the task counts as accepted: asking for
 // its result will tell. It is not offered again, neither to another member nor to that one, which may have restarted and
 // would run it a second time. So ErrMemberLeft means that the task was not accepted.
+//
+// With ErrUnknownOutcome the task comes along, for a caller who wants to cancel it: nobody waits for its outcome.
 func (ex *Executor) offer(ctx context.Context, body *wire.TaskBody, member wire.ID, partition uint32) (_ *remoteTask, err error) {
 	ctx, span := ex.c.tracer.start(ctx, wire.OpTaskSubmit.String(), ex.name)
 	defer func() { endSpan(span, err) }()
@@ -90,22 +92,17 @@ func (ex *Executor) offer(ctx context.Context, body *wire.TaskBody, member wire.
 	defer cl.release()
 	cl.member = member
 	cl.body = wire.AppendTaskBody(cl.body, body)
-	cl.Call.Err, cl.Call.Sent, cl.Call.Answer = nil, false, wire.Answer{}
 
 	err = ex.c.invoke(ctx, cl)
 	underWay := cl.Call.Err != nil && cl.Call.Sent
-	switch {
-	case err == nil:
-	case !underWay || errors.Is(err, ErrUnknownOutcome):
+	unknown := errors.Is(err, ErrUnknownOutcome)
+	if err != nil && !unknown && !(underWay && errors.Is(err, ErrMemberLeft)) {
 		return nil, err
-	case !errors.Is(err, ErrMemberLeft): // ctx or the client ended while the request was on its way
-		cause := ctx.Err()
-		if ex.c.life.Err() != nil {
-			cause = ErrClosed
-		}
-		return nil, ex.fail(wire.OpTaskSubmit, cl.peer.id, because(ErrUnknownOutcome, cause), "the task may have been accepted")
 	}
 	t := &remoteTask{ex: ex, id: body.ID, member: cl.peer.id, task: body.Task, done: make(chan struct{})}
+	if unknown {
+		return t, err
+	}
 	if err == nil {
 		t.conn = cl.conn
 	}

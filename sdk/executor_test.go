@@ -371,6 +371,47 @@ func TestExecuteEndsWithItsContext(t *testing.T) {
 	})
 }
 
+// A task may run already when nobody has heard yet that it was accepted. The end of ctx ends it too.
+func TestExecuteEndsWithItsContextWhileSubmitting(t *testing.T) {
+	bubble(t, func(t *testing.T, cl *taskCluster, c *Client) {
+		for i := range 3 {
+			cl.silence(i, wire.OpTaskSubmit, muted)
+		}
+		ex := c.Executor("ex")
+		for name, execute := range map[string]func(context.Context) error{
+			"all": func(ctx context.Context) error { return ex.ExecuteOnAllMembers(ctx, "hold", 1) },
+			"key": func(ctx context.Context) error { return ex.ExecuteOnKeyOwner(ctx, "key", "hold", 1) },
+		} {
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error)
+			go func() { ended <- execute(ctx) }()
+			synctest.Wait()
+			cancel()
+			if err := <-ended; !errors.Is(err, ErrUnknownOutcome) || !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: %v", name, err)
+			}
+			synctest.Wait()
+			cancelled := 0
+			for i := range 3 {
+				for _, task := range cl.members[i].running {
+					if task.result.Code != wire.CodeCancelled {
+						t.Errorf("%s: a task goes on: %+v", name, task)
+					}
+					cancelled++
+				}
+			}
+			if want := map[string]int{"all": 3, "key": 1}[name]; cancelled != want {
+				t.Errorf("%s: %d tasks cancelled", name, cancelled)
+			}
+			cl.mu.Lock()
+			for i := range 3 {
+				clear(cl.members[i].running)
+			}
+			cl.mu.Unlock()
+		}
+	})
+}
+
 func deadlineIn(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)

@@ -68,6 +68,7 @@ type multiTask struct {
 	members []wire.ID
 	tasks   []*remoteTask
 	refused []error
+	unknown []*remoteTask // of those refused: the task that may have been accepted all the same
 
 	mu    sync.Mutex // guards the following
 	known []int      // places in members whose outcome is known, in the order in which it came
@@ -75,13 +76,18 @@ type multiTask struct {
 }
 
 func newMultiTask(ex *Executor, members []wire.ID) *multiTask {
-	return &multiTask{ex: ex, members: members, tasks: make([]*remoteTask, len(members)), refused: make([]error, len(members))}
+	return &multiTask{ex: ex, members: members, tasks: make([]*remoteTask, len(members)), refused: make([]error, len(members)),
+		unknown: make([]*remoteTask, len(members))}
 }
 
 // submit offers the task to the i-th member.
 func (m *multiTask) submit(ctx context.Context, i int, body *wire.TaskBody) {
 	t, err := m.ex.submitTo(ctx, m.members[i], body)
-	m.tasks[i], m.refused[i] = t, err
+	if m.refused[i] = err; err == nil {
+		m.tasks[i] = t
+	} else {
+		m.unknown[i] = t
+	}
 }
 
 // next waits for the n-th outcome in the order in which they become known, and returns its member's place.
@@ -162,8 +168,13 @@ func (m *multiTask) cancel(ctx context.Context) (int, error) {
 }
 
 // join waits for all outcomes and returns those that are errors. The end of ctx is the outcome of those that are not known by
-// then, and cancels them.
+// then, and cancels them. A task of which it is not known whether it was accepted is cancelled at once.
 func (m *multiTask) join(ctx context.Context) error {
+	for _, t := range m.unknown {
+		if t != nil {
+			t.cancelBehind()
+		}
+	}
 	errs := make(map[string]error)
 	for i, t := range m.tasks {
 		err := m.refused[i]

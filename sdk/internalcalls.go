@@ -40,7 +40,8 @@ func (c *Client) callOwner(ctx context.Context, op wire.Op, name string, partiti
 
 // callMember makes a call to one member. It ends in ErrMemberLeft when there is no such member, it cannot be connected to,
 // or it is stopping, and when the connection ends after an operation was sent that is more than a question. Such an
-// operation may have been executed; if members know it again by an ID of its own, it may be made again.
+// operation may have been executed; if members know it again by an ID of its own, it may be made again. It ends in
+// ErrUnknownOutcome where its time was up first.
 func (c *Client) callMember(ctx context.Context, op wire.Op, member wire.ID, body []byte) ([]byte, error) {
 	cl := newCall(op, "", wire.NoPartition)
 	defer cl.release()

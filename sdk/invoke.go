@@ -238,9 +238,8 @@ func (c *Client) settle(ctx context.Context, cl *call) (done bool) {
 
 // unanswered judges an attempt that ended without an answer.
 func (c *Client) unanswered(ctx context.Context, cl *call) (done bool) {
-	write := cl.req.Op.IsWrite()
-	if cl.Sent {
-		cl.unknown = cl.unknown || write
+	if cl.Sent && (cl.req.Op.IsWrite() || !cl.repeatable()) {
+		cl.unknown = true
 	}
 	switch {
 	case errors.Is(cl.Err, rpc.ErrAbandoned):
@@ -248,7 +247,7 @@ func (c *Client) unanswered(ctx context.Context, cl *call) (done bool) {
 	case c.life.Err() != nil:
 		return cl.end(c.outcome(cl, ErrClosed))
 	case errors.Is(cl.Err, rpc.ErrExpired):
-		if c.clock.now() < cl.limit { // a read that waits longer than one deadline may reach
+		if cl.repeatable() && c.clock.now() < cl.limit { // a read that waits longer than one deadline may reach
 			cl.notBefore = 0
 			return false
 		}

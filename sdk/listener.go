@@ -104,7 +104,8 @@ type eventDecoder[K comparable, V any] struct {
 
 // decode returns e for the listener. It reports false for one that is not of a K and V.
 func (d *eventDecoder[K, V]) decode(e *queuedEvent, token ResumeToken) (Event[K, V], bool) {
-	out := Event[K, V]{Kind: eventKinds[e.Kind], Version: e.Version, Time: instant(e.Time), Token: token}
+	out := Event[K, V]{Kind: eventKinds[e.Kind], Version: e.Version, Time: instant(e.Time), Token: token,
+		Omitted: e.Flags&wire.EventOmitted != 0}
 	err := error(nil)
 	if e.Key != nil {
 		err = codec.DecodeKey(e.Key, &out.Key)

@@ -206,15 +206,11 @@ func (c *Client) adopt(nc net.Conn, addr string, answer *wire.HelloAnswer) {
 		Goroutines: &c.wg,
 	})
 	p.conn.Store(conn)
-	hooks := c.mu.onConnect.list()
 	c.mu.Unlock()
 
 	c.cfg.logger.Info("gridiron: connected", "member", p.id, "name", answer.MemberName, "addr", addr)
 	conn.AskTable(c.clock.now())
 	c.changed.signal()
-	for _, f := range hooks {
-		f(p.id)
-	}
 }
 
 // peerLocked returns the peer with an ID, a new one if need be. REQUIRES c.mu.

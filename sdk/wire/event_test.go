@@ -68,10 +68,10 @@ func TestEventFormats(t *testing.T) { testFormats(t, eventFormats) }
 func FuzzEventFormats(f *testing.F) { fuzzFormats(f, eventFormats) }
 
 func TestEventFormatsAllocateByWhatIsThere(t *testing.T) {
-	testLists(t, eventFormats[1], make([]byte, 20), make([]byte, 11))
-	testLists(t, eventFormats[2], nil, make([]byte, 21))
-	testLists(t, eventFormats[3], make([]byte, 24), make([]byte, 21))
-	testLists(t, eventFormats[5], make([]byte, 30), make([]byte, 11))
+	eventFormats[1].testList(t, make([]byte, 20), make([]byte, 11), nil)
+	eventFormats[2].testList(t, nil, make([]byte, 21), nil)
+	eventFormats[3].testList(t, make([]byte, 24), make([]byte, 21), nil)
+	eventFormats[5].testList(t, make([]byte, 30), make([]byte, 11), nil)
 }
 
 func TestEventsBodyRefuses(t *testing.T) {

@@ -99,9 +99,9 @@ func FuzzMapBodies(f *testing.F) { fuzzFormats(f, mapBodies) }
 
 func TestMapBodiesAllocateByWhatIsThere(t *testing.T) {
 	name := []byte("\x01m")
-	testLists(t, mapBodies[2], name, []byte{1, 7})
-	testLists(t, mapBodies[4], append(bytes.Clone(name), 0), []byte{1, 7})
-	testLists(t, mapBodies[4], append(bytes.Clone(name), byte(WriteValue)), []byte{1, 7, 1, 8})
+	mapBodies[2].testList(t, name, []byte{1, 7}, nil)
+	mapBodies[4].testList(t, append(bytes.Clone(name), 0), []byte{1, 7}, nil)
+	mapBodies[4].testList(t, append(bytes.Clone(name), byte(WriteValue)), []byte{1, 7, 1, 8}, nil)
 }
 
 func TestCheckMapName(t *testing.T) {

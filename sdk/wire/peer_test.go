@@ -37,7 +37,7 @@ func TestPeerFormats(t *testing.T) { testFormats(t, peerFormats) }
 func FuzzPeerFormats(f *testing.F) { fuzzFormats(f, peerFormats) }
 
 func TestPeerFormatsAllocateByWhatIsThere(t *testing.T) {
-	testLists(t, peerFormats[1], make([]byte, 29), make([]byte, 12))
-	testLists(t, peerFormats[2], make([]byte, 8), make([]byte, 25))
-	testLists(t, peerFormats[3], nil, make([]byte, 25))
+	peerFormats[1].testList(t, make([]byte, 29), make([]byte, 12), nil)
+	peerFormats[2].testList(t, make([]byte, 8), make([]byte, 25), nil)
+	peerFormats[3].testList(t, nil, make([]byte, 25), nil)
 }

@@ -86,23 +86,29 @@ func TestViewFormats(t *testing.T) { testFormats(t, viewFormats) }
 
 func FuzzViewFormats(f *testing.F) { fuzzFormats(f, viewFormats) }
 
-// A map of tags takes the most room for its bytes of all that is decoded.
 func TestViewFormatsAllocateByWhatIsThere(t *testing.T) {
-	head := make([]byte, 38)
-	testLists(t, viewFormats[0], head, []byte{0, 0})
-	b := AppendUvarint(head, 20_000)
-	for i := range 20_000 {
+	view := make([]byte, 33)
+	viewFormats[1].testList(t, view, make([]byte, 39), []byte{0})
+	viewFormats[1].testList(t, append(view, 0), []byte{0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0}, nil)
+	viewFormats[2].testList(t, make([]byte, 55), []byte{0}, make([]byte, 4))
+	viewFormats[3].testList(t, nil, make([]byte, 33), nil)
+	viewFormats[4].testList(t, nil, make([]byte, 3), nil)
+}
+
+// A map of tags takes the most room for its bytes of all that is decoded: it grows by the tags that are there.
+func TestTagsAllocateByWhatIsThere(t *testing.T) {
+	const n = 20_000
+	b := AppendUvarint(make([]byte, 38), n)
+	for i := range n {
 		b = AppendString(AppendString(b, string([]byte{byte(i>>14) & 0x7f, byte(i>>7) & 0x7f, byte(i) & 0x7f})), "")
 	}
-	if m, err := viewFormats[0].decodeWithin(t, b); err != nil || len(m.(MemberInfo).Tags) != 20_000 {
+	if m, err := viewFormats[0].decodeWithin(t, b, allocFactor*len(b)); err != nil || len(m.(MemberInfo).Tags) != n {
 		t.Errorf("%d tags, %v", len(m.(MemberInfo).Tags), err)
 	}
-	view := make([]byte, 33)
-	testLists(t, viewFormats[1], view, make([]byte, 39))
-	testLists(t, viewFormats[1], append(make([]byte, 33), 0), make([]byte, 11))
-	testLists(t, viewFormats[2], make([]byte, 55), []byte{0})
-	testLists(t, viewFormats[3], nil, make([]byte, 33))
-	testLists(t, viewFormats[4], nil, make([]byte, 3))
+	b = append(AppendUvarint(make([]byte, 38), n), make([]byte, 2*n)...) // one tag, again and again
+	if _, err := viewFormats[0].decodeWithin(t, b, 16<<10); !errors.Is(err, ErrMalformed) {
+		t.Errorf("one tag %d times: %v, want ErrMalformed", n, err)
+	}
 }
 
 // bigView is as large as a view gets.

@@ -1,0 +1,175 @@
+package sdk
+
+import (
+	"context"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// start makes the stream flow and returns once events from now on, or from where the stream is to begin, are covered.
+func (s *eventStream) start(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			if s.close(err); !s.c.spawn(s.leave) {
+				s.leave()
+			}
+		}
+	}()
+	stop := context.AfterFunc(ctx, s.end) // so that nothing here waits longer than ctx
+	defer stop()
+	if err := s.subscribe(ctx); err != nil {
+		return err
+	}
+	s.enlistAll()
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	if !stop() {
+		return s.stopped(ctx, "")
+	}
+	if !s.c.spawn(s.worker) {
+		return s.fail(ErrClosed, "")
+	}
+	return nil
+}
+
+func (s *eventStream) fail(err error, hint string) error {
+	return &Error{Op: s.op, Name: s.name, Partition: -1, Err: err, Hint: hint}
+}
+
+// stopped returns the error of a start that ctx or the client's end cut short.
+func (s *eventStream) stopped(ctx context.Context, what string) error {
+	if s.c.life.Err() != nil {
+		return s.fail(ErrClosed, "")
+	}
+	return s.fail(because(ErrUnavailable, ctx.Err()), what)
+}
+
+// subscribe makes NATS send the map's events and beats.
+func (s *eventStream) subscribe(ctx context.Context) error {
+	if !s.hub.add(s) {
+		return s.fail(ErrClosed, "")
+	}
+	conn, err := s.hub.nats(ctx)
+	if err != nil {
+		return s.stopped(ctx, "no connection for events")
+	}
+	for subject, take := range map[string]func(*nats.Msg){wire.EventSubject(s.name): s.onEvents, wire.BeatSubject(s.name): s.onBeat} {
+		sub, err := conn.Subscribe(subject, take)
+		if err == nil {
+			s.subs = append(s.subs, sub)
+			err = sub.SetPendingLimits(maxPending, maxPendingBytes)
+		}
+		if err != nil {
+			return s.fail(because(ErrUnavailable, err), "subscribe")
+		}
+	}
+	for {
+		// Where the connection is interrupted, a flush waits in vain: it is tried again.
+		within, cancel := context.WithTimeout(ctx, lookTimeout)
+		err := conn.FlushWithContext(within)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		pause := time.NewTimer(maxBackoff)
+		select {
+		case <-pause.C:
+		case <-s.ctx.Done():
+		}
+		pause.Stop()
+		if s.ctx.Err() != nil {
+			return s.stopped(ctx, "subscribe: "+err.Error())
+		}
+	}
+}
+
+// enlistAll tells the members that the client is connected to of the stream, and learns where they stand.
+func (s *eventStream) enlistAll() {
+	s.mu.Lock()
+	s.lookLocked()
+	s.mu.Unlock()
+	s.calls.Wait()
+}
+
+// begin starts the trackers where the stream is told to begin, or else where their partitions' owners stand.
+func (s *eventStream) begin(ctx context.Context) error {
+	at := make([]place, len(s.trackers))
+	var unknown []int
+	s.mu.Lock()
+	for i, t := range s.trackers {
+		if t == nil {
+			continue
+		}
+		from, given := s.from[i]
+		b, ok := s.baseline[uint32(i)]
+		switch {
+		case given:
+			at[i] = from
+		case ok:
+			at[i] = place{b.Instance, b.Seq}
+			t.epoch = b.Epoch
+		default:
+			unknown = append(unknown, i)
+		}
+	}
+	s.mu.Unlock()
+	if err := s.locate(ctx, unknown, at); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.c.clock.now()
+	for i, t := range s.trackers {
+		if t == nil {
+			continue
+		}
+		t.start(now, at[i])
+		b, ok := s.baseline[uint32(i)]
+		if _, given := s.from[i]; given && (!ok || at[i] != place{b.Instance, b.Seq}) {
+			t.suspect(now, 0)
+		}
+	}
+	s.baseline = nil
+	s.settleLocked(now)
+	return nil
+}
+
+// locate asks the owners of partitions where the map stands there, as long as ctx lets it.
+func (s *eventStream) locate(ctx context.Context, partitions []int, at []place) error {
+	for len(partitions) > 0 {
+		list := make([]*call, len(partitions))
+		for i, p := range partitions {
+			list[i] = newCall(wire.OpEvents, s.name, uint32(p))
+			// An instance that never comes: the owner answers with where it stands, and no events.
+			list[i].body = wire.AppendEventsBody(list[i].body[:0], &wire.EventsBody{Map: []byte(s.name), Instance: 1<<64 - 1, Limit: 1})
+		}
+		s.c.invokeAll(ctx, list)
+		var left []int
+		var failed error
+		for i, cl := range list {
+			switch err := cl.err; {
+			case err == nil:
+				var r wire.EventsResult
+				if r, err = wire.DecodeEventsResult(cl.Answer.Body); err == nil {
+					at[partitions[i]] = place{r.Last.Instance, r.Last.Seq}
+				} else {
+					failed = unreadable(cl.req.Op, s.name, partitions[i], err)
+				}
+			case Retryable(err) && ctx.Err() == nil:
+				left = append(left, partitions[i])
+			default:
+				failed = err
+			}
+			cl.release()
+		}
+		if failed != nil {
+			return failed
+		}
+		partitions = left
+	}
+	return nil
+}
