@@ -37,6 +37,7 @@ type options struct {
 	registry   *exec.Registry
 	logger     *slog.Logger
 	configure  func(i int, cfg *grid.Config)
+	delay      func(i int) time.Duration
 }
 
 // WithPartitions sets the number of partitions; by default 24, which start faster than a product's 271.
@@ -56,13 +57,21 @@ func WithConfig(f func(i int, cfg *grid.Config)) Option {
 	return option(func(o *options) { o.configure = f })
 }
 
-// Cluster is a running cluster. Members count from 0. Its methods fail the test themselves.
+// WithStartDelay makes member i start only after delay(i): members need not be started in any order.
+func WithStartDelay(delay func(i int) time.Duration) Option {
+	return option(func(o *options) { o.delay = delay })
+}
+
+// Cluster is a running cluster. Members count from 0. Its methods fail the test themselves; like the test's own FailNow they
+// belong on the test's goroutine.
 type Cluster struct {
 	t       testing.TB
 	client  *sdk.Client
+	addrs   []string
+	configs []grid.Config
+
 	mu      sync.Mutex // guards the following
 	members []*grid.Member
-	addrs   []string
 }
 
 // New starts a cluster of n members and returns when it is safe. It ends with the test.
@@ -73,11 +82,7 @@ func New(t testing.TB, n int, opts ...Option) *Cluster {
 		opt.apply(&o)
 	}
 	addrs := reserve(t, n)
-	cl := &Cluster{t: t, members: make([]*grid.Member, n), addrs: addrs}
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	errs := make([]error, n)
-	var wg sync.WaitGroup
+	cl := &Cluster{t: t, addrs: addrs, members: make([]*grid.Member, n)}
 	for i := range n {
 		cfg := grid.Config{Name: fmt.Sprintf("m%d", i), Listen: addrs[i], DataDir: t.TempDir(), Partitions: o.partitions,
 			Replicas: o.replicas, NoHTTP: true, Registry: o.registry, Logger: o.logger}
@@ -87,22 +92,63 @@ func New(t testing.TB, n int, opts ...Option) *Cluster {
 		if o.configure != nil {
 			o.configure(i, &cfg)
 		}
-		wg.Go(func() { cl.members[i], errs[i] = grid.Start(ctx, cfg) })
+		cl.configs = append(cl.configs, cfg)
 	}
 	t.Cleanup(cl.close)
-	wg.Wait()
-	for i, err := range errs {
-		if err != nil {
-			t.Fatalf("start member %d: %v", i, err)
-		}
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
 	}
-	c, err := sdk.Connect(ctx, addrs, sdk.WithClientName("gridtest"))
+	cl.start(all, o.delay)
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	c, err := sdk.Connect(ctx, addrs, sdk.WithClusterName(cl.clusterName()), sdk.WithClientName("gridtest"))
 	if err != nil {
 		t.Fatalf("connect to the cluster: %v", err)
 	}
 	cl.client = c
 	cl.WaitSafe()
 	return cl
+}
+
+// clusterName returns the name under which the members were configured.
+func (c *Cluster) clusterName() string {
+	if len(c.configs) == 0 || c.configs[0].ClusterName == "" {
+		return "grid"
+	}
+	return c.configs[0].ClusterName
+}
+
+// start starts members, all at the same time but for their delays, and returns when they are ready.
+func (c *Cluster) start(members []int, delay func(i int) time.Duration) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	errs := make([]error, len(members))
+	var wg sync.WaitGroup
+	for k, i := range members {
+		wg.Go(func() {
+			if delay != nil {
+				select {
+				case <-time.After(delay(i)):
+				case <-ctx.Done():
+				}
+			}
+			m, err := grid.Start(ctx, c.configs[i])
+			errs[k] = err
+			if err == nil {
+				c.mu.Lock()
+				c.members[i] = m
+				c.mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	for k, err := range errs {
+		if err != nil {
+			c.t.Fatalf("start member %d: %v", members[k], err)
+		}
+	}
 }
 
 // reserve finds base ports whose followers are free too. Another process can still take one before the member does; ports
@@ -135,12 +181,21 @@ func (c *Cluster) close() {
 		_ = c.client.Close()
 	}
 	var wg sync.WaitGroup
-	for _, m := range c.members {
-		if m != nil {
+	for i := range c.members {
+		if m := c.take(i); m != nil {
 			wg.Go(m.Kill)
 		}
 	}
 	wg.Wait()
+}
+
+// take returns member i, which then is no longer among those that run; nil if it does not run.
+func (c *Cluster) take(i int) *grid.Member {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.members[i]
+	c.members[i] = nil
+	return m
 }
 
 // Client returns a client of no particular member. It outlives them all.
@@ -163,28 +218,56 @@ func (c *Cluster) Member(i int) *grid.Member {
 	return c.members[i]
 }
 
-// Kill stops member i as a crash would: its connections are cut and nothing is handed over.
+// Kill stops member i as a crash would: its connections are reset and nothing is handed over.
 func (c *Cluster) Kill(i int) {
 	c.t.Helper()
-	m := c.Member(i)
-	c.mu.Lock()
-	c.members[i] = nil
-	c.mu.Unlock()
-	m.Kill()
+	c.Member(i)
+	c.take(i).Kill()
 }
 
-// WaitSafe waits until every partition has an owner and all the replicas that it shall have, and nothing moves.
+// Stop has member i leave in good order.
+func (c *Cluster) Stop(i int) {
+	c.t.Helper()
+	c.Member(i)
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	if err := c.take(i).Close(ctx); err != nil {
+		c.t.Fatalf("stop member %d: %v", i, err)
+	}
+}
+
+// Restart starts members again that were killed or stopped, each at its address and from its directory, all at the same time; one
+// that still runs is stopped first. It returns when they are ready.
+func (c *Cluster) Restart(members ...int) {
+	c.t.Helper()
+	for _, i := range members {
+		c.mu.Lock()
+		runs := c.members[i] != nil
+		c.mu.Unlock()
+		if runs {
+			c.Stop(i)
+		}
+	}
+	c.start(members, nil)
+}
+
+// WaitSafe waits until every partition has an owner and all the replicas that it shall have, and nothing moves. The members
+// learn of one another's state within a tenth of a second: it is asked as often in a row as there are members, who answer in turn.
 func (c *Cluster) WaitSafe() {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for {
+	for agree := 0; ; {
 		st, err := c.client.Cluster(ctx)
 		if err == nil && st.Safe && st.Ready == st.Members {
-			return
+			if agree++; agree >= st.Members {
+				return
+			}
+			continue
 		}
+		agree = 0
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
