@@ -8,12 +8,23 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
+// door is one of the two ports for our own protocol: where strangers are let in or not.
+type door struct {
+	listener net.Listener
+	peer     bool          // the members' port
+	slots    chan struct{} // one for each connection that has not said who it is; each port has its own
+}
+
+func newDoor(l net.Listener, peer bool) *door {
+	return &door{listener: l, peer: peer, slots: make(chan struct{}, maxStrangers)}
+}
+
 // accept takes connections on a port until its listener is closed.
-func (m *Member) accept(l net.Listener, peer bool) {
+func (m *Member) accept(d *door) {
 	defer m.wg.Done()
 	pause := time.Millisecond
 	for {
-		nc, err := l.Accept()
+		nc, err := d.listener.Accept()
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) || m.ctx.Err() != nil {
 				return
@@ -30,35 +41,35 @@ func (m *Member) accept(l net.Listener, peer bool) {
 		}
 		pause = time.Millisecond
 		select {
-		case m.strangers <- struct{}{}:
+		case d.slots <- struct{}{}:
 		default:
 			_ = nc.Close() // too many connections that have not said who they are
 			continue
 		}
-		if !m.raw.add(nc) {
-			<-m.strangers
+		if !m.sockets.add(nc, m.cfg.MaxConnections) {
+			<-d.slots
 			_ = nc.Close()
 			continue
 		}
 		m.wg.Add(1)
-		go m.serve(nc, peer) // ends with the connection
+		go m.serve(nc, d) // ends with the connection
 	}
 }
 
 // serve runs a connection from its hello to its end.
-func (m *Member) serve(nc net.Conn, peer bool) {
+func (m *Member) serve(nc net.Conn, d *door) {
 	defer m.wg.Done()
-	defer m.raw.remove(nc)
+	defer m.sockets.remove(nc)
 	defer func() { _ = nc.Close() }()
-	h, err := m.greet(nc, peer)
-	<-m.strangers
+	h, err := m.greet(nc, d.peer)
+	<-d.slots
 	if err != nil {
-		m.log.Debug("a connection was refused", "remote", nc.RemoteAddr().String(), "peer", peer, "err", err)
+		m.log.Debug("a connection was refused", "remote", nc.RemoteAddr().String(), "peer", d.peer, "err", err)
 		return
 	}
 	switch h.Plane {
 	case wire.PlaneCalls:
-		newConn(m, nc, h, peer).serve()
+		newConn(m, nc, h, d.peer).serve()
 	case wire.PlaneJoin:
 		err = m.runner.Serve(nc)
 	case wire.PlaneEvents:

@@ -5,9 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
+)
+
+const (
+	// adminTimeout bounds one request on the HTTP port.
+	adminTimeout = 10 * time.Second
+	// adminDrain bounds how long a member that leaves waits for requests on the HTTP port.
+	adminDrain = time.Second
 )
 
 // adminServer answers health checks on the HTTP port.
@@ -23,8 +31,9 @@ func startAdmin(m *Member, l net.Listener) *adminServer {
 		}
 		_, _ = fmt.Fprintln(w, "ok")
 	})
-	a := &adminServer{srv: &http.Server{Handler: mux, ReadHeaderTimeout: helloTimeout, ReadTimeout: 10 * time.Second,
-		WriteTimeout: 10 * time.Second, MaxHeaderBytes: 8 << 10}}
+	a := &adminServer{srv: &http.Server{Handler: mux, ReadHeaderTimeout: m.cfg.HelloTimeout, ReadTimeout: adminTimeout,
+		WriteTimeout: adminTimeout, IdleTimeout: time.Minute, MaxHeaderBytes: 8 << 10,
+		ErrorLog: slog.NewLogLogger(m.log.Handler(), slog.LevelDebug)}}
 	m.wg.Add(1)
 	go func() { // ends when the server is closed
 		defer m.wg.Done()
@@ -35,10 +44,11 @@ func startAdmin(m *Member, l net.Listener) *adminServer {
 	return a
 }
 
-func (a *adminServer) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+// close ends the server; requests under way are answered, unless abruptly.
+func (a *adminServer) close(abruptly bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), adminDrain)
 	defer cancel()
-	if a.srv.Shutdown(ctx) != nil {
-		_ = a.srv.Close()
+	if abruptly || a.srv.Shutdown(ctx) != nil {
+		_ = a.srv.Close() // its connections are being given up
 	}
 }

@@ -4,16 +4,21 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gridiron-io/gridiron/exec"
+	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -46,6 +51,10 @@ type Config struct {
 	Insecure   bool
 	NoHTTP     bool // no health and admin listener
 
+	HelloTimeout   time.Duration // in which a stranger must say who it is; by default 5 s
+	SlowPeer       time.Duration // after which a peer that takes none of its answers is cut off; by default 10 s
+	MaxConnections int           // on the client port and the members' port together; by default 10,000
+
 	Registry       *exec.Registry // tasks; by default none
 	Logger         *slog.Logger   // by default nothing is logged
 	TracerProvider trace.TracerProvider
@@ -73,6 +82,15 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.MaxValue == 0 {
 		c.MaxValue = wire.MaxValue
+	}
+	if c.HelloTimeout == 0 {
+		c.HelloTimeout = 5 * time.Second
+	}
+	if c.SlowPeer == 0 {
+		c.SlowPeer = 10 * time.Second
+	}
+	if c.MaxConnections == 0 {
+		c.MaxConnections = 10_000
 	}
 	if c.Registry == nil {
 		c.Registry = exec.NewRegistry()
@@ -106,14 +124,23 @@ func (c Config) Validate() error {
 	bad := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("%w: "+format, append([]any{ErrConfig}, args...)...))
 	}
-	checkName := func(what, s string, limit int) {
-		if len(s) > limit || strings.IndexFunc(s, unicode.IsControl) >= 0 {
-			bad("%s %q: at most %d bytes without control characters", what, s, limit)
+	checkText := func(what, s string) {
+		if len(s) > meta.MaxText || !utf8.ValidString(s) || strings.IndexFunc(s, unicode.IsControl) >= 0 {
+			bad("%s %q: want at most %d bytes of UTF-8 without control characters", what, s, meta.MaxText)
 		}
 	}
-	checkName("cluster name", c.ClusterName, 255)
-	checkName("member name", c.Name, 255)
-	checkName("zone", c.Zone, 255)
+	checkText("cluster name", c.ClusterName)
+	checkText("member name", c.Name)
+	checkText("zone", c.Zone)
+	checkText("version", c.Version)
+	checkText("advertise", c.Advertise)
+	if len(c.Tags) > meta.MaxTags {
+		bad("%d tags: want at most %d", len(c.Tags), meta.MaxTags)
+	}
+	for _, k := range slices.Sorted(maps.Keys(c.Tags)) {
+		checkText("tag", k)
+		checkText("value of tag "+strconv.Quote(k), c.Tags[k])
+	}
 	host, port, err := net.SplitHostPort(c.Listen)
 	if err != nil {
 		bad("listen %q: want host:port", c.Listen)
@@ -156,6 +183,15 @@ func (c Config) Validate() error {
 	if c.MaxValue < 1 || c.MaxValue > wire.MaxValueHard {
 		bad("max value %d: want 1 to %d bytes", c.MaxValue, wire.MaxValueHard)
 	}
+	if c.HelloTimeout < 0 {
+		bad("hello timeout %v: want more than 0", c.HelloTimeout)
+	}
+	if c.SlowPeer < 0 {
+		bad("slow peer %v: want more than 0", c.SlowPeer)
+	}
+	if c.MaxConnections < 1 {
+		bad("max connections %d: want at least 1", c.MaxConnections)
+	}
 	return errors.Join(errs...)
 }
 
@@ -187,10 +223,14 @@ func DefaultDataDir(cluster, name string) (string, error) {
 
 // pathElement makes a name into one element of a path.
 func pathElement(s string) string {
-	return strings.Map(func(c rune) rune {
+	s = strings.Map(func(c rune) rune {
 		if c == '/' || c == '\\' || c == 0 || c == ':' {
 			return '_'
 		}
 		return c
-	}, strings.TrimLeft(s, "."))
+	}, s)
+	if s == "" || s[0] == '.' { // neither hidden nor a way up
+		s = "_" + s
+	}
+	return s
 }

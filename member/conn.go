@@ -2,28 +2,40 @@ package member
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/gridiron-io/gridiron/maps"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
 const (
-	// maxOut is how many bytes of answers may wait for a peer that does not read; then it is cut off.
+	// holdOut is how many bytes of answers may wait for a peer before no more of its requests are read.
+	holdOut = 1 << 20
+	// holdReads is how many may wait before large answers to reads are left out: the caller is told to ask again.
+	holdReads = 8 << 20
+	// maxOut is how many may wait before the peer is cut off.
 	maxOut = 16 << 20
+	// largeAnswer is the body of an answer that counts as large.
+	largeAnswer = 4 << 10
 	// maxInFlight is how many calls of one connection may be under way.
 	maxInFlight = 16 << 10
-	// writeTimeout cuts off a peer that takes nothing for so long.
-	writeTimeout = 10 * time.Second
-	// readBuffer is the size of a connection's read buffer to begin with.
+	// writeChunk is how many bytes a peer must take within Config.SlowPeer.
+	writeChunk = 256 << 10
+	// readBuffer is the size of a connection's read buffer to begin with, keptBuffer the largest that it keeps when empty.
 	readBuffer = 32 << 10
+	keptBuffer = 1 << 20
 )
 
 // conn is one connection of the calls plane. Its reader takes all frames that one read of the socket brought, starts them,
 // and only then flushes the partitions they were for; its writer sends all answers that have gathered in one write.
+//
+// What a peer can make wait here is bounded. A peer that does not read its answers is no longer read from; those to calls
+// that are under way still gather, up to maxOut, and when it takes nothing for Config.SlowPeer it is cut off.
 type conn struct {
 	m     *Member
 	nc    net.Conn
@@ -31,20 +43,26 @@ type conn struct {
 	peer  bool // on the members' port
 	limit int  // bytes of a frame
 
-	inFlight  atomic.Int32
-	viewsSent atomic.Bool // subscribed to the table
+	inFlight  atomic.Int32 // calls that were read and whose answers are not queued yet
+	viewsSent atomic.Bool  // subscribed to the table
 
 	out struct {
 		sync.Mutex
-		buf    []byte
-		closed bool
+		buf     []byte
+		writing bool // the writer has taken a buffer and not yet written it
+		closed  bool
+		room    chan struct{} // closed when buf is taken; nil if nobody waits for that
+		idle    chan struct{} // closed when nothing is under way, waiting or being written; nil if nobody waits for that
 	}
-	wake chan struct{} // one slot: there is something to write
-	done chan struct{} // closed when the connection has ended
+	outBytes atomic.Int64  // of out.buf
+	wake     chan struct{} // one slot: there is something to write
+	done     chan struct{} // closed when the connection has ended
 
 	interests map[string]int // owned by the reader: maps listened to
 	closeOnce sync.Once
 }
+
+var _ maps.Caller = (*conn)(nil)
 
 func newConn(m *Member, nc net.Conn, hello wire.Hello, peer bool) *conn {
 	c := &conn{m: m, nc: nc, hello: hello, peer: peer, limit: wire.MaxFrame, wake: make(chan struct{}, 1), done: make(chan struct{})}
@@ -77,37 +95,53 @@ func (c *conn) read() error {
 	start, end := 0, 0
 	touched := newTouched(c.m.partitions())
 	for {
-		if start == end {
-			start, end = 0, 0
-		}
 		n, ok, err := wire.FrameLength(buf[start:end], c.limit)
 		if err != nil {
 			return err
 		}
 		if ok && end-start >= n+4 {
 			if err := c.handle(buf[start+4:start+4+n], touched); err != nil {
+				touched.flush(c.m.dataHost())
 				return err
 			}
 			start += 4 + n
+			if c.outBytes.Load() > holdOut {
+				touched.flush(c.m.dataHost()) // what waits for answers must not wait for this peer
+				if !c.awaitRoom() {
+					return net.ErrClosed
+				}
+			}
 			continue
 		}
 		// No whole frame is left of what was read: what was started goes out together.
-		touched.flush(c.m.host)
-		if start > 0 {
-			copy(buf, buf[start:end])
-			start, end = 0, end-start
-		}
-		if ok && len(buf) < n+4 {
-			buf = append(make([]byte, 0, n+4), buf[:end]...)[:n+4]
-		} else if end == 0 && len(buf) > 1<<20 {
-			buf = make([]byte, readBuffer)
-		}
+		touched.flush(c.m.dataHost())
+		buf, start, end = makeRoom(buf, start, end)
 		k, err := c.nc.Read(buf[end:])
-		if err != nil {
+		end += k
+		if k == 0 && err != nil {
 			return err
 		}
-		end += k
 	}
+}
+
+// makeRoom sees to it that there is room after end. It grows the buffer only when it is full of one frame, to twice its
+// size: memory follows what has arrived, not what a length claims.
+func makeRoom(buf []byte, start, end int) ([]byte, int, int) {
+	switch {
+	case start == end:
+		if len(buf) > keptBuffer {
+			buf = make([]byte, readBuffer)
+		}
+		return buf, 0, 0
+	case start > 0:
+		copy(buf, buf[start:end])
+		return buf, 0, end - start
+	case end == len(buf):
+		grown := make([]byte, 2*len(buf))
+		copy(grown, buf)
+		return grown, 0, end
+	}
+	return buf, start, end
 }
 
 func (c *conn) handle(frame []byte, touched *touched) error {
@@ -123,28 +157,37 @@ func (c *conn) handle(frame []byte, touched *touched) error {
 	return nil
 }
 
-// Answer queues the answer to a request.
+// Answer queues the answer to a request. It copies body. Each request that was dispatched is answered once.
 func (c *conn) Answer(id uint64, code wire.Code, body []byte) {
-	c.inFlight.Add(-1)
-	c.send(&wire.Answer{ID: id, Code: code, Body: body})
+	if wire.AnswerHeader+len(body) > c.limit {
+		code, body = wire.CodeTooLarge, []byte(fmt.Sprintf("an answer of %d bytes, the limit is %d: ask for less at once", len(body), c.limit-wire.AnswerHeader))
+	}
+	c.send(&wire.Answer{ID: id, Code: code, Body: body}, true)
 }
 
-// push queues an answer that nobody asked for.
+// push queues an answer that nobody asked for, unless the peer has enough to read already: it then asks by itself, because
+// every answer names the table's version.
 func (c *conn) push(op wire.Op, body []byte) {
-	c.send(&wire.Answer{ID: uint64(op), Flags: wire.FlagPush, Body: body})
+	if c.outBytes.Load() <= holdOut {
+		c.send(&wire.Answer{ID: uint64(op), Flags: wire.FlagPush, Body: body}, false)
+	}
 }
 
-func (c *conn) send(a *wire.Answer) {
+func (c *conn) send(a *wire.Answer, answers bool) {
 	a.Time, a.Table = c.m.clock.Now(), c.m.views.version()
 	c.out.Lock()
+	if answers {
+		c.inFlight.Add(-1)
+	}
 	if c.out.closed {
 		c.out.Unlock()
 		return
 	}
 	c.out.buf = wire.AppendAnswer(c.out.buf, a)
-	over := len(c.out.buf) > maxOut
+	n := len(c.out.buf)
+	c.outBytes.Store(int64(n))
 	c.out.Unlock()
-	if over {
+	if n > maxOut {
 		c.m.log.Warn("a peer that does not read its answers is cut off", "remote", c.nc.RemoteAddr().String(), "client", c.hello.Name)
 		c.close()
 		return
@@ -165,21 +208,94 @@ func (c *conn) write() {
 		case <-c.done:
 			return
 		}
-		c.out.Lock()
-		buf := c.out.buf
-		c.out.buf = spare[:0]
-		c.out.Unlock()
-		if len(buf) > 0 {
-			_ = c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
-			if _, err := c.nc.Write(buf); err != nil {
+		for buf := c.take(spare); buf != nil; buf = c.take(spare) {
+			if err := c.writeAll(buf); err != nil {
+				if errors.Is(err, errSlowPeer) {
+					c.m.log.Warn("a peer that does not read its answers is cut off", "remote", c.nc.RemoteAddr().String(), "client", c.hello.Name)
+				}
 				c.close()
 				return
 			}
-		}
-		if spare = buf; cap(spare) > 1<<20 {
-			spare = nil
+			if spare = buf; cap(spare) > keptBuffer {
+				spare = nil
+			}
 		}
 	}
+}
+
+// take returns what has gathered and puts an empty buffer in its place; nil if there is nothing, and then the connection
+// may be idle.
+func (c *conn) take(spare []byte) []byte {
+	c.out.Lock()
+	defer c.out.Unlock()
+	buf := c.out.buf
+	if len(buf) == 0 || c.out.closed {
+		c.out.writing = false
+		if c.out.idle != nil && c.inFlight.Load() == 0 {
+			close(c.out.idle)
+			c.out.idle = nil
+		}
+		return nil
+	}
+	c.out.buf, c.out.writing = spare[:0], true
+	c.outBytes.Store(0)
+	if c.out.room != nil {
+		close(c.out.room)
+		c.out.room = nil
+	}
+	return buf
+}
+
+var errSlowPeer = errors.New("the peer takes nothing")
+
+func (c *conn) writeAll(buf []byte) error {
+	for len(buf) > 0 {
+		_ = c.nc.SetWriteDeadline(time.Now().Add(c.m.cfg.SlowPeer))
+		n, err := c.nc.Write(buf[:min(len(buf), writeChunk)])
+		if err != nil {
+			if ne := net.Error(nil); errors.As(err, &ne) && ne.Timeout() {
+				err = errSlowPeer
+			}
+			return err
+		}
+		buf = buf[n:]
+	}
+	return nil
+}
+
+// awaitRoom waits until the writer has taken what is queued and reports whether the connection goes on.
+func (c *conn) awaitRoom() bool {
+	c.out.Lock()
+	if c.out.closed || len(c.out.buf) <= holdOut {
+		goesOn := !c.out.closed
+		c.out.Unlock()
+		return goesOn
+	}
+	if c.out.room == nil {
+		c.out.room = make(chan struct{})
+	}
+	room := c.out.room
+	c.out.Unlock()
+	select {
+	case <-room:
+		return true
+	case <-c.done:
+		return false
+	}
+}
+
+// drained returns a channel that is closed when every call has been answered and every answer handed to the socket; nil if
+// that is so now.
+func (c *conn) drained() <-chan struct{} {
+	c.out.Lock()
+	defer c.out.Unlock()
+	if c.out.closed || len(c.out.buf) == 0 && !c.out.writing && c.inFlight.Load() == 0 {
+		return nil
+	}
+	if c.out.idle == nil {
+		c.out.idle = make(chan struct{})
+	}
+	return c.out.idle
 }
 
 // close ends the connection. It may be called twice and from anywhere.
@@ -187,52 +303,25 @@ func (c *conn) close() {
 	c.closeOnce.Do(func() {
 		c.out.Lock()
 		c.out.closed = true
+		c.out.buf = nil
+		c.outBytes.Store(0)
 		c.out.Unlock()
 		close(c.done)
 		_ = c.nc.Close()
 	})
 }
 
-// drain waits until what was queued has been handed to the socket, or the deadline.
-func (c *conn) drain(deadline time.Time) {
-	for time.Now().Before(deadline) {
-		c.out.Lock()
-		empty := len(c.out.buf) == 0 || c.out.closed
-		c.out.Unlock()
-		if empty && c.inFlight.Load() <= 0 {
-			return
-		}
-		time.Sleep(time.Millisecond)
+// readCaller is a conn as the caller of reads, which may be asked for again: when too much waits for the peer, a large
+// answer is not added to it.
+type readCaller conn
+
+var _ maps.Caller = (*readCaller)(nil)
+
+// Answer queues the answer to a read, or tells the caller to ask again.
+func (r *readCaller) Answer(id uint64, code wire.Code, body []byte) {
+	c := (*conn)(r)
+	if len(body) > largeAnswer && c.outBytes.Load() > holdReads {
+		code, body = wire.CodeNotReady, []byte("too many answers wait to be read on this connection")
 	}
-}
-
-// conns are the connections of a member's calls planes.
-type conns struct {
-	mu   sync.Mutex
-	list map[*conn]struct{}
-}
-
-func (s *conns) add(c *conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.list == nil {
-		s.list = make(map[*conn]struct{})
-	}
-	s.list[c] = struct{}{}
-}
-
-func (s *conns) remove(c *conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.list, c)
-}
-
-func (s *conns) all() []*conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := make([]*conn, 0, len(s.list))
-	for c := range s.list {
-		out = append(out, c)
-	}
-	return out
+	c.Answer(id, code, body)
 }

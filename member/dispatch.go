@@ -19,7 +19,10 @@ func (m *Member) dispatch(c *conn, req *wire.Request, t *touched) {
 	case c.peer && req.Op < 128:
 		c.Answer(req.ID, wire.CodeInvalid, []byte("this is the members' port"))
 		return
-	case req.Op.IsRead() || req.Op.IsWrite():
+	case req.Op.IsRead():
+		m.maps.Handle(req, m.traced((*readCaller)(c), req))
+		return
+	case req.Op.IsWrite():
 		if m.maps.Handle(req, m.traced(c, req)) {
 			t.add(int(req.Partition))
 		}
@@ -50,7 +53,7 @@ func (m *Member) dispatch(c *conn, req *wire.Request, t *touched) {
 	}
 }
 
-// goOn runs f on a goroutine of the member's. f answers.
+// goOn runs f on a goroutine of the member's. f answers. It is called by the reader of a connection.
 func (m *Member) goOn(f func()) {
 	m.wg.Add(1)
 	go func() { // ends with f, which is bounded by its call's deadline or the member's context
@@ -134,10 +137,9 @@ func (m *Member) dispatchTask(c *conn, req *wire.Request) {
 			bad(err)
 			return
 		}
-		left := time.Duration(req.Deadline-m.clock.Now()) * time.Millisecond
+		wait := taskWait(req.Deadline, m.clock.Now())
 		m.goOn(func() {
-			// The answer has to be on its way before the caller stops waiting for it.
-			ctx, cancel := context.WithTimeout(m.ctx, min(max(left-100*time.Millisecond, left/2), maxTaskWait))
+			ctx, cancel := context.WithTimeout(m.ctx, wait)
 			defer cancel()
 			res := m.tasks.Wait(ctx, ref.ID)
 			c.Answer(id, wire.CodeOK, wire.AppendTaskResult(nil, &res))
@@ -145,8 +147,25 @@ func (m *Member) dispatchTask(c *conn, req *wire.Request) {
 	}
 }
 
-// maxTaskWait bounds one wait for a task's result; the caller asks again.
-const maxTaskWait = 20 * time.Second
+const (
+	// maxTaskWait bounds one wait for a task's result; the caller asks again.
+	maxTaskWait = 20 * time.Second
+	// answerTime is what an answer gets to reach its caller before that one stops waiting.
+	answerTime = 100 * time.Millisecond
+)
+
+// taskWait returns how long a call may wait for a task's result: its answer has to be there before the deadline, a cluster time
+// in milliseconds as now is.
+func taskWait(deadline, now int64) time.Duration {
+	if deadline <= now {
+		return 0
+	}
+	left := maxTaskWait + answerTime
+	if ms := uint64(deadline) - uint64(now); ms < uint64(left/time.Millisecond) {
+		left = time.Duration(ms) * time.Millisecond
+	}
+	return max(left-answerTime, left/2)
+}
 
 func (m *Member) dispatchPeer(c *conn, req *wire.Request) {
 	id := req.ID
@@ -160,7 +179,7 @@ func (m *Member) dispatchPeer(c *conn, req *wire.Request) {
 		res := m.pong(p.Have)
 		c.Answer(id, wire.CodeOK, wire.AppendPingResult(nil, &res))
 	case wire.OpMetaRead:
-		c.Answer(id, wire.CodeOK, nil)
+		m.goOn(func() { m.answerMetaRead(c, id) })
 	case wire.OpMetaPropose:
 		cmd := append([]byte(nil), req.Body...)
 		m.goOn(func() { m.answerMetaPropose(c, id, cmd) })

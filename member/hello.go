@@ -1,21 +1,19 @@
 package member
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-const (
-	// helloTimeout bounds how long a stranger may take to say who it is.
-	helloTimeout = 5 * time.Second
-	// maxStrangers bounds the connections that have not said it yet.
-	maxStrangers = 256
-)
+// maxStrangers bounds the connections of one port that have not said yet who they are.
+const maxStrangers = 256
 
 // readHello reads the hello of a connection, no byte further.
 func readHello(nc net.Conn) (wire.Hello, error) {
@@ -56,16 +54,16 @@ func refuse(code wire.Code, format string, args ...any) *refusal {
 
 // greet reads a hello, decides whether to take the connection, and answers. A refusal is answered and returned as an error.
 func (m *Member) greet(nc net.Conn, peer bool) (wire.Hello, error) {
-	_ = nc.SetDeadline(time.Now().Add(helloTimeout))
+	_ = nc.SetDeadline(time.Now().Add(m.cfg.HelloTimeout))
 	h, err := readHello(nc)
 	if err != nil {
 		if errors.Is(err, wire.ErrMalformed) || errors.Is(err, wire.ErrTooLarge) {
-			m.answerHello(nc, wire.CodeInvalid, err.Error())
+			_ = m.answerHello(nc, wire.CodeInvalid, err.Error()) // it is turned away either way
 		}
 		return h, err
 	}
 	if r := m.judge(&h, peer); r != nil {
-		m.answerHello(nc, r.code, r.text)
+		_ = m.answerHello(nc, r.code, r.text) // it is turned away either way
 		return h, r
 	}
 	if err := m.answerHello(nc, wire.CodeOK, ""); err != nil {
@@ -75,14 +73,17 @@ func (m *Member) greet(nc net.Conn, peer bool) (wire.Hello, error) {
 }
 
 func (m *Member) answerHello(nc net.Conn, code wire.Code, text string) error {
-	if len(text) > 512 {
-		text = text[:512]
+	if len(text) > maxRefusal {
+		text = strings.ToValidUTF8(text[:maxRefusal], "")
 	}
 	a := wire.HelloAnswer{Version: wire.Version, Code: code, Message: text, Cluster: m.cfg.ClusterName, ClusterID: m.clusterID(),
 		Member: m.id, Incarnation: m.incarnation, MemberName: m.cfg.Name, Time: m.clock.Now(), Partitions: uint32(m.partitions())}
 	_, err := nc.Write(wire.AppendHelloAnswer(nil, &a))
 	return err
 }
+
+// maxRefusal bounds the text of a refusal in bytes: with the two names it must fit into a hello.
+const maxRefusal = 512
 
 // judge decides whether a connection is taken; nil if it is.
 func (m *Member) judge(h *wire.Hello, peer bool) *refusal {
@@ -92,16 +93,15 @@ func (m *Member) judge(h *wire.Hello, peer bool) *refusal {
 	if h.Cluster != m.cfg.ClusterName {
 		return refuse(wire.CodeInvalid, "this is cluster %q, not %q", m.cfg.ClusterName, h.Cluster)
 	}
-	if id := m.clusterID(); !h.ClusterID.IsZero() && h.ClusterID != id {
-		return refuse(wire.CodeInvalid, "this cluster's ID is %v, not %v", id, h.ClusterID)
-	}
-	switch {
-	case peer && !h.Plane.ForMembers():
+	switch id := m.clusterID(); {
+	case peer && (!h.Plane.ForMembers() || h.Member.IsZero() || h.Incarnation.IsZero() || h.ClusterID.IsZero()):
 		return refuse(wire.CodeInvalid, "this is the members' port; clients connect to %s", m.Addr())
 	case !peer && !h.Plane.ForClients():
-		return refuse(wire.CodeInvalid, "this is the client port")
-	case peer && (h.Member.IsZero() || h.Incarnation.IsZero() || h.ClusterID.IsZero()):
-		return refuse(wire.CodeInvalid, "only members of the cluster connect to the members' port")
+		return refuse(wire.CodeInvalid, "this is the client port; members connect to %s", m.peerAddr())
+	case !h.ClusterID.IsZero() && h.ClusterID != id && id.IsZero():
+		return refuse(wire.CodeNotReady, "this member is not part of a cluster yet")
+	case !h.ClusterID.IsZero() && h.ClusterID != id:
+		return refuse(wire.CodeInvalid, "this cluster's ID is %v, not %v", id, h.ClusterID)
 	case h.Plane == wire.PlaneJoin:
 		return nil // also before this member is part of a cluster: that is what it is for
 	case !peer && !m.isReady():
@@ -112,20 +112,22 @@ func (m *Member) judge(h *wire.Hello, peer bool) *refusal {
 	return nil
 }
 
-// dialPeer opens a connection to a member's port and exchanges hellos.
-func (m *Member) dialPeer(nc net.Conn, plane wire.Plane, stream uint8) (wire.HelloAnswer, error) {
-	_ = nc.SetDeadline(time.Now().Add(helloTimeout))
-	h := wire.Hello{Version: wire.Version, Plane: plane, Cluster: m.cfg.ClusterName, ClusterID: m.clusterID(), Name: m.cfg.Name,
-		Member: m.id, Incarnation: m.incarnation, Stream: stream}
-	a, err := exchangeHello(nc, &h)
+// exchangeHello says hello and reads the answer, no byte further. The end of ctx, and the timeout, end it. Of a refusal, the
+// answer is returned with the error.
+func exchangeHello(ctx context.Context, nc net.Conn, h *wire.Hello, timeout time.Duration) (wire.HelloAnswer, error) {
+	_ = nc.SetDeadline(time.Now().Add(timeout))
+	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
+	a, err := sayHello(nc, h)
+	if !stop() {
+		return a, fmt.Errorf("say hello: %w", ctx.Err())
+	}
 	if err != nil {
 		return a, err
 	}
 	return a, nc.SetDeadline(time.Time{})
 }
 
-// exchangeHello says hello and reads the answer, no byte further.
-func exchangeHello(nc net.Conn, h *wire.Hello) (wire.HelloAnswer, error) {
+func sayHello(nc net.Conn, h *wire.Hello) (wire.HelloAnswer, error) {
 	if _, err := nc.Write(wire.AppendHello(nil, h)); err != nil {
 		return wire.HelloAnswer{}, fmt.Errorf("say hello: %w", err)
 	}

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -20,12 +19,10 @@ import (
 // natsServer is the NATS server inside a member. Members' servers are joined by routes; clients reach one through the client
 // port only, spliced to an in-process connection: its own listener is on loopback, because NATS needs one to open routes.
 type natsServer struct {
-	srv  *server.Server
-	opts *server.Options
-	log  *slog.Logger
-
-	mu     sync.Mutex // guards the following
-	routes []string
+	srv    *server.Server
+	opts   *server.Options
+	log    *slog.Logger
+	routes []string // owned by setRoutes' caller: to which the server connects
 }
 
 // Users of the NATS server. What they may do is the protection, not their passwords: a connection comes here only after the
@@ -69,6 +66,7 @@ func startNATS(cluster wire.ID, host string, port int, password string, log *slo
 	go srv.Start() // ends with Shutdown
 	if !srv.ReadyForConnections(10 * time.Second) {
 		srv.Shutdown()
+		srv.WaitForShutdown()
 		return nil, errors.New("start NATS: it was not ready in 10 s; is its port for routes in use?")
 	}
 	return &natsServer{srv: srv, opts: opts, log: log}, nil
@@ -82,10 +80,8 @@ func (n *natsServer) routePort() int {
 	return 0
 }
 
-// setRoutes tells the server where the others' are. It connects to new ones and keeps trying.
+// setRoutes tells the server where the others' are. It connects to new ones and keeps trying. It is called by one goroutine.
 func (n *natsServer) setRoutes(addrs []string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	slices.Sort(addrs)
 	if slices.Equal(addrs, n.routes) {
 		return
@@ -97,6 +93,7 @@ func (n *natsServer) setRoutes(addrs []string) {
 		opts.Routes = append(opts.Routes, &url.URL{Scheme: "nats", Host: a, User: url.UserPassword(opts.Cluster.Username, opts.Cluster.Password)})
 	}
 	if err := n.srv.ReloadOptions(opts); err != nil {
+		n.routes = nil // to be tried again at the next change
 		n.log.Warn("the NATS routes were not changed", "err", err)
 	}
 }

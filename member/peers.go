@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -16,8 +13,8 @@ import (
 
 const (
 	pingEvery = 100 * time.Millisecond
-	// suspectAfter is the silence after which a member is shown as suspect. It is shown and not acted on.
-	suspectAfter = time.Second
+	// pingTimeout bounds one ping, with the dialing that it may take.
+	pingTimeout = 400 * time.Millisecond
 )
 
 // peers are the other members as this one sees them: where they are, a connection to each, and what they said last. It owns
@@ -30,18 +27,10 @@ type peers struct {
 	known map[wire.ID]*peer
 }
 
-// peer is one other member.
-type peer struct {
-	id   wire.ID
-	stop context.CancelFunc
-
-	mu    sync.Mutex // guards the following
-	addr  string
-	conn  *rpc
-	last  time.Time       // of the last answer to a ping
-	from  wire.ID         // incarnation that gave it
-	said  wire.PingResult // what it was, with the newest list of what the member owns
-	since time.Time       // when the member became known
+func (p *peers) find(id wire.ID) *peer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.known[id]
 }
 
 // addrOf returns the address of a member's port.
@@ -67,6 +56,19 @@ func (p *peers) setSeats(seats []wire.MetaSeat) {
 	}
 }
 
+// seated returns the members that setSeats named, without this one.
+func (p *peers) seated() []wire.ID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var ids []wire.ID
+	for id := range p.seats {
+		if id != p.m.id {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // dial connects to a member's port and exchanges hellos.
 func (p *peers) dial(ctx context.Context, id wire.ID, plane wire.Plane, stream uint8) (net.Conn, wire.HelloAnswer, error) {
 	addr, ok := p.addrOf(id)
@@ -76,14 +78,17 @@ func (p *peers) dial(ctx context.Context, id wire.ID, plane wire.Plane, stream u
 	return p.dialAddr(ctx, id, addr, plane, stream)
 }
 
+// dialAddr is dial with an address. With an error, the answer tells who answered, if anybody did.
 func (p *peers) dialAddr(ctx context.Context, id wire.ID, addr string, plane wire.Plane, stream uint8) (net.Conn, wire.HelloAnswer, error) {
 	var d net.Dialer
 	nc, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, wire.HelloAnswer{}, fmt.Errorf("dial member %v: %w", id, err)
 	}
-	a, err := p.m.dialPeer(nc, plane, stream)
-	if err == nil && !id.IsZero() && a.Member != id {
+	h := wire.Hello{Version: wire.Version, Plane: plane, Cluster: p.m.cfg.ClusterName, ClusterID: p.m.clusterID(), Name: p.m.cfg.Name,
+		Member: p.m.id, Incarnation: p.m.incarnation, Stream: stream}
+	a, err := exchangeHello(ctx, nc, &h, p.m.cfg.HelloTimeout)
+	if err == nil && a.Member != id {
 		err = fmt.Errorf("member %v answers there", a.Member)
 	}
 	if err != nil {
@@ -99,19 +104,18 @@ func (p *peers) dialIncarnation(ctx context.Context, target string, stream uint8
 	if err != nil {
 		return nil, err
 	}
-	v := p.m.metaView()
-	i := -1
-	if v != nil {
-		for k := range v.Members {
-			if v.Members[k].Incarnation == inc {
-				i = k
+	var id wire.ID
+	if v := p.m.metaView(); v != nil {
+		for i := range v.Members {
+			if v.Members[i].Incarnation == inc {
+				id = v.Members[i].ID
 			}
 		}
 	}
-	if i < 0 {
+	if id.IsZero() {
 		return nil, fmt.Errorf("dial incarnation %v: no member is at it", inc)
 	}
-	nc, a, err := p.dial(ctx, v.Members[i].ID, wire.PlaneRaft, stream)
+	nc, a, err := p.dial(ctx, id, wire.PlaneRaft, stream)
 	if err == nil && a.Incarnation != inc {
 		_ = nc.Close()
 		return nil, fmt.Errorf("dial incarnation %v: the member is at %v", inc, a.Incarnation)
@@ -129,7 +133,8 @@ func (p *peers) dialMeta(ctx context.Context, target string, stream uint8) (net.
 	return nc, err
 }
 
-// update starts and ends the goroutines that ping, so that there is one for each other live member.
+// update starts and ends the goroutines that ping, so that there is one for each other live member. It is called by follow
+// alone.
 func (p *peers) update() {
 	v := p.m.metaView()
 	p.mu.Lock()
@@ -143,7 +148,7 @@ func (p *peers) update() {
 			continue
 		}
 		ctx, cancel := context.WithCancel(p.m.ctx)
-		pr := &peer{id: mb.ID, stop: cancel, since: time.Now()}
+		pr := newPeer(mb.ID, cancel, time.Now())
 		p.known[mb.ID] = pr
 		p.m.wg.Add(1)
 		go p.tend(ctx, pr) // ends when the member is no longer live, or with this one
@@ -157,14 +162,21 @@ func (p *peers) update() {
 	}
 }
 
-// tend keeps a connection to a member and pings it.
+// tend pings a member until ctx ends. It owns the member's connection.
 func (p *peers) tend(ctx context.Context, pr *peer) {
 	defer p.m.wg.Done()
-	defer pr.drop()
+	defer pr.end()
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
 	for {
-		p.ping(ctx, pr)
+		began := time.Now()
+		changed, err := p.ping(ctx, pr)
+		if err != nil && ctx.Err() == nil {
+			changed = pr.missed(began, time.Now(), err)
+		}
+		if changed {
+			p.m.views.kick()
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -173,141 +185,118 @@ func (p *peers) tend(ctx context.Context, pr *peer) {
 	}
 }
 
-func (p *peers) ping(ctx context.Context, pr *peer) {
-	ctx, cancel := context.WithTimeout(ctx, suspectAfter)
+// ping asks a member once how it is, and reports whether it is seen in another light than before. A connection that turns out
+// to have ended is made anew at once: what is found where the member was tells whether it is gone.
+func (p *peers) ping(ctx context.Context, pr *peer) (changed bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	c, err := p.connection(ctx, pr)
-	if err != nil {
-		p.m.views.refreshSuspects()
-		return
-	}
-	pr.mu.Lock()
-	have := pr.said.Version
-	pr.mu.Unlock()
-	sent := p.m.clock.Mono()
-	a, err := c.call(ctx, wire.OpMemberPing, wire.AppendPingBody(nil, wire.PingBody{Have: have}))
-	received := p.m.clock.Mono()
-	if err != nil {
-		if errors.Is(err, errConnClosed) {
-			pr.drop()
+	for {
+		c, err := p.connection(ctx, pr)
+		if err != nil {
+			return false, err
 		}
-		p.m.views.refreshSuspects()
-		return
-	}
-	said, err := wire.DecodePingResult(a.Body)
-	if err != nil || a.Code != wire.CodeOK {
-		return
-	}
-	p.m.clock.Sample(pr.id, said.Clock, said.ClockSet, sent, received)
-	pr.mu.Lock()
-	if !said.Changed {
-		said.Owned = pr.said.Owned
-	}
-	wasSilent := time.Since(pr.last) > suspectAfter
-	pr.said, pr.last, pr.from = said, time.Now(), c.answer.Incarnation
-	pr.mu.Unlock()
-	if said.Changed {
-		p.m.views.claim(pr.id, said.Owned)
-	}
-	if wasSilent {
-		p.m.views.refreshSuspects()
+		pr.mu.Lock()
+		have := pr.said.Version
+		pr.mu.Unlock()
+		sent := p.m.clock.Mono()
+		a, err := c.call(ctx, wire.OpMemberPing, wire.AppendPingBody(nil, wire.PingBody{Have: have}))
+		received := p.m.clock.Mono()
+		if errors.Is(err, errConnClosed) {
+			pr.drop(c)
+			if ctx.Err() == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return false, err
+		}
+		said, err := wire.DecodePingResult(a.Body)
+		if err != nil || a.Code != wire.CodeOK {
+			return false, fmt.Errorf("ping: answered %v: %w", a.Code, errors.Join(err))
+		}
+		p.m.clock.Sample(pr.id, said.Clock, said.ClockSet, sent, received)
+		changed, owned := pr.heard(&said, c.answer.Incarnation, time.Now())
+		if owned != nil {
+			p.m.views.claim(pr.id, owned)
+		}
+		return changed, nil
 	}
 }
 
 // connection returns the connection to a member, dialing where there is none.
 func (p *peers) connection(ctx context.Context, pr *peer) (*rpc, error) {
-	pr.mu.Lock()
-	c := pr.conn
-	pr.mu.Unlock()
-	if c != nil {
-		select {
-		case <-c.done:
-		default:
-			return c, nil
-		}
+	if c := pr.live(); c != nil {
+		return c, nil
+	}
+	select {
+	case pr.dialing <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-pr.dialing }()
+	if c := pr.live(); c != nil {
+		return c, nil
 	}
 	nc, a, err := p.dial(ctx, pr.id, wire.PlaneCalls, 0)
 	if err != nil {
 		return nil, err
 	}
-	c = newRPC(nc, a)
-	pr.mu.Lock()
-	if pr.conn != nil && pr.conn.answer.Incarnation != a.Incarnation {
-		pr.said = wire.PingResult{}
-	}
-	pr.conn = c
-	pr.mu.Unlock()
-	return c, nil
-}
-
-func (pr *peer) drop() {
-	pr.mu.Lock()
-	c := pr.conn
-	pr.conn, pr.said.Version = nil, 0
-	pr.mu.Unlock()
-	if c != nil {
+	c := newRPC(nc, a)
+	if !pr.adopt(c) {
 		c.close()
+		return nil, errConnClosed
 	}
+	return c, nil
 }
 
 // silence returns for how long a member has not answered; 0 for this member and for one that only just became known.
 func (p *peers) silence(id wire.ID) time.Duration {
-	p.mu.Lock()
-	pr := p.known[id]
-	p.mu.Unlock()
+	pr := p.find(id)
 	if pr == nil {
 		return 0
 	}
-	pr.mu.Lock()
-	defer pr.mu.Unlock()
-	return time.Since(latest(pr.last, pr.since))
+	d, _ := pr.state()
+	return d
 }
 
-// answers reports whether the process that a member is registered at has answered lately.
+// silent reports whether a member is suspect or gone.
+func (p *peers) silent(id wire.ID) bool {
+	pr := p.find(id)
+	if pr == nil {
+		return false
+	}
+	_, well := pr.state()
+	return !well
+}
+
+// answers reports whether the process that a member is registered at has answered and goes on to.
 func (p *peers) answers(id, incarnation wire.ID) bool {
 	if id == p.m.id {
 		return incarnation == p.m.incarnation
 	}
-	p.mu.Lock()
-	pr := p.known[id]
-	p.mu.Unlock()
+	pr := p.find(id)
 	if pr == nil {
 		return false
 	}
-	pr.mu.Lock()
-	defer pr.mu.Unlock()
-	return pr.from == incarnation && time.Since(pr.last) <= suspectAfter
+	_, _, from, ok := pr.word()
+	_, well := pr.state()
+	return ok && well && from == incarnation
 }
 
-// silent reports whether a member has not answered for longer than suspectAfter.
-func (p *peers) silent(id wire.ID) bool { return p.silence(id) > suspectAfter }
-
-func latest(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
+// said returns what the process that a member is registered at answered last, and how long ago; false if it has not, or is
+// silent.
+func (p *peers) said(id, incarnation wire.ID) (wire.PingResult, time.Duration, bool) {
+	pr := p.find(id)
+	if pr == nil || !p.answers(id, incarnation) {
+		return wire.PingResult{}, 0, false
 	}
-	return b
-}
-
-// said returns what a member answered last, and whether it has.
-func (p *peers) said(id wire.ID) (wire.PingResult, bool) {
-	p.mu.Lock()
-	pr := p.known[id]
-	p.mu.Unlock()
-	if pr == nil {
-		return wire.PingResult{}, false
-	}
-	pr.mu.Lock()
-	defer pr.mu.Unlock()
-	return pr.said, !pr.last.IsZero()
+	said, ago, _, ok := pr.word()
+	return said, ago, ok
 }
 
 // ask sends a call to a member.
 func (p *peers) ask(ctx context.Context, id wire.ID, op wire.Op, body []byte) (wire.Answer, error) {
-	p.mu.Lock()
-	pr := p.known[id]
-	p.mu.Unlock()
-	if pr != nil {
+	if pr := p.find(id); pr != nil {
 		c, err := p.connection(ctx, pr)
 		if err != nil {
 			return wire.Answer{}, err
@@ -321,37 +310,4 @@ func (p *peers) ask(ctx context.Context, id wire.ID, op wire.Op, body []byte) (w
 	c := newRPC(nc, a)
 	defer c.close()
 	return c.call(ctx, op, body)
-}
-
-// seatsFile keeps where the members of the metadata group were last, so that a member that starts again finds them.
-const seatsFile = "peers"
-
-func loadSeats(dir string) ([]wire.MetaSeat, error) {
-	b, err := os.ReadFile(filepath.Join(dir, seatsFile))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the list of members: %w", err)
-	}
-	seats, err := wire.DecodeMetaSeats(b)
-	if err != nil {
-		return nil, fmt.Errorf("read the list of members in %s: %w", dir, err)
-	}
-	return seats, nil
-}
-
-// saveSeats writes the list if it has changed, and returns what is on disk now.
-func saveSeats(dir string, old, seats []wire.MetaSeat) ([]wire.MetaSeat, error) {
-	if slices.Equal(old, seats) {
-		return old, nil
-	}
-	tmp := filepath.Join(dir, seatsFile+".new")
-	if err := os.WriteFile(tmp, wire.AppendMetaSeats(nil, seats), 0o600); err != nil {
-		return old, fmt.Errorf("write the list of members: %w", err)
-	}
-	if err := os.Rename(tmp, filepath.Join(dir, seatsFile)); err != nil {
-		return old, fmt.Errorf("write the list of members: %w", err)
-	}
-	return seats, nil
 }

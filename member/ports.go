@@ -31,7 +31,7 @@ func listen(cfg *Config) (_ *ports, err error) {
 	if p.advertise == "" {
 		p.advertise = host
 		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-			p.advertise = "127.0.0.1"
+			p.advertise = outwardHost()
 		}
 	}
 	defer func() {
@@ -65,6 +65,32 @@ func listen(cfg *Config) (_ *ports, err error) {
 		_ = l.Close()
 	}
 	return p, nil
+}
+
+// outwardHost returns an address of this machine under which others may reach it: the first that is neither loopback nor local to
+// its link, IPv4 before IPv6; the loopback address where there is none.
+func outwardHost() string {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return "127.0.0.1"
+	}
+	six := ""
+	for _, a := range addrs {
+		n, ok := a.(*net.IPNet)
+		if !ok || !n.IP.IsGlobalUnicast() {
+			continue
+		}
+		if n.IP.To4() != nil {
+			return n.IP.String()
+		}
+		if six == "" {
+			six = n.IP.String()
+		}
+	}
+	if six != "" {
+		return six
+	}
+	return "127.0.0.1"
 }
 
 // ErrPortInUse is what Start's error wraps when a port of the member is taken.

@@ -1,7 +1,6 @@
 package member
 
 import (
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -119,17 +118,16 @@ func (p *publisher) run() {
 			for _, i := range list {
 				p.dirty[i] = false
 			}
-			interests := maps.Clone(p.interests)
 			p.mu.Unlock()
 			for _, i := range list {
-				p.publish(i, interests)
+				p.publish(i)
 			}
 		}
 	}
 }
 
 // publish sends what a partition has not sent yet. A new owner begins where the log says that the one before had got to.
-func (p *publisher) publish(part int, interests map[string]int) {
+func (p *publisher) publish(part int) {
 	epoch := p.m.host.Serving(part)
 	if epoch == 0 {
 		return
@@ -149,12 +147,20 @@ func (p *publisher) publish(part int, interests map[string]int) {
 		for n < len(events) && events[n].Map == name {
 			n++
 		}
-		if interests[name] > 0 {
+		if p.wanted(name) {
 			p.send(part, epoch, name, events[:n])
 		}
 		events = events[n:]
 	}
 	p.m.host.SetPublished(part, p.pos[part])
+}
+
+// wanted reports whether somebody listens to a map. It is asked after the events were read: whoever registers later has a
+// position that covers them.
+func (p *publisher) wanted(name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.interests[name] > 0
 }
 
 func (p *publisher) send(part int, epoch uint64, name string, events []state.MapEvent) {

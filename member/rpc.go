@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -18,24 +19,29 @@ import (
 type rpc struct {
 	nc     net.Conn
 	answer wire.HelloAnswer
+	ended  chan struct{} // closed when the reader has ended
 
 	mu      sync.Mutex // guards the following
 	next    uint64
 	waiting map[uint64]chan wire.Answer
 	err     error // why the connection ended
 	done    chan struct{}
+
+	writing chan struct{} // one slot: held while a frame is written
 }
 
 var errConnClosed = errors.New("the connection has ended")
 
-// newRPC takes over a connection whose hellos have been exchanged. Its reader ends with the connection.
+// newRPC takes over a connection whose hellos have been exchanged. Its reader ends with the connection; close waits for it.
 func newRPC(nc net.Conn, a wire.HelloAnswer) *rpc {
-	c := &rpc{nc: nc, answer: a, waiting: make(map[uint64]chan wire.Answer), done: make(chan struct{})}
-	go c.read()
+	c := &rpc{nc: nc, answer: a, ended: make(chan struct{}), waiting: make(map[uint64]chan wire.Answer), done: make(chan struct{}),
+		writing: make(chan struct{}, 1)}
+	go c.read() // ends with the connection
 	return c
 }
 
 func (c *rpc) read() {
+	defer close(c.ended)
 	r := bufio.NewReader(c.nc)
 	for {
 		a, err := readAnswer(r)
@@ -84,8 +90,18 @@ func (c *rpc) end(err error) {
 	_ = c.nc.Close()
 }
 
-// close ends the connection; calls that wait fail.
-func (c *rpc) close() { c.end(net.ErrClosed) }
+// close ends the connection and waits for its reader; calls that wait fail.
+func (c *rpc) close() {
+	c.end(net.ErrClosed)
+	<-c.ended
+}
+
+// failed returns why the connection has ended, nil while it goes on.
+func (c *rpc) failed() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
 
 // call sends a request and waits for its answer, the connection's end, or ctx.
 func (c *rpc) call(ctx context.Context, op wire.Op, body []byte) (wire.Answer, error) {
@@ -98,26 +114,36 @@ func (c *rpc) call(ctx context.Context, op wire.Op, body []byte) (wire.Answer, e
 	c.next++
 	id := c.next
 	c.waiting[id] = ch
-	frame := wire.AppendRequest(nil, &wire.Request{ID: id, Op: op, Partition: wire.NoPartition, Body: body})
-	if d, ok := ctx.Deadline(); ok {
-		_ = c.nc.SetWriteDeadline(d)
-	}
-	_, err := c.nc.Write(frame)
 	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		delete(c.waiting, id)
+		c.mu.Unlock()
+	}()
+	select {
+	case c.writing <- struct{}{}:
+	case <-ctx.Done():
+		return wire.Answer{}, ctx.Err()
+	}
+	until, _ := ctx.Deadline()
+	if until.IsZero() {
+		until = time.Now().Add(callTimeout)
+	}
+	_ = c.nc.SetWriteDeadline(until)
+	_, err := c.nc.Write(wire.AppendRequest(nil, &wire.Request{ID: id, Op: op, Partition: wire.NoPartition, Body: body}))
+	<-c.writing
 	if err != nil {
-		c.end(err)
+		c.end(err) // part of the frame may have been sent
 	}
 	select {
 	case a := <-ch:
 		return a, nil
 	case <-c.done:
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return wire.Answer{}, c.err
+		return wire.Answer{}, c.failed()
 	case <-ctx.Done():
-		c.mu.Lock()
-		delete(c.waiting, id)
-		c.mu.Unlock()
 		return wire.Answer{}, ctx.Err()
 	}
 }
+
+// callTimeout bounds writing a request whose context has no deadline.
+const callTimeout = 5 * time.Second

@@ -8,12 +8,12 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// status sums up what this member knows of the cluster.
+// status sums up what this member knows of the cluster. A member counts as alive while the process that it is registered at
+// answers this one.
 func (m *Member) status() wire.Status {
 	v := m.metaView()
-	st := wire.Status{ID: v.Cluster, Name: m.cfg.ClusterName, State: "forming", Partitions: uint32(v.PartitionCount),
-		Skew: uint32(m.clock.Disagreement().Milliseconds())}
-	live := make(map[wire.ID]wire.ID) // members that answer, and their incarnations
+	st := wire.Status{ID: v.Cluster, Name: m.cfg.ClusterName, State: "forming", Partitions: uint32(v.PartitionCount), Skew: m.skew()}
+	alive := make(map[wire.ID]wire.ID) // members and the incarnations that answer
 	for i := range v.Members {
 		mb := &v.Members[i]
 		if !mb.Live() {
@@ -26,7 +26,7 @@ func (m *Member) status() wire.Status {
 		if !m.peers.answers(mb.ID, mb.Incarnation) {
 			continue
 		}
-		live[mb.ID] = mb.Incarnation
+		alive[mb.ID] = mb.Incarnation
 		if mb.State == meta.StateReady {
 			st.Ready++
 		}
@@ -36,29 +36,7 @@ func (m *Member) status() wire.Status {
 	if len(v.Table) == 0 {
 		return st
 	}
-	st.Tolerates = st.Members
-	for p := range v.Table {
-		alive := uint32(0)
-		for _, r := range v.Table[p].Replicas {
-			if live[r.Member] == r.Incarnation {
-				alive++
-			}
-		}
-		quorum := uint32(len(v.Table[p].Replicas)/2 + 1)
-		owner := m.views.moved(p).Owner
-		_, ownerLives := live[owner]
-		switch {
-		case owner.IsZero() || !ownerLives || alive < quorum:
-			st.Unavailable++
-			st.Tolerates = 0
-		default:
-			st.Tolerates = min(st.Tolerates, alive-quorum)
-		}
-		if alive < st.Replicas {
-			st.UnderReplicated++
-		}
-		st.Lost += uint32(v.Table[p].Lost)
-	}
+	m.countPartitions(v, alive, &st)
 	st.Safe = st.Unavailable == 0 && st.UnderReplicated == 0 && st.Moves == 0
 	switch {
 	case st.Unavailable > 0:
@@ -69,6 +47,74 @@ func (m *Member) status() wire.Status {
 		st.State = "active"
 	}
 	return st
+}
+
+// countPartitions fills in what depends on the partitions: what is missing, and how many members may still be lost.
+func (m *Member) countPartitions(v *meta.View, alive map[wire.ID]wire.ID, st *wire.Status) {
+	placed := make(map[wire.ID]uint32) // replicas that each member that answers should run
+	st.Tolerates = st.Members
+	for p := range v.Table {
+		t := &v.Table[p]
+		there, owner, owned := uint32(0), m.views.moved(p), false
+		for _, r := range t.Replicas {
+			if inc, ok := alive[r.Member]; ok && inc == r.Incarnation {
+				there++
+				placed[r.Member]++
+				owned = owned || owner.Owner == r.Member && owner.Epoch>>44 == t.Generation
+			}
+		}
+		if quorum := uint32(len(t.Replicas)/2 + 1); !owned || there < quorum {
+			st.Unavailable++
+			st.Tolerates = 0
+		} else {
+			st.Tolerates = min(st.Tolerates, there-quorum)
+		}
+		if there < st.Replicas {
+			st.UnderReplicated++
+		}
+		if t.Lost > 0 {
+			st.Lost++
+		}
+	}
+	// Of replicas that do not run yet, or have nobody to follow, only the number is known.
+	var behind uint32
+	for id, n := range placed {
+		if runs := m.running(id, alive[id]); runs < n {
+			behind = max(behind, n-runs)
+		}
+	}
+	if st.UnderReplicated = max(st.UnderReplicated, behind); behind > 0 {
+		st.Tolerates = 0
+	}
+}
+
+// running returns how many replicas that know a leader a member runs.
+func (m *Member) running(id, incarnation wire.ID) uint32 {
+	if id == m.id {
+		return m.runningHere()
+	}
+	said, _, _ := m.peers.said(id, incarnation)
+	return said.Replicas
+}
+
+func (m *Member) runningHere() uint32 {
+	host, n := m.dataHost(), uint32(0)
+	if host == nil {
+		return 0
+	}
+	for p := range m.partitions() {
+		if st, ok := host.Status(p); ok && st.Leader != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// holds reports whether a member has a replica of a partition that its present process holds.
+func holds(v *meta.View, t *meta.Partition, member wire.ID) bool {
+	r, ok := t.Replica(member)
+	mb := v.Member(member)
+	return ok && mb != nil && mb.Incarnation == r.Incarnation
 }
 
 // partitionInfos describes every partition, with the index applied by the replica held here.
@@ -103,10 +149,8 @@ func (m *Member) pong(have uint64) wire.PingResult {
 		if e := host.Serving(p); e != 0 {
 			owned = append(owned, wire.Owned{Partition: uint32(p), Epoch: e})
 		}
-		if st, ok := host.Status(p); ok && st.Leader != 0 {
-			res.Replicas++
-		}
 	}
+	res.Replicas = m.runningHere()
 	m.owned.Lock()
 	if !slices.Equal(m.owned.list, owned) {
 		m.owned.list = owned

@@ -12,13 +12,13 @@ import (
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
-func (m *Member) startTasks(ctx context.Context) error {
-	s, err := exec.New(exec.Config{Registry: m.cfg.Registry, Member: m.self, Client: m.Client, LocalEntries: m.localEntries, Logger: m.log})
+// makeTasks makes the service of tasks. It accepts none before it is started.
+func (m *Member) makeTasks() (err error) {
+	m.tasks, err = exec.New(exec.Config{Registry: m.cfg.Registry, Member: m.self, Client: m.Client, LocalEntries: m.localEntries, Logger: m.log})
 	if err != nil {
 		return fmt.Errorf("start the tasks: %w", err)
 	}
-	m.tasks = s
-	return s.Start(ctx)
+	return nil
 }
 
 // self returns this member as tasks and clients see it.
@@ -30,41 +30,54 @@ func (m *Member) self() sdk.Member {
 // localPage is how many entries are copied under a partition's read lock at once.
 const localPage = 256
 
-// localEntries yields the entries of a map in the partitions owned here, each partition's part linearizable.
+// localEntries yields the entries of a map in the partitions owned here, each partition's part linearizable. A partition that
+// passes to another member before any of its entries was yielded is that member's to tell; one that does so afterwards, or that
+// cannot be read, ends the iteration with an error, for what was yielded would be neither all nor nothing of it.
 func (m *Member) localEntries(ctx context.Context, name string) iter.Seq2[exec.RawEntry, error] {
 	return func(yield func(exec.RawEntry, error) bool) {
 		for p := range m.partitions() {
 			if m.host.Serving(p) == 0 {
 				continue
 			}
-			rd := &localRead{name: []byte(name), done: make(chan partition.Outcome, 1)}
-			for more := true; more; {
-				if err := ctx.Err(); err != nil {
-					yield(exec.RawEntry{}, err)
-					return
-				}
-				rd.entries, rd.more = rd.entries[:0], false
-				m.host.Read(p, rd)
-				var o partition.Outcome
-				select {
-				case o = <-rd.done:
-				case <-ctx.Done():
-					yield(exec.RawEntry{}, ctx.Err())
-					return
-				}
-				if o != partition.Applied {
-					break // the partition has another owner now; its entries are that member's to tell
-				}
-				for _, e := range rd.entries {
-					if !yield(e, nil) {
-						return
-					}
-				}
-				if more = rd.more; more {
-					rd.after = rd.entries[len(rd.entries)-1].Key
-				}
+			if !m.localPartition(ctx, p, name, yield) {
+				return
 			}
 		}
+	}
+}
+
+// localPartition yields one partition's part and reports whether the iteration goes on.
+func (m *Member) localPartition(ctx context.Context, p int, name string, yield func(exec.RawEntry, error) bool) bool {
+	rd := &localRead{name: []byte(name), done: make(chan partition.Outcome, 1)}
+	for {
+		if err := ctx.Err(); err != nil {
+			yield(exec.RawEntry{}, err)
+			return false
+		}
+		rd.entries, rd.more = rd.entries[:0], false
+		m.host.Read(p, rd)
+		select {
+		case o := <-rd.done:
+			if o == partition.Moved && rd.after == nil {
+				return true
+			}
+			if o != partition.Applied {
+				yield(exec.RawEntry{}, fmt.Errorf("read map %q in partition %d: %w", name, p, sdk.ErrUnavailable))
+				return false
+			}
+		case <-ctx.Done():
+			yield(exec.RawEntry{}, ctx.Err())
+			return false
+		}
+		for _, e := range rd.entries {
+			if !yield(e, nil) {
+				return false
+			}
+		}
+		if !rd.more || len(rd.entries) == 0 {
+			return true
+		}
+		rd.after = rd.entries[len(rd.entries)-1].Key
 	}
 }
 

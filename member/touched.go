@@ -17,10 +17,11 @@ func (t *touched) add(p int) {
 	}
 }
 
-func (t *touched) flush(h *partition.Host) {
+// flush has the gathered partitions proposed. host may be nil as long as nothing was added.
+func (t *touched) flush(host *partition.Host) {
 	for _, p := range t.list {
 		t.marked[p] = false
-		h.Flush(p)
+		host.Flush(p)
 	}
 	t.list = t.list[:0]
 }

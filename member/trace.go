@@ -1,8 +1,6 @@
 package member
 
 import (
-	"context"
-
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
@@ -14,11 +12,11 @@ import (
 // tracerName is the scope of the spans that this package makes.
 const tracerName = "github.com/gridiron-io/gridiron/member"
 
-// traced returns where the answer to a request goes: the connection itself, or, for a request that carries a trace context
-// while a tracer is configured, by way of the spans that end with it.
-func (m *Member) traced(c *conn, req *wire.Request) maps.Caller {
+// traced returns where the answer to a request goes: to the caller, or, for a request that carries a trace context while a
+// tracer is configured, by way of the spans that end with it.
+func (m *Member) traced(caller maps.Caller, req *wire.Request) maps.Caller {
 	if m.tracer == nil || req.Flags&wire.FlagTrace == 0 {
-		return c
+		return caller
 	}
 	parent := trace.NewSpanContext(trace.SpanContextConfig{
 		TraceID: trace.TraceID(req.Trace[:16]), SpanID: trace.SpanID(req.Trace[16:24]), TraceFlags: trace.TraceFlags(req.Trace[24]),
@@ -29,18 +27,18 @@ func (m *Member) traced(c *conn, req *wire.Request) maps.Caller {
 		attribute.String("db.operation.name", req.Op.String()),
 		attribute.String("db.namespace", m.cfg.ClusterName),
 		attribute.Int64("grid.partition", int64(req.Partition)))
-	ctx, span := m.tracer.Start(trace.ContextWithRemoteSpanContext(context.Background(), parent), req.Op.String(),
+	ctx, span := m.tracer.Start(trace.ContextWithRemoteSpanContext(m.ctx, parent), req.Op.String(),
 		trace.WithSpanKind(trace.SpanKindServer), attrs)
-	t := &tracedCall{conn: c, span: span}
+	t := &tracedCall{caller: caller, span: span}
 	if req.Op.IsWrite() {
-		_, t.propose = m.tracer.Start(ctx, "propose", trace.WithAttributes(attribute.Int64("grid.partition", int64(req.Partition))))
+		_, t.propose = m.tracer.Start(ctx, "propose", trace.WithSpanKind(trace.SpanKindInternal), trace.WithAttributes(attribute.Int64("grid.partition", int64(req.Partition))))
 	}
 	return t
 }
 
 // tracedCall ends the spans of a request when it is answered.
 type tracedCall struct {
-	conn    *conn
+	caller  maps.Caller
 	span    trace.Span
 	propose trace.Span // nil for reads
 }
@@ -55,5 +53,5 @@ func (t *tracedCall) Answer(id uint64, code wire.Code, body []byte) {
 		t.span.SetStatus(codes.Error, code.String())
 	}
 	t.span.End()
-	t.conn.Answer(id, code, body)
+	t.caller.Answer(id, code, body)
 }

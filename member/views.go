@@ -1,6 +1,7 @@
 package member
 
 import (
+	"bytes"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,12 +18,14 @@ type views struct {
 	m       *Member
 	current atomic.Pointer[published]
 
-	mu       sync.Mutex // guards the following
-	owners   []ownerClaim
-	suspects map[wire.ID]bool
+	mu     sync.Mutex // guards the following
+	owners []ownerClaim
 
 	wake chan struct{} // one slot: something changed
 }
+
+// stateSuspect is the state of a member that is not heard of. It stands in views alone, never in the metadata.
+const stateSuspect = "suspect"
 
 type ownerClaim struct {
 	epoch uint64
@@ -32,13 +35,12 @@ type ownerClaim struct {
 // published is a view as it is sent.
 type published struct {
 	view  *wire.View
-	index map[wire.ID]uint16
 	bytes []byte
 }
 
 func newViews(m *Member) *views {
 	v := &views{m: m, wake: make(chan struct{}, 1)}
-	v.current.Store(&published{view: &wire.View{}, index: map[wire.ID]uint16{}})
+	v.current.Store(&published{view: &wire.View{}})
 	return v
 }
 
@@ -97,26 +99,6 @@ func (v *views) moved(p int) wire.Moved {
 	return wire.Moved{Epoch: v.owners[p].epoch, Owner: v.owners[p].owner}
 }
 
-// refreshSuspects has the view made anew if somebody has fallen silent or answers again.
-func (v *views) refreshSuspects() {
-	meta := v.m.metaView()
-	if meta == nil {
-		return
-	}
-	v.mu.Lock()
-	changed := false
-	for i := range meta.Members {
-		mb := &meta.Members[i]
-		if s := mb.Live() && v.m.peers.silent(mb.ID); s != v.suspects[mb.ID] {
-			changed = true
-		}
-	}
-	v.mu.Unlock()
-	if changed {
-		v.kick()
-	}
-}
-
 // run makes and pushes views until the member stops.
 func (v *views) run() {
 	defer v.m.wg.Done()
@@ -137,44 +119,45 @@ func (v *views) run() {
 	}
 }
 
+// rebuild makes the view anew and, unless it says what the last one says, pushes it.
 func (v *views) rebuild() {
 	meta := v.m.metaView()
 	if meta == nil || !meta.Founded() {
 		return
 	}
 	old := v.current.Load()
-	nv := &wire.View{Version: old.view.Version + 1, Meta: meta.Version, Cluster: meta.Cluster, Name: meta.Name}
+	nv := &wire.View{Version: old.view.Version, Meta: meta.Version, Cluster: meta.Cluster, Name: meta.Name}
 	index := make(map[wire.ID]uint16, len(meta.Members))
-	suspects := make(map[wire.ID]bool)
 	for i := range meta.Members {
 		mb := &meta.Members[i]
 		info := mb.Info()
 		if mb.Live() && v.m.peers.silent(mb.ID) {
-			suspects[mb.ID] = true
-			info.State = "suspect"
+			info.State = stateSuspect
 		}
 		index[mb.ID] = uint16(len(nv.Members))
 		nv.Members = append(nv.Members, info)
 	}
 	v.mu.Lock()
-	v.suspects = suspects
 	nv.Partitions = make([]wire.PartitionView, len(meta.Table))
 	for i := range meta.Table {
-		p := &nv.Partitions[i]
+		t, p := &meta.Table[i], &nv.Partitions[i]
 		p.Owner = wire.NoOwner
-		for _, r := range meta.Table[i].Replicas {
+		for _, r := range t.Replicas {
 			if k, ok := index[r.Member]; ok {
 				p.Replicas = append(p.Replicas, k)
 			}
 		}
-		if i < len(v.owners) && !v.owners[i].owner.IsZero() {
-			if k, ok := index[v.owners[i].owner]; ok {
-				p.Epoch, p.Owner = v.owners[i].epoch, k
-			}
+		// An owner whose process has been followed by another is nobody to ask.
+		if i < len(v.owners) && holds(meta, t, v.owners[i].owner) {
+			p.Epoch, p.Owner = v.owners[i].epoch, index[v.owners[i].owner]
 		}
 	}
 	v.mu.Unlock()
-	pub := &published{view: nv, index: index, bytes: wire.AppendView(nil, nv)}
+	if bytes.Equal(wire.AppendView(nil, nv), old.bytes) {
+		return
+	}
+	nv.Version++
+	pub := &published{view: nv, bytes: wire.AppendView(nil, nv)}
 	v.current.Store(pub)
 	v.m.viewChanged()
 	for _, c := range v.m.conns.all() {

@@ -37,8 +37,15 @@ func adoptHostname(dir, hostname string) error {
 	}
 	// The directory first: a crash between the two steps is found again by the old name in the file.
 	from, to := filepath.Join(dir, st.Hostname), filepath.Join(dir, hostname)
-	if err := os.Rename(from, to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Rename(from, to); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(to); err != nil { // begun anew it would have forgotten its votes
+			return fmt.Errorf("the metadata directory is damaged: neither %s nor %s is there: %w", from, to, err)
+		}
+	} else if err != nil {
 		return fmt.Errorf("adopt the metadata of host %q: %w", st.Hostname, err)
+	}
+	if err := syncDir(dir); err != nil {
+		return fmt.Errorf("adopt the metadata directory: %w", err)
 	}
 	st.Hostname = hostname
 	data, err := st.Marshal()
@@ -52,9 +59,17 @@ func adoptHostname(dir, hostname string) error {
 	if err := os.Rename(tmp, path); err != nil {
 		return fmt.Errorf("adopt the metadata directory: %w", err)
 	}
+	if err := syncDir(dir); err != nil {
+		return fmt.Errorf("adopt the metadata directory: %w", err)
+	}
+	return nil
+}
+
+// syncDir makes what was renamed in a directory durable.
+func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
-		return fmt.Errorf("adopt the metadata directory: %w", err)
+		return err
 	}
 	defer d.Close()
 	return d.Sync()

@@ -52,14 +52,13 @@ type MetaHost struct {
 		sync.Mutex
 		id, term uint64
 	}
-	wakeLeader chan struct{} // one slot: the leader changed
-
 	view    atomic.Pointer[meta.View]
 	changed struct {
 		sync.Mutex
 		ch chan struct{} // closed and replaced at every change
 	}
-	stop     chan struct{}
+	life     context.Context // ends with Close
+	end      context.CancelFunc
 	stopped  sync.WaitGroup
 	stopOnce sync.Once
 }
@@ -76,7 +75,8 @@ func StartMeta(cfg MetaConfig) (*MetaHost, error) {
 	if err := adoptHostname(cfg.Dir, hostname); err != nil {
 		return nil, err
 	}
-	m := &MetaHost{cfg: cfg, wakeLeader: make(chan struct{}, 1), stop: make(chan struct{})}
+	m := &MetaHost{cfg: cfg}
+	m.life, m.end = context.WithCancel(context.Background())
 	m.changed.ch = make(chan struct{})
 	m.view.Store(meta.New().Snapshot())
 	m.session = client.NewNoOPSession(MetaShard, newRandom())
@@ -97,6 +97,7 @@ func StartMeta(cfg MetaConfig) (*MetaHost, error) {
 		},
 	})
 	if err != nil {
+		m.end()
 		return nil, fmt.Errorf("start the metadata host in %s: %w", cfg.Dir, err)
 	}
 	m.gate.nh = nh
@@ -149,7 +150,7 @@ func (m *MetaHost) Run(s MetaStart) error {
 	}
 	if s.Campaign > 0 {
 		m.stopped.Add(1)
-		go m.campaign(s.Campaign) // ends with stop
+		go m.campaign(s.Campaign) // ends with life, or when somebody leads
 	}
 	return nil
 }
@@ -161,7 +162,7 @@ func (m *MetaHost) campaign(after time.Duration) {
 	defer t.Stop()
 	for {
 		select {
-		case <-m.stop:
+		case <-m.life.Done():
 			return
 		case <-t.C:
 		}
@@ -187,6 +188,9 @@ func (m *MetaHost) Changed() <-chan struct{} {
 	return m.changed.ch
 }
 
+// Wake makes Changed's channel close, as if the metadata had changed: for a follower that can do more now.
+func (m *MetaHost) Wake() { m.wakeAll() }
+
 func (m *MetaHost) publish(v *meta.View) {
 	m.view.Store(v)
 	m.wakeAll()
@@ -210,52 +214,69 @@ func (m *MetaHost) Leads() (term uint64, leads bool) {
 // Propose commits a command and returns its result. It works on any replica of the group while a quorum of it lives. After
 // an error the command may or may not have been executed; every command may be repeated.
 func (m *MetaHost) Propose(ctx context.Context, cmd []byte) (meta.Result, error) {
-	m.gate.RLock()
-	if m.gate.closed {
-		m.gate.RUnlock()
-		return meta.Result{}, errClosed
-	}
-	rs, err := m.gate.nh.Propose(m.session, cmd, metaTimeout(ctx))
-	m.gate.RUnlock()
+	res, err := m.ask(ctx, func(nh *dragonboat.NodeHost, timeout time.Duration) (*dragonboat.RequestState, error) {
+		return nh.Propose(m.session, cmd, timeout)
+	})
 	if err != nil {
 		return meta.Result{}, fmt.Errorf("propose to the metadata group: %w", err)
 	}
-	select {
-	case res := <-rs.ResultC():
-		if !res.Completed() {
-			return meta.Result{}, fmt.Errorf("propose to the metadata group: %w", metaError(res))
-		}
-		return meta.DecodeResult(res.GetResult().Data)
-	case <-ctx.Done():
-		return meta.Result{}, fmt.Errorf("propose to the metadata group: %w", ctx.Err())
-	}
+	return meta.DecodeResult(res.GetResult().Data)
 }
 
 // Barrier returns when this replica has applied everything that was committed before the call.
 func (m *MetaHost) Barrier(ctx context.Context) error {
-	m.gate.RLock()
-	if m.gate.closed {
-		m.gate.RUnlock()
-		return errClosed
-	}
-	rs, err := m.gate.nh.ReadIndex(MetaShard, metaTimeout(ctx))
-	m.gate.RUnlock()
+	_, err := m.ask(ctx, func(nh *dragonboat.NodeHost, timeout time.Duration) (*dragonboat.RequestState, error) {
+		return nh.ReadIndex(MetaShard, timeout)
+	})
 	if err != nil {
 		return fmt.Errorf("read the metadata: %w", err)
 	}
+	return nil
+}
+
+// ask makes a request and waits for its end. An answer can be lost for ever in the library, so the wait has an end of its
+// own.
+func (m *MetaHost) ask(ctx context.Context, request func(*dragonboat.NodeHost, time.Duration) (*dragonboat.RequestState, error)) (dragonboat.RequestResult, error) {
+	timeout := metaTimeout(ctx)
+	m.gate.RLock()
+	if m.gate.closed {
+		m.gate.RUnlock()
+		return dragonboat.RequestResult{}, errClosed
+	}
+	rs, err := request(m.gate.nh, timeout)
+	m.gate.RUnlock()
+	if err != nil {
+		return dragonboat.RequestResult{}, err
+	}
+	lost := time.NewTimer(timeout + metaGrace)
+	defer lost.Stop()
 	select {
 	case res := <-rs.ResultC():
+		rs.Release()
 		if !res.Completed() {
-			return fmt.Errorf("read the metadata: %w", metaError(res))
+			return dragonboat.RequestResult{}, metaError(res)
 		}
-		return nil
+		return res, nil
+	case <-lost.C:
+		return dragonboat.RequestResult{}, context.DeadlineExceeded
 	case <-ctx.Done():
-		return fmt.Errorf("read the metadata: %w", ctx.Err())
+		return dragonboat.RequestResult{}, ctx.Err()
+	case <-m.life.Done():
+		return dragonboat.RequestResult{}, errClosed
 	}
 }
 
+// metaGrace is how long after its timeout a request may be answered still: the library counts in ticks.
+const metaGrace = time.Second
+
+// learnerTimeout bounds a change of the group's membership.
+const learnerTimeout = 10 * time.Second
+
 // AddLearner adds a member's replica to the group as a learner. Adding one that is there already is no error.
 func (m *MetaHost) AddLearner(ctx context.Context, replica uint64, member wire.ID) error {
+	ctx, cancel := context.WithTimeout(ctx, learnerTimeout)
+	defer cancel()
+	defer context.AfterFunc(m.life, cancel)() // Close does not wait for us
 	m.gate.RLock()
 	defer m.gate.RUnlock()
 	if m.gate.closed {
@@ -280,12 +301,12 @@ func (m *MetaHost) AddLearner(ctx context.Context, replica uint64, member wire.I
 // Close stops the replica and the host. It may be called twice.
 func (m *MetaHost) Close() {
 	m.stopOnce.Do(func() {
-		close(m.stop)
-		m.stopped.Wait()
+		m.end()
 		m.gate.Lock()
-		m.gate.closed = true
+		m.gate.closed = true // no campaign begins
 		nh := m.gate.nh
 		m.gate.Unlock()
+		m.stopped.Wait()
 		closeNodeHost(nh, m.cfg.Logger)
 	})
 }
@@ -373,6 +394,3 @@ func (m *metaMachine) RecoverFromSnapshot(r io.Reader, _ []sm.SnapshotFile, _ <-
 
 // Close has nothing to free.
 func (m *metaMachine) Close() error { return nil }
-
-// Wake makes Changed's channel close, as if the metadata had changed: for a follower that can do more now.
-func (m *MetaHost) Wake() { m.wakeAll() }

@@ -67,6 +67,7 @@ const (
 	releasePrevious               // the owner before gave up its lease: the present one need not wait for it
 )
 
+// release applies r and reports what it did.
 func (s *ownership) release(r *entry.Release) releaseEffect {
 	switch {
 	case s.owner.IsZero() || r.Epoch == s.generation<<epochShift:
@@ -81,10 +82,16 @@ func (s *ownership) release(r *entry.Release) releaseEffect {
 	return releaseRefused
 }
 
-// accepts reports whether a command proposed under an epoch takes effect.
-func (s *ownership) accepts(epoch uint64) bool {
-	return epoch == s.epoch && !s.released && !s.owner.IsZero()
+// live returns the epoch under which commands take effect now, or 0.
+func (s *ownership) live() uint64 {
+	if s.released || s.owner.IsZero() {
+		return 0
+	}
+	return s.epoch
 }
+
+// accepts reports whether a command proposed under an epoch takes effect.
+func (s *ownership) accepts(epoch uint64) bool { return epoch != 0 && epoch == s.live() }
 
 // ownershipFormat is the version of the ownership's image.
 const ownershipFormat = 1

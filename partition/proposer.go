@@ -1,11 +1,11 @@
 package partition
 
 import (
+	"encoding/binary"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/lni/dragonboat/v4"
 
 	"github.com/gridiron-io/gridiron/partition/entry"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -23,131 +23,139 @@ const (
 	proposalTimeout = 10 * time.Second
 	// forgetAfter is when waiters are told that nothing is known of their entry. No call lives longer.
 	forgetAfter = 65 * time.Second
+	// opOverhead is what an operation counts for beside its body.
+	opOverhead = 64
 	// sweepLimit is how many entries one sweep removes.
 	sweepLimit = 1000
 	// maxRecordBytes bounds the results that a partition keeps for calls that may be repeated.
 	maxRecordBytes = 16 << 20
+	// maxUsual bounds the operations for which a new batch makes room in advance.
+	maxUsual = 256
+	// maxSpent bounds the tickets of applied batches that wait for dragonboat to let go of them.
+	maxSpent = 64
 )
 
 // proposer turns the operations that reach a partition into log entries and hands each its result when its entry has been
 // applied here. It belongs to one replica; operations come from any goroutine.
 //
-//	submit: append to the open batch
-//	flush:  while fewer than maxInFlight entries are on their way, propose the open batch
-//	apply:  (in Update) take the batch by its number, hand out the results, flush
+//	submit: append to the last gathered batch
+//	flush:  while fewer than maxInFlight entries are on their way, propose the first gathered batch
+//	take:   (in Update) find the batch by its number; the replica hands out the results and flushes
 //
 // Batches are found by number and not by position: entries can be dropped, and a later one applied before an earlier one is
-// known to be lost.
+// known to be lost. Whoever takes a batch out of gathered or flight, under the lock, is the one who completes it; that is
+// why no operation is completed twice, and none forgotten. Nobody is completed, and Raft is not called, under the lock.
 type proposer struct {
-	r *replica
+	r     *replica
+	count atomic.Int64 // of batches gathered and in flight, written under mu: an idle proposer is passed over without it
 
 	mu sync.Mutex // guards the following
-	// open is the batch that is being gathered, under openEpoch.
-	open      entry.Builder
-	openEpoch uint64
-	waiters   []Completion
+	// gathered are batches not yet proposed, oldest first. All but the last are full.
+	gathered []*batch
 	// flight are the batches on their way, oldest first.
 	flight []*batch
-	// spent are requests whose batch was applied, to be given back to dragonboat once it has let go of them.
-	spent    []*dragonboat.RequestState
-	sweeping bool
-	stopped  bool
-
-	bytes atomic.Int64 // of operations not yet applied
-}
-
-// batch is one entry on its way.
-type batch struct {
-	number   uint64
-	epoch    uint64
-	bytes    int64
-	waiters  []Completion
-	proposed time.Time
-	stalled  bool
-	request  *dragonboat.RequestState
-}
-
-// finishedBatch is a batch whose outcome is known.
-type finishedBatch struct {
-	batch   *batch
-	outcome Outcome
-	results []entry.Result
-}
-
-func completeBatches(done []finishedBatch) {
-	for i := range done {
-		done[i].complete()
-	}
-}
-
-func (f *finishedBatch) complete() {
-	for i, w := range f.batch.waiters {
-		if f.outcome == Applied {
-			if i < len(f.results) {
-				w.Complete(Applied, f.results[i])
-			} else {
-				w.Complete(Unknown, entry.Result{})
-			}
-			continue
-		}
-		w.Complete(f.outcome, entry.Result{})
-	}
+	// spent are tickets of batches that were applied, to be given back to dragonboat once it has let go of them.
+	spent     []ticket
+	usual     int  // operations of the last batch
+	proposing bool // a goroutine proposes, and looks again before it ends
+	all       bool // it shall propose also what is not full
+	sweeping  bool
+	stopped   bool
 }
 
 func (p *proposer) init(r *replica) { p.r = r }
 
 // submit gathers an operation, whose body is copied. The caller calls flush after the last of what it has at hand.
 func (p *proposer) submit(op *entry.Op, c Completion) {
+	p.mu.Lock()
+	o, full := p.gatherLocked(op, c)
+	p.mu.Unlock()
+	if o != Applied {
+		c.Complete(o, entry.Result{})
+		return
+	}
+	if full {
+		p.propose(true)
+	}
+}
+
+// gatherLocked adds an operation to the last batch, and returns Applied, or why not; and whether that made a batch full.
+// REQUIRES p.mu.
+//
+// serving is read under the lock: whoever changes it calls servingChanged afterwards, which drops what was gathered before.
+func (p *proposer) gatherLocked(op *entry.Op, c Completion) (o Outcome, full bool) {
+	if p.stopped {
+		return NotProposed, false
+	}
 	epoch := p.r.serving.Load()
 	if epoch == 0 {
-		c.Complete(Moved, entry.Result{})
-		return
+		return Moved, false
 	}
-	size := int64(len(op.Body) + 64)
-	if !op.Client.IsZero() && p.r.records.Load() > maxRecordBytes || !p.r.host.admit(size) {
-		c.Complete(Overloaded, entry.Result{})
-		return
+	// One call is always admitted: with it comes what the clients no longer wait for, and time goes on.
+	if !op.Client.IsZero() && p.r.records.Load() > maxRecordBytes && len(p.gathered)+len(p.flight) > 0 {
+		return Overloaded, false
 	}
-	p.mu.Lock()
-	if p.stopped {
-		p.mu.Unlock()
-		p.r.host.release(size)
-		c.Complete(NotProposed, entry.Result{})
-		return
+	size := int64(len(op.Body) + opOverhead)
+	if !p.r.host.admit(size) {
+		return Overloaded, false
 	}
-	var stale []Completion
-	if p.openEpoch != epoch {
-		stale = p.dropOpenLocked()
-		p.openEpoch = epoch
+	var b *batch
+	if n := len(p.gathered); n > 0 {
+		b = p.gathered[n-1]
 	}
-	if p.open.Count() > 0 && (p.open.Size(len(op.Body)) > maxBatchBytes || p.open.Count() >= entry.MaxBatchOps) {
-		p.proposeLocked()
+	if b == nil || b.epoch != epoch || b.full(len(op.Body)) {
+		full = b != nil
+		b = newBatch(epoch, p.usual)
+		p.gathered = append(p.gathered, b)
+		p.countLocked()
 	}
-	p.open.Add(op)
-	p.waiters = append(p.waiters, c)
-	p.bytes.Add(size)
-	p.mu.Unlock()
-	completeAll(stale, Moved)
+	b.ops.Add(op)
+	b.bytes += size
+	b.waiters = append(b.waiters, c)
+	return Applied, full
 }
 
-func completeAll(list []Completion, o Outcome) {
-	for _, c := range list {
-		c.Complete(o, entry.Result{})
-	}
-}
+func (p *proposer) countLocked() { p.count.Store(int64(len(p.gathered) + len(p.flight))) }
 
-// flush proposes what was gathered, if it may.
-func (p *proposer) flush() {
+// flush proposes what was gathered, if it may. Entries reach Raft in the order in which they were gathered: one goroutine
+// proposes at a time, and looks for what has come meanwhile.
+func (p *proposer) flush() { p.propose(false) }
+
+// propose is flush, or only of batches that are full.
+func (p *proposer) propose(full bool) {
+	var failed finished
 	p.mu.Lock()
-	for p.open.Count() > 0 && p.movingLocked() < maxInFlight {
-		p.proposeLocked()
+	p.all = p.all || !full
+	if !p.proposing {
+		p.proposing = true
+		for {
+			b := p.nextLocked()
+			if b == nil {
+				break
+			}
+			p.proposeLocked(b, &failed)
+		}
+		p.proposing, p.all = false, false
 	}
 	p.mu.Unlock()
+	failed.complete()
+}
+
+// nextLocked moves the next batch to propose into flight, or returns nil. REQUIRES p.mu.
+func (p *proposer) nextLocked() *batch {
+	if len(p.gathered) == 0 || !p.all && len(p.gathered) == 1 || p.movingLocked() >= maxInFlight {
+		return nil
+	}
+	b := p.gathered[0]
+	p.gathered = slices.Delete(p.gathered, 0, 1)
+	p.flight = append(p.flight, b)
+	b.number, b.proposed = p.r.host.batches.Add(1), time.Now()
+	p.usual = min(len(b.waiters), maxUsual)
+	return b
 }
 
 // movingLocked counts the entries that hold back the next. REQUIRES p.mu.
-func (p *proposer) movingLocked() int {
-	n := 0
+func (p *proposer) movingLocked() (n int) {
 	for _, b := range p.flight {
 		if !b.stalled {
 			n++
@@ -156,180 +164,172 @@ func (p *proposer) movingLocked() int {
 	return n
 }
 
-// dropOpenLocked empties the open batch and returns its waiters. REQUIRES p.mu.
-func (p *proposer) dropOpenLocked() []Completion {
-	w := p.waiters
-	p.waiters = nil
-	p.open = entry.Builder{}
-	if n := p.bytes.Load() - p.flightBytesLocked(); n > 0 {
-		p.bytes.Add(-n)
-		p.r.host.release(n)
-	}
-	return w
-}
-
-func (p *proposer) flightBytesLocked() (n int64) {
-	for _, b := range p.flight {
-		n += b.bytes
-	}
-	return n
-}
-
-// proposeLocked makes an entry of the open batch and gives it to Raft. REQUIRES p.mu.
-//
-// The batch is entered among those in flight before Propose is called: it may be applied before Propose returns.
-func (p *proposer) proposeLocked() {
+// proposeLocked gives a batch in flight to Raft. The lock is not held meanwhile: the batch may be applied, or given up,
+// before Raft has returned. REQUIRES p.mu.
+func (p *proposer) proposeLocked(b *batch, failed *finished) {
 	h := p.r.host
-	b := &batch{number: h.batches.Add(1), epoch: p.openEpoch, waiters: p.waiters, proposed: time.Now()}
-	b.bytes = p.bytes.Load() - p.flightBytesLocked()
-	p.waiters = make([]Completion, 0, min(cap(p.waiters), 256))
-	cmd := p.open.Finish(&entry.Header{Epoch: b.epoch, Now: h.cfg.Now(), Published: h.published(p.r.partition),
-		Proposer: h.cfg.Incarnation, Batch: b.number})
-	p.flight = append(p.flight, b)
-	rs, err := h.propose(p.r, cmd)
-	if err != nil {
-		p.removeLocked(b)
-		// The waiters are told on another goroutine: the lock is held here, and a waiter may submit again.
-		go completeAll(b.waiters, NotProposed)
-		return
+	p.mu.Unlock()
+	t, err := p.r.raft(b.finish(&entry.Header{Epoch: b.epoch, Now: h.cfg.Now(), Published: h.published(p.r.partition),
+		Proposer: h.cfg.Incarnation, Batch: b.number}))
+	p.mu.Lock()
+	switch {
+	case err != nil:
+		if p.removeLocked(b) {
+			p.r.log.Debug("a batch was not proposed", "err", err)
+			failed.add(b, NotProposed)
+		}
+	case slices.Contains(p.flight, b):
+		b.request = t
+	default:
+		p.spendLocked(t)
 	}
-	b.request = rs
 	p.reapLocked()
 }
 
-// reapLocked gives back the requests that dragonboat has finished with. REQUIRES p.mu.
+// removeLocked takes a batch out of those in flight and reports whether it was there: if so, the caller completes it.
+// REQUIRES p.mu.
+func (p *proposer) removeLocked(b *batch) bool {
+	i := slices.Index(p.flight, b)
+	if i < 0 {
+		return false
+	}
+	p.flight = slices.Delete(p.flight, i, i+1)
+	p.countLocked()
+	p.r.host.release(b.bytes)
+	return true
+}
+
+// dropLocked takes the gathered batches that are not of the given epoch. REQUIRES p.mu.
+func (p *proposer) dropLocked(epoch uint64, o Outcome, done *finished) {
+	p.gathered = slices.DeleteFunc(p.gathered, func(b *batch) bool {
+		if b.epoch == epoch {
+			return false
+		}
+		p.r.host.release(b.bytes)
+		done.add(b, o)
+		return true
+	})
+	p.countLocked()
+}
+
+// spendLocked keeps the ticket of a batch whose outcome is known until dragonboat has let go of it. REQUIRES p.mu.
+func (p *proposer) spendLocked(t ticket) {
+	if t != nil && !p.stopped && len(p.spent) < maxSpent { // what is not kept is left to the garbage collector
+		p.spent = append(p.spent, t)
+	}
+}
+
+// reapLocked gives back the tickets that dragonboat has finished with. REQUIRES p.mu.
 func (p *proposer) reapLocked() {
-	keep := p.spent[:0]
-	for _, rs := range p.spent {
-		select {
-		case <-rs.ResultC():
-			rs.Release()
-		default:
-			keep = append(keep, rs)
-		}
-	}
-	clear(p.spent[len(keep):])
-	p.spent = keep
-	if len(p.spent) > 64 { // dragonboat answers each within its timeout; these are left to the garbage collector
-		clear(p.spent)
-		p.spent = p.spent[:0]
-	}
+	p.spent = slices.DeleteFunc(p.spent, func(t ticket) bool { return t.poll() != ticketOpen })
 }
 
-// removeLocked takes a batch out of those in flight. REQUIRES p.mu.
-func (p *proposer) removeLocked(b *batch) {
-	for i, f := range p.flight {
-		if f == b {
-			p.flight = append(p.flight[:i], p.flight[i+1:]...)
-			p.bytes.Add(-b.bytes)
-			p.r.host.release(b.bytes)
-			return
-		}
-	}
-}
-
-// take returns the batch of a number and removes it, or nil if nobody waits for it. It is called while its entry is being
-// applied.
+// take returns the batch of a number and removes it, or nil if nobody waits for it any more. It is called while its entry is
+// being applied.
 func (p *proposer) take(number uint64) *batch {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, b := range p.flight {
 		if b.number == number {
 			p.removeLocked(b)
-			if b.request != nil {
-				p.spent = append(p.spent, b.request)
-			}
+			p.spendLocked(b.request)
 			return b
 		}
 	}
 	return nil
 }
 
-// ownershipChanged is called after an Own or Release was applied: entries of other epochs can never take effect any more.
-func (p *proposer) ownershipChanged(epoch uint64) {
+// servingChanged is called after the replica's serving epoch has changed: what was gathered under another will not be
+// proposed. What is in flight may still be applied.
+func (p *proposer) servingChanged() {
+	var done finished
 	p.mu.Lock()
-	var moved []Completion
-	for i := 0; i < len(p.flight); {
-		if b := p.flight[i]; b.epoch != epoch {
-			p.removeLocked(b)
-			moved = append(moved, b.waiters...)
-			continue
-		}
-		i++
-	}
-	if p.openEpoch != epoch {
-		moved = append(moved, p.dropOpenLocked()...)
-	}
+	p.dropLocked(p.r.serving.Load(), Moved, &done)
 	p.mu.Unlock()
-	completeAll(moved, Moved)
+	done.complete()
 }
 
-// stopServing is called when another replica was elected. What was not yet proposed will not be; what is in flight may
-// still be applied.
-func (p *proposer) stopServing() {
+// superseded is called after an Own or Release was applied: entries of other epochs than the one that is accepted now (0:
+// none) can never take effect any more.
+func (p *proposer) superseded(epoch uint64) {
+	var done finished
 	p.mu.Lock()
-	w := p.dropOpenLocked()
+	for _, b := range slices.Clone(p.flight) {
+		if b.epoch != epoch && p.removeLocked(b) {
+			p.spendLocked(b.request)
+			done.add(b, Moved)
+		}
+	}
 	p.mu.Unlock()
-	completeAll(w, Moved)
+	done.complete()
+}
+
+// letGo tells the waiters of everything in flight that its outcome is unknown, so that they ask again, where the answer may
+// be had sooner. It is called when another replica was elected, and when an image was installed: that may hold the effect of
+// entries which then are never applied here.
+func (p *proposer) letGo() {
+	var done finished
+	p.mu.Lock()
+	for len(p.flight) > 0 {
+		b := p.flight[0]
+		p.removeLocked(b)
+		p.spendLocked(b.request)
+		done.add(b, Unknown)
+	}
+	p.mu.Unlock()
+	done.complete()
 }
 
 // tend looks for entries that were dropped, that hold others back for too long, or of which nothing will be heard.
 func (p *proposer) tend(now time.Time) {
+	if p.count.Load() == 0 {
+		return
+	}
+	var done finished
 	p.mu.Lock()
-	var lost, unknown []Completion
-	for i := 0; i < len(p.flight); {
-		b := p.flight[i]
+	for _, b := range slices.Clone(p.flight) {
+		state := ticketOpen
 		if b.request != nil {
-			select {
-			case res := <-b.request.ResultC():
-				b.request.Release()
+			if state = b.request.poll(); state != ticketOpen {
 				b.request = nil
-				if res.Dropped() {
-					p.removeLocked(b)
-					lost = append(lost, b.waiters...)
-					continue
-				}
-			default:
 			}
 		}
 		age := now.Sub(b.proposed)
-		if age > forgetAfter {
+		switch {
+		case state == ticketDropped:
 			p.removeLocked(b)
-			unknown = append(unknown, b.waiters...)
-			continue
+			done.add(b, NotProposed)
+		case age > forgetAfter:
+			p.removeLocked(b)
+			p.spendLocked(b.request)
+			done.add(b, Unknown)
+		default:
+			if state == ticketStrange {
+				p.r.log.Error("a proposal was answered as none can be", "batch", b.number)
+			}
+			b.stalled = b.stalled || age > stallAfter
 		}
-		b.stalled = b.stalled || age > stallAfter
-		i++
-	}
-	for p.open.Count() > 0 && p.movingLocked() < maxInFlight {
-		p.proposeLocked()
 	}
 	p.reapLocked()
 	p.mu.Unlock()
-	completeAll(lost, NotProposed)
-	completeAll(unknown, Unknown)
+	done.complete()
+	p.flush()
 }
 
 // stop ends the proposer: nothing more is applied here.
 func (p *proposer) stop() {
+	var done finished
 	p.mu.Lock()
 	p.stopped = true
-	open := p.dropOpenLocked()
-	var unknown []Completion
+	p.dropLocked(0, NotProposed, &done)
 	for len(p.flight) > 0 {
-		unknown = append(unknown, p.flight[0].waiters...)
-		p.removeLocked(p.flight[0])
+		b := p.flight[0]
+		p.removeLocked(b)
+		done.add(b, Unknown)
 	}
+	p.spent = nil
 	p.mu.Unlock()
-	completeAll(open, NotProposed)
-	completeAll(unknown, Unknown)
-}
-
-// idle reports whether nothing is gathered or in flight.
-func (p *proposer) idle() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.open.Count() == 0 && len(p.flight) == 0
+	done.complete()
 }
 
 // sweep proposes the removal of entries whose time has come, unless one is under way.
@@ -348,13 +348,13 @@ func (p *proposer) sweep() {
 // sweepDone is told the end of a sweep.
 type sweepDone proposer
 
-// Complete lets the next sweep begin; the host's loop starts it at once if entries are left.
-func (s *sweepDone) Complete(o Outcome, _ entry.Result) {
+// Complete lets the next sweep begin: at once if this one removed entries, for more may be due; else in due course.
+func (s *sweepDone) Complete(o Outcome, r entry.Result) {
 	p := (*proposer)(s)
 	p.mu.Lock()
 	p.sweeping = false
 	p.mu.Unlock()
-	if o == Applied {
+	if removed, _ := binary.Uvarint(r.Body); o == Applied && removed > 0 {
 		p.r.host.kick(p.r)
 	}
 }

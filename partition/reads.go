@@ -11,12 +11,17 @@ import (
 const (
 	// readIndexTimeout is how long one ReadIndex may take. Its answer can be lost, so it is asked again.
 	readIndexTimeout = 400 * time.Millisecond
-	// readAttempts bounds how often it is asked for one batch of reads.
+	// readAttempts bounds how often one batch of reads is tried.
 	readAttempts = 8
+	// readPause is how long a leader that cannot answer yet is left alone.
+	readPause = 20 * time.Millisecond
+	// readTicks bounds how often one batch of reads moves the clock: once is enough, unless a read is broken.
+	readTicks = 2
+	// readsAtOnce is how many reads are made before a waiting Update gets its turn.
+	readsAtOnce = 64
 )
 
 // readQueue gathers the reads that reach a partition while a ReadIndex is under way; the next ReadIndex serves them all.
-// This is the place where a lease will let reads pass without one: see serveLease.
 type readQueue struct {
 	r *replica
 
@@ -30,120 +35,150 @@ func (q *readQueue) init(r *replica) { q.r = r }
 
 // submit queues a read. It is served by the goroutine that submit starts where none runs, which ends with the last read.
 func (q *readQueue) submit(rd Reader) {
-	if q.r.serving.Load() == 0 {
-		rd.Fail(Moved)
+	o, start := q.add(rd)
+	if o != Applied {
+		rd.Fail(o)
 		return
 	}
-	q.mu.Lock()
-	if q.stopped {
-		q.mu.Unlock()
-		rd.Fail(NotProposed)
-		return
-	}
-	q.waiting = append(q.waiting, rd)
-	start := !q.running
-	q.running = true
-	q.mu.Unlock()
 	if start {
 		go q.serve() // ends when nothing waits; Host.Close waits for it
 	}
 }
 
+// add queues a read and returns Applied, or why not; and whether the queue needs a goroutine, which then is counted already.
+func (q *readQueue) add(rd Reader) (o Outcome, start bool) {
+	h := q.r.host
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.stopped:
+		return NotProposed, false
+	case q.r.serving.Load() == 0:
+		return Moved, false
+	case h.reading.Add(1) > waitingReads:
+		h.reading.Add(-1)
+		return Overloaded, false
+	}
+	q.waiting = append(q.waiting, rd)
+	if q.running {
+		return Applied, false
+	}
+	q.running = true
+	h.readers.Add(1)
+	return Applied, true
+}
+
 func (q *readQueue) serve() {
-	q.r.host.readers.Add(1)
 	defer q.r.host.readers.Done()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
 	for {
 		q.mu.Lock()
 		list := q.waiting
 		q.waiting = nil
-		if len(list) == 0 || q.stopped {
-			q.running = false
-			q.mu.Unlock()
-			failAll(list, NotProposed)
+		q.running = len(list) > 0
+		q.mu.Unlock()
+		if len(list) == 0 {
 			return
 		}
-		q.mu.Unlock()
-		q.serveBatch(list)
+		q.serveBatch(list, timer)
 	}
 }
 
-func failAll(list []Reader, o Outcome) {
+func (q *readQueue) failAll(list []Reader, o Outcome) {
+	q.r.host.reading.Add(-int64(len(list)))
 	for _, rd := range list {
 		rd.Fail(o)
 	}
 }
 
 // serveBatch serves reads that were submitted before it was called.
-func (q *readQueue) serveBatch(list []Reader) {
+func (q *readQueue) serveBatch(list []Reader, timer *time.Timer) {
 	r := q.r
 	// Reads take place at this moment or later. It stays the same when a read is repeated after a tick, so that a second
 	// tick is never needed for the same reads.
 	now := r.host.cfg.Now()
 	for range readAttempts {
-		epoch := r.serving.Load()
+		epoch, ended := r.serves()
 		if epoch == 0 {
-			failAll(list, Moved)
+			q.failAll(list, Moved)
 			return
 		}
 		asOf := r.host.cfg.Now()
-		switch r.host.readIndex(r) {
+		switch r.readIndex(ended, timer) {
 		case readReady:
 		case readAgain:
 			continue
+		case readSoon:
+			if r.host.sleep(readPause, timer) {
+				continue
+			}
+			fallthrough
 		default:
-			failAll(list, NotProposed)
+			q.failAll(list, NotProposed)
 			return
 		}
 		if wait := r.untilClean(); wait > 0 {
-			if !r.host.sleep(wait) {
-				failAll(list, NotProposed)
+			if !r.host.sleep(wait, timer) {
+				q.failAll(list, NotProposed)
 				return
 			}
-			continue
 		}
-		if list = q.readAll(list, epoch, now, asOf); len(list) == 0 {
-			return
-		}
-		// What is left met entries that are due by cluster time and not yet by the log's clock.
-		if !r.tick() {
-			failAll(list, Moved)
-			return
+		for range readTicks {
+			var whole bool
+			if list, whole = q.readAll(list, ReadPoint{Epoch: epoch, Now: now, AsOf: asOf}); len(list) == 0 {
+				return
+			}
+			if !whole {
+				break // another epoch: begin again
+			}
+			// What is left met entries that are due by cluster time and not yet by the log's clock. Once the tick was applied
+			// the state is as new as a ReadIndex would have it: it was proposed under this epoch, after the reads had come.
+			if o := r.tick(ended); o != Applied {
+				q.failAll(list, readsAfter(o))
+				return
+			}
 		}
 	}
-	failAll(list, NotProposed)
+	q.failAll(list, NotProposed)
 }
 
-// readAll reads under one lock, if the epoch is still the one for which the ReadIndex was made, and returns the reads that
-// need a tick first. With another epoch nothing was read and all are returned.
-func (q *readQueue) readAll(list []Reader, epoch uint64, now, asOf int64) []Reader {
+// readsAfter turns the outcome of a tick into that of reads, which are never unknown: they had no effect.
+func readsAfter(o Outcome) Outcome {
+	if o == Unknown {
+		return NotProposed
+	}
+	return o
+}
+
+// readAll reads while the epoch is the one of the read point, and returns the reads that are left: those that need a tick
+// first if whole, else also those that came too late for the epoch.
+func (q *readQueue) readAll(list []Reader, at ReadPoint) (left []Reader, whole bool) {
 	r := q.r
-	var again []Reader
-	done := make([]Reader, 0, len(list))
-	r.state.RLock()
-	if !r.state.own.accepts(epoch) {
-		r.state.RUnlock()
-		return list
-	}
-	at := ReadPoint{Epoch: epoch, Now: now, AsOf: asOf}
-	for _, rd := range list {
-		if rd.Read(r.state.machine, at) {
-			done = append(done, rd)
-		} else {
-			again = append(again, rd)
+	for len(list) > 0 {
+		n := min(len(list), readsAtOnce)
+		part := list[:n]
+		done := make([]Reader, 0, n)
+		r.state.RLock()
+		if !r.state.own.accepts(at.Epoch) {
+			r.state.RUnlock()
+			return append(left, list...), false
 		}
+		for _, rd := range part {
+			if rd.Read(r.state.machine, at) {
+				done = append(done, rd)
+			} else {
+				left = append(left, rd)
+			}
+		}
+		r.state.RUnlock()
+		r.host.reading.Add(-int64(len(done)))
+		for _, rd := range done {
+			rd.Finish()
+		}
+		list = list[n:]
 	}
-	r.state.RUnlock()
-	for _, rd := range done {
-		rd.Finish()
-	}
-	return again
-}
-
-// untilClean returns how long the replica must not answer yet.
-func (r *replica) untilClean() time.Duration {
-	r.role.Lock()
-	defer r.role.Unlock()
-	return time.Until(r.role.cleanAt)
+	return left, true
 }
 
 func (q *readQueue) stop() {
@@ -152,17 +187,24 @@ func (q *readQueue) stop() {
 	list := q.waiting
 	q.waiting = nil
 	q.mu.Unlock()
-	failAll(list, NotProposed)
+	q.failAll(list, NotProposed)
 }
 
-// tick commits an operation that only moves the log's clock to cluster time, and reports whether it was applied.
-func (r *replica) tick() bool {
+// tick commits an operation that only moves the log's clock to cluster time, and returns what became of it.
+// It gives up when ended is closed: then this process no longer serves.
+func (r *replica) tick(ended <-chan struct{}) Outcome {
 	done := make(tickDone, 1)
 	r.proposer.submit(&entry.Op{Code: wire.OpSweep, Body: wire.AppendSweepBody(nil, wire.SweepBody{})}, done)
 	r.proposer.flush()
-	return <-done == Applied
+	select {
+	case o := <-done:
+		return o
+	case <-ended:
+		return Moved
+	}
 }
 
+// tickDone is told the end of a tick.
 type tickDone chan Outcome
 
 // Complete ends the wait of tick.

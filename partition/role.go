@@ -1,146 +1,361 @@
 package partition
 
 import (
+	"sync"
 	"time"
 
 	"github.com/gridiron-io/gridiron/partition/entry"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// ownRetry is how long an Own that was proposed holds back the next: it may have been lost with a leader.
-const ownRetry = 500 * time.Millisecond
+const (
+	// ownRetry is how long an Own or Release that was proposed holds back the next: it may have been lost with a leader.
+	ownRetry = 500 * time.Millisecond
+	// freeFirst is how long a candidate without an election is left alone before it is freed to stand again; it doubles
+	// up to freeMost. The others' replicas may not have been there to vote.
+	freeFirst = 200 * time.Millisecond
+	freeMost  = 1600 * time.Millisecond
+)
 
-// ownershipChanged brings this process's part up to date after an Own or Release was applied, or an image installed.
-func (r *replica) ownershipChanged(own *ownership, fx *applyEffects) {
-	now := time.Now()
+// role is the part of this process in a partition: what Raft and the log say of it, and what it has done about that.
+type role struct {
+	sync.Mutex // guards the following
+
+	leader uint64 // replica that Raft elected; 0 if unknown
+	term   uint64 // of leader
+	// own is the state's ownership as of the last Own, Release or image that was applied.
+	own     ownership
+	stopped bool
+
+	// cleanAt is the time before which nothing is answered under own; zero: answers are free.
+	cleanAt time.Time
+	// held are batches that were applied before the time at which they may be answered.
+	held  finished
+	timer *time.Timer // answers them; nil if there are none
+
+	// ended is closed when the serving epoch changes.
+	ended chan struct{}
+	// told is set when the member has yet to hear that the serving epoch has changed.
+	told bool
+
+	ownSince time.Time // when an Own was last proposed; zero if none is under way
+	ownPrev  uint64    // what it was to supersede
+	// given is the epoch that this process gives up. It never serves under it again: its Release may be applied at any time,
+	// and the next owner trusts it.
+	given   uint64
+	givenAt time.Time // when the Release was last proposed; zero if it was not
+
+	termAt time.Time     // when the leader or term last changed
+	free   time.Duration // how long a candidate is left alone this time
+}
+
+func (ro *role) init(own ownership) {
+	ro.own, ro.ended, ro.free = own, make(chan struct{}), freeFirst
+}
+
+// serves returns the epoch under which this process owns the partition, or 0, and a channel that is closed when that
+// changes.
+func (r *replica) serves() (epoch uint64, ended <-chan struct{}) {
 	r.role.Lock()
-	r.role.ownSince = time.Time{}
-	mine := own.incarnation == r.host.cfg.Incarnation && !own.released
-	if fx.mine != 0 && fx.mine == own.epoch {
-		switch {
-		case fx.was.clean || fx.clean:
-			r.role.cleanAt = now
-		case fx.was.same:
-		default:
-			r.role.cleanAt = now.Add(time.Duration(fx.was.maxLease) * time.Millisecond)
-		}
-	} else if fx.clean && mine {
-		r.role.cleanAt = now
-	}
-	if mine && r.leadsLocked() {
-		r.serving.Store(own.epoch)
-	} else {
-		r.serving.Store(0)
-	}
-	r.role.Unlock()
-	r.proposer.ownershipChanged(own.epoch)
-	r.host.ownerChanged(r, own)
-	r.host.kick(r)
+	defer r.role.Unlock()
+	return r.serving.Load(), r.role.ended
 }
 
 // leadsLocked reports whether Raft elected this replica. REQUIRES r.role's lock.
 func (r *replica) leadsLocked() bool { return r.role.leader == r.id && r.role.term != 0 }
 
+// mineLocked reports whether the log names this process as the owner. REQUIRES r.role's lock.
+func (r *replica) mineLocked() bool {
+	return r.role.own.live() != 0 && r.role.own.incarnation == r.host.cfg.Incarnation
+}
+
+// serveLocked brings the serving epoch in line with the rest and reports whether it has changed: then the proposer is told
+// once the lock is released. REQUIRES r.role's lock.
+func (r *replica) serveLocked() bool {
+	var epoch uint64
+	if !r.role.stopped && r.leadsLocked() && r.mineLocked() && r.role.given != r.role.own.epoch {
+		epoch = r.role.own.epoch
+	}
+	if r.serving.Load() == epoch {
+		return false
+	}
+	r.serving.Store(epoch)
+	close(r.role.ended)
+	r.role.ended = make(chan struct{})
+	return true
+}
+
+// ownerAppliedLocked takes note of an accepted Own. REQUIRES r.state's lock.
+func (r *replica) ownerAppliedLocked(was superseded) {
+	r.role.Lock()
+	defer r.role.Unlock()
+	r.role.own, r.role.ownSince = r.state.own, time.Time{}
+	if r.mineLocked() {
+		switch {
+		case was.clean:
+			r.role.cleanAt = time.Time{}
+		case was.same: // what this process waited for then it waits for now
+		default:
+			r.role.cleanAt = after(was.maxLease)
+		}
+	}
+	r.serveLocked()
+}
+
+// releaseAppliedLocked takes note of an accepted Release: of the owner, or of the one before. REQUIRES r.state's lock.
+func (r *replica) releaseAppliedLocked(previous bool) {
+	r.role.Lock()
+	defer r.role.Unlock()
+	r.role.own = r.state.own
+	if !previous {
+		r.role.ownSince = time.Time{}
+	} else if r.mineLocked() {
+		r.role.cleanAt = time.Time{}
+		for i := range r.role.held {
+			if f := &r.role.held[i]; f.batch.epoch == r.role.own.epoch {
+				f.notBefore = time.Time{}
+			}
+		}
+	}
+	r.serveLocked()
+}
+
+// imageInstalledLocked takes note of a state that came as an image. One that names this process counts as its Own; whether
+// the owner before was the same is not known. REQUIRES r.state's lock.
+func (r *replica) imageInstalledLocked() {
+	r.role.Lock()
+	defer r.role.Unlock()
+	r.role.own, r.role.ownSince = r.state.own, time.Time{}
+	if r.mineLocked() {
+		r.role.cleanAt = time.Time{}
+		if r.role.own.prevOwned {
+			r.role.cleanAt = after(r.role.own.maxLease)
+		}
+	}
+	r.serveLocked()
+}
+
+// after returns the time that is so many milliseconds away, zero for none.
+func after(milliseconds uint32) time.Time {
+	if milliseconds == 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(time.Duration(milliseconds) * time.Millisecond)
+}
+
+// refused takes note of an Own of this process that was refused, and reports whether it shall be repeated at once: it was
+// the last one proposed, and another owner had come before it.
+func (ro *role) refused(o *entry.Own, own *ownership) bool {
+	ro.Lock()
+	defer ro.Unlock()
+	if o.PrevEpoch != ro.ownPrev || o.PrevEpoch == own.epoch {
+		return false
+	}
+	ro.ownSince = time.Time{}
+	return true
+}
+
+// cleanFrom returns the time before which nothing is answered, zero for none.
+func (ro *role) cleanFrom() time.Time {
+	ro.Lock()
+	defer ro.Unlock()
+	return ro.cleanAt
+}
+
+// untilClean returns how long the replica must not answer yet.
+func (r *replica) untilClean() time.Duration {
+	if t := r.role.cleanFrom(); !t.IsZero() {
+		return time.Until(t)
+	}
+	return 0
+}
+
+// hold keeps a batch until it may be answered, and reports whether it did: if not, it is to be answered as it is now. answer
+// is called when the time has come.
+func (ro *role) hold(f *finishedBatch, answer func()) bool {
+	ro.Lock()
+	defer ro.Unlock()
+	if ro.stopped {
+		f.outcome = Unknown // nobody is left to wait
+		return false
+	}
+	ro.held = append(ro.held, *f)
+	if ro.timer == nil {
+		ro.timer = time.AfterFunc(time.Until(f.notBefore), answer)
+	}
+	return true
+}
+
+// due takes the batches that may be answered now, and has answer called for the rest.
+func (ro *role) due(now time.Time, answer func()) (done finished) {
+	ro.Lock()
+	defer ro.Unlock()
+	if ro.stopped {
+		return nil
+	}
+	var next time.Time
+	keep := ro.held[:0]
+	for _, f := range ro.held {
+		if !f.notBefore.After(now) {
+			done = append(done, f)
+			continue
+		}
+		if keep = append(keep, f); next.IsZero() || f.notBefore.Before(next) {
+			next = f.notBefore
+		}
+	}
+	clear(ro.held[len(keep):])
+	ro.held = keep
+	if ro.timer != nil {
+		ro.timer.Stop()
+		ro.timer = nil
+	}
+	if len(keep) > 0 {
+		ro.timer = time.AfterFunc(next.Sub(now), answer)
+	}
+	return done
+}
+
 // leaderChanged takes a leader event.
 func (r *replica) leaderChanged(leader, term uint64) {
 	r.role.Lock()
-	if term < r.role.term {
+	if term < r.role.term || r.role.stopped {
 		r.role.Unlock()
 		return
 	}
 	led := r.leadsLocked()
 	r.role.leader, r.role.term = leader, term
-	r.role.ownSince = time.Time{}
 	lost := led && !r.leadsLocked()
-	if !r.leadsLocked() {
-		r.serving.Store(0)
+	r.role.ownSince, r.role.termAt = time.Time{}, time.Now()
+	if leader != 0 {
+		r.role.free = freeFirst
 	}
+	changed := r.serveLocked()
+	r.role.told = r.role.told || changed
 	r.role.Unlock()
+	if changed {
+		r.proposer.servingChanged()
+	}
 	if lost {
-		r.proposer.stopServing()
+		r.proposer.letGo()
 	}
 	r.host.kick(r)
 }
 
-// tend does what is due for the replica. It is called by the host's loop alone, at every event and every 100 ms.
-func (r *replica) tend(now time.Time) {
-	r.state.RLock()
-	own := r.state.own
-	due, hasDue := r.state.machine.NextDue()
-	clock := r.state.machine.Clock()
-	r.state.RUnlock()
-	mine := own.incarnation == r.host.cfg.Incarnation && !own.released && !own.owner.IsZero()
-
+// tend does what is due for the replica, and reports whether it shall be elected and is not yet. It is called by the host's
+// loop alone, at every event and every 100 ms.
+func (r *replica) tend(now time.Time, mayOwn bool) (electing bool) {
 	r.role.Lock()
-	leads := r.leadsLocked()
-	term := r.role.term
+	leads, mine, own := r.leadsLocked(), r.mineLocked(), &r.role.own
+	if mine && !leads && r.role.leader != 0 && r.role.given != own.epoch {
+		// Another was elected: what this process could still answer is nothing, so the other need not wait for it.
+		r.role.given, r.role.givenAt = own.epoch, time.Time{}
+	}
+	changed, told := r.serveLocked(), r.role.told
+	r.role.told = false
 	var propose []byte
 	switch {
-	case leads && mine:
-		if r.serving.Load() != own.epoch {
-			r.serving.Store(own.epoch) // elected again before anybody else took the partition
-			defer r.host.ownerChanged(r, &own)
-		}
-	case leads && r.host.mayOwn() && now.Sub(r.role.ownSince) > ownRetry:
-		r.role.ownSince = now
+	case r.role.stopped || r.serving.Load() != 0:
+	case leads && mayOwn && r.role.term >= own.ownTerm && now.Sub(r.role.ownSince) > ownRetry:
+		r.role.ownSince, r.role.ownPrev = now, own.epoch
 		propose = entry.AppendOwn(nil, &entry.Own{Member: r.host.cfg.Member, Incarnation: r.host.cfg.Incarnation,
-			Term: term, PrevEpoch: own.epoch, LeaseMs: 0, Now: r.host.cfg.Now()})
-	case !leads && mine && r.role.leader != 0 && r.role.relEpoch != own.epoch && !now.Before(r.role.cleanAt):
-		// Another was elected: what this process could still answer is nothing, so the other need not wait for it.
-		r.role.relEpoch = own.epoch
-		propose = entry.AppendRelease(nil, &entry.Release{Epoch: own.epoch})
+			Term: r.role.term, PrevEpoch: own.epoch, LeaseMs: leaseMillis, Now: r.host.cfg.Now()})
+	case !leads || !mayOwn:
+		propose = r.releaseLocked(now)
 	}
-	nudge := r.preferred && r.role.leader == 0 && own.owner.IsZero() && now.Sub(r.role.nudged) > nudgeEvery
-	if nudge {
-		r.role.nudged = now
+	electing = r.preferred && r.role.leader == 0 && own.owner.IsZero() && !r.role.stopped
+	term := r.role.term
+	if electing && !r.role.termAt.IsZero() && now.Sub(r.role.termAt) > r.role.free {
+		// A candidate hears nothing but a later term. It stood too early, or another stood at the same time.
+		r.role.termAt, r.role.free = now, min(2*r.role.free, freeMost)
+		term++
 	}
 	r.role.Unlock()
 
 	if propose != nil {
-		r.host.proposeControl(r, propose)
+		r.proposeControl(propose)
 	}
-	if nudge {
-		r.host.nudge(r)
+	if electing {
+		r.host.cfg.Transport.Inject(r.shard, r.id, 0, term)
+	}
+	if changed {
+		r.proposer.servingChanged()
+	}
+	if changed || told {
+		r.host.ownerChanged(r.partition)
 	}
 	r.proposer.tend(now)
-	if hasDue && r.serving.Load() != 0 {
-		if t := r.host.cfg.Now(); due <= max(t, clock) {
-			r.proposer.sweep()
-		}
+	if due := r.due.Load(); due != noneDue && r.serving.Load() != 0 && due <= r.host.cfg.Now() {
+		r.proposer.sweep()
 	}
+	return electing
 }
 
-// nudgeEvery is how often the preferred owner of a new partition is told to campaign until somebody leads.
-const nudgeEvery = 90 * time.Millisecond
+// leaseMillis is the largest lease that an owner announces. Owners hold none: every read asks Raft.
+const leaseMillis = 0
+
+// releaseLocked returns the Release of the epoch that this process gives up, if it is time to propose it: nothing of that
+// epoch may be left to answer. REQUIRES r.role's lock.
+func (r *replica) releaseLocked(now time.Time) []byte {
+	ro := &r.role
+	if !r.mineLocked() || ro.given != ro.own.epoch || ro.leader == 0 || now.Before(ro.cleanAt) || now.Sub(ro.givenAt) <= ownRetry {
+		return nil
+	}
+	ro.givenAt = now
+	return entry.AppendRelease(nil, &entry.Release{Epoch: ro.own.epoch})
+}
+
+// giveUp gives up the ownership of the partition if this process has it, and reports whether it still has it and can be
+// rid of it.
+func (r *replica) giveUp(now time.Time) bool {
+	r.role.Lock()
+	if !r.mineLocked() {
+		r.role.Unlock()
+		return false
+	}
+	if r.role.given != r.role.own.epoch {
+		r.role.given, r.role.givenAt = r.role.own.epoch, time.Time{}
+	}
+	changed := r.serveLocked()
+	r.role.told = r.role.told || changed
+	propose := r.releaseLocked(now)
+	leader := r.role.leader != 0
+	r.role.Unlock()
+	if changed {
+		r.proposer.servingChanged()
+	}
+	if propose != nil {
+		r.proposeControl(propose)
+	}
+	return leader
+}
+
+// stopServing ends the process's part in the partition and returns the batches that may no longer be answered as applied.
+func (r *replica) stopServing() finished {
+	r.role.Lock()
+	defer r.role.Unlock()
+	r.role.stopped = true
+	r.role.leader, r.role.term = 0, 0
+	r.serveLocked()
+	held := r.role.held
+	r.role.held = nil
+	for i := range held {
+		held[i].outcome = Unknown
+	}
+	if r.role.timer != nil {
+		r.role.timer.Stop()
+		r.role.timer = nil
+	}
+	return held
+}
 
 // owner returns who owns the partition as far as this replica has applied.
 func (r *replica) owner() (epoch uint64, member, incarnation wire.ID) {
-	r.state.RLock()
-	defer r.state.RUnlock()
-	if r.state.own.released {
-		return r.state.own.epoch, wire.ID{}, wire.ID{}
-	}
-	return r.state.own.epoch, r.state.own.owner, r.state.own.incarnation
-}
-
-// releaseOwnership proposes a Release if this process owns the partition, and reports whether it still does.
-func (r *replica) releaseOwnership() bool {
-	r.state.RLock()
-	own := r.state.own
-	r.state.RUnlock()
-	if own.incarnation != r.host.cfg.Incarnation || own.released || own.owner.IsZero() {
-		return false
-	}
 	r.role.Lock()
-	r.serving.Store(0)
-	propose := r.role.relEpoch != own.epoch && !time.Now().Before(r.role.cleanAt)
-	if propose {
-		r.role.relEpoch = own.epoch
+	defer r.role.Unlock()
+	own := &r.role.own
+	if own.released {
+		return own.epoch, wire.ID{}, wire.ID{}
 	}
-	leader := r.role.leader != 0
-	r.role.Unlock()
-	if propose {
-		r.host.proposeControl(r, entry.AppendRelease(nil, &entry.Release{Epoch: own.epoch}))
-	}
-	return leader
+	return own.epoch, own.owner, own.incarnation
 }

@@ -1,0 +1,359 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/gridiron-io/gridiron/member/founding"
+	"github.com/gridiron-io/gridiron/partition"
+	"github.com/gridiron-io/gridiron/partition/meta"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+const (
+	// joinRetry is the pause before a cluster is asked again for a place in it.
+	joinRetry = 500 * time.Millisecond
+	// joinTimeout bounds one round of asking.
+	joinTimeout = 5 * time.Second
+	// goneTimeout bounds the look at where a member was.
+	goneTimeout = 2 * time.Second
+	// copyTimeout bounds how long a member that starts again waits to hear how often it has started.
+	copyTimeout = time.Second
+)
+
+var (
+	// errRefused is the error of a cluster that will not have this member as it is.
+	errRefused = errors.New("refused")
+	// ErrDataDir is what Start's error wraps when the data directory is not what the member left there: metadata that is gone, or an
+	// old copy.
+	ErrDataDir = errors.New("unusable data directory")
+)
+
+// dialJoin connects to a client port for the join plane.
+func (m *Member) dialJoin(ctx context.Context, addr string) (net.Conn, error) {
+	nc, _, err := m.dialClientPort(ctx, addr, wire.PlaneJoin)
+	return nc, err
+}
+
+func (m *Member) dialClientPort(ctx context.Context, addr string, plane wire.Plane) (net.Conn, wire.HelloAnswer, error) {
+	var d net.Dialer
+	nc, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, wire.HelloAnswer{}, err
+	}
+	a, err := exchangeHello(ctx, nc, &wire.Hello{Version: wire.Version, Plane: plane, Cluster: m.cfg.ClusterName, Name: m.cfg.Name,
+		Client: m.incarnation, Member: m.id, Incarnation: m.incarnation}, m.cfg.HelloTimeout)
+	if err != nil {
+		_ = nc.Close()
+		var r *refusal
+		if errors.As(err, &r) && a.Cluster != "" && a.Cluster != m.cfg.ClusterName {
+			return nil, a, &founding.OtherClusterError{Where: "member at " + addr, Want: m.cfg.ClusterName, Got: a.Cluster}
+		}
+		return nil, a, err
+	}
+	return nc, a, nil
+}
+
+// clusterRef tells others which cluster this member is in.
+func (m *Member) clusterRef() founding.ClusterRef {
+	v := m.metaView()
+	if v == nil || !v.Founded() {
+		return founding.ClusterRef{}
+	}
+	ref := founding.ClusterRef{ID: v.Cluster, Name: v.Name}
+	for i := range v.Members {
+		if mb := &v.Members[i]; mb.Live() {
+			ref.Addrs = append(ref.Addrs, mb.Addr)
+		}
+	}
+	return ref
+}
+
+// startMeta starts the metadata replica: as a founder, as a learner that asks for its place, or as it was on disk.
+func (m *Member) startMeta(ctx context.Context, found founding.Result) error {
+	dir := filepath.Join(m.cfg.DataDir, "meta")
+	start, seats := m.foundersSeat(found)
+	last, err := loadSeats(m.cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	if last != nil {
+		seats = last
+		start.Campaign *= 4 // somebody may lead already, and will say so within a heartbeat
+		if len(start.Initial) > 1 {
+			start.Campaign += 500 * time.Millisecond
+		}
+	}
+	m.peers.setSeats(seats)
+	kept, err := keptSeat(m.cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	if kept != 0 {
+		if err := m.refuseOldCopy(ctx); err != nil {
+			return err
+		}
+	}
+	m.meta, err = partition.StartMeta(partition.MetaConfig{Dir: dir, Member: m.id, Cluster: found.ClusterID, Addr: m.peerAddr(),
+		Transport: m.metaNet, Registry: m.metaReg, Logger: m.log})
+	if err != nil {
+		return err
+	}
+	if start.Replica == 0 {
+		m.metaJoined = true
+		if start.Replica = kept; kept == 0 {
+			if start.Replica, seats, err = m.metaSeat(ctx, found); err != nil {
+				return err
+			}
+		}
+		start.Initial, start.Join = nil, true
+	}
+	for _, s := range seats {
+		m.metaReg.Set(partition.MetaShard, s.Replica, s.Member.String())
+	}
+	if kept != 0 && !m.meta.Has(start.Replica) {
+		// To begin again under the same replica ID would be to forget votes and acknowledgements that others rely on.
+		return fmt.Errorf("%w: the metadata in %s is gone, though this member had a replica of it: remove the whole data directory %s to join anew",
+			ErrDataDir, dir, m.cfg.DataDir)
+	}
+	if err := m.meta.Run(start); err != nil {
+		return err
+	}
+	if kept == 0 { // not before the replica is on disk: what is kept says that it must be there
+		if err := keepSeat(m.cfg.DataDir, start.Replica); err != nil {
+			return err
+		}
+	}
+	m.metaReady.Store(true)
+	return nil
+}
+
+// foundersSeat returns how the metadata replica of a member begins that founds the cluster, and with whom; zero for one that
+// joins it.
+func (m *Member) foundersSeat(found founding.Result) (start partition.MetaStart, seats []wire.MetaSeat) {
+	if found.Founding == nil {
+		return start, nil
+	}
+	m.foundingSeats = found.Founding.Seats
+	for _, s := range found.Founding.Seats {
+		seats = append(seats, wire.MetaSeat{Replica: s.ReplicaID, Member: s.Member, PeerAddr: s.PeersAddr})
+	}
+	start.Initial = make(map[uint64]wire.ID)
+	for _, s := range found.Founding.Voters() {
+		m.founders = append(m.founders, s.Member)
+		start.Initial[s.ReplicaID] = s.Member
+		if s.Member == m.id {
+			start.Replica = s.ReplicaID
+			start.Campaign = time.Duration(s.ReplicaID-1)*150*time.Millisecond + 20*time.Millisecond
+		}
+	}
+	return start, seats
+}
+
+// refuseOldCopy asks the others, before anything is started from the directory, how often this member has started: a directory
+// that has been started no more often than they know is an old copy, whose metadata replica would go back on its word. Where
+// nobody answers, nobody can tell.
+func (m *Member) refuseOldCopy(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, copyTimeout)
+	defer cancel()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var known uint64
+	for _, id := range m.peers.seated() {
+		wg.Go(func() { // ends with its call
+			a, err := m.peers.ask(ctx, id, wire.OpMetaRead, nil)
+			if err != nil || a.Code != wire.CodeOK {
+				return
+			}
+			st, err := meta.DecodeImage(a.Body)
+			if err != nil {
+				m.log.Warn("a member's metadata cannot be read", "of", id.String(), "err", err)
+				return
+			}
+			if mb := st.Snapshot().Member(m.id); mb != nil {
+				mu.Lock()
+				known = max(known, mb.Start)
+				mu.Unlock()
+				cancel() // one that knows is enough
+			}
+		})
+	}
+	wg.Wait()
+	if known >= m.store.Starts() {
+		return fmt.Errorf("%w: %s has been started %d times and the cluster knows of start %d: it was restored or copied; remove it to join anew",
+			ErrDataDir, m.cfg.DataDir, m.store.Starts(), known)
+	}
+	return nil
+}
+
+// metaSeat asks the cluster for a place in the metadata group until it has one, the cluster refuses, or ctx ends. It returns the
+// replica and where the group's members are.
+func (m *Member) metaSeat(ctx context.Context, found founding.Result) (uint64, []wire.MetaSeat, error) {
+	for {
+		res, err := m.askToJoin(ctx, found)
+		if err == nil {
+			m.peers.setSeats(res.Seats)
+			return res.Replica, res.Seats, nil
+		}
+		if errors.Is(err, errRefused) {
+			return 0, nil, fmt.Errorf("join the cluster: %w", err)
+		}
+		m.log.Info("waiting for a place in the cluster", "err", err)
+		select {
+		case <-time.After(joinRetry):
+		case <-ctx.Done():
+			return 0, nil, fmt.Errorf("join the cluster: %w", errors.Join(ctx.Err(), err))
+		}
+	}
+}
+
+// askToJoin asks for a place in the metadata group: the voters with whom this member has founded the cluster, who take no
+// clients until all founders are there; then the members that answer behind the client addresses.
+func (m *Member) askToJoin(ctx context.Context, found founding.Result) (wire.JoinResult, error) {
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	var errs []error
+	asked := map[wire.ID]bool{m.id: true}
+	if found.Founding != nil {
+		for _, s := range found.Founding.Voters() {
+			res, err := m.joinThrough(ctx, &wire.MemberInfo{ID: s.Member, Name: s.Addr, PeerAddr: s.PeersAddr})
+			if err == nil || errors.Is(err, errRefused) {
+				return res, err
+			}
+			errs = append(errs, err)
+		}
+	}
+	for _, addr := range found.JoinAddrs {
+		view, err := m.viewFrom(ctx, addr)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("ask %s: %w", addr, err))
+			continue
+		}
+		for i := range view.Members {
+			mb := &view.Members[i]
+			if asked[mb.ID] {
+				continue
+			}
+			asked[mb.ID] = true
+			res, err := m.joinThrough(ctx, mb)
+			if err == nil || errors.Is(err, errRefused) {
+				return res, err
+			}
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) == 0 {
+		errs = append(errs, errors.New("no member answers"))
+	}
+	return wire.JoinResult{}, errors.Join(errs...)
+}
+
+// viewFrom asks the member behind a client address for the table.
+func (m *Member) viewFrom(ctx context.Context, addr string) (*wire.View, error) {
+	nc, a, err := m.dialClientPort(ctx, addr, wire.PlaneCalls)
+	if err != nil {
+		return nil, err
+	}
+	c := newRPC(nc, a)
+	defer c.close()
+	ans, err := c.call(ctx, wire.OpTable, nil)
+	if err != nil {
+		return nil, err
+	}
+	return wire.DecodeView(ans.Body)
+}
+
+// joinThrough asks one member for a place in the metadata group.
+func (m *Member) joinThrough(ctx context.Context, mb *wire.MemberInfo) (wire.JoinResult, error) {
+	nc, a, err := m.peers.dialAddr(ctx, mb.ID, mb.PeerAddr, wire.PlaneCalls, 0)
+	if err != nil {
+		return wire.JoinResult{}, err
+	}
+	c := newRPC(nc, a)
+	defer c.close()
+	ans, err := c.call(ctx, wire.OpMetaJoin, meta.Append(nil, &meta.Register{Registration: m.registration()}))
+	switch {
+	case err != nil:
+		return wire.JoinResult{}, fmt.Errorf("member %s: %w", mb.Name, err)
+	case ans.Code == wire.CodeConflict || ans.Code == wire.CodeInvalid || ans.Code == wire.CodeMemberLeft:
+		return wire.JoinResult{}, fmt.Errorf("%w: %s", errRefused, ans.Body)
+	case ans.Code != wire.CodeOK:
+		return wire.JoinResult{}, fmt.Errorf("member %s: %v: %s", mb.Name, ans.Code, ans.Body)
+	}
+	return wire.DecodeJoinResult(ans.Body)
+}
+
+// registration is what this member says of itself.
+func (m *Member) registration() meta.Registration {
+	return meta.Registration{ID: m.id, Name: m.cfg.Name, Incarnation: m.incarnation, Start: m.store.Starts(), Addr: m.Addr(),
+		PeerAddr: m.peerAddr(), RouteAddr: routeAddr(m.ports.advertise, m.nats.routePort()), Zone: m.cfg.Zone, Tags: m.cfg.Tags, Version: m.cfg.Version}
+}
+
+// register announces this start of the member. A name that a live member holds is refused; that of one that is gone is taken
+// over.
+func (m *Member) register(ctx context.Context) error {
+	cmd := &meta.Register{Registration: m.registration()}
+	for {
+		res, err := m.metaPropose(ctx, cmd)
+		switch {
+		case err != nil:
+			return fmt.Errorf("register: %w", err)
+		case res.OK():
+			return nil
+		case res.Code == wire.CodeNotReady:
+			// The cluster is being founded: its first command is on its way.
+		case res.Code == wire.CodeConflict:
+			if again, err := m.mayTakeOver(ctx, cmd); err != nil {
+				return fmt.Errorf("register: %w", err)
+			} else if !again {
+				return fmt.Errorf("register: %w: %s", errRefused, res.Text)
+			}
+		default:
+			return fmt.Errorf("register: %w: %s", errRefused, res.Text)
+		}
+		select {
+		case <-time.After(metaRetry):
+		case <-ctx.Done():
+			return fmt.Errorf("register: %w", ctx.Err())
+		}
+	}
+}
+
+// mayTakeOver looks, after a registration was refused, whether it may be repeated: because the name's holder is gone, whom the
+// command then replaces, or has meanwhile left.
+func (m *Member) mayTakeOver(ctx context.Context, cmd *meta.Register) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, metaTimeout)
+	defer cancel()
+	before := m.metaView().Version
+	if err := m.meta.Barrier(ctx); err != nil { // the view that the refusal rests on
+		return false, err
+	}
+	v := m.metaView()
+	other := v.Named(cmd.Name)
+	if other == nil || other.ID == m.id {
+		return v.Version != before, nil
+	}
+	if other.Incarnation == cmd.Takeover || !m.gone(ctx, other) {
+		return false, nil
+	}
+	cmd.Takeover = other.Incarnation
+	return true, nil
+}
+
+// gone reports whether the process that a member is registered at is no longer where it was: nothing listens there, or
+// somebody else does. Silence is not enough.
+func (m *Member) gone(ctx context.Context, mb *meta.Member) bool {
+	ctx, cancel := context.WithTimeout(ctx, goneTimeout)
+	defer cancel()
+	nc, a, err := m.peers.dialAddr(ctx, mb.ID, mb.PeerAddr, wire.PlaneCalls, 0)
+	if err == nil {
+		_ = nc.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED) || !a.Incarnation.IsZero() && a.Incarnation != mb.Incarnation
+}

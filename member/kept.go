@@ -1,0 +1,94 @@
+package member
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// Files of the data directory beside founding's record and the metadata itself.
+const (
+	// metaFile keeps which metadata replica the directory holds.
+	metaFile = "meta-replica"
+	// seatsFile keeps where the members of the metadata group were last, so that a member that starts again finds them.
+	seatsFile = "peers"
+)
+
+// keptSeat returns the metadata replica that a data directory says it holds; 0 if it says nothing.
+func keptSeat(dir string) (uint64, error) {
+	path := filepath.Join(dir, metaFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read the place in the metadata group: %w", err)
+	}
+	r := wire.NewReader(b)
+	if id := r.U64(); r.Done() == nil && id != 0 {
+		return id, nil
+	}
+	return 0, fmt.Errorf("the data directory is damaged: %s", path)
+}
+
+// keepSeat writes what keptSeat reads.
+func keepSeat(dir string, replica uint64) error {
+	if err := replaceFile(dir, metaFile, wire.AppendU64(nil, replica)); err != nil {
+		return fmt.Errorf("keep the place in the metadata group: %w", err)
+	}
+	return nil
+}
+
+func loadSeats(dir string) ([]wire.MetaSeat, error) {
+	path := filepath.Join(dir, seatsFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the list of members: %w", err)
+	}
+	seats, err := wire.DecodeMetaSeats(b)
+	if err != nil {
+		return nil, fmt.Errorf("the data directory is damaged: %s: %w", path, err)
+	}
+	return seats, nil
+}
+
+// saveSeats writes the list if it has changed, and returns what is on disk now.
+func saveSeats(dir string, old, seats []wire.MetaSeat) ([]wire.MetaSeat, error) {
+	if slices.Equal(old, seats) {
+		return old, nil
+	}
+	if err := replaceFile(dir, seatsFile, wire.AppendMetaSeats(nil, seats)); err != nil {
+		return old, fmt.Errorf("write the list of members: %w", err)
+	}
+	return seats, nil
+}
+
+// replaceFile writes a file that, whenever the machine stops, holds either what it held or b.
+func replaceFile(dir, name string, b []byte) (err error) {
+	tmp := filepath.Join(dir, name+".new")
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(b); err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err = os.Rename(tmp, filepath.Join(dir, name)); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,173 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gridiron-io/gridiron/partition/meta"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+const (
+	// metaRetry is the pause before a call to the metadata group is repeated.
+	metaRetry = 50 * time.Millisecond
+	// metaTimeout bounds one attempt.
+	metaTimeout = 3 * time.Second
+	// barrierTimeout bounds how long a read of the metadata waits to be the newest.
+	barrierTimeout = 500 * time.Millisecond
+	// nameFreeAfter is the silence after which the name of a member that cannot be reached may be taken over.
+	nameFreeAfter = 30 * time.Second
+)
+
+// metaPropose commits a command, by this member's replica if it votes, else by another's, and repeats it until it has a
+// result or ctx ends. Every command may be repeated.
+func (m *Member) metaPropose(ctx context.Context, c meta.Command) (meta.Result, error) {
+	cmd := meta.Append(nil, c)
+	for {
+		res, err := m.metaProposeOnce(ctx, cmd)
+		if err == nil {
+			return res, nil
+		}
+		select {
+		case <-time.After(metaRetry):
+		case <-ctx.Done():
+			return meta.Result{}, fmt.Errorf("%w (last: %w)", ctx.Err(), err)
+		}
+	}
+}
+
+func (m *Member) metaProposeOnce(ctx context.Context, cmd []byte) (meta.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, metaTimeout)
+	defer cancel()
+	if m.metaVotes() {
+		return m.meta.Propose(ctx, cmd)
+	}
+	var errs []error
+	for _, id := range m.metaVoters() {
+		a, err := m.peers.ask(ctx, id, wire.OpMetaPropose, cmd)
+		if err == nil && a.Code == wire.CodeOK {
+			return meta.DecodeResult(a.Body)
+		}
+		if err == nil {
+			err = fmt.Errorf("member %v: %v: %s", id, a.Code, a.Body)
+		}
+		errs = append(errs, err)
+	}
+	if len(errs) == 0 {
+		return meta.Result{}, errors.New("no voter of the metadata group is known")
+	}
+	return meta.Result{}, errors.Join(errs...)
+}
+
+// metaVotes reports whether this member's metadata replica votes, as far as it knows.
+func (m *Member) metaVotes() bool {
+	if mb := m.metaView().Member(m.id); mb != nil {
+		return mb.MetaVoter
+	}
+	return !m.metaJoined
+}
+
+// metaVoters returns the members whose metadata replicas vote, or may: those that answer first.
+func (m *Member) metaVoters() []wire.ID {
+	var ids, silent []wire.ID
+	for _, mb := range m.metaView().Members {
+		switch {
+		case !mb.MetaVoter || mb.ID == m.id:
+		case m.peers.silent(mb.ID):
+			silent = append(silent, mb.ID)
+		default:
+			ids = append(ids, mb.ID)
+		}
+	}
+	if ids = append(ids, silent...); len(ids) > 0 {
+		return ids
+	}
+	return m.peers.seated()
+}
+
+// metaSeats returns the members of the metadata group and where they are.
+func (m *Member) metaSeats() []wire.MetaSeat {
+	var seats []wire.MetaSeat
+	for _, mb := range m.metaView().Members {
+		if mb.MetaReplica != 0 {
+			seats = append(seats, wire.MetaSeat{Replica: mb.MetaReplica, Member: mb.ID, PeerAddr: mb.PeerAddr})
+		}
+	}
+	return seats
+}
+
+// answerMetaPropose commits a command for a member whose replica does not vote.
+func (m *Member) answerMetaPropose(c *conn, id uint64, cmd []byte) {
+	ctx, cancel := context.WithTimeout(m.ctx, metaTimeout)
+	defer cancel()
+	if m.metaView() == nil || !m.metaVotes() {
+		c.Answer(id, wire.CodeNotReady, []byte("this member does not vote"))
+		return
+	}
+	if _, err := meta.Decode(cmd); err != nil {
+		c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
+		return
+	}
+	res, err := m.meta.Propose(ctx, cmd)
+	if err != nil {
+		c.Answer(id, wire.CodeUnavailable, []byte(err.Error()))
+		return
+	}
+	c.Answer(id, wire.CodeOK, meta.AppendResult(nil, &res))
+}
+
+// answerMetaRead returns the metadata that were committed: all of them where the group can tell within barrierTimeout, else those
+// that this member knows of.
+func (m *Member) answerMetaRead(c *conn, id uint64) {
+	ctx, cancel := context.WithTimeout(m.ctx, barrierTimeout)
+	defer cancel()
+	if v := m.metaView(); v == nil || !v.Founded() {
+		c.Answer(id, wire.CodeNotReady, []byte("this member has no metadata yet"))
+		return
+	}
+	if err := m.meta.Barrier(ctx); err != nil {
+		m.log.Debug("metadata are read as they are known here", "err", err)
+	}
+	c.Answer(id, wire.CodeOK, meta.AppendImage(nil, m.meta.View()))
+}
+
+// answerMetaJoin registers a member that is new to the cluster and gives it its place in the metadata group, as a learner.
+func (m *Member) answerMetaJoin(c *conn, id uint64, from wire.ID, cmd []byte) {
+	ctx, cancel := context.WithTimeout(m.ctx, metaTimeout)
+	defer cancel()
+	v := m.metaView()
+	if v == nil || !m.metaVotes() || !v.Founded() {
+		c.Answer(id, wire.CodeNotReady, []byte("this member does not vote"))
+		return
+	}
+	decoded, err := meta.Decode(cmd)
+	reg, ok := decoded.(*meta.Register)
+	if err != nil || !ok || reg.ID != from {
+		c.Answer(id, wire.CodeInvalid, []byte("not the registration of the member that asks"))
+		return
+	}
+	// Whether a name is free is judged here, not by the one who wants it.
+	reg.Takeover = wire.ID{}
+	if other := v.Named(reg.Name); other != nil && other.ID != from && other.ID != m.id &&
+		(m.peers.silence(other.ID) > nameFreeAfter || m.gone(ctx, other)) {
+		reg.Takeover = other.Incarnation
+	}
+	res, err := m.meta.Propose(ctx, meta.Append(nil, reg))
+	if err == nil && res.OK() {
+		res, err = m.meta.Propose(ctx, meta.Append(nil, &meta.AllocMeta{ID: from}))
+	}
+	if err == nil && res.OK() {
+		err = m.meta.AddLearner(ctx, res.ReplicaID(), from)
+	}
+	switch {
+	case err != nil:
+		c.Answer(id, wire.CodeUnavailable, []byte(err.Error()))
+	case !res.OK():
+		c.Answer(id, res.Code, []byte(res.Text))
+	default:
+		join := wire.JoinResult{Replica: res.ReplicaID(), Seats: m.metaSeats()}
+		c.Answer(id, wire.CodeOK, wire.AppendJoinResult(nil, &join))
+	}
+}

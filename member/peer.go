@@ -1,0 +1,151 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// patience is for how long a member may not answer before it is suspect: at least minPatience, doubled after each false
+// alarm, at most maxPatience.
+const (
+	minPatience = 400 * time.Millisecond
+	maxPatience = 2 * time.Second
+)
+
+// peer is one other member: the connection over which it is pinged and asked, and what is known of it.
+//
+// A member is suspect when it has not answered for longer than patience while this process itself ran on time; it is gone
+// when nothing listens where it was. Both are shown, and decide who is asked first. Neither is ever proof of death.
+type peer struct {
+	id      wire.ID
+	stop    context.CancelFunc
+	dialing chan struct{} // one slot: held while a connection is being made
+
+	mu       sync.Mutex // guards the following
+	conn     *rpc
+	ended    bool            // no further connection is made
+	since    time.Time       // when the member became known, or this process last noticed that it had itself been held up
+	last     time.Time       // of the last answer to a ping
+	from     wire.ID         // incarnation that gave it
+	said     wire.PingResult // what it was, with the newest list of what the member owns
+	patience time.Duration
+	suspect  bool
+	gone     bool
+}
+
+func newPeer(id wire.ID, stop context.CancelFunc, now time.Time) *peer {
+	return &peer{id: id, stop: stop, dialing: make(chan struct{}, 1), since: now, patience: minPatience}
+}
+
+// live returns the connection, nil if there is none.
+func (pr *peer) live() *rpc {
+	pr.mu.Lock()
+	defer pr.mu.Unlock()
+	if pr.conn != nil && pr.conn.failed() == nil {
+		return pr.conn
+	}
+	return nil
+}
+
+// adopt makes c the connection and reports whether it may be used.
+func (pr *peer) adopt(c *rpc) bool {
+	pr.mu.Lock()
+	old := pr.conn
+	ok := !pr.ended
+	if ok {
+		pr.conn = c
+		pr.said.Version = 0 // the list of what the member owns is asked for anew
+	}
+	pr.mu.Unlock()
+	if ok && old != nil {
+		old.close()
+	}
+	return ok
+}
+
+// drop gives up a connection.
+func (pr *peer) drop(c *rpc) {
+	pr.mu.Lock()
+	if pr.conn == c {
+		pr.conn = nil
+	}
+	pr.mu.Unlock()
+	c.close()
+}
+
+// end gives up the connection for good.
+func (pr *peer) end() {
+	pr.mu.Lock()
+	c := pr.conn
+	pr.conn, pr.ended = nil, true
+	pr.mu.Unlock()
+	if c != nil {
+		c.close()
+	}
+}
+
+// heard takes the answer to a ping. It returns whether the member is seen in another light than before, and the list of what
+// the member owns if that is news.
+func (pr *peer) heard(said *wire.PingResult, from wire.ID, now time.Time) (changed bool, owned []wire.Owned) {
+	pr.mu.Lock()
+	defer pr.mu.Unlock()
+	if said.Changed {
+		owned = said.Owned
+	} else if pr.from == from {
+		said.Owned = pr.said.Owned
+	}
+	changed = pr.suspect || pr.gone || pr.from != from
+	if pr.suspect && !pr.gone && pr.from == from {
+		pr.patience = min(2*pr.patience, maxPatience) // it was there all the time
+	}
+	pr.said, pr.last, pr.from = *said, now, from
+	pr.suspect, pr.gone = false, false
+	return changed, owned
+}
+
+// missed takes a ping without an answer: began when it was sent, or the member dialed, failed with err at now. It reports
+// whether the member is seen in another light than before.
+func (pr *peer) missed(began, now time.Time, err error) (changed bool) {
+	pr.mu.Lock()
+	defer pr.mu.Unlock()
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		changed = !pr.gone
+		pr.gone = true
+		return changed
+	}
+	if now.Sub(began) > pingTimeout+pingEvery {
+		pr.since = now // this process was held up: silence means nothing
+		return false
+	}
+	if !pr.suspect && now.Sub(latest(pr.last, pr.since)) > pr.patience {
+		pr.suspect = true
+		return true
+	}
+	return false
+}
+
+// state returns for how long the member has been silent, and whether it is neither suspect nor gone.
+func (pr *peer) state() (silence time.Duration, well bool) {
+	pr.mu.Lock()
+	defer pr.mu.Unlock()
+	return time.Since(latest(pr.last, pr.since)), !pr.suspect && !pr.gone
+}
+
+// word returns what the member said last, for how long ago, and which incarnation of it did; false if it never said anything.
+func (pr *peer) word() (said wire.PingResult, ago time.Duration, from wire.ID, ok bool) {
+	pr.mu.Lock()
+	defer pr.mu.Unlock()
+	return pr.said, time.Since(pr.last), pr.from, !pr.last.IsZero()
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

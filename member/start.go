@@ -1,0 +1,224 @@
+package member
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/gridiron-io/gridiron/maps"
+	"github.com/gridiron-io/gridiron/maps/state"
+	"github.com/gridiron-io/gridiron/member/founding"
+	"github.com/gridiron-io/gridiron/partition"
+	"github.com/gridiron-io/gridiron/partition/meta"
+	"github.com/gridiron-io/gridiron/partition/raftnet"
+	"github.com/gridiron-io/gridiron/sdk"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+func defaultName(p *ports) string {
+	hostname, err := os.Hostname()
+	if err != nil {
+		hostname = "member"
+	}
+	return fmt.Sprintf("%s-%d", hostname, p.client.Addr().(*net.TCPAddr).Port)
+}
+
+func (m *Member) openStore() error {
+	if m.cfg.DataDir == "" {
+		dir, err := os.MkdirTemp("", "gridiron-")
+		if err != nil {
+			return fmt.Errorf("make a temporary data directory: %w", err)
+		}
+		m.cfg.DataDir, m.tempDir = dir, true
+	}
+	store, err := founding.Open(m.cfg.DataDir, m.cfg.ClusterName)
+	if err != nil {
+		return fmt.Errorf("open the data directory: %w", err)
+	}
+	m.store, m.id = store, store.Member()
+	_, _ = rand.Read(m.incarnation[:]) // never fails
+	m.incarnation[6] = m.incarnation[6]&0x0f | 0x40
+	m.incarnation[8] = m.incarnation[8]&0x3f | 0x80
+	return nil
+}
+
+func (m *Member) makeTransports() (err error) {
+	m.dataReg, m.metaReg = raftnet.NewRegistry(), raftnet.NewRegistry()
+	m.dataNet, err = raftnet.New(raftnet.Config{Plane: wire.PlaneRaft, Dial: m.peers.dialIncarnation, Hosts: func(shard, replica uint64) bool {
+		h := m.dataHost()
+		return h != nil && h.Runs(shard, replica)
+	}})
+	if err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	m.metaNet, err = raftnet.New(raftnet.Config{Plane: wire.PlaneMeta, Dial: m.peers.dialMeta, KeepEmpty: true})
+	if err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	return nil
+}
+
+func (m *Member) foundingConfig() founding.Config {
+	return founding.Config{Store: m.store, Addr: m.Addr(), PeersAddr: m.peerAddr(), ClusterName: m.cfg.ClusterName,
+		Expect: m.cfg.Expect, Join: m.cfg.Join, Dial: m.dialJoin, Members: m.clusterRef, Logger: m.log}
+}
+
+// enter makes the member part of the cluster that it founded or found.
+func (m *Member) enter(ctx context.Context, found founding.Result) error {
+	m.cluster.Store(&found.ClusterID)
+	var secret [16]byte
+	_, _ = rand.Read(secret[:]) // never fails
+	password := hex.EncodeToString(secret[:])
+	n, err := startNATS(found.ClusterID, m.ports.routeHost, m.ports.routePort, password, m.log)
+	if err != nil {
+		return err
+	}
+	m.nats = n
+	if m.nc, err = n.publisher(password); err != nil {
+		return err
+	}
+	if err := m.startMeta(ctx, found); err != nil {
+		return err
+	}
+	m.wg.Add(3)
+	go m.views.run()             // ends with m.ctx
+	go (&controller{m: m}).run() // likewise
+	go m.follow()                // likewise
+	if err := m.register(ctx); err != nil {
+		return err
+	}
+	if err := m.await(ctx, "a clock", func() bool { return m.clock.IsSet() && m.metaView().Founded() }); err != nil {
+		return err
+	}
+	if err := m.startData(); err != nil {
+		return err
+	}
+	if err := m.await(ctx, "its replicas and every partition's owner", m.settled); err != nil {
+		return err
+	}
+	return m.open(ctx)
+}
+
+// open lets clients in, the member's own first among them.
+func (m *Member) open(ctx context.Context) error {
+	if err := m.makeTasks(); err != nil {
+		return err
+	}
+	res, err := m.metaPropose(ctx, &meta.SetState{ID: m.id, Incarnation: m.incarnation, State: meta.StateReady})
+	if err != nil {
+		return fmt.Errorf("report ready: %w", err)
+	}
+	if !res.OK() {
+		return fmt.Errorf("report ready: %v: %s", res.Code, res.Text)
+	}
+	if err := m.await(ctx, "being seen as ready", func() bool {
+		mb := m.metaView().Member(m.id)
+		return mb != nil && mb.State == meta.StateReady && m.views.current.Load().view.Meta >= m.metaView().Version
+	}); err != nil {
+		return err
+	}
+	m.phase.CompareAndSwap(phaseStarting, phaseReady)
+	m.client, err = sdk.Connect(ctx, []string{m.Addr()}, m.clientOptions()...)
+	if err != nil {
+		return fmt.Errorf("connect to this member: %w", err)
+	}
+	// From here on tasks may ask for the client.
+	if err := m.tasks.Start(m.ctx); err != nil {
+		return fmt.Errorf("start the tasks: %w", err)
+	}
+	m.log.Info("ready", "addr", m.Addr(), "cluster", m.clusterID().String())
+	return nil
+}
+
+// clientOptions returns the options of the member's own client.
+func (m *Member) clientOptions() []sdk.Option {
+	opts := []sdk.Option{sdk.WithClusterName(m.cfg.ClusterName), sdk.WithClientName(m.cfg.Name), sdk.WithMaxValue(m.cfg.MaxValue)}
+	if m.cfg.TracerProvider != nil {
+		opts = append(opts, sdk.WithTracerProvider(m.cfg.TracerProvider))
+	}
+	return opts
+}
+
+func (m *Member) startData() (err error) {
+	n := m.partitions()
+	m.host, err = partition.Start(partition.HostConfig{
+		Member: m.id, Incarnation: m.incarnation, Cluster: m.clusterID(), Addr: m.peerAddr(), Partitions: n,
+		Machines: maps.Machines{Limits: state.Limits{}}, Transport: m.dataNet, Registry: m.dataReg, Now: m.clock.Now,
+		MayOwn: func() bool { return m.clock.IsSet() && !m.isClosing() },
+		OnOwner: func(p int) {
+			m.views.ownerChanged(p)
+			m.events.applied(p)
+		},
+		OnApplied: func(p int) { m.events.applied(p) },
+		Logger:    m.log,
+	})
+	if err != nil {
+		return err
+	}
+	m.events = newPublisher(m, n, m.nc)
+	m.maps = maps.New(maps.Config{Host: m.host, Partitions: n, Now: m.clock.Now, Owner: m.views.moved, MaxValue: m.cfg.MaxValue})
+	m.hostReady.Store(true)
+	m.wg.Add(1)
+	go m.events.run() // ends with m.ctx
+	m.meta.Wake()     // follow starts the replicas that the table gives us
+	return nil
+}
+
+// settled reports whether the member can be counted on: the table exists, its replicas run, and every partition has an owner
+// that lives.
+func (m *Member) settled() bool {
+	v := m.metaView()
+	if len(v.Table) == 0 {
+		return false
+	}
+	for p := range v.Table {
+		t := &v.Table[p]
+		if mine, ok := t.Replica(m.id); ok && mine.Incarnation == m.incarnation && !m.host.Runs(partition.ShardOf(t.Generation, p), mine.ID) {
+			return false
+		}
+		owner := m.views.moved(p)
+		if owner.Epoch>>44 < t.Generation || !holds(v, t, owner.Owner) {
+			return false // nobody, or a process that is no more
+		}
+		if owner.Owner == m.id && m.host.Serving(p) == 0 || m.peers.silent(owner.Owner) {
+			return false
+		}
+	}
+	return true
+}
+
+// lookAgain is how often await asks without having been told of a change: whether a member is silent depends on time alone.
+const lookAgain = 20 * time.Millisecond
+
+// await waits until ok reports true. It is asked at every change of the view and of the metadata.
+func (m *Member) await(ctx context.Context, what string, ok func() bool) error {
+	tick := time.NewTicker(lookAgain)
+	defer tick.Stop()
+	for {
+		m.watch.Lock()
+		ch := m.watch.ch
+		m.watch.Unlock()
+		changed := m.meta.Changed()
+		if ok() {
+			return nil
+		}
+		select {
+		case <-ch:
+		case <-changed:
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s: %w", what, ctx.Err())
+		}
+	}
+}
+
+func (m *Member) viewChanged() {
+	m.watch.Lock()
+	close(m.watch.ch)
+	m.watch.ch = make(chan struct{})
+	m.watch.Unlock()
+}

@@ -1,0 +1,78 @@
+package partition
+
+import (
+	"sync"
+	"time"
+
+	"github.com/gridiron-io/gridiron/partition/entry"
+)
+
+// batch is one entry, from the first operation that is gathered for it until its outcome is known. It is guarded by its
+// proposer's lock; who takes it out of the proposer owns it.
+type batch struct {
+	epoch    uint64
+	number   uint64 // with the incarnation the identity by which it is found when it is applied
+	bytes    int64  // as admitted
+	ops      *entry.Builder
+	waiters  []Completion
+	proposed time.Time
+	stalled  bool   // holds back the next no longer
+	request  ticket // nil while Propose runs, and once it is closed
+}
+
+// builders holds builders that are at rest: a partition without traffic keeps no memory for its next entry.
+var builders = sync.Pool{New: func() any { return new(entry.Builder) }}
+
+// newBatch returns a batch with room for the given number of operations.
+func newBatch(epoch uint64, room int) *batch {
+	return &batch{epoch: epoch, ops: builders.Get().(*entry.Builder), waiters: make([]Completion, 0, max(1, room))}
+}
+
+// full reports whether an operation with a body of n bytes goes into the next batch.
+func (b *batch) full(n int) bool {
+	return b.ops.Count() > 0 && (b.ops.Size(n) > maxBatchBytes || b.ops.Count() >= entry.MaxBatchOps)
+}
+
+// finish returns the entry and lets go of the builder.
+func (b *batch) finish(h *entry.Header) []byte {
+	cmd := b.ops.Finish(h)
+	builders.Put(b.ops)
+	b.ops = nil
+	return cmd
+}
+
+// finishedBatch is a batch whose outcome is known, and when that may be told.
+type finishedBatch struct {
+	batch     *batch
+	outcome   Outcome
+	results   []entry.Result
+	notBefore time.Time // zero: at once
+}
+
+// complete tells the waiters. No lock is held.
+func (f *finishedBatch) complete() {
+	for i, w := range f.batch.waiters {
+		switch {
+		case f.outcome != Applied:
+			w.Complete(f.outcome, entry.Result{})
+		case i < len(f.results):
+			w.Complete(Applied, f.results[i])
+		default: // an entry that ended early: the log itself is broken
+			w.Complete(Unknown, entry.Result{})
+		}
+	}
+	f.batch.waiters = nil
+}
+
+// finished gathers batches whose outcome is known, to be told when no lock is held any more.
+type finished []finishedBatch
+
+func (f *finished) add(b *batch, o Outcome) {
+	*f = append(*f, finishedBatch{batch: b, outcome: o})
+}
+
+func (f finished) complete() {
+	for i := range f {
+		f[i].complete()
+	}
+}

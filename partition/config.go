@@ -1,0 +1,94 @@
+package partition
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/gridiron-io/gridiron/partition/raftnet"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// MaxPartitions bounds the partitions of a cluster: a Raft group's number holds the partition in its lowest twelve bits.
+const MaxPartitions = 1 << partitionBits
+
+const partitionBits = 12
+
+// HostConfig describes a Host. All fields are required but for those marked optional.
+type HostConfig struct {
+	Member      wire.ID
+	Incarnation wire.ID // also the name of the host among the hosts of the cluster
+	Cluster     wire.ID
+	Addr        string // of the members' port, as dragonboat wants to see one
+	Partitions  int    // of the cluster
+	Machines    Machines
+	Transport   *raftnet.Transport
+	Registry    *raftnet.Registry
+	Now         func() int64        // cluster time in milliseconds
+	MayOwn      func() bool         // optional; asked before ownership is taken
+	OnOwner     func(partition int) // optional; the owner, or whether this process serves, is another. Must not block
+	OnApplied   func(partition int) // optional; operations were applied. Called by Raft's workers: must not block
+	Logger      *slog.Logger
+}
+
+// validate returns all that is wrong with the configuration.
+func (c *HostConfig) validate() error {
+	var errs []error
+	need := func(ok bool, what string) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("no %s", what))
+		}
+	}
+	need(!c.Member.IsZero(), "Member")
+	need(!c.Incarnation.IsZero(), "Incarnation")
+	need(!c.Cluster.IsZero(), "Cluster")
+	need(c.Addr != "", "Addr")
+	need(c.Machines != nil, "Machines")
+	need(c.Transport != nil, "Transport")
+	need(c.Registry != nil, "Registry")
+	need(c.Now != nil, "Now")
+	need(c.Logger != nil, "Logger")
+	if c.Partitions < 1 || c.Partitions > MaxPartitions {
+		errs = append(errs, fmt.Errorf("%d partitions, want 1 to %d", c.Partitions, MaxPartitions))
+	}
+	return errors.Join(errs...)
+}
+
+// Placement is one replica that a Host shall hold.
+type Placement struct {
+	Partition  int
+	Generation uint64
+	Replica    uint64
+	Initial    map[uint64]wire.ID // replica IDs and incarnations with which the group is founded
+	Preferred  bool               // this member shall own the partition first
+}
+
+func (p *Placement) validate(cfg *HostConfig) error {
+	switch {
+	case p.Partition < 0 || p.Partition >= cfg.Partitions:
+		return fmt.Errorf("partition %d of %d", p.Partition, cfg.Partitions)
+	case p.Generation == 0 || p.Generation >= 1<<(64-epochShift):
+		return fmt.Errorf("partition %d: generation %d, want 1 to %d", p.Partition, p.Generation, 1<<(64-epochShift)-1)
+	case p.Replica == 0:
+		return fmt.Errorf("partition %d: a replica without an ID", p.Partition)
+	case p.Initial[p.Replica] != cfg.Incarnation:
+		return fmt.Errorf("partition %d: replica %d is not of this process by its own initial members", p.Partition, p.Replica)
+	}
+	return nil
+}
+
+// ShardOf returns the Raft group of a generation of a partition.
+func ShardOf(generation uint64, partition int) uint64 {
+	return generation<<partitionBits | uint64(partition)
+}
+
+// partitionOf undoes ShardOf.
+func partitionOf(shard uint64) (generation uint64, partition int) {
+	return shard >> partitionBits, int(shard & (MaxPartitions - 1))
+}
+
+// DeploymentID returns the number by which Raft messages of one cluster are told from those of another.
+func DeploymentID(cluster wire.ID) uint64 {
+	r := wire.NewReader(cluster[:8])
+	return r.U64() | 1
+}

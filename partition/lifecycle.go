@@ -1,0 +1,116 @@
+package partition
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lni/dragonboat/v4"
+	"github.com/lni/dragonboat/v4/config"
+	sm "github.com/lni/dragonboat/v4/statemachine"
+)
+
+// removeTimeout bounds the wait for the library to let go of a stopped replica.
+const removeTimeout = 30 * time.Second
+
+// raftConfig returns the settings of a group.
+func raftConfig(shard, replicaID uint64) config.Config {
+	return config.Config{
+		ReplicaID: replicaID, ShardID: shard,
+		ElectionRTT: electionTicks, HeartbeatRTT: heartbeatTicks,
+		CheckQuorum: true, PreVote: true, OrderedConfigChange: true,
+		SnapshotEntries: 0, CompactionOverhead: 1024, MaxInMemLogSize: 0,
+		DisableAutoCompactions: true,
+	}
+}
+
+// Found starts a replica of a group that is founded with it. A replica that runs already is left alone; one of an older
+// generation, or under another ID, is removed first. A placement of an older generation than the replica that runs is
+// refused: what the caller goes by is out of date.
+func (h *Host) Found(p Placement) error {
+	if err := p.validate(&h.cfg); err != nil {
+		return fmt.Errorf("start a replica: %w", err)
+	}
+	h.groups.Lock()
+	defer h.groups.Unlock()
+	if h.groups.closed {
+		return errClosed
+	}
+	if cur := h.replicas[p.Partition].Load(); cur != nil {
+		if cur.shard == ShardOf(p.Generation, p.Partition) && cur.id == p.Replica {
+			return nil
+		}
+		if g, _ := partitionOf(cur.shard); g > p.Generation {
+			return fmt.Errorf("start a replica: generation %d of partition %d is superseded by %d", p.Generation, p.Partition, g)
+		}
+	}
+	if err := h.removeLocked(h.life, p.Partition); err != nil {
+		return err
+	}
+	return h.startLocked(p)
+}
+
+// startLocked starts a replica where none runs and none is left. REQUIRES h.groups.
+func (h *Host) startLocked(p Placement) error {
+	r := newReplica(h, p)
+	initial := make(map[uint64]dragonboat.Target, len(p.Initial))
+	for id, inc := range p.Initial {
+		initial[id] = inc.String()
+	}
+	h.gate.RLock()
+	defer h.gate.RUnlock()
+	if h.gate.closed {
+		return errClosed
+	}
+	h.replicas[p.Partition].Store(r) // before the library tells of leaders
+	err := h.gate.nh.StartOnDiskReplica(initial, false, func(uint64, uint64) sm.IOnDiskStateMachine { return r },
+		raftConfig(r.shard, r.id))
+	if err != nil {
+		h.replicas[p.Partition].Store(nil)
+		r.stop()
+		return fmt.Errorf("start replica %d of partition %d: %w", p.Replica, p.Partition, err)
+	}
+	h.kick(r)
+	return nil
+}
+
+// Drop stops the replica of a partition for good and removes what it held. After an error the replica is stopped, and Drop
+// or Found may be called again to remove what is left.
+func (h *Host) Drop(ctx context.Context, partition int) error {
+	h.groups.Lock()
+	defer h.groups.Unlock()
+	if h.groups.closed {
+		return errClosed
+	}
+	return h.removeLocked(ctx, partition)
+}
+
+// removeLocked stops a partition's replica, if there is one, and waits until the library has let go of it: before that
+// another replica of the group must not start. REQUIRES h.groups.
+func (h *Host) removeLocked(ctx context.Context, partition int) error {
+	if r := h.replicas[partition].Swap(nil); r != nil {
+		r.stop()
+		h.groups.leaving[partition] = r
+	}
+	r := h.groups.leaving[partition]
+	if r == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
+	defer cancel()
+	defer context.AfterFunc(h.life, cancel)() // Close does not wait for us
+	h.gate.RLock()
+	defer h.gate.RUnlock()
+	if h.gate.closed {
+		return errClosed
+	}
+	if err := h.gate.nh.StopReplica(r.shard, r.id); err != nil && !errors.Is(err, dragonboat.ErrShardNotFound) {
+		return fmt.Errorf("stop replica %d of partition %d: %w", r.id, partition, err)
+	}
+	if err := h.gate.nh.SyncRemoveData(ctx, r.shard, r.id); err != nil {
+		return fmt.Errorf("remove replica %d of partition %d: %w", r.id, partition, err)
+	}
+	delete(h.groups.leaving, partition)
+	return nil
+}

@@ -1,0 +1,130 @@
+package partition
+
+import (
+	"errors"
+	"time"
+
+	"github.com/lni/dragonboat/v4"
+)
+
+// ticketState is what a ticket says.
+type ticketState uint8
+
+const (
+	ticketOpen    ticketState = iota // nothing is known
+	ticketClosed                     // the library has finished with the proposal; what became of it is seen by applying
+	ticketDropped                    // it never reached the log
+	ticketStrange                    // an answer that a proposal cannot have
+)
+
+// ticket is what the library gives for a proposal.
+type ticket interface {
+	// poll says what is known. After any answer but ticketOpen the ticket is gone.
+	poll() ticketState
+}
+
+// requestTicket is dragonboat's request as a ticket.
+type requestTicket dragonboat.RequestState
+
+func (t *requestTicket) poll() ticketState {
+	rs := (*dragonboat.RequestState)(t)
+	select {
+	case res := <-rs.ResultC():
+		rs.Release()
+		switch {
+		case res.Dropped():
+			return ticketDropped
+		case res.Completed(), res.Timeout(), res.Terminated():
+			return ticketClosed
+		}
+		return ticketStrange
+	default:
+		return ticketOpen
+	}
+}
+
+// propose gives an entry to Raft. After an error it has not reached the log and never will.
+func (r *replica) propose(cmd []byte) (ticket, error) {
+	h := r.host
+	h.gate.RLock()
+	defer h.gate.RUnlock()
+	if h.gate.closed {
+		return nil, errClosed
+	}
+	rs, err := h.gate.nh.Propose(r.session, cmd, proposalTimeout)
+	if err != nil {
+		return nil, err
+	}
+	return (*requestTicket)(rs), nil
+}
+
+// proposeControl proposes an Own or Release. What becomes of it is seen when it is applied.
+func (r *replica) proposeControl(cmd []byte) {
+	if _, err := r.raft(cmd); err != nil {
+		r.log.Debug("a change of ownership was not proposed", "err", err)
+	}
+}
+
+type readOutcome uint8
+
+const (
+	readReady  readOutcome = iota // the replica has applied all that was committed when the read began
+	readAgain                     // no answer in time, or this replica no longer serves
+	readSoon                      // the leader cannot answer yet
+	readFailed                    // this replica cannot tell
+)
+
+// readIndex waits until the replica has applied everything that was committed when it was called, but no longer than ended
+// is open. timer is the caller's and at rest.
+//
+// NOTE: dragonboat can lose the answer for ever, so the wait has an end of its own.
+func (r *replica) readIndex(ended <-chan struct{}, timer *time.Timer) readOutcome {
+	h := r.host
+	h.gate.RLock()
+	if h.gate.closed {
+		h.gate.RUnlock()
+		return readFailed
+	}
+	rs, err := h.gate.nh.ReadIndex(r.shard, readIndexTimeout)
+	h.gate.RUnlock()
+	if err != nil {
+		if errors.Is(err, dragonboat.ErrSystemBusy) {
+			return readSoon
+		}
+		return readFailed
+	}
+	timer.Reset(readIndexTimeout)
+	defer timer.Stop()
+	select {
+	case res := <-rs.ResultC():
+		rs.Release()
+		switch {
+		case res.Completed():
+			return readReady
+		case res.Timeout():
+			return readAgain
+		case res.Dropped():
+			return readSoon
+		default:
+			return readFailed
+		}
+	case <-timer.C: // the request is left to the garbage collector: an answer may still come
+		return readAgain
+	case <-ended:
+		return readAgain
+	case <-h.life.Done():
+		return readFailed
+	}
+}
+
+// sleep waits and reports whether the host still runs. timer is the caller's and at rest.
+func (h *Host) sleep(d time.Duration, timer *time.Timer) bool {
+	timer.Reset(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-h.life.Done():
+		return false
+	}
+}

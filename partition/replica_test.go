@@ -1,0 +1,466 @@
+package partition
+
+import (
+	"bytes"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	sm "github.com/lni/dragonboat/v4/statemachine"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gridiron-io/gridiron/partition/entry"
+	"github.com/gridiron-io/gridiron/partition/raftnet"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// scripted is a replica whose Raft is the test's: it decides which entries commit, when, and what the library says of them.
+type scripted struct {
+	tb testing.TB
+	*replica
+
+	mu    sync.Mutex // guards the following
+	log   []*scriptedEntry
+	err   error // what the next proposals get
+	index uint64
+}
+
+// scriptedEntry is an entry on its way, and its ticket.
+type scriptedEntry struct {
+	cmd   []byte
+	state atomic.Int32
+}
+
+func (e *scriptedEntry) poll() ticketState {
+	if s := ticketState(e.state.Load()); s != ticketOpen {
+		e.state.Store(-1)
+		if s == ticketState(255) {
+			panic("a ticket was looked at after it had closed")
+		}
+		return s
+	}
+	return ticketOpen
+}
+
+// newScripted returns the replica with ID 1 of a partition of the given generation, held by alice.
+func newScripted(tb testing.TB, generation uint64) *scripted {
+	s := &scripted{tb: tb, index: 10}
+	h := newHost(HostConfig{Member: alice, Incarnation: alice, Partitions: 1, Machines: registerMachines{},
+		Registry: raftnet.NewRegistry(), Now: func() int64 { return 1000 }, Logger: slog.New(slog.DiscardHandler)})
+	h.gate.closed = true // there is no NodeHost
+	tb.Cleanup(h.end)
+	s.replica = newReplica(h, Placement{Generation: generation, Replica: 1})
+	h.replicas[0].Store(s.replica)
+	s.raft = func(cmd []byte) (ticket, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.err != nil {
+			return nil, s.err
+		}
+		e := &scriptedEntry{cmd: cmd}
+		s.log = append(s.log, e)
+		return e, nil
+	}
+	return s
+}
+
+// next takes the oldest entry on its way; nil if there is none.
+func (s *scripted) next() *scriptedEntry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.log) == 0 {
+		return nil
+	}
+	e := s.log[0]
+	s.log = s.log[1:]
+	return e
+}
+
+// commit applies commands as one Update and returns the index of the last.
+func (s *scripted) commit(cmds ...[]byte) uint64 {
+	s.tb.Helper()
+	s.mu.Lock()
+	var entries []sm.Entry
+	for _, cmd := range cmds {
+		s.index++
+		entries = append(entries, sm.Entry{Index: s.index, Cmd: cmd})
+	}
+	index := s.index
+	s.mu.Unlock()
+	out, err := s.Update(entries)
+	require.NoError(s.tb, err)
+	require.Len(s.tb, out, len(entries))
+	for _, e := range out {
+		require.Zero(s.tb, e.Result)
+	}
+	return index
+}
+
+// commitNext applies the oldest entry on its way.
+func (s *scripted) commitNext() {
+	s.tb.Helper()
+	e := s.next()
+	require.NotNil(s.tb, e, "an entry on its way")
+	e.state.Store(int32(ticketClosed))
+	s.commit(e.cmd)
+}
+
+func (s *scripted) onItsWay() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.log)
+}
+
+// owned commits an Own and returns its epoch.
+func (s *scripted) owned(who wire.ID, lease uint32) uint64 {
+	s.tb.Helper()
+	s.commit(s.ownOf(who, lease))
+	epoch, _, incarnation := s.owner()
+	require.Equal(s.tb, who, incarnation)
+	return epoch
+}
+
+func (s *scripted) ownOf(who wire.ID, lease uint32) []byte {
+	epoch, _, _ := s.owner()
+	return entry.AppendOwn(nil, ownBy(who, 5, epoch, lease))
+}
+
+// lead has the replica elected, or another.
+func (s *scripted) lead(replica uint64) { s.leaderChanged(replica, 5) }
+
+func (s *scripted) submit(value uint64) *pendingOp {
+	c := newPendingOp()
+	s.proposer.submit(setOp(1, value, 0), c)
+	return c
+}
+
+// told returns what an operation was told, and false if nothing yet.
+func (c *pendingOp) toldNow() (Outcome, bool) {
+	select {
+	case o := <-c.ch:
+		return o.what, true
+	default:
+		return 0, false
+	}
+}
+
+func requireTold(tb testing.TB, want Outcome, c *pendingOp) {
+	tb.Helper()
+	o, ok := c.toldNow()
+	require.True(tb, ok, "the operation was completed")
+	require.Equal(tb, want, o)
+}
+
+func requireWaiting(tb testing.TB, c *pendingOp) {
+	tb.Helper()
+	o, ok := c.toldNow()
+	require.False(tb, ok, "the operation waits, but was told %d", o)
+}
+
+func (s *scripted) write(value uint64) *pendingOp {
+	c := s.submit(value)
+	s.proposer.flush()
+	return c
+}
+
+// When a new owner may answer what it has applied.
+func TestNewOwnerAnswers(t *testing.T) {
+	const lease = 300
+	for name, c := range map[string]struct {
+		generation uint64
+		before     func(s *scripted)
+		wait       time.Duration
+	}{
+		"at once, the first of all":             {1, func(*scripted) {}, 0},
+		"after the leases of a lost generation": {2, func(s *scripted) { s.state.own.maxLease = lease }, lease},
+		"after the lease of another":            {1, func(s *scripted) { s.owned(bob, lease) }, lease},
+		"after the largest lease of the others": {1, func(s *scripted) { s.owned(bob, lease); s.owned(carol, 10) }, lease},
+		"at once after a release": {1, func(s *scripted) {
+			e := s.owned(bob, lease)
+			s.commit(entry.AppendRelease(nil, &entry.Release{Epoch: e}))
+		}, 0},
+		"when it might have before, if it was the owner before": {1, func(s *scripted) {
+			s.owned(bob, lease)
+			s.owned(alice, lease)
+			time.Sleep(100 * time.Millisecond)
+		}, lease - 100},
+		"at once, if it was a clean owner before": {1, func(s *scripted) { s.owned(alice, lease) }, 0},
+		"after all, if another came between":      {1, func(s *scripted) { s.owned(alice, lease); s.owned(bob, 10) }, lease},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScripted(t, c.generation)
+				s.lead(1)
+				c.before(s)
+				s.owned(alice, lease)
+				began := time.Now()
+				op := s.write(7)
+				s.commitNext()
+				if c.wait == 0 {
+					requireTold(t, Applied, op)
+					return
+				}
+				requireWaiting(t, op)
+				require.Equal(t, Applied, op.wait(t).what)
+				require.Equal(t, c.wait*time.Millisecond, time.Since(began))
+				require.LessOrEqual(t, s.untilClean(), time.Duration(0))
+			})
+		})
+	}
+}
+
+// A Release by the owner before lets the new one answer at once.
+func TestReleaseOfThePreviousOwnerFreesAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(t, 1)
+		s.lead(1)
+		e := s.owned(bob, 300)
+		s.owned(alice, 300)
+		held := s.write(7)
+		s.commitNext()
+		requireWaiting(t, held)
+		s.commit(entry.AppendRelease(nil, &entry.Release{Epoch: e}))
+		requireTold(t, Applied, held)
+		next := s.write(8)
+		s.commitNext()
+		requireTold(t, Applied, next)
+		time.Sleep(time.Second) // the timer of the held ones does no harm
+	})
+}
+
+// An owner that was superseded in the same Update answers no earlier for that.
+func TestSupersededOwnerStillWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(t, 1)
+		s.lead(1)
+		s.owned(bob, 300)
+		own := s.ownOf(alice, 300)
+		var b entry.Builder
+		op := newPendingOp()
+		mine := gen1 | (s.index + 1)
+		s.proposer.mu.Lock()
+		s.proposer.flight = append(s.proposer.flight, &batch{number: 77, epoch: mine, waiters: []Completion{op}, proposed: time.Now()})
+		s.proposer.mu.Unlock()
+		b.Add(setOp(1, 7, 0))
+		cmd := b.Finish(&entry.Header{Epoch: mine, Proposer: alice, Batch: 77})
+		s.commit(own, cmd, entry.AppendOwn(nil, ownBy(carol, 5, mine, 300)))
+		began := time.Now()
+		requireWaiting(t, op)
+		require.Equal(t, Applied, op.wait(t).what)
+		require.Equal(t, 300*time.Millisecond, time.Since(began))
+	})
+}
+
+// A replica that is stopped while results are held back does not know that they may be told.
+func TestStopWhileResultsAreHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(t, 1)
+		s.lead(1)
+		s.owned(bob, 300)
+		s.owned(alice, 300)
+		op := s.write(7)
+		s.commitNext()
+		require.NoError(t, s.Close())
+		requireTold(t, Unknown, op)
+		time.Sleep(time.Second)
+		require.NoError(t, s.Close())
+	})
+}
+
+// The loop's side of ownership: what is proposed, and when again.
+func TestTendOwnership(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(t, 1)
+		tend := func(mayOwn bool) int {
+			s.tend(time.Now(), mayOwn)
+			return s.onItsWay()
+		}
+		kind := func() entry.Kind {
+			k, err := entry.KindOf(s.log[0].cmd)
+			require.NoError(t, err)
+			return k
+		}
+		require.Zero(t, tend(true), "nobody was elected")
+		s.lead(2)
+		require.Zero(t, tend(true), "another was elected")
+		s.leaderChanged(1, 6)
+		require.Zero(t, tend(false), "it may not own")
+		require.Equal(t, 1, tend(true))
+		require.Equal(t, entry.KindOwn, kind())
+		require.Equal(t, 1, tend(true), "one Own at a time")
+		s.next() // lost
+		time.Sleep(ownRetry + 1)
+		require.Equal(t, 1, tend(true), "again, should it have been lost")
+
+		// Refused, for another had come before: again at once, on what is true now.
+		other := s.owned(bob, 0)
+		require.Equal(t, 2, tend(true))
+		s.commitNext() // the one from before
+		require.Equal(t, 1, tend(true), "a refused Own that was replaced already is no reason for another")
+		s.commitNext()
+		mine, _, who := s.owner()
+		require.Equal(t, alice, who)
+		require.Greater(t, mine, other)
+		require.Equal(t, mine, s.serving.Load())
+		require.Zero(t, tend(true))
+
+		// Another is elected: serve no longer, release.
+		s.leaderChanged(2, 7)
+		require.Zero(t, s.serving.Load())
+		require.Equal(t, 1, tend(true))
+		require.Equal(t, entry.KindRelease, kind())
+		require.Equal(t, 1, tend(true), "one Release at a time")
+
+		// Elected again before the Release is applied: it may be at any time, so the epoch is never served again.
+		s.leaderChanged(1, 8)
+		require.Zero(t, s.serving.Load())
+		require.Equal(t, 2, tend(true))
+		s.commitNext() // the Release
+		require.Zero(t, s.serving.Load())
+		s.commitNext() // the Own
+		next, _, _ := s.owner()
+		require.Greater(t, next, mine)
+		require.Equal(t, next, s.serving.Load())
+
+		// Elected again after another was, without another Own between: the epoch is as good as before.
+		s.leaderChanged(0, 9)
+		require.Zero(t, s.serving.Load())
+		require.Zero(t, tend(true), "nobody to give it up to")
+		s.leaderChanged(1, 10)
+		require.Equal(t, next, s.serving.Load())
+		s.leaderChanged(2, 9)
+		require.Equal(t, next, s.serving.Load(), "an event of an older term")
+	})
+}
+
+// A leader of an older term than the owner's does not fill the log with Owns that cannot be accepted.
+func TestNoOwnBelowTheOwnersTerm(t *testing.T) {
+	s := newScripted(t, 1)
+	s.leaderChanged(1, 4)
+	s.owned(bob, 0) // term 5
+	s.tend(time.Now(), true)
+	require.Zero(t, s.onItsWay())
+	s.leaderChanged(1, 5)
+	s.tend(time.Now(), true)
+	require.Equal(t, 1, s.onItsWay())
+}
+
+func TestServesSignalsItsEnd(t *testing.T) {
+	s := newScripted(t, 1)
+	_, ended := s.serves()
+	s.lead(1)
+	s.owned(alice, 0)
+	<-ended
+	epoch, ended := s.serves()
+	require.Equal(t, s.serving.Load(), epoch)
+	s.commit([]byte{entry.Format, 99}, []byte{}, []byte{9, 9, 9}) // of no kind that this build knows: no effect
+	select {
+	case <-ended:
+		t.Fatal("nothing has ended")
+	default:
+	}
+	s.lead(2)
+	<-ended
+}
+
+func (s *scripted) imageOf(t *testing.T) []byte {
+	t.Helper()
+	frozen, err := s.PrepareSnapshot()
+	require.NoError(t, err)
+	var b bytes.Buffer
+	require.NoError(t, s.SaveSnapshot(frozen, &b, nil))
+	require.Equal(t, 1, frozen.(*image).machine.(*registersImage).closed, "the view was let go")
+	return b.Bytes()
+}
+
+// A replica that is given an image and the entries after it is the same as one that was given all entries.
+func TestImageAndTailAreTheWhole(t *testing.T) {
+	whole, part := newScripted(t, 1), newScripted(t, 1)
+	whole.lead(1)
+	whole.owned(alice, 0)
+	for i := range uint64(20) {
+		op := whole.write(i + 1)
+		whole.commitNext()
+		requireTold(t, Applied, op)
+	}
+	image := whole.imageOf(t)
+	require.NoError(t, part.RecoverFromSnapshot(bytes.NewReader(image), nil))
+	require.Equal(t, image, part.imageOf(t))
+	part.index = whole.index
+	for i := range uint64(20) {
+		whole.write(100 + i)
+		e := whole.next()
+		whole.commit(e.cmd)
+		part.commit(e.cmd)
+	}
+	require.Equal(t, whole.imageOf(t), part.imageOf(t))
+	require.Equal(t, whole.state.machine.Hash(), part.state.machine.Hash())
+}
+
+// What an image says of the ownership counts for this process as if it had applied it entry by entry.
+func TestImageNamesThisProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from := newScripted(t, 1)
+		from.owned(bob, 300)
+		from.owned(alice, 200)
+		s := newScripted(t, 1)
+		s.lead(1)
+		require.NoError(t, s.RecoverFromSnapshot(bytes.NewReader(from.imageOf(t)), nil))
+		epoch, _, _ := from.owner()
+		require.Equal(t, epoch, s.serving.Load())
+		require.Equal(t, 300*time.Millisecond, s.untilClean())
+
+		clean := newScripted(t, 1)
+		clean.owned(alice, 200)
+		s = newScripted(t, 1)
+		s.lead(1)
+		require.NoError(t, s.RecoverFromSnapshot(bytes.NewReader(clean.imageOf(t)), nil))
+		require.Zero(t, s.untilClean())
+	})
+}
+
+// An image may hold the effect of entries in flight, whoever owns the partition by now: nobody can tell.
+func TestImageLeavesEntriesInFlightUnknown(t *testing.T) {
+	s := newScripted(t, 1)
+	s.lead(1)
+	s.owned(alice, 0)
+	inFlight := s.write(1)
+	other := newScripted(t, 1)
+	other.commit(s.ownOf(alice, 0)) // refused: the epochs differ, as after many Owns
+	other.owned(bob, 0)
+	other.index += 50
+	other.owned(carol, 0)
+	gathered := s.submit(2)
+	require.NoError(t, s.RecoverFromSnapshot(bytes.NewReader(other.imageOf(t)), nil))
+	requireTold(t, Unknown, inFlight)
+	requireTold(t, Moved, gathered)
+	require.Zero(t, s.host.pending.Load())
+}
+
+func TestImageIsChecked(t *testing.T) {
+	s := newScripted(t, 1)
+	s.owned(alice, 0)
+	image := s.imageOf(t)
+	for n := range image {
+		before := s.imageOf(t)
+		require.Error(t, s.RecoverFromSnapshot(bytes.NewReader(image[:n]), nil))
+		require.Equal(t, before, s.imageOf(t), "nothing has changed")
+	}
+	require.ErrorContains(t, newScripted(t, 2).RecoverFromSnapshot(bytes.NewReader(image), nil), "generation")
+	image[0] ^= 1
+	require.ErrorContains(t, s.RecoverFromSnapshot(bytes.NewReader(image), nil), "not an image")
+}
+
+func TestImageStreamsAreStopped(t *testing.T) {
+	s := newScripted(t, 1)
+	image := s.imageOf(t)
+	stop := make(chan struct{})
+	close(stop)
+	frozen, err := s.PrepareSnapshot()
+	require.NoError(t, err)
+	require.ErrorIs(t, s.SaveSnapshot(frozen, new(bytes.Buffer), stop), sm.ErrSnapshotStopped)
+	require.ErrorIs(t, s.RecoverFromSnapshot(bytes.NewReader(image), stop), sm.ErrSnapshotStopped)
+}

@@ -1,0 +1,72 @@
+package partition
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func TestTurnsBelongToOneVoterAtATime(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		voters := rapid.IntRange(1, 6).Draw(t, "voters")
+		first := rapid.Uint64Range(1, 1<<40).Draw(t, "term")
+		start := time.Unix(1000, 0)
+		all := make([]turns, voters)
+		for i := range all {
+			all[i].begin(7, i, voters, first, start)
+		}
+		term := first
+		for step := range 400 {
+			if rapid.IntRange(0, 60).Draw(t, "raise") == 0 {
+				term++
+			}
+			now := start.Add(time.Duration(step) * injectEvery)
+			due := 0
+			for i := range all {
+				if all[i].due(term, now) {
+					due++
+				}
+			}
+			if due > 1 {
+				t.Fatalf("%d of %d voters stand at step %d, term %d", due, voters, step, term)
+			}
+		}
+	})
+}
+
+func TestTurnsGoRound(t *testing.T) {
+	const voters = 3
+	start := time.Unix(1000, 0)
+	all := make([]turns, voters)
+	for i := range all {
+		all[i].begin(7, i, voters, 5, start)
+	}
+	who := func(term uint64, at time.Duration) int {
+		for i := range all {
+			if all[i].due(term, start.Add(at)) {
+				return i
+			}
+		}
+		return -1
+	}
+	for _, c := range []struct {
+		term uint64
+		at   time.Duration
+		want int
+	}{
+		{5, 0, 0}, {5, 10 * time.Millisecond, -1}, {5, 20 * time.Millisecond, 0}, // the first at once, and told again
+		{5, 299 * time.Millisecond, 0}, {5, 300 * time.Millisecond, 1}, // then the second
+		{5, 899 * time.Millisecond, 1}, {5, 900 * time.Millisecond, 2}, {5, 2100 * time.Millisecond, 0}, // twice as long each
+		{6, 2200 * time.Millisecond, -1}, {6, 2259 * time.Millisecond, -1}, // a new term: it may bring a leader
+		{6, 2260 * time.Millisecond, 1}, // it did not: the next voter
+	} {
+		if got := who(c.term, c.at); got != c.want {
+			t.Errorf("term %d after %v: voter %d stands, want %d", c.term, c.at, got, c.want)
+		}
+	}
+	all[0].end()
+	if all[0].due(7, start.Add(time.Hour)) {
+		t.Error("an idle replica stands for election")
+	}
+}
