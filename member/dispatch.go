@@ -46,7 +46,7 @@ func (m *Member) dispatch(c *conn, req *wire.Request, t *touched) {
 		m.dispatchInterest(c, req)
 	case wire.OpTaskSubmit, wire.OpTaskWait, wire.OpTaskCancel, wire.OpTaskList:
 		m.dispatchTask(c, req)
-	case wire.OpMemberPing, wire.OpMetaPropose, wire.OpMetaRead, wire.OpMetaJoin:
+	case wire.OpMemberPing, wire.OpMemberDown, wire.OpMetaPropose, wire.OpMetaRead, wire.OpMetaJoin:
 		m.dispatchPeer(c, req)
 	default:
 		c.Answer(req.ID, wire.CodeInvalid, []byte(fmt.Sprintf("%v is not for callers", req.Op)))
@@ -178,6 +178,17 @@ func (m *Member) dispatchPeer(c *conn, req *wire.Request) {
 		}
 		res := m.pong(p.Have)
 		c.Answer(id, wire.CodeOK, wire.AppendPingResult(nil, &res))
+	case wire.OpMemberDown:
+		d, err := wire.DecodeDownBody(req.Body)
+		if err != nil {
+			c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
+			return
+		}
+		var down byte
+		if d.Member != m.id && m.failover.isDown(d.Member, d.Incarnation) {
+			down = 1
+		}
+		c.Answer(id, wire.CodeOK, []byte{down})
 	case wire.OpMetaRead:
 		m.goOn(func() { m.answerMetaRead(c, id) })
 	case wire.OpMetaPropose:

@@ -55,17 +55,18 @@ type Member struct {
 	hostReady        atomic.Bool // host may be read
 	metaReady        atomic.Bool // meta may be read
 
-	peers   *peers
-	views   *views
-	conns   conns
-	sockets sockets
-	maps    *maps.Service
-	tasks   *exec.Service
-	nats    *natsServer
-	events  *publisher
-	nc      *nats.Conn
-	client  *sdk.Client
-	http    *adminServer
+	peers    *peers
+	failover *failover
+	views    *views
+	conns    conns
+	sockets  sockets
+	maps     *maps.Service
+	tasks    *exec.Service
+	nats     *natsServer
+	events   *publisher
+	nc       *nats.Conn
+	client   *sdk.Client
+	http     *adminServer
 
 	owned struct {
 		sync.Mutex
@@ -106,6 +107,7 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	m.clock = clock.System()
 	m.views = newViews(m)
 	m.peers = &peers{m: m}
+	m.failover = &failover{m: m}
 	if cfg.TracerProvider != nil {
 		m.tracer = cfg.TracerProvider.Tracer(tracerName)
 	}

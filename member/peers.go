@@ -170,15 +170,22 @@ func (p *peers) tend(ctx context.Context, pr *peer) {
 	defer tick.Stop()
 	for {
 		began := time.Now()
+		_, _, before, _ := pr.word()
 		changed, err := p.ping(ctx, pr)
 		if err != nil && ctx.Err() == nil {
 			changed = pr.missed(began, time.Now(), err)
 		}
 		if changed {
 			p.m.views.kick()
+			p.m.failover.noticed(pr.id, before)
+		}
+		var ended <-chan struct{}
+		if c := pr.live(); c != nil {
+			ended = c.done // find out at once what is where the member was
 		}
 		select {
 		case <-tick.C:
+		case <-ended:
 		case <-ctx.Done():
 			return
 		}

@@ -149,6 +149,7 @@ func (m *Member) startData() (err error) {
 		Member: m.id, Incarnation: m.incarnation, Cluster: m.clusterID(), Addr: m.peerAddr(), Partitions: n,
 		Machines: maps.Machines{Limits: state.Limits{}}, Transport: m.dataNet, Registry: m.dataReg, Now: m.clock.Now,
 		MayOwn: func() bool { return m.clock.IsSet() && !m.isClosing() },
+		Heir:   m.heir,
 		OnOwner: func(p int) {
 			m.views.ownerChanged(p)
 			m.events.applied(p)

@@ -24,11 +24,14 @@ type HostConfig struct {
 	Machines    Machines
 	Transport   *raftnet.Transport
 	Registry    *raftnet.Registry
-	Now         func() int64        // cluster time in milliseconds
-	MayOwn      func() bool         // optional; asked before ownership is taken
-	OnOwner     func(partition int) // optional; the owner, or whether this process serves, is another. Must not block
-	OnApplied   func(partition int) // optional; operations were applied. Called by Raft's workers: must not block
-	Logger      *slog.Logger
+	Now         func() int64 // cluster time in milliseconds
+	MayOwn      func() bool  // optional; asked before ownership is taken
+	// Heir is optional: of the incarnations that hold the partition's other replicas, the one to which it is handed when this
+	// process gives it up; zero: nobody in particular.
+	Heir      func(partition int, others []wire.ID) (member wire.ID)
+	OnOwner   func(partition int) // optional; the owner, or whether this process serves, is another. Must not block
+	OnApplied func(partition int) // optional; operations were applied. Called by Raft's workers: must not block
+	Logger    *slog.Logger
 }
 
 // validate returns all that is wrong with the configuration.

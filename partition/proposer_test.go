@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -305,22 +306,30 @@ func TestProposerConcurrently(t *testing.T) {
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			s := newServing(t)
-			const writers, each = 4, 400
-			ops := make([][]*pendingOp, writers)
+			const writers, each = 4, 200
+			ops := make([]map[uint64]*pendingOp, writers)
 			var work, raft sync.WaitGroup
+			var written atomic.Int64
 			for w := range ops {
+				ops[w] = map[uint64]*pendingOp{}
 				work.Go(func() {
-					for i := range each {
+					for value, n := uint64(w)<<32, 0; n < each; {
+						value++
 						op := newPendingOp()
-						s.proposer.submit(setOp(uint64(w), uint64(w*each+i+1), 0), op)
-						ops[w] = append(ops[w], op)
-						if i%3 != 1 {
-							s.proposer.flush()
+						s.proposer.submit(setOp(uint64(w), value, 0), op)
+						ops[w][value] = op
+						if value%3 == 0 {
+							continue // the next one's flush, or somebody else's, takes it along
 						}
-						if i%3 == 2 { // one that was flushed, so it ends
-							s.proposer.flush()
-							op.ch <- op.wait(t)
+						s.proposer.flush()
+						o := op.wait(t)
+						op.ch <- o
+						if o.what == Moved {
+							runtime.Gosched()
+							continue
 						}
+						n++
+						written.Add(1)
 					}
 				})
 			}
@@ -335,6 +344,7 @@ func TestProposerConcurrently(t *testing.T) {
 							return
 						default:
 							s.proposer.flush()
+							runtime.Gosched()
 							continue
 						}
 					}
@@ -353,23 +363,25 @@ func TestProposerConcurrently(t *testing.T) {
 				}
 			})
 			raft.Go(func() { // leaders come and go, and the loop tends
-				rnd := rand.New(rand.NewPCG(seed, 2))
+				rnd, next := rand.New(rand.NewPCG(seed, 2)), int64(20)
 				for {
 					select {
 					case <-done:
 						return
 					default:
 					}
-					if rnd.IntN(200) == 0 {
+					if n := written.Load(); n >= next {
+						next = n + 20 + rnd.Int64N(40)
 						s.leaderChanged(rnd.Uint64N(3), 5)
 						s.leaderChanged(1, 5)
 					}
 					s.proposer.tend(time.Now())
+					runtime.Gosched()
 				}
 			})
 			if seed%2 == 0 {
 				work.Go(func() {
-					for s.host.batches.Load() < 15 {
+					for written.Load() < writers*each/2 {
 						runtime.Gosched()
 					}
 					s.stop()
@@ -385,10 +397,9 @@ func TestProposerConcurrently(t *testing.T) {
 			}
 			counts := map[Outcome]int{}
 			for w := range ops {
-				for i, op := range ops[w] {
+				for value, op := range ops[w] {
 					o := op.wait(t).what
 					counts[o]++
-					value := uint64(w*each + i + 1)
 					switch o {
 					case Applied:
 						require.Equal(t, 1, applied[value])

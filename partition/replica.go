@@ -1,9 +1,11 @@
 package partition
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +15,7 @@ import (
 	sm "github.com/lni/dragonboat/v4/statemachine"
 
 	"github.com/gridiron-io/gridiron/partition/entry"
+	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
 // replica is one partition as this process holds it: the replicated state, and what the process knows of its own part in
@@ -26,6 +29,7 @@ type replica struct {
 	shard     uint64 // of a generation of the partition
 	id        uint64 // replica ID, used once and by this process only
 	preferred bool   // this member shall own the partition first
+	voters    []voter
 	session   *client.Session
 	raft      func(cmd []byte) (ticket, error) // propose, but in tests
 	log       *slog.Logger
@@ -56,11 +60,21 @@ type replica struct {
 	reads    readQueue
 }
 
+// voter is one replica of a group.
+type voter struct {
+	id          uint64
+	incarnation wire.ID
+}
+
 // noneDue stands for no time at all.
 const noneDue = math.MaxInt64
 
 func newReplica(h *Host, p Placement) *replica {
 	r := &replica{host: h, partition: p.Partition, shard: ShardOf(p.Generation, p.Partition), id: p.Replica, preferred: p.Preferred}
+	for id, incarnation := range p.Initial {
+		r.voters = append(r.voters, voter{id, incarnation})
+	}
+	slices.SortFunc(r.voters, func(a, b voter) int { return cmp.Compare(a.id, b.id) })
 	r.session = client.NewNoOPSession(r.shard, h.random)
 	r.log = h.cfg.Logger.With("partition", p.Partition, "shard", r.shard)
 	r.state.own = newOwnership(p.Generation)
@@ -187,6 +201,9 @@ func (r *replica) applyReleaseLocked(e *sm.Entry, fx *applyEffects) error {
 	switch r.state.own.release(&rel) {
 	case releaseCurrent:
 		r.releaseAppliedLocked(false)
+		if rel.To == r.host.cfg.Member {
+			r.inherit()
+		}
 		fx.ownership = true
 	case releasePrevious:
 		r.releaseAppliedLocked(true)

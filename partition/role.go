@@ -45,6 +45,10 @@ type role struct {
 	given   uint64
 	givenAt time.Time // when the Release was last proposed; zero if it was not
 
+	// turns are the times at which this replica stands for election in a dead leader's place, or in that of one that hands
+	// the partition to this process.
+	turns turns
+
 	termAt time.Time     // when the leader or term last changed
 	free   time.Duration // how long a candidate is left alone this time
 }
@@ -229,6 +233,9 @@ func (r *replica) leaderChanged(leader, term uint64) {
 	r.role.ownSince, r.role.termAt = time.Time{}, time.Now()
 	if leader != 0 {
 		r.role.free = freeFirst
+		if leader != r.role.turns.gone {
+			r.role.turns.end()
+		}
 	}
 	changed := r.serveLocked()
 	r.role.told = r.role.told || changed
@@ -242,7 +249,7 @@ func (r *replica) leaderChanged(leader, term uint64) {
 	r.host.kick(r)
 }
 
-// tend does what is due for the replica, and reports whether it shall be elected and is not yet. It is called by the host's
+// tend does what is due for the replica, and reports whether it may have to stand for election soon. It is called by the host's
 // loop alone, at every event and every 100 ms.
 func (r *replica) tend(now time.Time, mayOwn bool) (electing bool) {
 	r.role.Lock()
@@ -265,6 +272,7 @@ func (r *replica) tend(now time.Time, mayOwn bool) (electing bool) {
 	}
 	electing = r.preferred && r.role.leader == 0 && own.owner.IsZero() && !r.role.stopped
 	term := r.role.term
+	standing, replacing := r.role.turns.due(term, now), r.role.turns.gone
 	if electing && !r.role.termAt.IsZero() && now.Sub(r.role.termAt) > r.role.free {
 		// A candidate hears nothing but a later term. It stood too early, or another stood at the same time.
 		r.role.termAt, r.role.free = now, min(2*r.role.free, freeMost)
@@ -275,7 +283,10 @@ func (r *replica) tend(now time.Time, mayOwn bool) (electing bool) {
 	if propose != nil {
 		r.proposeControl(propose)
 	}
-	if electing {
+	switch {
+	case standing:
+		r.host.cfg.Transport.Inject(r.shard, r.id, replacing, term)
+	case electing:
 		r.host.cfg.Transport.Inject(r.shard, r.id, 0, term)
 	}
 	if changed {
@@ -288,7 +299,7 @@ func (r *replica) tend(now time.Time, mayOwn bool) (electing bool) {
 	if due := r.due.Load(); due != noneDue && r.serving.Load() != 0 && due <= r.host.cfg.Now() {
 		r.proposer.sweep()
 	}
-	return electing
+	return electing || replacing != 0
 }
 
 // leaseMillis is the largest lease that an owner announces. Owners hold none: every read asks Raft.
@@ -302,16 +313,21 @@ func (r *replica) releaseLocked(now time.Time) []byte {
 		return nil
 	}
 	ro.givenAt = now
-	return entry.AppendRelease(nil, &entry.Release{Epoch: ro.own.epoch})
+	rel := entry.Release{Epoch: ro.own.epoch}
+	if r.leadsLocked() && r.host.cfg.Heir != nil { // else another was elected already
+		rel.To = r.host.cfg.Heir(r.partition, r.others())
+	}
+	return entry.AppendRelease(nil, &rel)
 }
 
-// giveUp gives up the ownership of the partition if this process has it, and reports whether it still has it and can be
-// rid of it.
+// giveUp gives up the ownership of the partition if this process has it, and reports whether there is more to wait for: the
+// Release, or the election of the one to whom it was handed.
 func (r *replica) giveUp(now time.Time) bool {
 	r.role.Lock()
 	if !r.mineLocked() {
+		handing := r.leadsLocked() && r.role.own.released && !r.role.own.to.IsZero()
 		r.role.Unlock()
-		return false
+		return handing
 	}
 	if r.role.given != r.role.own.epoch {
 		r.role.given, r.role.givenAt = r.role.own.epoch, time.Time{}

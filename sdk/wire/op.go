@@ -53,6 +53,7 @@ const (
 	OpMetaPropose Op = 129 // a metadata command -> its result
 	OpMetaRead    Op = 130 // -> the metadata image as its voters have committed it
 	OpMetaJoin    Op = 131 // a member asks for its place in the metadata group
+	OpMemberDown  Op = 132 // DownBody -> one byte, 1 if the member asked finds that process down too
 )
 
 // opKind is where an operation is answered and what it does there.
@@ -89,7 +90,7 @@ var ops = [256]struct {
 	OpTaskWait: {"task_wait", opAddressed}, OpTaskCancel: {"task_cancel", opAddressed}, OpTaskList: {"task_list", opAddressed},
 
 	OpMemberPing: {"member_ping", opPeer}, OpMetaPropose: {"meta_propose", opPeer}, OpMetaRead: {"meta_read", opPeer},
-	OpMetaJoin: {"meta_join", opPeer},
+	OpMetaJoin: {"meta_join", opPeer}, OpMemberDown: {"member_down", opPeer},
 }
 
 // String returns the operation's name as it appears in spans, metrics and logs.

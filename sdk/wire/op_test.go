@@ -53,6 +53,7 @@ var opTests = []struct {
 	{OpMetaPropose, 129, "meta_propose", false, false, false},
 	{OpMetaRead, 130, "meta_read", false, false, false},
 	{OpMetaJoin, 131, "meta_join", false, false, false},
+	{OpMemberDown, 132, "member_down", false, false, false},
 }
 
 func TestOps(t *testing.T) {

@@ -62,6 +62,21 @@ func DecodePingResult(b []byte) (PingResult, error) {
 	return p, r.Err()
 }
 
+// DownBody is the body of OpMemberDown: a process that its sender finds dead or silent.
+type DownBody struct{ Member, Incarnation ID }
+
+// AppendDownBody appends d.
+func AppendDownBody(dst []byte, d DownBody) []byte {
+	return append(append(dst, d.Member[:]...), d.Incarnation[:]...)
+}
+
+// DecodeDownBody reads what AppendDownBody wrote. Later versions may append fields.
+func DecodeDownBody(b []byte) (DownBody, error) {
+	r := NewReader(b)
+	d := DownBody{Member: r.ID(), Incarnation: r.ID()}
+	return d, r.Err()
+}
+
 // MetaSeat is a member's place in the metadata group.
 type MetaSeat struct {
 	Replica  uint64

@@ -1,0 +1,91 @@
+package partition
+
+import (
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// Elect has the groups that a process led elect another leader without waiting for their election timeouts. agreed tells, by
+// incarnation, what the members that were asked and have answered think of that process: a group is told if all of its
+// voters among them agree that it is down, and at least one does. Elect reports whether every such group was told; it may be
+// called again.
+//
+// Whatever the caller believes, this is as safe as any election: votes and logs decide who leads, and the log who owns.
+func (h *Host) Elect(gone wire.ID, agreed map[wire.ID]bool) bool {
+	all, now := true, time.Now()
+	for i := range h.replicas {
+		r := h.replicas[i].Load()
+		if r == nil {
+			continue
+		}
+		switch told, led := r.elect(gone, agreed, now); {
+		case told:
+			h.kick(r)
+		case led:
+			all = false
+		}
+	}
+	return all
+}
+
+// elect begins the turns in which the voters stand that are left, if the process led the group. It reports whether it led,
+// and whether the turns have begun.
+func (r *replica) elect(gone wire.ID, agreed map[wire.ID]bool, now time.Time) (told, led bool) {
+	r.role.Lock()
+	defer r.role.Unlock()
+	leader := r.role.leader
+	place, left, yes := 0, 0, 0
+	for _, v := range r.voters {
+		if v.id == leader && v.incarnation == gone {
+			led = true
+			continue
+		}
+		if v.id == r.id {
+			place = left
+		} else if down, answered := agreed[v.incarnation]; answered {
+			if !down {
+				return false, r.ledBy(leader, gone)
+			}
+			yes++
+		}
+		left++
+	}
+	if !led || yes == 0 || r.role.stopped {
+		return false, led
+	}
+	// Rotated by partition, so that the dead member's partitions are spread over the others.
+	r.role.turns.begin(leader, (place+r.partition)%left, left, r.role.term, now)
+	return true, true
+}
+
+// ledBy reports whether a replica is the process's.
+func (r *replica) ledBy(leader uint64, incarnation wire.ID) bool {
+	for _, v := range r.voters {
+		if v.id == leader {
+			return v.incarnation == incarnation
+		}
+	}
+	return false
+}
+
+// inherit has this replica stand for election in place of a leader that has handed the partition to this process. It is
+// called when that stands in the log here.
+func (r *replica) inherit() {
+	r.role.Lock()
+	defer r.role.Unlock()
+	if r.role.leader != 0 && !r.leadsLocked() && !r.role.stopped {
+		r.role.turns.begin(r.role.leader, 0, 1, r.role.term, time.Now())
+	}
+}
+
+// others returns the incarnations that hold the group's other replicas.
+func (r *replica) others() []wire.ID {
+	list := make([]wire.ID, 0, len(r.voters))
+	for _, v := range r.voters {
+		if v.id != r.id {
+			list = append(list, v.incarnation)
+		}
+	}
+	return list
+}

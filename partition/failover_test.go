@@ -1,0 +1,106 @@
+package partition
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// electionTimeout is the least time after which a replica stands for election by itself.
+const electionTimeout = electionTicks * tickMillis * time.Millisecond
+
+// muted cuts a host off without anybody noticing.
+func (c *testCluster) muted(host int) *testHost {
+	c.hosts[host].mute.Store(true)
+	return c.hosts[host]
+}
+
+// served reports whether the others own all partitions.
+func (c *testCluster) servedWithout(host int) func() bool {
+	return func() bool {
+		for p := range c.partitions {
+			served := false
+			for i, h := range c.hosts {
+				served = served || i != host && h.Serving(p) != 0
+			}
+			if !served {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+// The groups of a dead process elect others before any of them would have by itself, and its partitions are spread over
+// those that are left.
+func TestElect(t *testing.T) {
+	c := newFoundedCluster(t, 3, 12)
+	dead := c.muted(0)
+	began := time.Now()
+	for i := 1; i < 3; i++ {
+		other := c.hosts[3-i].id
+		require.True(t, c.hosts[i].Elect(dead.id, map[wire.ID]bool{other: true}))
+	}
+	c.await("the others own what the dead one owned", c.servedWithout(0))
+	require.Less(t, time.Since(began), electionTimeout, "no better than without")
+	for i := 1; i < 3; i++ {
+		owned := 0
+		for p := range c.partitions {
+			if c.hosts[i].Serving(p) != 0 {
+				owned++
+			}
+		}
+		require.GreaterOrEqual(t, owned, 5, "host %d", i) // its four, and about half of the dead one's
+	}
+}
+
+// Nothing is done for a group of which a voter that was asked finds its leader alive, or of which nobody has answered.
+func TestElectNeedsAgreement(t *testing.T) {
+	c := newFoundedCluster(t, 3, 3)
+	suspect, other := c.hosts[0], c.hosts[2].id
+	for name, said := range map[string]map[wire.ID]bool{"nobody answered": {}, "it lives": {other: false}} {
+		require.False(t, c.hosts[1].Elect(suspect.id, said), name)
+	}
+	r := c.hosts[1].replicas[0].Load()
+	r.role.Lock()
+	defer r.role.Unlock()
+	require.Zero(t, r.role.turns.gone)
+}
+
+// A process that leads nothing here has nothing to be replaced in.
+func TestElectWithoutGroups(t *testing.T) {
+	c := newFoundedCluster(t, 3, 1) // owned by host 0
+	require.True(t, c.hosts[1].Elect(c.hosts[2].id, map[wire.ID]bool{c.hosts[0].id: false}))
+}
+
+// A partition that is handed over has its next owner before an election timeout, and the one that leaves waits for that.
+func TestReleaseToAnHeir(t *testing.T) {
+	c := newCluster(t, 3, 6)
+	for _, h := range c.hosts {
+		h.cfg.Heir = func(_ int, others []wire.ID) wire.ID {
+			for _, heir := range c.hosts {
+				if heir.id == others[0] {
+					return heir.cfg.Member
+				}
+			}
+			return wire.ID{}
+		}
+	}
+	c.found()
+	c.awaitPreferred()
+	leaving := c.hosts[0]
+	leaving.mayOwn.Store(false)
+	began := time.Now()
+	leaving.Release(context.Background())
+	for p := range c.partitions {
+		st, ok := leaving.Status(p)
+		require.True(t, ok)
+		require.NotEqual(t, st.Replica, st.Leader, "partition %d is still led by the one that leaves", p)
+	}
+	c.await("the others own everything", c.servedWithout(0))
+	require.Less(t, time.Since(began), electionTimeout, "no better than without")
+}
