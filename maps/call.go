@@ -18,7 +18,8 @@ type call struct {
 	partition uint32
 	body      []byte // reads: a copy of the request's body
 	code      wire.Code
-	out       []byte // reads: the answer's body
+	found     []wire.GetResult // reads of keys: what was found. Values are the state's own bytes, which never change
+	out       []byte           // other reads: the answer's body
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}
@@ -40,7 +41,8 @@ func (c *call) free() {
 	if cap(c.out) > pooledBytes {
 		c.out = nil
 	}
-	c.body, c.out = c.body[:0], c.out[:0]
+	clear(c.found)
+	c.body, c.found, c.out = c.body[:0], c.found[:0], c.out[:0]
 	calls.Put(c)
 }
 
@@ -60,8 +62,11 @@ func (c *call) Fail(o partition.Outcome) {
 	c.free()
 }
 
-// Finish answers a read.
+// Finish answers a read. Values are copied here and not before: a batch of reads would hold them all at once.
 func (c *call) Finish() {
+	for i := range c.found {
+		c.out = wire.AppendGetResult(c.out, &c.found[i])
+	}
 	c.caller.Answer(c.id, c.code, c.out)
 	c.free()
 }

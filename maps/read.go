@@ -12,7 +12,9 @@ import (
 const (
 	pageBytes   = 256 << 10
 	pageEntries = 1000
-	maxAnswer   = wire.MaxFrame - wire.AnswerHeader - wire.MaxKey
+	maxAnswer   = wire.MaxFrame - wire.AnswerHeader
+	// maxResultHead bounds what a result takes in an answer beside its value.
+	maxResultHead = 1 + 8 + 8 + 3*10
 )
 
 func (s *Service) read(req *wire.Request, caller Caller) bool {
@@ -47,23 +49,13 @@ func checkRead(op wire.Op, body []byte) (err error) {
 // Read carries the read out on the partition's state. The body was checked when it arrived.
 func (c *call) Read(m partition.Machine, at partition.ReadPoint) bool {
 	st := StateOf(m)
-	c.code, c.out = wire.CodeOK, c.out[:0]
+	c.code, c.found, c.out = wire.CodeOK, c.found[:0], c.out[:0]
 	switch c.op {
 	case wire.OpGet, wire.OpContains:
 		name, key, _ := wire.DecodeKeyBody(c.body)
 		return c.readKey(st, name, key, at, c.op == wire.OpGet)
 	case wire.OpGetMany:
-		k, _ := wire.DecodeKeysBody(c.body)
-		for _, key := range k.Keys {
-			if !c.readKey(st, k.Map, key, at, true) {
-				return false
-			}
-			if len(c.out) > maxAnswer {
-				c.code, c.out = wire.CodeTooLarge, append(c.out[:0], "the values do not fit in one answer: ask for fewer keys"...)
-				return true
-			}
-		}
-		return true
+		return c.readKeys(st, at)
 	case wire.OpView:
 		name, key, _ := wire.DecodeKeyBody(c.body)
 		return c.readView(st, name, key, at)
@@ -79,6 +71,22 @@ func (c *call) Read(m partition.Machine, at partition.ReadPoint) bool {
 	default: // wire.OpEvents
 		return c.events(st, at)
 	}
+}
+
+func (c *call) readKeys(st *state.State, at partition.ReadPoint) bool {
+	k, _ := wire.DecodeKeysBody(c.body)
+	size := 0
+	for i, key := range k.Keys {
+		if !c.readKey(st, k.Map, key, at, true) {
+			return false
+		}
+		if size += len(c.found[i].Value) + maxResultHead; size > maxAnswer {
+			c.code, c.found = wire.CodeTooLarge, c.found[:0]
+			c.out = append(c.out[:0], "the values do not fit in one answer: ask for fewer keys"...)
+			return true
+		}
+	}
+	return true
 }
 
 // due reports whether an entry of the map has expired by cluster time and is not yet seen to by the log's clock.
@@ -100,7 +108,7 @@ func (c *call) readKey(st *state.State, name, key []byte, at partition.ReadPoint
 			g.Value = v.Value
 		}
 	}
-	c.out = wire.AppendGetResult(c.out, &g)
+	c.found = append(c.found, g)
 	return true
 }
 

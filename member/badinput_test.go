@@ -489,7 +489,7 @@ func TestNeverReading(t *testing.T) {
 					}
 				}
 			}
-			if most > before+192<<20 {
+			if most > before+80<<20 {
 				t.Errorf("%d MB of heap at most, %d MB before", most>>20, before>>20)
 			}
 		})

@@ -261,6 +261,7 @@ func (r *replica) tend(now time.Time, mayOwn bool) (electing bool) {
 	changed, told := r.serveLocked(), r.role.told
 	r.role.told = false
 	var propose []byte
+	var release *entry.Release
 	switch {
 	case r.role.stopped || r.serving.Load() != 0:
 	case leads && mayOwn && r.role.term >= own.ownTerm && now.Sub(r.role.ownSince) > ownRetry:
@@ -268,7 +269,7 @@ func (r *replica) tend(now time.Time, mayOwn bool) (electing bool) {
 		propose = entry.AppendOwn(nil, &entry.Own{Member: r.host.cfg.Member, Incarnation: r.host.cfg.Incarnation,
 			Term: r.role.term, PrevEpoch: own.epoch, LeaseMs: leaseMillis, Now: r.host.cfg.Now()})
 	case !leads || !mayOwn:
-		propose = r.releaseLocked(now)
+		release = r.releaseLocked(now)
 	}
 	electing = r.preferred && r.role.leader == 0 && own.owner.IsZero() && !r.role.stopped
 	term := r.role.term
@@ -283,6 +284,7 @@ func (r *replica) tend(now time.Time, mayOwn bool) (electing bool) {
 	if propose != nil {
 		r.proposeControl(propose)
 	}
+	r.proposeRelease(release, leads)
 	switch {
 	case standing:
 		r.host.cfg.Transport.Inject(r.shard, r.id, replacing, term)
@@ -307,17 +309,25 @@ const leaseMillis = 0
 
 // releaseLocked returns the Release of the epoch that this process gives up, if it is time to propose it: nothing of that
 // epoch may be left to answer. REQUIRES r.role's lock.
-func (r *replica) releaseLocked(now time.Time) []byte {
+func (r *replica) releaseLocked(now time.Time) *entry.Release {
 	ro := &r.role
 	if !r.mineLocked() || ro.given != ro.own.epoch || ro.leader == 0 || now.Before(ro.cleanAt) || now.Sub(ro.givenAt) <= ownRetry {
 		return nil
 	}
 	ro.givenAt = now
-	rel := entry.Release{Epoch: ro.own.epoch}
-	if r.leadsLocked() && r.host.cfg.Heir != nil { // else another was elected already
+	return &entry.Release{Epoch: ro.own.epoch}
+}
+
+// proposeRelease proposes a Release, if there is one: in favour of another member if this process leads, else one was elected
+// already.
+func (r *replica) proposeRelease(rel *entry.Release, leads bool) {
+	if rel == nil {
+		return
+	}
+	if leads && r.host.cfg.Heir != nil {
 		rel.To = r.host.cfg.Heir(r.partition, r.others())
 	}
-	return entry.AppendRelease(nil, &rel)
+	r.proposeControl(entry.AppendRelease(nil, rel))
 }
 
 // giveUp gives up the ownership of the partition if this process has it, and reports whether there is more to wait for: the
@@ -334,15 +344,13 @@ func (r *replica) giveUp(now time.Time) bool {
 	}
 	changed := r.serveLocked()
 	r.role.told = r.role.told || changed
-	propose := r.releaseLocked(now)
-	leader := r.role.leader != 0
+	release := r.releaseLocked(now)
+	leader, leads := r.role.leader != 0, r.leadsLocked()
 	r.role.Unlock()
 	if changed {
 		r.proposer.servingChanged()
 	}
-	if propose != nil {
-		r.proposeControl(propose)
-	}
+	r.proposeRelease(release, leads)
 	return leader
 }
 
