@@ -1,0 +1,128 @@
+package benchmarks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk"
+)
+
+// Op is what callers do.
+type Op string
+
+const (
+	OpSet   Op = "set"   // every operation is a Set of a value that the key did not have
+	OpGet   Op = "get"   // every operation is a linearizable Get
+	OpMixed Op = "mixed" // four Gets to one Set, in random order
+)
+
+// Ops are all there are.
+var Ops = []Op{OpSet, OpGet, OpMixed}
+
+// setsOf100 is the share of Sets in percent.
+var setsOf100 = map[Op]int{OpSet: 100, OpGet: 0, OpMixed: 20}
+
+// Bounds of a Config.
+const (
+	maxCallers = 100_000
+	maxKeys    = 100_000_000
+	maxValue   = 4<<20 - 1<<10 // what a cluster may be configured for, less the encoding
+)
+
+// Config is one run. Zero values mean the defaults.
+type Config struct {
+	Servers []string // any members of the cluster
+	// Connect makes the client whose calls are measured; by default sdk.Connect without options. Run closes the client.
+	Connect func(ctx context.Context, servers []string) (*sdk.Client, error)
+
+	Op        Op            // by default OpSet
+	Callers   []int         // one round for each; by default 64 and 512
+	Keys      int           // by default 10,000
+	ValueSize int           // bytes; by default 100
+	Duration  time.Duration // of each round; by default 10 s
+	WarmUp    time.Duration // before each round; 0 is none
+	// Operations ends each round after so many operations instead of after Duration; 0 does not.
+	Operations int64
+	// Map is the map's name, by default "grid-bench". It must be empty, and is destroyed in the end.
+	Map string
+	// PIDs are the members' processes, whose CPU time counts with this process's.
+	PIDs []int
+
+	// Measuring is told when a round begins, after its warm-up, and when it has ended; by default nobody is.
+	Measuring func(begin bool)
+}
+
+// WithDefaults returns c with its zero values replaced by the defaults.
+func (c Config) WithDefaults() Config {
+	if c.Connect == nil {
+		c.Connect = func(ctx context.Context, servers []string) (*sdk.Client, error) {
+			return sdk.Connect(ctx, servers, sdk.WithClientName("grid-bench"))
+		}
+	}
+	if c.Op == "" {
+		c.Op = OpSet
+	}
+	if len(c.Callers) == 0 {
+		c.Callers = []int{64, 512}
+	}
+	if c.Keys == 0 {
+		c.Keys = 10_000
+	}
+	if c.ValueSize == 0 {
+		c.ValueSize = 100
+	}
+	if c.Duration == 0 {
+		c.Duration = 10 * time.Second
+	}
+	if c.Map == "" {
+		c.Map = "grid-bench"
+	}
+	if c.Measuring == nil {
+		c.Measuring = func(bool) {}
+	}
+	return c
+}
+
+// Validate returns all that is wrong with c, after WithDefaults, wrapping sdk.ErrInvalid.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%w: "+format, append([]any{sdk.ErrInvalid}, args...)...))
+	}
+	if _, ok := setsOf100[c.Op]; !ok {
+		names := make([]string, len(Ops))
+		for i, op := range Ops {
+			names[i] = string(op)
+		}
+		bad("operation %q: there are %s", string(c.Op), strings.Join(names, ", "))
+	}
+	for _, n := range c.Callers {
+		if n < 1 || n > maxCallers {
+			bad("callers %d: want 1 to %d", n, maxCallers)
+		}
+	}
+	if c.Keys < 1 || c.Keys > maxKeys {
+		bad("keys %d: want 1 to %d", c.Keys, maxKeys)
+	}
+	if c.ValueSize < stampSize || c.ValueSize > maxValue {
+		bad("value size %d: want %d to %d bytes", c.ValueSize, stampSize, maxValue)
+	}
+	if c.Duration < 0 {
+		bad("duration %v: want more than 0", c.Duration)
+	}
+	if c.WarmUp < 0 {
+		bad("warm-up %v: want 0 or more", c.WarmUp)
+	}
+	if c.Operations < 0 {
+		bad("operations %d: want 0 or more", c.Operations)
+	}
+	for _, pid := range c.PIDs {
+		if pid < 1 {
+			bad("process %d: want 1 or more", pid)
+		}
+	}
+	return errors.Join(errs...)
+}

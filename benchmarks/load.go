@@ -1,0 +1,133 @@
+package benchmarks
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk"
+)
+
+// stampSize is the part of a value that differs from write to write.
+const stampSize = 8
+
+// errWrongAnswer is what a Get counts as that did not find what was written.
+var errWrongAnswer = errors.New("a key that was written is not there, or with a value of another length")
+
+// load is a map under work.
+type load struct {
+	cfg    Config
+	m      *sdk.Map[string, []byte]
+	keys   []string
+	filler []byte        // what values are made of
+	stamp  atomic.Uint64 // callers so far, of all rounds
+}
+
+func newLoad(cfg Config, client *sdk.Client) (*load, error) {
+	m, err := sdk.OpenMap[string, []byte](client, cfg.Map)
+	if err != nil {
+		return nil, err
+	}
+	l := &load{cfg: cfg, m: m, keys: make([]string, cfg.Keys), filler: make([]byte, cfg.ValueSize)}
+	for i := range l.keys {
+		l.keys[i] = keyName(i)
+	}
+	_, _ = rand.NewChaCha8([32]byte{}).Read(l.filler) // never fails; bytes that nothing can compress
+	return l, nil
+}
+
+// keyName returns the i-th key.
+func keyName(i int) string { return fmt.Sprintf("key-%08d", i) }
+
+// fill writes all keys. The map must be empty.
+func (l *load) fill(ctx context.Context) error {
+	n, err := l.m.Size(ctx)
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		return fmt.Errorf("%w: the map %q has %d entries, which would be overwritten and destroyed", sdk.ErrInvalid, l.cfg.Map, n)
+	}
+	chunk := max(1, min(1000, (1<<20)/l.cfg.ValueSize))
+	entries := make(map[string][]byte, chunk)
+	for i, k := range l.keys {
+		entries[k] = l.filler
+		if len(entries) < chunk && i < len(l.keys)-1 {
+			continue
+		}
+		if err := l.m.SetAll(ctx, entries); err != nil {
+			return fmt.Errorf("write the keys: %w", err)
+		}
+		clear(entries)
+	}
+	return nil
+}
+
+// limit says when callers end: after a number of operations if there is one, else at a time.
+type limit struct {
+	operations int64
+	at         time.Time
+	begun      atomic.Int64
+}
+
+// next reports whether a caller may begin an operation now.
+func (l *limit) next(now time.Time) bool {
+	if l.operations > 0 {
+		return l.begun.Add(1) <= l.operations
+	}
+	return now.Before(l.at)
+}
+
+// run lets callers work until the limit is reached or ctx ends, and returns what they saw when the last has its answer.
+func (l *load) run(ctx context.Context, callers int, lim *limit) *recorder {
+	shared := make([]*recorder, min(callers, 2*runtime.GOMAXPROCS(0))) // few wait for another, and few stay in the cache
+	for i := range shared {
+		shared[i] = newRecorder()
+	}
+	var wg sync.WaitGroup
+	for i := range callers {
+		wg.Go(func() { l.call(ctx, lim, shared[i%len(shared)]) })
+	}
+	wg.Wait()
+	for _, r := range shared[1:] {
+		shared[0].merge(r)
+	}
+	return shared[0]
+}
+
+// call is one caller.
+func (l *load) call(ctx context.Context, lim *limit, r *recorder) {
+	caller := l.stamp.Add(1)
+	random := rand.New(rand.NewPCG(caller, uint64(len(l.keys))))
+	value := append([]byte(nil), l.filler...)
+	sets := setsOf100[l.cfg.Op]
+	now := time.Now()
+	for n := uint64(0); lim.next(now) && ctx.Err() == nil; n++ {
+		key := l.keys[random.IntN(len(l.keys))]
+		var err error
+		if random.IntN(100) < sets {
+			binary.BigEndian.PutUint64(value, caller<<40|n)
+			err = l.m.Set(ctx, key, value)
+		} else {
+			err = l.get(ctx, key)
+		}
+		end := time.Now()
+		r.add(end.Sub(now), err)
+		now = end
+	}
+}
+
+// get reads a key, which must be there.
+func (l *load) get(ctx context.Context, key string) error {
+	v, found, err := l.m.Get(ctx, key)
+	if err == nil && (!found || len(v) != l.cfg.ValueSize) {
+		return errWrongAnswer
+	}
+	return err
+}

@@ -1,0 +1,111 @@
+package benchmarks
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/pprof"
+	"testing"
+	"time"
+
+	"github.com/gridiron-io/gridiron/benchmarks/internal/standin"
+	"github.com/gridiron-io/gridiron/benchmarks/proc"
+)
+
+// BenchmarkOp is one operation of one of many callers against real member processes: what "grid bench" measures, with this
+// test binary for the members.
+func BenchmarkOp(b *testing.B) {
+	for _, op := range Ops {
+		for _, members := range []int{1, 3} {
+			for _, partitions := range []int{271, 24} {
+				b.Run(fmt.Sprintf("op=%s/members=%d/partitions=%d", op, members, partitions), func(b *testing.B) {
+					benchmarkOp(b, op, members, partitions)
+				})
+			}
+		}
+	}
+}
+
+func benchmarkOp(b *testing.B, op Op, members, partitions int) {
+	cl := startProcesses(b, members, partitions)
+	for _, callers := range []int{64, 512} {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
+			result, err := Run(b.Context(), Config{Servers: cl.Addrs(), PIDs: cl.PIDs(), Op: op, Callers: []int{callers},
+				Operations: int64(b.N), WarmUp: time.Second, Measuring: func(begin bool) {
+					b.StopTimer() // profiles are not part of it
+					profile(b, cl, begin)
+					if begin {
+						b.ResetTimer()
+						b.StartTimer()
+					}
+				}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			r := result.Rounds[0]
+			if r.Errors > 0 {
+				b.Fatalf("%d operations failed, the first with %s", r.Errors, r.FirstError)
+			}
+			b.ReportMetric(r.PerSecond, "ops/s")
+			b.ReportMetric(float64(r.P50.Microseconds()), "p50-µs")
+			b.ReportMetric(float64(r.P99.Microseconds()), "p99-µs")
+			if r.CPU.Total != nil {
+				b.ReportMetric(*r.CPU.Total, "cpu-µs/op")
+				b.ReportMetric(*r.CPU.Client, "client-cpu-µs/op")
+			}
+		})
+	}
+}
+
+// startProcesses returns a cluster of processes of this test binary, which ends with the benchmark.
+func startProcesses(b *testing.B, members, partitions int) *proc.Cluster {
+	b.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	cfg := proc.Config{Binary: self, Env: standin.Env(), Members: members, Partitions: partitions}
+	if *profiles != "" {
+		cfg.Args = []string{"--cpu-profile", *profiles}
+	}
+	cl, err := proc.Start(b.Context(), cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := cl.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	return cl
+}
+
+// profile begins or ends CPU profiles of all processes where they are asked for. Each round of b.N writes over those of the
+// one before.
+func profile(b *testing.B, cl *proc.Cluster, begin bool) {
+	b.Helper()
+	if *profiles == "" {
+		return
+	}
+	sig := standin.EndProfile
+	if begin {
+		sig = standin.BeginProfile
+	}
+	for i := range cl.Addrs() {
+		if err := cl.Signal(i, sig); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if !begin {
+		pprof.StopCPUProfile()
+		return
+	}
+	f, err := os.Create(filepath.Join(*profiles, "client.pprof"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = f.Close() })
+	if err := pprof.StartCPUProfile(f); err != nil {
+		b.Fatal(err)
+	}
+}

@@ -1,0 +1,263 @@
+package proc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+)
+
+// ErrNotRunning is what errors about a member wrap that has ended, or was never there.
+var ErrNotRunning = errors.New("the member is not running")
+
+// Cluster is a cluster of member processes. Members count from 0. Its methods are safe for concurrent use.
+//
+// A member that is alone is founded alone; several found their cluster together. What a member has is on disk alone where
+// its durability says so: without, a restarted one comes back empty under its old identity.
+type Cluster struct {
+	cfg    Config
+	dir    string
+	remove bool // dir is temporary
+	addrs  []string
+	env    []string
+
+	mu        sync.Mutex // guards the following
+	closed    bool
+	processes []*process // the last life of each member
+}
+
+// Start starts the members together and returns once all are ready. ctx bounds the start alone. On an error nothing is left
+// running.
+//
+// Errors tell which member failed, and with what last words.
+func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("start a cluster: %w", err)
+	}
+	c := &Cluster{cfg: cfg, dir: cfg.Dir, env: cfg.environ(os.Environ())}
+	if c.addrs, err = freeAddrs(cfg.Members); err != nil {
+		return nil, fmt.Errorf("start a cluster: %w", err)
+	}
+	if c.dir == "" {
+		c.remove = true
+		if c.dir, err = os.MkdirTemp("", "gridiron-proc-"); err != nil {
+			return nil, fmt.Errorf("start a cluster: %w", err)
+		}
+	}
+	c.processes = make([]*process, cfg.Members)
+	if err := c.startAll(ctx); err != nil {
+		return nil, errors.Join(err, c.kill(), c.cleanUp())
+	}
+	return c, nil
+}
+
+// startAll starts all members, then waits for them. The first to fail ends the wait for the others.
+func (c *Cluster) startAll(ctx context.Context) error {
+	for i := range c.processes {
+		p, err := c.launch(i)
+		if err != nil {
+			return err
+		}
+		c.processes[i] = p
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	for i, p := range c.processes {
+		wg.Go(func() {
+			if err := c.waitReady(ctx, i, p); err != nil {
+				cancel(err) // the first is the cause; those of the others follow from it
+			}
+		})
+	}
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+// launch starts member i.
+func (c *Cluster) launch(i int) (*process, error) {
+	name := fmt.Sprintf("m%d", i)
+	path := filepath.Join(c.dir, name)
+	cmd := exec.Command(c.cfg.Binary, c.cfg.args(name, c.addrs[i], path, c.addrs)...)
+	cmd.Env = c.env
+	return launch(name, cmd, path+".log")
+}
+
+// waitReady waits until member i says that it is ready, at the address that it was given.
+func (c *Cluster) waitReady(ctx context.Context, i int, p *process) error {
+	line, err := p.waitReady(ctx)
+	if err != nil {
+		return err
+	}
+	if line != c.addrs[i] {
+		return fmt.Errorf("member %s should be ready at %s and printed %q", p.name, c.addrs[i], line)
+	}
+	return nil
+}
+
+// Addrs returns the client addresses of all members, also of those that do not run. The slice is the caller's.
+func (c *Cluster) Addrs() []string { return append([]string(nil), c.addrs...) }
+
+// Addr returns the client address of member i, which it keeps over restarts. It panics if there never was a member i.
+func (c *Cluster) Addr(i int) string { return c.addrs[i] }
+
+// PIDs returns the process IDs of the members that run, in the order of the members. The slice is the caller's.
+func (c *Cluster) PIDs() []int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	pids := make([]int, 0, len(c.processes))
+	for _, p := range c.processes {
+		if p.running() {
+			pids = append(pids, p.cmd.Process.Pid)
+		}
+	}
+	return pids
+}
+
+// PID returns the process ID of member i. Errors wrap ErrNotRunning.
+func (c *Cluster) PID(i int) (int, error) {
+	p, err := c.running(i)
+	if err != nil {
+		return 0, err
+	}
+	return p.cmd.Process.Pid, nil
+}
+
+// running returns the process of member i.
+func (c *Cluster) running(i int) (*process, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.runningLocked(i)
+}
+
+// runningLocked is running. REQUIRES c.mu.
+func (c *Cluster) runningLocked(i int) (*process, error) {
+	if i < 0 || i >= len(c.processes) {
+		return nil, fmt.Errorf("member %d of %d: %w", i, len(c.processes), ErrNotRunning)
+	}
+	if p := c.processes[i]; p.running() {
+		return p, nil
+	}
+	return nil, fmt.Errorf("member %s: %w", c.processes[i].name, ErrNotRunning)
+}
+
+// Kill ends member i as a crash would, with SIGKILL, and returns once it is gone. Errors wrap ErrNotRunning.
+func (c *Cluster) Kill(i int) error {
+	p, err := c.running(i)
+	if err != nil {
+		return err
+	}
+	return p.kill()
+}
+
+// Stop ends member i with SIGTERM, upon which it leaves the cluster, and returns once it is gone. When ctx ends first, the
+// member is killed.
+//
+// Errors: ErrNotRunning; ctx's where the member had to be killed; an *exec.ExitError where its exit status was not 0.
+func (c *Cluster) Stop(ctx context.Context, i int) error {
+	p, err := c.running(i)
+	if err != nil {
+		return err
+	}
+	return p.stop(ctx)
+}
+
+// Signal sends a signal to member i, and does not wait for what it does. Errors wrap ErrNotRunning or os.ErrProcessDone.
+//
+// NOTE: after SIGSTOP a member neither leaves nor answers; Kill and Close end it all the same.
+func (c *Cluster) Signal(i int, sig os.Signal) error {
+	p, err := c.running(i)
+	if err != nil {
+		return err
+	}
+	return p.signal(sig)
+}
+
+// Exited returns a channel that is closed once the process that member i is now, or was last, is gone. It panics if there
+// never was a member i.
+func (c *Cluster) Exited(i int) <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.processes[i].exited
+}
+
+// Restart starts member i again, with the address and the data directory that it had, and returns once it is ready. One
+// that still runs is killed first. If ctx ends before it is ready, it goes on starting.
+func (c *Cluster) Restart(ctx context.Context, i int) error {
+	p, err := c.relaunch(i)
+	if err != nil {
+		return err
+	}
+	return c.waitReady(ctx, i, p)
+}
+
+func (c *Cluster) relaunch(i int) (*process, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, errors.New("restart a member: the cluster is closed")
+	}
+	if i < 0 || i >= len(c.processes) {
+		return nil, fmt.Errorf("restart member %d of %d: %w", i, len(c.processes), ErrNotRunning)
+	}
+	if err := c.processes[i].kill(); err != nil {
+		return nil, err
+	}
+	p, err := c.launch(i)
+	if err == nil {
+		c.processes[i] = p
+	}
+	return p, err
+}
+
+// Logs returns what member i wrote to its standard error in all its lives. It panics if there never was a member i.
+func (c *Cluster) Logs(i int) (string, error) {
+	c.mu.Lock()
+	path := c.processes[i].log
+	c.mu.Unlock()
+	b, err := os.ReadFile(path)
+	return string(b), err
+}
+
+// Close ends all members, by SIGTERM where they obey within the grace and by SIGKILL else, and removes the temporary
+// directory. It may be called more than once. How the members ended is no error: only what is left behind is.
+func (c *Cluster) Close() error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil
+	}
+	c.closed = true
+	list := append([]*process(nil), c.processes...)
+	c.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.Grace)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, p := range list {
+		wg.Go(func() { _ = p.stop(ctx) })
+	}
+	wg.Wait()
+	return errors.Join(c.kill(), c.cleanUp())
+}
+
+// kill ends what runs. REQUIRES that nobody starts a member any more.
+func (c *Cluster) kill() error {
+	var errs []error
+	for _, p := range c.processes {
+		if p != nil {
+			errs = append(errs, p.kill())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Cluster) cleanUp() error {
+	if !c.remove {
+		return nil
+	}
+	return os.RemoveAll(c.dir)
+}

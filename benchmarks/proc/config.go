@@ -1,0 +1,89 @@
+package proc
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// DefaultGrace is how long Close waits for members to end by themselves.
+const DefaultGrace = 5 * time.Second
+
+// maxMembers bounds a cluster on one machine.
+const maxMembers = 16
+
+// Config describes a cluster of processes. Zero values mean the defaults.
+type Config struct {
+	Binary     string   // the grid binary; required
+	Members    int      // by default 1
+	Partitions int      // by default the binary's own
+	Replicas   int      // by default the binary's own
+	Args       []string // further flags of every member
+	Env        []string // "KEY=value", added to this process's environment without its GRID_ variables
+
+	// Dir keeps each member's data directory m0, m1, … and its log m0.log, m1.log, …. It must be there and stays. By default
+	// a temporary directory that Close removes.
+	Dir string
+	// Grace is how long Close waits after SIGTERM before it kills; by default DefaultGrace.
+	Grace time.Duration
+}
+
+// WithDefaults returns c with its zero values replaced by the defaults.
+func (c Config) WithDefaults() Config {
+	if c.Members == 0 {
+		c.Members = 1
+	}
+	if c.Grace == 0 {
+		c.Grace = DefaultGrace
+	}
+	return c
+}
+
+// Validate returns all that is wrong with c, after WithDefaults.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Binary == "" {
+		errs = append(errs, errors.New("no binary is given"))
+	}
+	if c.Members < 1 || c.Members > maxMembers {
+		errs = append(errs, fmt.Errorf("members %d: want 1 to %d", c.Members, maxMembers))
+	}
+	if c.Partitions < 0 {
+		errs = append(errs, fmt.Errorf("partitions %d: want 1 or more, or 0 for the default", c.Partitions))
+	}
+	if c.Replicas < 0 {
+		errs = append(errs, fmt.Errorf("replicas %d: want 1 or more, or 0 for the default", c.Replicas))
+	}
+	if c.Grace < 0 {
+		errs = append(errs, fmt.Errorf("grace %v: want 0 or more", c.Grace))
+	}
+	return errors.Join(errs...)
+}
+
+// args returns the command line of a member, without the binary.
+func (c *Config) args(name, addr, dir string, all []string) []string {
+	args := []string{"start", "--name", name, "--listen", addr, "--data-dir", dir}
+	if len(all) > 1 {
+		args = append(args, "--join", strings.Join(all, ","), "--expect", strconv.Itoa(len(all)))
+	}
+	if c.Partitions > 0 {
+		args = append(args, "--partitions", strconv.Itoa(c.Partitions))
+	}
+	if c.Replicas > 0 {
+		args = append(args, "--replicas", strconv.Itoa(c.Replicas))
+	}
+	return append(args, c.Args...)
+}
+
+// environ returns env without what would configure a member, and with c.Env.
+func (c *Config) environ(env []string) []string {
+	out := make([]string, 0, len(env)+len(c.Env))
+	for _, e := range env {
+		if !strings.HasPrefix(e, "GRID_") {
+			out = append(out, e)
+		}
+	}
+	return append(out, c.Env...)
+}

@@ -1,0 +1,14 @@
+// Package proc runs clusters of real member processes on the loopback interface, for benchmarks and for tests that a
+// process inside the test cannot stand in for: kill -9, SIGSTOP, restarts, exit codes. Within one process, package gridtest
+// is faster.
+//
+// It owns the processes, their data directories and their logs. It knows the command line of "grid start" and the one line
+// that a member prints once it is ready, and nothing else of the grid: it speaks to members with signals alone.
+//
+//	cl, err := proc.Start(ctx, proc.Config{Binary: grid, Members: 3})
+//	if err != nil {
+//		return err
+//	}
+//	defer cl.Close()
+//	client, err := sdk.Connect(ctx, cl.Addrs())
+package proc

@@ -1,0 +1,83 @@
+package benchmarks
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+)
+
+// golden has a round of which all is known, and one of which little is.
+func golden() Result {
+	known := Round{Callers: 64, Operations: 2_000, Errors: 1, FirstError: "set bench: \"timeout\"", Bytes: 224_000, Elapsed: 2 * time.Second,
+		PerSecond: 1000.4, P50: 1500 * time.Microsecond, P90: 2 * time.Millisecond, P99: 3 * time.Millisecond,
+		P999: 4 * time.Millisecond, Max: 5678 * time.Microsecond}
+	known.setCPU(100*time.Millisecond, 200*time.Millisecond+50*time.Microsecond, true)
+	return Result{Op: OpSet, Members: 3, Partitions: 271, Keys: 1, ValueSize: 100,
+		Rounds: []Round{known, {Callers: 512, Operations: 10, Bytes: 1, Elapsed: time.Millisecond, PerSecond: 10_000}}}
+}
+
+func TestJSONIsTheContract(t *testing.T) {
+	var out bytes.Buffer
+	if err := golden().WriteJSON(&out); err != nil {
+		t.Fatal(err)
+	}
+	const want = `[{"op":"set","members":3,"partitions":271,"keys":1,"value_bytes":100,"callers":64,"operations":2000,"errors":1,` +
+		`"elapsed_ms":2000,"per_second":1000,"p50_us":1500,"p90_us":2000,"p99_us":3000,"p999_us":4000,"max_us":5678,"cpu_us":150,` +
+		`"client_cpu_us":50,"members_cpu_us":100,"bytes":224000,"first_error":"set bench: \"timeout\""},` +
+		`{"op":"set","members":3,"partitions":271,"keys":1,"value_bytes":100,"callers":512,"operations":10,"errors":0,` +
+		`"elapsed_ms":1,"per_second":10000,"p50_us":0,"p90_us":0,"p99_us":0,"p999_us":0,"max_us":0,"cpu_us":null,` +
+		`"client_cpu_us":null,"members_cpu_us":null,"bytes":1,"first_error":null}]` + "\n"
+	if out.String() != want {
+		t.Errorf("\n%s, want\n%s", out.String(), want)
+	}
+	if b, err := json.Marshal(Result{}); string(b) != "[]" || err != nil {
+		t.Errorf("no rounds: %s, %v", b, err)
+	}
+}
+
+func TestRowsFitTheColumns(t *testing.T) {
+	rows := golden().Rows()
+	for i, row := range rows {
+		if len(row) != len(Columns()) {
+			t.Errorf("row %d has %d values for %d columns", i, len(row), len(Columns()))
+		}
+	}
+	if len(rows) != 2 || rows[1][0] != "set" || Columns()[0] != "op" {
+		t.Errorf("%v under %v", rows, Columns())
+	}
+}
+
+func TestTable(t *testing.T) {
+	var out bytes.Buffer
+	if err := golden().WriteTable(&out); err != nil {
+		t.Fatal(err)
+	}
+	const want = `set · 3 members, 271 partitions · 1 key, values of 100 bytes
+
+  callers  ops/s  p50 ms  p90 ms  p99 ms  p99.9 ms  max ms  CPU µs/op  client  members  errors
+       64   1000    1.50    2.00    3.00      4.00    5.68      150.0    50.0    100.0       1
+      512  10000    0.00    0.00    0.00      0.00    0.00          -       -        -       0
+
+with 64 callers: "set bench: \"timeout\""
+`
+	if out.String() != want {
+		t.Errorf("\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+// full refuses what is written to it.
+type full struct{}
+
+var errFull = errors.New("full")
+
+func (full) Write([]byte) (int, error) { return 0, errFull }
+
+func TestWriteErrorsAreReported(t *testing.T) {
+	for name, err := range map[string]error{"table": golden().WriteTable(full{}), "json": golden().WriteJSON(full{})} {
+		if !errors.Is(err, errFull) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
