@@ -53,8 +53,7 @@ type testCluster struct {
 	start      time.Time
 	ahead      atomic.Int64 // milliseconds by which cluster time is ahead of the clock
 
-	mu    sync.Mutex // guards the following
-	addrs map[string]string
+	addrs map[string]string // complete before anybody dials
 	hosts []*testHost
 }
 

@@ -189,6 +189,34 @@ func TestAppliedBeforeProposeReturns(t *testing.T) {
 	}
 }
 
+// What is flushed while another goroutine proposes is not forgotten.
+func TestFlushWhileProposing(t *testing.T) {
+	for name, full := range map[string]bool{"a full batch": true, "a flush": false} {
+		t.Run(name, func(t *testing.T) {
+			s := newServing(t)
+			raft, during := s.raft, (*pendingOp)(nil)
+			s.raft = func(cmd []byte) (ticket, error) {
+				if during == nil {
+					during = s.submit(3)
+					s.proposer.flush()
+				}
+				return raft(cmd)
+			}
+			if full {
+				s.proposer.submit(paddedOp(1, 1, maxBatchBytes), newPendingOp())
+				s.submit(2) // one batch is full now
+			} else {
+				s.write(1)
+			}
+			require.Equal(t, 2, s.onItsWay())
+			s.commitNext()
+			s.commitNext()
+			requireTold(t, Applied, during)
+			s.stop()
+		})
+	}
+}
+
 // An entry without news holds the next ones back for a while, and its waiters wait on; in the end they are told that
 // nothing is known.
 func TestProposerStalls(t *testing.T) {

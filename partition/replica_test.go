@@ -348,6 +348,47 @@ func TestNoOwnBelowTheOwnersTerm(t *testing.T) {
 	require.Equal(t, 1, s.onItsWay())
 }
 
+// The preferred owner of a new partition stands for election until somebody leads; a candidate that nobody elects is freed
+// to stand again, less and less often.
+func TestPreferredOwnerStands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(t, 1)
+		stands := func() (uint64, bool) {
+			s.role.Lock()
+			defer s.role.Unlock()
+			return s.standLocked(time.Now())
+		}
+		_, ok := stands()
+		require.False(t, ok, "another is preferred")
+		s.preferred = true
+		for range 3 {
+			term, ok := stands()
+			require.True(t, ok)
+			require.Zero(t, term, "no term is known")
+			time.Sleep(time.Second)
+		}
+		s.leaderChanged(0, 2) // it has become a candidate
+		for _, wait := range []time.Duration{freeFirst, 2 * freeFirst, 4 * freeFirst, 8 * freeFirst, freeMost, freeMost} {
+			time.Sleep(wait)
+			term, ok := stands()
+			require.True(t, ok)
+			require.Equal(t, uint64(2), term)
+			time.Sleep(time.Nanosecond)
+			term, _ = stands()
+			require.Equal(t, uint64(3), term, "after %v", wait)
+		}
+		s.leaderChanged(3, 4)
+		_, ok = stands()
+		require.False(t, ok, "another was elected")
+		s.leaderChanged(0, 5)
+		_, ok = stands()
+		require.True(t, ok)
+		s.owned(bob, 0)
+		_, ok = stands()
+		require.False(t, ok, "it is no new partition any more")
+	})
+}
+
 func TestServesSignalsItsEnd(t *testing.T) {
 	s := newScripted(t, 1)
 	_, ended := s.serves()

@@ -271,14 +271,9 @@ func (r *replica) tend(now time.Time, mayOwn bool) (electing bool) {
 	case !leads || !mayOwn:
 		release = r.releaseLocked(now)
 	}
-	electing = r.preferred && r.role.leader == 0 && own.owner.IsZero() && !r.role.stopped
 	term := r.role.term
 	standing, replacing := r.role.turns.due(term, now), r.role.turns.gone
-	if electing && !r.role.termAt.IsZero() && now.Sub(r.role.termAt) > r.role.free {
-		// A candidate hears nothing but a later term. It stood too early, or another stood at the same time.
-		r.role.termAt, r.role.free = now, min(2*r.role.free, freeMost)
-		term++
-	}
+	first, electing := r.standLocked(now)
 	r.role.Unlock()
 
 	if propose != nil {
@@ -289,7 +284,7 @@ func (r *replica) tend(now time.Time, mayOwn bool) (electing bool) {
 	case standing:
 		r.host.cfg.Transport.Inject(r.shard, r.id, replacing, term)
 	case electing:
-		r.host.cfg.Transport.Inject(r.shard, r.id, 0, term)
+		r.host.cfg.Transport.Inject(r.shard, r.id, 0, first)
 	}
 	if changed {
 		r.proposer.servingChanged()
@@ -302,6 +297,23 @@ func (r *replica) tend(now time.Time, mayOwn bool) (electing bool) {
 		r.proposer.sweep()
 	}
 	return electing || replacing != 0
+}
+
+// standLocked reports whether the replica shall stand for the first election of its partition, and in the term after which.
+// REQUIRES r.role's lock.
+//
+// A candidate hears nothing but a later term than its own. If it has waited long enough it stood too early, when the others
+// were not there to vote, or another stood at the same time: it is freed to stand again.
+func (r *replica) standLocked(now time.Time) (term uint64, stand bool) {
+	ro := &r.role
+	if !r.preferred || ro.stopped || ro.leader != 0 || !ro.own.owner.IsZero() {
+		return 0, false
+	}
+	if !ro.termAt.IsZero() && now.Sub(ro.termAt) > ro.free {
+		ro.termAt, ro.free = now, min(2*ro.free, freeMost)
+		return ro.term + 1, true
+	}
+	return ro.term, true
 }
 
 // leaseMillis is the largest lease that an owner announces. Owners hold none: every read asks Raft.

@@ -36,7 +36,6 @@ type call struct {
 	peer   *peer   // who was asked last
 	conn   *rpc.Conn
 	route  route // by which the last attempt went
-	index  int   // bulk calls: which part this is
 
 	limit     int64 // local time at which the caller stops waiting
 	byContext bool  // limit is the context's deadline, whose Done channel ends the wait

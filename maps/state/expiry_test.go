@@ -197,7 +197,7 @@ func TestWriteOverExpired(t *testing.T) {
 		first := s.do(wire.OpSet, "m", "k", "v", ttl(10))
 		s.at(1010)
 		r := s.do(c.code, "m", "k", c.value)
-		if r.Flags&(wire.ResultFound|wire.ResultValue) != 0 || r.Value != nil && len(r.Value) > 0 {
+		if r.Flags&(wire.ResultFound|wire.ResultValue) != 0 || len(r.Value) > 0 {
 			t.Errorf("%v found an expired entry: %+v", c.code, r)
 		}
 		if n := s.sweepUp(10); n != 0 {

@@ -198,6 +198,7 @@ func TestDecodeIntoAny(t *testing.T) {
 func TestDecodeIsStrict(t *testing.T) {
 	type point struct{ X, Y int8 }
 	type pair struct {
+		//lint:ignore U1000 the codec reads its tag
 		_msgpack struct{} `msgpack:",as_array"`
 		A, B     int
 	}

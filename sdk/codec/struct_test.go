@@ -42,6 +42,7 @@ func TestStructFields(t *testing.T) {
 		{"hidden", struct {
 			A int `msgpack:"-"`
 			B int `json:"-"`
+			//lint:ignore SA5008 it is how a field is named "-"
 			C int `json:"-,"`
 			D int `msgpack:"-" json:"d"`
 			E int `msgpack:"e" json:"-"`
