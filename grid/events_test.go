@@ -513,11 +513,12 @@ func TestSubscriptionClose(t *testing.T) {
 	second, _ := listen(t, m)
 	// One that closes itself, in its first callback.
 	var self *sdk.Subscription
-	made, calls := make(chan struct{}), atomic.Int32{}
+	made, called, calls := make(chan struct{}), make(chan struct{}, 10), atomic.Int32{}
 	self, err = m.AddEntryListener(ctx, sdk.EntryListener[string, int]{Added: func(sdk.Event[string, int]) {
 		<-made
 		_ = self.Close()
 		calls.Add(1)
+		called <- struct{}{}
 	}})
 	must(t, err)
 	close(made)
@@ -525,6 +526,10 @@ func TestSubscriptionClose(t *testing.T) {
 	must(t, m.Set(ctx, "a", 1), m.Set(ctx, "b", 1))
 	first.count(t, 2)
 	second.count(t, 2)
+	select {
+	case <-called:
+	case <-ctx.Done():
+	}
 	must(t, sub.Close(), sub.Close())
 	must(t, m.Set(ctx, "c", 1))
 	second.count(t, 3)
