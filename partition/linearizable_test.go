@@ -66,7 +66,7 @@ func TestLinearizable(t *testing.T) {
 	if testing.Short() {
 		lasting = time.Second
 	}
-	done := make(chan struct{})
+	done, elsewhere := make(chan struct{}), make(chan struct{}, 1) // the second: a write while the owner before did not know
 	began := time.Now()
 	histories := make([][]porcupine.Operation, clients+1) // the last is of who moves the leaders
 	counts := make([]map[Outcome]int, clients)
@@ -154,6 +154,10 @@ func TestLinearizable(t *testing.T) {
 						}
 						histories[clients] = append(histories[clients],
 							porcupine.Operation{ClientId: clients, Input: in, Call: call, Output: out, Return: ret})
+						select {
+						case elsewhere <- struct{}{}:
+						default:
+						}
 					}
 				}
 				c.hosts[at].mute.Store(false)
@@ -162,7 +166,14 @@ func TestLinearizable(t *testing.T) {
 			c.inject(p, to)
 		}
 	})
-	time.AfterFunc(lasting, func() { close(done) })
+	wg.Go(func() { // ends it all, not before what it is about has happened
+		<-time.After(lasting)
+		select {
+		case <-elsewhere:
+		case <-time.After(patience):
+		}
+		close(done)
+	})
 	wg.Wait()
 	applied := map[uint64]bool{}
 	for p := range c.partitions {
