@@ -19,7 +19,24 @@ func (c *testCluster) muted(host int) *testHost {
 	return c.hosts[host]
 }
 
-// served reports whether the others own all partitions.
+// newLedCluster is newFoundedCluster in which every host also knows who leads what.
+func newLedCluster(tb testing.TB, n, partitions int) *testCluster {
+	tb.Helper()
+	c := newFoundedCluster(tb, n, partitions)
+	c.await("everybody knows who leads", func() bool {
+		for p := range c.partitions {
+			for _, h := range c.hosts {
+				if st, ok := h.Status(p); !ok || st.Leader != uint64(p%n+1) {
+					return false
+				}
+			}
+		}
+		return true
+	})
+	return c
+}
+
+// servedWithout reports whether hosts other than one own all partitions.
 func (c *testCluster) servedWithout(host int) func() bool {
 	return func() bool {
 		for p := range c.partitions {
@@ -38,7 +55,7 @@ func (c *testCluster) servedWithout(host int) func() bool {
 // The groups of a dead process elect others before any of them would have by itself, and its partitions are spread over
 // those that are left.
 func TestElect(t *testing.T) {
-	c := newFoundedCluster(t, 3, 12)
+	c := newLedCluster(t, 3, 12)
 	dead := c.muted(0)
 	began := time.Now()
 	for i := 1; i < 3; i++ {
@@ -60,7 +77,7 @@ func TestElect(t *testing.T) {
 
 // Nothing is done for a group of which a voter that was asked finds its leader alive, or of which nobody has answered.
 func TestElectNeedsAgreement(t *testing.T) {
-	c := newFoundedCluster(t, 3, 3)
+	c := newLedCluster(t, 3, 3)
 	suspect, other := c.hosts[0], c.hosts[2].id
 	for name, said := range map[string]map[wire.ID]bool{"nobody answered": {}, "it lives": {other: false}} {
 		require.False(t, c.hosts[1].Elect(suspect.id, said), name)
@@ -73,7 +90,7 @@ func TestElectNeedsAgreement(t *testing.T) {
 
 // A process that leads nothing here has nothing to be replaced in.
 func TestElectWithoutGroups(t *testing.T) {
-	c := newFoundedCluster(t, 3, 1) // owned by host 0
+	c := newLedCluster(t, 3, 1) // owned by host 0
 	require.True(t, c.hosts[1].Elect(c.hosts[2].id, map[wire.ID]bool{c.hosts[0].id: false}))
 }
 
