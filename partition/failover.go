@@ -29,30 +29,32 @@ func (h *Host) Elect(gone wire.ID, agreed map[wire.ID]bool) bool {
 	return all
 }
 
-// elect begins the turns in which the voters stand that are left, if the process led the group. It reports whether it led,
-// and whether the turns have begun.
+// elect begins the turns in which the voters stand that are left, if the process leads the group and they agree. It reports
+// whether the turns have begun, and whether the process leads.
 func (r *replica) elect(gone wire.ID, agreed map[wire.ID]bool, now time.Time) (told, led bool) {
 	r.role.Lock()
 	defer r.role.Unlock()
 	leader := r.role.leader
+	if !r.ledBy(leader, gone) {
+		return false, false
+	}
 	place, left, yes := 0, 0, 0
 	for _, v := range r.voters {
-		if v.id == leader && v.incarnation == gone {
-			led = true
+		if v.id == leader {
 			continue
 		}
 		if v.id == r.id {
 			place = left
 		} else if down, answered := agreed[v.incarnation]; answered {
 			if !down {
-				return false, r.ledBy(leader, gone)
+				return false, true
 			}
 			yes++
 		}
 		left++
 	}
-	if !led || yes == 0 || r.role.stopped {
-		return false, led
+	if yes == 0 || r.role.stopped {
+		return false, true
 	}
 	// Rotated by partition, so that the dead member's partitions are spread over the others.
 	r.role.turns.begin(leader, (place+r.partition)%left, left, r.role.term, now)

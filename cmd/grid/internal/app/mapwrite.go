@@ -131,15 +131,20 @@ func (p *Process) mapReplace() *cli.Command {
 		details: valueDetails + " A key that does not exist exits with 3.",
 		run: writing(func(ctx context.Context, inv *invocation, m *sdk.Map[string, any], w write) error {
 			previous, existed, err := m.Replace(ctx, w.key, w.value, w.opts...)
-			if err != nil {
-				return err
-			}
-			if !existed {
-				return noSuchKey(inv)
-			}
-			return inv.print(previousDocument(true, previous))
+			return printPrevious(inv, previous, existed, err)
 		}),
 	}, 1))
+}
+
+// printPrevious prints the value that a key had before it was replaced or removed.
+func printPrevious(inv *invocation, previous any, existed bool, err error) error {
+	if err != nil {
+		return err
+	}
+	if !existed {
+		return noSuchKey(inv)
+	}
+	return inv.print(previousDocument(true, previous))
 }
 
 func (p *Process) mapRemove() *cli.Command {
@@ -149,13 +154,7 @@ func (p *Process) mapRemove() *cli.Command {
 		run: func(ctx context.Context, inv *invocation) error {
 			return inv.withMap(ctx, inv.args[0], func(ctx context.Context, m *sdk.Map[string, any]) error {
 				previous, existed, err := m.Remove(ctx, inv.args[1])
-				if err != nil {
-					return err
-				}
-				if !existed {
-					return noSuchKey(inv)
-				}
-				return inv.print(previousDocument(true, previous))
+				return printPrevious(inv, previous, existed, err)
 			})
 		},
 	}, 1))
