@@ -31,14 +31,24 @@ func everyCommand() []Command {
 		&DropMeta{ID: member(1), Replica: 4},
 		&CreateTable{Placement: [][]Holder{{holder(1, 1), holder(2, 1)}, {holder(2, 1)}}},
 		&Refound{Partition: 7, FromGeneration: 3, Replicas: []Holder{holder(1, 2), holder(2, 2)}, Preferred: member(2), Empty: true},
+		&FoundMapConfigs{List: wire.MapConfigs{everyMapField("users"), everyMapField("u*")}},
+		&SetMapConfig{From: 7, Config: everyMapField("users")},
 	}
 }
 
+// everyMapField returns a configuration with all there is.
+func everyMapField(pattern string) wire.PatternConfig {
+	return wire.PatternConfig{Pattern: pattern, MapConfig: wire.MapConfig{Fields: wire.AllMapFields, TTL: 1000, MaxIdle: 500,
+		Eviction: wire.EvictLFU, MaxEntries: 10, MaxBytes: 1 << 20, Stats: true}}
+}
+
 func TestCommandsRoundTrip(t *testing.T) {
-	for i, c := range everyCommand() {
-		if c.kind() != Kind(i+1) {
-			t.Errorf("%T is of kind %d, want %d", c, c.kind(), i+1)
+	seen := make(map[Kind]bool)
+	for _, c := range everyCommand() {
+		if again := newCommand(c.kind()); reflect.TypeOf(again) != reflect.TypeOf(c) {
+			t.Errorf("%T is of kind %d, which is %T", c, c.kind(), again)
 		}
+		seen[c.kind()] = true
 		b := Append([]byte("before"), c)[len("before"):]
 		got, err := Decode(b)
 		if err != nil {
@@ -53,8 +63,10 @@ func TestCommandsRoundTrip(t *testing.T) {
 			t.Errorf("%T keeps bytes of the log", c)
 		}
 	}
-	if newCommand(Kind(len(everyCommand())+1)) != nil {
-		t.Error("a kind is missing from this test")
+	for k := range 256 {
+		if c := newCommand(Kind(k)); c != nil && !seen[Kind(k)] {
+			t.Errorf("%T is missing from this test", c)
+		}
 	}
 }
 
@@ -84,6 +96,7 @@ func goldenState(t testing.TB) *State {
 	do(t, s, registration(3, 2), wire.CodeOK)
 	do(t, s, &SetState{ID: member(1), Incarnation: incarnation(1, 1), State: StateDead}, wire.CodeOK)
 	do(t, s, &Refound{Partition: 1, FromGeneration: 1, Replicas: []Holder{holder(3, 2), holder(2, 2)}, Preferred: member(2), Empty: true}, wire.CodeOK)
+	do(t, s, &SetMapConfig{Config: everyMapField("users")}, wire.CodeOK)
 	return s
 }
 
@@ -185,6 +198,9 @@ func TestImageOfAnythingElse(t *testing.T) {
 		"unknown holder":       func(v *View) { v.Table[0].Replicas[0].Member[3]++ },
 		"holder twice":         func(v *View) { v.Table[0].Replicas[0].Holder = v.Table[0].Replicas[1].Holder },
 		"no replicas":          func(v *View) { v.Table[0].Replicas = nil },
+		"maps of no version":   func(v *View) { v.MapsVersion = 0 },
+		"maps of the future":   func(v *View) { v.MapsVersion = v.Version + 1 },
+		"a map without fields": func(v *View) { v.Maps[0].MapConfig = wire.MapConfig{} },
 	} {
 		v := goldenState(t).v
 		spoil(v)

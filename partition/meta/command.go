@@ -29,10 +29,13 @@ const (
 	KindDropMeta     Kind = 9
 	KindCreateTable  Kind = 10
 	KindRefound      Kind = 11
+
+	KindFoundMapConfigs Kind = 40
+	KindSetMapConfig    Kind = 41
 )
 
 // Command is a change of the metadata: one of *Init, *SetTime, *RaiseLevel, *Register, *SetState, *Forget, *AllocMeta,
-// *SetMetaVoter, *DropMeta, *CreateTable and *Refound.
+// *SetMetaVoter, *DropMeta, *CreateTable, *Refound, *FoundMapConfigs and *SetMapConfig.
 type Command interface {
 	kind() Kind
 	append(dst []byte) []byte
@@ -70,6 +73,10 @@ func newCommand(k Kind) Command {
 		return new(CreateTable)
 	case KindRefound:
 		return new(Refound)
+	case KindFoundMapConfigs:
+		return new(FoundMapConfigs)
+	case KindSetMapConfig:
+		return new(SetMapConfig)
 	}
 	return nil
 }

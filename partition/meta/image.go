@@ -10,7 +10,7 @@ import (
 
 // ImageFormat is the version of the image format that this build writes and reads. History:
 //
-//	1: first version.
+//	1: first version; before any release the configurations of maps were appended.
 const ImageFormat = 1
 
 const (
@@ -44,6 +44,7 @@ func AppendImage(dst []byte, v *View) []byte {
 	for i := range v.Table {
 		dst = v.Table[i].append(dst)
 	}
+	dst = wire.AppendMapConfigs(wire.AppendU64(dst, v.MapsVersion), v.Maps)
 	return wire.AppendU32(dst, crc32.Checksum(dst[at:], castagnoli))
 }
 
@@ -81,6 +82,7 @@ func DecodeImage(b []byte) (*State, error) {
 			v.Table[i].decode(&r)
 		}
 	}
+	v.MapsVersion, v.Maps = r.U64(), wire.ReadMapConfigs(&r)
 	if err := r.Done(); err != nil {
 		return nil, fmt.Errorf("image of metadata: %w", err)
 	}

@@ -13,7 +13,8 @@ import (
 func (v *View) check() error {
 	if !v.Founded() {
 		if v.Version != 0 || v.Time != 0 || v.Name != "" || v.PartitionCount != 0 || v.ReplicasWanted != 0 || v.Durable || v.Level != 0 ||
-			len(v.Founders) != 0 || len(v.Members) != 0 || len(v.Table) != 0 || v.NextMeta != 0 || v.NextReplica != 0 {
+			len(v.Founders) != 0 || len(v.Members) != 0 || len(v.Table) != 0 || v.NextMeta != 0 || v.NextReplica != 0 ||
+			len(v.Maps) != 0 || v.MapsVersion != 0 {
 			return fmt.Errorf("a state without a cluster that is not empty")
 		}
 		return nil
@@ -37,7 +38,17 @@ func (v *View) check() error {
 	if err := v.checkMembers(); err != nil {
 		return err
 	}
-	return v.checkTable()
+	if err := v.checkTable(); err != nil {
+		return err
+	}
+	return v.checkMaps()
+}
+
+func (v *View) checkMaps() error {
+	if v.MapsVersion > v.Version || len(v.Maps) > 0 && v.MapsVersion == 0 {
+		return fmt.Errorf("%d configurations of maps at version %d of %d", len(v.Maps), v.MapsVersion, v.Version)
+	}
+	return v.Maps.Check()
 }
 
 func (v *View) checkMembers() error {

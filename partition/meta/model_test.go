@@ -22,10 +22,12 @@ type model struct {
 	seats    uint64 // metadata replicas given out
 	table    map[int]Partition
 	replicas uint64 // data replicas given out
+	maps     map[string]wire.PatternConfig
+	mapsAt   uint64 // changes when maps were last changed
 }
 
 func newModel() *model {
-	return &model{gone: map[wire.ID]bool{}, members: map[wire.ID]Member{}, table: map[int]Partition{}}
+	return &model{gone: map[wire.ID]bool{}, members: map[wire.ID]Member{}, table: map[int]Partition{}, maps: map[string]wire.PatternConfig{}}
 }
 
 func (m *model) apply(c Command) wire.Code {
@@ -133,8 +135,42 @@ func (m *model) apply(c Command) wire.Code {
 		return m.changed()
 	case *Refound:
 		return m.refound(c)
+	case *FoundMapConfigs:
+		if slices.Equal(m.mapList(), c.List) {
+			return wire.CodeOK
+		}
+		if m.mapsAt != 0 || len(m.table) > 0 {
+			return wire.CodeConflict
+		}
+		for _, p := range c.List {
+			m.maps[p.Pattern] = p
+		}
+		m.mapsAt = m.changes + 1
+		return m.changed()
+	case *SetMapConfig:
+		was, ok := m.maps[c.Config.Pattern]
+		if c.Config.Fields == 0 && !ok || ok && was == c.Config {
+			return wire.CodeOK
+		}
+		if c.From != m.mapsAt {
+			return wire.CodeConflict
+		}
+		if m.maps[c.Config.Pattern] = c.Config; c.Config.Fields == 0 {
+			delete(m.maps, c.Config.Pattern)
+		}
+		m.mapsAt = m.changes + 1
+		return m.changed()
 	}
 	return wire.CodeOK
+}
+
+func (m *model) mapList() wire.MapConfigs {
+	var l wire.MapConfigs
+	for _, c := range m.maps {
+		l = append(l, c)
+	}
+	slices.SortFunc(l, func(a, b wire.PatternConfig) int { return wire.ComparePatterns(a.Pattern, b.Pattern) })
+	return l
 }
 
 func (m *model) register(c *Register) wire.Code {
@@ -276,6 +312,7 @@ func (m *model) view() *View {
 	for p := range len(m.table) {
 		v.Table = append(v.Table, m.table[p])
 	}
+	v.Maps, v.MapsVersion = m.mapList(), m.mapsAt
 	return v
 }
 
@@ -305,7 +342,8 @@ func (g commands) draw(t *rapid.T, v *View) Command {
 	n, start := rapid.IntRange(1, 5).Draw(t, "member"), rapid.IntRange(1, 4).Draw(t, "start")
 	h := g.holder(t, v)
 	switch rapid.SampledFrom([]Kind{KindInit, KindSetTime, KindRaiseLevel, KindRegister, KindRegister, KindRegister, KindSetState, KindSetState,
-		KindForget, KindAllocMeta, KindSetMetaVoter, KindDropMeta, KindCreateTable, KindRefound, KindRefound, KindRefound}).Draw(t, "kind") {
+		KindForget, KindAllocMeta, KindSetMetaVoter, KindDropMeta, KindCreateTable, KindRefound, KindRefound, KindRefound,
+		KindFoundMapConfigs, KindSetMapConfig}).Draw(t, "kind") {
 	case KindInit:
 		c := foundation(rapid.SampledFrom([]int{modelPartitions, modelPartitions, modelPartitions, 4}).Draw(t, "partitions"), g.durable)
 		c.Cluster[1] = byte(rapid.IntRange(0, 9).Draw(t, "cluster") / 9)
@@ -349,9 +387,32 @@ func (g commands) draw(t *rapid.T, v *View) Command {
 			c.Placement = append(c.Placement, g.holders(t, v))
 		}
 		return c
+	case KindFoundMapConfigs:
+		c := &FoundMapConfigs{}
+		for _, p := range []string{"a", "a*", "b"} { // in order of precedence, but for the second
+			if config := g.mapConfig(t, p); config.Fields != 0 {
+				at, _ := c.List.Find(p)
+				c.List = slices.Insert(c.List, at, config)
+			}
+		}
+		return c
+	case KindSetMapConfig:
+		c := &SetMapConfig{From: v.MapsVersion, Config: g.mapConfig(t, rapid.SampledFrom([]string{"a", "a*", "b"}).Draw(t, "pattern"))}
+		if rapid.IntRange(0, 3).Draw(t, "late") == 0 {
+			c.From = uint64(rapid.IntRange(0, 10).Draw(t, "from"))
+		}
+		return c
 	default:
 		return g.refound(t, v)
 	}
+}
+
+func (g commands) mapConfig(t *rapid.T, pattern string) wire.PatternConfig {
+	c := wire.PatternConfig{Pattern: pattern}
+	if c.TTL = uint64(rapid.IntRange(0, 3).Draw(t, "ttl")); c.TTL > 0 {
+		c.Fields = wire.MapTTL
+	}
+	return c
 }
 
 // refound draws one that is right about the partition and its survivors, or one that is hardly right about anything.
@@ -394,7 +455,8 @@ func TestStateIsTheModel(t *testing.T) {
 // missing returns what runs must have reached and have not.
 func missing(reached map[string]int) (lack []string) {
 	for _, what := range []string{"*meta.Refound OK empty", "*meta.Refound OK seeded", "*meta.Register MEMBER_LEFT",
-		"*meta.Register CONFLICT", "*meta.Forget OK", "*meta.CreateTable OK"} {
+		"*meta.Register CONFLICT", "*meta.Forget OK", "*meta.CreateTable OK", "*meta.FoundMapConfigs OK", "*meta.SetMapConfig OK",
+		"*meta.SetMapConfig CONFLICT"} {
 		if reached[what] == 0 {
 			lack = append(lack, what)
 		}
@@ -488,7 +550,8 @@ func runAgainstModel(t *rapid.T, reached map[string]int) {
 
 // checkGrowth fails the test if something shrank that must only grow. Of members that were forgotten nothing is expected.
 func checkGrowth(t *rapid.T, was, is *View, forgotten map[wire.ID]bool) {
-	if is.Version < was.Version || is.Time < was.Time || is.Level < was.Level || is.NextMeta < was.NextMeta || is.NextReplica < was.NextReplica {
+	if is.Version < was.Version || is.Time < was.Time || is.Level < was.Level || is.NextMeta < was.NextMeta || is.NextReplica < was.NextReplica ||
+		is.MapsVersion < was.MapsVersion {
 		t.Fatalf("from %+v to %+v", was, is)
 	}
 	for _, o := range was.Members {

@@ -30,6 +30,9 @@ type View struct {
 	// Invariant: every metadata replica ID ever given out is below NextMeta, every data replica ID below NextReplica.
 	NextMeta    uint64
 	NextReplica uint64
+
+	Maps        wire.MapConfigs // what is set for maps
+	MapsVersion uint64          // Version when Maps was last changed; 0 if it never was
 }
 
 // Founded reports whether the cluster is founded.

@@ -48,6 +48,10 @@ const (
 	OpTaskCancel Op = 84 // TaskRef -> one byte, 1 if the task's context was ended by this call
 	OpTaskList   Op = 85 // executor name -> []string
 
+	// Configuration of maps; any member answers.
+	OpSetMapConfig Op = 86 // SetMapConfigBody -> empty; CodeConflict where the configurations are at another version
+	OpMapConfigs   Op = 87 // -> MapConfigsResult, as they were committed when the call came
+
 	// Between members.
 	OpMemberPing  Op = 128 // PingBody -> PingResult
 	OpMetaPropose Op = 129 // a metadata command -> its result
@@ -88,6 +92,8 @@ var ops = [256]struct {
 
 	OpInterest: {"interest", opAddressed}, OpUninterest: {"uninterest", opAddressed}, OpTaskSubmit: {"task_submit", opAddressed},
 	OpTaskWait: {"task_wait", opAddressed}, OpTaskCancel: {"task_cancel", opAddressed}, OpTaskList: {"task_list", opAddressed},
+
+	OpSetMapConfig: {"set_map_config", opAddressed}, OpMapConfigs: {"map_configs", opAddressed},
 
 	OpMemberPing: {"member_ping", opPeer}, OpMetaPropose: {"meta_propose", opPeer}, OpMetaRead: {"meta_read", opPeer},
 	OpMetaJoin: {"meta_join", opPeer}, OpMemberDown: {"member_down", opPeer},

@@ -49,6 +49,8 @@ var opTests = []struct {
 	{OpTaskWait, 83, "task_wait", true, false, false},
 	{OpTaskCancel, 84, "task_cancel", true, false, false},
 	{OpTaskList, 85, "task_list", true, false, false},
+	{OpSetMapConfig, 86, "set_map_config", true, false, false},
+	{OpMapConfigs, 87, "map_configs", true, false, false},
 	{OpMemberPing, 128, "member_ping", false, false, false},
 	{OpMetaPropose, 129, "meta_propose", false, false, false},
 	{OpMetaRead, 130, "meta_read", false, false, false},

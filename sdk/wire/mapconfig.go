@@ -1,0 +1,392 @@
+package wire
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+)
+
+// Bounds of the configurations of maps.
+const (
+	MaxMapConfigs = 1000       // patterns that are configured
+	MaxMapPattern = MaxMapName // of a pattern, in bytes
+)
+
+// MapFields tell which fields of a MapConfig are set.
+type MapFields uint8
+
+const (
+	MapTTL        MapFields = 1 << 0
+	MapMaxIdle    MapFields = 1 << 1
+	MapEviction   MapFields = 1 << 2 // Eviction
+	MapMaxEntries MapFields = 1 << 3
+	MapMaxBytes   MapFields = 1 << 4
+	MapStats      MapFields = 1 << 5
+
+	AllMapFields = MapTTL | MapMaxIdle | mapEvictionFields | MapStats
+
+	mapEvictionFields = MapEviction | MapMaxEntries | MapMaxBytes
+)
+
+// EvictionPolicy says which entries go first when a map is too large.
+type EvictionPolicy uint8
+
+const (
+	EvictNone EvictionPolicy = iota // none go
+	EvictLRU                        // those that were not used for the longest time
+	EvictLFU                        // those that were used least
+)
+
+// String returns the policy's name as it stands in configurations.
+func (p EvictionPolicy) String() string {
+	switch p {
+	case EvictNone:
+		return "none"
+	case EvictLRU:
+		return "lru"
+	case EvictLFU:
+		return "lfu"
+	}
+	return fmt.Sprintf("policy %d", uint8(p))
+}
+
+// ParseEvictionPolicy returns the policy of a name.
+func ParseEvictionPolicy(name string) (EvictionPolicy, error) {
+	for p := EvictNone; p <= EvictLFU; p++ {
+		if p.String() == name {
+			return p, nil
+		}
+	}
+	return 0, fmt.Errorf("%w: eviction policy %q: want none, lru or lfu", ErrMalformed, name)
+}
+
+// MapConfig is the configuration of a map: what is set for a pattern of names, or what that comes to for one map.
+type MapConfig struct {
+	Fields MapFields // that are set; the others are zero
+
+	TTL     uint64 // of entries that are written without one, in milliseconds; 0: they stay
+	MaxIdle uint64 // likewise; 0: they may be idle for ever
+
+	// Together these say when entries are evicted: each member evicts from the entries that it owns when there are more
+	// than MaxEntries, or they are counted with more than MaxBytes. 0 is no bound. Without a policy, EvictLRU holds where
+	// there is a bound.
+	Eviction   EvictionPolicy
+	MaxEntries uint64
+	MaxBytes   uint64
+
+	Stats bool // operations are counted
+}
+
+// DefaultMapConfig is the configuration of a map for which nothing is set.
+var DefaultMapConfig = MapConfig{Stats: true}
+
+// Bounded reports whether entries of the map may be evicted for its size.
+func (c *MapConfig) Bounded() bool {
+	return c.Eviction != EvictNone && (c.MaxEntries != 0 || c.MaxBytes != 0)
+}
+
+// Check returns all that is wrong with c as what is set for a pattern, as errors wrapping ErrMalformed.
+func (c *MapConfig) Check() error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%w: "+format, append([]any{ErrMalformed}, args...)...))
+	}
+	if c.Fields&^AllMapFields != 0 {
+		bad("a field that is not known here")
+	}
+	for _, d := range [...]struct {
+		name  string
+		value uint64
+	}{{"ttl", c.TTL}, {"max_idle", c.MaxIdle}} {
+		if d.value >= Forever {
+			bad("%s of %d ms: want less than %d, or 0 for none", d.name, d.value, Forever)
+		}
+	}
+	switch {
+	case c.Eviction > EvictLFU:
+		bad("eviction %v: want none, lru or lfu", c.Eviction)
+	case c.Fields&MapEviction == 0:
+	case c.Eviction == EvictNone && (c.MaxEntries != 0 || c.MaxBytes != 0):
+		bad("eviction none with max_entries %d, max_bytes %d: want lru or lfu, or neither bound", c.MaxEntries, c.MaxBytes)
+	case c.Eviction != EvictNone && c.MaxEntries == 0 && c.MaxBytes == 0:
+		bad("eviction %v without a bound: want max_entries or max_bytes too", c.Eviction)
+	}
+	if *c != c.only(c.Fields) {
+		bad("a value of a field that is not set")
+	}
+	return errors.Join(errs...)
+}
+
+// With returns c with the fields of o that are set there.
+func (c MapConfig) With(o MapConfig) MapConfig {
+	c.take(&o, o.Fields)
+	c.Fields |= o.Fields
+	return c
+}
+
+// Without returns c with the given fields no longer set.
+func (c MapConfig) Without(f MapFields) MapConfig { return c.only(AllMapFields &^ f) }
+
+// only returns c with no other fields than the given ones.
+func (c *MapConfig) only(f MapFields) MapConfig {
+	out := MapConfig{Fields: c.Fields & f}
+	out.take(c, f)
+	return out
+}
+
+// take gives fields of c the values that they have in o.
+func (c *MapConfig) take(o *MapConfig, f MapFields) {
+	if f&MapTTL != 0 {
+		c.TTL = o.TTL
+	}
+	if f&MapMaxIdle != 0 {
+		c.MaxIdle = o.MaxIdle
+	}
+	if f&MapEviction != 0 {
+		c.Eviction = o.Eviction
+	}
+	if f&MapMaxEntries != 0 {
+		c.MaxEntries = o.MaxEntries
+	}
+	if f&MapMaxBytes != 0 {
+		c.MaxBytes = o.MaxBytes
+	}
+	if f&MapStats != 0 {
+		c.Stats = o.Stats
+	}
+}
+
+// minMapConfig is the least that an encoded MapConfig takes.
+const minMapConfig = 1
+
+func (c *MapConfig) append(dst []byte) []byte {
+	dst = append(dst, byte(c.Fields))
+	for _, f := range [...]struct {
+		field MapFields
+		value uint64
+	}{{MapTTL, c.TTL}, {MapMaxIdle, c.MaxIdle}, {MapEviction, uint64(c.Eviction)}, {MapMaxEntries, c.MaxEntries}, {MapMaxBytes, c.MaxBytes}} {
+		if c.Fields&f.field != 0 {
+			dst = AppendUvarint(dst, f.value)
+		}
+	}
+	if c.Fields&MapStats != 0 {
+		var stats byte
+		if c.Stats {
+			stats = 1
+		}
+		dst = append(dst, stats)
+	}
+	return dst
+}
+
+func (c *MapConfig) decode(r *Reader) {
+	c.Fields = MapFields(r.U8())
+	if c.Fields&^AllMapFields != 0 {
+		r.Fail("fields %08b of a map's configuration, of which some are not known here", c.Fields)
+		return
+	}
+	var policy uint64
+	for _, f := range [...]struct {
+		field MapFields
+		value *uint64
+	}{{MapTTL, &c.TTL}, {MapMaxIdle, &c.MaxIdle}, {MapEviction, &policy}, {MapMaxEntries, &c.MaxEntries}, {MapMaxBytes, &c.MaxBytes}} {
+		if c.Fields&f.field != 0 {
+			*f.value = r.Uvarint()
+		}
+	}
+	if policy > uint64(EvictLFU) {
+		r.Fail("eviction policy %d", policy)
+		return
+	}
+	c.Eviction = EvictionPolicy(policy)
+	if c.Fields&MapStats != 0 {
+		stats := r.U8()
+		if stats > 1 {
+			r.Fail("a flag of %d", stats)
+		}
+		c.Stats = stats == 1
+	}
+}
+
+// AppendMapConfig appends c.
+func AppendMapConfig(dst []byte, c *MapConfig) []byte { return c.append(dst) }
+
+// ReadMapConfig reads what AppendMapConfig wrote, from where the reader stands.
+func ReadMapConfig(r *Reader) (c MapConfig) {
+	c.decode(r)
+	return c
+}
+
+// PatternConfig is what is set for the maps whose names match a pattern.
+type PatternConfig struct {
+	Pattern string
+	MapConfig
+}
+
+// CheckMapPattern returns an error wrapping ErrMalformed or ErrTooLarge unless p is a glob and could be the name of a map too.
+func CheckMapPattern(p string) error {
+	if err := CheckMapName(p); err != nil {
+		return fmt.Errorf("pattern of map names: %w", err)
+	}
+	return CheckGlob(p)
+}
+
+// Check returns all that is wrong with c.
+func (c *PatternConfig) Check() error {
+	errs := []error{CheckMapPattern(c.Pattern), c.MapConfig.Check()}
+	if c.Fields == 0 {
+		errs = append(errs, fmt.Errorf("%w: nothing is set", ErrMalformed))
+	}
+	return errors.Join(errs...)
+}
+
+// ComparePatterns orders patterns by precedence, the first to be asked first: patterns that one name alone matches; then those
+// with more characters that stand for themselves; then those with more of these before the first that does not; then in the
+// order of their bytes.
+func ComparePatterns(a, b string) int {
+	rank := func(p string) int {
+		if _, exact := GlobText(p); exact {
+			return 0
+		}
+		return 1
+	}
+	allA, prefixA := globLiterals(a)
+	allB, prefixB := globLiterals(b)
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(allB, allA), cmp.Compare(prefixB, prefixA), cmp.Compare(a, b))
+}
+
+// MapConfigs are all that is set for maps, each pattern once, in order of precedence.
+type MapConfigs []PatternConfig
+
+// Find returns the place of a pattern, or where it would be.
+func (l MapConfigs) Find(pattern string) (int, bool) {
+	return slices.BinarySearchFunc(l, pattern, func(c PatternConfig, p string) int { return ComparePatterns(c.Pattern, p) })
+}
+
+// Check returns all that is wrong with l.
+func (l MapConfigs) Check() error { return errors.Join(slices.Collect(l.problems())...) }
+
+// problems yields what is wrong with l.
+func (l MapConfigs) problems() iter.Seq[error] {
+	return func(yield func(error) bool) {
+		if len(l) > MaxMapConfigs &&
+			!yield(fmt.Errorf("%w: %d patterns of map names, at most %d are possible", ErrTooLarge, len(l), MaxMapConfigs)) {
+			return
+		}
+		for i := range l {
+			if err := l[i].Check(); err != nil && !yield(fmt.Errorf("maps %q: %w", l[i].Pattern, err)) {
+				return
+			}
+			if i > 0 && ComparePatterns(l[i-1].Pattern, l[i].Pattern) >= 0 &&
+				!yield(fmt.Errorf("%w: patterns %q and %q out of order", ErrMalformed, l[i-1].Pattern, l[i].Pattern)) {
+				return
+			}
+		}
+	}
+}
+
+// Resolve returns the configuration of the map with a name. Each field is that of the first pattern which matches the name and
+// sets it; what says when entries are evicted goes together, and is that of the first which sets any of it. Fields are those
+// that some pattern sets; the others have their defaults.
+func (l MapConfigs) Resolve(name string) MapConfig {
+	out := DefaultMapConfig
+	for i := range l {
+		c := &l[i]
+		f := c.Fields &^ out.Fields
+		if out.Fields&mapEvictionFields != 0 {
+			f &^= mapEvictionFields
+		}
+		if f == 0 || !MatchGlob(c.Pattern, name) {
+			continue
+		}
+		out.take(&c.MapConfig, f)
+		out.Fields |= f
+		if f&mapEvictionFields != 0 && f&MapEviction == 0 && (out.MaxEntries != 0 || out.MaxBytes != 0) {
+			out.Eviction = EvictLRU
+		}
+	}
+	return out
+}
+
+// Matching returns the patterns that match the name of a map, in order of precedence.
+func (l MapConfigs) Matching(name string) []string {
+	var list []string
+	for i := range l {
+		if MatchGlob(l[i].Pattern, name) {
+			list = append(list, l[i].Pattern)
+		}
+	}
+	return list
+}
+
+// AppendMapConfigs appends l.
+func AppendMapConfigs(dst []byte, l MapConfigs) []byte {
+	dst = AppendUvarint(dst, uint64(len(l)))
+	for i := range l {
+		dst = l[i].append(AppendString(dst, l[i].Pattern))
+	}
+	return dst
+}
+
+// ReadMapConfigs reads what AppendMapConfigs wrote, from where the reader stands. It is nil for none.
+func ReadMapConfigs(r *Reader) MapConfigs {
+	n := r.Count(1 + 1 + minMapConfig)
+	if n > MaxMapConfigs {
+		r.Fail("%d patterns of map names, at most %d are possible", n, MaxMapConfigs)
+	}
+	if n == 0 || r.Err() != nil {
+		return nil
+	}
+	l := make(MapConfigs, n)
+	for i := range l {
+		l[i].Pattern = r.String()
+		l[i].decode(r)
+	}
+	return l
+}
+
+// MapConfigsResult answers OpMapConfigs.
+type MapConfigsResult struct {
+	Version uint64 // of the configurations: grows when one is changed
+	List    MapConfigs
+}
+
+// AppendMapConfigsResult appends m.
+func AppendMapConfigsResult(dst []byte, m *MapConfigsResult) []byte {
+	return AppendMapConfigs(AppendU64(dst, m.Version), m.List)
+}
+
+// DecodeMapConfigsResult reads what AppendMapConfigsResult wrote, and refuses a list that Check does with the first reason.
+func DecodeMapConfigsResult(b []byte) (MapConfigsResult, error) {
+	r := NewReader(b)
+	m := MapConfigsResult{Version: r.U64(), List: ReadMapConfigs(&r)}
+	if err := r.Done(); err != nil {
+		return MapConfigsResult{}, err
+	}
+	for err := range m.List.problems() {
+		return MapConfigsResult{}, err
+	}
+	return m, nil
+}
+
+// SetMapConfigBody is the body of OpSetMapConfig: what shall be set for a pattern, where the configurations are at a version.
+// What sets nothing ends the configuration of the pattern.
+type SetMapConfigBody struct {
+	From   uint64
+	Config PatternConfig
+}
+
+// AppendSetMapConfigBody appends s.
+func AppendSetMapConfigBody(dst []byte, s *SetMapConfigBody) []byte {
+	return s.Config.append(AppendString(AppendU64(dst, s.From), s.Config.Pattern))
+}
+
+// DecodeSetMapConfigBody reads what AppendSetMapConfigBody wrote. It checks no more than that it can be read.
+func DecodeSetMapConfigBody(b []byte) (SetMapConfigBody, error) {
+	r := NewReader(b)
+	s := SetMapConfigBody{From: r.U64(), Config: PatternConfig{Pattern: r.String()}}
+	s.Config.decode(&r)
+	return s, r.Done()
+}
