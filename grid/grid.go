@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gridiron-io/gridiron/exec"
+	"github.com/gridiron-io/gridiron/grid/internal/network"
 	"github.com/gridiron-io/gridiron/member"
 	"github.com/gridiron-io/gridiron/sdk"
 )
@@ -69,7 +70,7 @@ func Start(ctx context.Context, cfg Config) (*Member, error) {
 		Name: cfg.Name, ClusterName: cfg.ClusterName, Listen: cfg.Listen, Advertise: cfg.Advertise, Zone: cfg.Zone, Tags: cfg.Tags,
 		DataDir: cfg.DataDir, Durability: cfg.Durability, Join: cfg.Join, Expect: cfg.Expect, Partitions: cfg.Partitions,
 		Replicas: cfg.Replicas, MaxValue: cfg.MaxValue, Insecure: cfg.Insecure, NoHTTP: cfg.NoHTTP, Registry: cfg.Registry,
-		Logger: cfg.Logger, TracerProvider: cfg.TracerProvider,
+		Logger: cfg.Logger, TracerProvider: cfg.TracerProvider, Network: network.From(ctx),
 	})
 	if err != nil {
 		return nil, err

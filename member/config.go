@@ -59,6 +59,8 @@ type Config struct {
 	Logger         *slog.Logger   // by default nothing is logged
 	TracerProvider trace.TracerProvider
 
+	Network Network // by default TCP
+
 	// Version of the program, as members and clients are shown it.
 	Version string
 }
@@ -97,6 +99,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Network == nil {
+		c.Network = plain{}
 	}
 	if c.Version == "" {
 		c.Version = Version

@@ -89,7 +89,7 @@ func (r *sockets) closeAll(abruptly bool) {
 	defer r.mu.Unlock()
 	r.closed = true
 	for nc := range r.list {
-		if t, ok := nc.(*net.TCPConn); ok && abruptly {
+		if t, ok := nc.(interface{ SetLinger(seconds int) error }); ok && abruptly {
 			_ = t.SetLinger(0)
 		}
 		_ = nc.Close()

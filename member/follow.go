@@ -42,7 +42,7 @@ func (m *Member) routes(v *meta.View) []string {
 	var routes []string
 	for i := range v.Members {
 		if mb := &v.Members[i]; mb.ID != m.id && mb.Live() && mb.RouteAddr != "" {
-			routes = append(routes, mb.RouteAddr)
+			routes = append(routes, m.cfg.Network.Route(mb.RouteAddr))
 		}
 	}
 	return routes

@@ -42,8 +42,7 @@ func (m *Member) dialJoin(ctx context.Context, addr string) (net.Conn, error) {
 }
 
 func (m *Member) dialClientPort(ctx context.Context, addr string, plane wire.Plane) (net.Conn, wire.HelloAnswer, error) {
-	var d net.Dialer
-	nc, err := d.DialContext(ctx, "tcp", addr)
+	nc, err := m.cfg.Network.Dial(ctx, addr)
 	if err != nil {
 		return nil, wire.HelloAnswer{}, err
 	}

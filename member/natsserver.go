@@ -32,7 +32,7 @@ const (
 	subscriberUser = wire.EventsUser
 )
 
-func startNATS(cluster wire.ID, host string, port int, password string, log *slog.Logger) (*natsServer, error) {
+func startNATS(cluster wire.ID, host string, port int, password string, network Network, log *slog.Logger) (*natsServer, error) {
 	if port == 0 {
 		port = server.RANDOM_PORT
 	}
@@ -57,6 +57,10 @@ func startNATS(cluster wire.ID, host string, port int, password string, log *slo
 				Subscribe: &server.SubjectPermission{Allow: []string{"grid.ev.>", "grid.beat.>"}},
 			}},
 		},
+	}
+	if network != (plain{}) {
+		// Servers tell each other where the others are. What they connect to by themselves would go around the network.
+		opts.Cluster.Advertise = "127.0.0.1:1"
 	}
 	srv, err := server.NewServer(opts)
 	if err != nil {

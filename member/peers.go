@@ -80,8 +80,7 @@ func (p *peers) dial(ctx context.Context, id wire.ID, plane wire.Plane, stream u
 
 // dialAddr is dial with an address. With an error, the answer tells who answered, if anybody did.
 func (p *peers) dialAddr(ctx context.Context, id wire.ID, addr string, plane wire.Plane, stream uint8) (net.Conn, wire.HelloAnswer, error) {
-	var d net.Dialer
-	nc, err := d.DialContext(ctx, "tcp", addr)
+	nc, err := p.m.cfg.Network.Dial(ctx, addr)
 	if err != nil {
 		return nil, wire.HelloAnswer{}, fmt.Errorf("dial member %v: %w", id, err)
 	}

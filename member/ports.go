@@ -45,14 +45,21 @@ func listen(cfg *Config) (_ *ports, err error) {
 		}
 		return base + offset
 	}
-	if p.client, err = listenPort(host, at(0), "clients"); err != nil {
+	open := func(offset int, what string) (net.Listener, error) {
+		l, err := listenPort(host, at(offset), what)
+		if err != nil {
+			return nil, err
+		}
+		return cfg.Network.Listener(l), nil
+	}
+	if p.client, err = open(0, "clients"); err != nil {
 		return nil, err
 	}
-	if p.peer, err = listenPort(host, at(peerOffset), "members"); err != nil {
+	if p.peer, err = open(peerOffset, "members"); err != nil {
 		return nil, err
 	}
 	if !cfg.NoHTTP {
-		if p.http, err = listenPort(host, at(httpOffset), "HTTP"); err != nil {
+		if p.http, err = open(httpOffset, "HTTP"); err != nil {
 			return nil, err
 		}
 	}

@@ -73,7 +73,7 @@ func (m *Member) enter(ctx context.Context, found founding.Result) error {
 	var secret [16]byte
 	_, _ = rand.Read(secret[:]) // never fails
 	password := hex.EncodeToString(secret[:])
-	n, err := startNATS(found.ClusterID, m.ports.routeHost, m.ports.routePort, password, m.log)
+	n, err := startNATS(found.ClusterID, m.ports.routeHost, m.ports.routePort, password, m.cfg.Network, m.log)
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,8 @@ func (m *Member) open(ctx context.Context) error {
 
 // clientOptions returns the options of the member's own client.
 func (m *Member) clientOptions() []sdk.Option {
-	opts := []sdk.Option{sdk.WithClusterName(m.cfg.ClusterName), sdk.WithClientName(m.cfg.Name), sdk.WithMaxValue(m.cfg.MaxValue)}
+	opts := []sdk.Option{sdk.WithClusterName(m.cfg.ClusterName), sdk.WithClientName(m.cfg.Name), sdk.WithMaxValue(m.cfg.MaxValue),
+		sdk.WithDialer(m.cfg.Network.Dial)}
 	if m.cfg.TracerProvider != nil {
 		opts = append(opts, sdk.WithTracerProvider(m.cfg.TracerProvider))
 	}

@@ -5,6 +5,8 @@
 //	users, err := sdk.OpenMap[string, string](cl.Client(), "users")
 //	...
 //	cl.Kill(0)
+//
+// Members crash (Kill), leave (Stop), come back (Restart), are added (Add), and lose their network (Isolate, Cut) until Heal.
 package gridtest
 
 import (
@@ -12,12 +14,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/gridiron-io/gridiron/exec"
 	"github.com/gridiron-io/gridiron/grid"
+	"github.com/gridiron-io/gridiron/grid/gridtest/internal/cable"
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
@@ -67,11 +71,13 @@ func WithStartDelay(delay func(i int) time.Duration) Option {
 type Cluster struct {
 	t       testing.TB
 	client  *sdk.Client
+	opts    options
+	network *cable.Network
+
+	mu      sync.Mutex // guards the following, by member
 	addrs   []string
 	configs []grid.Config
-
-	mu      sync.Mutex // guards the following
-	members []*grid.Member
+	members []*grid.Member // nil where one does not run
 }
 
 // New starts a cluster of n members and returns when it is safe. It ends with the test.
@@ -81,34 +87,44 @@ func New(t testing.TB, n int, opts ...Option) *Cluster {
 	for _, opt := range opts {
 		opt.apply(&o)
 	}
+	c := &Cluster{t: t, opts: o, network: cable.New()}
+	t.Cleanup(c.close)
 	addrs := reserve(t, n)
-	cl := &Cluster{t: t, addrs: addrs, members: make([]*grid.Member, n)}
-	for i := range n {
-		cfg := grid.Config{Name: fmt.Sprintf("m%d", i), Listen: addrs[i], DataDir: t.TempDir(), Partitions: o.partitions,
-			Replicas: o.replicas, NoHTTP: true, Registry: o.registry, Logger: o.logger}
-		if n > 1 {
-			cfg.Join, cfg.Expect = addrs, n
-		}
-		if o.configure != nil {
-			o.configure(i, &cfg)
-		}
-		cl.configs = append(cl.configs, cfg)
-	}
-	t.Cleanup(cl.close)
 	all := make([]int, n)
 	for i := range all {
-		all[i] = i
+		if n == 1 {
+			all[i] = c.configure(addrs[i], nil, 0) // it is alone and asks nobody
+			continue
+		}
+		all[i] = c.configure(addrs[i], addrs, n)
 	}
-	cl.start(all, o.delay)
+	c.start(all, o.delay)
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	c, err := sdk.Connect(ctx, addrs, sdk.WithClusterName(cl.clusterName()), sdk.WithClientName("gridtest"))
+	client, err := sdk.Connect(ctx, addrs, sdk.WithClusterName(c.clusterName()), sdk.WithClientName("gridtest"))
 	if err != nil {
 		t.Fatalf("connect to the cluster: %v", err)
 	}
-	cl.client = c
-	cl.WaitSafe()
-	return cl
+	c.client = client
+	c.WaitSafe()
+	return c
+}
+
+// configure makes the Config of one more member and returns its number.
+func (c *Cluster) configure(addr string, join []string, expect int) int {
+	c.t.Helper()
+	i := len(c.configs)
+	cfg := grid.Config{Name: fmt.Sprintf("m%d", i), Listen: addr, DataDir: c.t.TempDir(), Partitions: c.opts.partitions,
+		Replicas: c.opts.replicas, NoHTTP: true, Registry: c.opts.registry, Logger: c.opts.logger, Join: join, Expect: expect}
+	if c.opts.configure != nil {
+		c.opts.configure(i, &cfg)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.addrs = append(c.addrs, addr)
+	c.configs = append(c.configs, cfg)
+	c.members = append(c.members, nil)
+	return i
 }
 
 // clusterName returns the name under which the members were configured.
@@ -117,38 +133,6 @@ func (c *Cluster) clusterName() string {
 		return "grid"
 	}
 	return c.configs[0].ClusterName
-}
-
-// start starts members, all at the same time but for their delays, and returns when they are ready.
-func (c *Cluster) start(members []int, delay func(i int) time.Duration) {
-	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	errs := make([]error, len(members))
-	var wg sync.WaitGroup
-	for k, i := range members {
-		wg.Go(func() {
-			if delay != nil {
-				select {
-				case <-time.After(delay(i)):
-				case <-ctx.Done():
-				}
-			}
-			m, err := grid.Start(ctx, c.configs[i])
-			errs[k] = err
-			if err == nil {
-				c.mu.Lock()
-				c.members[i] = m
-				c.mu.Unlock()
-			}
-		})
-	}
-	wg.Wait()
-	for k, err := range errs {
-		if err != nil {
-			c.t.Fatalf("start member %d: %v", members[k], err)
-		}
-	}
 }
 
 // reserve finds base ports whose followers are free too. Another process can still take one before the member does; ports
@@ -187,6 +171,7 @@ func (c *Cluster) close() {
 		}
 	}
 	wg.Wait()
+	c.network.Close()
 }
 
 // take returns member i, which then is no longer among those that run; nil if it does not run.
@@ -201,13 +186,35 @@ func (c *Cluster) take(i int) *grid.Member {
 // Client returns a client of no particular member. It outlives them all.
 func (c *Cluster) Client() *sdk.Client { return c.client }
 
+// Size returns how many members the cluster has ever had: their numbers are below it.
+func (c *Cluster) Size() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.members)
+}
+
 // Addr returns the address of member i for clients.
-func (c *Cluster) Addr(i int) string { return c.addrs[i] }
+func (c *Cluster) Addr(i int) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.addrs[i]
+}
 
-// Addrs returns the addresses of all members, also of those that were killed.
-func (c *Cluster) Addrs() []string { return append([]string(nil), c.addrs...) }
+// Addrs returns the addresses of all members, also of those that do not run.
+func (c *Cluster) Addrs() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.addrs)
+}
 
-// Member returns member i.
+// Runs reports whether member i runs: it was neither killed nor stopped, or has been started again since.
+func (c *Cluster) Runs(i int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return i >= 0 && i < len(c.members) && c.members[i] != nil
+}
+
+// Member returns member i, which must run.
 func (c *Cluster) Member(i int) *grid.Member {
 	c.t.Helper()
 	c.mu.Lock()
@@ -216,39 +223,6 @@ func (c *Cluster) Member(i int) *grid.Member {
 		c.t.Fatalf("there is no member %d", i)
 	}
 	return c.members[i]
-}
-
-// Kill stops member i as a crash would: its connections are reset and nothing is handed over.
-func (c *Cluster) Kill(i int) {
-	c.t.Helper()
-	c.Member(i)
-	c.take(i).Kill()
-}
-
-// Stop has member i leave in good order.
-func (c *Cluster) Stop(i int) {
-	c.t.Helper()
-	c.Member(i)
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	if err := c.take(i).Close(ctx); err != nil {
-		c.t.Fatalf("stop member %d: %v", i, err)
-	}
-}
-
-// Restart starts members again that were killed or stopped, each at its address and from its directory, all at the same time; one
-// that still runs is stopped first. It returns when they are ready.
-func (c *Cluster) Restart(members ...int) {
-	c.t.Helper()
-	for _, i := range members {
-		c.mu.Lock()
-		runs := c.members[i] != nil
-		c.mu.Unlock()
-		if runs {
-			c.Stop(i)
-		}
-	}
-	c.start(members, nil)
 }
 
 // WaitSafe waits until every partition has an owner and all the replicas that it shall have, and nothing moves. The members

@@ -1,0 +1,134 @@
+package gridtest
+
+import (
+	"context"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gridiron-io/gridiron/grid"
+	"github.com/gridiron-io/gridiron/grid/internal/network"
+)
+
+// start starts members, all at the same time but for their delays, and returns when they are ready.
+func (c *Cluster) start(members []int, delay func(i int) time.Duration) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	errs := make([]error, len(members))
+	var wg sync.WaitGroup
+	for k, i := range members {
+		wg.Go(func() {
+			if delay != nil {
+				select {
+				case <-time.After(delay(i)):
+				case <-ctx.Done():
+				}
+			}
+			errs[k] = c.startOne(ctx, i)
+		})
+	}
+	wg.Wait()
+	for k, err := range errs {
+		if err != nil {
+			c.t.Fatalf("start member %d: %v", members[k], err)
+		}
+	}
+}
+
+// startOne starts a member on its port of the network.
+func (c *Cluster) startOne(ctx context.Context, i int) error {
+	c.mu.Lock()
+	cfg := c.configs[i]
+	c.mu.Unlock()
+	port := c.network.Port(i)
+	if host, p, err := net.SplitHostPort(cfg.Listen); err == nil {
+		if base, err := strconv.Atoi(p); err == nil && base != 0 {
+			port.Place(net.JoinHostPort(host, strconv.Itoa(base+routeOffset))) // the one listener that is not the member's own
+		}
+	}
+	m, err := grid.Start(network.With(ctx, port), cfg)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.members[i] = m
+	return nil
+}
+
+// routeOffset is how far a member's port for NATS routes is from its base port.
+const routeOffset = 2
+
+// Kill stops member i as a crash would: its connections are reset and nothing is handed over.
+func (c *Cluster) Kill(i int) {
+	c.t.Helper()
+	c.Member(i)
+	c.take(i).Kill()
+}
+
+// Stop has member i leave in good order.
+func (c *Cluster) Stop(i int) {
+	c.t.Helper()
+	c.Member(i)
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	if err := c.take(i).Close(ctx); err != nil {
+		c.t.Fatalf("stop member %d: %v", i, err)
+	}
+}
+
+// Restart starts members again that were killed or stopped, each from its directory, all at the same time; one that still runs
+// is stopped first. It returns when they are ready. Each is the same member in a new incarnation, in memory without its data,
+// at its address unless somebody has taken that meanwhile.
+func (c *Cluster) Restart(members ...int) {
+	c.t.Helper()
+	for _, i := range members {
+		if c.Runs(i) {
+			c.Stop(i)
+		}
+	}
+	for _, i := range members {
+		c.rehouse(i)
+	}
+	c.start(members, nil)
+}
+
+// rehouse gives a member other ports if its own are taken.
+func (c *Cluster) rehouse(i int) {
+	c.t.Helper()
+	c.known(i)
+	_, p, err := net.SplitHostPort(c.Addr(i))
+	if err != nil {
+		c.t.Fatalf("the address of member %d: %v", i, err)
+	}
+	base, err := strconv.Atoi(p)
+	if err != nil {
+		c.t.Fatalf("the address of member %d: %v", i, err)
+	}
+	if free(base) && free(base+1) && free(base+routeOffset) {
+		return
+	}
+	addr := reserve(c.t, 1)[0]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.addrs[i], c.configs[i].Listen = addr, addr
+}
+
+// Add starts a further member, which joins through those that run, and returns its number once it is ready.
+func (c *Cluster) Add() int {
+	c.t.Helper()
+	var join []string
+	for i, addr := range c.Addrs() {
+		if c.Runs(i) {
+			join = append(join, addr)
+		}
+	}
+	if len(join) == 0 {
+		c.t.Fatal("no member runs that another could join")
+	}
+	i := c.configure(reserve(c.t, 1)[0], join, 0)
+	c.start([]int{i}, nil)
+	return i
+}
