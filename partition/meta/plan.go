@@ -9,7 +9,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// Candidate is a member that Plan may place replicas on.
+// Candidate is a member that may hold replicas.
 type Candidate struct {
 	ID          wire.ID
 	Incarnation wire.ID
@@ -17,41 +17,90 @@ type Candidate struct {
 	Lite        bool   // holds no replicas
 }
 
-// Plan places the replicas of all partitions on members: for each partition a list of min(replicas, members that are not lite)
-// holders, the first of which shall own it first. It returns nil if there is nobody to hold anything.
+// Target is what a plan wants of one partition.
+type Target struct {
+	Holders   []Holder // who shall hold a replica: those that do stay first, in the order of the table
+	Kept      int      // Holders[:Kept] do already, the others need a replica
+	Live      int      // replicas in the table that a candidate holds; some of them may have to go
+	Preferred wire.ID  // who shall own the partition once it has a replica: one of Holders
+}
+
+// Missing returns how many replicas a partition lacks, whatever happens to those it has. Those that lack most should be served
+// first; where none is missing, a plan differs from the table for the sake of balance alone.
+func (t *Target) Missing() int { return max(0, len(t.Holders)-t.Live) }
+
+// Replan returns where the replicas of all partitions shall be and who shall own each, given where they are: one target for each
+// partition of the table. It returns nil if there is nobody to hold anything.
 //
+// The members are those that may hold replicas from now on, but for lite ones. A replica is live if its holder, member and
+// incarnation, is one of them; all others have to be replaced, and need not be replaced by the same.
+//
+//   - Each partition has min(replicas, members) holders.
 //   - A zone holds at most one replica of a partition, if there are as many zones as replicas; else as few as the sizes of the
 //     zones allow.
-//   - Each member's number of replicas is within one of its share. The shares are equal, but for the members of zones so large that
-//     the first rule caps them: those share what their zone may hold.
-//   - Owners are spread as evenly as the placement allows; within one of an equal share each.
-//   - Partitions that share one holder have their others scattered over the members, so that many take over when one fails.
+//   - Each member's number of replicas is its share, rounded up or down. The shares are equal, but for the members of zones so large
+//     that the second rule caps them: those share what their zone may hold.
+//   - Of all placements that keep these rules it is one with the fewest new replicas. So a table that keeps the rules stays as it is,
+//     and where a table is on its way to a plan, a plan from there needs only what is left to do.
+//   - Members that must give up replicas begin with partitions that they own beyond an equal share, and end with the others that they
+//     own.
+//   - Each member's number of partitions to own is an equal share, rounded up or down, if the placement allows it, else as even as
+//     it allows. Of all such choices it is one that changes the fewest owners, and of those one that gives the fewest partitions to
+//     members that have no replica of them yet.
+//   - New replicas are scattered, so that partitions which share one holder do not share the others, and many take over when one
+//     fails.
 //
 // Candidates must have distinct IDs; their order does not matter. The same arguments give the same plan in every build.
-func Plan(partitions, replicas int, members []Candidate) [][]Holder {
+func Replan(table []Partition, replicas int, members []Candidate) []Target {
 	members = slices.DeleteFunc(slices.Clone(members), func(c Candidate) bool { return c.Lite })
 	slices.SortFunc(members, func(a, b Candidate) int {
 		return cmp.Or(strings.Compare(a.Zone, b.Zone), bytes.Compare(a.ID[:], b.ID[:]))
 	})
 	replicas = min(replicas, len(members))
-	if partitions < 1 || replicas < 1 {
+	if replicas < 1 || len(table) == 0 {
 		return nil
 	}
-	p := newPlanner(partitions, replicas, members)
-	p.lay(p.quotas())
+	p := newPlanner(table, replicas, members)
+	p.place()
 	p.scatter()
-	owners := balanceOwners(p.table, len(members))
-	plan := make([][]Holder, partitions)
-	for i, row := range p.table {
-		// The others follow in an order that differs from partition to partition: it decides who takes over.
-		first := slices.Index(row, owners[i])
-		row[0], row[first] = row[first], row[0]
-		if rest := row[1:]; len(rest) > 1 {
-			k := i % len(rest)
-			row = slices.Concat(row[:1], rest[k:], rest[:k])
+	owners := p.owners()
+	plan := make([]Target, len(table))
+	for i := range plan {
+		t := Target{Holders: make([]Holder, 0, replicas), Live: len(p.present[i]), Preferred: members[owners[i]].ID}
+		for _, m := range p.present[i] {
+			if slices.Contains(p.rows[i], m) {
+				t.Holders = append(t.Holders, p.holders[m])
+			}
 		}
-		for _, m := range row {
-			plan[i] = append(plan[i], Holder{Member: members[m].ID, Incarnation: members[m].Incarnation})
+		t.Kept = len(t.Holders)
+		for _, m := range p.rows[i] {
+			if !slices.Contains(p.present[i], m) {
+				t.Holders = append(t.Holders, p.holders[m])
+			}
+		}
+		plan[i] = t
+	}
+	return plan
+}
+
+// Plan is Replan for partitions that nobody holds yet. It returns each partition's holders, of which the first shall own it first.
+func Plan(partitions, replicas int, members []Candidate) [][]Holder {
+	if partitions < 1 {
+		return nil
+	}
+	targets := Replan(make([]Partition, partitions), replicas, members)
+	if targets == nil {
+		return nil
+	}
+	plan := make([][]Holder, partitions)
+	for i, t := range targets {
+		// The others follow in an order that differs from partition to partition: it decides who takes over.
+		first := slices.IndexFunc(t.Holders, func(h Holder) bool { return h.Member == t.Preferred })
+		t.Holders[0], t.Holders[first] = t.Holders[first], t.Holders[0]
+		plan[i] = t.Holders
+		if rest := t.Holders[1:]; len(rest) > 1 {
+			k := i % len(rest)
+			plan[i] = slices.Concat(t.Holders[:1], rest[k:], rest[:k])
 		}
 	}
 	return plan
@@ -59,132 +108,197 @@ func Plan(partitions, replicas int, members []Candidate) [][]Holder {
 
 // planner holds a plan in the making. Members are known by their places in the order of zones, zones by theirs.
 type planner struct {
-	partitions, replicas int
+	replicas int
+	holders  []Holder // by member
+	zones    zones
 
-	zoneOf  []int   // by member
-	zones   []int   // members of each
-	zoneCap int     // replicas of one partition that a zone may hold
-	table   [][]int // members by partition
-	seed    uint64  // of the scatter
+	present   [][]int // live holders by partition, in the order of the table
+	preferred []int   // by partition: one of present, or -1
+	surplus   []bool  // by partition: others fill its preferred member's share of partitions to own
+	rows      [][]int // planned holders by partition
 }
 
-func newPlanner(partitions, replicas int, members []Candidate) *planner {
-	p := &planner{partitions: partitions, replicas: replicas, zoneOf: make([]int, len(members))}
+// zones says who is in which zone.
+type zones struct {
+	of  []int   // by member
+	all [][]int // members of each
+	cap int     // replicas of one partition that a zone may hold
+}
+
+func newPlanner(table []Partition, replicas int, members []Candidate) *planner {
+	p := &planner{
+		replicas: replicas, present: make([][]int, len(table)), preferred: make([]int, len(table)), surplus: make([]bool, len(table)),
+	}
+	at := make(map[Holder]int, len(members))
 	for i, m := range members {
+		h := Holder{Member: m.ID, Incarnation: m.Incarnation}
+		at[h] = i
+		p.holders = append(p.holders, h)
 		if i == 0 || m.Zone != members[i-1].Zone {
-			p.zones = append(p.zones, 0)
+			p.zones.all = append(p.zones.all, nil)
 		}
-		p.zones[len(p.zones)-1]++
-		p.zoneOf[i] = len(p.zones) - 1
+		z := len(p.zones.all) - 1
+		p.zones.all[z] = append(p.zones.all[z], i)
+		p.zones.of = append(p.zones.of, z)
 	}
 	for room := 0; room < replicas; {
-		p.zoneCap++
+		p.zones.cap++
 		room = 0
-		for _, size := range p.zones {
-			room += min(size, p.zoneCap)
+		for _, zone := range p.zones.all {
+			room += min(len(zone), p.zones.cap)
+		}
+	}
+	owned := make([]int, len(members))
+	for i := range table {
+		p.preferred[i] = -1
+		for _, r := range table[i].Replicas {
+			if m, ok := at[r.Holder]; ok && !slices.Contains(p.present[i], m) {
+				p.present[i] = append(p.present[i], m)
+				if r.Member == table[i].Preferred {
+					p.preferred[i] = m
+					p.surplus[i] = owned[m]*len(members) >= len(table)
+					owned[m]++
+				}
+			}
 		}
 	}
 	return p
 }
 
-// quotas returns how many replicas each member shall hold: its share, rounded down or up, so that no zone holds more than it may.
-func (p *planner) quotas() []int {
+// shares returns how many replicas each member shall hold at least and at most: its share, rounded down and up.
+func (p *planner) shares() (low, high []int) {
 	// A zone of size s may hold room(s) replicas in all. Zones whose members get less by that than they would by equal shares of
 	// the rest are capped, beginning with the one whose members get least.
-	room := func(size int) int { return min(size, p.zoneCap) * p.partitions }
-	order := make([]int, len(p.zones))
-	for z := range order {
-		order[z] = z
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		return cmp.Compare(room(p.zones[a])*p.zones[b], room(p.zones[b])*p.zones[a])
+	partitions := len(p.present)
+	room := func(size int) int { return min(size, p.zones.cap) * partitions }
+	order := slices.Clone(p.zones.all)
+	slices.SortStableFunc(order, func(a, b []int) int {
+		return cmp.Compare(room(len(a))*len(b), room(len(b))*len(a))
 	})
-	rest, members := p.partitions*p.replicas, len(p.zoneOf)
-	floor := make([]int, len(p.zones)) // of a member's share, by zone
-	spare := make([]int, len(p.zones)) // members of the zone that may get one more
-	left := 0                          // replicas that remain when everybody has the floor
-	for i, z := range order {
-		size := p.zones[z]
-		if room(size)*members > rest*size {
-			for _, z := range order[i:] {
-				floor[z] = rest / members
-				spare[z] = min(p.zones[z], room(p.zones[z])-p.zones[z]*floor[z])
-			}
-			left += rest % members
-			break
+	low, high = make([]int, len(p.holders)), make([]int, len(p.holders))
+	rest, members := partitions*p.replicas, len(p.holders)
+	for _, zone := range order {
+		part, size := room(len(zone)), len(zone)
+		if part*members > rest*size { // it is not capped, nor are those that follow: all get the same
+			part, size = rest, members
+		} else {
+			rest -= part
+			members -= size
 		}
-		floor[z], spare[z] = room(size)/size, room(size)%size
-		left += spare[z]
-		rest -= room(size)
-		members -= size
-	}
-	// In the order of zones, those that are capped get to their caps and the others share what remains.
-	quota := make([]int, len(p.zoneOf))
-	for m, z := range p.zoneOf {
-		quota[m] = floor[z]
-	}
-	for _, z := range order {
-		first, _ := slices.BinarySearch(p.zoneOf, z)
-		for m := first; spare[z] > 0 && left > 0; m++ {
-			quota[m]++
-			spare[z]--
-			left--
+		for _, m := range zone {
+			low[m], high[m] = part/size, (part+size-1)/size
 		}
 	}
-	return quota
+	return low, high
 }
 
-// lay fills the table by quotas. Replicas are dealt to the partitions in turn, member by member and zone by zone: so a member with at
-// most one replica for each partition deals none of them two, and a zone none of them more than it may hold.
-func (p *planner) lay(quota []int) {
-	p.table = make([][]int, p.partitions)
-	next := 0
-	for m, n := range quota {
-		for range n {
-			p.table[next] = append(p.table[next], m)
-			next = (next + 1) % p.partitions
-		}
+// What a replica costs in a placement: a new one more than all that can be saved at others.
+const (
+	costOwned   = 0 // it is where the owner is
+	costPresent = 1
+	costSurplus = 2 // it is where the owner is, who owns more than an equal share: it may pass both on in one
+	costNew     = 1 << 20
+)
+
+func (p *planner) cost(partition, member int) int {
+	switch {
+	case !slices.Contains(p.present[partition], member):
+		return costNew
+	case member != p.preferred[partition]:
+		return costPresent
+	case p.surplus[partition]:
+		return costSurplus
 	}
+	return costOwned
 }
 
-// scatter exchanges replicas between partitions wherever the rules allow, so that those of a member do not all have the same
-// company.
+// place fills the rows.
+func (p *planner) place() {
+	near := make([][]arc, len(p.present))
+	for i, list := range p.present {
+		for _, m := range list {
+			near[i] = append(near[i], arc{m, p.cost(i, m)})
+		}
+	}
+	f := newFlow(p.replicas, near, costNew, p.zones)
+	low, high := p.shares()
+	f.fill(low)
+	f.fill(high)
+	p.rows = f.rows
+}
+
+// scatter exchanges new replicas between partitions, so that those of a member do not all have the same company: for new replicas
+// of other members, and for replicas of those that they replace.
 func (p *planner) scatter() {
+	var r random
 	for range 2 {
-		for a := range p.table {
-			for i := range p.table[a] {
-				b := int(p.random() % uint64(p.partitions))
-				j := int(p.random() % uint64(p.replicas))
-				if x, y := p.table[a][i], p.table[b][j]; p.fits(a, i, y) && p.fits(b, j, x) {
-					p.table[a][i], p.table[b][j] = y, x
+		var moved []int                       // partitions with new replicas
+		held := make([][]int, len(p.holders)) // partitions by member
+		for a, row := range p.rows {
+			for _, m := range row {
+				held[m] = append(held[m], a)
+			}
+			if slices.ContainsFunc(row, func(m int) bool { return p.cost(a, m) == costNew }) {
+				moved = append(moved, a)
+			}
+		}
+		for _, a := range moved {
+			for i := range p.rows[a] {
+				if p.cost(a, p.rows[a][i]) == costNew {
+					b := moved[r.below(len(moved))]
+					p.exchange(a, i, b, r.below(p.replicas))
+				}
+				if p.cost(a, p.rows[a][i]) < costNew {
+					continue
+				}
+				for _, m := range p.present[a] {
+					if slices.Contains(p.rows[a], m) || len(held[m]) == 0 {
+						continue
+					}
+					b := held[m][r.below(len(held[m]))]
+					if j := slices.Index(p.rows[b], m); j >= 0 && p.exchange(a, i, b, j) {
+						break
+					}
 				}
 			}
 		}
 	}
 }
 
+// exchange exchanges two replicas between partitions, if the rules allow it and the plan gets no dearer, and reports whether it did.
+func (p *planner) exchange(a, i, b, j int) bool {
+	x, y := p.rows[a][i], p.rows[b][j]
+	if p.cost(a, x)+p.cost(b, y) != p.cost(a, y)+p.cost(b, x) || !p.fits(a, i, y) || !p.fits(b, j, x) {
+		return false
+	}
+	p.rows[a][i], p.rows[b][j] = y, x
+	return true
+}
+
 // fits reports whether a partition may have a member in the place of its i-th replica.
 func (p *planner) fits(partition, i, member int) bool {
 	zone := 0
-	for k, m := range p.table[partition] {
+	for k, m := range p.rows[partition] {
 		if k == i {
 			continue
 		}
 		if m == member {
 			return false
 		}
-		if p.zoneOf[m] == p.zoneOf[member] {
+		if p.zones.of[m] == p.zones.of[member] {
 			zone++
 		}
 	}
-	return zone < p.zoneCap
+	return zone < p.zones.cap
 }
 
-// random returns the next number of a fixed sequence (SplitMix64): scattered, and the same in every build.
-func (p *planner) random() uint64 {
-	p.seed += 0x9e3779b97f4a7c15
-	z := p.seed
+// random is a fixed sequence of numbers (SplitMix64): scattered, and the same in every build.
+type random uint64
+
+func (r *random) below(n int) int {
+	*r += 0x9e3779b97f4a7c15
+	z := uint64(*r)
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 	z = (z ^ z>>27) * 0x94d049bb133111eb
-	return z ^ z>>31
+	return int((z ^ z>>31) % uint64(n))
 }

@@ -72,10 +72,7 @@ func perZone(sizes map[string]int, replicas int) int {
 	}
 }
 
-func checkPlan(t interface {
-	Helper()
-	Fatalf(string, ...any)
-}, partitions, replicas int, members []Candidate, plan [][]Holder) {
+func checkPlan(t failer, partitions, replicas int, members []Candidate, plan [][]Holder) {
 	t.Helper()
 	byID := map[wire.ID]Candidate{}
 	sizes := map[string]int{}
@@ -117,10 +114,15 @@ func checkPlan(t interface {
 	}
 	shares := fairShares(partitions, replicas, members)
 	for id := range byID {
-		if d := float64(holds[id]) - shares[id]; d > 1+1e-6 || d < -1-1e-6 {
+		if d := float64(holds[id]) - shares[id]; d > 1-1e-6 || d < -1+1e-6 {
 			t.Fatalf("member %s holds %d replicas, its share is %.2f", id, holds[id], shares[id])
 		}
-		if d := owns[id]*len(byID) - partitions; d > len(byID) || d < -len(byID) {
+		// Owners are as even as can be, unless zones stand in the way.
+		low, high := partitions/len(byID), (partitions+len(byID)-1)/len(byID)
+		if len(sizes) > 1 {
+			low, high = low-1, high+1
+		}
+		if owns[id] < low || owns[id] > high {
 			t.Fatalf("member %s owns %d partitions, its share is %.2f", id, owns[id], float64(partitions)/float64(len(byID)))
 		}
 	}
@@ -189,7 +191,7 @@ func TestPlanGolden(t *testing.T) {
 		}
 		got = append(got, s)
 	}
-	want := []string{"312", "123", "210", "321", "012", "201"}
+	want := []string{"102", "021", "102", "231", "321", "213"}
 	if !slices.Equal(got, want) {
 		t.Errorf("plan %q, want %q", got, want)
 	}
@@ -236,7 +238,13 @@ func TestBalanceOwnersIsOptimal(t *testing.T) {
 			}
 		}
 		try(0)
-		if got := squares(balanceOwners(table, n)); got != best {
+		choices := make([][]arc, len(table))
+		for p, row := range table {
+			for _, m := range row {
+				choices[p] = append(choices[p], arc{member: m})
+			}
+		}
+		if got := squares(balanceOwners(choices, n)); got != best {
 			t.Fatalf("sum of squares %d, the best is %d, for %v", got, best, table)
 		}
 	})

@@ -1,0 +1,327 @@
+package meta
+
+import (
+	"math"
+	"slices"
+)
+
+// flow gives each partition a number of distinct members, at the least cost, while no member is given to more partitions than its
+// limit and no zone to a partition more often than it may. It is a flow of least cost from the partitions through zones to the
+// members: each unit of it takes a cheapest way that is left, which may lead through members and partitions that pass on what they
+// had (successive shortest paths, all those of one length together).
+type flow struct {
+	want  int     // members that each partition gets
+	near  [][]arc // by partition: members with a cost of their own
+	far   int     // cost of all others, higher than any of near; never: they are out of the question
+	zones zones
+	limit []int // by member
+
+	rows [][]int // members by partition, so far
+	held [][]int // partitions by member: the same, the other way round
+	size int     // how many were given in all
+
+	order []int // in which partitions are served
+
+	// Lengths of ways. The way to a partition ends with its being free to take one more, that to a member with its having to, and
+	// that to a zone at a partition with the partition's being free to take one more from there.
+	toPartition []int
+	toMember    []int
+	toZone      []int // by partition and place in the row: the zone of the member there
+	nearest     int   // to a member with room
+	farthest    int   // no member is farther
+	queue       []int // partitions, and members after all partitions, from which ways may have become shorter
+	queued      []bool
+
+	// What the present pass has come through in vain.
+	seenPartition, seenMember []bool
+}
+
+// arc is a member that a partition can get.
+type arc struct{ member, cost int }
+
+const (
+	never     = -1
+	unreached = math.MaxInt / 4
+)
+
+func newFlow(want int, near [][]arc, far int, z zones) *flow {
+	partitions, members := len(near), len(z.of)
+	f := &flow{
+		want: want, near: near, far: far, zones: z,
+		rows: make([][]int, partitions), held: make([][]int, members), order: make([]int, partitions),
+		toPartition: make([]int, partitions), toMember: make([]int, members), toZone: make([]int, partitions*want),
+		queued: make([]bool, partitions+members), seenPartition: make([]bool, partitions), seenMember: make([]bool, members),
+	}
+	cells := make([]int, partitions*(want+1)) // a row has one too many while it changes
+	var r random
+	for p := range f.rows {
+		f.rows[p] = cells[p*(want+1) : p*(want+1) : (p+1)*(want+1)]
+		i := r.below(p + 1)
+		f.order[p], f.order[i] = f.order[i], p
+	}
+	return f
+}
+
+// fill gives as many members to partitions as limits allow, on top of what was given, and reports whether all partitions have what
+// they want. A limit must not be lower than it was in an earlier call.
+func (f *flow) fill(limit []int) bool {
+	f.limit = limit
+	for f.size < len(f.rows)*f.want {
+		f.measure()
+		if !f.pass() {
+			return false
+		}
+		for f.pass() {
+		}
+	}
+	return true
+}
+
+// measure finds the lengths of the shortest ways.
+func (f *flow) measure() {
+	fill := func(list []int) {
+		for i := range list {
+			list[i] = unreached
+		}
+	}
+	fill(f.toPartition)
+	fill(f.toMember)
+	fill(f.toZone)
+	f.farthest = unreached
+	f.queue = f.queue[:0]
+	for _, p := range f.order {
+		if len(f.rows[p]) < f.want {
+			f.reach(&f.toPartition[p], 0, p)
+		}
+	}
+	for i := 0; i < len(f.queue); i++ {
+		v := f.queue[i]
+		f.queued[v] = false
+		if v < len(f.rows) {
+			f.leavePartition(v)
+		} else {
+			f.leaveMember(v - len(f.rows))
+		}
+	}
+	f.nearest = unreached
+	for m, d := range f.toMember {
+		if f.room(m) > 0 {
+			f.nearest = min(f.nearest, d)
+		}
+	}
+}
+
+// reach notes that there is a way of some length to a place in the queue.
+func (f *flow) reach(to *int, length, v int) {
+	if length < *to {
+		*to = length
+		if !f.queued[v] {
+			f.queued[v] = true
+			f.queue = append(f.queue, v)
+		}
+	}
+}
+
+func (f *flow) reachMember(m, length int) { f.reach(&f.toMember[m], length, len(f.rows)+m) }
+
+// leavePartition goes on from a partition that is free to take one more.
+func (f *flow) leavePartition(p int) {
+	length := f.toPartition[p]
+	for _, a := range f.near[p] {
+		if f.fits(p, a.member) {
+			f.reachMember(a.member, length+a.cost)
+		}
+	}
+	if f.far == never || length+f.far >= f.farthest {
+		return
+	}
+	f.farthest = 0
+	for m, d := range f.toMember {
+		if length+f.far < d && f.cost(p, m) == f.far && f.fits(p, m) {
+			f.reachMember(m, length+f.far)
+		}
+		f.farthest = max(f.farthest, f.toMember[m])
+	}
+}
+
+// leaveMember goes on from a member that has to take one more: it may leave a partition for it.
+func (f *flow) leaveMember(m int) {
+	for _, p := range f.held[m] {
+		length := f.toMember[m] - f.cost(p, m)
+		f.reach(&f.toPartition[p], length, p)
+		if z := f.zones.of[m]; f.full(p, z) {
+			f.leaveZone(p, z, length)
+		}
+	}
+}
+
+// leaveZone goes on from a partition that is free to take one more member of a zone, which is full without.
+func (f *flow) leaveZone(p, z, length int) {
+	place := slices.IndexFunc(f.rows[p], func(m int) bool { return f.zones.of[m] == z })
+	to := &f.toZone[p*f.want+place]
+	if length >= *to {
+		return
+	}
+	*to = length
+	for _, a := range f.near[p] {
+		if f.zones.of[a.member] == z && !slices.Contains(f.rows[p], a.member) {
+			f.reachMember(a.member, length+a.cost)
+		}
+	}
+	if f.far == never || length+f.far >= f.farthest {
+		return
+	}
+	for _, m := range f.zones.all[z] {
+		if length+f.far < f.toMember[m] && f.cost(p, m) == f.far && !slices.Contains(f.rows[p], m) {
+			f.reachMember(m, length+f.far)
+		}
+	}
+}
+
+// pass gives one member to each partition that is short of members, as far as it finds shortest ways for them, and reports whether
+// it found any. What it has come through in vain it does not try again: that is for the next pass.
+//
+// As lengths are shortest, a way is shortest if it goes from each member or partition to one that is farther by exactly what the
+// step costs. That remains so while such ways are taken.
+func (f *flow) pass() bool {
+	clear(f.seenPartition)
+	clear(f.seenMember)
+	found := false
+	for _, p := range f.order {
+		if len(f.rows[p]) < f.want && !f.seenPartition[p] && f.takeAny(p) {
+			f.size++
+			found = true
+		}
+	}
+	return found
+}
+
+// takeAny has a partition take one more member, and reports whether there was a way.
+func (f *flow) takeAny(p int) bool {
+	length := f.toPartition[p]
+	best := -1
+	each := func(m, cost int) bool {
+		if f.toMember[m] == length+cost && !f.seenMember[m] && (best < 0 || f.room(m) > f.room(best)) && f.fits(p, m) {
+			best = m
+		}
+		return false
+	}
+	f.choices(p, each)
+	if best >= 0 && f.room(best) > 0 && f.toMember[best] == f.nearest {
+		f.add(p, best)
+		return true
+	}
+	f.seenPartition[p] = true
+	if best >= 0 && f.choices(p, func(m, cost int) bool { return f.fits(p, m) && f.take(p, m, length+cost) }) {
+		f.seenPartition[p] = false
+		return true
+	}
+	return false
+}
+
+// choices calls try with the members that a partition can get and what they cost, until it says that it is content.
+func (f *flow) choices(p int, try func(m, cost int) bool) bool {
+	for _, a := range f.near[p] {
+		if try(a.member, a.cost) {
+			return true
+		}
+	}
+	if f.far == never {
+		return false
+	}
+	n := len(f.held)
+	first := int(uint64(p) * 0x9e3779b97f4a7c15 >> 33 % uint64(n)) // the members that are tried first are not the same everywhere
+	for i := range n {
+		m := first + i
+		if m >= n {
+			m -= n
+		}
+		if f.toMember[m] == f.toPartition[p]+f.far && f.cost(p, m) == f.far && try(m, f.far) {
+			return true
+		}
+	}
+	return false
+}
+
+// take has a partition take a member, if a way of the given length is a shortest one to the member and goes on from there.
+func (f *flow) take(p, m, length int) bool {
+	if f.toMember[m] != length || f.seenMember[m] || !f.makeRoom(m) {
+		return false
+	}
+	f.add(p, m)
+	return true
+}
+
+// makeRoom sees to it that a member can be given to one more partition: it has room, or it leaves a partition, which takes another.
+func (f *flow) makeRoom(m int) bool {
+	if f.room(m) > 0 && f.toMember[m] == f.nearest {
+		return true
+	}
+	f.seenMember[m] = true
+	z := f.zones.of[m]
+	for _, p := range f.held[m] {
+		length := f.toMember[m] - f.cost(p, m)
+		if f.toPartition[p] == length && !f.seenPartition[p] && f.takeAny(p) || f.full(p, z) && f.takeFrom(p, z, length) {
+			f.remove(p, m)
+			f.seenMember[m] = false
+			return true
+		}
+	}
+	return false
+}
+
+// takeFrom is takeAny for one more member of a full zone, another of which will leave the partition.
+func (f *flow) takeFrom(p, z, length int) bool {
+	for _, m := range f.zones.all[z] {
+		if f.toMember[m] <= length+f.far && !slices.Contains(f.rows[p], m) && f.take(p, m, length+f.cost(p, m)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *flow) add(p, m int) {
+	f.rows[p] = append(f.rows[p], m)
+	f.held[m] = append(f.held[m], p)
+}
+
+func (f *flow) remove(p, m int) {
+	i := slices.Index(f.rows[p], m)
+	f.rows[p] = slices.Delete(f.rows[p], i, i+1)
+	i = slices.Index(f.held[m], p)
+	last := len(f.held[m]) - 1
+	f.held[m][i] = f.held[m][last]
+	f.held[m] = f.held[m][:last]
+}
+
+// room returns how many more partitions a member can be given to.
+func (f *flow) room(m int) int { return f.limit[m] - len(f.held[m]) }
+
+// cost returns what it costs that a partition has a member.
+func (f *flow) cost(p, m int) int {
+	for _, a := range f.near[p] {
+		if a.member == m {
+			return a.cost
+		}
+	}
+	return f.far
+}
+
+// full reports whether a partition has as many members of a zone as it may, while it may have others.
+func (f *flow) full(p, z int) bool {
+	if f.zones.cap >= f.want {
+		return false
+	}
+	n := 0
+	for _, m := range f.rows[p] {
+		if f.zones.of[m] == z {
+			n++
+		}
+	}
+	return n >= f.zones.cap
+}
+
+// fits reports whether a partition may have one more member, which is this one.
+func (f *flow) fits(p, m int) bool {
+	return !slices.Contains(f.rows[p], m) && !f.full(p, f.zones.of[m])
+}
