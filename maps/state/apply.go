@@ -13,7 +13,6 @@ const (
 	textStale    = "the call is older than what its client still waits for; it was not executed"
 	textNoKey    = "no such key"
 	textVersion  = "the entry has another version"
-	textFence    = "a fence was given, but there are no locks here"
 	textLifetime = "a removal was given a TTL or max-idle"
 )
 
@@ -90,6 +89,8 @@ func (s *State) execute(op *entry.Op) outcome {
 			return malformed(err)
 		}
 		return s.sweep(b.Limit)
+	case wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpForceUnlock, wire.OpResume:
+		return s.executeLock(op)
 	}
 	return refused(wire.CodeInvalid, op.Code.String()+" is no operation of the log")
 }

@@ -24,6 +24,13 @@ func FuzzApply(f *testing.F) {
 	many := wire.ManyBody{Map: []byte("m"), Keys: [][]byte{{1}, {2}}, Values: [][]byte{{1}, {2}}}
 	f.Add(batch(1, &entry.Op{Code: wire.OpSetMany, Body: wire.AppendManyBody(nil, &many)}, writeOp(wire.OpSetTTL, "m", "\x01", "", ttl(3))),
 		batch(4, writeOp(wire.OpRemoveIfSame, "m", "\x02", "", expect("\x02")), &entry.Op{Code: wire.OpDestroy, Body: wire.AppendMapBody(nil, "m")}))
+	lock := func(id byte, lease, keep uint64) *entry.Op {
+		b := wire.LockBody{Map: []byte("m"), Key: []byte("k"), ID: wire.ID{id}, Lease: lease, Keep: keep, Flags: wire.LockWait}
+		return &entry.Op{Code: wire.OpLock, Body: wire.AppendLockBody(nil, &b)}
+	}
+	unlock := &entry.Op{Code: wire.OpUnlock, Body: wire.AppendUnlockBody(nil, &wire.UnlockBody{Map: []byte("m"), Key: []byte("k"), ID: wire.ID{1}})}
+	f.Add(batch(1, lock(1, 5, 0), lock(2, 50, 9), lock(3, 1, 1<<63), &entry.Op{Code: wire.OpResume}),
+		batch(6000, sweep, unlock, &entry.Op{Code: wire.OpForceUnlock, Body: wire.AppendKeyBody(nil, "m", []byte("k"))}))
 	f.Add(batch(1<<62, call(2, 1<<63, 1<<62, 1<<62, writeOp(wire.OpEvict, "m", "k", ""))), []byte{0, 1, 2})
 	f.Fuzz(func(t *testing.T, first, second []byte) {
 		lim := Limits{RingBytes: 500, RingEvents: 6, EventValues: 20}
@@ -61,7 +68,7 @@ func applyBytes(t *testing.T, s *State, data []byte) {
 			check()
 		}
 	}
-	for code := wire.OpSet; code <= wire.OpSweep+1; code++ {
+	for code := wire.OpSet; code <= wire.OpResume+1; code++ {
 		s.Apply(&entry.Op{Code: code, Body: data})
 		check()
 	}

@@ -44,6 +44,12 @@ func populate(t testing.TB) *State {
 	s.raw(call(7, 2, 1, 40_000, &entry.Op{Code: wire.OpSetMany, Body: wire.AppendManyBody(nil, &many)}))
 	s.do(wire.OpSetTTL, "users", "dave", "", ttl(30))
 	s.do(wire.OpEvict, "users", "erin", "")
+	s.raw(call(1, 6, 2, 60_000, lockOp(wire.OpLock, "users", "alice", 1, 30_000)))
+	s.raw(call(7, 3, 1, 40_000, lockOp(wire.OpLock, "users", "alice", 2, 20_000, 10_000)))
+	s.raw(lockOp(wire.OpLock, "users", "alice", 3, 1<<63, 1<<63))
+	s.raw(lockOp(wire.OpLock, "nothing", "here", 4, 10))
+	s.raw(lockOp(wire.OpLock, "users", "bob", 4, 1000))
+	s.raw(unlockOp("users", "bob", 4, 0))
 	s.Advance(1025, 4)
 	return s.State
 }
@@ -91,6 +97,10 @@ func TestRestoredStateGoesOn(t *testing.T) {
 			{Code: wire.OpSweep, Body: wire.AppendSweepBody(nil, wire.SweepBody{Limit: 9})},
 			writeOp(wire.OpSet, "gone", "k", "v"),
 			writeOp(wire.OpSet, "empty", "k", "v"),
+			call(7, 3, 1, 40_000, lockOp(wire.OpLock, "users", "alice", 2, 20_000, 10_000)),
+			unlockOp("users", "alice", 1, 0),
+			lockOp(wire.OpLock, "users", "bob", 2, 20),
+			{Code: wire.OpResume},
 		} {
 			if r := s.Apply(op); r.Code != wire.CodeOK {
 				t.Fatalf("%v: %v", op.Code, r.Code)
@@ -125,6 +135,9 @@ func TestHashSeesEverything(t *testing.T) {
 			w.look--
 			s.calls.windows.Set(w)
 		},
+		"lock":   func(s *State) { s.locks.find([]byte("users"), []byte("alice")).lease++ },
+		"waiter": func(s *State) { s.locks.find([]byte("users"), []byte("alice")).waiters[1].until-- },
+		"fence":  func(s *State) { s.locks.find([]byte("users"), []byte("bob")).fence-- },
 		"record": func(s *State) { s.calls.get(wire.ID{1}, 4).flags ^= 1 },
 	} {
 		s := populate(t)
@@ -165,6 +178,8 @@ func TestFrozenImageBesideApply(t *testing.T) {
 				writeOp(wire.OpRemove, "users", key+"x", ""),
 				writeOp(wire.OpSet, "new"+key[3:4], key, "v"),
 				{Code: wire.OpSweep, Body: wire.AppendSweepBody(nil, wire.SweepBody{Limit: 2})},
+				lockOp(wire.OpLock, "users", key[3:4], byte(1+i%5), uint64(1+i%9), 20),
+				unlockOp("users", key[3:4], byte(1+i%3), 0),
 			} {
 				s.Apply(op)
 			}
@@ -319,6 +334,11 @@ func FuzzRestore(f *testing.F) {
 	small.do(wire.OpSet, "ü", "k", "v", maxIdle(1))
 	small.raw(call(2, 1, 0, 70_000, writeOp(wire.OpReplace, "m", "k", "w")))
 	f.Add(unseal(imageBytes(f, small.State)))
+	small.raw(lockOp(wire.OpLock, "m", "k", 1, 5000, 1))
+	small.raw(lockOp(wire.OpLock, "m", "k", 2, 5000, 1))
+	small.raw(lockOp(wire.OpLock, "m", "l", 2, 5000))
+	small.raw(unlockOp("m", "l", 2, 0))
+	f.Add(unseal(imageBytes(f, small.State)))
 	f.Add(unseal(imageBytes(f, New(1, Limits{}))))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		image := seal(payload)
@@ -338,6 +358,8 @@ func FuzzRestore(f *testing.F) {
 		s.Advance(s.Clock()+1000, 0)
 		s.Apply(&entry.Op{Code: wire.OpSweep, Body: wire.AppendSweepBody(nil, wire.SweepBody{Limit: 100})})
 		s.Apply(call(1, 9, 9, s.Clock(), writeOp(wire.OpPut, "m", "k", "w")))
+		s.Apply(unlockOp("m", "k", 1, 0))
+		s.Apply(lockOp(wire.OpLock, "m", "k", 3, 1))
 		if err := s.checkInvariants(); err != nil {
 			t.Fatal(err)
 		}

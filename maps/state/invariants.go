@@ -18,6 +18,9 @@ func (s *State) checkInvariants() error {
 	if err := s.calls.check(); err != nil {
 		return err
 	}
+	if err := s.checkLocks(); err != nil {
+		return err
+	}
 	return s.checkRing()
 }
 

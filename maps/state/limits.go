@@ -9,6 +9,13 @@ type Limits struct {
 	// EventValues is how many bytes the two values of an event may have together, by default 16 KB, before they are the
 	// first thing to go when the ring is full.
 	EventValues int
+	// LockWaiters is how many may wait for one lock, by default 1,024.
+	LockWaiters int
+	// LockBytes is what the locks that are held may take with their waiters, by default 8 MB: some 30,000 locks of short keys.
+	LockBytes int
+	// FreeLockBytes is what locks may take that nobody holds any more, by default 256 KB. They are kept so that the last holder
+	// may still write under its fence.
+	FreeLockBytes int
 }
 
 // WithDefaults returns l with defaults in place of what is not positive.
@@ -21,6 +28,15 @@ func (l Limits) WithDefaults() Limits {
 	}
 	if l.EventValues <= 0 {
 		l.EventValues = 16 << 10
+	}
+	if l.LockWaiters <= 0 {
+		l.LockWaiters = 1024
+	}
+	if l.LockBytes <= 0 {
+		l.LockBytes = 8 << 20
+	}
+	if l.FreeLockBytes <= 0 {
+		l.FreeLockBytes = 256 << 10
 	}
 	return l
 }

@@ -16,7 +16,7 @@ var (
 	machineMaps    = []string{"a", "b", "ü"}
 	machineKeys    = []string{"k", "k0", "k1", "l", "m"}
 	machineClients = []wire.ID{{}, {1}, {2}, {1, 0, 0, 9}}
-	machineLimits  = Limits{RingBytes: 600, RingEvents: 9, EventValues: 24}
+	machineLimits  = Limits{RingBytes: 600, RingEvents: 9, EventValues: 24, LockWaiters: 3, LockBytes: 900, FreeLockBytes: 650}
 )
 
 // machine drives a state, a replica of it and the model with the same operations.
@@ -35,7 +35,7 @@ func drawValue(t *rapid.T) []byte {
 	return bytes.Repeat([]byte{rapid.Byte().Draw(t, "value")}, rapid.SampledFrom([]int{1, 1, 2, 10, 30, 700}).Draw(t, "size"))
 }
 
-func drawOptions(t *rapid.T, m *model) (o wire.WriteOptions) {
+func drawOptions(t *rapid.T) (o wire.WriteOptions) {
 	duration := rapid.SampledFrom([]uint64{0, 1, 2, 10, 50, 1 << 61, wire.Forever - 1, wire.Forever, 1 << 63})
 	switch rapid.IntRange(0, 5).Draw(t, "lifetime") {
 	case 0:
@@ -47,19 +47,18 @@ func drawOptions(t *rapid.T, m *model) (o wire.WriteOptions) {
 	case 3:
 		o.Flags = wire.WriteKeepTTL
 	}
-	drawCondition(t, m, &o)
 	return o
 }
 
-func drawCondition(t *rapid.T, m *model, o *wire.WriteOptions) {
+// drawCondition draws what the write of a key depends on.
+func (ma *machine) drawCondition(t *rapid.T, op *modelOp, o *wire.WriteOptions) {
+	m := ma.model
 	switch rapid.IntRange(0, 9).Draw(t, "condition") {
 	case 0:
 		o.Flags |= wire.WriteVersion
 		o.IfVersion = m.generation<<44 | uint64(rapid.IntRange(1, int(m.counter)+1).Draw(t, "version"))
 	case 1:
-		if rapid.IntRange(0, 3).Draw(t, "fence") == 0 {
-			o.Flags, o.Fence = o.Flags|wire.WriteFence, 7
-		}
+		o.Flags, o.Fence = o.Flags|wire.WriteFence, ma.drawFence(t, op.name, string(op.write.Key))
 	case 2:
 		o.Flags |= wire.WriteNoStore
 	}
@@ -68,7 +67,8 @@ func drawCondition(t *rapid.T, m *model, o *wire.WriteOptions) {
 func (m *machine) drawOp(t *rapid.T) *modelOp {
 	op := &modelOp{code: rapid.SampledFrom([]wire.Op{wire.OpSet, wire.OpSet, wire.OpPut, wire.OpPutIfAbsent, wire.OpReplace, wire.OpReplaceIfSame,
 		wire.OpRemove, wire.OpRemoveIfSame, wire.OpDelete, wire.OpSetTTL, wire.OpEvict, wire.OpSetMany, wire.OpDeleteMany, wire.OpClear,
-		wire.OpDestroy, wire.OpSweep}).Draw(t, "op")}
+		wire.OpDestroy, wire.OpSweep,
+		wire.OpLock, wire.OpLock, wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpUnlock, wire.OpForceUnlock, wire.OpResume}).Draw(t, "op")}
 	op.client = rapid.SampledFrom(machineClients).Draw(t, "client")
 	if !op.client.IsZero() {
 		m.seqs[op.client]++
@@ -89,15 +89,19 @@ func (m *machine) drawOp(t *rapid.T) *modelOp {
 	switch op.code {
 	case wire.OpClear, wire.OpDestroy, wire.OpSweep:
 		return op
+	case wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpForceUnlock, wire.OpResume:
+		m.drawLock(t, op)
+		return op
 	case wire.OpRemove, wire.OpRemoveIfSame, wire.OpDelete, wire.OpEvict:
-		drawCondition(t, m.model, &op.write.WriteOptions)
+		m.drawCondition(t, op, &op.write.WriteOptions)
 		if rapid.IntRange(0, 19).Draw(t, "misplaced") == 0 {
 			op.write.Flags |= wire.WriteKeepTTL
 		}
 	case wire.OpDeleteMany:
-		drawCondition(t, m.model, &op.many.WriteOptions)
+		m.drawCondition(t, op, &op.many.WriteOptions)
 	default:
-		op.write.WriteOptions = drawOptions(t, m.model)
+		op.write.WriteOptions = drawOptions(t)
+		m.drawCondition(t, op, &op.write.WriteOptions)
 		op.many.WriteOptions = op.write.WriteOptions
 	}
 	if op.code == wire.OpSetTTL {
@@ -140,6 +144,13 @@ func (op *modelOp) encode() *entry.Op {
 		e.Body = wire.AppendMapBody(nil, op.name)
 	case wire.OpSweep:
 		e.Body = wire.AppendSweepBody(nil, wire.SweepBody{Limit: op.limit})
+	case wire.OpLock, wire.OpRenew:
+		e.Body = wire.AppendLockBody(nil, &op.lock)
+	case wire.OpUnlock:
+		e.Body = wire.AppendUnlockBody(nil, &op.unlock)
+	case wire.OpForceUnlock:
+		e.Body = wire.AppendKeyBody(nil, op.name, op.write.Key)
+	case wire.OpResume:
 	default:
 		e.Body = wire.AppendWriteBody(nil, &op.write)
 	}
@@ -148,7 +159,9 @@ func (op *modelOp) encode() *entry.Op {
 
 // apply executes op everywhere and compares the answers. Bodies are overwritten afterwards: nothing kept may alias them.
 func (m *machine) apply(t *rapid.T, op *modelOp) {
+	before := m.model.lockCopies()
 	code, body := m.model.apply(op)
+	defer m.checkLeases(t, op, before)
 	for _, s := range []*State{m.state, m.replica} {
 		e := op.encode()
 		got := s.Apply(e)
@@ -156,7 +169,7 @@ func (m *machine) apply(t *rapid.T, op *modelOp) {
 			t.Fatalf("%v: code %v (%q), want %v", op.code, got.Code, got.Body, code)
 		}
 		switch code {
-		case wire.CodeOK, wire.CodeConflict:
+		case wire.CodeOK, wire.CodeConflict, wire.CodeFenced, wire.CodeLockNotHeld, wire.CodeOverloaded:
 			if !bytes.Equal(got.Body, body) {
 				t.Fatalf("%v: body %q, want %q", op.code, got.Body, body)
 			}
@@ -197,6 +210,7 @@ func (m *machine) compare(t *rapid.T) {
 		t.Fatalf("%d bytes of records, want %d", got, records)
 	}
 	m.compareMaps(t)
+	m.compareLocks(t)
 	m.compareEvents(t)
 }
 
@@ -239,6 +253,11 @@ func (m *machine) compareMaps(t *rapid.T) {
 		m.comparePages(t, name, keys)
 		for _, key := range machineKeys {
 			m.compareEntry(t, name, key)
+		}
+	}
+	for _, l := range model.locks {
+		if l.freed == 0 && (earliest == 0 || l.ends < earliest) {
+			earliest = l.ends
 		}
 	}
 	if got, ok := s.NextDue(); got != earliest || ok != (earliest != 0) {

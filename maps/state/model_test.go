@@ -19,6 +19,11 @@ type model struct {
 	clients             map[wire.ID]*modelClient
 	ring                []modelEvent
 	pos                 uint64
+	locks               map[modelKey]*modelLock
+
+	granted     []uint64 // all fences that were given out
+	resumed     int64    // clock at the last OpResume
+	everResumed bool
 }
 
 type modelMap struct {
@@ -65,10 +70,13 @@ type modelOp struct {
 	many     wire.ManyBody
 	name     string // OpClear, OpDestroy
 	limit    uint32 // OpSweep
+	lock     wire.LockBody
+	unlock   wire.UnlockBody
 }
 
 func newModel(generation uint64, lim Limits) *model {
-	return &model{lim: lim, generation: generation, maps: map[string]*modelMap{}, clients: map[wire.ID]*modelClient{}}
+	return &model{lim: lim, generation: generation, maps: map[string]*modelMap{}, clients: map[wire.ID]*modelClient{},
+		locks: map[modelKey]*modelLock{}}
 }
 
 func (m *model) next() uint64 {
@@ -178,7 +186,7 @@ func (m *model) apply(op *modelOp) (wire.Code, []byte) {
 	if code != wire.CodeInvalid {
 		data := len(body)
 		switch op.code {
-		case wire.OpSetMany, wire.OpDeleteMany, wire.OpSweep:
+		case wire.OpSetMany, wire.OpDeleteMany, wire.OpSweep, wire.OpLock, wire.OpRenew, wire.OpResume:
 		default:
 			if code == wire.CodeOK {
 				data -= len(result(0, 0, nil))
@@ -203,11 +211,14 @@ func (m *model) execute(op *modelOp) (wire.Code, []byte) {
 		m.emit(op.name, wire.EventCleared, v, "", nil, nil, 0)
 		return wire.CodeOK, result(wire.ResultFound|wire.ResultApplied, v, nil)
 	case wire.OpDestroy:
-		mm := m.maps[op.name]
-		if mm == nil {
+		mm, locked := m.maps[op.name], m.destroyLocks(op.name)
+		if mm == nil && !locked {
 			return wire.CodeOK, result(0, 0, nil)
 		}
 		v, flags := m.next(), wire.ResultApplied
+		if mm == nil {
+			return wire.CodeOK, result(flags, v, nil)
+		}
 		if m.size(op.name) > 0 {
 			flags |= wire.ResultFound
 		}
@@ -218,6 +229,8 @@ func (m *model) execute(op *modelOp) (wire.Code, []byte) {
 		return wire.CodeOK, result(flags, v, nil)
 	case wire.OpSweep:
 		return m.sweep(int(op.limit))
+	case wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpForceUnlock, wire.OpResume:
+		return m.executeLock(op)
 	}
 	return m.write(op)
 }
@@ -227,6 +240,8 @@ func result(flags uint8, version uint64, value []byte) []byte {
 }
 
 func (m *model) sweep(limit int) (wire.Code, []byte) {
+	passed := m.sweepLocks(limit)
+	limit -= passed
 	type due struct {
 		at        int64
 		name, key string
@@ -253,7 +268,7 @@ func (m *model) sweep(limit int) (wire.Code, []byte) {
 	for _, d := range list {
 		m.expire(d.name, d.key)
 	}
-	return wire.CodeOK, wire.AppendUvarint(nil, uint64(len(list)))
+	return wire.CodeOK, wire.AppendUvarint(nil, uint64(passed+len(list)))
 }
 
 func (m *model) expire(name, key string) {
@@ -277,12 +292,16 @@ func (m *model) get(name, key string) (modelEntry, bool) {
 
 func (m *model) many(op *modelOp) (wire.Code, []byte) {
 	o := &op.many.WriteOptions
-	if o.Flags&wire.WriteFence != 0 || op.code == wire.OpDeleteMany && o.Flags&(wire.WriteTTL|wire.WriteMaxIdle|wire.WriteKeepTTL) != 0 {
+	if op.code == wire.OpDeleteMany && o.Flags&(wire.WriteTTL|wire.WriteMaxIdle|wire.WriteKeepTTL) != 0 {
 		return wire.CodeInvalid, nil
 	}
 	var res wire.BulkResult
 	name := string(op.many.Map)
 	for i, k := range op.many.Keys {
+		if m.fenced(o, name, string(k)) {
+			res.Failed = append(res.Failed, wire.BulkError{Index: uint32(i), Code: wire.CodeFenced})
+			continue
+		}
 		e, found := m.get(name, string(k))
 		if o.Flags&wire.WriteVersion != 0 && (!found || e.version != o.IfVersion) {
 			res.Failed = append(res.Failed, wire.BulkError{Index: uint32(i), Code: wire.CodeConflict})
@@ -301,14 +320,14 @@ func (m *model) many(op *modelOp) (wire.Code, []byte) {
 
 func (m *model) write(op *modelOp) (wire.Code, []byte) {
 	o, name, key := &op.write.WriteOptions, string(op.write.Map), string(op.write.Key)
-	if o.Flags&wire.WriteFence != 0 {
-		return wire.CodeInvalid, nil
-	}
 	switch op.code {
 	case wire.OpRemove, wire.OpRemoveIfSame, wire.OpDelete, wire.OpEvict:
 		if o.Flags&(wire.WriteTTL|wire.WriteMaxIdle|wire.WriteKeepTTL) != 0 {
 			return wire.CodeInvalid, nil
 		}
+	}
+	if m.fenced(o, name, key) {
+		return wire.CodeFenced, []byte(textFence)
 	}
 	e, found := m.get(name, key)
 	if o.Flags&wire.WriteVersion != 0 && !found {

@@ -72,9 +72,13 @@ func (s *State) MinExpires(name []byte) (int64, bool) {
 	return at, at != 0
 }
 
-// NextDue returns the earliest expiry in the partition, of entries that have expired and wait for OpSweep too.
+// NextDue returns the earliest expiry in the partition, of entries that have expired and wait for OpSweep too, or the earliest
+// end of a lock's lease if that is before.
 func (s *State) NextDue() (int64, bool) {
 	slot, ok := s.due.Min()
+	if end, held := s.locks.ends.Min(); held && (!ok || end.at < slot.expires) {
+		return end.at, true
+	}
 	return slot.expires, ok
 }
 

@@ -72,6 +72,7 @@ func (d *decoder) state(lim Limits) *State {
 	for n, prev := d.uvarint(), (wire.ID{}); n > 0 && d.err == nil; n-- {
 		prev = d.window(prev)
 	}
+	d.locks(&s.locks)
 	d.ring(&s.ring)
 	return s
 }

@@ -129,3 +129,18 @@ func call(client byte, seq, lowest uint64, deadline int64, op *entry.Op) *entry.
 	op.Client, op.Seq, op.Lowest, op.Deadline = wire.ID{client}, seq, lowest, deadline
 	return op
 }
+
+// lockOp returns OpLock or OpRenew of a map's key for the ID that begins with id. With a time it waits, and its place is kept
+// for that many milliseconds.
+func lockOp(code wire.Op, name, key string, id byte, lease uint64, keep ...uint64) *entry.Op {
+	b := wire.LockBody{Map: []byte(name), Key: []byte(key), ID: wire.ID{id}, Lease: lease}
+	for _, ms := range keep {
+		b.Flags, b.Keep = wire.LockWait, ms
+	}
+	return &entry.Op{Code: code, Body: wire.AppendLockBody(nil, &b)}
+}
+
+// unlockOp returns OpUnlock for an ID, a fence, or both; 0 is none.
+func unlockOp(name, key string, id byte, fence uint64) *entry.Op {
+	return &entry.Op{Code: wire.OpUnlock, Body: wire.AppendUnlockBody(nil, &wire.UnlockBody{Map: []byte(name), Key: []byte(key), ID: wire.ID{id}, Fence: fence})}
+}

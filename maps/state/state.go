@@ -15,7 +15,8 @@
 // # Versions
 //
 // A version is generation<<44 + counter. The counter grows by one with every change: a write of a key that stores, alters
-// or removes an entry, an expiry, a Clear and a Destroy. A bulk operation counts once for each key that it changes, so that
+// or removes an entry, an expiry, a Clear and a Destroy, and each time that a lock gets another holder or none: the version at
+// which a lock was granted is its fence. A bulk operation counts once for each key that it changes, so that
 // a key named twice gets two versions; an operation that changes nothing takes none.
 //
 // # Expiry
@@ -46,6 +47,7 @@ type State struct {
 	maps  *btree.BTreeG[mapSlot] // by name
 	calls calls
 	ring  ring
+	locks locks
 
 	// due holds, for each map with entries that expire, the earliest of their expiries. Derived from maps.
 	due *btree.BTreeG[dueSlot]
@@ -75,6 +77,7 @@ func New(generation uint64, lim Limits) *State {
 		maps:       newTree(func(a, b mapSlot) bool { return a.name < b.name }),
 		calls:      newCalls(),
 		ring:       ring{lim: lim},
+		locks:      newLocks(),
 		due: newTree(func(a, b dueSlot) bool {
 			if a.expires != b.expires {
 				return a.expires < b.expires

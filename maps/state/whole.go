@@ -23,15 +23,18 @@ func (s *State) clear(name []byte) outcome {
 	return outcome{flags: wire.ResultFound | wire.ResultApplied, version: v}
 }
 
-// destroy ends a map's instance and removes its entries. The CLEARED event is appended if there was any entry, visible or
+// destroy ends a map's instance and removes its entries and locks. The CLEARED event is appended if there was any entry, visible or
 // still to be removed, so that every entry that listeners heard of comes to an end for them. The next write begins another
 // instance.
 func (s *State) destroy(name []byte) outcome {
-	m := s.find(name)
-	if m == nil {
+	m, locked := s.find(name), s.destroyLocks(name)
+	if m == nil && !locked {
 		return outcome{}
 	}
 	o := outcome{flags: wire.ResultApplied, version: s.nextVersion()}
+	if m == nil {
+		return o
+	}
 	if m.live(s.clock) > 0 {
 		o.flags |= wire.ResultFound
 	}
@@ -45,9 +48,10 @@ func (s *State) destroy(name []byte) outcome {
 	return o
 }
 
-// sweep removes at most limit entries that have expired, each with its event, in the order of expiry, map and key.
+// sweep passes on locks whose leases have ended, and removes entries that have expired, each with its event, in the order of
+// expiry, map and key; at most limit of both together.
 func (s *State) sweep(limit uint32) outcome {
-	n := uint64(0)
+	n := s.sweepLocks(uint64(min(limit, sweepMax)))
 	for limit := uint64(min(limit, sweepMax)); n < limit; n++ {
 		next, ok := s.due.Min()
 		if !ok || next.expires > s.clock {

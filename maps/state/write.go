@@ -17,9 +17,6 @@ func removal(code wire.Op) bool {
 
 // checkOptions returns why an operation cannot carry the options that it has, or "".
 func checkOptions(code wire.Op, o *wire.WriteOptions) string {
-	if o.Flags&wire.WriteFence != 0 {
-		return textFence
-	}
 	if removal(code) && o.Flags&(wire.WriteTTL|wire.WriteMaxIdle|wire.WriteKeepTTL) != 0 {
 		return textLifetime
 	}
@@ -31,6 +28,9 @@ func checkOptions(code wire.Op, o *wire.WriteOptions) string {
 func (s *State) write(code wire.Op, w *wire.WriteBody) outcome {
 	if text := checkOptions(code, &w.WriteOptions); text != "" {
 		return refused(wire.CodeInvalid, text)
+	}
+	if text := s.fenced(w.Map, w.Key, &w.WriteOptions); text != "" {
+		return refused(wire.CodeFenced, text)
 	}
 	m, cur := s.current(w.Map, w.Key)
 	if text := checkVersion(&w.WriteOptions, cur); text != "" {
@@ -75,7 +75,7 @@ func (s *State) write(code wire.Op, w *wire.WriteBody) outcome {
 }
 
 // writeMany executes SetMany and DeleteMany: the keys in their order, each as if it were written alone. A key for which
-// IfVersion does not hold fails with CodeConflict; the others are done.
+// IfVersion does not hold fails with CodeConflict, one whose fence is another with CodeFenced; the others are done.
 func (s *State) writeMany(code wire.Op, b *wire.ManyBody) outcome {
 	if (b.Values != nil) != (code == wire.OpSetMany) {
 		return refused(wire.CodeInvalid, code.String()+" with the wrong fields")
@@ -88,6 +88,10 @@ func (s *State) writeMany(code wire.Op, b *wire.ManyBody) outcome {
 	}
 	var res wire.BulkResult
 	for i, key := range b.Keys {
+		if s.fenced(b.Map, key, &b.WriteOptions) != "" {
+			res.Failed = append(res.Failed, wire.BulkError{Index: uint32(i), Code: wire.CodeFenced})
+			continue
+		}
 		m, cur := s.current(b.Map, key)
 		switch {
 		case checkVersion(&b.WriteOptions, cur) != "":

@@ -221,11 +221,15 @@ func TestRefusedOperations(t *testing.T) {
 		{"no value", writeOp(wire.OpSet, "m", "k", ""), wire.CodeInvalid},
 		{"a value too many", writeOp(wire.OpRemove, "m", "k", "v"), wire.CodeInvalid},
 		{"a large key", writeOp(wire.OpSet, "m", big, "v"), wire.CodeTooLarge},
-		{"a fence", writeOp(wire.OpSet, "m", "k", "v", func(w *wire.WriteBody) { w.Flags |= wire.WriteFence }), wire.CodeInvalid},
 		{"a removal that lives", writeOp(wire.OpDelete, "m", "k", "", ttl(1)), wire.CodeInvalid},
 		{"clear nothing", &entry.Op{Code: wire.OpClear}, wire.CodeInvalid},
 		{"sweep nothing", &entry.Op{Code: wire.OpSweep}, wire.CodeInvalid},
 		{"many nothing", &entry.Op{Code: wire.OpSetMany}, wire.CodeInvalid},
+		{"lock nothing", &entry.Op{Code: wire.OpLock}, wire.CodeInvalid},
+		{"unlock nothing", &entry.Op{Code: wire.OpUnlock}, wire.CodeInvalid},
+		{"force nothing", &entry.Op{Code: wire.OpForceUnlock}, wire.CodeInvalid},
+		{"renew and wait", lockOp(wire.OpRenew, "m", "k", 1, 5, 7), wire.CodeInvalid},
+		{"resume something", &entry.Op{Code: wire.OpResume, Body: []byte{1}}, wire.CodeInvalid},
 	} {
 		s := newScript(t, Limits{})
 		call(1, 1, 0, 5000, c.op)

@@ -20,6 +20,7 @@ const (
 	OpScan     Op = 20 // ScanBody -> ScanResult
 	OpEvents   Op = 21 // EventsBody -> EventsResult
 	OpView     Op = 22 // KeyBody -> EntryViewResult
+	OpLockView Op = 23 // KeyBody -> LockResult
 
 	// Writes of one partition: WriteBody -> WriteResult, unless said otherwise.
 	OpSet           Op = 32
@@ -36,9 +37,14 @@ const (
 	OpDeleteMany    Op = 43 // ManyBody without values -> BulkResult
 	OpClear         Op = 44 // MapBody -> WriteResult
 	OpDestroy       Op = 45 // MapBody -> WriteResult
+	OpLock          Op = 46 // LockBody -> LockResult; with LockWait answered when the lock was got, or shortly before the deadline
+	OpUnlock        Op = 47 // UnlockBody -> WriteResult
+	OpRenew         Op = 48 // LockBody -> LockResult
+	OpForceUnlock   Op = 49 // KeyBody -> WriteResult
 
 	// Proposed by owners only, never accepted from a client.
-	OpSweep Op = 64 // SweepBody: removes entries whose time has come by the clock of the log
+	OpSweep  Op = 64 // SweepBody: removes entries, and ends leases of locks, whose time has come by the clock of the log
+	OpResume Op = 67 // no body: an owner begins to serve; leases of locks go on for at least a while
 
 	// Listeners and tasks, addressed to a member.
 	OpInterest   Op = 80 // MapBody: this connection listens to the map -> []Position of the partitions owned here
@@ -82,13 +88,15 @@ var ops = [256]struct {
 
 	OpGet: {"get", opRead}, OpContains: {"contains_key", opRead}, OpGetMany: {"get_all", opRead}, OpSize: {"size", opRead},
 	OpScan: {"scan", opRead}, OpEvents: {"events", opRead}, OpView: {"entry_view", opRead},
+	OpLockView: {"is_locked", opRead},
 
 	OpSet: {"set", opWrite}, OpPut: {"put", opWrite}, OpPutIfAbsent: {"put_if_absent", opWrite}, OpReplace: {"replace", opWrite},
 	OpReplaceIfSame: {"replace_if_same", opWrite}, OpRemove: {"remove", opWrite}, OpRemoveIfSame: {"remove_if_same", opWrite},
 	OpDelete: {"delete", opWrite}, OpSetTTL: {"set_ttl", opWrite}, OpEvict: {"evict", opWrite}, OpSetMany: {"set_all", opWrite},
 	OpDeleteMany: {"delete_all", opWrite}, OpClear: {"clear", opWrite}, OpDestroy: {"destroy", opWrite},
+	OpLock: {"lock", opWrite}, OpUnlock: {"unlock", opWrite}, OpRenew: {"renew_lock", opWrite}, OpForceUnlock: {"force_unlock", opWrite},
 
-	OpSweep: {"sweep", opLogged},
+	OpSweep: {"sweep", opLogged}, OpResume: {"resume", opLogged},
 
 	OpInterest: {"interest", opAddressed}, OpUninterest: {"uninterest", opAddressed}, OpTaskSubmit: {"task_submit", opAddressed},
 	OpTaskWait: {"task_wait", opAddressed}, OpTaskCancel: {"task_cancel", opAddressed}, OpTaskList: {"task_list", opAddressed},

@@ -1,0 +1,249 @@
+package state
+
+import (
+	"slices"
+
+	"github.com/tidwall/btree"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// lockGrace is for how long after an OpResume no lease ends, in milliseconds, nor does a waiter lose its place: by then
+// whoever holds or waits for a lock has had the time to say so to the new owner.
+const lockGrace = 5_000
+
+const (
+	lockCost   = 200 // what a lock is counted with beside the names of its map and key
+	waiterCost = 40  // what a waiter is counted with
+)
+
+// locks are the locks of the partition's keys: those that somebody holds, and the last ones that nobody holds any more, for
+// their fences. A lock exists apart from the entry under its key.
+type locks struct {
+	byKey *btree.BTreeG[lockSlot] // by map and key
+	bytes int                     // Invariant: the sum of the costs of the locks that are held
+	freed int                     // Invariant: the sum of the costs of the others
+
+	ends *btree.BTreeG[lockEnd]  // the locks that are held, by the end of their leases. Derived from byKey.
+	free *btree.BTreeG[lockFree] // the others, by the version of their release. Derived from byKey.
+
+	// stamp counts frozen views. Invariant: a lock with an older stamp may be part of a view and is never changed.
+	stamp uint64
+}
+
+// lock is the lock of one key.
+//
+// Invariant: a lock that nobody holds has no waiters.
+type lock struct {
+	ref     *lockRef
+	holder  wire.ID // zero: nobody
+	fence   uint64  // the last one given out: the version at which the lock was granted
+	lease   uint64  // the holder's, in milliseconds
+	ends    int64   // when the lease ends unless it is renewed; 0 if nobody holds the lock
+	freed   uint64  // version at which it was released; 0 while somebody holds it
+	waiters []waiter
+	stamp   uint64 // locks.stamp when it became this one
+}
+
+// lockRef names the key of a lock. It is immutable.
+type lockRef struct{ name, key string }
+
+// waiter is who waits for a lock.
+type waiter struct {
+	id    wire.ID
+	lease uint64
+	until int64 // when it no longer waits, unless it asks again
+}
+
+// lockSlot finds a lock by its map and key.
+type lockSlot struct {
+	name, key string
+	l         *lock
+}
+
+// lockEnd is one element of locks.ends.
+type lockEnd struct {
+	at  int64
+	ref *lockRef
+}
+
+// lockFree is one element of locks.free.
+type lockFree struct {
+	version uint64
+	ref     *lockRef
+}
+
+func newLocks() locks {
+	return locks{
+		byKey: newTree(func(a, b lockSlot) bool {
+			if a.name != b.name {
+				return a.name < b.name
+			}
+			return a.key < b.key
+		}),
+		ends: newTree(func(a, b lockEnd) bool {
+			switch {
+			case a.at != b.at:
+				return a.at < b.at
+			case a.ref.name != b.ref.name:
+				return a.ref.name < b.ref.name
+			}
+			return a.ref.key < b.ref.key
+		}),
+		free: newTree(func(a, b lockFree) bool { return a.version < b.version }),
+	}
+}
+
+// share returns a view of the locks that stays as it is.
+func (k *locks) share() *btree.BTreeG[lockSlot] {
+	k.stamp++
+	return k.byKey.Copy()
+}
+
+// find returns the lock of a key, or nil. The caller must not change it.
+func (k *locks) find(name, key []byte) *lock {
+	slot, _ := k.byKey.Get(lockSlot{name: view(name), key: view(key)})
+	return slot.l
+}
+
+// take returns l, out of all accounts and in a form that may be changed: itself, or a copy that takes its place if l may be
+// part of a frozen view. The caller gives it back with put.
+func (k *locks) take(l *lock) *lock {
+	if l.freed == 0 {
+		k.bytes -= l.cost()
+		k.ends.Delete(lockEnd{l.ends, l.ref})
+	} else {
+		k.freed -= l.cost()
+		k.free.Delete(lockFree{l.freed, l.ref})
+	}
+	if l.stamp == k.stamp {
+		return l
+	}
+	c := *l
+	c.stamp, c.waiters = k.stamp, slices.Clone(l.waiters)
+	k.byKey.Set(lockSlot{c.ref.name, c.ref.key, &c})
+	return &c
+}
+
+// put enters l, which take or add has returned, into the accounts.
+func (k *locks) put(l *lock) {
+	if l.freed == 0 {
+		k.bytes += l.cost()
+		k.ends.Set(lockEnd{l.ends, l.ref})
+	} else {
+		k.freed += l.cost()
+		k.free.Set(lockFree{l.freed, l.ref})
+	}
+}
+
+// add adds the lock of a key that has none. The caller fills it in and gives it back with put.
+func (k *locks) add(name, key []byte) *lock {
+	l := &lock{ref: &lockRef{string(name), string(key)}, stamp: k.stamp}
+	k.byKey.Set(lockSlot{l.ref.name, l.ref.key, l})
+	return l
+}
+
+// drop forgets l.
+func (k *locks) drop(l *lock) {
+	l = k.take(l)
+	k.byKey.Delete(lockSlot{name: l.ref.name, key: l.ref.key})
+}
+
+// trim forgets the locks that have been free for longest where they take more than most bytes.
+func (k *locks) trim(most int) {
+	for k.freed > most {
+		oldest, _ := k.free.Min()
+		slot, _ := k.byKey.Get(lockSlot{name: oldest.ref.name, key: oldest.ref.key})
+		k.drop(slot.l)
+	}
+}
+
+func (l *lock) cost() int {
+	return lockCost + len(l.ref.name) + len(l.ref.key) + waiterCost*len(l.waiters)
+}
+
+// result returns the lock as answers show it. With flags 0 it says nothing of the holder.
+func (l *lock) result(flags uint8) wire.LockResult {
+	r := wire.LockResult{Flags: flags, Waiting: uint64(len(l.waiters))}
+	if flags&wire.LockHeld != 0 {
+		r.Fence, r.Ends = l.fence, l.ends
+	}
+	return r
+}
+
+// waiter returns the place in the queue of who has an ID, -1 if it does not wait.
+func (l *lock) waiter(id wire.ID) int {
+	return slices.IndexFunc(l.waiters, func(w waiter) bool { return w.id == id })
+}
+
+// prune drops the waiters that no longer wait. REQUIRES l to be taken.
+func (l *lock) prune(clock int64) {
+	l.waiters = slices.DeleteFunc(l.waiters, func(w waiter) bool { return w.until <= clock })
+}
+
+// next takes the first who still waits out of the queue, and those before it, and reports whether there is one. REQUIRES l to
+// be taken.
+func (l *lock) next(clock int64) (w waiter, ok bool) {
+	for i := range l.waiters {
+		if w = l.waiters[i]; w.until > clock {
+			l.waiters = l.waiters[i+1:]
+			return w, true
+		}
+	}
+	l.waiters = nil
+	return waiter{}, false
+}
+
+// LockView is the lock of a key as it stands in the state.
+type LockView struct {
+	Holder  wire.ID // zero: nobody
+	Fence   uint64  // the last one given out; 0 if none is remembered
+	Ends    int64   // when the holder's lease ends, in cluster time in milliseconds
+	Waiting int     // who waits
+}
+
+// Lock returns the lock of a key. A lease that has ended by the clock is shown until an operation has ended it.
+func (s *State) Lock(name, key []byte) LockView {
+	l := s.locks.find(name, key)
+	if l == nil {
+		return LockView{}
+	}
+	return LockView{Holder: l.holder, Fence: l.fence, Ends: l.ends, Waiting: len(l.waiters)}
+}
+
+// IsLocked returns what a read of the lock answers at now, which is cluster time. It reports false if the answer hangs on the
+// clock of the log, which has to be advanced to now first.
+func (s *State) IsLocked(name, key []byte, now int64) (r wire.LockResult, ok bool) {
+	l := s.locks.find(name, key)
+	if l == nil || l.freed != 0 {
+		return r, true
+	}
+	if l.ends > s.clock {
+		return l.result(wire.LockHeld), l.ends > now
+	}
+	// The lease has ended, and the lock is the next one's as soon as an operation says so.
+	for _, w := range l.waiters {
+		if w.until > s.clock {
+			return l.result(wire.LockHeld), true
+		}
+	}
+	return r, true
+}
+
+// holdsLock reports whether somebody holds the lock of a key, or waits for it.
+func (s *State) holdsLock(name, key []byte) bool {
+	l := s.locks.find(name, key)
+	return l != nil && l.freed == 0
+}
+
+// fenced returns why a write of a key may not be made under the fence that it carries, or "". Only the last fence that was
+// given out for the key is good: also when the lock was released since, as long as that is remembered.
+func (s *State) fenced(name, key []byte, o *wire.WriteOptions) string {
+	if o.Flags&wire.WriteFence == 0 {
+		return ""
+	}
+	if l := s.locks.find(name, key); l == nil || l.fence != o.Fence {
+		return textFence
+	}
+	return ""
+}

@@ -1,0 +1,238 @@
+package state
+
+import (
+	"math"
+	"slices"
+
+	"github.com/gridiron-io/gridiron/partition/entry"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// Texts of refusals that concern locks.
+const (
+	textFence    = "another fence was given out for the key, or this one is not remembered any more"
+	textNotHeld  = "the lock is not held by the caller"
+	textWaiters  = "too many wait for the lock"
+	textManyHeld = "too many locks are held in the partition"
+)
+
+// later returns the time that is d milliseconds after at, or the end of time.
+func later(at int64, d uint64) int64 {
+	if d > uint64(math.MaxInt64-at) {
+		return math.MaxInt64
+	}
+	return at + int64(d)
+}
+
+// executeLock does what an operation on a lock says.
+func (s *State) executeLock(op *entry.Op) outcome {
+	switch op.Code {
+	case wire.OpLock, wire.OpRenew:
+		b, err := wire.DecodeLockBody(op.Body)
+		if err == nil {
+			err = wire.CheckLock(op.Code, &b)
+		}
+		if err != nil {
+			return malformed(err)
+		}
+		if op.Code == wire.OpLock {
+			return s.lock(&b, op.Deadline)
+		}
+		return s.renew(&b)
+	case wire.OpUnlock:
+		b, err := wire.DecodeUnlockBody(op.Body)
+		if err != nil {
+			return malformed(err)
+		}
+		return s.unlock(&b)
+	case wire.OpForceUnlock:
+		name, key, err := wire.DecodeKeyBody(op.Body)
+		if err != nil {
+			return malformed(err)
+		}
+		return s.forceUnlock(name, key)
+	default: // wire.OpResume
+		if len(op.Body) > 0 {
+			return refused(wire.CodeInvalid, "a body where there is none")
+		}
+		return s.resume()
+	}
+}
+
+// lockOutcome returns the outcome of an operation that answers with l.
+func lockOutcome(l *lock, flags uint8) outcome {
+	r := l.result(flags)
+	return outcome{data: wire.AppendLockResult(nil, &r), whole: true}
+}
+
+// settled returns the lock of a key, or nil. A holder whose lease has ended has lost it.
+func (s *State) settled(name, key []byte) *lock {
+	l := s.locks.find(name, key)
+	if l != nil && l.freed == 0 && l.ends <= s.clock {
+		s.passOn(l)
+		return s.locks.find(name, key)
+	}
+	return l
+}
+
+// grant makes id the holder of l, which is taken, and gives out the next fence.
+func (s *State) grant(l *lock, id wire.ID, lease uint64) {
+	l.holder, l.lease, l.freed = id, lease, 0
+	l.fence, l.ends = s.nextVersion(), later(s.clock, lease)
+}
+
+// passOn takes a lock from its holder and gives it to the first who waits, else to nobody: then it may be forgotten.
+func (s *State) passOn(l *lock) {
+	l = s.locks.take(l)
+	if w, ok := l.next(s.clock); ok {
+		s.grant(l, w.id, w.lease)
+		s.locks.put(l)
+		return
+	}
+	l.holder, l.lease, l.ends, l.freed = wire.ID{}, 0, 0, s.nextVersion()
+	s.locks.put(l)
+	s.locks.trim(s.lim.FreeLockBytes)
+}
+
+// lock executes OpLock: the caller gets the lock if nobody holds it, keeps it if it is its own, else waits or does not. Who
+// waits already keeps its place. deadline is the call's.
+func (s *State) lock(b *wire.LockBody, deadline int64) outcome {
+	l := s.settled(b.Map, b.Key)
+	switch {
+	case l == nil || l.freed != 0:
+		if s.locks.bytes >= s.lim.LockBytes {
+			return refused(wire.CodeOverloaded, textManyHeld)
+		}
+		if l == nil {
+			l = s.locks.add(b.Map, b.Key)
+		} else {
+			l = s.locks.take(l)
+		}
+		s.grant(l, b.ID, b.Lease)
+		s.locks.put(l)
+		return lockOutcome(l, wire.LockHeld)
+	case l.holder == b.ID:
+		return s.extend(l, b.Lease)
+	case b.Flags&wire.LockWait == 0:
+		return lockOutcome(l, 0)
+	}
+	w := waiter{b.ID, b.Lease, later(max(deadline, s.clock), b.Keep)}
+	l = s.locks.take(l)
+	l.prune(s.clock)
+	defer s.locks.put(l)
+	switch i := l.waiter(b.ID); {
+	case i >= 0:
+		w.until = max(w.until, l.waiters[i].until)
+		l.waiters[i] = w
+	case len(l.waiters) >= s.lim.LockWaiters:
+		return refused(wire.CodeOverloaded, textWaiters)
+	case s.locks.bytes+l.cost() >= s.lim.LockBytes:
+		return refused(wire.CodeOverloaded, textManyHeld)
+	default:
+		l.waiters = append(l.waiters, w)
+	}
+	return lockOutcome(l, wire.LockQueued)
+}
+
+// extend lets the holder's lease begin anew.
+func (s *State) extend(l *lock, lease uint64) outcome {
+	l = s.locks.take(l)
+	l.lease, l.ends = lease, max(l.ends, later(s.clock, lease))
+	s.locks.put(l)
+	return lockOutcome(l, wire.LockHeld)
+}
+
+// renew executes OpRenew.
+func (s *State) renew(b *wire.LockBody) outcome {
+	l := s.settled(b.Map, b.Key)
+	if l == nil || l.holder != b.ID {
+		return refused(wire.CodeLockNotHeld, textNotHeld)
+	}
+	return s.extend(l, b.Lease)
+}
+
+// unlock executes OpUnlock: the holder gives the lock up, or a waiter its place.
+func (s *State) unlock(b *wire.UnlockBody) outcome {
+	l := s.settled(b.Map, b.Key)
+	if l == nil || l.freed != 0 {
+		return refused(wire.CodeLockNotHeld, textNotHeld)
+	}
+	if (b.ID.IsZero() || b.ID == l.holder) && (b.Fence == 0 || b.Fence == l.fence) {
+		s.passOn(l)
+		return outcome{flags: wire.ResultFound | wire.ResultApplied, version: s.version()}
+	}
+	if i := l.waiter(b.ID); i >= 0 && b.Fence == 0 {
+		l = s.locks.take(l)
+		l.waiters = slices.Delete(l.waiters, i, i+1)
+		s.locks.put(l)
+		return outcome{flags: wire.ResultApplied}
+	}
+	return refused(wire.CodeLockNotHeld, textNotHeld)
+}
+
+// forceUnlock takes the lock from whoever holds it.
+func (s *State) forceUnlock(name, key []byte) outcome {
+	l := s.settled(name, key)
+	if l == nil || l.freed != 0 {
+		return outcome{}
+	}
+	s.passOn(l)
+	return outcome{flags: wire.ResultFound | wire.ResultApplied, version: s.version()}
+}
+
+// sweepLocks passes on at most limit locks whose leases have ended, in the order of their ends, and returns how many.
+func (s *State) sweepLocks(limit uint64) (n uint64) {
+	for ; n < limit; n++ {
+		first, ok := s.locks.ends.Min()
+		if !ok || first.at > s.clock {
+			break
+		}
+		slot, _ := s.locks.byKey.Get(lockSlot{name: first.ref.name, key: first.ref.key})
+		s.passOn(slot.l)
+	}
+	return n
+}
+
+// resume executes OpResume, with which an owner begins to serve. Nobody could renew a lease, or ask again, while the partition
+// had no owner: whoever holds a lock or waits for one gets lockGrace for it from now on. It answers with the number of leases
+// that it has extended, as uvarint.
+func (s *State) resume() outcome {
+	until := later(s.clock, lockGrace)
+	var late []*lock
+	s.locks.byKey.Scan(func(slot lockSlot) bool {
+		l := slot.l
+		if l.freed == 0 && (l.ends < until || slices.ContainsFunc(l.waiters, func(w waiter) bool { return w.until < until })) {
+			late = append(late, l)
+		}
+		return true
+	})
+	n := uint64(0)
+	for _, l := range late {
+		l = s.locks.take(l)
+		if l.ends < until {
+			l.ends = until
+			n++
+		}
+		for i := range l.waiters {
+			l.waiters[i].until = max(l.waiters[i].until, until)
+		}
+		s.locks.put(l)
+	}
+	return outcome{data: wire.AppendUvarint(nil, n), whole: true}
+}
+
+// destroyLocks ends all locks of a map and reports whether there were any. Who waits for one is no longer in a queue.
+func (s *State) destroyLocks(name []byte) (ended bool) {
+	var all []*lock
+	s.locks.byKey.Ascend(lockSlot{name: view(name)}, func(slot lockSlot) bool {
+		if slot.name != string(name) {
+			return false
+		}
+		all = append(all, slot.l)
+		return true
+	})
+	for _, l := range all {
+		s.locks.drop(l)
+	}
+	return len(all) > 0
+}

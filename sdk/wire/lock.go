@@ -1,0 +1,108 @@
+package wire
+
+import "fmt"
+
+// LockWait in LockBody.Flags has the call wait in the lock's queue while another holds the lock. Without it the call only tries.
+const LockWait uint8 = 1 << 0
+
+// LockBody is the body of OpLock and OpRenew: who wants the lock of a key, or has it.
+type LockBody struct {
+	Map   []byte
+	Key   []byte
+	ID    ID     // names who locks, the same in all calls until it has the lock and as long as it holds it; never zero
+	Lease uint64 // milliseconds, at least one: for how long the lock is held, or held on, unless it is renewed
+	Keep  uint64 // OpLock with LockWait: milliseconds beyond the call's deadline for which its place in the queue is kept
+	Flags uint8  // OpLock: LockWait
+}
+
+// AppendLockBody appends l.
+func AppendLockBody(dst []byte, l *LockBody) []byte {
+	dst = AppendBytes(AppendBytes(dst, l.Map), l.Key)
+	dst = append(dst, l.ID[:]...)
+	return append(AppendUvarint(AppendUvarint(dst, l.Lease), l.Keep), l.Flags)
+}
+
+// DecodeLockBody reads what AppendLockBody wrote. All slices alias b.
+func DecodeLockBody(b []byte) (l LockBody, err error) {
+	r := NewReader(b)
+	l = LockBody{Map: r.Bytes(), Key: r.Bytes(), ID: r.ID(), Lease: r.Uvarint(), Keep: r.Uvarint(), Flags: r.U8()}
+	if l.Flags&^LockWait != 0 || l.Flags&LockWait == 0 && l.Keep != 0 {
+		r.Fail("a lock with flags %x, kept for %d", l.Flags, l.Keep)
+	}
+	if l.ID.IsZero() || l.Lease == 0 {
+		r.Fail("a lock for nobody, or for no time")
+	}
+	if err := r.Done(); err != nil {
+		return LockBody{}, err
+	}
+	if err := CheckMapName(l.Map); err != nil {
+		return LockBody{}, err
+	}
+	return l, checkKey(l.Key)
+}
+
+// CheckLock returns an error unless l has the fields that op needs.
+func CheckLock(op Op, l *LockBody) error {
+	if op != OpLock && (op != OpRenew || l.Flags != 0) {
+		return fmt.Errorf("%w: %v with the wrong fields", ErrMalformed, op)
+	}
+	return nil
+}
+
+// UnlockBody is the body of OpUnlock. At least one of ID and Fence is given; where both are, both must be the holder's.
+type UnlockBody struct {
+	Map   []byte
+	Key   []byte
+	ID    ID     // who holds the lock, or waits for it and no longer wants it; zero: whoever got Fence
+	Fence uint64 // the holder's fence; 0: whatever it is
+}
+
+// AppendUnlockBody appends u.
+func AppendUnlockBody(dst []byte, u *UnlockBody) []byte {
+	dst = AppendBytes(AppendBytes(dst, u.Map), u.Key)
+	return AppendU64(append(dst, u.ID[:]...), u.Fence)
+}
+
+// DecodeUnlockBody reads what AppendUnlockBody wrote. All slices alias b.
+func DecodeUnlockBody(b []byte) (u UnlockBody, err error) {
+	r := NewReader(b)
+	u = UnlockBody{Map: r.Bytes(), Key: r.Bytes(), ID: r.ID(), Fence: r.U64()}
+	if u.ID.IsZero() && u.Fence == 0 {
+		r.Fail("nobody's lock")
+	}
+	if err := r.Done(); err != nil {
+		return UnlockBody{}, err
+	}
+	if err := CheckMapName(u.Map); err != nil {
+		return UnlockBody{}, err
+	}
+	return u, checkKey(u.Key)
+}
+
+// Flags of a LockResult.
+const (
+	LockHeld   uint8 = 1 << 0 // OpLock, OpRenew: the caller holds the lock; OpLockView: somebody does
+	LockQueued uint8 = 1 << 1 // OpLock: the caller waits in the queue
+)
+
+// LockResult answers OpLock, OpRenew and OpLockView. An answer to OpLock with neither flag says that another holds the lock, or,
+// where the call waited, that it no longer does and may ask again.
+type LockResult struct {
+	Flags   uint8
+	Fence   uint64 // LockHeld: the holder's
+	Ends    int64  // LockHeld: when the lease ends, in cluster time in milliseconds
+	Waiting uint64 // who waits in the queue
+}
+
+// AppendLockResult appends l.
+func AppendLockResult(dst []byte, l *LockResult) []byte {
+	dst = AppendU64(append(dst, l.Flags), l.Fence)
+	return AppendUvarint(AppendVarint(dst, l.Ends), l.Waiting)
+}
+
+// DecodeLockResult reads what AppendLockResult wrote.
+func DecodeLockResult(b []byte) (LockResult, error) {
+	r := NewReader(b)
+	l := LockResult{Flags: r.U8(), Fence: r.U64(), Ends: r.Varint(), Waiting: r.Uvarint()}
+	return l, r.Done()
+}
