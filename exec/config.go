@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/gridiron-io/gridiron/sdk"
@@ -113,18 +115,25 @@ func (c Config) Validate() error {
 			wrong("%s is %v, it must be at least 1ms", d.name, d.value)
 		}
 	}
-	for name, p := range c.Executors {
-		if problem := checkName(name); problem != "" {
-			wrong("the name of executor %q %s", name, problem)
-		}
-		if p.Pool < 0 || p.Queue < 0 {
-			wrong("executor %q: pool %d, queue %d: neither may be negative", name, p.Pool, p.Queue)
-		}
-	}
+	problems = append(problems, CheckPools(c.Executors)...)
 	if len(problems) == 0 {
 		return nil
 	}
 	return fmt.Errorf("exec: %w: %w", sdk.ErrInvalid, errors.Join(problems...))
+}
+
+// CheckPools returns all that is wrong with the bounds of executors, by name.
+func CheckPools(executors map[string]PoolConfig) (problems []error) {
+	for _, name := range slices.Sorted(maps.Keys(executors)) {
+		p := executors[name]
+		if problem := checkName(name); problem != "" {
+			problems = append(problems, fmt.Errorf("the name of executor %q %s", name, problem))
+		}
+		if p.Pool < 0 || p.Queue < 0 {
+			problems = append(problems, fmt.Errorf("executor %q: pool %d, queue %d: neither may be negative", name, p.Pool, p.Queue))
+		}
+	}
+	return problems
 }
 
 // bounds returns the pool and the queue of an executor.

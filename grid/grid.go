@@ -50,6 +50,12 @@ type Config struct {
 	// NoHTTP leaves out the listener for health checks.
 	NoHTTP bool
 
+	// Maps are configured when this member founds a cluster: by a map's name, or a glob that stands for several. Of members that
+	// found one together, the configuration of the one that places the partitions counts. Later it is changed by the client's
+	// SetMapConfig or "grid map config"; a member that is configured otherwise than its cluster says so in its log.
+	Maps map[string]sdk.MapConfig
+	// Executors have pools and queues of their own on this member, by name; zero numbers are the defaults, 16 and 10,000.
+	Executors map[string]exec.PoolConfig
 	// Registry holds the tasks that this member runs. It may be shared by members of one process.
 	Registry *exec.Registry
 	// Logger takes the member's logs; by default there are none.
@@ -70,6 +76,7 @@ func Start(ctx context.Context, cfg Config) (*Member, error) {
 		Name: cfg.Name, ClusterName: cfg.ClusterName, Listen: cfg.Listen, Advertise: cfg.Advertise, Zone: cfg.Zone, Tags: cfg.Tags,
 		DataDir: cfg.DataDir, Durability: cfg.Durability, Join: cfg.Join, Expect: cfg.Expect, Partitions: cfg.Partitions,
 		Replicas: cfg.Replicas, MaxValue: cfg.MaxValue, Insecure: cfg.Insecure, NoHTTP: cfg.NoHTTP, Registry: cfg.Registry,
+		Maps: cfg.Maps, Executors: cfg.Executors,
 		Logger: cfg.Logger, TracerProvider: cfg.TracerProvider, Network: network.From(ctx),
 	})
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/gridiron-io/gridiron/exec"
 	"github.com/gridiron-io/gridiron/partition/meta"
+	"github.com/gridiron-io/gridiron/sdk"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -54,6 +55,11 @@ type Config struct {
 	HelloTimeout   time.Duration // in which a stranger must say who it is; by default 5 s
 	SlowPeer       time.Duration // after which a peer that takes none of its answers is cut off; by default 10 s
 	MaxConnections int           // on the client port and the members' port together; by default 10,000
+
+	// Maps are configured for patterns of their names when this member founds the cluster.
+	Maps map[string]sdk.MapConfig
+	// Executors have pools and queues of their own, by name.
+	Executors map[string]exec.PoolConfig
 
 	Registry       *exec.Registry // tasks; by default none
 	Logger         *slog.Logger   // by default nothing is logged
@@ -196,6 +202,10 @@ func (c Config) Validate() error {
 	}
 	if c.MaxConnections < 1 {
 		bad("max connections %d: want at least 1", c.MaxConnections)
+	}
+	_, problems := c.patterns()
+	for _, err := range append(problems, exec.CheckPools(c.Executors)...) {
+		bad("%w", err)
 	}
 	return errors.Join(errs...)
 }

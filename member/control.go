@@ -161,7 +161,7 @@ func (c *controller) foundTable(v *meta.View) {
 	if want = awaited(want, time.Since(c.since)); there < want {
 		return
 	}
-	if list, ok := m.candidates(v); ok && len(list) >= want {
+	if list, ok := m.candidates(v); ok && len(list) >= want && c.foundMaps(v) {
 		c.commit(&meta.CreateTable{Placement: meta.Plan(v.PartitionCount, v.ReplicasWanted, list)})
 	}
 }

@@ -46,6 +46,8 @@ func (m *Member) dispatch(c *conn, req *wire.Request, t *touched) {
 		m.dispatchInterest(c, req)
 	case wire.OpTaskSubmit, wire.OpTaskWait, wire.OpTaskCancel, wire.OpTaskList:
 		m.dispatchTask(c, req)
+	case wire.OpSetMapConfig, wire.OpMapConfigs:
+		m.dispatchMapConfig(c, req)
 	case wire.OpMemberPing, wire.OpMemberDown, wire.OpMetaPropose, wire.OpMetaRead, wire.OpMetaJoin:
 		m.dispatchPeer(c, req)
 	default:

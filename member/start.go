@@ -130,6 +130,7 @@ func (m *Member) open(ctx context.Context) error {
 	if err := m.tasks.Start(m.ctx); err != nil {
 		return fmt.Errorf("start the tasks: %w", err)
 	}
+	m.compareMaps()
 	m.log.Info("ready", "addr", m.Addr(), "cluster", m.clusterID().String())
 	return nil
 }

@@ -14,7 +14,8 @@ import (
 
 // makeTasks makes the service of tasks. It accepts none before it is started.
 func (m *Member) makeTasks() (err error) {
-	m.tasks, err = exec.New(exec.Config{Registry: m.cfg.Registry, Member: m.self, Client: m.Client, LocalEntries: m.localEntries, Logger: m.log})
+	m.tasks, err = exec.New(exec.Config{Registry: m.cfg.Registry, Member: m.self, Client: m.Client, LocalEntries: m.localEntries,
+		Executors: m.cfg.Executors, Logger: m.log})
 	if err != nil {
 		return fmt.Errorf("start the tasks: %w", err)
 	}

@@ -47,6 +47,7 @@ type Grid struct {
 		members []*Member
 		parts   []partition
 		records map[identity]record
+		configs wire.MapConfigsResult // of maps
 		log     []Seen
 		keepLog bool
 		hook    func(m *Member, req *wire.Request) Verdict

@@ -62,6 +62,10 @@ func (g *Grid) executeLocked(s *session, req *wire.Request) (wire.Code, []byte) 
 		return wire.CodeOK, g.partitionsLocked(s.m)
 	case wire.OpMaps:
 		return wire.CodeOK, g.mapsLocked(s.m)
+	case wire.OpMapConfigs:
+		return wire.CodeOK, wire.AppendMapConfigsResult(nil, &g.mu.configs)
+	case wire.OpSetMapConfig:
+		return g.setMapConfigLocked(req.Body)
 	}
 	if int(req.Partition) >= len(g.mu.parts) {
 		return wire.CodeInvalid, []byte("no such partition")
@@ -319,6 +323,29 @@ func (g *Grid) partitionsLocked(m *Member) []byte {
 		}
 	}
 	return wire.AppendPartitionInfos(nil, list)
+}
+
+func (g *Grid) setMapConfigLocked(body []byte) (wire.Code, []byte) {
+	b, err := wire.DecodeSetMapConfigBody(body)
+	if err != nil {
+		return wire.CodeInvalid, []byte(err.Error())
+	}
+	c := &g.mu.configs
+	at, there := c.List.Find(b.Config.Pattern)
+	switch set := b.Config.Fields != 0; {
+	case there == set && (!set || c.List[at] == b.Config):
+		return wire.CodeOK, nil
+	case b.From != c.Version:
+		return wire.CodeConflict, []byte("another version")
+	case there && set:
+		c.List[at] = b.Config
+	case there:
+		c.List = slices.Delete(c.List, at, at+1)
+	default:
+		c.List = slices.Insert(c.List, at, b.Config)
+	}
+	c.Version++
+	return wire.CodeOK, nil
 }
 
 func (g *Grid) mapsLocked(m *Member) []byte {

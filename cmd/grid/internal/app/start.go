@@ -106,6 +106,7 @@ func gridConfig(cfg config.Config) (grid.Config, error) {
 		Advertise: cfg.Listen.Advertise, Zone: cfg.Member.Zone, Tags: cfg.Member.Tags, DataDir: cfg.Storage.Dir,
 		Durability: cfg.Storage.Durability, Join: cfg.Cluster.Join, Expect: cfg.Cluster.Expect, Partitions: cfg.Cluster.Partitions,
 		Replicas: cfg.Cluster.Replicas, MaxValue: cfg.Limits.MaxValue, Insecure: cfg.Listen.Insecure,
+		Maps: cfg.Maps, Executors: cfg.Executors,
 	}
 	if c.Name == "" && cfg.Listen.Port != 0 {
 		host, err := os.Hostname()

@@ -3,12 +3,16 @@
 //
 // A setting has a key such as cluster.name. The file is YAML with a section cluster that has name, the environment variable
 // is GRID_CLUSTER_NAME, and flags have names of their own. A flag goes before the environment, that before the file, and
-// that before the default. An environment variable that is empty is one that is not set.
+// that before the default. An environment variable that is empty is one that is not set. What is configured for maps and
+// executors, by their names, stands in the file alone.
 package config
 
 import (
 	"errors"
 	"log/slog"
+
+	"github.com/gridiron-io/gridiron/exec"
+	"github.com/gridiron-io/gridiron/sdk"
 )
 
 // Config is what a member is configured to be. Zero values of the settings without a default here mean the member's.
@@ -42,6 +46,8 @@ type Config struct {
 		Level  slog.Level
 		Format string // FormatText, FormatJSON, or FormatAuto
 	}
+	Maps      map[string]sdk.MapConfig   // by pattern
+	Executors map[string]exec.PoolConfig // by name
 }
 
 // Values of Config.Log.Format. Auto is text on a terminal and JSON elsewhere.

@@ -7,8 +7,12 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gridiron-io/gridiron/exec"
+	"github.com/gridiron-io/gridiron/sdk"
 )
 
 func noEnv(string) (string, bool) { return "", false }
@@ -52,6 +56,16 @@ limits:
 log:
   level: debug
   format: json
+maps:
+  users: {ttl: 10m, max_idle: 1h, eviction: {policy: lfu, max_entries: 1000, max_bytes: 2GB}, stats: false}
+  "session:*":
+    ttl: 0
+    eviction:
+      max_bytes: 64 MB
+executors:
+  reports: {pool: 2, queue: 50}
+  mail:
+    pool: 1
 `
 
 func full() Config {
@@ -65,14 +79,30 @@ func full() Config {
 	return c
 }
 
+// withStructures returns full with what stands in a file alone.
+func withStructures() Config {
+	c := full()
+	c.Maps = map[string]sdk.MapConfig{
+		"users": {TTL: new(10 * time.Minute), MaxIdle: new(time.Hour), Eviction: new(sdk.EvictLFU), MaxEntries: new(int64(1000)),
+			MaxBytes: new(int64(2 << 30)), Stats: new(false)},
+		"session:*": {TTL: new(time.Duration(0)), MaxBytes: new(int64(64 << 20))},
+	}
+	c.Executors = map[string]exec.PoolConfig{"reports": {Pool: 2, Queue: 50}, "mail": {Pool: 1}}
+	return c
+}
+
 func TestFile(t *testing.T) {
 	got, err := Load(file(t, everything), noEnv, nil)
 	require.NoError(t, err)
-	require.Equal(t, full(), got)
+	require.Equal(t, withStructures(), got)
 
 	// Each setting is in the example: none of its fields has the default.
 	a, b := reflect.ValueOf(got), reflect.ValueOf(Default())
 	for i := range a.NumField() {
+		if a.Field(i).Kind() == reflect.Map {
+			require.NotEmpty(t, a.Field(i).Interface())
+			continue
+		}
 		for j := range a.Field(i).NumField() {
 			name := a.Type().Field(i).Name + "." + a.Field(i).Type().Field(j).Name
 			if name != "Storage.Durability" { // there is but one
@@ -92,35 +122,53 @@ func TestFileWithNothing(t *testing.T) {
 
 func TestFileRefused(t *testing.T) {
 	for text, want := range map[string]string{
-		"clustre:\n  name: a":                         `grid.yaml:1: unknown section "clustre"; did you mean "cluster"?`,
-		"zzz: 1":                                      `grid.yaml:1: unknown section "zzz": there are cluster, member, listen, storage, limits, log`,
-		"cluster:\n  nmae: a":                         `grid.yaml:2: unknown key "nmae"; did you mean "name"?`,
-		"cluster:\n  size: 3":                         `grid.yaml:2: unknown key "size": there are name, join, expect, replicas, partitions`,
-		"cluster:\n  name: a\n  name: b":              `"name" is given twice`,
-		"cluster: {}\ncluster: {}":                    `"cluster" is given twice`,
-		"cluster: 3":                                  `grid.yaml:1: cluster: want keys and values`,
-		"- a":                                         `grid.yaml:1: want sections such as "cluster:"`,
-		"cluster:\n  expect: three":                   `grid.yaml:2: cluster.expect: "three": want a whole number`,
-		"cluster:\n  expect: 1.5":                     `cluster.expect: "1.5": want a whole number`,
-		"cluster:\n  expect: -1":                      `cluster.expect: -1: want 0 or more`,
-		"cluster:\n  partitions: 0":                   `cluster.partitions: 0: want 1 to 4096`,
-		"cluster:\n  replicas: 8":                     `cluster.replicas: 8: want 1 to 7`,
-		"cluster:\n  name: ''":                        `cluster.name: empty`,
-		"cluster:\n  name: [a]":                       `cluster.name: a list, where one value is wanted`,
-		"cluster:\n  name: {a: b}":                    `cluster.name: a table, where one value is wanted`,
-		"cluster:\n  join: {a: b}":                    `cluster.join: a table, where a list is wanted`,
-		"cluster:\n  join: [a, '']":                   `cluster.join: an empty item`,
-		"cluster:\n  join: [[a]]":                     `cluster.join: line 2: want a text or a number`,
-		"listen:\n  port: 65536":                      `listen.port: 65536: want 0 to 65535`,
-		"listen:\n  insecure: perhaps":                `listen.insecure: "perhaps": want true or false`,
-		"limits:\n  max_value: 1GB":                   `limits.max_value: "1GB": want a size such as 1048576, 1024KB or 1MB`,
-		"limits:\n  max_value: 9999MB":                `limits.max_value: "9999MB": want a size`,
-		"log:\n  level: loud":                         `log.level: "loud": want debug, info, warn or error`,
-		"log:\n  format: xml":                         `log.format: "xml": want text, json or auto`,
-		"member:\n  tags: {a: 1, a: 2}":               `member.tags: "a" is given twice`,
-		"member:\n  tags: [a]":                        `member.tags: "a": want key=value`,
-		"cluster: {name: a}\n---\ncluster: {name: b}": "more than one document",
-		"cluster: [":                                  "yaml:",
+		"clustre:\n  name: a":                               `grid.yaml:1: unknown section "clustre"; did you mean "cluster"?`,
+		"zzz: 1":                                            `grid.yaml:1: unknown section "zzz": there are cluster, member, listen, storage, limits, log, maps, executors`,
+		"cluster:\n  nmae: a":                               `grid.yaml:2: unknown key "nmae"; did you mean "name"?`,
+		"cluster:\n  size: 3":                               `grid.yaml:2: unknown key "size": there are name, join, expect, replicas, partitions`,
+		"cluster:\n  name: a\n  name: b":                    `"name" is given twice`,
+		"cluster: {}\ncluster: {}":                          `"cluster" is given twice`,
+		"cluster: 3":                                        `grid.yaml:1: cluster: want keys and values`,
+		"- a":                                               `grid.yaml:1: want sections such as "cluster:"`,
+		"cluster:\n  expect: three":                         `grid.yaml:2: cluster.expect: "three": want a whole number`,
+		"cluster:\n  expect: 1.5":                           `cluster.expect: "1.5": want a whole number`,
+		"cluster:\n  expect: -1":                            `cluster.expect: -1: want 0 or more`,
+		"cluster:\n  partitions: 0":                         `cluster.partitions: 0: want 1 to 4096`,
+		"cluster:\n  replicas: 8":                           `cluster.replicas: 8: want 1 to 7`,
+		"cluster:\n  name: ''":                              `cluster.name: empty`,
+		"cluster:\n  name: [a]":                             `cluster.name: a list, where one value is wanted`,
+		"cluster:\n  name: {a: b}":                          `cluster.name: a table, where one value is wanted`,
+		"cluster:\n  join: {a: b}":                          `cluster.join: a table, where a list is wanted`,
+		"cluster:\n  join: [a, '']":                         `cluster.join: an empty item`,
+		"cluster:\n  join: [[a]]":                           `cluster.join: line 2: want a text or a number`,
+		"listen:\n  port: 65536":                            `listen.port: 65536: want 0 to 65535`,
+		"listen:\n  insecure: perhaps":                      `listen.insecure: "perhaps": want true or false`,
+		"limits:\n  max_value: 1GB":                         `limits.max_value: "1GB": want a size such as 1048576, 1024KB or 1MB`,
+		"limits:\n  max_value: 9999MB":                      `limits.max_value: "9999MB": want a size`,
+		"log:\n  level: loud":                               `log.level: "loud": want debug, info, warn or error`,
+		"log:\n  format: xml":                               `log.format: "xml": want text, json or auto`,
+		"member:\n  tags: {a: 1, a: 2}":                     `member.tags: "a" is given twice`,
+		"member:\n  tags: [a]":                              `member.tags: "a": want key=value`,
+		"maps: 3":                                           `grid.yaml:1: maps: want names, each with its fields`,
+		"maps:\n  a: 3":                                     `grid.yaml:2: maps "a": want fields and values`,
+		"maps:\n  a: {ttl: 1m}\n  a: {ttl: 2m}":             `grid.yaml:3: name "a" is given twice`,
+		"maps:\n  a: {tll: 1m}":                             `grid.yaml:2: unknown key "tll"; did you mean "ttl"?`,
+		"maps:\n  a: {near_cache: {}}":                      `unknown key "near_cache": there are ttl, max_idle, eviction, stats`,
+		"maps:\n  a: {store: db}":                           `unknown key "store"`,
+		"maps:\n  a: {indexes: [x]}":                        `unknown key "indexes"`,
+		"maps:\n  a: {ttl: soon}":                           `maps "a": ttl: "soon": want a duration`,
+		"maps:\n  a: {ttl: -1s}":                            `want a duration`,
+		"maps:\n  a: {ttl: [1s]}":                           `a list, where one value is wanted`,
+		"maps:\n  a: {eviction: lru}":                       `maps "a": eviction: want policy, max_entries and max_bytes`,
+		"maps:\n  a: {eviction: {max_entries: -1}}":         `eviction: max_entries: "-1": want a whole number`,
+		"maps:\n  a: {eviction: {max_bytes: 1EB}}":          `"1EB": want a size`,
+		"maps:\n  a: {eviction: {max_bytes: 9999999999GB}}": `want a size`,
+		"maps:\n  a: {eviction: {max: 1}}":                  `unknown key "max": there are policy, max_entries, max_bytes`,
+		"maps:\n  a: {stats: perhaps}":                      `maps "a": stats: "perhaps": want true or false`,
+		"executors:\n  a: {pool: 0}":                        `executors "a": pool: 0: want 1 or more`,
+		"executors:\n  a: {threads: 3}":                     `unknown key "threads": there are pool, queue`,
+		"cluster: {name: a}\n---\ncluster: {name: b}":       "more than one document",
+		"cluster: [":                                        "yaml:",
 	} {
 		_, err := Load(file(t, text), noEnv, nil)
 		require.ErrorContains(t, err, want, "%q", text)
@@ -142,7 +190,7 @@ func TestPrecedence(t *testing.T) {
 	vars := map[string]string{"GRID_CLUSTER_NAME": "from-env", "GRID_MEMBER_ZONE": "from-env", "GRID_STORAGE_DIR": "", "GRID_CLUSTER_NMAE": "no such setting"}
 	got, err := Load(file(t, everything), env(vars), []Given{{"cluster-name", "from-flag"}, {"listen", "[::1]:6000"}, {"join", "x, y:1"}, {"insecure", "false"}})
 	require.NoError(t, err)
-	want := full()
+	want := withStructures()
 	want.Cluster.Name, want.Cluster.Join = "from-flag", []string{"x", "y:1"}
 	want.Member.Zone = "from-env"
 	want.Listen.Host, want.Listen.Port, want.Listen.Insecure = "::1", 6000, false

@@ -77,7 +77,17 @@ func (r *fileReader) root(n *yaml.Node) {
 			sections = append(sections, section)
 		}
 	}
-	r.pairs(n, "section", sections, func(section string, _, body *yaml.Node) { r.section(section, body) })
+	sections = append(sections, sectionMaps, sectionExecutors)
+	r.pairs(n, "section", sections, func(section string, _, body *yaml.Node) {
+		switch section {
+		case sectionMaps:
+			r.config.Maps = readNamed(r, section, body, mapFields)
+		case sectionExecutors:
+			r.config.Executors = readNamed(r, section, body, executorFields)
+		default:
+			r.section(section, body)
+		}
+	})
 }
 
 func (r *fileReader) section(section string, n *yaml.Node) {

@@ -1,0 +1,294 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// EvictionPolicy says which entries go first when a map is too large.
+type EvictionPolicy string
+
+const (
+	EvictNone EvictionPolicy = "none" // none go
+	EvictLRU  EvictionPolicy = "lru"  // those that were not used for the longest time
+	EvictLFU  EvictionPolicy = "lfu"  // those that were used least
+)
+
+// MapConfig is what is set for the maps whose names match a pattern. A nil field is not set: what less specific patterns say
+// of it holds, else the default.
+type MapConfig struct {
+	TTL     *time.Duration // of entries that are written without one; 0: they stay, which is the default
+	MaxIdle *time.Duration // likewise
+
+	// Eviction, MaxEntries and MaxBytes go together: where a pattern sets one of them, those of others do not count. Each member
+	// evicts from the entries that it owns when they are more than MaxEntries, or are counted with more than MaxBytes. 0 is
+	// no bound, and a bound without a policy is kept by EvictLRU. The default is EvictNone.
+	Eviction   *EvictionPolicy
+	MaxEntries *int64
+	MaxBytes   *int64
+
+	Stats *bool // operations on the map are counted, which is the default
+}
+
+// MapField names a field of a MapConfig, as files and command lines do.
+type MapField string
+
+const (
+	FieldTTL        MapField = "ttl"
+	FieldMaxIdle    MapField = "max_idle"
+	FieldEviction   MapField = "eviction"
+	FieldMaxEntries MapField = "max_entries"
+	FieldMaxBytes   MapField = "max_bytes"
+	FieldStats      MapField = "stats"
+)
+
+var mapFields = []struct {
+	name MapField
+	bit  wire.MapFields
+}{
+	{FieldTTL, wire.MapTTL}, {FieldMaxIdle, wire.MapMaxIdle}, {FieldEviction, wire.MapEviction}, {FieldMaxEntries, wire.MapMaxEntries},
+	{FieldMaxBytes, wire.MapMaxBytes}, {FieldStats, wire.MapStats},
+}
+
+// PatternConfig is what is set for a pattern: a map's name, or a glob in which * stands for any characters, ? for one, [a-z]
+// for one of a set, and \ takes the character after it as it is.
+type PatternConfig struct {
+	Pattern string
+	MapConfig
+}
+
+// MapSettings is the configuration of one map: what patterns set for it, and defaults for the rest. Zero durations and bounds are
+// none.
+type MapSettings struct {
+	Patterns   []string // that match the map's name, the one that goes before the others first
+	TTL        time.Duration
+	MaxIdle    time.Duration
+	Eviction   EvictionPolicy
+	MaxEntries int64
+	MaxBytes   int64
+	Stats      bool
+}
+
+// Wire returns c as members know it. The error wraps ErrInvalid and says all that is wrong with a field by itself; what
+// contradicts other fields only the whole can tell.
+func (c MapConfig) Wire() (out wire.MapConfig, err error) {
+	var errs []error
+	for _, d := range []struct {
+		what  string
+		bit   wire.MapFields
+		from  *time.Duration
+		field *uint64
+	}{{"ttl", wire.MapTTL, c.TTL, &out.TTL}, {"max_idle", wire.MapMaxIdle, c.MaxIdle, &out.MaxIdle}} {
+		if d.from == nil {
+			continue
+		}
+		ms, err := milliseconds(d.what, *d.from)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		if ms >= wire.Forever {
+			ms = 0
+		}
+		*d.field = ms
+		out.Fields |= d.bit
+	}
+	if c.Eviction != nil {
+		policy, err := wire.ParseEvictionPolicy(string(*c.Eviction))
+		if err != nil {
+			errs = append(errs, err)
+		}
+		out.Eviction = policy
+		out.Fields |= wire.MapEviction
+	}
+	for _, n := range []struct {
+		what  string
+		bit   wire.MapFields
+		from  *int64
+		field *uint64
+	}{{"max_entries", wire.MapMaxEntries, c.MaxEntries, &out.MaxEntries}, {"max_bytes", wire.MapMaxBytes, c.MaxBytes, &out.MaxBytes}} {
+		if n.from == nil {
+			continue
+		}
+		if *n.from < 0 {
+			errs = append(errs, fmt.Errorf("%s %d: want 0 or more", n.what, *n.from))
+		}
+		*n.field = uint64(max(0, *n.from))
+		out.Fields |= n.bit
+	}
+	if c.Stats != nil {
+		out.Stats = *c.Stats
+		out.Fields |= wire.MapStats
+	}
+	if len(errs) > 0 {
+		return wire.MapConfig{}, fmt.Errorf("%w: %w", ErrInvalid, errors.Join(errs...))
+	}
+	return out, nil
+}
+
+func mapConfigOf(c *wire.MapConfig) (out MapConfig) {
+	if c.Fields&wire.MapTTL != 0 {
+		out.TTL = new(duration(c.TTL))
+	}
+	if c.Fields&wire.MapMaxIdle != 0 {
+		out.MaxIdle = new(duration(c.MaxIdle))
+	}
+	if c.Fields&wire.MapEviction != 0 {
+		out.Eviction = new(EvictionPolicy(c.Eviction.String()))
+	}
+	if c.Fields&wire.MapMaxEntries != 0 {
+		out.MaxEntries = new(int64(c.MaxEntries))
+	}
+	if c.Fields&wire.MapMaxBytes != 0 {
+		out.MaxBytes = new(int64(c.MaxBytes))
+	}
+	if c.Fields&wire.MapStats != 0 {
+		out.Stats = new(c.Stats)
+	}
+	return out
+}
+
+// MapConfigs returns what is set for maps, the most specific pattern first: names before globs; of globs the one with more
+// characters that stand for themselves, then with more of these at its beginning, then in the order of their bytes.
+func (c *Client) MapConfigs(ctx context.Context) (configs []PatternConfig, err error) {
+	ctx, span := c.tracer.start(ctx, wire.OpMapConfigs.String(), "")
+	defer func() { endSpan(span, err) }()
+	res, err := c.mapConfigs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	configs = make([]PatternConfig, len(res.List))
+	for i := range res.List {
+		configs[i] = PatternConfig{res.List[i].Pattern, mapConfigOf(&res.List[i].MapConfig)}
+	}
+	return configs, nil
+}
+
+// MapConfig returns the configuration of the map with a name, whether it has entries or not.
+func (c *Client) MapConfig(ctx context.Context, name string) (s MapSettings, err error) {
+	ctx, span := c.tracer.start(ctx, wire.OpMapConfigs.String(), name)
+	defer func() { endSpan(span, err) }()
+	if err := wire.CheckMapName(name); err != nil {
+		return s, wireError(wire.OpMapConfigs.String(), name, err)
+	}
+	res, err := c.mapConfigs(ctx)
+	if err != nil {
+		return s, err
+	}
+	r := res.List.Resolve(name)
+	return MapSettings{Patterns: res.List.Matching(name), TTL: duration(r.TTL), MaxIdle: duration(r.MaxIdle),
+		Eviction: EvictionPolicy(r.Eviction.String()), MaxEntries: int64(r.MaxEntries), MaxBytes: int64(r.MaxBytes), Stats: r.Stats}, nil
+}
+
+func (c *Client) mapConfigs(ctx context.Context) (wire.MapConfigsResult, error) {
+	body, err := c.callAny(ctx, wire.OpMapConfigs, nil)
+	if err != nil {
+		return wire.MapConfigsResult{}, err
+	}
+	res, err := wire.DecodeMapConfigsResult(body)
+	if err != nil {
+		return wire.MapConfigsResult{}, unreadable(wire.OpMapConfigs, "", -1, err)
+	}
+	return res, nil
+}
+
+// SetMapConfig changes what is set for a pattern: the fields that set has, and those named by unset, which from then on other
+// patterns decide. Fields in neither stay. Where nothing is left, the pattern is no longer configured. Owners take the change
+// into account as soon as they hear of it, for what is written from then on: entries keep the expiry that they have.
+//
+// Errors: ErrInvalid, with all that is wrong with the pattern, the change, and what it leads to; ErrTooLarge for a pattern
+// that is too long; ErrOverloaded when too many patterns are configured; ErrUnknownOutcome when the change may or may not have
+// taken effect.
+func (c *Client) SetMapConfig(ctx context.Context, pattern string, set MapConfig, unset ...MapField) (err error) {
+	op := wire.OpSetMapConfig
+	ctx, span := c.tracer.start(ctx, op.String(), pattern)
+	defer func() { endSpan(span, err) }()
+	values, err := set.Wire()
+	gone, bad := fieldsOf(unset)
+	if both := values.Fields & gone; both != 0 {
+		bad = append(bad, errors.New("a field is both set and unset"))
+	}
+	if err == nil && values.Fields|gone == 0 {
+		bad = append(bad, errors.New("nothing is set and nothing unset"))
+	}
+	if err = errors.Join(append(bad, err, wire.CheckMapPattern(pattern))...); err != nil {
+		return wireError(op.String(), pattern, err)
+	}
+	return c.changeMapConfig(ctx, pattern, func(was wire.MapConfig) wire.MapConfig { return was.Without(gone).With(values) })
+}
+
+// DropMapConfig ends the configuration of a pattern, and reports whether there was any. Errors are those of SetMapConfig.
+func (c *Client) DropMapConfig(ctx context.Context, pattern string) (existed bool, err error) {
+	op := wire.OpSetMapConfig
+	ctx, span := c.tracer.start(ctx, op.String(), pattern)
+	defer func() { endSpan(span, err) }()
+	if err := wire.CheckMapPattern(pattern); err != nil {
+		return false, wireError(op.String(), pattern, err)
+	}
+	err = c.changeMapConfig(ctx, pattern, func(was wire.MapConfig) wire.MapConfig {
+		existed = existed || was.Fields != 0
+		return wire.MapConfig{}
+	})
+	return existed, err
+}
+
+// fieldsOf returns the bits of named fields, and what is wrong with the names.
+func fieldsOf(names []MapField) (bits wire.MapFields, bad []error) {
+next:
+	for _, n := range names {
+		known := make([]string, 0, len(mapFields))
+		for _, f := range mapFields {
+			if f.name == n {
+				bits |= f.bit
+				continue next
+			}
+			known = append(known, string(f.name))
+		}
+		bad = append(bad, fmt.Errorf("unknown field %q: there are %s", n, strings.Join(known, ", ")))
+	}
+	return bits, bad
+}
+
+// changeMapConfig makes of what is set for a pattern what change says, again as long as others change configurations at the same
+// time. A copy of a change that arrives late finds another version of the configurations and has no effect.
+func (c *Client) changeMapConfig(ctx context.Context, pattern string, change func(was wire.MapConfig) wire.MapConfig) error {
+	op, caller := wire.OpSetMapConfig, ctx
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.cfg.timeout)
+		defer cancel()
+	}
+	for {
+		now, err := c.mapConfigs(ctx)
+		if err != nil {
+			return err
+		}
+		body := wire.SetMapConfigBody{From: now.Version, Config: wire.PatternConfig{Pattern: pattern}}
+		at, there := now.List.Find(pattern)
+		if there {
+			body.Config.MapConfig = now.List[at].MapConfig
+		}
+		body.Config.MapConfig = change(body.Config.MapConfig)
+		if body.Config.Fields == 0 && !there {
+			return nil
+		}
+		if body.Config.Fields != 0 {
+			if err := body.Config.Check(); err != nil {
+				return wireError(op.String(), pattern, err)
+			}
+		}
+		_, err = c.callAny(ctx, op, wire.AppendSetMapConfigBody(nil, &body))
+		switch {
+		case err == nil:
+			return nil
+		case unanswered(err):
+			return &Error{Op: op.String(), Name: pattern, Partition: -1, Err: because(ErrUnknownOutcome, caller.Err()), Hint: err.Error()}
+		case !errors.Is(err, ErrConflict):
+			return err
+		}
+	}
+}
