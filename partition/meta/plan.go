@@ -42,8 +42,7 @@ func (t *Target) Missing() int { return max(0, len(t.Holders)-t.Live) }
 //     that the second rule caps them: those share what their zone may hold.
 //   - Of all placements that keep these rules it is one with the fewest new replicas. So a table that keeps the rules stays as it is,
 //     and where a table is on its way to a plan, a plan from there needs only what is left to do.
-//   - Members that must give up replicas begin with partitions that they own beyond an equal share, and end with the others that they
-//     own.
+//   - Replicas that have to go are rather not the owner's, and rather of partitions whose owner has more than an equal share.
 //   - Each member's number of partitions to own is an equal share, rounded up or down, if the placement allows it, else as even as
 //     it allows. Of all such choices it is one that changes the fewest owners, and of those one that gives the fewest partitions to
 //     members that have no replica of them yet.
@@ -114,7 +113,7 @@ type planner struct {
 
 	present   [][]int // live holders by partition, in the order of the table
 	preferred []int   // by partition: one of present, or -1
-	surplus   []bool  // by partition: others fill its preferred member's share of partitions to own
+	prices    []prices
 	rows      [][]int // planned holders by partition
 }
 
@@ -127,7 +126,7 @@ type zones struct {
 
 func newPlanner(table []Partition, replicas int, members []Candidate) *planner {
 	p := &planner{
-		replicas: replicas, present: make([][]int, len(table)), preferred: make([]int, len(table)), surplus: make([]bool, len(table)),
+		replicas: replicas, present: make([][]int, len(table)), preferred: make([]int, len(table)), prices: make([]prices, len(table)),
 	}
 	at := make(map[Holder]int, len(members))
 	for i, m := range members {
@@ -150,13 +149,13 @@ func newPlanner(table []Partition, replicas int, members []Candidate) *planner {
 	}
 	owned := make([]int, len(members))
 	for i := range table {
-		p.preferred[i] = -1
+		p.preferred[i], p.prices[i] = -1, pricesAt(0, len(table), len(members))
 		for _, r := range table[i].Replicas {
 			if m, ok := at[r.Holder]; ok && !slices.Contains(p.present[i], m) {
 				p.present[i] = append(p.present[i], m)
 				if r.Member == table[i].Preferred {
 					p.preferred[i] = m
-					p.surplus[i] = owned[m]*len(members) >= len(table)
+					p.prices[i] = pricesAt(owned[m], len(table), len(members))
 					owned[m]++
 				}
 			}
@@ -192,24 +191,33 @@ func (p *planner) shares() (low, high []int) {
 	return low, high
 }
 
-// What a replica costs in a placement: a new one more than all that can be saved at others.
-const (
-	costOwned   = 0 // it is where the owner is
-	costPresent = 1
-	costSurplus = 2 // it is where the owner is, who owns more than an equal share: it may pass both on in one
-	costNew     = 1 << 20
-)
+// What a replica costs in a placement: a new one more than all that can be saved by choosing which of the others have to go.
+const costNew = 1 << 20
+
+// prices are what it costs to keep a replica of a partition: where its owner is, and elsewhere.
+type prices struct{ owner, others int }
+
+// pricesAt returns the prices of the next partition of a member that owns some already. The owner's replica is worth more than
+// others. If the owner has more than an equal share, all are worth less: who gets a new one in their place can take the partition
+// over. And if it surely has too many, its own may go as well as others.
+func pricesAt(owned, partitions, members int) prices {
+	switch {
+	case owned < partitions/members:
+		return prices{owner: 0, others: 1}
+	case owned*members < partitions:
+		return prices{owner: 1, others: 2}
+	}
+	return prices{owner: 2, others: 2}
+}
 
 func (p *planner) cost(partition, member int) int {
 	switch {
 	case !slices.Contains(p.present[partition], member):
 		return costNew
-	case member != p.preferred[partition]:
-		return costPresent
-	case p.surplus[partition]:
-		return costSurplus
+	case member == p.preferred[partition]:
+		return p.prices[partition].owner
 	}
-	return costOwned
+	return p.prices[partition].others
 }
 
 // place fills the rows.
