@@ -85,7 +85,7 @@ func (cl *call) renew() {
 
 // forget drops what became of the request before. The buffers stay.
 func (cl *call) forget() {
-	cl.Answer, cl.Err, cl.Sent = wire.Answer{}, nil, false
+	cl.Answer, cl.Err, cl.Sent, cl.Repeatable = wire.Answer{}, nil, false, false
 }
 
 // addressed reports whether the call is for a member rather than for a partition's owner.

@@ -250,8 +250,12 @@ func (c *Client) askTables() {
 	}
 }
 
-// keepTime is the goroutine that ends calls whose time is up and notices members that have fallen silent. It ends with
-// the client.
+// ownAnswer is how long a member that has lost a partition is given to answer what it was asked about it, before the new owner
+// is asked instead. It mostly says itself that it is not the owner any more; one that has fallen silent does not.
+const ownAnswer = 150 * time.Millisecond
+
+// keepTime is the goroutine that ends calls whose time is up, takes calls to the new owner from one that does not answer, and
+// notices members that have fallen silent. It ends with the client.
 func (c *Client) keepTime() {
 	tick := time.NewTicker(min(max(c.cfg.timeout/10, 5*time.Millisecond), 100*time.Millisecond))
 	defer tick.Stop()
@@ -262,15 +266,23 @@ func (c *Client) keepTime() {
 		case <-tick.C:
 		}
 		c.mu.Lock()
-		conns := make([]*rpc.Conn, 0, len(c.mu.peers))
+		conns := make(map[*rpc.Conn]*peer, len(c.mu.peers))
 		for _, p := range c.mu.peers {
 			if conn := p.live(); conn != nil {
-				conns = append(conns, conn)
+				conns[conn] = p
 			}
 		}
 		c.mu.Unlock()
-		for _, conn := range conns {
-			conn.Tick(c.clock.now())
+		now, t := c.clock.now(), c.table.Load()
+		for conn, p := range conns {
+			conn.Tick(now)
+			if t == nil { // and so no calls of partitions yet
+				continue
+			}
+			conn.Release(now-int64(ownAnswer), func(partition uint32) bool {
+				owner := t.routes[partition].owner
+				return owner != nil && owner != p
+			})
 		}
 	}
 }

@@ -84,6 +84,47 @@ func TestPushedTableIsFollowed(t *testing.T) {
 	}
 }
 
+// A call that waits for a member that has fallen silent goes to the new owner as soon as there is one, as the same call.
+func TestSilentOwnerIsNotWaitedFor(t *testing.T) {
+	patient := clientOption(func(c *clientConfig) error {
+		c.silence, c.pongWait = time.Hour, time.Hour // the connection stays
+		return nil
+	})
+	g, _, m := one(t, patient)
+	g.Record()
+	reached := make(chan struct{}, 2)
+	g.OnRequest(func(f *fakegrid.Member, req *wire.Request) fakegrid.Verdict {
+		if f.Info.ID == g.MemberID(0) && (req.Op == wire.OpPut || req.Op == wire.OpGet) {
+			reached <- struct{}{}
+			return fakegrid.Verdict{Ignore: true}
+		}
+		return fakegrid.Verdict{}
+	})
+	ended := make(chan error, 2)
+	go func() {
+		_, _, err := m.Put(t.Context(), "a", "v")
+		ended <- err
+	}()
+	go func() {
+		_, _, err := m.Get(t.Context(), "b")
+		ended <- err
+	}()
+	<-reached
+	<-reached
+	select {
+	case err := <-ended:
+		t.Fatalf("ended without an owner that answers: %v", err)
+	case <-time.After(2 * ownAnswer):
+	}
+	g.Move(0, 1, true)
+	noErr(t, <-ended)
+	noErr(t, <-ended)
+	seen := g.Requests(wire.OpPut)
+	if len(seen) != 2 || seen[1].Member != 1 || seen[0].Seq != seen[1].Seq || seen[1].Flags&wire.FlagRetry == 0 {
+		t.Fatalf("%+v", seen)
+	}
+}
+
 // While nobody owns the partition calls wait; they go on as soon as somebody does.
 func TestWaitsForAnOwner(t *testing.T) {
 	g, _, m := one(t)

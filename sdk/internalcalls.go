@@ -59,17 +59,34 @@ const askTime = 2 * time.Second
 // callAny asks members in turn until one answers. It is for questions only.
 func (c *Client) callAny(ctx context.Context, op wire.Op, body []byte) (answer []byte, err error) {
 	err = c.repeatedly(ctx, op, func(ctx context.Context) error {
-		members := c.serving()
-		start := int(c.turn.Add(1) % (1 << 30))
 		err := error(&Error{Op: op.String(), Partition: -1, Err: ErrUnavailable, Hint: "no member is known to serve"})
-		for i := range members {
-			if answer, err = c.ask(ctx, op, members[(start+i)%len(members)].ID, body); !unanswered(err) {
+		for _, id := range c.inTurn() {
+			if answer, err = c.ask(ctx, op, id, body); !unanswered(err) {
 				break
 			}
 		}
 		return err
 	})
 	return answer, err
+}
+
+// inTurn returns the members that may be asked, beginning with another one each time; those that are not connected, or owe
+// answers and say nothing, come last.
+func (c *Client) inTurn() []wire.ID {
+	members := c.serving()
+	start, now := int(c.turn.Add(1)%(1<<30)), c.clock.now()
+	var first, last []wire.ID
+	for i := range members {
+		id := members[(start+i)%len(members)].ID
+		if p := c.peer(id); p != nil {
+			if conn := p.live(); conn != nil && conn.Owes(now) < ownAnswer {
+				first = append(first, id)
+				continue
+			}
+		}
+		last = append(last, id)
+	}
+	return append(first, last...)
 }
 
 // ask is callMember with askTime at most.

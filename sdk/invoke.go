@@ -132,6 +132,7 @@ func (c *Client) send(cl *call, flush bool) (sent, done bool) {
 		cl.req.Flags |= wire.FlagRetry
 	}
 	cl.req.Body = cl.body
+	cl.Repeatable = !cl.addressed() && cl.repeatable()
 	expire := min(cl.limit, now+int64(maxCall-clockMargin))
 	if cl.byContext && expire == cl.limit {
 		expire = 0

@@ -12,10 +12,12 @@ import (
 type Call struct {
 	// Answer is the member's, if Err is nil. Its Body belongs to the Call: valid until the Call's next use.
 	Answer wire.Answer
-	// Err is nil, ErrAbandoned, ErrExpired, or what ended the connection.
+	// Err is nil, ErrAbandoned, ErrExpired, ErrMoved, or what ended the connection.
 	Err error
 	// Sent is false where the request surely never left this process.
 	Sent bool
+	// Repeatable is set by whoever can make the request again elsewhere: Conn.Release may end it.
+	Repeatable bool
 
 	done     chan struct{} // lent by the connection; one signal, sent when the results are set
 	body     []byte
@@ -23,6 +25,8 @@ type Call struct {
 	offset   uint64 // of the request's first byte in all that the connection has queued
 	sentAt   int64  // nanoseconds on the connection's clock
 	expireAt int64  // likewise; 0: only Wait's context ends it
+
+	partition uint32 // of the request under way
 }
 
 // maxKeptBody bounds the answer buffer that a Call keeps, so that one large value does not stay for ever.

@@ -23,6 +23,8 @@ var (
 	ErrAbandoned = errors.New("abandoned")
 	// ErrExpired ends a call whose time was up.
 	ErrExpired = errors.New("expired")
+	// ErrMoved ends a call whose partition has another owner, where the one that was asked did not answer.
+	ErrMoved = errors.New("the partition has another owner")
 	// ErrQueueFull refuses a request because the member does not take what is queued for it.
 	ErrQueueFull = errors.New("the connection's queue is full")
 	// ErrSilent ends a connection whose member answers nothing any more.
@@ -210,7 +212,7 @@ func (c *Conn) queue(req *wire.Request, call *Call, now, expireAt int64, flush b
 	if call.done, _ = c.chans.Get().(chan struct{}); call.done == nil {
 		call.done = make(chan struct{}, 1)
 	}
-	call.id, call.offset, call.sentAt, call.expireAt = req.ID, c.mu.queued, now, expireAt
+	call.id, call.offset, call.sentAt, call.expireAt, call.partition = req.ID, c.mu.queued, now, expireAt, req.Partition
 	c.appendLocked(req, now)
 	if write = flush && !c.mu.flushing; write {
 		c.mu.flushing = true
@@ -328,6 +330,32 @@ func (c *Conn) Tick(now int64) {
 	if gone {
 		c.Fail(ErrSilent)
 	}
+}
+
+// Release ends, with ErrMoved, the repeatable calls that have waited since before the given time and whose partition the
+// member no longer owns, as moved tells. It is called under the connection's lock and must not call the connection.
+func (c *Conn) Release(before int64, moved func(partition uint32) bool) {
+	var released []*Call
+	c.mu.Lock()
+	for i := range c.mu.slots {
+		if call := c.mu.slots[i].call; call != nil && call.Repeatable && call.sentAt < before && moved(call.partition) {
+			released = append(released, c.takeLocked(call.id))
+		}
+	}
+	c.mu.Unlock()
+	for _, call := range released {
+		call.finish(nil, ErrMoved, true)
+	}
+}
+
+// Owes returns for how long the member has said nothing at all although an answer is due.
+func (c *Conn) Owes(now int64) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.unanswered == 0 {
+		return 0
+	}
+	return time.Duration(now - max(c.mu.unanswered, c.lastRead.Load()))
 }
 
 // Saw tells the connection the version of a table that its member sent.
