@@ -25,7 +25,7 @@ const (
 // CodeExpired, one below what its client still waits for CodeStale, both without being executed. CodeInvalid and
 // CodeTooLarge are not remembered, all other results of an execution are, CodeConflict included.
 //
-// The answers' bodies are those of wire.Op's documentation. OpSweep answers with the number of entries removed, as uvarint.
+// The answers' bodies are those of wire.Op's documentation.
 func (s *State) Apply(op *entry.Op) entry.Result {
 	r := s.apply(op)
 	s.verify()
@@ -91,6 +91,18 @@ func (s *State) execute(op *entry.Op) outcome {
 		return s.sweep(b.Limit)
 	case wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpForceUnlock, wire.OpResume:
 		return s.executeLock(op)
+	case wire.OpEvictMany:
+		b, err := wire.DecodeEvictBody(op.Body)
+		if err != nil {
+			return malformed(err)
+		}
+		return s.evictMany(&b)
+	case wire.OpTouch:
+		b, err := wire.DecodeTouchBody(op.Body)
+		if err != nil {
+			return malformed(err)
+		}
+		return s.touch(&b)
 	}
 	return refused(wire.CodeInvalid, op.Code.String()+" is no operation of the log")
 }

@@ -31,6 +31,10 @@ func FuzzApply(f *testing.F) {
 	unlock := &entry.Op{Code: wire.OpUnlock, Body: wire.AppendUnlockBody(nil, &wire.UnlockBody{Map: []byte("m"), Key: []byte("k"), ID: wire.ID{1}})}
 	f.Add(batch(1, lock(1, 5, 0), lock(2, 50, 9), lock(3, 1, 1<<63), &entry.Op{Code: wire.OpResume}),
 		batch(6000, sweep, unlock, &entry.Op{Code: wire.OpForceUnlock, Body: wire.AppendKeyBody(nil, "m", []byte("k"))}))
+	evict := wire.EvictBody{Map: []byte("m"), Keys: [][]byte{[]byte("k")}, Versions: []uint64{1<<44 | 1}}
+	touch := wire.TouchBody{Map: []byte("m"), Keys: [][]byte{[]byte("k")}, At: []int64{7}}
+	f.Add(batch(5, writeOp(wire.OpSet, "m", "k", "v", maxIdle(9))),
+		batch(8, &entry.Op{Code: wire.OpTouch, Body: wire.AppendTouchBody(nil, &touch)}, &entry.Op{Code: wire.OpEvictMany, Body: wire.AppendEvictBody(nil, &evict)}))
 	f.Add(batch(1<<62, call(2, 1<<63, 1<<62, 1<<62, writeOp(wire.OpEvict, "m", "k", ""))), []byte{0, 1, 2})
 	f.Fuzz(func(t *testing.T, first, second []byte) {
 		lim := Limits{RingBytes: 500, RingEvents: 6, EventValues: 20}

@@ -10,7 +10,8 @@ import (
 )
 
 // item is one entry of a map: a pointer to a single allocation without pointers that holds key, value and meta one after
-// the other, in big-endian order as in an image, and is never changed. The zero item is no entry.
+// the other, in big-endian order as in an image, and is never changed; and behind them, where a word may stand, the entry's
+// use, which is. The zero item is no entry.
 type item struct {
 	data  *byte
 	key   uint32 // length of the key
@@ -34,8 +35,11 @@ const (
 	itemLong  = 1 << 31
 	shortMeta = 3 * 8
 	longMeta  = 7 * 8
-	// itemCost is what an entry is counted with beside its key, value and meta: its place in the tree.
-	itemCost = 24
+	// itemCost is what an entry is counted with beside its key, value and meta: its use, its place in the tree, and what
+	// the allocator rounds up.
+	itemCost = useSize + 28
+	// expiryCost is what an entry that expires is counted with on top: its place in the order of expiry.
+	expiryCost = 40
 )
 
 // newItem returns an entry. It copies key and value.
@@ -44,7 +48,7 @@ func newItem(key, value []byte, m *meta) item {
 	if m.ttl|m.maxIdle != 0 {
 		size, long = longMeta, itemLong
 	}
-	b := make([]byte, 0, len(key)+len(value)+size)
+	b := make([]byte, 0, allocation(len(key)+len(value)+size))
 	b = append(append(b, key...), value...)
 	b = wire.AppendU64(b, m.version)
 	b = wire.AppendI64(wire.AppendI64(b, m.created), m.updated)
@@ -55,7 +59,11 @@ func newItem(key, value []byte, m *meta) item {
 	return item{data: unsafe.SliceData(b), key: uint32(len(key)), value: uint32(len(value)) | long}
 }
 
-// itemOf returns the entry that holds b, which has the layout that newItem makes. It keeps b.
+// allocation returns the size of the allocation of an entry whose key, value and meta take n bytes.
+func allocation(n int) int { return useOffset(n) + useSize }
+
+// itemOf returns the entry that holds b, which has the layout that newItem makes and the capacity that allocation says. It
+// keeps b.
 func itemOf(b []byte, key, value int, long bool) item {
 	e := item{data: unsafe.SliceData(b), key: uint32(key), value: uint32(value)}
 	if long {
@@ -77,13 +85,18 @@ func (e item) metaSize() int {
 
 func (e item) valueLen() int { return int(e.value &^ itemLong) }
 
-// size returns the size of the allocation.
+// size returns how many bytes key, value and meta take.
 func (e item) size() int { return int(e.key) + e.valueLen() + e.metaSize() }
 
 // cost returns the bytes that the entry is counted with.
-func (e item) cost() int { return e.size() + itemCost }
+func (e item) cost() int {
+	if e.value&itemLong != 0 {
+		return e.size() + itemCost + expiryCost
+	}
+	return e.size() + itemCost
+}
 
-// all returns the whole allocation.
+// all returns key, value and meta.
 func (e item) all() []byte { return unsafe.Slice(e.data, e.size()) }
 
 // keyBytes returns the key; nil for no entry.

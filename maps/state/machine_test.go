@@ -37,7 +37,7 @@ func drawValue(t *rapid.T) []byte {
 
 func drawOptions(t *rapid.T) (o wire.WriteOptions) {
 	duration := rapid.SampledFrom([]uint64{0, 1, 2, 10, 50, 1 << 61, wire.Forever - 1, wire.Forever, 1 << 63})
-	switch rapid.IntRange(0, 5).Draw(t, "lifetime") {
+	switch rapid.IntRange(0, 6).Draw(t, "lifetime") {
 	case 0:
 		o.Flags, o.TTL = wire.WriteTTL, duration.Draw(t, "ttl")
 	case 1:
@@ -46,6 +46,9 @@ func drawOptions(t *rapid.T) (o wire.WriteOptions) {
 		o.Flags, o.TTL, o.MaxIdle = wire.WriteTTL|wire.WriteMaxIdle, duration.Draw(t, "ttl"), duration.Draw(t, "max-idle")
 	case 3:
 		o.Flags = wire.WriteKeepTTL
+	case 4: // with the map's own for an entry that does not exist
+		o.Flags = wire.WriteKeepTTL | wire.WriteTTL | wire.WriteMaxIdle
+		o.TTL, o.MaxIdle = duration.Draw(t, "ttl"), duration.Draw(t, "max-idle")
 	}
 	return o
 }
@@ -67,7 +70,7 @@ func (ma *machine) drawCondition(t *rapid.T, op *modelOp, o *wire.WriteOptions) 
 func (m *machine) drawOp(t *rapid.T) *modelOp {
 	op := &modelOp{code: rapid.SampledFrom([]wire.Op{wire.OpSet, wire.OpSet, wire.OpPut, wire.OpPutIfAbsent, wire.OpReplace, wire.OpReplaceIfSame,
 		wire.OpRemove, wire.OpRemoveIfSame, wire.OpDelete, wire.OpSetTTL, wire.OpEvict, wire.OpSetMany, wire.OpDeleteMany, wire.OpClear,
-		wire.OpDestroy, wire.OpSweep,
+		wire.OpDestroy, wire.OpSweep, wire.OpEvictMany, wire.OpTouch,
 		wire.OpLock, wire.OpLock, wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpUnlock, wire.OpForceUnlock, wire.OpResume}).Draw(t, "op")}
 	op.client = rapid.SampledFrom(machineClients).Draw(t, "client")
 	if !op.client.IsZero() {
@@ -91,6 +94,9 @@ func (m *machine) drawOp(t *rapid.T) *modelOp {
 		return op
 	case wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpForceUnlock, wire.OpResume:
 		m.drawLock(t, op)
+		return op
+	case wire.OpEvictMany, wire.OpTouch:
+		m.drawKeys(t, op)
 		return op
 	case wire.OpRemove, wire.OpRemoveIfSame, wire.OpDelete, wire.OpEvict:
 		m.drawCondition(t, op, &op.write.WriteOptions)
@@ -134,6 +140,21 @@ func (m *machine) drawOp(t *rapid.T) *modelOp {
 	return op
 }
 
+// drawKeys draws what the owner does with keys of a map: those that exist mostly with their own version.
+func (m *machine) drawKeys(t *rapid.T, op *modelOp) {
+	op.evict.Map, op.touch.Map = op.write.Map, op.write.Map
+	for range rapid.IntRange(0, 3).Draw(t, "keys") {
+		key := rapid.SampledFrom(machineKeys).Draw(t, "key")
+		version := uint64(rapid.IntRange(0, 3).Draw(t, "version"))
+		if mm := m.model.maps[op.name]; mm != nil && version != 0 {
+			version = mm.entries[key].version
+		}
+		op.evict.Keys, op.evict.Versions = append(op.evict.Keys, []byte(key)), append(op.evict.Versions, version)
+		op.touch.Keys = append(op.touch.Keys, []byte(key))
+		op.touch.At = append(op.touch.At, m.model.clock-int64(rapid.SampledFrom([]int{-9, 0, 0, 1, 2, 20}).Draw(t, "ago")))
+	}
+}
+
 // encode returns op as it stands in the log.
 func (op *modelOp) encode() *entry.Op {
 	e := &entry.Op{Code: op.code, Client: op.client, Seq: op.seq, Lowest: op.lowest, Deadline: op.deadline}
@@ -151,6 +172,10 @@ func (op *modelOp) encode() *entry.Op {
 	case wire.OpForceUnlock:
 		e.Body = wire.AppendKeyBody(nil, op.name, op.write.Key)
 	case wire.OpResume:
+	case wire.OpEvictMany:
+		e.Body = wire.AppendEvictBody(nil, &op.evict)
+	case wire.OpTouch:
+		e.Body = wire.AppendTouchBody(nil, &op.touch)
 	default:
 		e.Body = wire.AppendWriteBody(nil, &op.write)
 	}
@@ -302,8 +327,8 @@ func (m *machine) compareEntry(t *rapid.T, name, key string) {
 	if !found {
 		return
 	}
-	got := fmt.Sprintf("%x %d %d %d %d %d %d", v.Value, v.Version, v.Created, v.Updated, v.Expires, v.TTL, v.MaxIdle)
-	if exp := fmt.Sprintf("%x %d %d %d %d %d %d", want.value, want.version, want.created, want.updated, want.expires(), want.ttl, want.maxIdle); got != exp {
+	got := fmt.Sprintf("%x %d %d %d %d %d %d %d", v.Value, v.Version, v.Created, v.Updated, v.Expires, v.TTL, v.MaxIdle, v.Touched)
+	if exp := fmt.Sprintf("%x %d %d %d %d %d %d %d", want.value, want.version, want.created, want.updated, want.expires(), want.ttl, want.maxIdle, want.touched); got != exp {
 		t.Fatalf("Get(%s, %s) = %s, want %s", name, key, got, exp)
 	}
 }

@@ -20,6 +20,9 @@ type mapState struct {
 	bytes   int                 // Invariant: the sum of the entries' costs
 	stamp   uint64              // State.stamp when it became this one
 
+	// How many entries ended so since the process has the map. Not replicated: a restored map begins at 0.
+	expired, evicted uint64
+
 	// expiry orders the entries that expire; nil while there are none. Derived from entries, never read through a view, and
 	// handed on when the mapState is copied.
 	expiry *btree.BTreeG[expirySlot]

@@ -72,6 +72,8 @@ type modelOp struct {
 	limit    uint32 // OpSweep
 	lock     wire.LockBody
 	unlock   wire.UnlockBody
+	evict    wire.EvictBody
+	touch    wire.TouchBody
 }
 
 func newModel(generation uint64, lim Limits) *model {
@@ -186,7 +188,7 @@ func (m *model) apply(op *modelOp) (wire.Code, []byte) {
 	if code != wire.CodeInvalid {
 		data := len(body)
 		switch op.code {
-		case wire.OpSetMany, wire.OpDeleteMany, wire.OpSweep, wire.OpLock, wire.OpRenew, wire.OpResume:
+		case wire.OpSetMany, wire.OpDeleteMany, wire.OpSweep, wire.OpLock, wire.OpRenew, wire.OpResume, wire.OpEvictMany, wire.OpTouch:
 		default:
 			if code == wire.CodeOK {
 				data -= len(result(0, 0, nil))
@@ -231,6 +233,27 @@ func (m *model) execute(op *modelOp) (wire.Code, []byte) {
 		return m.sweep(int(op.limit))
 	case wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpForceUnlock, wire.OpResume:
 		return m.executeLock(op)
+	case wire.OpEvictMany:
+		n := uint64(0)
+		for i, key := range op.evict.Keys {
+			if e, found := m.visible(string(op.evict.Map), string(key)); found && e.version == op.evict.Versions[i] && !m.locked(string(op.evict.Map), string(key)) {
+				m.remove(string(op.evict.Map), string(key), wire.EventEvicted)
+				n++
+			}
+		}
+		return wire.CodeOK, wire.AppendUvarint(nil, n)
+	case wire.OpTouch:
+		n := uint64(0)
+		for i, key := range op.touch.Keys {
+			name := string(op.touch.Map)
+			e, found := m.visible(name, string(key))
+			if at := min(op.touch.At[i], m.clock); found && e.maxIdle != 0 && at > e.touched {
+				e.touched = at
+				m.maps[name].entries[string(key)] = e
+				n++
+			}
+		}
+		return wire.CodeOK, wire.AppendUvarint(nil, n)
 	}
 	return m.write(op)
 }
@@ -275,6 +298,21 @@ func (m *model) expire(name, key string) {
 	e := m.maps[name].entries[key]
 	delete(m.maps[name].entries, key)
 	m.emit(name, wire.EventExpired, m.next(), key, e.value, nil, 0)
+}
+
+// locked reports whether the key's lock is held or, as far as anybody has looked, not yet passed on.
+func (m *model) locked(name, key string) bool {
+	l := m.locks[modelKey{name, key}]
+	return l != nil && l.freed == 0
+}
+
+// visible returns the entry under key if its time has not come.
+func (m *model) visible(name, key string) (modelEntry, bool) {
+	if m.maps[name] == nil {
+		return modelEntry{}, false
+	}
+	e, ok := m.maps[name].entries[key]
+	return e, ok && !m.gone(e, m.clock)
 }
 
 // get returns the entry under key after removing it if its time has come.
@@ -389,7 +427,7 @@ func (m *model) write(op *modelOp) (wire.Code, []byte) {
 		}
 		v := m.next()
 		e.version = v
-		m.live(&e, o)
+		m.live(&e, o.Flags, o)
 		m.maps[name].entries[key] = e
 		m.emit(name, wire.EventTTL, v, key, e.value, e.value, e.expires())
 		return wire.CodeOK, result(flags|wire.ResultApplied, v, nil)
@@ -397,14 +435,14 @@ func (m *model) write(op *modelOp) (wire.Code, []byte) {
 	panic("no such operation in the model")
 }
 
-func (m *model) live(e *modelEntry, o *wire.WriteOptions) {
-	if o.Flags&wire.WriteTTL != 0 {
+func (m *model) live(e *modelEntry, flags wire.WriteFlags, o *wire.WriteOptions) {
+	if flags&wire.WriteTTL != 0 {
 		e.ttl, e.end = 0, 0
 		if o.TTL > 0 && o.TTL < wire.Forever && uint64(m.clock)+o.TTL <= math.MaxInt64 {
 			e.ttl, e.end = o.TTL, m.clock+int64(o.TTL)
 		}
 	}
-	if o.Flags&wire.WriteMaxIdle != 0 {
+	if flags&wire.WriteMaxIdle != 0 {
 		e.maxIdle = o.MaxIdle
 		if o.MaxIdle >= wire.Forever {
 			e.maxIdle = 0
@@ -425,14 +463,15 @@ func (m *model) store(name, key string, value []byte, o *wire.WriteOptions) uint
 	}
 	was, found := mm.entries[key]
 	e := modelEntry{value: bytes.Clone(value), version: v, created: m.clock, updated: m.clock}
-	kind := wire.EventAdded
+	kind, flags := wire.EventAdded, o.Flags
 	if found {
 		kind, e.created = wire.EventUpdated, was.created
-		if o.Flags&wire.WriteKeepTTL != 0 {
+		if flags&wire.WriteKeepTTL != 0 {
 			e.ttl, e.end, e.maxIdle = was.ttl, was.end, was.maxIdle
+			flags &^= wire.WriteTTL | wire.WriteMaxIdle
 		}
 	}
-	m.live(&e, o)
+	m.live(&e, flags, o)
 	mm.entries[key] = e
 	m.emit(name, kind, v, key, was.value, e.value, e.expires())
 	return v

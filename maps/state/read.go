@@ -6,21 +6,24 @@ import (
 
 // View is one entry as a read finds it. Times are milliseconds of cluster time.
 type View struct {
-	Value    []byte // immutable
-	Version  uint64
-	Created  int64
-	Updated  int64
-	Accessed int64 // last use that the state knows of
-	Expires  int64 // 0: never
-	TTL      uint64
-	MaxIdle  uint64
-	Cost     int // bytes that the entry is counted with
+	Value   []byte // immutable
+	Version uint64
+	Created int64
+	Updated int64
+	Touched int64 // from when the max-idle runs; 0 without one
+	Expires int64 // 0: never
+	TTL     uint64
+	MaxIdle uint64
+	Cost    int // bytes that the entry is counted with
+	// Use is a word beside the entry for those who read it; see the package comment. It is read and written atomically, and
+	// only while the state may be read.
+	Use *uint64
 }
 
 func viewOf(e item) View {
 	m := e.meta()
-	return View{Value: e.valueBytes(), Version: m.version, Created: m.created, Updated: m.updated, Accessed: max(m.updated, m.touched),
-		Expires: m.expires(), TTL: m.ttl, MaxIdle: m.maxIdle, Cost: e.cost()}
+	return View{Value: e.valueBytes(), Version: m.version, Created: m.created, Updated: m.updated, Touched: m.touched,
+		Expires: m.expires(), TTL: m.ttl, MaxIdle: m.maxIdle, Cost: e.cost(), Use: e.use()}
 }
 
 // lookup returns the entry under key that is visible by the clock; no entry if there is none.
@@ -106,6 +109,25 @@ func (s *State) Scan(name, after []byte, limit, maxBytes int, fn func(key []byte
 		return !more
 	})
 	return more
+}
+
+// MapStats is what the state knows of one map in the partition.
+type MapStats struct {
+	Entries int // visible by the clock
+	Held    int // in memory: also those that have expired and wait to be removed
+	Bytes   int // that the entries in memory are counted with
+	// Expired and Evicted count entries that ended so since this process has the map: evictions by Evict are among them. They
+	// are the same on replicas that have applied the same log from the start, and begin at 0 where an image was installed.
+	Expired, Evicted uint64
+}
+
+// Stats returns what is known of the map with the given name; zeros if there is none.
+func (s *State) Stats(name []byte) MapStats {
+	m := s.find(name)
+	if m == nil {
+		return MapStats{}
+	}
+	return MapStats{Entries: m.live(s.clock), Held: m.entries.Len(), Bytes: m.bytes, Expired: m.expired, Evicted: m.evicted}
 }
 
 // Maps returns the partition's maps in the order of their names, empty ones included.

@@ -124,7 +124,7 @@ func (d *decoder) item() item {
 	if long {
 		size += longMeta - shortMeta
 	}
-	e := itemOf(d.take(size), int(key), int(value), long)
+	e := itemOf(d.takeInto(size, allocation(size)), int(key), int(value), long)
 	if d.err != nil {
 		return item{}
 	}
@@ -295,11 +295,14 @@ func (b *blockReader) read(dst []byte) {
 }
 
 // take reads n bytes into memory of their own; nil after an error.
-func (b *blockReader) take(n int) []byte {
+func (b *blockReader) take(n int) []byte { return b.takeInto(n, n) }
+
+// takeInto is take with room behind the bytes, which is zero.
+func (b *blockReader) takeInto(n, capacity int) []byte {
 	if b.err != nil {
 		return nil
 	}
-	p := make([]byte, n)
+	p := make([]byte, n, capacity)
 	if b.read(p); b.err != nil {
 		return nil
 	}

@@ -12,6 +12,12 @@
 // time. All other methods of State only read and may run beside each other. An Image and every byte slice that the package
 // hands out are immutable and may be used without any lock for as long as the caller likes.
 //
+// # Use
+//
+// Beside each entry stands one word that is not replicated: in it those who read may keep what the process has seen of the
+// entry, say how often it was read. The state keeps the word where it is while the entry is written over, begins with zero
+// where there was no entry, and never looks at it.
+//
 // # Versions
 //
 // A version is generation<<44 + counter. The counter grows by one with every change: a write of a key that stores, alters

@@ -1,11 +1,6 @@
 package state
 
-import (
-	"github.com/gridiron-io/gridiron/sdk/wire"
-)
-
-// sweepMax bounds what one OpSweep removes, whatever it asks for.
-const sweepMax = 10_000
+import "github.com/gridiron-io/gridiron/sdk/wire"
 
 // clear removes all entries of a map at once and appends one CLEARED event. The instance and its count of events go on.
 // Where no entry is visible it changes nothing: entries that have expired wait for their own events.
@@ -46,20 +41,4 @@ func (s *State) destroy(name []byte) outcome {
 	}
 	s.maps.Delete(mapSlot{name: m.ref.name})
 	return o
-}
-
-// sweep passes on locks whose leases have ended, and removes entries that have expired, each with its event, in the order of
-// expiry, map and key; at most limit of both together.
-func (s *State) sweep(limit uint32) outcome {
-	n := s.sweepLocks(uint64(min(limit, sweepMax)))
-	for limit := uint64(min(limit, sweepMax)); n < limit; n++ {
-		next, ok := s.due.Min()
-		if !ok || next.expires > s.clock {
-			break
-		}
-		slot, _ := s.maps.Get(mapSlot{name: next.name})
-		e, _ := slot.m.expiry.Min()
-		s.remove(slot.m, e.item, wire.EventExpired)
-	}
-	return outcome{data: wire.AppendUvarint(nil, n), whole: true}
 }

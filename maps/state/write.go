@@ -154,31 +154,34 @@ func (s *State) store(m *mapState, cur item, name, key, value []byte, o *wire.Wr
 	}
 	m = s.own(m)
 	next := meta{version: v, created: s.clock, updated: s.clock}
-	kind := wire.EventAdded
+	kind, flags := wire.EventAdded, o.Flags
 	if cur.data != nil {
 		kind = wire.EventUpdated
 		was := cur.meta()
 		next.created = was.created
-		if o.Flags&wire.WriteKeepTTL != 0 {
+		if flags&wire.WriteKeepTTL != 0 {
 			next.ttl, next.end, next.maxIdle = was.ttl, was.end, was.maxIdle
+			flags &^= wire.WriteTTL | wire.WriteMaxIdle // those are for an entry that does not exist
 		}
 	}
-	s.setLifetime(&next, o)
+	s.setLifetime(&next, flags, o)
 	e := newItem(key, value, &next)
+	e.inherit(cur)
 	s.put(m, e)
 	s.emit(m, kind, v, cur, e)
 	return v
 }
 
-// setLifetime gives an entry written now the TTL and max-idle that the options carry. The max-idle runs from now.
-func (s *State) setLifetime(e *meta, o *wire.WriteOptions) {
-	if o.Flags&wire.WriteTTL != 0 {
+// setLifetime gives an entry written now those of the options' TTL and max-idle that the flags name. The max-idle runs from
+// now.
+func (s *State) setLifetime(e *meta, flags wire.WriteFlags, o *wire.WriteOptions) {
+	if flags&wire.WriteTTL != 0 {
 		e.ttl, e.end = 0, after(s.clock, o.TTL)
 		if e.end != 0 {
 			e.ttl = o.TTL
 		}
 	}
-	if o.Flags&wire.WriteMaxIdle != 0 {
+	if flags&wire.WriteMaxIdle != 0 {
 		e.maxIdle = 0
 		if o.MaxIdle < wire.Forever {
 			e.maxIdle = o.MaxIdle
@@ -197,8 +200,9 @@ func (s *State) retime(m *mapState, cur item, o *wire.WriteOptions) uint64 {
 	m = s.own(m)
 	next := cur.meta()
 	next.version = v
-	s.setLifetime(&next, o)
+	s.setLifetime(&next, o.Flags, o)
 	e := newItem(cur.keyBytes(), cur.valueBytes(), &next)
+	e.inherit(cur)
 	s.put(m, e)
 	s.emit(m, wire.EventTTL, v, cur, e)
 	return v
@@ -209,6 +213,12 @@ func (s *State) remove(m *mapState, cur item, kind wire.EventKind) uint64 {
 	v := s.nextVersion()
 	m = s.own(m)
 	s.drop(m, cur)
+	switch kind {
+	case wire.EventExpired:
+		m.expired++
+	case wire.EventEvicted:
+		m.evicted++
+	}
 	s.emit(m, kind, v, cur, item{})
 	return v
 }

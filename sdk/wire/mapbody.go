@@ -122,7 +122,7 @@ type WriteFlags uint8
 const (
 	WriteTTL     WriteFlags = 1 << 0 // TTL is given; without it the map's default holds
 	WriteMaxIdle WriteFlags = 1 << 1 // MaxIdle is given
-	WriteKeepTTL WriteFlags = 1 << 2 // an existing entry keeps its expiry and max-idle
+	WriteKeepTTL WriteFlags = 1 << 2 // an existing entry keeps its expiry and max-idle, whatever else is given
 	WriteVersion WriteFlags = 1 << 3 // IfVersion is given
 	WriteFence   WriteFlags = 1 << 4 // Fence is given
 	WriteValue   WriteFlags = 1 << 5 // Value is given
@@ -173,9 +173,15 @@ func (o *WriteOptions) decode(r *Reader) {
 	if o.Flags&WriteFence != 0 {
 		o.Fence = r.U64()
 	}
+}
+
+// CheckRequest returns an error unless a client may ask for the options. In the log, KeepTTL stands beside the map's own TTL
+// and max-idle, which the owner has put there for an entry that does not exist.
+func (o *WriteOptions) CheckRequest() error {
 	if o.Flags&WriteKeepTTL != 0 && o.Flags&(WriteTTL|WriteMaxIdle) != 0 {
-		r.Fail("KeepTTL together with a TTL or max-idle")
+		return fmt.Errorf("%w: KeepTTL together with a TTL or max-idle", ErrMalformed)
 	}
+	return nil
 }
 
 // WriteBody is the body of a write of one key. Which fields an operation needs is said by CheckWrite.

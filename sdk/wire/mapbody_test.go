@@ -15,9 +15,6 @@ type keyBody struct{ name, key []byte }
 
 func drawOptions(t *rapid.T) (o WriteOptions) {
 	o.Flags = WriteFlags(drawU8(t, "flags")) &^ (WriteValue | WriteExpect)
-	if o.Flags&WriteKeepTTL != 0 {
-		o.Flags &^= WriteTTL | WriteMaxIdle
-	}
 	if o.Flags&WriteTTL != 0 {
 		o.TTL = drawU64(t, "ttl")
 	}
@@ -91,6 +88,25 @@ var mapBodies = []*format{
 		golden{"01 6d 00 00000000 01", ScanBody{Map: []byte("m"), What: ScanKeys}}),
 	formatOf("SweepBody", AppendSweepBody, DecodeSweepBody, func(t *rapid.T) SweepBody { return SweepBody{drawU32(t, "limit")} },
 		golden{"01020304", SweepBody{0x01020304}}),
+	formatOf("EvictBody", pointed(AppendEvictBody), DecodeEvictBody, func(t *rapid.T) EvictBody {
+		e := EvictBody{Map: drawMapName(t), Keys: drawList(t, "key", 10, drawSome)}
+		e.Versions = make([]uint64, len(e.Keys))
+		for i := range e.Versions {
+			e.Versions[i] = drawU64(t, "version")
+		}
+		return e
+	}, golden{"01 6d 02 02 a161 0102030405060708 01 07 0000000000000009",
+		EvictBody{[]byte("m"), [][]byte{[]byte("\xa1a"), {7}}, []uint64{0x0102030405060708, 9}}},
+		golden{"01 6d 00", EvictBody{[]byte("m"), [][]byte{}, []uint64{}}}),
+	formatOf("TouchBody", pointed(AppendTouchBody), DecodeTouchBody, func(t *rapid.T) TouchBody {
+		b := TouchBody{Map: drawMapName(t), Keys: drawList(t, "key", 10, drawSome)}
+		b.At = make([]int64, len(b.Keys))
+		for i := range b.At {
+			b.At[i] = int64(drawU64(t, "at"))
+		}
+		return b
+	}, golden{"01 6d 02 02 a161 d804 01 07 01", TouchBody{[]byte("m"), [][]byte{[]byte("\xa1a"), {7}}, []int64{300, -1}}},
+		golden{"01 6d 00", TouchBody{[]byte("m"), [][]byte{}, []int64{}}}),
 }
 
 func TestMapBodies(t *testing.T) { testFormats(t, mapBodies) }
@@ -153,15 +169,12 @@ func TestMapBodiesRefuse(t *testing.T) {
 		{"long key", write(WriteBody{Map: m, Key: longKey}), 3, ErrTooLarge},
 		{"empty value", write(WriteBody{Map: m, Key: key, Value: []byte{}}), 3, ErrMalformed},
 		{"empty expected value", write(WriteBody{Map: m, Key: key, Expected: []byte{}}), 3, ErrMalformed},
-		{"TTL and KeepTTL", write(WriteBody{Map: m, Key: key, WriteOptions: WriteOptions{Flags: WriteTTL | WriteKeepTTL}}), 3, ErrMalformed},
-		{"max-idle and KeepTTL", write(WriteBody{Map: m, Key: key, WriteOptions: WriteOptions{Flags: WriteMaxIdle | WriteKeepTTL}}), 3, ErrMalformed},
 		{"no map", many(ManyBody{Keys: [][]byte{key}}), 4, ErrMalformed},
 		{"no key", many(ManyBody{Map: m, Keys: [][]byte{key, nil, key, key}}), 4, ErrMalformed},
 		{"long key", many(ManyBody{Map: m, Keys: [][]byte{longKey}}), 4, ErrTooLarge},
 		{"empty value", many(ManyBody{Map: m, Keys: [][]byte{key, key}, Values: [][]byte{value, {}}}), 4, ErrMalformed},
 		{"long value", many(ManyBody{Map: m, Keys: [][]byte{key}, Values: [][]byte{longValue}}), 4, ErrTooLarge},
 		{"expected value", fromHex(t, "01 6d 40 01 01 07"), 4, ErrMalformed},
-		{"TTL and KeepTTL", many(ManyBody{Map: m, WriteOptions: WriteOptions{Flags: WriteTTL | WriteKeepTTL}}), 4, ErrMalformed},
 		{"no map", AppendScanBody(nil, &ScanBody{}), 5, ErrMalformed},
 		{"long map", AppendScanBody(nil, &ScanBody{Map: []byte(longName)}), 5, ErrTooLarge},
 	} {
@@ -258,6 +271,18 @@ func TestWriteBodyAliases(t *testing.T) {
 	for _, s := range [][]byte{got.Map, got.Key, got.Value, got.Expected} {
 		if cap(s) != len(s) {
 			t.Errorf("%x has room for %d bytes", s, cap(s))
+		}
+	}
+}
+
+func TestCheckRequest(t *testing.T) {
+	for flags, ok := range map[WriteFlags]bool{
+		0: true, WriteKeepTTL: true, WriteTTL | WriteMaxIdle: true, WriteKeepTTL | WriteVersion: true,
+		WriteKeepTTL | WriteTTL: false, WriteKeepTTL | WriteMaxIdle: false,
+	} {
+		o := WriteOptions{Flags: flags}
+		if err := o.CheckRequest(); (err == nil) != ok || !ok && !errors.Is(err, ErrMalformed) {
+			t.Errorf("flags %b: %v", flags, err)
 		}
 	}
 }

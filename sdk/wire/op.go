@@ -43,8 +43,10 @@ const (
 	OpForceUnlock   Op = 49 // KeyBody -> WriteResult
 
 	// Proposed by owners only, never accepted from a client.
-	OpSweep  Op = 64 // SweepBody: removes entries, and ends leases of locks, whose time has come by the clock of the log
-	OpResume Op = 67 // no body: an owner begins to serve; leases of locks go on for at least a while
+	OpSweep     Op = 64 // SweepBody: removes entries, and ends leases of locks, whose time has come by the clock of the log -> uvarint, how many
+	OpEvictMany Op = 65 // EvictBody: removes entries to make room -> uvarint, how many
+	OpTouch     Op = 66 // TouchBody: entries were used, so that their max-idle begins anew -> uvarint, how many
+	OpResume    Op = 67 // no body: an owner begins to serve; leases of locks go on for at least a while
 
 	// Listeners and tasks, addressed to a member.
 	OpInterest   Op = 80 // MapBody: this connection listens to the map -> []Position of the partitions owned here
@@ -96,7 +98,7 @@ var ops = [256]struct {
 	OpDeleteMany: {"delete_all", opWrite}, OpClear: {"clear", opWrite}, OpDestroy: {"destroy", opWrite},
 	OpLock: {"lock", opWrite}, OpUnlock: {"unlock", opWrite}, OpRenew: {"renew_lock", opWrite}, OpForceUnlock: {"force_unlock", opWrite},
 
-	OpSweep: {"sweep", opLogged}, OpResume: {"resume", opLogged},
+	OpSweep: {"sweep", opLogged}, OpEvictMany: {"evict_many", opLogged}, OpTouch: {"touch", opLogged}, OpResume: {"resume", opLogged},
 
 	OpInterest: {"interest", opAddressed}, OpUninterest: {"uninterest", opAddressed}, OpTaskSubmit: {"task_submit", opAddressed},
 	OpTaskWait: {"task_wait", opAddressed}, OpTaskCancel: {"task_cancel", opAddressed}, OpTaskList: {"task_list", opAddressed},

@@ -48,6 +48,8 @@ var opTests = []struct {
 	{OpRenew, 48, "renew_lock", true, false, true},
 	{OpForceUnlock, 49, "force_unlock", true, false, true},
 	{OpSweep, 64, "sweep", false, false, false},
+	{OpEvictMany, 65, "evict_many", false, false, false},
+	{OpTouch, 66, "touch", false, false, false},
 	{OpResume, 67, "resume", false, false, false},
 	{OpInterest, 80, "interest", true, false, false},
 	{OpUninterest, 81, "uninterest", true, false, false},

@@ -1,0 +1,62 @@
+package state
+
+import "github.com/gridiron-io/gridiron/sdk/wire"
+
+// sweepMax bounds what one OpSweep removes, whatever it asks for.
+const sweepMax = 10_000
+
+// sweep passes on locks whose leases have ended, and removes entries that have expired, each with its event, in the order of
+// expiry, map and key; at most limit of both together.
+func (s *State) sweep(limit uint32) outcome {
+	n := s.sweepLocks(uint64(min(limit, sweepMax)))
+	for limit := uint64(min(limit, sweepMax)); n < limit; n++ {
+		next, ok := s.due.Min()
+		if !ok || next.expires > s.clock {
+			break
+		}
+		slot, _ := s.maps.Get(mapSlot{name: next.name})
+		e, _ := slot.m.expiry.Min()
+		s.remove(slot.m, e.item, wire.EventExpired)
+	}
+	return counted(n)
+}
+
+// evictMany removes entries that have the versions that they were chosen with, each with its event. Others stay: one that
+// was written since is not what the owner meant, one whose key is locked may be what its holder works on, and one that has
+// expired has an event of its own.
+func (s *State) evictMany(b *wire.EvictBody) outcome {
+	n := uint64(0)
+	for i, key := range b.Keys {
+		e := s.lookup(b.Map, key)
+		if e.data != nil && e.version() == b.Versions[i] && !s.holdsLock(b.Map, key) {
+			s.remove(s.find(b.Map), e, wire.EventEvicted)
+			n++
+		}
+	}
+	return counted(n)
+}
+
+// touch has the max-idle of entries run from when they were used, if that is later than what the state knows. It is no
+// change of an entry: its version stays, and there is no event. What has expired stays so.
+func (s *State) touch(b *wire.TouchBody) outcome {
+	n := uint64(0)
+	for i, key := range b.Keys {
+		cur := s.lookup(b.Map, key)
+		if cur.data == nil {
+			continue
+		}
+		next, at := cur.meta(), min(b.At[i], s.clock)
+		if next.maxIdle == 0 || at <= next.touched {
+			continue
+		}
+		next.touched = at
+		e := newItem(cur.keyBytes(), cur.valueBytes(), &next)
+		e.inherit(cur)
+		s.put(s.own(s.find(b.Map)), e)
+		n++
+	}
+	return counted(n)
+}
+
+// counted returns the outcome of an operation of the owner that answers with how many entries it concerned.
+func counted(n uint64) outcome { return outcome{data: wire.AppendUvarint(nil, n), whole: true} }

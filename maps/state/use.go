@@ -1,0 +1,23 @@
+package state
+
+import "unsafe"
+
+// useSize is the size of an entry's use: one word behind the entry in which whoever reads it may keep what it has seen of
+// it. It is the one thing about an entry that is not replicated, not in an image and not in the hash, and nothing that Apply
+// does depends on it. An entry begins with zero; one that is written over hands its use on.
+const useSize = 8
+
+// useOffset returns where the use stands behind n bytes of an entry.
+func useOffset(n int) int { return (n + useSize - 1) &^ (useSize - 1) }
+
+// use returns where the entry's use stands. The allocator aligns what is larger than two words to one word at least.
+func (e item) use() *uint64 {
+	return (*uint64)(unsafe.Add(unsafe.Pointer(e.data), useOffset(e.size())))
+}
+
+// inherit gives the entry, which nobody else knows yet, the use of the one in whose place it comes.
+func (e item) inherit(from item) {
+	if from.data != nil {
+		*e.use() = *from.use()
+	}
+}

@@ -1,0 +1,73 @@
+package wire
+
+// EvictBody is the body of OpEvictMany: removes entries of one map to make room, each if it still has the version that it
+// had when it was chosen.
+type EvictBody struct {
+	Map      []byte
+	Keys     [][]byte
+	Versions []uint64 // one for each key
+}
+
+// AppendEvictBody appends e.
+func AppendEvictBody(dst []byte, e *EvictBody) []byte {
+	dst = AppendBytes(dst, e.Map)
+	dst = AppendUvarint(dst, uint64(len(e.Keys)))
+	for i, k := range e.Keys {
+		dst = AppendU64(AppendBytes(dst, k), e.Versions[i])
+	}
+	return dst
+}
+
+// DecodeEvictBody reads what AppendEvictBody wrote. All slices but Versions alias b.
+func DecodeEvictBody(b []byte) (e EvictBody, err error) {
+	r := NewReader(b)
+	e.Map = r.Bytes()
+	n := r.Count(2 + 8) // a key's length and one byte, a version
+	e.Keys, e.Versions = make([][]byte, n), make([]uint64, n)
+	for i := range e.Keys {
+		e.Keys[i], e.Versions[i] = r.Bytes(), r.U64()
+	}
+	return e, endKeys(&r, e.Map, e.Keys)
+}
+
+// TouchBody is the body of OpTouch: the owner has seen entries of one map being used. Their max-idle runs from then.
+type TouchBody struct {
+	Map  []byte
+	Keys [][]byte
+	At   []int64 // for each key, cluster time in milliseconds
+}
+
+// AppendTouchBody appends t.
+func AppendTouchBody(dst []byte, t *TouchBody) []byte {
+	dst = AppendBytes(dst, t.Map)
+	dst = AppendUvarint(dst, uint64(len(t.Keys)))
+	for i, k := range t.Keys {
+		dst = AppendVarint(AppendBytes(dst, k), t.At[i])
+	}
+	return dst
+}
+
+// DecodeTouchBody reads what AppendTouchBody wrote. All slices but At alias b.
+func DecodeTouchBody(b []byte) (t TouchBody, err error) {
+	r := NewReader(b)
+	t.Map = r.Bytes()
+	n := r.Count(2 + 1) // a key's length and one byte, a time
+	t.Keys, t.At = make([][]byte, n), make([]int64, n)
+	for i := range t.Keys {
+		t.Keys[i], t.At[i] = r.Bytes(), r.Varint()
+	}
+	return t, endKeys(&r, t.Map, t.Keys)
+}
+
+// endKeys returns what is wrong with a body that is at its end, and with its map's name and its keys.
+func endKeys(r *Reader, name []byte, keys [][]byte) error {
+	if err := r.Done(); err != nil {
+		return err
+	}
+	for _, k := range keys {
+		if err := checkKey(k); err != nil {
+			return err
+		}
+	}
+	return CheckMapName(name)
+}
