@@ -3,6 +3,7 @@ package maps
 import (
 	"sync"
 
+	"github.com/gridiron-io/gridiron/maps/state"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/entry"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -16,10 +17,13 @@ type call struct {
 	id        uint64
 	op        wire.Op
 	partition uint32
-	body      []byte // reads: a copy of the request's body
+	body      []byte // reads: a copy of the request's body; writes: the body that goes into the log, if not the request's
 	code      wire.Code
 	found     []wire.GetResult // reads of keys: what was found. Values are the state's own bytes, which never change
+	views     []state.View     // what found was made of; no Use where there is no entry
 	out       []byte           // other reads: the answer's body
+	idle      wire.TouchBody   // reads of keys: what was so long idle that its use must be committed first
+	flush     bool             // uses of entries are to be committed soon
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}
@@ -42,7 +46,9 @@ func (c *call) free() {
 		c.out = nil
 	}
 	clear(c.found)
-	c.body, c.found, c.out = c.body[:0], c.found[:0], c.out[:0]
+	clear(c.views)
+	c.body, c.found, c.views, c.out = c.body[:0], c.found[:0], c.views[:0], c.out[:0]
+	c.idle, c.flush = wire.TouchBody{}, false
 	calls.Put(c)
 }
 
@@ -68,5 +74,8 @@ func (c *call) Finish() {
 		c.out = wire.AppendGetResult(c.out, &c.found[i])
 	}
 	c.caller.Answer(c.id, c.code, c.out)
+	if c.flush {
+		c.s.flushTouches(int(c.partition))
+	}
 	c.free()
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/gridiron-io/gridiron/maps/state"
 	"github.com/gridiron-io/gridiron/partition"
+	"github.com/gridiron-io/gridiron/partition/entry"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -53,9 +54,10 @@ func (c *call) Read(m partition.Machine, at partition.ReadPoint) bool {
 	switch c.op {
 	case wire.OpGet, wire.OpContains:
 		name, key, _ := wire.DecodeKeyBody(c.body)
-		return c.readKey(st, name, key, at, c.op == wire.OpGet)
+		return c.readKeys(st, at, name, c.op == wire.OpGet, key)
 	case wire.OpGetMany:
-		return c.readKeys(st, at)
+		k, _ := wire.DecodeKeysBody(c.body)
+		return c.readKeys(st, at, k.Map, true, k.Keys...)
 	case wire.OpView:
 		name, key, _ := wire.DecodeKeyBody(c.body)
 		return c.readView(st, name, key, at)
@@ -73,43 +75,73 @@ func (c *call) Read(m partition.Machine, at partition.ReadPoint) bool {
 	}
 }
 
-func (c *call) readKeys(st *state.State, at partition.ReadPoint) bool {
-	k, _ := wire.DecodeKeysBody(c.body)
-	size := 0
-	for i, key := range k.Keys {
-		if !c.readKey(st, k.Map, key, at, true) {
-			return false
+// readKeys looks keys up and uses what it finds: only if nothing must be committed first.
+func (c *call) readKeys(st *state.State, at partition.ReadPoint, name []byte, values bool, keys ...[]byte) bool {
+	c.idle, c.views = wire.TouchBody{}, c.views[:0]
+	instance, seq := st.Position(name)
+	due, size := false, 0
+	for _, key := range keys {
+		g := wire.GetResult{Instance: instance, Seq: seq}
+		v, ok := st.Get(name, key)
+		if ok {
+			due = due || v.Expires != 0 && v.Expires <= at.Now
+			if longIdle(&v, at.Now) {
+				c.idle.Map, c.idle.Keys, c.idle.At = name, append(c.idle.Keys, key), append(c.idle.At, at.Now)
+			}
+			g.Flags, g.Version, g.Expires = wire.ResultFound, v.Version, v.Expires
+			if values {
+				g.Flags |= wire.ResultValue
+				g.Value = v.Value
+			}
 		}
-		if size += len(c.found[i].Value) + maxResultHead; size > maxAnswer {
+		c.found, c.views = append(c.found, g), append(c.views, v)
+		if size += len(g.Value) + maxResultHead; size > maxAnswer {
 			c.code, c.found = wire.CodeTooLarge, c.found[:0]
 			c.out = append(c.out[:0], "the values do not fit in one answer: ask for fewer keys"...)
 			return true
 		}
 	}
+	if due || len(c.idle.Keys) > 0 {
+		return false
+	}
+	hits := 0
+	for i := range c.views {
+		v := &c.views[i]
+		if v.Use == nil {
+			continue
+		}
+		hits++
+		used(v, at.Now)
+		if v.MaxIdle != 0 && v.Touched < at.Now {
+			full := c.s.touches[c.partition].add(name, keys[i], at.Now)
+			c.flush = c.flush || full || v.Expires-at.Now <= touchSoon
+		}
+	}
+	if n := c.s.counters.get(name, instance != 0); n != nil {
+		n.Hits.Add(uint64(hits))
+		n.Misses.Add(uint64(len(keys) - hits))
+	}
 	return true
+}
+
+// longIdle reports whether the entry that v shows was idle, as far as the log knows, for more than half of the time for
+// which it may be: its use now must be in the log before it is answered, so that no owner takes it away too early.
+func longIdle(v *state.View, now int64) bool {
+	return v.MaxIdle != 0 && now > v.Touched && uint64(now-v.Touched) > v.MaxIdle/2
+}
+
+// Commit returns the operation that Read asks for: the use of entries, or none but the clock.
+func (c *call) Commit() *entry.Op {
+	if len(c.idle.Keys) == 0 {
+		return nil
+	}
+	return &entry.Op{Code: wire.OpTouch, Body: wire.AppendTouchBody(nil, &c.idle)}
 }
 
 // due reports whether an entry of the map has expired by cluster time and is not yet seen to by the log's clock.
 func due(st *state.State, name []byte, at partition.ReadPoint) bool {
 	t, ok := st.MinExpires(name)
 	return ok && t <= at.Now && st.Clock() < at.Now
-}
-
-func (c *call) readKey(st *state.State, name, key []byte, at partition.ReadPoint, value bool) bool {
-	var g wire.GetResult
-	g.Instance, g.Seq = st.Position(name)
-	if v, ok := st.Get(name, key); ok {
-		if v.Expires != 0 && v.Expires <= at.Now {
-			return false
-		}
-		g.Flags, g.Version, g.Expires = wire.ResultFound, v.Version, v.Expires
-		if value {
-			g.Flags |= wire.ResultValue
-			g.Value = v.Value
-		}
-	}
-	c.found = append(c.found, g)
-	return true
 }
 
 func (c *call) readView(st *state.State, name, key []byte, at partition.ReadPoint) bool {
@@ -119,7 +151,7 @@ func (c *call) readView(st *state.State, name, key []byte, at partition.ReadPoin
 			return false
 		}
 		e = wire.EntryViewResult{Flags: wire.ResultFound, Version: v.Version, Created: v.Created, Updated: v.Updated,
-			Accessed: v.Updated, Expires: v.Expires, TTL: v.TTL, MaxIdle: v.MaxIdle, Cost: uint64(v.Cost), Value: v.Value}
+			Accessed: accessed(&v), Expires: v.Expires, TTL: v.TTL, MaxIdle: v.MaxIdle, Hits: hits(&v), Cost: uint64(v.Cost), Value: v.Value}
 	}
 	c.out = wire.AppendEntryViewResult(c.out, &e)
 	return true

@@ -20,13 +20,20 @@ type Config struct {
 	// Owner returns what this member knows of a partition's owner, for callers that came to the wrong member.
 	Owner    func(partition int) wire.Moved
 	MaxValue int // bytes of an encoded value; at most wire.MaxValueHard
+	// MapConfig is optional: it returns the configuration of a map. It is called for every write and must not block.
+	MapConfig func(name []byte) wire.MapConfig
 }
 
-// Service answers the operations on maps. It keeps no state of its own.
-type Service struct{ cfg Config }
+// Service answers the operations on maps. Beside the replicated state it keeps only what an owner alone knows: who used
+// what, and counts.
+type Service struct {
+	cfg      Config
+	touches  []touches // by partition
+	counters counterTable
+}
 
-// New returns a Service.
-func New(cfg Config) *Service { return &Service{cfg: cfg} }
+// New returns a Service. Its Run must be running too.
+func New(cfg Config) *Service { return &Service{cfg: cfg, touches: make([]touches, cfg.Partitions)} }
 
 // Caller is where answers go. Answer is called exactly once for each request, on any goroutine; it copies body and does not
 // block.
@@ -61,13 +68,15 @@ func (s *Service) write(req *wire.Request, caller Caller) bool {
 		caller.Answer(req.ID, wire.CodeInvalid, []byte("a write without the identity of its call"))
 		return false
 	}
-	if err := s.checkWrite(req.Op, req.Body); err != nil {
+	c := newCall(s, req, caller)
+	body, err := s.prepare(c, req.Op, req.Body)
+	if err != nil {
+		c.free()
 		refuse(req.ID, caller, err)
 		return false
 	}
-	c := newCall(s, req, caller)
 	s.cfg.Host.Submit(int(req.Partition), &entry.Op{Code: req.Op, Client: req.Client, Seq: req.Seq, Lowest: req.Lowest,
-		Deadline: req.Deadline, Body: req.Body}, c)
+		Deadline: req.Deadline, Body: body}, c)
 	return true
 }
 
@@ -80,39 +89,74 @@ func refuse(id uint64, caller Caller, err error) {
 	caller.Answer(id, code, []byte(err.Error()))
 }
 
-// checkWrite makes sure that a write is one that every replica can apply: nothing is checked after it stands in the log.
-func (s *Service) checkWrite(op wire.Op, body []byte) error {
+// prepare makes sure that a write is one that every replica can apply: nothing is checked after it stands in the log. It
+// returns the body that goes there: the caller's, or one in c's buffer that says what the map's configuration adds.
+func (s *Service) prepare(c *call, op wire.Op, body []byte) ([]byte, error) {
 	if len(body) > wire.MaxOperation {
-		return fmt.Errorf("%w: an operation of %d bytes, the limit is %d", wire.ErrTooLarge, len(body), wire.MaxOperation)
+		return nil, fmt.Errorf("%w: an operation of %d bytes, the limit is %d", wire.ErrTooLarge, len(body), wire.MaxOperation)
 	}
 	switch op {
 	case wire.OpSetMany, wire.OpDeleteMany:
 		m, err := wire.DecodeManyBody(body)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if (m.Values != nil) != (op == wire.OpSetMany) {
-			return fmt.Errorf("%w: %v with the wrong fields", wire.ErrMalformed, op)
+			return nil, fmt.Errorf("%w: %v with the wrong fields", wire.ErrMalformed, op)
 		}
 		for _, v := range m.Values {
 			if err := s.checkSize(v); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		return nil
+		if err := m.CheckRequest(); err != nil {
+			return nil, err
+		}
+		if op == wire.OpSetMany && s.setDefaults(m.Map, &m.WriteOptions) {
+			c.body = wire.AppendManyBody(c.body[:0], &m)
+			return c.body, nil
+		}
+		return body, nil
 	case wire.OpClear, wire.OpDestroy:
 		_, err := wire.DecodeMapBody(body)
-		return err
+		return body, err
 	default:
 		w, err := wire.DecodeWriteBody(body)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := wire.CheckWrite(op, &w); err != nil {
-			return err
+			return nil, err
 		}
-		return s.checkSize(w.Value)
+		if err := s.checkSize(w.Value); err != nil {
+			return nil, err
+		}
+		if err := w.CheckRequest(); err != nil {
+			return nil, err
+		}
+		if w.Value != nil && s.setDefaults(w.Map, &w.WriteOptions) {
+			c.body = wire.AppendWriteBody(c.body[:0], &w)
+			return c.body, nil
+		}
+		return body, nil
 	}
+}
+
+// setDefaults gives a write that stores a value the TTL and max-idle of its map where it has none of its own, and reports
+// whether that changed anything. What an owner reads in its configuration is thus in the log: replicas need not have the
+// same at the same time.
+func (s *Service) setDefaults(name []byte, o *wire.WriteOptions) (changed bool) {
+	if s.cfg.MapConfig == nil {
+		return false
+	}
+	cfg := s.cfg.MapConfig(name)
+	if cfg.TTL != 0 && o.Flags&wire.WriteTTL == 0 {
+		o.Flags, o.TTL, changed = o.Flags|wire.WriteTTL, cfg.TTL, true
+	}
+	if cfg.MaxIdle != 0 && o.Flags&wire.WriteMaxIdle == 0 {
+		o.Flags, o.MaxIdle, changed = o.Flags|wire.WriteMaxIdle, cfg.MaxIdle, true
+	}
+	return changed
 }
 
 func (s *Service) checkSize(value []byte) error {

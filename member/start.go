@@ -165,10 +165,17 @@ func (m *Member) startData() (err error) {
 	m.events = newPublisher(m, n, m.nc)
 	m.maps = maps.New(maps.Config{Host: m.host, Partitions: n, Now: m.clock.Now, Owner: m.views.moved, MaxValue: m.cfg.MaxValue})
 	m.hostReady.Store(true)
-	m.wg.Add(1)
+	m.wg.Add(2)
 	go m.events.run() // ends with m.ctx
+	go m.tendMaps()   // ends with m.ctx
 	m.meta.Wake()     // follow starts the replicas that the table gives us
 	return nil
+}
+
+// tendMaps looks after the maps' entries that this member owns.
+func (m *Member) tendMaps() {
+	defer m.wg.Done()
+	m.maps.Run(m.ctx)
 }
 
 // settled reports whether the member can be counted on: the table exists, its replicas run, and every partition has an owner

@@ -9,6 +9,7 @@ import (
 	mapsvc "github.com/gridiron-io/gridiron/maps"
 	"github.com/gridiron-io/gridiron/maps/state"
 	"github.com/gridiron-io/gridiron/partition"
+	"github.com/gridiron-io/gridiron/partition/entry"
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
@@ -102,6 +103,9 @@ func (l *localRead) Read(pm partition.Machine, at partition.ReadPoint) bool {
 	})
 	return true
 }
+
+// Commit asks for no more than the clock.
+func (l *localRead) Commit() *entry.Op { return nil }
 
 // Fail ends the read.
 func (l *localRead) Fail(o partition.Outcome) { l.done <- o }

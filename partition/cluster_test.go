@@ -346,14 +346,19 @@ type pendingRead struct {
 	value uint64
 	at    ReadPoint
 	tries int
-	ch    chan Outcome
-	told  atomic.Int32
+	// commit is what the read wants in the log before it is made a second time; nil: nothing.
+	commit *entry.Op
+	ch     chan Outcome
+	told   atomic.Int32
 }
 
 func (r *pendingRead) Read(m Machine, at ReadPoint) bool {
 	s := m.(*registers)
 	r.tries++
 	v := s.values[r.key]
+	if r.commit != nil && r.tries == 1 {
+		return false
+	}
 	if v.expires != 0 && v.expires <= at.Now && s.clock < v.expires {
 		return false
 	}
@@ -363,6 +368,8 @@ func (r *pendingRead) Read(m Machine, at ReadPoint) bool {
 	}
 	return true
 }
+
+func (r *pendingRead) Commit() *entry.Op { return r.commit }
 
 func (r *pendingRead) Fail(o Outcome) {
 	if r.told.Add(1) > 1 {

@@ -72,9 +72,13 @@ type Completion interface {
 // Reader is one linearizable read.
 type Reader interface {
 	// Read is called under the partition's read lock at a point of the log not before the one that the partition had
-	// reached when the read was submitted. It returns false, having done nothing, if it met an entry that is due by
-	// at.Now though not by the machine's clock: a tick of the clock is then committed and Read called again.
+	// reached when the read was submitted. It returns false, having done nothing, if something must be committed first: it
+	// met an entry that is due by at.Now though not by the machine's clock, or one whose use must be in the log. What Commit
+	// returns is then applied, and Read called again.
 	Read(m Machine, at ReadPoint) bool
+	// Commit is called after Read has returned false, and returns the operation that must be applied; nil if a tick of the
+	// clock will do.
+	Commit() *entry.Op
 	// Fail is called instead of Read when this process turned out not to own the partition, or could not make sure.
 	Fail(o Outcome)
 	// Finish is called once, after Read has returned true and the lock was released.

@@ -25,8 +25,10 @@ const (
 	forgetAfter = 65 * time.Second
 	// opOverhead is what an operation counts for beside its body.
 	opOverhead = 64
-	// sweepLimit is how many entries one sweep removes.
+	// sweepLimit is how many entries a sweep removes. While more are due, each removes twice as many as the one before, up
+	// to sweepMost: so sweeps keep up with writes, of which an entry may hold some thousands too.
 	sweepLimit = 1000
+	sweepMost  = 8 * sweepLimit
 	// maxRecordBytes bounds the results that a partition keeps for calls that may be repeated.
 	maxRecordBytes = 16 << 20
 	// maxUsual bounds the operations for which a new batch makes room in advance.
@@ -60,6 +62,7 @@ type proposer struct {
 	proposing bool // a goroutine proposes, and looks again before it ends
 	all       bool // it shall propose also what is not full
 	sweeping  bool
+	sweepNext uint32 // how many entries the next sweep removes; 0 is sweepLimit
 	stopped   bool
 }
 
@@ -337,11 +340,13 @@ func (p *proposer) sweep() {
 	p.mu.Lock()
 	busy := p.sweeping
 	p.sweeping = true
+	p.sweepNext = max(p.sweepNext, sweepLimit)
+	limit := p.sweepNext
 	p.mu.Unlock()
 	if busy {
 		return
 	}
-	p.submit(&entry.Op{Code: wire.OpSweep, Body: wire.AppendSweepBody(nil, wire.SweepBody{Limit: sweepLimit})}, (*sweepDone)(p))
+	p.submit(&entry.Op{Code: wire.OpSweep, Body: wire.AppendSweepBody(nil, wire.SweepBody{Limit: limit})}, (*sweepDone)(p))
 	p.flush()
 }
 
@@ -351,10 +356,19 @@ type sweepDone proposer
 // Complete lets the next sweep begin: at once if this one removed entries, for more may be due; else in due course.
 func (s *sweepDone) Complete(o Outcome, r entry.Result) {
 	p := (*proposer)(s)
+	var removed uint64
+	if o == Applied {
+		removed, _ = binary.Uvarint(r.Body)
+	}
 	p.mu.Lock()
 	p.sweeping = false
+	if removed < uint64(p.sweepNext) {
+		p.sweepNext = sweepLimit
+	} else {
+		p.sweepNext = min(2*p.sweepNext, sweepMost)
+	}
 	p.mu.Unlock()
-	if removed, _ := binary.Uvarint(r.Body); o == Applied && removed > 0 {
+	if removed > 0 {
 		p.r.host.kick(p.r)
 	}
 }

@@ -132,9 +132,10 @@ func (q *readQueue) serveBatch(list []Reader, timer *time.Timer) {
 			if !whole {
 				break // another epoch: begin again
 			}
-			// What is left met entries that are due by cluster time and not yet by the log's clock. Once the tick was applied
-			// the state is as new as a ReadIndex would have it: it was proposed under this epoch, after the reads had come.
-			if o := r.tick(ended); o != Applied {
+			// What is left met entries that are due by cluster time and not yet by the log's clock, or wants something else in
+			// the log first. Once that was applied the state is as new as a ReadIndex would have it: it was proposed under this
+			// epoch, after the reads had come.
+			if o := r.commitFor(list, ended); o != Applied {
 				q.failAll(list, readsAfter(o))
 				return
 			}
@@ -190,22 +191,40 @@ func (q *readQueue) stop() {
 	q.failAll(list, NotProposed)
 }
 
-// tick commits an operation that only moves the log's clock to cluster time, and returns what became of it.
-// It gives up when ended is closed: then this process no longer serves.
-func (r *replica) tick(ended <-chan struct{}) Outcome {
-	done := make(tickDone, 1)
-	r.proposer.submit(&entry.Op{Code: wire.OpSweep, Body: wire.AppendSweepBody(nil, wire.SweepBody{})}, done)
-	r.proposer.flush()
-	select {
-	case o := <-done:
-		return o
-	case <-ended:
-		return Moved
+// tickOp is an operation that only moves the log's clock to cluster time.
+var tickOp = entry.Op{Code: wire.OpSweep, Body: wire.AppendSweepBody(nil, wire.SweepBody{})}
+
+// commitFor commits what reads ask for before they can be made, and returns what became of it. It gives up when ended is
+// closed: then this process no longer serves.
+func (r *replica) commitFor(list []Reader, ended <-chan struct{}) Outcome {
+	done := make(tickDone, len(list)) // room for all, so that nobody is held up who tells of one that is not waited for
+	n := 0
+	for _, rd := range list {
+		if op := rd.Commit(); op != nil {
+			r.proposer.submit(op, done)
+			n++
+		}
 	}
+	if n == 0 {
+		r.proposer.submit(&tickOp, done)
+		n++
+	}
+	r.proposer.flush()
+	for range n {
+		select {
+		case o := <-done:
+			if o != Applied {
+				return o
+			}
+		case <-ended:
+			return Moved
+		}
+	}
+	return Applied
 }
 
-// tickDone is told the end of a tick.
+// tickDone is told what became of operations that reads wait for.
 type tickDone chan Outcome
 
-// Complete ends the wait of tick.
+// Complete ends one wait of commitFor.
 func (t tickDone) Complete(o Outcome, _ entry.Result) { t <- o }

@@ -1,0 +1,97 @@
+package maps
+
+import (
+	"sync"
+
+	"github.com/gridiron-io/gridiron/partition"
+	"github.com/gridiron-io/gridiron/partition/entry"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+const (
+	// touchSoon is how long before an entry's end, in milliseconds, a use of it goes into the log at once: the next round of
+	// upkeep might come too late.
+	touchSoon = 2 * upkeepMillis
+	// maxTouches bounds the uses of one partition that wait for a round of upkeep.
+	maxTouches = 4096
+	// maxTouchBytes is about how many bytes of keys one OpTouch has.
+	maxTouchBytes = 128 << 10
+)
+
+// touches gathers when entries of one partition were used whose max-idle begins anew with that: they go into the log
+// together. What is lost with an owner, or comes too late, costs an entry at most half of its max-idle, since a later use
+// than that is committed before it is answered.
+type touches struct {
+	mu   sync.Mutex // guards the following
+	used map[touched]int64
+}
+
+// touched is an entry that was used.
+type touched struct{ name, key string }
+
+// add notes a use at the given cluster time, and reports whether it is time to flush.
+func (t *touches) add(name, key []byte, at int64) (full bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.used == nil {
+		t.used = make(map[touched]int64)
+	}
+	if was, ok := t.used[touched{string(name), string(key)}]; ok && was >= at {
+		return false
+	}
+	t.used[touched{string(name), string(key)}] = at
+	return len(t.used) >= maxTouches
+}
+
+// take returns what was noted and forgets it.
+func (t *touches) take() map[touched]int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	used := t.used
+	t.used = nil
+	return used
+}
+
+// touchOps returns the operations by which uses go into the log.
+func touchOps(used map[touched]int64) (ops []*entry.Op) {
+	byMap := make(map[string]*wire.TouchBody)
+	size := make(map[string]int)
+	add := func(b *wire.TouchBody) {
+		ops = append(ops, &entry.Op{Code: wire.OpTouch, Body: wire.AppendTouchBody(nil, b)})
+	}
+	for u, at := range used {
+		b := byMap[u.name]
+		if b == nil {
+			b = &wire.TouchBody{Map: []byte(u.name)}
+			byMap[u.name] = b
+		}
+		b.Keys, b.At = append(b.Keys, []byte(u.key)), append(b.At, at)
+		if size[u.name] += len(u.key); size[u.name] >= maxTouchBytes {
+			add(b)
+			delete(byMap, u.name)
+			delete(size, u.name)
+		}
+	}
+	for _, b := range byMap {
+		add(b)
+	}
+	return ops
+}
+
+// flushTouches puts the uses of a partition's entries into the log.
+func (s *Service) flushTouches(p int) {
+	used := s.touches[p].take()
+	if len(used) == 0 {
+		return
+	}
+	for _, op := range touchOps(used) {
+		s.cfg.Host.Submit(p, op, unheard{})
+	}
+	s.cfg.Host.Flush(p)
+}
+
+// unheard is the Completion of operations after which nobody asks.
+type unheard struct{}
+
+// Complete does nothing.
+func (unheard) Complete(partition.Outcome, entry.Result) {}

@@ -1,0 +1,44 @@
+package maps
+
+import (
+	"sync/atomic"
+
+	"github.com/gridiron-io/gridiron/maps/state"
+)
+
+// The use of an entry, as it stands beside the entry in this process's memory, is
+//
+//	reads (24 bits) · milliseconds from the entry's creation to the last read (40 bits)
+//
+// both no more than they can show. Only an owner reads entries for callers, so it counts from when this process began to
+// own the partition, or to hold the entry, and another owner begins anew.
+const (
+	useTimeBits  = 40
+	useTimeLimit = 1<<useTimeBits - 1
+	useReadLimit = 1<<(64-useTimeBits) - 1
+)
+
+// used counts a read of the entry that v shows, at now milliseconds of cluster time. Like all of this file it REQUIRES that
+// the state may be read.
+func used(v *state.View, now int64) {
+	for {
+		was := atomic.LoadUint64(v.Use)
+		reads := min(was>>useTimeBits+1, useReadLimit)
+		at := max(was&useTimeLimit, uint64(min(max(now-v.Created, 0), useTimeLimit)))
+		if atomic.CompareAndSwapUint64(v.Use, was, reads<<useTimeBits|at) {
+			return
+		}
+	}
+}
+
+// hits returns how often the entry that v shows was read here.
+func hits(v *state.View) uint64 { return atomic.LoadUint64(v.Use) >> useTimeBits }
+
+// accessed returns when the entry that v shows was last written, or read, as far as is known here.
+func accessed(v *state.View) int64 {
+	at := max(v.Updated, v.Touched)
+	if u := atomic.LoadUint64(v.Use); u>>useTimeBits != 0 {
+		at = max(at, v.Created+int64(u&useTimeLimit))
+	}
+	return at
+}
