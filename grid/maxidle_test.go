@@ -92,3 +92,45 @@ func TestEntryViewIsNoHit(t *testing.T) {
 		t.Fatalf("%+v, %v: hits go on with the key, and the cost with the value from %d", v, err, cost)
 	}
 }
+
+// The map's own TTL, configured while the cluster runs, is that of entries written without one from then on.
+func TestConfiguredTTL(t *testing.T) {
+	cl := gridtest.New(t, 3, gridtest.WithPartitions(3))
+	ctx := t.Context()
+	m, err := sdk.OpenMap[string, int](cl.Client(), "sessions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Set(ctx, "before", 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := cl.Client().SetMapConfig(ctx, "sess*", sdk.MapConfig{TTL: new(time.Hour), MaxIdle: new(time.Minute)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Set(ctx, "own", 1, sdk.WithTTL(time.Second), sdk.WithMaxIdle(0)); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string][2]time.Duration{"before": {}, "own": {time.Second, 0}} {
+		if v, found, err := m.EntryView(ctx, key); err != nil || !found || v.TTL != want[0] || v.MaxIdle != want[1] {
+			t.Errorf("%s: %+v, %v, %v", key, v, found, err)
+		}
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; { // owners hear of a change one after the other
+		var odd []string
+		for i := range 12 {
+			key := fmt.Sprint("key", i)
+			if err := m.Set(ctx, key, i); err != nil {
+				t.Fatal(err)
+			}
+			if v, _, err := m.EntryView(ctx, key); err != nil || v.TTL != time.Hour || v.MaxIdle != time.Minute {
+				odd = append(odd, fmt.Sprintf("%s: %+v, %v", key, v, err))
+			}
+		}
+		if len(odd) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("entries without the map's TTL: %v", odd)
+		}
+	}
+}

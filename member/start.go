@@ -163,7 +163,9 @@ func (m *Member) startData() (err error) {
 		return err
 	}
 	m.events = newPublisher(m, n, m.nc)
-	m.maps = maps.New(maps.Config{Host: m.host, Partitions: n, Now: m.clock.Now, Owner: m.views.moved, MaxValue: m.cfg.MaxValue})
+	configs := &mapConfigs{view: m.metaView}
+	m.maps = maps.New(maps.Config{Host: m.host, Partitions: n, Now: m.clock.Now, Owner: m.views.moved, MaxValue: m.cfg.MaxValue,
+		MapConfig: configs.of})
 	m.hostReady.Store(true)
 	m.wg.Add(2)
 	go m.events.run() // ends with m.ctx
