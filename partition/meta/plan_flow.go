@@ -199,14 +199,13 @@ func (f *flow) pass() bool {
 // takeAny has a partition take one more member, and reports whether there was a way.
 func (f *flow) takeAny(p int) bool {
 	length := f.toPartition[p]
-	best := -1
-	each := func(m, cost int) bool {
+	best := -1 // the member with most room
+	f.choices(p, func(m, cost int) bool {
 		if f.toMember[m] == length+cost && !f.seenMember[m] && (best < 0 || f.room(m) > f.room(best)) && f.fits(p, m) {
 			best = m
 		}
 		return false
-	}
-	f.choices(p, each)
+	})
 	if best >= 0 && f.room(best) > 0 && f.toMember[best] == f.nearest {
 		f.add(p, best)
 		return true

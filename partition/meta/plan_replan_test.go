@@ -295,7 +295,7 @@ func difference(table []Partition, plan []Target) (at map[wire.ID]int, added, ow
 func TestReplanJoins(t *testing.T) {
 	for _, zones := range []int{1, 3} {
 		const partitions, replicas = 271, 3
-		all := candidates(200, func(i int) string { return fmt.Sprint("z", i%zones) })
+		all := candidates(simulated(), func(i int) string { return fmt.Sprint("z", i%zones) })
 		table := planned(partitions, replicas, all[:1])
 		for n := 2; n <= len(all); n++ {
 			members := all[:n]
@@ -323,7 +323,7 @@ func TestReplanJoins(t *testing.T) {
 // sake of balance a few more may change.
 func TestReplanLeaves(t *testing.T) {
 	const partitions, replicas = 271, 3
-	members := candidates(200, func(int) string { return "" })
+	members := candidates(simulated(), func(int) string { return "" })
 	table := planned(partitions, replicas, members)
 	var r random
 	for len(members) > 1 {
@@ -440,11 +440,14 @@ func BenchmarkReplan(b *testing.B) {
 		for _, n := range []int{3, 20, 200} {
 			all := candidates(n+1, func(i int) string { return fmt.Sprint(i % 3) })
 			table := planned(partitions, 3, all[:n])
-			for name, members := range map[string][]Candidate{"same": all[:n], "join": all, "leave": all[1:n], "zone": all[:(n+2)/3]} {
-				b.Run(fmt.Sprintf("partitions=%d/members=%d/%s", partitions, n, name), func(b *testing.B) {
+			for _, c := range []struct {
+				change  string
+				members []Candidate
+			}{{"none", all[:n]}, {"join", all}, {"leave", all[1:n]}, {"shrink", all[:(n+2)/3]}} {
+				b.Run(fmt.Sprintf("partitions=%d/members=%d/change=%s", partitions, n, c.change), func(b *testing.B) {
 					b.ReportAllocs()
 					for b.Loop() {
-						Replan(table, 3, members)
+						Replan(table, 3, c.members)
 					}
 				})
 			}
