@@ -2,6 +2,7 @@ package maps
 
 import (
 	"sync"
+	"time"
 
 	"github.com/gridiron-io/gridiron/maps/state"
 	"github.com/gridiron-io/gridiron/partition"
@@ -24,6 +25,8 @@ type call struct {
 	out       []byte           // other reads: the answer's body
 	idle      wire.TouchBody   // reads of keys: what was so long idle that its use must be committed first
 	flush     bool             // uses of entries are to be committed soon
+	started   time.Duration    // when the request arrived, see elapsed
+	tally     *tally           // writes: where they are counted; nil: nowhere
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}
@@ -31,6 +34,7 @@ var calls = sync.Pool{New: func() any { return new(call) }}
 func newCall(s *Service, req *wire.Request, caller Caller) *call {
 	c := calls.Get().(*call)
 	c.s, c.caller, c.id, c.op, c.partition = s, caller, req.ID, req.Op, req.Partition
+	c.started = elapsed()
 	return c
 }
 
@@ -38,7 +42,7 @@ func newCall(s *Service, req *wire.Request, caller Caller) *call {
 const pooledBytes = 64 << 10
 
 func (c *call) free() {
-	c.s, c.caller = nil, nil
+	c.s, c.caller, c.tally = nil, nil, nil
 	if cap(c.body) > pooledBytes {
 		c.body = nil
 	}
@@ -55,6 +59,9 @@ func (c *call) free() {
 // Complete answers a write.
 func (c *call) Complete(o partition.Outcome, r entry.Result) {
 	if o == partition.Applied {
+		if c.tally != nil { // before the answer: who has it and asks finds it counted
+			c.tally.done(c.s, c.op, c.partition, elapsed()-c.started)
+		}
 		c.caller.Answer(c.id, r.Code, r.Body)
 	} else {
 		c.s.answerOutcome(o, c.partition, c.id, c.caller)
@@ -73,9 +80,27 @@ func (c *call) Finish() {
 	for i := range c.found {
 		c.out = wire.AppendGetResult(c.out, &c.found[i])
 	}
+	c.countRead()
 	c.caller.Answer(c.id, c.code, c.out)
 	if c.flush {
 		c.s.flushTouches(int(c.partition))
 	}
 	c.free()
+}
+
+// countRead counts a read that is about to be answered. Names that are no map's leave nothing behind.
+func (c *call) countRead() {
+	hits, known := 0, false
+	for i := range c.found {
+		if c.found[i].Flags&wire.ResultFound != 0 {
+			hits++
+		}
+		known = known || c.found[i].Instance != 0
+	}
+	t := c.s.tallyOf(wire.MapOf(c.body), known)
+	if t == nil {
+		return
+	}
+	t.done(c.s, c.op, c.partition, elapsed()-c.started)
+	t.read(c.partition, hits, len(c.found)-hits)
 }

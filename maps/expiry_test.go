@@ -126,12 +126,11 @@ func TestHits(t *testing.T) {
 	if v := o.view("m", "k"); v.Hits != 4 || v.Accessed != v.Updated {
 		t.Fatalf("%+v", v)
 	}
-	n := o.Counters("m")
-	if n == nil || n.Hits.Load() != 4 || n.Misses.Load() != 2 {
+	if n := o.Counts("m"); n.Hits != 4 || n.Misses != 2 {
 		t.Fatalf("%+v", n)
 	}
-	if o.Counters("nothing") != nil {
-		t.Error("reads of what is no map are counted")
+	if n := o.Counts("nothing"); n.Misses != 0 || len(n.Ops) != 0 {
+		t.Errorf("reads of what is no map are counted: %+v", n)
 	}
 }
 

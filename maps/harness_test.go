@@ -88,7 +88,10 @@ func (o *owner) now() int64 { return time.Since(o.start).Milliseconds() + o.ahea
 func (o *owner) config(name []byte) wire.MapConfig {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.configs[string(name)]
+	if c, ok := o.configs[string(name)]; ok {
+		return c
+	}
+	return wire.DefaultMapConfig
 }
 
 func (o *owner) configure(name string, c wire.MapConfig) {

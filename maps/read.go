@@ -104,22 +104,16 @@ func (c *call) readKeys(st *state.State, at partition.ReadPoint, name []byte, va
 	if due || len(c.idle.Keys) > 0 {
 		return false
 	}
-	hits := 0
 	for i := range c.views {
 		v := &c.views[i]
 		if v.Use == nil {
 			continue
 		}
-		hits++
 		used(v, at.Now)
 		if v.MaxIdle != 0 && v.Touched < at.Now {
 			full := c.s.touches[c.partition].add(name, keys[i], at.Now)
 			c.flush = c.flush || full || v.Expires-at.Now <= touchSoon
 		}
-	}
-	if n := c.s.counters.get(name, instance != 0); n != nil {
-		n.Hits.Add(uint64(hits))
-		n.Misses.Add(uint64(len(keys) - hits))
 	}
 	return true
 }

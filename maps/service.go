@@ -3,6 +3,7 @@ package maps
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/entry"
@@ -20,20 +21,25 @@ type Config struct {
 	// Owner returns what this member knows of a partition's owner, for callers that came to the wrong member.
 	Owner    func(partition int) wire.Moved
 	MaxValue int // bytes of an encoded value; at most wire.MaxValueHard
-	// MapConfig is optional: it returns the configuration of a map. It is called for every write and must not block.
+	// MapConfig is optional: it returns the configuration of a map. It is called for every operation and must not block.
 	MapConfig func(name []byte) wire.MapConfig
+	// Latency is optional: it is asked once for each map and operation for whom to tell how long each took. That must not block.
+	Latency func(name string, op wire.Op) func(took time.Duration)
 }
 
 // Service answers the operations on maps. Beside the replicated state it keeps only what an owner alone knows: who used
 // what, and counts.
 type Service struct {
-	cfg      Config
-	touches  []touches // by partition
-	counters counterTable
+	cfg     Config
+	touches []touches // by partition
+	folded  []folded  // by partition
+	tallies tallies
 }
 
 // New returns a Service. Its Run must be running too.
-func New(cfg Config) *Service { return &Service{cfg: cfg, touches: make([]touches, cfg.Partitions)} }
+func New(cfg Config) *Service {
+	return &Service{cfg: cfg, touches: make([]touches, cfg.Partitions), folded: make([]folded, cfg.Partitions)}
+}
 
 // Caller is where answers go. Answer is called exactly once for each request, on any goroutine; it copies body and does not
 // block.
@@ -75,6 +81,7 @@ func (s *Service) write(req *wire.Request, caller Caller) bool {
 		refuse(req.ID, caller, err)
 		return false
 	}
+	c.tally = s.tallyOf(wire.MapOf(req.Body), true)
 	s.cfg.Host.Submit(int(req.Partition), &entry.Op{Code: req.Op, Client: req.Client, Seq: req.Seq, Lowest: req.Lowest,
 		Deadline: req.Deadline, Body: body}, c)
 	return true

@@ -42,6 +42,17 @@ func (m *Member) dispatch(c *conn, req *wire.Request, t *touched) {
 	case wire.OpMaps:
 		id := req.ID
 		m.goOn(func() { c.Answer(id, wire.CodeOK, wire.AppendMapInfos(nil, m.mapInfos())) })
+	case wire.OpMapStats:
+		name, err := wire.DecodeMapBody(req.Body)
+		if err != nil {
+			c.Answer(req.ID, wire.CodeInvalid, []byte(err.Error()))
+			return
+		}
+		id, of := req.ID, string(name)
+		m.goOn(func() {
+			counts := m.maps.Counts(of)
+			c.Answer(id, wire.CodeOK, wire.AppendMapCounts(nil, &counts))
+		})
 	case wire.OpInterest, wire.OpUninterest:
 		m.dispatchInterest(c, req)
 	case wire.OpTaskSubmit, wire.OpTaskWait, wire.OpTaskCancel, wire.OpTaskList:

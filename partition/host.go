@@ -57,7 +57,9 @@ type Host struct {
 	pending     atomic.Int64              // bytes submitted and not yet applied
 	reading     atomic.Int64              // reads submitted and not yet served
 	batches     atomic.Uint64
-	readers     sync.WaitGroup // goroutines that serve reads
+
+	elections, ownerChanges atomic.Uint64  // see Load
+	readers                 sync.WaitGroup // goroutines that serve reads
 
 	wake struct {
 		sync.Mutex
@@ -332,6 +334,9 @@ var _ raftio.IRaftEventListener = (*leaderEvents)(nil)
 // LeaderUpdated notes who was elected.
 func (e *leaderEvents) LeaderUpdated(info raftio.LeaderInfo) {
 	if r := (*Host)(e).find(info.ShardID, info.ReplicaID); r != nil {
+		if info.LeaderID != 0 {
+			r.host.elections.Add(1)
+		}
 		r.leaderChanged(info.LeaderID, info.Term)
 	}
 }

@@ -411,3 +411,26 @@ func TestLogIsTrimmedByNumber(t *testing.T) {
 	require.Positive(t, entries)
 	require.LessOrEqual(t, entries, logEntries)
 }
+
+func TestLoad(t *testing.T) {
+	c := newFoundedCluster(t, 3, 6)
+	var all Load
+	for _, h := range c.hosts {
+		l := h.Load()
+		require.Equal(t, 6, l.Replicas)
+		require.Positive(t, l.OwnerChanges) // of the last ones it may still hear
+		require.Positive(t, l.Elections)
+		all.Owned += l.Owned
+	}
+	require.Equal(t, 6, all.Owned)
+	h := c.hosts[0]
+	before := h.Load()
+	op := h.submit(0, setOp(1, 1, 0))
+	require.Positive(t, h.Load().PendingBytes)
+	h.Flush(0)
+	require.Equal(t, Applied, op.wait(t).what)
+	after := h.Load()
+	require.Greater(t, after.LogEntries, before.LogEntries)
+	require.Greater(t, after.LogBytes, before.LogBytes)
+	require.GreaterOrEqual(t, after.OwnerChanges, before.OwnerChanges)
+}

@@ -124,6 +124,7 @@ func (r *replica) Update(entries []sm.Entry) ([]sm.Entry, error) {
 	r.applied.Store(entries[len(entries)-1].Index)
 
 	if fx.ownership {
+		r.host.ownerChanges.Add(1)
 		r.proposer.servingChanged()
 		r.proposer.superseded(own.live())
 		r.host.ownerChanged(r.partition)

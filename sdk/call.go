@@ -95,7 +95,7 @@ func (cl *call) addressed() bool { return cl.req.Partition == wire.NoPartition }
 // know again by their identity), and what asks a member without changing anything.
 func (cl *call) repeatable() bool {
 	switch op := cl.req.Op; op {
-	case wire.OpPing, wire.OpTable, wire.OpStatus, wire.OpPartitions, wire.OpMaps, wire.OpTaskList, wire.OpTaskWait,
+	case wire.OpPing, wire.OpTable, wire.OpStatus, wire.OpPartitions, wire.OpMaps, wire.OpMapStats, wire.OpTaskList, wire.OpTaskWait,
 		wire.OpMapConfigs, wire.OpSetMapConfig: // the last is a compare-and-set on a version
 		return true
 	default:

@@ -57,7 +57,7 @@ func (c *Client) Partitions(ctx context.Context) (partitions []Partition, err er
 	defer func() { endSpan(span, err) }()
 	best := make([]wire.PartitionInfo, c.partitionCount())
 	err = c.repeatedly(ctx, wire.OpPartitions, func(ctx context.Context) error {
-		answered, err := c.askAll(ctx, wire.OpPartitions, func(_ wire.ID, body []byte) error {
+		answered, err := c.askAll(ctx, wire.OpPartitions, nil, func(_ wire.ID, body []byte) error {
 			list, err := wire.DecodePartitionInfos(body)
 			for i := range min(len(list), len(best)) {
 				if p := &list[i]; p.Epoch > best[i].Epoch || p.Epoch == best[i].Epoch && p.Index >= best[i].Index {
@@ -95,7 +95,7 @@ func (c *Client) Maps(ctx context.Context) (maps []MapInfo, err error) {
 	var sums map[string]*MapInfo
 	err = c.repeatedly(ctx, wire.OpMaps, func(ctx context.Context) error {
 		sums = make(map[string]*MapInfo)
-		_, err := c.askAll(ctx, wire.OpMaps, func(_ wire.ID, body []byte) error {
+		_, err := c.askAll(ctx, wire.OpMaps, nil, func(_ wire.ID, body []byte) error {
 			list, err := wire.DecodeMapInfos(body)
 			for _, m := range list {
 				if sums[m.Name] == nil {
@@ -119,9 +119,9 @@ func (c *Client) Maps(ctx context.Context) (maps []MapInfo, err error) {
 	return maps, nil
 }
 
-// askAll asks all members that serve at once and hands their answers to f, one after the other. It returns how many
+// askAll asks all members that serve at once, with the same body, and hands their answers to f, one after the other. It returns how many
 // answered, and the first error: of a member that could not be asked, or of f.
-func (c *Client) askAll(ctx context.Context, op wire.Op, f func(member wire.ID, body []byte) error) (answered int, err error) {
+func (c *Client) askAll(ctx context.Context, op wire.Op, body []byte, f func(member wire.ID, body []byte) error) (answered int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	members := c.serving()
@@ -129,6 +129,7 @@ func (c *Client) askAll(ctx context.Context, op wire.Op, f func(member wire.ID, 
 	for i, m := range members {
 		list[i] = newCall(op, "", wire.NoPartition)
 		list[i].member = m.ID
+		list[i].body = append(list[i].body[:0], body...)
 		defer list[i].release()
 	}
 	c.invokeAll(ctx, list)

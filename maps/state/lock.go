@@ -230,6 +230,17 @@ func (s *State) IsLocked(name, key []byte, now int64) (r wire.LockResult, ok boo
 	return r, true
 }
 
+// HeldLocks returns how many locks are held of the keys of each map, those whose lease has ended by the clock and was not ended
+// yet among them. It takes time for each that is held.
+func (s *State) HeldLocks() map[string]uint64 {
+	held := make(map[string]uint64)
+	s.locks.ends.Scan(func(e lockEnd) bool {
+		held[e.ref.name]++
+		return true
+	})
+	return held
+}
+
 // holdsLock reports whether somebody holds the lock of a key, or waits for it.
 func (s *State) holdsLock(name, key []byte) bool {
 	l := s.locks.find(name, key)

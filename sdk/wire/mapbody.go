@@ -65,6 +65,13 @@ func DecodeMapBody(b []byte) (name []byte, err error) {
 	return name, CheckMapName(name)
 }
 
+// MapOf returns the name of the map that an operation on a partition is about, with which every body begins; nil if it does not.
+// The name aliases body.
+func MapOf(body []byte) []byte {
+	r := NewReader(body)
+	return r.Bytes()
+}
+
 // AppendKeyBody appends the body of a read of one key.
 func AppendKeyBody(dst []byte, name string, key []byte) []byte {
 	return AppendBytes(AppendString(dst, name), key)

@@ -12,6 +12,8 @@ const (
 	OpPartitions Op = 4 // []PartitionInfo, with the indexes of the replicas on the member asked
 	OpMaps       Op = 5 // []MapInfo over the partitions that the member asked owns
 
+	OpMapStats Op = 6 // MapBody -> MapCounts of the map on the member asked
+
 	// Reads of one partition.
 	OpGet      Op = 16 // KeyBody -> GetResult
 	OpContains Op = 17 // KeyBody -> GetResult without the value
@@ -87,6 +89,7 @@ var ops = [256]struct {
 }{
 	OpPing: {"ping", opAddressed}, OpTable: {"table", opAddressed}, OpStatus: {"status", opAddressed},
 	OpPartitions: {"partitions", opAddressed}, OpMaps: {"maps", opAddressed},
+	OpMapStats: {"map_stats", opAddressed},
 
 	OpGet: {"get", opRead}, OpContains: {"contains_key", opRead}, OpGetMany: {"get_all", opRead}, OpSize: {"size", opRead},
 	OpScan: {"scan", opRead}, OpEvents: {"events", opRead}, OpView: {"entry_view", opRead},

@@ -21,6 +21,7 @@ var opTests = []struct {
 	{OpStatus, 3, "status", true, false, false},
 	{OpPartitions, 4, "partitions", true, false, false},
 	{OpMaps, 5, "maps", true, false, false},
+	{OpMapStats, 6, "map_stats", true, false, false},
 	{OpGet, 16, "get", true, true, false},
 	{OpContains, 17, "contains_key", true, true, false},
 	{OpGetMany, 18, "get_all", true, true, false},

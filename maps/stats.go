@@ -1,0 +1,210 @@
+package maps
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+const (
+	// tallyShards is over how many counters what partitions do is spread, so that cores do not wait for one another.
+	tallyShards = 4
+	// maxTallies bounds the maps that are counted: callers can name as many as they like. Operations on others are not counted.
+	maxTallies = 4096
+)
+
+// began is what the times of operations are counted from.
+var began = time.Now()
+
+// elapsed returns a moment on the monotonic clock.
+func elapsed() time.Duration { return time.Since(began) }
+
+// opIndex numbers the operations of callers on partitions, from 1.
+var opIndex, opCount = func() (index [256]uint8, n uint8) {
+	for i := range index {
+		if op := wire.Op(i); op.IsRead() || op.IsWrite() {
+			n++
+			index[i] = n
+		}
+	}
+	return index, n
+}()
+
+// tally counts what this member does for one map as an owner, from its start. Counting takes no lock and, but for the first
+// time, no memory.
+type tally struct {
+	name                     string
+	shards                   [tallyShards]tallyShard
+	expired, evicted, events atomic.Uint64 // see folding
+}
+
+type tallyShard struct {
+	hits, misses atomic.Uint64
+	ops          []atomic.Pointer[latency] // by opIndex
+	_            [24]byte                  // shards do not share a cache line
+}
+
+// latency is a histogram of how long one operation took.
+type latency struct {
+	nanos   atomic.Uint64
+	buckets [wire.LatencyBuckets]atomic.Uint64
+	tell    func(time.Duration) // nil: nobody
+}
+
+func newTally(name string) *tally {
+	t := &tally{name: name}
+	for i := range t.shards {
+		t.shards[i].ops = make([]atomic.Pointer[latency], opCount+1)
+	}
+	return t
+}
+
+// done counts an operation that was executed.
+func (t *tally) done(s *Service, op wire.Op, partition uint32, took time.Duration) {
+	at := &t.shards[partition%tallyShards].ops[opIndex[op]]
+	l := at.Load()
+	if l == nil {
+		l = new(latency)
+		if s.cfg.Latency != nil {
+			l.tell = s.cfg.Latency(t.name, op)
+		}
+		if !at.CompareAndSwap(nil, l) {
+			l = at.Load()
+		}
+	}
+	took = max(0, took)
+	l.nanos.Add(uint64(took))
+	l.buckets[wire.LatencyBucket(uint64(took/time.Microsecond))].Add(1)
+	if l.tell != nil {
+		l.tell(took)
+	}
+}
+
+// read counts a read of keys.
+func (t *tally) read(partition uint32, hits, misses int) {
+	s := &t.shards[partition%tallyShards]
+	if hits > 0 {
+		s.hits.Add(uint64(hits))
+	}
+	if misses > 0 {
+		s.misses.Add(uint64(misses))
+	}
+}
+
+// sum adds what was counted to c.
+func (t *tally) sum(c *wire.MapCounts) {
+	c.Expired, c.Evicted, c.Events = c.Expired+t.expired.Load(), c.Evicted+t.evicted.Load(), c.Events+t.events.Load()
+	for i := range t.shards {
+		c.Hits += t.shards[i].hits.Load()
+		c.Misses += t.shards[i].misses.Load()
+	}
+	for op, index := range opIndex {
+		if index == 0 {
+			continue
+		}
+		var o wire.OpStats
+		for i := range t.shards {
+			l := t.shards[i].ops[index].Load()
+			if l == nil {
+				continue
+			}
+			if o.Buckets == nil {
+				o = wire.OpStats{Op: wire.Op(op), Buckets: make([]uint64, wire.LatencyBuckets)}
+			}
+			o.Nanos += l.nanos.Load()
+			for b := range l.buckets {
+				o.Buckets[b] += l.buckets[b].Load()
+			}
+		}
+		if o.Buckets != nil {
+			c.Ops = append(c.Ops, o)
+		}
+	}
+}
+
+// tallies finds the tally of a map by its name. Readers take no lock.
+type tallies struct {
+	byName atomic.Pointer[map[string]*tally]
+	mu     sync.Mutex // serialises writers of byName
+}
+
+func (t *tallies) all() map[string]*tally {
+	if m := t.byName.Load(); m != nil {
+		return *m
+	}
+	return nil
+}
+
+// get returns the tally of a map, which begins here if it has none and may be; else nil.
+func (t *tallies) get(name []byte, begin bool) *tally {
+	if known := t.all()[string(name)]; known != nil || !begin {
+		return known
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.all()
+	if known := now[string(name)]; known != nil || len(now) >= maxTallies {
+		return known
+	}
+	next := make(map[string]*tally, len(now)+1)
+	maps.Copy(next, now)
+	n := newTally(string(name))
+	next[n.name] = n
+	t.byName.Store(&next)
+	return n
+}
+
+// tallyOf returns where an operation on a map is counted; nil if it is not.
+func (s *Service) tallyOf(name []byte, begin bool) *tally {
+	if s.cfg.MapConfig != nil {
+		if cfg := s.cfg.MapConfig(name); !cfg.Stats {
+			return nil
+		}
+	}
+	return s.tallies.get(name, begin)
+}
+
+// Counts returns what this member has counted for a map.
+func (s *Service) Counts(name string) wire.MapCounts {
+	s.foldAll()
+	var c wire.MapCounts
+	if t := s.tallies.get([]byte(name), false); t != nil {
+		t.sum(&c)
+	}
+	for p := range s.cfg.Partitions {
+		s.measure(p, func(st *stateOfMaps) {
+			c.Remembered += uint64(st.RecordBytes())
+			for _, m := range st.maps {
+				if m.name == name {
+					m.add(&c)
+				}
+			}
+		})
+	}
+	return c
+}
+
+// AllCounts returns what this member has counted, by map: of all that have entries here, or for which it did something.
+func (s *Service) AllCounts() map[string]*wire.MapCounts {
+	s.foldAll()
+	all := make(map[string]*wire.MapCounts)
+	for name, t := range s.tallies.all() {
+		c := new(wire.MapCounts)
+		t.sum(c)
+		all[name] = c
+	}
+	for p := range s.cfg.Partitions {
+		s.measure(p, func(st *stateOfMaps) {
+			for _, m := range st.maps {
+				if all[m.name] == nil {
+					all[m.name] = new(wire.MapCounts)
+				}
+				m.add(all[m.name])
+			}
+		})
+	}
+	return all
+}

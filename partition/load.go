@@ -1,0 +1,41 @@
+package partition
+
+// Load is what a host carries, over all its replicas.
+type Load struct {
+	Replicas     int   // that run
+	Owned        int   // partitions that this process owns
+	LogEntries   int   // kept in the Raft logs
+	LogBytes     int64 // likewise
+	PendingBytes int64 // of operations that were submitted and not yet applied; bounded by MaxPendingBytes
+	WaitingReads int64 // bounded by MaxWaitingReads
+	RecordBytes  int64 // of results that are kept for calls which may be repeated
+	Elections    uint64
+	OwnerChanges uint64
+}
+
+// Bounds of a host, all replicas together.
+const (
+	MaxPendingBytes = pendingBytes
+	MaxWaitingReads = waitingReads
+)
+
+// Load returns what the host carries now. Elections are those in which its replicas learned of a leader, OwnerChanges those
+// that they applied, since the host was started.
+func (h *Host) Load() Load {
+	l := Load{PendingBytes: h.pending.Load(), WaitingReads: h.reading.Load(), Elections: h.elections.Load(), OwnerChanges: h.ownerChanges.Load()}
+	for i := range h.replicas {
+		r := h.replicas[i].Load()
+		if r == nil {
+			continue
+		}
+		l.Replicas++
+		if r.serving.Load() != 0 {
+			l.Owned++
+		}
+		entries, bytes := h.log.Size(r.shard, r.id)
+		l.LogEntries += entries
+		l.LogBytes += bytes
+		l.RecordBytes += r.records.Load()
+	}
+	return l
+}

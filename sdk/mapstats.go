@@ -1,0 +1,141 @@
+package sdk
+
+import (
+	"context"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// MapCounts are counts of a map: of the entries that there are, and of what owners have done for it since their processes were
+// started. Where a map is configured not to be counted, only Entries, Bytes and Locks are.
+type MapCounts struct {
+	Entries int
+	Bytes   int64 // of memory at the entries' owners
+	Locks   int   // that are held
+
+	Hits        uint64 // reads of keys that found an entry
+	Misses      uint64 // that found none
+	Expirations uint64 // entries whose TTL or max-idle came to its end
+	Evictions   uint64
+	Events      uint64 // changes of which listeners hear
+
+	Operations map[string]OperationStats // by name, as in spans: get, set, put_if_absent, …
+
+	// Remembered is how many bytes the results of calls take that are kept in case the calls are repeated, those of all maps in the
+	// partitions that the members own.
+	Remembered int64
+}
+
+// MapStats are the counts of a map, summed over the members and of each.
+type MapStats struct {
+	Name string
+	MapCounts
+	Members map[string]MapCounts // by member ID
+}
+
+// OperationStats says how often an operation was executed and how long that took at the owners, from when the request was read to
+// when it was answered.
+type OperationStats struct {
+	Count   uint64
+	Time    time.Duration // all of them together
+	buckets [wire.LatencyBuckets]uint64
+}
+
+// Mean returns how long the operation took on average.
+func (o OperationStats) Mean() time.Duration {
+	if o.Count == 0 {
+		return 0
+	}
+	return o.Time / time.Duration(o.Count)
+}
+
+// Quantile returns how long the operation took at most in a share q of all cases, such as 0.99. It is known to within a third.
+func (o OperationStats) Quantile(q float64) time.Duration {
+	rank := q * float64(o.Count)
+	below, low := 0.0, uint64(0)
+	for i, n := range o.buckets {
+		high := wire.LatencyBound(i)
+		if n > 0 && below+float64(n) >= rank {
+			share := min(1, max(0, (rank-below)/float64(n)))
+			return time.Duration((float64(low) + share*float64(high-low)) * float64(time.Microsecond))
+		}
+		below, low = below+float64(n), high
+	}
+	return 0
+}
+
+// Plus returns the counts of o and p together.
+func (o OperationStats) Plus(p OperationStats) OperationStats {
+	o.Count, o.Time = o.Count+p.Count, o.Time+p.Time
+	for i, n := range p.buckets {
+		o.buckets[i] += n
+	}
+	return o
+}
+
+func mapCountsOf(c *wire.MapCounts) MapCounts {
+	out := MapCounts{Entries: int(c.Entries), Bytes: int64(c.Bytes), Locks: int(c.Locks), Hits: c.Hits, Misses: c.Misses,
+		Expirations: c.Expired, Evictions: c.Evicted, Events: c.Events, Remembered: int64(c.Remembered), Operations: make(map[string]OperationStats)}
+	for i := range c.Ops {
+		o := OperationStats{Time: time.Duration(c.Ops[i].Nanos)}
+		for b, n := range c.Ops[i].Buckets {
+			o.buckets[b] = n
+			o.Count += n
+		}
+		out.Operations[c.Ops[i].Op.String()] = o
+	}
+	return out
+}
+
+// add adds the counts of another member.
+func (c *MapCounts) add(o *MapCounts) {
+	c.Entries += o.Entries
+	c.Bytes += o.Bytes
+	c.Locks += o.Locks
+	c.Hits += o.Hits
+	c.Misses += o.Misses
+	c.Expirations += o.Expirations
+	c.Evictions += o.Evictions
+	c.Events += o.Events
+	c.Remembered += o.Remembered
+	if c.Operations == nil {
+		c.Operations = make(map[string]OperationStats)
+	}
+	for name, s := range o.Operations {
+		c.Operations[name] = c.Operations[name].Plus(s)
+	}
+}
+
+// Stats returns what the members have counted for the map.
+func (m *Map[K, V]) Stats(ctx context.Context) (MapStats, error) { return m.c.MapStats(ctx, m.name) }
+
+// MapStats returns what the members have counted for the map with a name. They are asked at the same time, and partitions may
+// move meanwhile: the sums are of no one instant. What a member has counted ends with its process. Members that do not answer
+// are left out, of the sums and of Members; if none does, the error is ErrUnavailable.
+func (c *Client) MapStats(ctx context.Context, name string) (stats MapStats, err error) {
+	ctx, span := c.tracer.start(ctx, wire.OpMapStats.String(), name)
+	defer func() { endSpan(span, err) }()
+	if err := wire.CheckMapName(name); err != nil {
+		return MapStats{}, wireError(wire.OpMapStats.String(), name, err)
+	}
+	err = c.repeatedly(ctx, wire.OpMapStats, func(ctx context.Context) error {
+		stats = MapStats{Name: name, Members: make(map[string]MapCounts)}
+		stats.Operations = make(map[string]OperationStats)
+		answered, err := c.askAll(ctx, wire.OpMapStats, wire.AppendMapBody(nil, name), func(member wire.ID, body []byte) error {
+			counts, err := wire.DecodeMapCounts(body)
+			one := mapCountsOf(&counts)
+			stats.Members[member.String()] = one
+			stats.add(&one)
+			return err
+		})
+		if answered > 0 && unanswered(err) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return MapStats{}, err
+	}
+	return stats, nil
+}
