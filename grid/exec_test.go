@@ -521,3 +521,37 @@ func TestMemberKilledDuringTask(t *testing.T) {
 		}
 	}
 }
+
+// TestExecutorsAreConfigured gives one executor a pool and a queue of its own: a third task has no place.
+func TestExecutorsAreConfigured(t *testing.T) {
+	reg := exec.NewRegistry()
+	hold, started := make(chan struct{}), make(chan struct{}, 4)
+	exec.RegisterTask(reg, "hold", func(ctx context.Context, _ exec.TaskContext, _ int) (int, error) {
+		started <- struct{}{}
+		select {
+		case <-hold:
+			return 0, nil
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	})
+	cl := gridtest.New(t, 1, gridtest.WithRegistry(reg), gridtest.WithConfig(func(_ int, cfg *grid.Config) {
+		cfg.Executors = map[string]exec.PoolConfig{"small": {Pool: 1, Queue: 1}}
+	}))
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	defer close(hold)
+	for name, want := range map[string]error{"small": sdk.ErrRejected, "other": nil} {
+		ex := cl.Client().Executor(name)
+		if _, err := sdk.Submit[int](ctx, ex, "hold", 1); err != nil {
+			t.Fatal(err)
+		}
+		<-started // it has left the queue
+		if _, err := sdk.Submit[int](ctx, ex, "hold", 2); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sdk.Submit[int](ctx, ex, "hold", 3); !errors.Is(err, want) {
+			t.Errorf("%s: a third task: %v, want %v", name, err, want)
+		}
+	}
+}

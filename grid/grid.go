@@ -3,7 +3,9 @@ package grid
 import (
 	"context"
 	"log/slog"
+	"net/http"
 
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gridiron-io/gridiron/exec"
@@ -62,6 +64,11 @@ type Config struct {
 	Logger *slog.Logger
 	// TracerProvider takes the member's spans; by default there are none, at no cost.
 	TracerProvider trace.TracerProvider
+	// MeterProvider takes the member's metrics, which docs/METRICS.md lists; by default there are none.
+	MeterProvider metric.MeterProvider
+	// MetricsPage answers GET /metrics on the HTTP port; by default nothing does. What a provider gathers its exporter may show
+	// there, as that for Prometheus does.
+	MetricsPage http.Handler
 }
 
 // Member is a running member of a cluster. Its methods are safe for concurrent use.
@@ -77,7 +84,8 @@ func Start(ctx context.Context, cfg Config) (*Member, error) {
 		DataDir: cfg.DataDir, Durability: cfg.Durability, Join: cfg.Join, Expect: cfg.Expect, Partitions: cfg.Partitions,
 		Replicas: cfg.Replicas, MaxValue: cfg.MaxValue, Insecure: cfg.Insecure, NoHTTP: cfg.NoHTTP, Registry: cfg.Registry,
 		Maps: cfg.Maps, Executors: cfg.Executors,
-		Logger: cfg.Logger, TracerProvider: cfg.TracerProvider, Network: network.From(ctx),
+		Logger: cfg.Logger, TracerProvider: cfg.TracerProvider, MeterProvider: cfg.MeterProvider,
+		MetricsPage: cfg.MetricsPage, Network: network.From(ctx),
 	})
 	if err != nil {
 		return nil, err

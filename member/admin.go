@@ -18,7 +18,7 @@ const (
 	adminDrain = time.Second
 )
 
-// adminServer answers health checks on the HTTP port.
+// adminServer answers health checks on the HTTP port, and shows metrics there.
 type adminServer struct{ srv *http.Server }
 
 func startAdmin(m *Member, l net.Listener) *adminServer {
@@ -31,6 +31,9 @@ func startAdmin(m *Member, l net.Listener) *adminServer {
 		}
 		_, _ = fmt.Fprintln(w, "ok")
 	})
+	if m.cfg.MetricsPage != nil {
+		mux.Handle("GET /metrics", m.cfg.MetricsPage)
+	}
 	a := &adminServer{srv: &http.Server{Handler: mux, ReadHeaderTimeout: m.cfg.HelloTimeout, ReadTimeout: adminTimeout,
 		WriteTimeout: adminTimeout, IdleTimeout: time.Minute, MaxHeaderBytes: 8 << 10,
 		ErrorLog: slog.NewLogLogger(m.log.Handler(), slog.LevelDebug)}}

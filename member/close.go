@@ -79,6 +79,7 @@ func (m *Member) stop(abruptly bool) error {
 		m.cutTransports()
 	}
 	m.cancel()
+	m.stopMetrics()
 	if m.http != nil {
 		m.http.close(abruptly)
 	}

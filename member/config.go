@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gridiron-io/gridiron/exec"
@@ -64,6 +66,8 @@ type Config struct {
 	Registry       *exec.Registry // tasks; by default none
 	Logger         *slog.Logger   // by default nothing is logged
 	TracerProvider trace.TracerProvider
+	MeterProvider  metric.MeterProvider
+	MetricsPage    http.Handler // answers GET /metrics on the HTTP port; nil: nothing does
 
 	Network Network // by default TCP
 

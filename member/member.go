@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gridiron-io/gridiron/exec"
@@ -67,6 +68,7 @@ type Member struct {
 	nc       *nats.Conn
 	client   *sdk.Client
 	http     *adminServer
+	metrics  metric.Registration // nil: nothing is measured
 
 	owned struct {
 		sync.Mutex

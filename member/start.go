@@ -130,6 +130,9 @@ func (m *Member) open(ctx context.Context) error {
 	if err := m.tasks.Start(m.ctx); err != nil {
 		return fmt.Errorf("start the tasks: %w", err)
 	}
+	if err := m.startMetrics(); err != nil {
+		return err
+	}
 	m.compareMaps()
 	m.log.Info("ready", "addr", m.Addr(), "cluster", m.clusterID().String())
 	return nil
@@ -154,6 +157,7 @@ func (m *Member) startData() (err error) {
 		Heir:   m.heir,
 		OnOwner: func(p int) {
 			m.views.ownerChanged(p)
+			m.maps.OwnerChanged(p)
 			m.events.applied(p)
 		},
 		OnApplied: func(p int) { m.events.applied(p) },
@@ -163,9 +167,13 @@ func (m *Member) startData() (err error) {
 		return err
 	}
 	m.events = newPublisher(m, n, m.nc)
+	latency, err := m.latency()
+	if err != nil {
+		return err
+	}
 	configs := &mapConfigs{view: m.metaView}
 	m.maps = maps.New(maps.Config{Host: m.host, Partitions: n, Now: m.clock.Now, Owner: m.views.moved, MaxValue: m.cfg.MaxValue,
-		MapConfig: configs.of})
+		MapConfig: configs.of, Latency: latency})
 	m.hostReady.Store(true)
 	m.wg.Add(2)
 	go m.events.run() // ends with m.ctx

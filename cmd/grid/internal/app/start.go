@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"strconv"
@@ -17,6 +18,7 @@ import (
 	"github.com/gridiron-io/gridiron/exec/builtin"
 	"github.com/gridiron-io/gridiron/grid"
 	"github.com/gridiron-io/gridiron/member"
+	"github.com/gridiron-io/gridiron/member/telemetry/export"
 )
 
 // leaveTimeout bounds a graceful leave.
@@ -74,6 +76,12 @@ func (inv *invocation) serve(ctx context.Context, cfg config.Config) error {
 		return err
 	}
 	c.Logger, c.Registry = log, builtinTasks()
+	telemetry, err := export.Start(ctx, export.Config{Service: "gridiron", Version: member.Version, Instance: c.Name, LookupEnv: inv.LookupEnv, Logger: log})
+	if err != nil {
+		return usagef("telemetry: %w", err)
+	}
+	defer inv.flush(ctx, telemetry.Shutdown, log)
+	c.MeterProvider, c.TracerProvider, c.MetricsPage = telemetry.MeterProvider(), telemetry.TracerProvider(), telemetry.Page()
 	if c.DataDir == "" {
 		log.Warn("no data directory, and a free port that gives the member no lasting name: identity and metadata are temporary")
 	}
@@ -90,12 +98,25 @@ func (inv *invocation) serve(ctx context.Context, cfg config.Config) error {
 	}
 	<-ctx.Done()
 	log.Info("leaving the cluster", "timeout", leaveTimeout)
+	inv.flush(ctx, telemetry.Flush, log)
 	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer cancel()
 	if err := m.Close(leaving); err != nil {
 		return fmt.Errorf("leave the cluster: %w", err)
 	}
 	return nil
+}
+
+// flushTimeout bounds how long metrics and spans are sent at the end.
+const flushTimeout = 5 * time.Second
+
+// flush has telemetry sent that is left at the end.
+func (inv *invocation) flush(ctx context.Context, send func(context.Context) error, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+	defer cancel()
+	if err := send(ctx); err != nil {
+		log.Warn("not all telemetry was sent", "err", err)
+	}
 }
 
 // gridConfig returns the member's configuration. Its data directory is empty only where the member has neither a directory
