@@ -296,12 +296,37 @@ func TestRestoreIntoSmallerRing(t *testing.T) {
 	}
 }
 
+// A block may end anywhere, also inside a number.
+func TestRestoreAcrossBlocks(t *testing.T) {
+	want := populate(t)
+	payload := unseal(imageBytes(t, want))
+	for cut := 1; cut < len(payload); cut++ {
+		if bytes.HasPrefix(payload[cut-1:], bytes.Repeat([]byte("b"), 100)) {
+			continue // inside a long value
+		}
+		got, err := Restore(bytes.NewReader(sealCut(payload, cut)), Limits{})
+		if err != nil {
+			t.Fatalf("a block that ends at %d of %d: %v", cut, len(payload), err)
+		}
+		if got.Hash() != want.Hash() {
+			t.Fatalf("a block that ends at %d of %d makes another state", cut, len(payload))
+		}
+	}
+}
+
 // seal makes an image of payload, with right checksums.
-func seal(payload []byte) []byte {
+func seal(payload []byte) []byte { return sealCut(payload, imageBlock) }
+
+// sealCut is seal with a block that ends at cut.
+func sealCut(payload []byte, cut int) []byte {
 	out := append([]byte(imageMagic), imageVersion)
 	crc := uint64(0)
 	for len(payload) > 0 {
 		n := min(len(payload), imageBlock)
+		if cut > 0 {
+			n = min(n, cut)
+		}
+		cut -= n
 		crc = crc64.Update(crc, crcTable, payload[:n])
 		out = binary.BigEndian.AppendUint32(out, uint32(n))
 		out = binary.BigEndian.AppendUint64(append(out, payload[:n]...), crc)

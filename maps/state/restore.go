@@ -239,7 +239,8 @@ type blockReader struct {
 	buf []byte // what is left of the current block
 	crc uint64
 	err error
-	tmp [16]byte
+	tmp [16]byte // for array
+	len [4]byte  // of the next block: it may begin while tmp is being filled
 }
 
 // must records an error unless ok.
@@ -254,11 +255,11 @@ func (b *blockReader) next() int {
 	if b.mem == nil {
 		b.mem = make([]byte, imageBlock+8)
 	}
-	if _, err := io.ReadFull(b.r, b.tmp[:4]); err != nil {
+	if _, err := io.ReadFull(b.r, b.len[:]); err != nil {
 		b.err = readError(err)
 		return 0
 	}
-	n := binary.BigEndian.Uint32(b.tmp[:])
+	n := binary.BigEndian.Uint32(b.len[:])
 	if b.must(n <= imageBlock, "a block of %d bytes", n); b.err != nil {
 		return 0
 	}
