@@ -63,6 +63,7 @@ type proposer struct {
 	all       bool // it shall propose also what is not full
 	sweeping  bool
 	sweepNext uint32 // how many entries the next sweep removes; 0 is sweepLimit
+	resumed   uint64 // the spell of serving whose OpResume was applied; 0 if there was a stall since
 	stopped   bool
 }
 
@@ -91,6 +92,7 @@ func (p *proposer) gatherLocked(op *entry.Op, c Completion) (o Outcome, full boo
 		return NotProposed, false
 	}
 	epoch := p.r.serving.Load()
+	spell := p.r.spell.Load()
 	if epoch == 0 {
 		return Moved, false
 	}
@@ -109,6 +111,7 @@ func (p *proposer) gatherLocked(op *entry.Op, c Completion) (o Outcome, full boo
 	if b == nil || b.epoch != epoch || b.full(len(op.Body)) {
 		full = b != nil
 		b = newBatch(epoch, p.usual)
+		p.resumeLocked(b, spell)
 		p.gathered = append(p.gathered, b)
 		p.countLocked()
 	}
@@ -116,6 +119,35 @@ func (p *proposer) gatherLocked(op *entry.Op, c Completion) (o Outcome, full boo
 	b.bytes += size
 	b.waiters = append(b.waiters, c)
 	return Applied, full
+}
+
+// resumeLocked has a batch begin with OpResume unless one was applied since this process began to serve, and entries have been
+// applied without delay since then: nothing else that it proposes may be executed before. Any batch may be lost or come late, so
+// all begin with it until it is known that one did not. REQUIRES p.mu.
+func (p *proposer) resumeLocked(b *batch, spell uint64) {
+	if p.resumed != spell || len(p.flight) > 0 && late(p.flight[0]) {
+		b.ops.Add(&entry.Op{Code: wire.OpResume})
+		b.waiters = append(b.waiters, &resumeDone{p, b, spell})
+	}
+}
+
+// late reports whether a batch in flight has been on its way for so long that the partition counts as stalled.
+func late(b *batch) bool { return time.Since(b.proposed) > stallAfter }
+
+// resumeDone is told what became of the OpResume of a spell, with which a batch began.
+type resumeDone struct {
+	p     *proposer
+	b     *batch
+	spell uint64
+}
+
+// Complete notes that no further one is needed.
+func (d *resumeDone) Complete(o Outcome, _ entry.Result) {
+	if o == Applied && !late(d.b) {
+		d.p.mu.Lock()
+		d.p.resumed = max(d.p.resumed, d.spell)
+		d.p.mu.Unlock()
+	}
 }
 
 func (p *proposer) countLocked() { p.count.Store(int64(len(p.gathered) + len(p.flight))) }
@@ -234,6 +266,9 @@ func (p *proposer) take(number uint64) *batch {
 	defer p.mu.Unlock()
 	for _, b := range p.flight {
 		if b.number == number {
+			if late(b) {
+				p.resumed = 0
+			}
 			p.removeLocked(b)
 			p.spendLocked(b.request)
 			return b
@@ -311,6 +346,9 @@ func (p *proposer) tend(now time.Time) {
 				p.r.log.Error("a proposal was answered as none can be", "batch", b.number)
 			}
 			b.stalled = b.stalled || age > stallAfter
+		}
+		if age > stallAfter {
+			p.resumed = 0
 		}
 	}
 	p.reapLocked()

@@ -24,6 +24,8 @@ type registers struct {
 	batches    int      // entries that held operations
 	sweeps     int
 	records    int // what RecordBytes says
+
+	resumes []int // how long history was at each OpResume; not replicated
 }
 
 type register struct {
@@ -96,6 +98,9 @@ func (s *registers) Apply(op *entry.Op) entry.Result {
 			}
 		}
 		return entry.Result{Body: binary.AppendUvarint(nil, uint64(removed))}
+	case wire.OpResume:
+		s.resumes = append(s.resumes, len(s.history))
+		return entry.Result{}
 	default:
 		return entry.Result{Code: wire.CodeInvalid}
 	}

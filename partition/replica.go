@@ -48,6 +48,7 @@ type replica struct {
 	// serving is the epoch under which this process owns the partition and takes operations; 0 if it does not. It is
 	// written by role's methods, under its lock.
 	serving atomic.Uint64
+	spell   atomic.Uint64 // counts the changes of serving, before they are made
 	role    role
 
 	// trimming belongs to the host's loop.

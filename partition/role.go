@@ -83,6 +83,7 @@ func (r *replica) serveLocked() bool {
 	if r.serving.Load() == epoch {
 		return false
 	}
+	r.spell.Add(1)
 	r.serving.Store(epoch)
 	close(r.role.ended)
 	r.role.ended = make(chan struct{})

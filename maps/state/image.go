@@ -24,7 +24,7 @@ import (
 //	    key's length (uvarint) · value's length times two, plus one for the long meta (uvarint) · key · value · meta
 //	windows (uvarint), by client: client (16) · floor (uvarint) · until (8) · look (8) · records (uvarint), by seq:
 //	    seq (uvarint) · deadline (8) · version (8) · code (2) · flags (1) · whole (1) · data
-//	locks (uvarint), by map and key: map · key · fence (8) · freed (8) · if that is 0, who holds it: holder (16) · lease (uvarint) ·
+//	clock of the last sweep of locks (8) · locks (uvarint), by map and key: map · key · fence (8) · freed (8) · if that is 0, who holds it: holder (16) · lease (uvarint) ·
 //	    ends (8) · waiters (uvarint), in their order: ID (16) · lease (uvarint) · until (8)
 //	last position (8) · events (uvarint), by position:
 //	    map · instance (8) · seq (uvarint) · version (8) · time (8) · expires (8) · kind (1) · flags (1) · parts (1) · key · old · new
@@ -58,6 +58,7 @@ type Image struct {
 	windows             *btree.BTreeG[window]
 	records             *btree.BTreeG[record]
 	locks               *btree.BTreeG[lockSlot]
+	swept               int64
 	ring                ring
 }
 
@@ -74,7 +75,8 @@ func (s *State) Freeze() *Image {
 // image returns a view that is good until the state is changed.
 func (s *State) image() *Image {
 	return &Image{generation: s.generation, counter: s.counter, clock: s.clock, published: s.published,
-		maps: s.maps, windows: s.calls.windows, records: s.calls.records, locks: s.locks.byKey, ring: s.ring}
+		maps: s.maps, windows: s.calls.windows, records: s.calls.records, locks: s.locks.byKey,
+		swept: s.locks.swept, ring: s.ring}
 }
 
 // Hash returns a checksum of the whole state. It is equal on all replicas at the same place in the log, and for a state and
@@ -120,6 +122,7 @@ func (i *Image) encode(w *blockWriter) {
 		i.encodeWindow(w, &c)
 		return w.err == nil
 	})
+	w.u64(uint64(i.swept))
 	encodeLocks(w, i.locks)
 	w.u64(i.ring.last)
 	w.uvarint(uint64(i.ring.n))

@@ -135,6 +135,7 @@ func TestHashSeesEverything(t *testing.T) {
 			w.look--
 			s.calls.windows.Set(w)
 		},
+		"swept":  func(s *State) { s.locks.swept++ },
 		"lock":   func(s *State) { s.locks.find([]byte("users"), []byte("alice")).lease++ },
 		"waiter": func(s *State) { s.locks.find([]byte("users"), []byte("alice")).waiters[1].until-- },
 		"fence":  func(s *State) { s.locks.find([]byte("users"), []byte("bob")).fence-- },

@@ -24,6 +24,8 @@ type locks struct {
 	bytes int                     // Invariant: the sum of the costs of the locks that are held
 	freed int                     // Invariant: the sum of the costs of the others
 
+	swept int64 // clock of the last sweep; see sweepLocks
+
 	ends *btree.BTreeG[lockEnd]  // the locks that are held, by the end of their leases. Derived from byKey.
 	free *btree.BTreeG[lockFree] // the others, by the version of their release. Derived from byKey.
 
@@ -209,6 +211,12 @@ func (s *State) Lock(name, key []byte) LockView {
 		return LockView{}
 	}
 	return LockView{Holder: l.holder, Fence: l.fence, Ends: l.ends, Waiting: len(l.waiters)}
+}
+
+// WaitsForLock reports whether an ID has a place in the queue of a lock.
+func (s *State) WaitsForLock(name, key []byte, id wire.ID) bool {
+	l := s.locks.find(name, key)
+	return l != nil && l.waiter(id) >= 0
 }
 
 // IsLocked returns what a read of the lock answers at now, which is cluster time. It reports false if the answer hangs on the

@@ -142,9 +142,9 @@ func (s *State) extend(l *lock, lease uint64) outcome {
 	return lockOutcome(l, wire.LockHeld)
 }
 
-// renew executes OpRenew.
+// renew executes OpRenew. It is not too late after the end of the lease as long as the lock was not passed on.
 func (s *State) renew(b *wire.LockBody) outcome {
-	l := s.settled(b.Map, b.Key)
+	l := s.locks.find(b.Map, b.Key)
 	if l == nil || l.holder != b.ID {
 		return refused(wire.CodeLockNotHeld, textNotHeld)
 	}
@@ -180,16 +180,25 @@ func (s *State) forceUnlock(name, key []byte) outcome {
 	return outcome{flags: wire.ResultFound | wire.ResultApplied, version: s.version()}
 }
 
-// sweepLocks passes on at most limit locks whose leases have ended, in the order of their ends, and returns how many.
+// sweepLocks passes on at most limit locks whose leases had ended at the sweep before, in the order of their ends, and returns
+// how many.
+//
+// The owner proposes a sweep when the one before was applied, so a lease ends only after entries of the owner were committed since
+// its end: one that was proposed in vain while the owner had lost its majority, and comes late, ends none. That the owner was
+// stalled it then knows, and begins what it proposes next with OpResume.
 func (s *State) sweepLocks(limit uint64) (n uint64) {
+	if limit == 0 { // a tick of the clock, which does not wait for others
+		return 0
+	}
 	for ; n < limit; n++ {
 		first, ok := s.locks.ends.Min()
-		if !ok || first.at > s.clock {
+		if !ok || first.at > s.locks.swept {
 			break
 		}
 		slot, _ := s.locks.byKey.Get(lockSlot{name: first.ref.name, key: first.ref.key})
 		s.passOn(slot.l)
 	}
+	s.locks.swept = s.clock
 	return n
 }
 

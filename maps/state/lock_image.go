@@ -33,8 +33,10 @@ func encodeLocks(w *blockWriter, list *btree.BTreeG[lockSlot]) {
 	})
 }
 
-// locks reads what encodeLocks wrote.
+// locks reads the clock of the last sweep, and what encodeLocks wrote.
 func (d *decoder) locks(k *locks) {
+	k.swept = d.i64()
+	d.must(0 <= k.swept && k.swept <= d.s.clock, "locks swept at %d", k.swept)
 	prev := lockRef{}
 	for n := d.uvarint(); n > 0 && d.err == nil; n-- {
 		l := &lock{ref: &lockRef{name: d.name(), key: string(d.bytes(wire.MaxKey))}, stamp: k.stamp}
@@ -93,6 +95,9 @@ func (s *State) checkLocks() (err error) {
 		}
 		return true
 	})
+	if k.swept < 0 || k.swept > s.clock {
+		return fmt.Errorf("locks swept at %d", k.swept)
+	}
 	if err == nil && (bytes != k.bytes || freed != k.freed || held != k.ends.Len() || free != k.free.Len()) {
 		err = fmt.Errorf("locks of %d and %d bytes counted as %d and %d; %d of %d are held, %d of %d free", bytes, freed, k.bytes, k.freed,
 			k.ends.Len(), held, k.free.Len(), free)

@@ -152,7 +152,7 @@ func (m *model) executeLock(op *modelOp) (wire.Code, []byte) {
 	case wire.OpLock:
 		return m.lock(op)
 	case wire.OpRenew:
-		if l := m.lockOf(k.name, k.key); l != nil && l.freed == 0 && l.holder == op.lock.ID {
+		if l := m.locks[k]; l != nil && l.freed == 0 && l.holder == op.lock.ID {
 			return m.extend(l, op.lock.Lease)
 		}
 		return wire.CodeLockNotHeld, []byte(textNotHeld)
@@ -203,12 +203,15 @@ func (m *model) resume() (wire.Code, []byte) {
 	return wire.CodeOK, wire.AppendUvarint(nil, n)
 }
 
-// sweepLocks passes on the locks whose leases have ended, first those that ended first.
+// sweepLocks passes on the locks whose leases had ended at the sweep before, first those that ended first.
 func (m *model) sweepLocks(limit int) (n int) {
+	if limit > 0 {
+		defer func() { m.swept = m.clock }()
+	}
 	for ; n < limit; n++ {
 		var due []modelKey
 		for k, l := range m.locks {
-			if l.freed == 0 && l.ends <= m.clock {
+			if l.freed == 0 && l.ends <= m.swept {
 				due = append(due, k)
 			}
 		}

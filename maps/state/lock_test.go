@@ -120,16 +120,11 @@ func TestPlaceOutlivesTheCall(t *testing.T) {
 	}
 }
 
-// A lease that is over passes the lock on, whoever notices: a sweep, another who wants the lock, the holder who comes too late.
+// A lease that is over passes the lock on, whoever notices: a sweep, another who wants the lock, the holder who unlocks too late.
 func TestLeaseEnds(t *testing.T) {
 	for name, notice := range map[string]func(s *script){
-		"sweep": func(s *script) { s.sweepUp(5) },
+		"sweep": func(s *script) { s.sweepUp(5); s.sweepUp(5) },
 		"try":   func(s *script) { s.lock(lockOp(wire.OpLock, "m", "k", 3, 9)) },
-		"renew": func(s *script) {
-			if code := s.code(lockOp(wire.OpRenew, "m", "k", 1, 9)); code != wire.CodeLockNotHeld {
-				s.t.Fatal(code)
-			}
-		},
 		"unlock": func(s *script) {
 			if code := s.code(unlockOp("m", "k", 1, 0)); code != wire.CodeLockNotHeld {
 				s.t.Fatal(code)
@@ -157,6 +152,37 @@ func TestLeaseEnds(t *testing.T) {
 	}
 }
 
+// A renewal that comes late is not too late while nobody else has got the lock.
+func TestLateRenewal(t *testing.T) {
+	s := newScript(t, Limits{})
+	first := s.lock(lockOp(wire.OpLock, "m", "k", 1, 100))
+	s.at(1500)
+	if l := s.lock(lockOp(wire.OpRenew, "m", "k", 1, 100)); l.Flags != wire.LockHeld || l.Fence != first.Fence || l.Ends != 1600 {
+		t.Fatalf("%+v", l)
+	}
+	s.at(1600)
+	s.lock(lockOp(wire.OpLock, "m", "k", 2, 100))
+	if code := s.code(lockOp(wire.OpRenew, "m", "k", 1, 100)); code != wire.CodeLockNotHeld {
+		t.Fatal(code)
+	}
+}
+
+// A sweep passes on the locks whose leases had ended at the sweep before; a tick of the clock is none.
+func TestSweepOfLocksComesInTwo(t *testing.T) {
+	s := newScript(t, Limits{})
+	s.lock(lockOp(wire.OpLock, "m", "k", 1, 100))
+	s.at(1100)
+	for i, want := range []uint64{0, 0, 1, 0} {
+		limit := uint32(5)
+		if i == 0 {
+			limit = 0
+		}
+		if n := s.sweepUp(limit); n != want {
+			t.Fatalf("sweep %d: %d", i, n)
+		}
+	}
+}
+
 // The end of a lease is due as the expiry of an entry is, and is seen to by the same sweep.
 func TestLeaseIsDue(t *testing.T) {
 	s := newScript(t, Limits{})
@@ -168,6 +194,9 @@ func TestLeaseIsDue(t *testing.T) {
 			t.Fatalf("due at %d, %v, want %d", at, ok, want)
 		}
 		s.at(want)
+		if want == 1100 {
+			s.sweepUp(1)
+		}
 		if n := s.sweepUp(1); n != 1 {
 			t.Fatalf("%d swept at %d", n, want)
 		}
@@ -227,6 +256,7 @@ func TestFencedWrites(t *testing.T) {
 	}
 	s.at(1100) // the lease is over, but nobody has the lock: no later fence was given out
 	s.do(wire.OpReplace, "m", "k", "v3", fence(f2))
+	s.sweepUp(5)
 	s.sweepUp(5)
 	s.do(wire.OpReplaceIfSame, "m", "k", "v4", fence(f2), expect("v3"))
 	if v := s.value("m", "k"); v != "v4" {
@@ -306,11 +336,13 @@ func TestResumeGivesGrace(t *testing.T) {
 	}
 	s.at(20_000 + lockGrace - 1)
 	s.sweepUp(9)
+	s.sweepUp(9)
 	if v := s.Lock([]byte("m"), []byte("short")); v.Holder != (wire.ID{1}) || v.Waiting != 1 || s.holder("m", "later") != 0 {
 		t.Fatalf("%+v, %d", v, s.holder("m", "later"))
 	}
 	s.lock(lockOp(wire.OpRenew, "m", "short", 1, 100))
 	s.at(20_000 + lockGrace + 99)
+	s.sweepUp(9)
 	s.sweepUp(9)
 	if v := s.Lock([]byte("m"), []byte("short")); v.Holder != (wire.ID{}) {
 		t.Fatalf("%+v: neither the holder nor the waiter was heard of", v)
@@ -366,7 +398,7 @@ func TestIsLocked(t *testing.T) {
 		{"held", func() { s.lock(lockOp(wire.OpLock, "m", "k", 1, 100)) }, 99, true, true},
 		{"about to end", func() {}, 100, true, false},
 		{"ended", func() { s.at(1100) }, 0, false, true},
-		{"swept", func() { s.sweepUp(1) }, 0, false, true},
+		{"swept", func() { s.sweepUp(1); s.sweepUp(1) }, 0, false, true},
 		{"somebody waits", func() {
 			s.lock(lockOp(wire.OpLock, "m", "k", 1, 100))
 			s.lock(lockOp(wire.OpLock, "m", "k", 2, 100, 500))

@@ -21,6 +21,8 @@ type model struct {
 	pos                 uint64
 	locks               map[modelKey]*modelLock
 
+	swept int64 // clock at the last OpSweep that was not a tick
+
 	granted     []uint64 // all fences that were given out
 	resumed     int64    // clock at the last OpResume
 	everResumed bool
