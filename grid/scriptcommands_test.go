@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math"
 	"strconv"
 	"sync"
@@ -43,8 +42,7 @@ var scriptCommands = map[string]func(a *args) action{
 func parseStart(a *args) action {
 	n, partitions, replicas := a.number("number of members"), a.count("partitions", 12), a.count("replicas", 3)
 	return func(r *scriptRun) error {
-		r.cl = gridtest.New(r.t, n, gridtest.WithPartitions(partitions), gridtest.WithReplicas(replicas),
-			gridtest.WithLogger(slog.New(slog.NewTextHandler(&r.log, nil))))
+		r.cl = gridtest.New(r.t, n, gridtest.WithPartitions(partitions), gridtest.WithReplicas(replicas))
 		return nil
 	}
 }

@@ -18,7 +18,9 @@ type call struct {
 	id        uint64
 	op        wire.Op
 	partition uint32
-	body      []byte // reads: a copy of the request's body; writes: the body that goes into the log, if not the request's
+	deadline  int64  // cluster time in milliseconds
+	waits     bool   // OpLock: the call waits for the lock
+	body      []byte // reads, and writes that wait: a copy of the request's body; writes: the body that goes into the log, if not the request's
 	code      wire.Code
 	found     []wire.GetResult // reads of keys: what was found. Values are the state's own bytes, which never change
 	views     []state.View     // what found was made of; no Use where there is no entry
@@ -33,7 +35,7 @@ var calls = sync.Pool{New: func() any { return new(call) }}
 
 func newCall(s *Service, req *wire.Request, caller Caller) *call {
 	c := calls.Get().(*call)
-	c.s, c.caller, c.id, c.op, c.partition = s, caller, req.ID, req.Op, req.Partition
+	c.s, c.caller, c.id, c.op, c.partition, c.deadline = s, caller, req.ID, req.Op, req.Partition, req.Deadline
 	c.started = elapsed()
 	return c
 }
@@ -42,7 +44,7 @@ func newCall(s *Service, req *wire.Request, caller Caller) *call {
 const pooledBytes = 64 << 10
 
 func (c *call) free() {
-	c.s, c.caller, c.tally = nil, nil, nil
+	c.s, c.caller, c.tally, c.waits = nil, nil, nil, false
 	if cap(c.body) > pooledBytes {
 		c.body = nil
 	}
@@ -56,17 +58,30 @@ func (c *call) free() {
 	calls.Put(c)
 }
 
-// Complete answers a write.
+// Complete answers a write, or parks it if it waits for a lock that another has.
 func (c *call) Complete(o partition.Outcome, r entry.Result) {
 	if o == partition.Applied {
 		if c.tally != nil { // before the answer: who has it and asks finds it counted
 			c.tally.done(c.s, c.op, c.partition, elapsed()-c.started)
+		}
+		if c.mustWait(r) {
+			c.s.parking.park(c)
+			return
 		}
 		c.caller.Answer(c.id, r.Code, r.Body)
 	} else {
 		c.s.answerOutcome(o, c.partition, c.id, c.caller)
 	}
 	c.free()
+}
+
+// mustWait reports whether the result of a call that may wait for a lock is that it does.
+func (c *call) mustWait(r entry.Result) bool {
+	if !c.waits || r.Code != wire.CodeOK {
+		return false
+	}
+	l, err := wire.DecodeLockResult(r.Body)
+	return err == nil && l.Flags&wire.LockQueued != 0
 }
 
 // Fail answers a read that could not be made.

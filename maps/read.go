@@ -31,7 +31,7 @@ func (s *Service) read(req *wire.Request, caller Caller) bool {
 
 func checkRead(op wire.Op, body []byte) (err error) {
 	switch op {
-	case wire.OpGet, wire.OpContains, wire.OpView:
+	case wire.OpGet, wire.OpContains, wire.OpView, wire.OpLockView:
 		_, _, err = wire.DecodeKeyBody(body)
 	case wire.OpGetMany:
 		_, err = wire.DecodeKeysBody(body)
@@ -61,6 +61,11 @@ func (c *call) Read(m partition.Machine, at partition.ReadPoint) bool {
 	case wire.OpView:
 		name, key, _ := wire.DecodeKeyBody(c.body)
 		return c.readView(st, name, key, at)
+	case wire.OpLockView:
+		name, key, _ := wire.DecodeKeyBody(c.body)
+		r, ok := st.IsLocked(name, key, at.Now)
+		c.out = wire.AppendLockResult(c.out, &r)
+		return ok
 	case wire.OpSize:
 		name, _ := wire.DecodeMapBody(c.body)
 		if due(st, name, at) {

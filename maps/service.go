@@ -28,18 +28,30 @@ type Config struct {
 }
 
 // Service answers the operations on maps. Beside the replicated state it keeps only what an owner alone knows: who used
-// what, and counts.
+// what, and counts; and the calls that wait for locks.
 type Service struct {
 	cfg     Config
 	touches []touches // by partition
 	folded  []folded  // by partition
 	tallies tallies
+	parking *parking
 }
 
 // New returns a Service. Its Run must be running too.
 func New(cfg Config) *Service {
-	return &Service{cfg: cfg, touches: make([]touches, cfg.Partitions), folded: make([]folded, cfg.Partitions)}
+	return &Service{cfg: cfg, touches: make([]touches, cfg.Partitions), folded: make([]folded, cfg.Partitions),
+		parking: newParking(cfg.Host, cfg.Now, cfg.Partitions)}
 }
+
+// Start starts telling those who wait for locks that they have them.
+func (s *Service) Start() { s.parking.start() }
+
+// Stop ends that; calls that wait are told to ask again. It may be called twice, and before Start.
+func (s *Service) Stop() { s.parking.close() }
+
+// Touched is to be called when operations of a partition were applied here, and when its owner, or whether it is served here,
+// has changed. It does not block.
+func (s *Service) Touched(partition int) { s.parking.touched(partition) }
 
 // Caller is where answers go. Answer is called exactly once for each request, on any goroutine; it copies body and does not
 // block.
@@ -126,6 +138,21 @@ func (s *Service) prepare(c *call, op wire.Op, body []byte) ([]byte, error) {
 		return body, nil
 	case wire.OpClear, wire.OpDestroy:
 		_, err := wire.DecodeMapBody(body)
+		return body, err
+	case wire.OpLock, wire.OpRenew:
+		l, err := wire.DecodeLockBody(body)
+		if err == nil {
+			err = wire.CheckLock(op, &l)
+		}
+		if c.waits = err == nil && l.Flags&wire.LockWait != 0; c.waits {
+			c.body = append(c.body[:0], body...)
+		}
+		return body, err
+	case wire.OpUnlock:
+		_, err := wire.DecodeUnlockBody(body)
+		return body, err
+	case wire.OpForceUnlock:
+		_, _, err := wire.DecodeKeyBody(body)
 		return body, err
 	default:
 		w, err := wire.DecodeWriteBody(body)

@@ -92,6 +92,9 @@ func (m *Member) stop(abruptly bool) error {
 	if m.runner != nil {
 		m.runner.Close()
 	}
+	if m.maps != nil {
+		m.maps.Stop()
+	}
 	if m.host != nil {
 		m.host.Close()
 	}

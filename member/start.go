@@ -159,9 +159,13 @@ func (m *Member) startData() (err error) {
 			m.views.ownerChanged(p)
 			m.maps.OwnerChanged(p)
 			m.events.applied(p)
+			m.maps.Touched(p)
 		},
-		OnApplied: func(p int) { m.events.applied(p) },
-		Logger:    m.log,
+		OnApplied: func(p int) {
+			m.events.applied(p)
+			m.maps.Touched(p)
+		},
+		Logger: m.log,
 	})
 	if err != nil {
 		return err
@@ -174,6 +178,7 @@ func (m *Member) startData() (err error) {
 	configs := &mapConfigs{view: m.metaView}
 	m.maps = maps.New(maps.Config{Host: m.host, Partitions: n, Now: m.clock.Now, Owner: m.views.moved, MaxValue: m.cfg.MaxValue,
 		MapConfig: configs.of, Latency: latency})
+	m.maps.Start()
 	m.hostReady.Store(true)
 	m.wg.Add(2)
 	go m.events.run() // ends with m.ctx

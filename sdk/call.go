@@ -37,9 +37,10 @@ type call struct {
 	conn   *rpc.Conn
 	route  route // by which the last attempt went
 
-	limit     int64 // local time at which the caller stops waiting
-	byContext bool  // limit is the context's deadline, whose Done channel ends the wait
-	notBefore int64 // local time of the next attempt, unless something changes before
+	slice     time.Duration // how long the call may take at most, in place of the client's timeout; 0: that holds
+	limit     int64         // local time at which the caller stops waiting
+	byContext bool          // limit is the context's deadline, whose Done channel ends the wait
+	notBefore int64         // local time of the next attempt, unless something changes before
 	attempts  int
 	begun     bool  // counted among those outstanding
 	queued    bool  // on conn in this round
@@ -131,8 +132,13 @@ func (c *Client) begin(ctx context.Context, cl *call) error {
 	}
 	now := c.clock.now()
 	cl.limit, cl.byContext = now+int64(c.cfg.timeout), false
+	if cl.slice > 0 {
+		cl.limit = now + int64(cl.slice)
+	}
 	if at, ok := ctx.Deadline(); ok {
-		cl.limit, cl.byContext = now+int64(time.Until(at)), true
+		if end := now + int64(time.Until(at)); cl.slice == 0 || end < cl.limit {
+			cl.limit, cl.byContext = end, true
+		}
 	}
 	cl.req.Client = c.id
 	if cl.req.Op.IsWrite() {

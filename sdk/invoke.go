@@ -32,6 +32,17 @@ func (c *Client) invoke(ctx context.Context, cl *call) error {
 	}
 }
 
+// run is invoke within a span.
+func (c *Client) run(ctx context.Context, cl *call) error {
+	if c.tracer == nil {
+		return c.invoke(ctx, cl)
+	}
+	ctx, span := c.tracer.start(ctx, cl.req.Op.String(), cl.name)
+	err := c.invoke(ctx, cl)
+	endSpan(span, err)
+	return err
+}
+
 // maxRound is how many bytes of bodies one round of invokeAll may send, so that a large bulk call leaves room for others
 // in the connections' queues.
 const maxRound = 4 << 20

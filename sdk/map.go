@@ -183,12 +183,4 @@ func (m *Map[K, V]) decodeKey(cl *call, b []byte) (k K, err error) {
 }
 
 // run invokes cl within a span.
-func (m *Map[K, V]) run(ctx context.Context, cl *call) error {
-	if m.c.tracer == nil {
-		return m.c.invoke(ctx, cl)
-	}
-	ctx, span := m.c.tracer.start(ctx, cl.req.Op.String(), m.name)
-	err := m.c.invoke(ctx, cl)
-	endSpan(span, err)
-	return err
-}
+func (m *Map[K, V]) run(ctx context.Context, cl *call) error { return m.c.run(ctx, cl) }

@@ -28,6 +28,13 @@ func (m *Map[K, V]) SetAll(ctx context.Context, entries map[K]V, opts ...WriteOp
 	for k, v := range entries {
 		b.add(k, &v)
 	}
+	if w.Flags&wire.WriteFence != 0 {
+		for i := range b.items {
+			if err := checkFence(wire.OpSetMany, m.name, b.items[i].encoded, opts); err != nil {
+				return err
+			}
+		}
+	}
 	return b.write(ctx, w, func(uint64) {})
 }
 

@@ -139,6 +139,12 @@ func (m *Map[K, V]) prepare(op wire.Op, key K, opts []WriteOption) (cl *call, w 
 		}
 	}
 	cl, err = m.keyed(op, key)
+	if err == nil && w.Flags&wire.WriteFence != 0 {
+		if err = checkFence(op, m.name, cl.key, opts); err != nil {
+			cl.release()
+			return nil, w, err
+		}
+	}
 	return cl, w, err
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// WriteOption says more about a write. See [WithTTL], [WithMaxIdle], [KeepTTL] and [IfVersion].
+// WriteOption says more about a write. See [WithTTL], [WithMaxIdle], [KeepTTL], [IfVersion] and [WithFence].
 type WriteOption interface {
 	applyWrite(*wire.WriteOptions) error
 }

@@ -13,6 +13,7 @@ type partition struct {
 	epoch   uint64
 	version uint64
 	maps    map[string]*table
+	locks   map[string]*lock // by map and key
 }
 
 // table is one map in one partition.
@@ -177,6 +178,12 @@ func (p *partition) read(req *wire.Request, now int64) (wire.Code, []byte) {
 			r.Flags, r.Value = r.Flags&^wire.ResultValue, nil
 		}
 		return wire.CodeOK, wire.AppendGetResult(nil, &r)
+	case wire.OpLockView:
+		name, key, err := wire.DecodeKeyBody(req.Body)
+		if err != nil {
+			return invalid(err)
+		}
+		return p.lock(name, key).answer(wire.ID{}, now)
 	case wire.OpGetMany:
 		body, err := wire.DecodeKeysBody(req.Body)
 		if err != nil {
@@ -237,6 +244,8 @@ func (p *partition) write(req *wire.Request, now int64) (wire.Code, []byte) {
 			return invalid(err)
 		}
 		return wire.CodeOK, p.writeMany(&body, now)
+	case wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpForceUnlock:
+		return p.writeLock(req, now)
 	}
 	body, err := wire.DecodeWriteBody(req.Body)
 	if err == nil {
@@ -244,6 +253,9 @@ func (p *partition) write(req *wire.Request, now int64) (wire.Code, []byte) {
 	}
 	if err != nil {
 		return invalid(err)
+	}
+	if body.Flags&wire.WriteFence != 0 && p.lock(body.Map, body.Key).fence != body.Fence {
+		return wire.CodeFenced, []byte("another fence was given out")
 	}
 	t := p.table(body.Map)
 	e := t.get(body.Key, now)

@@ -1,0 +1,79 @@
+package fakegrid
+
+import "github.com/gridiron-io/gridiron/sdk/wire"
+
+// lock is the lock of one key. Nobody waits for it at a member: who wants to is told so at once, and asks again.
+type lock struct {
+	holder wire.ID // zero: nobody
+	fence  uint64
+	ends   int64
+}
+
+func (p *partition) lock(name, key []byte) *lock {
+	if p.locks == nil {
+		p.locks = make(map[string]*lock)
+	}
+	l := p.locks[string(name)+"\x00"+string(key)]
+	if l == nil {
+		l = &lock{}
+		p.locks[string(name)+"\x00"+string(key)] = l
+	}
+	return l
+}
+
+// held reports whether somebody holds the lock, or the one who has the ID does, unless it is zero.
+func (l *lock) held(id wire.ID, now int64) bool {
+	return !l.holder.IsZero() && l.ends > now && (id.IsZero() || id == l.holder)
+}
+
+func (l *lock) answer(id wire.ID, now int64) (wire.Code, []byte) {
+	r := wire.LockResult{Fence: l.fence, Ends: l.ends}
+	if l.held(id, now) {
+		r.Flags = wire.LockHeld
+	}
+	return wire.CodeOK, wire.AppendLockResult(nil, &r)
+}
+
+func (p *partition) writeLock(req *wire.Request, now int64) (wire.Code, []byte) {
+	notHeld := []byte("the lock is not held")
+	applied := wire.AppendWriteResult(nil, &wire.WriteResult{Flags: wire.ResultApplied, Version: p.version})
+	switch req.Op {
+	case wire.OpForceUnlock:
+		name, key, err := wire.DecodeKeyBody(req.Body)
+		if err != nil {
+			return wire.CodeInvalid, []byte(err.Error())
+		}
+		p.lock(name, key).holder = wire.ID{}
+		return wire.CodeOK, applied
+	case wire.OpUnlock:
+		b, err := wire.DecodeUnlockBody(req.Body)
+		if err != nil {
+			return wire.CodeInvalid, []byte(err.Error())
+		}
+		l := p.lock(b.Map, b.Key)
+		if !l.held(b.ID, now) || b.Fence != 0 && b.Fence != l.fence {
+			return wire.CodeLockNotHeld, notHeld
+		}
+		l.holder = wire.ID{}
+		return wire.CodeOK, applied
+	}
+	b, err := wire.DecodeLockBody(req.Body)
+	if err == nil {
+		err = wire.CheckLock(req.Op, &b)
+	}
+	if err != nil {
+		return wire.CodeInvalid, []byte(err.Error())
+	}
+	l := p.lock(b.Map, b.Key)
+	switch mine := l.held(b.ID, now); {
+	case !mine && req.Op == wire.OpRenew:
+		return wire.CodeLockNotHeld, notHeld
+	case mine:
+		l.ends = now + int64(b.Lease)
+	case !l.held(wire.ID{}, now):
+		l.holder, l.fence, l.ends = b.ID, p.version, now+int64(b.Lease)
+	case b.Flags&wire.LockWait != 0:
+		return wire.CodeOK, wire.AppendLockResult(nil, &wire.LockResult{Flags: wire.LockQueued, Waiting: 1})
+	}
+	return l.answer(b.ID, now)
+}

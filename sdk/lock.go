@@ -1,0 +1,296 @@
+package sdk
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+const (
+	// lockLease is the lease of a lock unless another is asked for.
+	lockLease = 30 * time.Second
+	// lockSlice is how long one call waits for a lock. Waiting is made of such calls, under one lock ID.
+	lockSlice = 20 * time.Second
+	// lockKeep is how long a place among those who wait is kept beyond the end of the call that asked for it.
+	lockKeep = 10 * time.Second
+	// lockDoubt is how long after the end of its lease a lock counts as held of which nothing was heard: members do not end a
+	// lease while its partition has no owner.
+	lockDoubt = 10 * time.Second
+	// leaveTime bounds giving up a place for which nobody waits any more.
+	leaveTime = 5 * time.Second
+	// minRenewal is the shortest time between two renewals of a lease.
+	minRenewal = 5 * time.Millisecond
+)
+
+// LockOption says more about a lock. See [Lease].
+type LockOption interface{ applyLock(*lockConfig) error }
+
+type lockConfig struct{ lease uint64 } // milliseconds
+
+type leaseOption time.Duration
+
+func (o leaseOption) applyLock(c *lockConfig) (err error) {
+	if o == 0 {
+		return errors.New("Lease(0): a lock that is not held")
+	}
+	c.lease, err = milliseconds("Lease", time.Duration(o))
+	return err
+}
+
+// Lease sets for how long members hold the lock for its holder unless that renews it, 30 seconds unless given. A [Lock] renews
+// it each third of the time, so a lease is how long others wait for a holder that died. A fraction of a millisecond counts as a
+// whole one; d above zero, else it is ErrInvalid.
+func Lease(d time.Duration) LockOption { return leaseOption(d) }
+
+// Lock is the lock of one key of a map, held by whoever has the Lock: it belongs to no goroutine and no client, and is not
+// reentrant. Its lease is renewed in the background until Unlock, until it is lost, or until the client is closed. It is safe
+// for concurrent use.
+type Lock struct {
+	c         *Client
+	name      string // of the map
+	key       []byte // encoded
+	partition int
+	id        wire.ID // under which members know the holder
+	lease     uint64  // milliseconds
+	fence     uint64
+	lost      chan struct{}
+
+	mu     sync.Mutex // guards the following
+	timer  *time.Timer
+	until  int64 // local time from which on the lock counts as lost unless it is renewed
+	closed bool  // Unlock was called, or the lock is lost
+}
+
+// Fence returns the lock's fencing token. A lock of a key that is granted later has a greater one, on whatever owner and after
+// whatever failure, so a system that is told of fences can refuse a holder that has lost its lock and does not know it. Maps do
+// so for writes [WithFence].
+func (l *Lock) Fence() uint64 { return l.fence }
+
+// Lost is closed when the lock was lost: its lease ended without being renewed, or somebody called [Map.ForceUnlock], which
+// the holder notices when it next renews. It is also closed 10 seconds after the end of a lease of which nothing was heard, and
+// when the lease would be renewed after the client was closed. Unlock does not close it.
+func (l *Lock) Lost() <-chan struct{} { return l.lost }
+
+// Unlock gives the lock up, and to the next who waits for it. From the call on the lease is not renewed, so that the lock ends by
+// itself where Unlock fails.
+//
+// Errors: ErrLockNotHeld if it was lost, or unlocked before; ErrUnknownOutcome, ErrTimeout, ErrUnavailable, after which Unlock
+// may be called again; ErrClosed.
+func (l *Lock) Unlock(ctx context.Context) error {
+	l.mu.Lock()
+	l.closed = true
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	l.mu.Unlock()
+	cl := l.call(wire.OpUnlock)
+	defer cl.release()
+	cl.body = wire.AppendUnlockBody(cl.body[:0], &wire.UnlockBody{Map: []byte(l.name), Key: l.key, ID: l.id, Fence: l.fence})
+	return l.c.run(ctx, cl)
+}
+
+// call returns a call of op for the lock, without a body.
+func (l *Lock) call(op wire.Op) *call { return newCall(op, l.name, uint32(l.partition)) }
+
+// ask runs OpLock or OpRenew.
+func (l *Lock) ask(ctx context.Context, op wire.Op, wait bool) (r wire.LockResult, err error) {
+	cl := l.call(op)
+	defer cl.release()
+	b := wire.LockBody{Map: []byte(l.name), Key: l.key, ID: l.id, Lease: l.lease}
+	if wait {
+		b.Flags, cl.slice = wire.LockWait, lockSlice
+		if at, ok := ctx.Deadline(); !ok || time.Until(at) > lockSlice { // else no other call follows
+			b.Keep = uint64(lockKeep / time.Millisecond)
+		}
+	}
+	cl.body = wire.AppendLockBody(cl.body[:0], &b)
+	if err := l.c.run(ctx, cl); err != nil {
+		return r, err
+	}
+	if r, err = wire.DecodeLockResult(cl.Answer.Body); err != nil {
+		return wire.LockResult{}, cl.fail(ErrUnknownOutcome, "the answer cannot be read: "+err.Error())
+	}
+	// The answer may be that of an earlier copy, and older than the lease.
+	if r.Flags&wire.LockHeld != 0 && r.Ends <= l.c.clock.cluster(l.c.clock.now()) {
+		r.Flags &^= wire.LockHeld
+	}
+	return r, nil
+}
+
+// acquire waits for the lock as long as ctx does.
+func (l *Lock) acquire(ctx context.Context) error {
+	placed, unreached := false, false // it may be that members know of it; nobody could be asked
+	for pause := firstBackoff; ; {
+		began := l.c.clock.now()
+		r, err := l.ask(ctx, wire.OpLock, true)
+		placed = placed || err == nil || errors.Is(err, ErrUnknownOutcome)
+		switch {
+		case err == nil && r.Flags&wire.LockHeld != 0:
+			l.granted(r)
+			return nil
+		case ctx.Err() != nil:
+			switch {
+			case placed:
+				l.leave()
+				return l.fail(because(ErrTimeout, ctx.Err()), "another holds the lock")
+			case unreached || errors.Is(err, ErrUnavailable):
+				return l.fail(because(ErrUnavailable, ctx.Err()), "")
+			}
+			return err
+		case err == nil, errors.Is(err, ErrUnknownOutcome), errors.Is(err, ErrTimeout), errors.Is(err, ErrUnavailable):
+			if l.c.life.Err() != nil {
+				return l.fail(ErrClosed, "")
+			}
+			unreached = errors.Is(err, ErrUnavailable)
+		default:
+			if placed {
+				l.leave()
+			}
+			return err
+		}
+		// A member holds the call as long as it can. One that does not is not asked all the time.
+		if time.Duration(l.c.clock.now()-began) > maxBackoff {
+			pause = firstBackoff
+			continue
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		case <-l.c.life.Done():
+		}
+		pause = min(2*pause, maxBackoff)
+	}
+}
+
+func (l *Lock) fail(err error, hint string) error {
+	return &Error{Op: wire.OpLock.String(), Name: l.name, Partition: l.partition, Err: err, Hint: hint}
+}
+
+// leave gives up the place among those who wait, or the lock if it was granted meanwhile, in the background. Where that fails,
+// the place and then the lease end by themselves.
+func (l *Lock) leave() {
+	l.c.spawn(func() {
+		ctx, cancel := context.WithTimeout(l.c.life, leaveTime)
+		defer cancel()
+		body := wire.AppendUnlockBody(nil, &wire.UnlockBody{Map: []byte(l.name), Key: l.key, ID: l.id})
+		_, _ = l.c.callPartition(ctx, wire.OpUnlock, l.name, l.partition, body)
+	})
+}
+
+// granted takes in that the lock is held, and sees to it that it stays so.
+func (l *Lock) granted(r wire.LockResult) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fence = r.Fence
+	l.extendLocked(r)
+}
+
+// extendLocked takes in when the lease ends, and has it renewed when two thirds of it are left. REQUIRES l.mu.
+func (l *Lock) extendLocked(r wire.LockResult) {
+	now := l.c.clock.now()
+	left := ahead(uint64(max(0, r.Ends-l.c.clock.cluster(now))))
+	lease := ahead(l.lease)
+	l.until = now + int64(left) + int64(lockDoubt)
+	l.timer = time.AfterFunc(max(left-lease/3*2, minRenewal), l.renewal)
+}
+
+// ahead returns so many milliseconds, at most a hundred years.
+func ahead(ms uint64) time.Duration {
+	return time.Duration(min(ms, 100*365*24*3600*1000)) * time.Millisecond
+}
+
+// renewal begins to renew the lease. It is called by the timer.
+func (l *Lock) renewal() {
+	if !l.c.spawn(l.renew) {
+		l.lose()
+	}
+}
+
+// renew renews the lease, however often it takes, until that is no longer of use.
+func (l *Lock) renew() {
+	for {
+		l.mu.Lock()
+		closed, left := l.closed, time.Duration(l.until-l.c.clock.now())
+		l.mu.Unlock()
+		if closed {
+			return
+		}
+		if left <= 0 || l.c.life.Err() != nil {
+			l.lose()
+			return
+		}
+		ctx, cancel := context.WithTimeout(l.c.life, min(left, lockSlice))
+		r, err := l.ask(ctx, wire.OpRenew, false)
+		cancel()
+		switch {
+		case err == nil && r.Flags&wire.LockHeld != 0:
+			l.mu.Lock()
+			if !l.closed {
+				l.extendLocked(r)
+			}
+			l.mu.Unlock()
+			return
+		case err == nil: // the answer took longer than the lease
+		case errors.Is(err, ErrLockNotHeld):
+			l.lose()
+			return
+		case errors.Is(err, ErrUnknownOutcome), Retryable(err):
+		default:
+			l.lose()
+			return
+		}
+		select {
+		case <-time.After(maxBackoff):
+		case <-l.c.life.Done():
+		}
+	}
+}
+
+// lose says that the lock is lost, unless it was given up.
+func (l *Lock) lose() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closed {
+		l.closed = true
+		close(l.lost)
+	}
+}
+
+// fenceOption is WithFence.
+type fenceOption struct{ l *Lock }
+
+func (o fenceOption) applyWrite(w *wire.WriteOptions) error {
+	if o.l == nil {
+		return fmt.Errorf("WithFence(nil)")
+	}
+	w.Flags |= wire.WriteFence
+	w.Fence = o.l.fence
+	return nil
+}
+
+// WithFence makes the write only if no later fence than the lock's was given out for its key, else it is ErrFenced: so a holder
+// that has lost the lock to another, and does not know it, changes nothing. It holds as well when the lock was released and
+// nobody has it, for as long as members remember that, which is for the last thousand locks of a partition or so. The write's key
+// and map are the lock's, else it is ErrInvalid.
+func WithFence(l *Lock) WriteOption { return fenceOption{l} }
+
+// checkFence returns an error if opts hold the fence of a lock of another key.
+func checkFence(op wire.Op, name string, key []byte, opts []WriteOption) error {
+	for _, o := range opts {
+		if f, ok := o.(fenceOption); ok && (f.l.name != name || string(f.l.key) != string(key)) {
+			return invalidf(op.String(), name, "WithFence with the lock of another key")
+		}
+	}
+	return nil
+}
+
+// newLockID returns an ID that nobody else has.
+func newLockID() (id wire.ID) {
+	_, _ = rand.Read(id[:]) // never fails
+	return id
+}

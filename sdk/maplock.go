@@ -1,0 +1,132 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// Lock waits for the lock of a key, as long as ctx does; the client's timeout does not apply. Those who wait get it in the order
+// in which they came. The Lock that it returns outlives ctx. See [Lock], [Lease].
+//
+// Locks are advisory: they keep out other locks of the key, not reads and writes. [WithFence] protects a write. A key need not
+// exist to be locked; its lock survives Delete, Clear and expiry of the key, and ends with Destroy.
+//
+// Errors: ErrTimeout when ctx ends first, which is also ctx.Err(): then the place among those who wait is given up; should that
+// fail too, the lock may be held by nobody for up to its lease. ErrUnavailable, which also is ctx.Err(), if no owner could be
+// reached. ErrOverloaded if 1,024 wait already, or too many locks are held in the partition. ErrInvalid, ErrTooLarge for key and
+// options. ErrClosed.
+func (m *Map[K, V]) Lock(ctx context.Context, key K, opts ...LockOption) (*Lock, error) {
+	l, err := m.newLock(key, opts)
+	if err == nil {
+		err = l.acquire(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// TryLock takes the lock of a key if nobody has it, and reports whether it did. It does not wait for another holder, and is as
+// Lock otherwise. After ErrUnknownOutcome the lock may be held by nobody for up to its lease.
+func (m *Map[K, V]) TryLock(ctx context.Context, key K, opts ...LockOption) (*Lock, bool, error) {
+	l, err := m.newLock(key, opts)
+	if err != nil {
+		return nil, false, err
+	}
+	r, err := l.ask(ctx, wire.OpLock, false)
+	switch {
+	case err != nil:
+		if errors.Is(err, ErrUnknownOutcome) {
+			l.leave()
+		}
+		return nil, false, err
+	case r.Flags&wire.LockHeld == 0:
+		return nil, false, nil
+	}
+	l.granted(r)
+	return l, true, nil
+}
+
+// newLock returns the lock of a key before it is held.
+func (m *Map[K, V]) newLock(key K, opts []LockOption) (*Lock, error) {
+	cfg := lockConfig{lease: uint64(lockLease.Milliseconds())}
+	for _, o := range opts {
+		if o == nil {
+			return nil, invalidf(wire.OpLock.String(), m.name, "a nil option")
+		}
+		if err := o.applyLock(&cfg); err != nil {
+			return nil, invalidf(wire.OpLock.String(), m.name, "%v", err)
+		}
+	}
+	cl, err := m.keyed(wire.OpLock, key)
+	if err != nil {
+		return nil, err
+	}
+	defer cl.release()
+	return &Lock{c: m.c, name: m.name, key: append([]byte(nil), cl.key...), partition: int(cl.req.Partition), id: newLockID(),
+		lease: cfg.lease, lost: make(chan struct{})}, nil
+}
+
+// ForceUnlock takes the lock of a key from whoever holds it, and gives it to the next who waits. It is no error if nobody does.
+func (m *Map[K, V]) ForceUnlock(ctx context.Context, key K) error {
+	cl, err := m.keyed(wire.OpForceUnlock, key)
+	if err != nil {
+		return err
+	}
+	defer cl.release()
+	cl.body = wire.AppendKeyBody(cl.body[:0], m.name, cl.key)
+	return m.run(ctx, cl)
+}
+
+// UnlockFence gives up the lock of a key whose holder got the given fence, for programs that pass fences on and not Locks. It is
+// ErrLockNotHeld if that is not the holder.
+func (m *Map[K, V]) UnlockFence(ctx context.Context, key K, fence uint64) error {
+	if fence == 0 {
+		return invalidf(wire.OpUnlock.String(), m.name, "fence 0: no lock has that")
+	}
+	cl, err := m.keyed(wire.OpUnlock, key)
+	if err != nil {
+		return err
+	}
+	defer cl.release()
+	cl.body = wire.AppendUnlockBody(cl.body[:0], &wire.UnlockBody{Map: m.wire, Key: cl.key, Fence: fence})
+	return m.run(ctx, cl)
+}
+
+// IsLocked reports whether somebody holds the lock of a key.
+func (m *Map[K, V]) IsLocked(ctx context.Context, key K) (bool, error) {
+	info, err := m.LockInfo(ctx, key)
+	return info.Locked, err
+}
+
+// LockInfo is what members know of the lock of a key.
+type LockInfo struct {
+	Locked  bool
+	Fence   uint64    // the holder's
+	Ends    time.Time // when the holder's lease ends unless it is renewed
+	Waiting int       // how many wait for the lock
+}
+
+// LockInfo returns what members know of the lock of a key. It is the zero value if nobody holds it.
+func (m *Map[K, V]) LockInfo(ctx context.Context, key K) (LockInfo, error) {
+	cl, err := m.keyed(wire.OpLockView, key)
+	if err != nil {
+		return LockInfo{}, err
+	}
+	defer cl.release()
+	cl.body = wire.AppendKeyBody(cl.body[:0], m.name, cl.key)
+	if err := m.run(ctx, cl); err != nil {
+		return LockInfo{}, err
+	}
+	r, err := wire.DecodeLockResult(cl.Answer.Body)
+	if err != nil {
+		return LockInfo{}, unreadable(cl.req.Op, m.name, int(cl.req.Partition), err)
+	}
+	if r.Flags&wire.LockHeld == 0 {
+		return LockInfo{}, nil
+	}
+	return LockInfo{Locked: true, Fence: r.Fence, Ends: instant(r.Ends), Waiting: int(r.Waiting)}, nil
+}
