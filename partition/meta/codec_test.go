@@ -31,6 +31,13 @@ func everyCommand() []Command {
 		&DropMeta{ID: member(1), Replica: 4},
 		&CreateTable{Placement: [][]Holder{{holder(1, 1), holder(2, 1)}, {holder(2, 1)}}},
 		&Refound{Partition: 7, FromGeneration: 3, Replicas: []Holder{holder(1, 2), holder(2, 2)}, Preferred: member(2), Empty: true},
+		&AddReplica{Partition: 7, Generation: 3, Holder: holder(4, 2)},
+		&Promote{ReplicaStep{Partition: 7, Generation: 3, Replica: 9}},
+		&Retire{ReplicaStep{Partition: 7, Generation: 3, Replica: 9}},
+		&DropReplica{ReplicaStep{Partition: 7, Generation: 3, Replica: 9}},
+		&Prefer{Partition: 7, Generation: 3, Member: member(2)},
+		&Halt{Partition: 7, Generation: 3},
+		stopped(7, 3, 9, 2, 5, 1000),
 		&FoundMapConfigs{List: wire.MapConfigs{everyMapField("users"), everyMapField("u*")}},
 		&SetMapConfig{From: 7, Config: everyMapField("users")},
 	}

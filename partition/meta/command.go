@@ -29,13 +29,21 @@ const (
 	KindDropMeta     Kind = 9
 	KindCreateTable  Kind = 10
 	KindRefound      Kind = 11
+	KindAddReplica   Kind = 12
+	KindPromote      Kind = 13
+	KindRetire       Kind = 14
+	KindDropReplica  Kind = 15
+	KindPrefer       Kind = 16
+	KindHalt         Kind = 17
+	KindStopped      Kind = 18
 
 	KindFoundMapConfigs Kind = 40
 	KindSetMapConfig    Kind = 41
 )
 
 // Command is a change of the metadata: one of *Init, *SetTime, *RaiseLevel, *Register, *SetState, *Forget, *AllocMeta,
-// *SetMetaVoter, *DropMeta, *CreateTable, *Refound, *FoundMapConfigs and *SetMapConfig.
+// *SetMetaVoter, *DropMeta, *CreateTable, *Refound, *AddReplica, *Promote, *Retire, *DropReplica, *Prefer, *Halt, *Stopped,
+// *FoundMapConfigs and *SetMapConfig.
 type Command interface {
 	kind() Kind
 	append(dst []byte) []byte
@@ -73,6 +81,20 @@ func newCommand(k Kind) Command {
 		return new(CreateTable)
 	case KindRefound:
 		return new(Refound)
+	case KindAddReplica:
+		return new(AddReplica)
+	case KindPromote:
+		return new(Promote)
+	case KindRetire:
+		return new(Retire)
+	case KindDropReplica:
+		return new(DropReplica)
+	case KindPrefer:
+		return new(Prefer)
+	case KindHalt:
+		return new(Halt)
+	case KindStopped:
+		return new(Stopped)
 	case KindFoundMapConfigs:
 		return new(FoundMapConfigs)
 	case KindSetMapConfig:

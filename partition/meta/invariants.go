@@ -96,21 +96,12 @@ func (v *View) checkTable() error {
 	used := make(map[uint64]int)
 	for i := range v.Table {
 		p := &v.Table[i]
-		if p.Generation < 1 || p.Generation > MaxGeneration || p.Lost >= p.Generation || (p.Seeded && p.Lost+1 >= p.Generation) {
-			return fmt.Errorf("partition %d: generation %d, lost %d, seeded %t", i, p.Generation, p.Lost, p.Seeded)
+		if err := p.check(); err != nil {
+			return fmt.Errorf("partition %d: %w", i, err)
 		}
-		if n := len(p.Replicas); n < 1 || n > MaxReplicas {
-			return fmt.Errorf("partition %d: %d replicas", i, n)
-		}
-		if _, ok := p.Replica(p.Preferred); !ok {
-			return fmt.Errorf("partition %d: preferred %s holds no replica", i, p.Preferred)
-		}
-		for j, r := range p.Replicas {
+		for _, r := range p.Replicas {
 			if v.Member(r.Member) == nil || r.Incarnation.IsZero() {
 				return fmt.Errorf("partition %d: a replica at incarnation %s of unknown member %s", i, r.Incarnation, r.Member)
-			}
-			if slices.ContainsFunc(p.Replicas[:j], func(o Replica) bool { return o.Member == r.Member }) {
-				return fmt.Errorf("partition %d: two replicas on member %s", i, r.Member)
 			}
 			if other, taken := used[r.ID]; taken || r.ID == 0 || r.ID >= v.NextReplica {
 				return fmt.Errorf("partitions %d and %d: replica %d, next %d", other, i, r.ID, v.NextReplica)

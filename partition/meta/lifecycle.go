@@ -81,7 +81,7 @@ func (c *Forget) apply(s *State) Result {
 		return refuse(wire.CodeConflict, "member %q (%s) is %s", m.Name, m.ID, m.State)
 	case m.MetaReplica != 0:
 		return refuse(wire.CodeConflict, "member %q (%s) has replica %d of the metadata", m.Name, m.ID, m.MetaReplica)
-	case s.v.holds(c.ID):
+	case s.v.Holds(c.ID):
 		return refuse(wire.CodeConflict, "member %q (%s) holds replicas", m.Name, m.ID)
 	}
 	v := s.changeMembers()

@@ -16,7 +16,8 @@ type Refound struct {
 	Preferred      wire.ID  // one of them; shall own the generation first
 
 	// Empty: nothing is left, and the generation begins without data, which Lost counts. All replicas must be dead for certain.
-	// Otherwise it begins with what Preferred, a survivor, has.
+	// Otherwise it begins with what Preferred has, a survivor of the halted generation that has stopped its replica and to which
+	// no other survivor is ahead, and with its replica alone.
 	Empty bool
 }
 
@@ -52,39 +53,46 @@ func (c *Refound) check() error {
 	if !slices.ContainsFunc(c.Replicas, func(h Holder) bool { return h.Member == c.Preferred }) {
 		return fmt.Errorf("member %s is preferred and holds no replica", c.Preferred)
 	}
+	if !c.Empty && len(c.Replicas) != 1 {
+		return fmt.Errorf("a generation that begins with what a survivor has, and with %d replicas", len(c.Replicas))
+	}
 	return nil
 }
 
 func (c *Refound) apply(s *State) Result {
 	v := s.v
-	if len(v.Table) == 0 {
-		return refuse(wire.CodeNotReady, "there is no partition table yet")
+	old, res := v.partition(c.Partition, c.FromGeneration)
+	if !res.OK() {
+		return res
 	}
-	if uint64(c.Partition) >= uint64(len(v.Table)) {
-		return refuse(wire.CodeNotFound, "there is no partition %d, there are %d", c.Partition, len(v.Table))
-	}
-	old := v.Table[c.Partition]
 	survivors := v.survivors(&old)
 	switch {
-	case old.Generation != c.FromGeneration:
-		return refuse(wire.CodeConflict, "partition %d is at generation %d, not %d", c.Partition, old.Generation, c.FromGeneration)
 	case old.Generation >= MaxGeneration:
 		return refuse(wire.CodeOverloaded, "partition %d is at its last generation", c.Partition)
 	case c.Empty && survivors > 0:
 		return refuse(wire.CodeConflict, "partition %d has %d replicas that are not dead for certain", c.Partition, survivors)
-	case !c.Empty && quorum(&old, survivors):
-		return refuse(wire.CodeConflict, "partition %d may form a quorum: of %d replicas %d are not dead for certain",
-			c.Partition, len(old.Replicas), survivors)
-	case !c.Empty && !v.survives(&old, c.Preferred):
-		return refuse(wire.CodeConflict, "member %s has no surviving replica of partition %d", c.Preferred, c.Partition)
+	case !c.Empty && !old.Halted:
+		return refuse(wire.CodeConflict, "partition %d is not halted", c.Partition)
+	case !c.Empty && survivors == 0:
+		return refuse(wire.CodeConflict, "partition %d has no survivors", c.Partition)
+	case !c.Empty && c.Preferred != v.mostComplete(&old):
+		return refuse(wire.CodeConflict, "member %s is not known to be the survivor with the most of partition %d", c.Preferred, c.Partition)
 	}
-	if text := v.refuseHolders(c.Replicas); text != "" {
+	if text := v.refuseHolders(c.Replicas); text != "" && c.Empty { // a survivor has it, whatever else it is
 		return refuse(wire.CodeConflict, "partition %d: %s", c.Partition, text)
+	} else if r, _ := old.Replica(c.Preferred); !c.Empty && r.Incarnation != c.Replicas[0].Incarnation {
+		return refuse(wire.CodeConflict, "partition %d: %s is not the process that has the replica", c.Partition, c.Replicas[0].Incarnation)
 	}
+	// A survivor that never had any of the log, a learner just placed, has nothing to begin with.
+	r, _ := old.Replica(c.Preferred)
+	lost, doubt := c.Empty || r.Index == 0, v.mayHaveLost(&old)
 	v = s.changeTable()
-	p := Partition{Generation: old.Generation + 1, Replicas: v.allocate(c.Replicas), Preferred: c.Preferred, Seeded: !c.Empty, Lost: old.Lost}
-	if c.Empty {
+	p := Partition{Generation: old.Generation + 1, Founders: len(c.Replicas), Replicas: v.allocate(c.Replicas), Preferred: c.Preferred,
+		Seeded: !c.Empty, Lost: old.Lost, Doubtful: old.Doubtful}
+	if lost {
 		p.Lost++
+	} else if doubt {
+		p.Doubtful++
 	}
 	v.Table[c.Partition] = p
 	return Result{}

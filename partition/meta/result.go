@@ -20,13 +20,13 @@ import (
 type Result struct {
 	Code  wire.Code
 	Text  string
-	Value []byte // AllocMeta: the replica ID, eight bytes; else nil
+	Value []byte // AllocMeta, AddReplica: the replica ID, eight bytes; else nil
 }
 
 // OK reports whether the command's wish is fulfilled.
 func (r Result) OK() bool { return r.Code == wire.CodeOK }
 
-// ReplicaID returns the replica ID that the result of an AllocMeta carries, or 0.
+// ReplicaID returns the replica ID that the result of an AllocMeta or AddReplica carries, or 0.
 func (r Result) ReplicaID() uint64 {
 	if len(r.Value) != 8 {
 		return 0

@@ -81,7 +81,10 @@ func newTable(t testing.TB, partitions int, durable bool) *State {
 }
 
 func TestNothingBeforeInit(t *testing.T) {
-	for k := KindInit + 1; newCommand(k) != nil; k++ {
+	for k := KindInit + 1; k != 0; k++ {
+		if newCommand(k) == nil {
+			continue
+		}
 		s := New()
 		var c Command
 		switch k {
@@ -97,6 +100,16 @@ func TestNothingBeforeInit(t *testing.T) {
 			c = &SetMetaVoter{ID: member(1), Replica: 1}
 		case KindDropMeta:
 			c = &DropMeta{ID: member(1), Replica: 1}
+		case KindPromote:
+			c = &Promote{ReplicaStep{Replica: 1}}
+		case KindRetire:
+			c = &Retire{ReplicaStep{Replica: 1}}
+		case KindDropReplica:
+			c = &DropReplica{ReplicaStep{Replica: 1}}
+		case KindStopped:
+			c = stopped(0, 1, 1, 1, 1, 1)
+		case KindSetMapConfig:
+			c = &SetMapConfig{Config: everyMapField("users")}
 		default:
 			c = newCommand(k)
 		}
@@ -321,8 +334,8 @@ func TestCreateTable(t *testing.T) {
 	v := s.Snapshot()
 	got := fmt.Sprint(v.Table)
 	want := fmt.Sprint([]Partition{
-		{Generation: 1, Replicas: []Replica{{1, good[0]}, {2, good[1]}}, Preferred: member(2)},
-		{Generation: 1, Replicas: []Replica{{3, good[1]}}, Preferred: member(1)},
+		{Generation: 1, Founders: 2, Replicas: []Replica{{ID: 1, Holder: good[0]}, {ID: 2, Holder: good[1]}}, Preferred: member(2)},
+		{Generation: 1, Founders: 1, Replicas: []Replica{{ID: 3, Holder: good[1]}}, Preferred: member(1)},
 	})
 	if got != want || v.NextReplica != 4 {
 		t.Errorf("table %s, next replica %d; want %s, 4", got, v.NextReplica, want)
@@ -333,6 +346,12 @@ func TestCreateTable(t *testing.T) {
 	do(t, s, registration(1, 1), wire.CodeOK)
 	do(t, s, &SetState{ID: member(1), Incarnation: incarnation(1, 1), State: StateDraining}, wire.CodeOK)
 	unchanged(t, s, table([]Holder{holder(1, 1)}), wire.CodeConflict)
+}
+
+// stopped returns the word of a member's first start that it has stopped its replica.
+func stopped(partition uint32, generation, replica uint64, n int, term, index uint64) *Stopped {
+	return &Stopped{ReplicaStep: ReplicaStep{Partition: partition, Generation: generation, Replica: replica},
+		Incarnation: incarnation(n, 1), Term: term, Index: index}
 }
 
 func TestRefound(t *testing.T) {
@@ -362,6 +381,19 @@ func TestRefound(t *testing.T) {
 	stranger := *survivor
 	stranger.Preferred = member(1)
 	unchanged(t, s, &stranger, wire.CodeInvalid)
+	two := *survivor
+	two.Replicas = []Holder{holder(3, 1), holder(1, 2)}
+	unchanged(t, s, &two, wire.CodeInvalid)
+
+	// It must have stopped its replica for good.
+	unchanged(t, s, survivor, wire.CodeConflict)
+	do(t, s, &Halt{Partition: 1, Generation: 1}, wire.CodeOK)
+	unchanged(t, s, survivor, wire.CodeConflict)
+	do(t, s, stopped(1, 1, 6, 3, 2, 9), wire.CodeOK)
+	unchanged(t, s, &impostor, wire.CodeConflict)
+	later := *survivor
+	later.Replicas = []Holder{holder(3, 2)}
+	unchanged(t, s, &later, wire.CodeConflict)
 	do(t, s, survivor, wire.CodeOK)
 	unchanged(t, s, survivor, wire.CodeConflict)
 	lists("[]", "[0]")
@@ -383,8 +415,8 @@ func TestRefound(t *testing.T) {
 
 	got := fmt.Sprint(s.Snapshot().Table)
 	want := fmt.Sprint([]Partition{
-		{Generation: 2, Replicas: []Replica{{8, holder(1, 2)}, {9, holder(2, 2)}}, Preferred: member(2), Lost: 1},
-		{Generation: 2, Replicas: []Replica{{7, holder(3, 1)}}, Preferred: member(3), Seeded: true},
+		{Generation: 2, Founders: 2, Replicas: []Replica{{ID: 8, Holder: holder(1, 2)}, {ID: 9, Holder: holder(2, 2)}}, Preferred: member(2), Lost: 1},
+		{Generation: 2, Founders: 1, Replicas: []Replica{{ID: 7, Holder: holder(3, 1)}}, Preferred: member(3), Seeded: true, Doubtful: 1},
 	})
 	if got != want {
 		t.Errorf("table %s, want %s", got, want)
@@ -398,7 +430,7 @@ func TestRefound(t *testing.T) {
 // Durable data outlives a process: only an operator's word makes it dead for certain, and that is final.
 func TestDurableDataIsNotLostByStartingAgain(t *testing.T) {
 	s := newTable(t, 1, true)
-	refound := &Refound{FromGeneration: 1, Replicas: []Holder{holder(3, 2)}, Preferred: member(3)}
+	refound := &Refound{FromGeneration: 1, Replicas: []Holder{holder(3, 1)}, Preferred: member(3)}
 	for n := 1; n <= 3; n++ {
 		do(t, s, registration(n, 2), wire.CodeOK)
 	}
@@ -411,6 +443,8 @@ func TestDurableDataIsNotLostByStartingAgain(t *testing.T) {
 		t.Fatalf("unrecoverable: %v", got)
 	}
 	// The survivor's replica was placed at its first start; it goes on at its second.
+	do(t, s, &Halt{Generation: 1}, wire.CodeOK)
+	do(t, s, stopped(0, 1, 3, 3, 1, 5), wire.CodeOK)
 	do(t, s, refound, wire.CodeOK)
 }
 

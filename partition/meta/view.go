@@ -72,8 +72,8 @@ func (v *View) Candidates() []Candidate {
 	return list
 }
 
-// holds reports whether a member holds a replica.
-func (v *View) holds(member wire.ID) bool {
+// Holds reports whether a member holds a replica.
+func (v *View) Holds(member wire.ID) bool {
 	return slices.ContainsFunc(v.Table, func(p Partition) bool { _, ok := p.Replica(member); return ok })
 }
 

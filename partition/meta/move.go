@@ -1,0 +1,297 @@
+package meta
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// A replica moves up and down a ladder, one step of one replica of a partition at a time. Every step is a compare-and-set that may
+// be repeated, and says what has happened in the Raft group or shall happen there; whoever owns the partition brings the group in
+// line with the table, in the order that leaves no doubt after a crash between the two:
+//
+//	AddReplica   the table names a learner       then the group is given it
+//	Promote      the group has made it a voter   then the table says so
+//	Retire       the table says that it leaves   then the group removes it
+//	DropReplica  the group has removed it        then the table forgets it, and its holder clears it away
+
+// partition returns a partition at a generation, or the refusal of a command that names another.
+func (v *View) partition(p uint32, generation uint64) (Partition, Result) {
+	if len(v.Table) == 0 {
+		return Partition{}, refuse(wire.CodeNotReady, "there is no partition table yet")
+	}
+	if uint64(p) >= uint64(len(v.Table)) {
+		return Partition{}, refuse(wire.CodeNotFound, "there is no partition %d, there are %d", p, len(v.Table))
+	}
+	if t := v.Table[p]; t.Generation == generation {
+		return t, Result{}
+	} else {
+		return t, refuse(wire.CodeConflict, "partition %d is at generation %d, not %d", p, t.Generation, generation)
+	}
+}
+
+// put replaces a partition, whose list of replicas is the caller's own.
+func (s *State) put(partition uint32, p Partition) { s.changeTable().Table[partition] = p }
+
+// AddReplica gives a partition one more replica, which learns first. The result's ReplicaID is the replica's. If the process holds
+// one already nothing changes, and the result names that.
+type AddReplica struct {
+	Partition  uint32
+	Generation uint64
+	Holder     Holder // at that incarnation, joining or ready
+}
+
+func (*AddReplica) kind() Kind { return KindAddReplica }
+
+func (c *AddReplica) append(dst []byte) []byte {
+	return c.Holder.append(wire.AppendU64(wire.AppendU32(dst, c.Partition), c.Generation))
+}
+
+func (c *AddReplica) decode(r *wire.Reader) {
+	c.Partition, c.Generation = r.U32(), r.U64()
+	c.Holder.decode(r)
+}
+
+func (c *AddReplica) check() error { return nil }
+
+func (c *AddReplica) apply(s *State) Result {
+	p, res := s.v.partition(c.Partition, c.Generation)
+	if !res.OK() {
+		return res
+	}
+	if r, ok := p.Replica(c.Holder.Member); ok {
+		if r.Incarnation != c.Holder.Incarnation || r.Role == RoleLeaving {
+			return refuse(wire.CodeConflict, "partition %d: member %s still holds replica %d", c.Partition, r.Member, r.ID)
+		}
+		return Result{Value: wire.AppendU64(nil, r.ID)}
+	}
+	if res := mayChange(&p, c.Partition, 0); !res.OK() {
+		return res
+	}
+	if text := s.v.refuseHolders([]Holder{c.Holder}); text != "" {
+		return refuse(wire.CodeConflict, "partition %d: %s", c.Partition, text)
+	}
+	if len(p.Replicas) > MaxReplicas {
+		return refuse(wire.CodeOverloaded, "partition %d has %d replicas", c.Partition, len(p.Replicas))
+	}
+	v := s.changeTable()
+	r := v.allocate([]Holder{c.Holder})[0]
+	r.Role, r.Joined = RoleLearner, true
+	p.Replicas = append(slices.Clone(p.Replicas), r)
+	v.Table[c.Partition] = p
+	return Result{Value: wire.AppendU64(nil, r.ID)}
+}
+
+// mayChange refuses a change of a partition's replicas while it is halted or another replica than the one named is on its way in or out.
+func mayChange(p *Partition, partition uint32, replica uint64) Result {
+	if p.Halted {
+		return refuse(wire.CodeConflict, "partition %d is halted", partition)
+	}
+	if r, ok := p.Changing(); ok && r.ID != replica {
+		return refuse(wire.CodeConflict, "partition %d: replica %d is on its way", partition, r.ID)
+	}
+	return Result{}
+}
+
+// ReplicaStep names a replica: what the commands that move one by a step have in common.
+type ReplicaStep struct {
+	Partition  uint32
+	Generation uint64
+	Replica    uint64
+}
+
+func (c *ReplicaStep) append(dst []byte) []byte {
+	return wire.AppendU64(wire.AppendU64(wire.AppendU32(dst, c.Partition), c.Generation), c.Replica)
+}
+
+func (c *ReplicaStep) decode(r *wire.Reader) {
+	c.Partition, c.Generation, c.Replica = r.U32(), r.U64(), r.U64()
+}
+
+func (c *ReplicaStep) check() error {
+	if c.Replica == 0 {
+		return fmt.Errorf("partition %d: replica 0", c.Partition)
+	}
+	return nil
+}
+
+// find returns the partition, with a list of replicas of its own, and the replica's place in it; -1 if it has none.
+func (c *ReplicaStep) find(s *State) (Partition, int, Result) {
+	p, res := s.v.partition(c.Partition, c.Generation)
+	if !res.OK() {
+		return p, -1, res
+	}
+	p.Replicas = slices.Clone(p.Replicas)
+	return p, p.replica(c.Replica), Result{}
+}
+
+func (c *ReplicaStep) missing() Result {
+	return refuse(wire.CodeNotFound, "partition %d has no replica %d", c.Partition, c.Replica)
+}
+
+// Promote records that a replica has become a voter of its group. A voter stays one.
+type Promote struct{ ReplicaStep }
+
+func (*Promote) kind() Kind { return KindPromote }
+
+func (c *Promote) apply(s *State) Result {
+	p, i, res := c.find(s)
+	switch {
+	case !res.OK():
+		return res
+	case i < 0:
+		return c.missing()
+	case p.Replicas[i].Role == RoleVoter:
+		return Result{}
+	case p.Halted, p.Replicas[i].Role == RoleLeaving:
+		return refuse(wire.CodeConflict, "partition %d: replica %d shall be removed", c.Partition, c.Replica)
+	}
+	p.Replicas[i].Role = RoleVoter
+	s.put(c.Partition, p)
+	return Result{}
+}
+
+// Retire says that a replica shall be removed from its group: a voter besides which there is another, or one that still learns.
+type Retire struct{ ReplicaStep }
+
+func (*Retire) kind() Kind { return KindRetire }
+
+func (c *Retire) apply(s *State) Result {
+	p, i, res := c.find(s)
+	if res.OK() && i < 0 {
+		res = c.missing()
+	}
+	if res.OK() {
+		res = mayChange(&p, c.Partition, c.Replica)
+	}
+	if !res.OK() || p.Replicas[i].Role == RoleLeaving {
+		return res
+	}
+	p.Replicas[i].Role = RoleLeaving
+	next := slices.IndexFunc(p.Replicas, func(r Replica) bool { return r.Role == RoleVoter })
+	if next < 0 {
+		return refuse(wire.CodeConflict, "partition %d: replica %d is the only voter", c.Partition, c.Replica)
+	}
+	if p.Replicas[i].Member == p.Preferred {
+		p.Preferred = p.Replicas[next].Member
+	}
+	s.put(c.Partition, p)
+	return Result{}
+}
+
+// DropReplica records that a replica was removed from its group. One that the table does not have is CodeOK.
+type DropReplica struct{ ReplicaStep }
+
+func (*DropReplica) kind() Kind { return KindDropReplica }
+
+func (c *DropReplica) apply(s *State) Result {
+	p, i, res := c.find(s)
+	switch {
+	case !res.OK() || i < 0:
+		return res
+	case p.Replicas[i].Role != RoleLeaving || p.Halted:
+		return refuse(wire.CodeConflict, "partition %d: replica %d shall stay", c.Partition, c.Replica)
+	}
+	p.Replicas = slices.Delete(p.Replicas, i, i+1)
+	s.put(c.Partition, p)
+	return Result{}
+}
+
+// Prefer says which of the members that have a voter shall own a partition.
+type Prefer struct {
+	Partition  uint32
+	Generation uint64
+	Member     wire.ID
+}
+
+func (*Prefer) kind() Kind { return KindPrefer }
+
+func (c *Prefer) append(dst []byte) []byte {
+	return append(wire.AppendU64(wire.AppendU32(dst, c.Partition), c.Generation), c.Member[:]...)
+}
+func (c *Prefer) decode(r *wire.Reader) {
+	c.Partition, c.Generation, c.Member = r.U32(), r.U64(), r.ID()
+}
+func (c *Prefer) check() error { return nil }
+
+func (c *Prefer) apply(s *State) Result {
+	p, res := s.v.partition(c.Partition, c.Generation)
+	if !res.OK() || p.Preferred == c.Member {
+		return res
+	}
+	if p.Halted {
+		return refuse(wire.CodeConflict, "partition %d is halted", c.Partition)
+	}
+	if r, ok := p.Replica(c.Member); !ok || r.Role != RoleVoter {
+		return refuse(wire.CodeConflict, "partition %d has no voter on member %s", c.Partition, c.Member)
+	}
+	p.Preferred = c.Member
+	s.put(c.Partition, p)
+	return Result{}
+}
+
+// Halt ends a generation of which so many voters are dead for certain that it can never have a quorum again: the survivors stop
+// their replicas for good. It is accepted only where that is so.
+type Halt struct {
+	Partition  uint32
+	Generation uint64
+}
+
+func (*Halt) kind() Kind { return KindHalt }
+func (c *Halt) append(dst []byte) []byte {
+	return wire.AppendU64(wire.AppendU32(dst, c.Partition), c.Generation)
+}
+func (c *Halt) decode(r *wire.Reader) { c.Partition, c.Generation = r.U32(), r.U64() }
+func (c *Halt) check() error          { return nil }
+
+func (c *Halt) apply(s *State) Result {
+	p, res := s.v.partition(c.Partition, c.Generation)
+	switch {
+	case !res.OK() || p.Halted:
+		return res
+	case s.v.mayHaveQuorum(&p):
+		return refuse(wire.CodeConflict, "partition %d may form a quorum: of %d replicas %d are not dead for certain",
+			c.Partition, len(p.Replicas), s.v.survivors(&p))
+	}
+	p.Halted = true
+	s.put(c.Partition, p)
+	return Result{}
+}
+
+// Stopped records that a process has stopped its replica of a halted partition for good, and how far its log goes. It is accepted
+// once: a stopped replica's log does not change.
+type Stopped struct {
+	ReplicaStep
+	Incarnation wire.ID // of the process
+	Term, Index uint64  // of the last entry of its log
+}
+
+func (*Stopped) kind() Kind { return KindStopped }
+
+func (c *Stopped) append(dst []byte) []byte {
+	return wire.AppendU64(wire.AppendU64(append(c.ReplicaStep.append(dst), c.Incarnation[:]...), c.Term), c.Index)
+}
+
+func (c *Stopped) decode(r *wire.Reader) {
+	c.ReplicaStep.decode(r)
+	c.Incarnation, c.Term, c.Index = r.ID(), r.U64(), r.U64()
+}
+
+func (c *Stopped) apply(s *State) Result {
+	p, i, res := c.find(s)
+	switch {
+	case !res.OK():
+		return res
+	case i < 0:
+		return c.missing()
+	case !p.Halted || p.Replicas[i].Incarnation != c.Incarnation:
+		return refuse(wire.CodeConflict, "partition %d: replica %d is not one of %s to stop", c.Partition, c.Replica, c.Incarnation)
+	case p.Replicas[i].Stopped:
+		return Result{}
+	}
+	r := &p.Replicas[i]
+	r.Stopped, r.Term, r.Index = true, c.Term, c.Index
+	s.put(c.Partition, p)
+	return Result{}
+}
