@@ -19,10 +19,13 @@ func (m Machines) New(_ int, generation uint64) partition.Machine {
 	return machine{state.New(generation, m.Limits)}
 }
 
-// Restore reads a state from its image.
-func (m Machines) Restore(_ int, _ uint64, r io.Reader) (partition.Machine, error) {
+// Restore reads a state from its image, which may be one of an earlier generation.
+func (m Machines) Restore(_ int, generation uint64, r io.Reader) (partition.Machine, error) {
 	s, err := state.Restore(r, m.Limits)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.Continue(generation); err != nil {
 		return nil, err
 	}
 	return machine{s}, nil

@@ -62,8 +62,11 @@ type Placement struct {
 	Partition  int
 	Generation uint64
 	Replica    uint64
-	Initial    map[uint64]wire.ID // replica IDs and incarnations with which the group is founded
+	Initial    map[uint64]wire.ID // replica IDs and incarnations with which the group is founded; nobody with Join
+	Join       bool               // the group lives: the replica takes its log from the others
+	Learner    bool               // with Join, the group was given the replica later, as a learner; it may be a voter by now
 	Preferred  bool               // this member shall own the partition first
+	Seeded     bool               // the generation begins with the state that one of its founders has kept of the one before
 }
 
 func (p *Placement) validate(cfg *HostConfig) error {
@@ -74,7 +77,9 @@ func (p *Placement) validate(cfg *HostConfig) error {
 		return fmt.Errorf("partition %d: generation %d, want 1 to %d", p.Partition, p.Generation, 1<<(64-epochShift)-1)
 	case p.Replica == 0:
 		return fmt.Errorf("partition %d: a replica without an ID", p.Partition)
-	case p.Initial[p.Replica] != cfg.Incarnation:
+	case p.Join && len(p.Initial) != 0:
+		return fmt.Errorf("partition %d: replica %d joins a group that is founded", p.Partition, p.Replica)
+	case !p.Join && p.Initial[p.Replica] != cfg.Incarnation:
 		return fmt.Errorf("partition %d: replica %d is not of this process by its own initial members", p.Partition, p.Replica)
 	}
 	return nil

@@ -39,7 +39,7 @@ func (r *replica) elect(gone wire.ID, agreed map[wire.ID]bool, now time.Time) (t
 		return false, false
 	}
 	place, left, yes := 0, 0, 0
-	for _, v := range r.voters {
+	for _, v := range r.role.voters {
 		if v.id == leader {
 			continue
 		}
@@ -61,9 +61,9 @@ func (r *replica) elect(gone wire.ID, agreed map[wire.ID]bool, now time.Time) (t
 	return true, true
 }
 
-// ledBy reports whether a replica is the process's.
+// ledBy reports whether a replica is the process's. REQUIRES r.role's lock.
 func (r *replica) ledBy(leader uint64, incarnation wire.ID) bool {
-	for _, v := range r.voters {
+	for _, v := range r.role.voters {
 		if v.id == leader {
 			return v.incarnation == incarnation
 		}
@@ -83,8 +83,10 @@ func (r *replica) inherit() {
 
 // others returns the incarnations that hold the group's other replicas.
 func (r *replica) others() []wire.ID {
-	list := make([]wire.ID, 0, len(r.voters))
-	for _, v := range r.voters {
+	r.role.Lock()
+	defer r.role.Unlock()
+	list := make([]wire.ID, 0, len(r.role.voters))
+	for _, v := range r.role.voters {
 		if v.id != r.id {
 			list = append(list, v.incarnation)
 		}

@@ -25,6 +25,8 @@ const (
 	pendingBytes = 64 << 20
 	// waitingReads bounds the reads of all partitions that wait to be served.
 	waitingReads = 1 << 17
+	// snapshotWorkers bounds the images that are sent and received at a time, and the logs that are trimmed.
+	snapshotWorkers = 16 + 4
 )
 
 var errClosed = errors.New("the host is closed")
@@ -45,17 +47,15 @@ type Host struct {
 		nh     *dragonboat.NodeHost
 	}
 
-	// groups is held by whoever starts or removes a replica: of one group there is one replica in a NodeHost at a time.
-	groups struct {
-		sync.Mutex
-		closed  bool
-		leaving map[int]*replica // by partition: stopped, and its data not yet removed
-	}
+	// groups is held, by partition, by whoever starts or removes a replica: of one group there is one replica in a NodeHost at a
+	// time.
+	groups []group
 
 	replicas    []atomic.Pointer[replica] // by partition
 	publishedTo []atomic.Uint64           // by partition: position up to which this process has published events
 	pending     atomic.Int64              // bytes submitted and not yet applied
 	reading     atomic.Int64              // reads submitted and not yet served
+	seeding     atomic.Int64              // generations that are being given the state of the one before
 	batches     atomic.Uint64
 
 	elections, ownerChanges atomic.Uint64  // see Load
@@ -99,7 +99,7 @@ func Start(cfg HostConfig) (*Host, error) {
 			TransportFactory:    cfg.Transport.Factory(),
 			NodeRegistryFactory: cfg.Registry,
 			LogDB:               config.LogDBConfig{Shards: w},
-			Engine:              config.EngineConfig{ExecShards: w, CommitShards: 1, ApplyShards: w, SnapshotShards: 4, CloseShards: 4},
+			Engine:              config.EngineConfig{ExecShards: w, CommitShards: 1, ApplyShards: w, SnapshotShards: snapshotWorkers, CloseShards: 4},
 		},
 	})
 	if err != nil {
@@ -118,7 +118,7 @@ func newHost(cfg HostConfig) *Host {
 	h.life, h.end = context.WithCancel(context.Background())
 	h.replicas = make([]atomic.Pointer[replica], cfg.Partitions)
 	h.publishedTo = make([]atomic.Uint64, cfg.Partitions)
-	h.groups.leaving = make(map[int]*replica)
+	h.groups = make([]group, cfg.Partitions)
 	h.wake.dirty = make(map[*replica]struct{})
 	h.wake.ch = make(chan struct{}, 1)
 	h.logMax = min(logBytesPerReplica, logBytesPerMember/int64(max(1, cfg.Partitions)))
@@ -278,9 +278,11 @@ func (h *Host) Release(ctx context.Context) {
 func (h *Host) Close() {
 	h.stopOnce.Do(func() {
 		h.end() // whoever removes a replica stops waiting for it
-		h.groups.Lock()
-		h.groups.closed = true
-		h.groups.Unlock()
+		for i := range h.groups {
+			h.groups[i].Lock()
+			h.groups[i].closed = true
+			h.groups[i].Unlock()
+		}
 		h.looping.Wait()
 		for i := range h.replicas {
 			if r := h.replicas[i].Load(); r != nil {

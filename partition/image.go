@@ -1,8 +1,10 @@
 package partition
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 
 	sm "github.com/lni/dragonboat/v4/statemachine"
 
@@ -14,7 +16,9 @@ const imageMagic = "GRDPART1"
 
 // image is a frozen state.
 type image struct {
+	applied uint64 // index of the last entry in it
 	own     ownership
+	seed    []byte
 	machine Image
 }
 
@@ -22,7 +26,8 @@ type image struct {
 func (r *replica) PrepareSnapshot() (any, error) {
 	r.state.Lock()
 	defer r.state.Unlock()
-	return &image{own: r.state.own, machine: r.state.machine.Freeze()}, nil
+	// Pieces are only ever appended: what is there now stays as it is.
+	return &image{applied: r.applied.Load(), own: r.state.own, seed: r.state.seed[:len(r.state.seed):len(r.state.seed)], machine: r.state.machine.Freeze()}, nil
 }
 
 // SaveSnapshot writes a frozen state.
@@ -30,7 +35,7 @@ func (r *replica) SaveSnapshot(frozen any, w io.Writer, stop <-chan struct{}) er
 	img := frozen.(*image)
 	defer img.machine.Close()
 	sw := &stoppableWriter{w: w, stop: stop}
-	_, err := sw.Write(img.own.append([]byte(imageMagic)))
+	_, err := sw.Write(appendSeed(wire.AppendU64(img.own.append([]byte(imageMagic)), img.applied), img.seed))
 	if err == nil {
 		_, err = img.machine.WriteTo(sw)
 	}
@@ -44,7 +49,7 @@ func (r *replica) SaveSnapshot(frozen any, w io.Writer, stop <-chan struct{}) er
 // by dragonboat's hand: a replica that went on would differ from the others.
 func (r *replica) RecoverFromSnapshot(src io.Reader, stop <-chan struct{}) error {
 	sr := &stoppableReader{r: src, stop: stop}
-	own, m, err := r.readImage(sr)
+	img, m, err := r.readImage(sr)
 	if sr.stopped {
 		return sm.ErrSnapshotStopped
 	}
@@ -52,7 +57,9 @@ func (r *replica) RecoverFromSnapshot(src io.Reader, stop <-chan struct{}) error
 		return fmt.Errorf("read the image of partition %d: %w", r.partition, err)
 	}
 	r.state.Lock()
-	r.state.own, r.state.machine = own, m
+	r.state.own, r.state.machine, r.state.seed = img.own, m, img.seed
+	r.seeded.Store(int64(len(img.seed)))
+	r.applied.Store(img.applied)
 	r.imageInstalledLocked()
 	r.noteLocked()
 	r.state.Unlock()
@@ -67,23 +74,33 @@ func (r *replica) RecoverFromSnapshot(src io.Reader, stop <-chan struct{}) error
 	return nil
 }
 
-func (r *replica) readImage(src io.Reader) (ownership, Machine, error) {
-	head := make([]byte, len(imageMagic)+ownershipSize)
-	if _, err := io.ReadFull(src, head); err != nil {
-		return ownership{}, nil, err
+func (r *replica) readImage(src io.Reader) (img image, m Machine, err error) {
+	head := make([]byte, len(imageMagic)+ownershipSize+8+8)
+	if _, err = io.ReadFull(src, head); err != nil {
+		return img, nil, err
 	}
 	if string(head[:len(imageMagic)]) != imageMagic {
-		return ownership{}, nil, fmt.Errorf("%w: not an image", wire.ErrMalformed)
+		return img, nil, fmt.Errorf("%w: not an image", wire.ErrMalformed)
 	}
-	own, err := decodeOwnership(head[len(imageMagic):])
-	if err != nil {
-		return ownership{}, nil, err
+	head = head[len(imageMagic):]
+	if img.own, err = decodeOwnership(head[:ownershipSize]); err != nil {
+		return img, nil, err
 	}
-	if generation, _ := partitionOf(r.shard); own.generation != generation {
-		return ownership{}, nil, fmt.Errorf("%w: of generation %d, this is %d", wire.ErrMalformed, own.generation, generation)
+	if generation, _ := partitionOf(r.shard); img.own.generation != generation {
+		return img, nil, fmt.Errorf("%w: of generation %d, this is %d", wire.ErrMalformed, img.own.generation, generation)
 	}
-	m, err := r.host.cfg.Machines.Restore(r.partition, own.generation, src)
-	return own, m, err
+	img.applied = binary.BigEndian.Uint64(head[ownershipSize:])
+	if n := binary.BigEndian.Uint64(head[ownershipSize+8:]); n > 0 {
+		// Read as far as it goes: what is announced takes no room.
+		if img.seed, err = io.ReadAll(io.LimitReader(src, int64(min(n, math.MaxInt64)))); err == nil && uint64(len(img.seed)) != n {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return img, nil, err
+		}
+	}
+	m, err = r.host.cfg.Machines.Restore(r.partition, img.own.generation, src)
+	return img, m, err
 }
 
 // stoppableWriter ends a stream when its replica is stopped.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/lni/dragonboat/v4"
@@ -13,6 +14,14 @@ import (
 
 // removeTimeout bounds the wait for the library to let go of a stopped replica.
 const removeTimeout = 30 * time.Second
+
+// group is what a host has of a partition besides the replica that runs.
+type group struct {
+	sync.Mutex // guards the following
+	closed     bool
+	leaving    *replica // stopped, and its data not yet removed
+	kept       *kept    // what a halted generation has left behind
+}
 
 // raftConfig returns the settings of a group.
 func raftConfig(shard, replicaID uint64) config.Config {
@@ -25,16 +34,17 @@ func raftConfig(shard, replicaID uint64) config.Config {
 	}
 }
 
-// Found starts a replica of a group that is founded with it. A replica that runs already is left alone; one of an older
-// generation, or under another ID, is removed first. A placement of an older generation than the replica that runs is
+// Found starts a replica of a group that is founded with it, or that it joins. A replica that runs already is left alone; one of
+// an older generation, or under another ID, is removed first. A placement of an older generation than the replica that runs is
 // refused: what the caller goes by is out of date.
 func (h *Host) Found(p Placement) error {
 	if err := p.validate(&h.cfg); err != nil {
 		return fmt.Errorf("start a replica: %w", err)
 	}
-	h.groups.Lock()
-	defer h.groups.Unlock()
-	if h.groups.closed {
+	g := &h.groups[p.Partition]
+	g.Lock()
+	defer g.Unlock()
+	if g.closed {
 		return errClosed
 	}
 	if cur := h.replicas[p.Partition].Load(); cur != nil {
@@ -51,21 +61,28 @@ func (h *Host) Found(p Placement) error {
 	return h.startLocked(p)
 }
 
-// startLocked starts a replica where none runs and none is left. REQUIRES h.groups.
+// startLocked starts a replica where none runs and none is left. REQUIRES the partition's group.
 func (h *Host) startLocked(p Placement) error {
 	r := newReplica(h, p)
+	if k := h.groups[p.Partition].kept; p.Seeded && k != nil && k.generation+1 == p.Generation {
+		r.role.seed = k
+	} else {
+		h.groups[p.Partition].kept = nil // nobody will ask for it any more
+	}
 	initial := make(map[uint64]dragonboat.Target, len(p.Initial))
 	for id, inc := range p.Initial {
 		initial[id] = inc.String()
 	}
+	cfg := raftConfig(r.shard, r.id)
+	// The flag stays true for a replica that came as a learner, also when it has become a voter: the log says so.
+	cfg.IsNonVoting = p.Learner
 	h.gate.RLock()
 	defer h.gate.RUnlock()
 	if h.gate.closed {
 		return errClosed
 	}
 	h.replicas[p.Partition].Store(r) // before the library tells of leaders
-	err := h.gate.nh.StartOnDiskReplica(initial, false, func(uint64, uint64) sm.IOnDiskStateMachine { return r },
-		raftConfig(r.shard, r.id))
+	err := h.gate.nh.StartOnDiskReplica(initial, p.Join, func(uint64, uint64) sm.IOnDiskStateMachine { return r }, cfg)
 	if err != nil {
 		h.replicas[p.Partition].Store(nil)
 		r.stop()
@@ -78,24 +95,22 @@ func (h *Host) startLocked(p Placement) error {
 // Drop stops the replica of a partition for good and removes what it held. After an error the replica is stopped, and Drop
 // or Found may be called again to remove what is left.
 func (h *Host) Drop(ctx context.Context, partition int) error {
-	h.groups.Lock()
-	defer h.groups.Unlock()
-	if h.groups.closed {
+	g := &h.groups[partition]
+	g.Lock()
+	defer g.Unlock()
+	if g.closed {
 		return errClosed
 	}
+	g.kept = nil
 	return h.removeLocked(ctx, partition)
 }
 
 // removeLocked stops a partition's replica, if there is one, and waits until the library has let go of it: before that
-// another replica of the group must not start. REQUIRES h.groups.
+// another replica of the group must not start. REQUIRES the partition's group.
 func (h *Host) removeLocked(ctx context.Context, partition int) error {
-	if r := h.replicas[partition].Swap(nil); r != nil {
-		r.stop()
-		h.groups.leaving[partition] = r
-	}
-	r := h.groups.leaving[partition]
-	if r == nil {
-		return nil
+	r, err := h.stopLocked(partition)
+	if r == nil || err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
 	defer cancel()
@@ -105,12 +120,32 @@ func (h *Host) removeLocked(ctx context.Context, partition int) error {
 	if h.gate.closed {
 		return errClosed
 	}
-	if err := h.gate.nh.StopReplica(r.shard, r.id); err != nil && !errors.Is(err, dragonboat.ErrShardNotFound) {
-		return fmt.Errorf("stop replica %d of partition %d: %w", r.id, partition, err)
-	}
 	if err := h.gate.nh.SyncRemoveData(ctx, r.shard, r.id); err != nil {
 		return fmt.Errorf("remove replica %d of partition %d: %w", r.id, partition, err)
 	}
-	delete(h.groups.leaving, partition)
+	h.groups[partition].leaving = nil
 	return nil
+}
+
+// stopLocked stops a partition's replica, if there is one, and returns the one whose data is still to be removed, nil if there is
+// none. REQUIRES the partition's group.
+func (h *Host) stopLocked(partition int) (*replica, error) {
+	g := &h.groups[partition]
+	if r := h.replicas[partition].Swap(nil); r != nil {
+		r.stop()
+		g.leaving = r
+	}
+	r := g.leaving
+	if r == nil {
+		return nil, nil
+	}
+	h.gate.RLock()
+	defer h.gate.RUnlock()
+	if h.gate.closed {
+		return nil, errClosed
+	}
+	if err := h.gate.nh.StopReplica(r.shard, r.id); err != nil && !errors.Is(err, dragonboat.ErrShardNotFound) {
+		return nil, fmt.Errorf("stop replica %d of partition %d: %w", r.id, partition, err)
+	}
+	return r, nil
 }

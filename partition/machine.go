@@ -43,7 +43,7 @@ type Image interface {
 type Machines interface {
 	// New returns the empty machine of a generation of a partition.
 	New(partition int, generation uint64) Machine
-	// Restore reads what Image.WriteTo wrote.
+	// Restore reads what Image.WriteTo wrote, of this generation or of one before, which then goes on as this one.
 	Restore(partition int, generation uint64, r io.Reader) (Machine, error)
 }
 

@@ -269,12 +269,24 @@ func (m *MetaHost) ask(ctx context.Context, request func(*dragonboat.NodeHost, t
 // metaGrace is how long after its timeout a request may be answered still: the library counts in ticks.
 const metaGrace = time.Second
 
-// learnerTimeout bounds a change of the group's membership.
-const learnerTimeout = 10 * time.Second
-
-// AddLearner adds a member's replica to the group as a learner. Adding one that is there already is no error.
+// AddLearner adds a member's replica to the group as a learner. Like Promote and Remove it does nothing where nothing is left to do.
 func (m *MetaHost) AddLearner(ctx context.Context, replica uint64, member wire.ID) error {
-	ctx, cancel := context.WithTimeout(ctx, learnerTimeout)
+	return m.change(ctx, groupChange{replica: replica, target: member.String(), step: stepLearner})
+}
+
+// Promote makes a learner of the group a voter. It should have caught up.
+func (m *MetaHost) Promote(ctx context.Context, replica uint64, member wire.ID) error {
+	return m.change(ctx, groupChange{replica: replica, target: member.String(), step: stepVoter})
+}
+
+// Remove removes another member's replica from the group. It must never be started again.
+func (m *MetaHost) Remove(ctx context.Context, replica uint64) error {
+	return m.change(ctx, groupChange{replica: replica, step: stepRemove})
+}
+
+func (m *MetaHost) change(ctx context.Context, c groupChange) error {
+	c.shard = MetaShard
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
 	defer context.AfterFunc(m.life, cancel)() // Close does not wait for us
 	m.gate.RLock()
@@ -282,18 +294,35 @@ func (m *MetaHost) AddLearner(ctx context.Context, replica uint64, member wire.I
 	if m.gate.closed {
 		return errClosed
 	}
-	members, err := m.gate.nh.SyncGetShardMembership(ctx, MetaShard)
-	if err != nil {
-		return fmt.Errorf("read the metadata group's membership: %w", err)
+	if err := c.run(ctx, m.gate.nh); err != nil {
+		return fmt.Errorf("change the metadata group by replica %d: %w", c.replica, err)
 	}
-	if _, ok := members.NonVotings[replica]; ok {
-		return nil
+	return nil
+}
+
+// LetLead asks Raft to have another voter lead, if this one does. It returns at once; nothing may come of it.
+func (m *MetaHost) LetLead(replica uint64) {
+	m.gate.RLock()
+	defer m.gate.RUnlock()
+	if m.gate.closed {
+		return
 	}
-	if _, ok := members.Nodes[replica]; ok {
-		return nil
+	if err := m.gate.nh.RequestLeaderTransfer(MetaShard, replica); err != nil {
+		m.cfg.Logger.Debug("the metadata group was not handed over", "err", err)
 	}
-	if err := m.gate.nh.SyncRequestAddNonVoting(ctx, MetaShard, replica, member.String(), members.ConfigChangeID); err != nil {
-		return fmt.Errorf("add metadata replica %d: %w", replica, err)
+}
+
+// Discard removes what the directory holds of a replica that does not run and never will again.
+func (m *MetaHost) Discard(ctx context.Context, replica uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	m.gate.RLock()
+	defer m.gate.RUnlock()
+	if m.gate.closed {
+		return errClosed
+	}
+	if err := m.gate.nh.SyncRemoveData(ctx, MetaShard, replica); err != nil {
+		return fmt.Errorf("remove metadata replica %d: %w", replica, err)
 	}
 	return nil
 }

@@ -154,9 +154,10 @@ func decodeRegisters(generation uint64, b []byte) (*registers, error) {
 	for range r.Count(8) {
 		s.history = append(s.history, r.U64())
 	}
-	if r.Err() == nil && s.generation != generation {
+	if r.Err() == nil && s.generation > generation {
 		r.Fail("registers of generation %d, want %d", s.generation, generation)
 	}
+	s.generation = generation
 	if err := r.Done(); err != nil {
 		return nil, fmt.Errorf("read registers: %w", err)
 	}

@@ -29,7 +29,6 @@ type replica struct {
 	shard     uint64 // of a generation of the partition
 	id        uint64 // replica ID, used once and by this process only
 	preferred bool   // this member shall own the partition first
-	voters    []voter
 	session   *client.Session
 	raft      func(cmd []byte) (ticket, error) // propose, but in tests
 	log       *slog.Logger
@@ -39,10 +38,12 @@ type replica struct {
 		sync.RWMutex
 		own     ownership
 		machine Machine
+		seed    []byte // of a generation that is being given its state: what has come of that
 	}
 	// What the state was when an entry was last applied, for those who do not want its lock.
 	applied atomic.Uint64 // index
 	records atomic.Int64  // memory held by results of calls that may be repeated
+	seeded  atomic.Int64  // bytes of state.seed
 	due     atomic.Int64  // cluster time at which an entry expires; noneDue if none does
 
 	// serving is the epoch under which this process owns the partition and takes operations; 0 if it does not. It is
@@ -50,6 +51,9 @@ type replica struct {
 	serving atomic.Uint64
 	spell   atomic.Uint64 // counts the changes of serving, before they are made
 	role    role
+
+	closed    chan struct{} // closed by the library when it has let go of the replica: nothing is applied after that
+	closeOnce sync.Once
 
 	// trimming belongs to the host's loop.
 	trimming struct {
@@ -67,21 +71,29 @@ type voter struct {
 	incarnation wire.ID
 }
 
+func sortedVoters(by map[uint64]wire.ID) []voter {
+	list := make([]voter, 0, len(by))
+	for id, incarnation := range by {
+		list = append(list, voter{id, incarnation})
+	}
+	slices.SortFunc(list, func(a, b voter) int { return cmp.Compare(a.id, b.id) })
+	return list
+}
+
 // noneDue stands for no time at all.
 const noneDue = math.MaxInt64
 
 func newReplica(h *Host, p Placement) *replica {
 	r := &replica{host: h, partition: p.Partition, shard: ShardOf(p.Generation, p.Partition), id: p.Replica, preferred: p.Preferred}
-	for id, incarnation := range p.Initial {
-		r.voters = append(r.voters, voter{id, incarnation})
-	}
-	slices.SortFunc(r.voters, func(a, b voter) int { return cmp.Compare(a.id, b.id) })
 	r.session = client.NewNoOPSession(r.shard, h.random)
 	r.log = h.cfg.Logger.With("partition", p.Partition, "shard", r.shard)
 	r.state.own = newOwnership(p.Generation)
+	r.state.own.unseeded = p.Seeded
+	r.closed = make(chan struct{})
 	r.state.machine = h.cfg.Machines.New(p.Partition, p.Generation)
 	r.raft = r.propose
 	r.role.init(r.state.own)
+	r.role.voters = sortedVoters(p.Initial)
 	r.due.Store(noneDue)
 	r.proposer.init(r)
 	r.reads.init(r)
@@ -100,6 +112,7 @@ func (r *replica) Lookup(any) (any, error) { return nil, errors.New("not support
 // Close is called after the last Update.
 func (r *replica) Close() error {
 	r.stop()
+	r.closeOnce.Do(func() { close(r.closed) })
 	return nil
 }
 
@@ -110,6 +123,7 @@ type applyEffects struct {
 	clean     bool     // this process need not wait any longer before it answers
 	retry     bool     // an Own of this process was refused and is worth another
 	applied   bool     // operations were applied
+	seeded    bool     // a part of the generation's first state was taken
 }
 
 // Update applies committed entries. It never fails: what an entry asks for and cannot have is no change, or a result code.
@@ -140,7 +154,7 @@ func (r *replica) Update(entries []sm.Entry) ([]sm.Entry, error) {
 	if fx.applied && r.host.cfg.OnApplied != nil {
 		r.host.cfg.OnApplied(r.partition)
 	}
-	if fx.ownership || fx.retry || r.host.logFull(r) {
+	if fx.ownership || fx.retry || fx.seeded || r.host.logFull(r) {
 		r.host.kick(r)
 	}
 	return entries, nil
@@ -167,6 +181,10 @@ func (r *replica) applyLocked(e *sm.Entry, fx *applyEffects) {
 			err = r.applyOwnLocked(e, fx)
 		case entry.KindRelease:
 			err = r.applyReleaseLocked(e, fx)
+		case entry.KindSeed:
+			err = r.applySeedLocked(e, fx)
+		case entry.KindSeedDone:
+			err = r.applySeedDoneLocked(e, fx)
 		default:
 			err = errUnknownKind
 		}

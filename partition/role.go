@@ -21,8 +21,9 @@ const (
 type role struct {
 	sync.Mutex // guards the following
 
-	leader uint64 // replica that Raft elected; 0 if unknown
-	term   uint64 // of leader
+	leader uint64  // replica that Raft elected; 0 if unknown
+	term   uint64  // of leader
+	voters []voter // of the group, as far as the metadata were heard of
 	// own is the state's ownership as of the last Own, Release or image that was applied.
 	own     ownership
 	stopped bool
@@ -44,6 +45,12 @@ type role struct {
 	// and the next owner trusts it.
 	given   uint64
 	givenAt time.Time // when the Release was last proposed; zero if it was not
+	heir    wire.ID   // to whom it is given; zero: to whom HostConfig.Heir says
+	left    time.Time // when a Release of this process in favour of another member was applied
+
+	seed   *kept     // the state with which this process begins the generation; nil if it does not
+	sown   int       // how much of it was proposed
+	sownAt time.Time // when
 
 	// turns are the times at which this replica stands for election in a dead leader's place, or in that of one that hands
 	// the partition to this process.
@@ -94,7 +101,7 @@ func (r *replica) serveLocked() bool {
 func (r *replica) ownerAppliedLocked(was superseded) {
 	r.role.Lock()
 	defer r.role.Unlock()
-	r.role.own, r.role.ownSince = r.state.own, time.Time{}
+	r.role.own, r.role.ownSince, r.role.heir = r.state.own, time.Time{}, wire.ID{}
 	if r.mineLocked() {
 		switch {
 		case was.clean:
@@ -114,6 +121,9 @@ func (r *replica) releaseAppliedLocked(previous bool) {
 	r.role.own = r.state.own
 	if !previous {
 		r.role.ownSince = time.Time{}
+		if r.role.own.incarnation == r.host.cfg.Incarnation && !r.role.own.to.IsZero() && r.role.own.to != r.host.cfg.Member {
+			r.role.left = time.Now()
+		}
 	} else if r.mineLocked() {
 		r.role.cleanAt = time.Time{}
 		for i := range r.role.held {
@@ -265,6 +275,13 @@ func (r *replica) tend(now time.Time, mayOwn bool) (electing bool) {
 	var release *entry.Release
 	switch {
 	case r.role.stopped || r.serving.Load() != 0:
+	case own.unseeded:
+		if leads {
+			propose = r.sowLocked(now)
+		}
+	case leads && mine && r.role.given == own.epoch && !r.role.heir.IsZero(): // on its way to another
+		release = r.releaseLocked(now)
+	case leads && own.released && now.Sub(r.role.left) < handOverFor:
 	case leads && mayOwn && r.role.term >= own.ownTerm && now.Sub(r.role.ownSince) > ownRetry:
 		r.role.ownSince, r.role.ownPrev = now, own.epoch
 		propose = entry.AppendOwn(nil, &entry.Own{Member: r.host.cfg.Member, Incarnation: r.host.cfg.Incarnation,
@@ -328,8 +345,11 @@ func (r *replica) releaseLocked(now time.Time) *entry.Release {
 		return nil
 	}
 	ro.givenAt = now
-	return &entry.Release{Epoch: ro.own.epoch}
+	return &entry.Release{Epoch: ro.own.epoch, To: ro.heir}
 }
+
+// handOverFor is how long a member to which a partition was handed is given to be elected before this process takes it back.
+const handOverFor = 300 * time.Millisecond
 
 // proposeRelease proposes a Release, if there is one: in favour of another member if this process leads, else one was elected
 // already.
@@ -337,7 +357,7 @@ func (r *replica) proposeRelease(rel *entry.Release, leads bool) {
 	if rel == nil {
 		return
 	}
-	if leads && r.host.cfg.Heir != nil {
+	if leads && rel.To.IsZero() && r.host.cfg.Heir != nil {
 		rel.To = r.host.cfg.Heir(r.partition, r.others())
 	}
 	r.proposeControl(entry.AppendRelease(nil, rel))
@@ -372,6 +392,7 @@ func (r *replica) stopServing() finished {
 	r.role.Lock()
 	defer r.role.Unlock()
 	r.role.stopped = true
+	r.letSeedGoLocked()
 	r.role.leader, r.role.term = 0, 0
 	r.serveLocked()
 	held := r.role.held

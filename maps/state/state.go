@@ -34,6 +34,7 @@
 package state
 
 import (
+	"fmt"
 	"github.com/tidwall/btree"
 
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -113,6 +114,16 @@ func (s *State) Clock() int64 { return s.clock }
 
 // Generation returns the generation that the state was made for.
 func (s *State) Generation() uint64 { return s.generation }
+
+// Continue makes the state that of a later generation of its partition, in which every version is above those of this one. An earlier
+// generation is refused.
+func (s *State) Continue(generation uint64) error {
+	if generation < s.generation {
+		return fmt.Errorf("a state of generation %d cannot go on as %d", s.generation, generation)
+	}
+	s.generation = generation
+	return nil
+}
 
 // Counter returns how many changes were made, over all generations.
 func (s *State) Counter() uint64 { return s.counter }

@@ -92,6 +92,30 @@ func AppendRelease(dst []byte, r *Release) []byte {
 	return append(wire.AppendU64(dst, r.Epoch), r.To[:]...)
 }
 
+// Seed is a piece of the state with which a generation begins. It is taken if the pieces before it go as far as At.
+type Seed struct {
+	At    uint64
+	Piece []byte
+}
+
+// SeedDone ends the seed: the pieces are Size bytes with the CRC-32C Sum, and become the generation's state.
+type SeedDone struct {
+	Size     uint64
+	Sum      uint32
+	MaxLease uint32 // largest lease in milliseconds that an owner of the generation before may hold
+}
+
+// AppendSeed appends an entry that holds s.
+func AppendSeed(dst []byte, s *Seed) []byte {
+	return wire.AppendBytes(wire.AppendU64(append(dst, Format, byte(KindSeed)), s.At), s.Piece)
+}
+
+// AppendSeedDone appends an entry that holds s.
+func AppendSeedDone(dst []byte, s *SeedDone) []byte {
+	dst = wire.AppendU64(append(dst, Format, byte(KindSeedDone)), s.Size)
+	return wire.AppendU32(wire.AppendU32(dst, s.Sum), s.MaxLease)
+}
+
 // headerSize is the size of a batch before its operations.
 const headerSize = 2 + 8 + 8 + 8 + 16 + 8 + 4
 
@@ -164,6 +188,20 @@ func DecodeRelease(b []byte) (Release, error) {
 	r := wire.NewReader(b[min(2, len(b)):])
 	e := Release{Epoch: r.U64(), To: r.ID()}
 	return e, r.Done()
+}
+
+// DecodeSeed reads what AppendSeed wrote. Piece aliases b.
+func DecodeSeed(b []byte) (Seed, error) {
+	r := wire.NewReader(b[min(2, len(b)):])
+	s := Seed{At: r.U64(), Piece: r.Bytes()}
+	return s, r.Done()
+}
+
+// DecodeSeedDone reads what AppendSeedDone wrote.
+func DecodeSeedDone(b []byte) (SeedDone, error) {
+	r := wire.NewReader(b[min(2, len(b)):])
+	s := SeedDone{Size: r.U64(), Sum: r.U32(), MaxLease: r.U32()}
+	return s, r.Done()
 }
 
 // Batch reads a batch entry from front to back.

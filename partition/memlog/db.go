@@ -116,6 +116,25 @@ func (db *DB) Tail(shardID, replicaID, from uint64) ([]pb.Entry, pb.State, error
 	return ents, state, nil
 }
 
+// Bounds returns the index of the first entry that a replica's log has, or would have, and the term and index of the last that it
+// ever had: where the log is empty, those of the image after which it begins. An unknown replica has none.
+func (db *DB) Bounds(shardID, replicaID uint64) (first, lastTerm, last uint64, err error) {
+	r, err := db.lock(shardID, replicaID)
+	if err != nil || r == nil {
+		return 0, 0, 0, err
+	}
+	defer r.mu.Unlock()
+	first, last = r.mu.log.first(), r.mu.log.last()
+	if live := r.mu.log.live(); len(live) > 0 {
+		lastTerm = live[len(live)-1].Term
+	} else if r.mu.snapshot != nil {
+		var ss pb.Snapshot
+		pb.MustUnmarshal(&ss, r.mu.snapshot)
+		lastTerm = ss.Term
+	}
+	return first, lastTerm, last, nil
+}
+
 // ListNodeInfo returns the replicas that have a bootstrap record, ordered by shard and replica.
 func (db *DB) ListNodeInfo() ([]raftio.NodeInfo, error) {
 	if db.replicas.closed() {

@@ -1,0 +1,132 @@
+package partition
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lni/dragonboat/v4"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// changeTimeout bounds one change of a group's membership.
+const changeTimeout = 10 * time.Second
+
+var errNotServing = errors.New("this process does not own the partition")
+
+// groupChange is a change of a Raft group by one replica. It looks first at what the group is, so that it may be repeated after any
+// answer or none, and it is a compare-and-set on the group's last change, so that of two that are tried at once one is refused.
+type groupChange struct {
+	shard, replica uint64
+	target         string // where the replica runs
+	step           groupStep
+}
+
+type groupStep uint8
+
+const (
+	stepLearner groupStep = iota // the group is given the replica, as a learner
+	stepVoter                    // the learner becomes a voter
+	stepRemove                   // the replica is removed
+)
+
+// run carries out the change through a NodeHost that has a replica of the group.
+func (c *groupChange) run(ctx context.Context, nh *dragonboat.NodeHost) error {
+	m, err := nh.SyncGetShardMembership(ctx, c.shard)
+	if err != nil {
+		return fmt.Errorf("read the group's membership: %w", err)
+	}
+	_, learner := m.NonVotings[c.replica]
+	_, voter := m.Nodes[c.replica]
+	switch {
+	case c.step == stepLearner && !learner && !voter:
+		return nh.SyncRequestAddNonVoting(ctx, c.shard, c.replica, c.target, m.ConfigChangeID)
+	case c.step == stepVoter && !voter:
+		return nh.SyncRequestAddReplica(ctx, c.shard, c.replica, c.target, m.ConfigChangeID)
+	case c.step == stepRemove && (learner || voter):
+		return nh.SyncRequestDeleteReplica(ctx, c.shard, c.replica, m.ConfigChangeID)
+	}
+	return nil
+}
+
+// AddLearner gives a partition's group a replica that learns, in the process of an incarnation. It is for the partition's owner, as
+// are Promote and Remove, and like them does nothing where nothing is left to do.
+func (h *Host) AddLearner(ctx context.Context, partition int, replica uint64, incarnation wire.ID) error {
+	return h.change(ctx, partition, groupChange{replica: replica, target: incarnation.String(), step: stepLearner})
+}
+
+// Promote makes a learner of a partition's group a voter.
+//
+// NOTE: one that has not caught up would hold up every write until it has; see CaughtUp.
+func (h *Host) Promote(ctx context.Context, partition int, replica uint64, incarnation wire.ID) error {
+	return h.change(ctx, partition, groupChange{replica: replica, target: incarnation.String(), step: stepVoter})
+}
+
+// Remove removes a replica from a partition's group. It must not be this process's own: an owner hands over first.
+func (h *Host) Remove(ctx context.Context, partition int, replica uint64) error {
+	return h.change(ctx, partition, groupChange{replica: replica, step: stepRemove})
+}
+
+func (h *Host) change(ctx context.Context, partition int, c groupChange) error {
+	r := h.replicas[partition].Load()
+	if r == nil || r.serving.Load() == 0 {
+		return fmt.Errorf("change the group of partition %d: %w", partition, errNotServing)
+	}
+	if c.step == stepRemove && c.replica == r.id {
+		return fmt.Errorf("change the group of partition %d: its leader does not remove itself", partition)
+	}
+	c.shard = r.shard
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	defer context.AfterFunc(h.life, cancel)() // Close does not wait for us
+	h.gate.RLock()
+	defer h.gate.RUnlock()
+	if h.gate.closed {
+		return errClosed
+	}
+	if err := c.run(ctx, h.gate.nh); err != nil {
+		return fmt.Errorf("change the group of partition %d by replica %d: %w", partition, c.replica, err)
+	}
+	return nil
+}
+
+// SetVoters tells a replica who its group's voters are, by replica ID: who is asked and takes turns when the leader is down. A
+// replica that runs in another generation is left alone.
+func (h *Host) SetVoters(partition int, generation uint64, voters map[uint64]wire.ID) {
+	r := h.replicas[partition].Load()
+	if r == nil || r.shard != ShardOf(generation, partition) {
+		return
+	}
+	list := sortedVoters(voters)
+	r.role.Lock()
+	defer r.role.Unlock()
+	r.role.voters = list
+}
+
+// CaughtUp reports whether the replica of a partition that runs here, a learner as a rule, has applied all that its group had
+// committed when it was asked. It waits for the answer, but not for ever.
+func (h *Host) CaughtUp(shard, replica uint64) bool {
+	r := h.find(shard, replica)
+	if r == nil {
+		return false
+	}
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	return r.readIndex(nil, timer) == readReady
+}
+
+// HandOver has the owner of a partition, if that is this process, give it to a member that has a voter of its group. It returns at
+// once and reports whether the partition is on its way. The member may not come to own it: then this process does again.
+func (h *Host) HandOver(partition int, to wire.ID) bool {
+	r := h.replicas[partition].Load()
+	if r == nil || r.serving.Load() == 0 {
+		return false
+	}
+	r.role.Lock()
+	r.role.heir = to
+	r.role.Unlock()
+	r.giveUp(time.Now())
+	return true
+}
