@@ -7,20 +7,28 @@ import (
 	"time"
 
 	"github.com/gridiron-io/gridiron/partition/meta"
+	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
 const (
 	// drainFor bounds how long Close waits for answers to leave.
 	drainFor = 2 * time.Second
+	// moveFor bounds how long Close waits for other members to take over what this one holds.
+	moveFor = 60 * time.Second
+	// stallFor is how long Close goes on waiting when nothing of that comes about.
+	stallFor = 10 * time.Second
+	// drainingFor bounds how long Close waits for the others to know that this member is about to leave.
+	drainingFor = 3 * time.Second
 	// releaseFor bounds how long Close waits for its partitions to be given up.
 	releaseFor = 10 * time.Second
 	// goodbyeFor bounds how long Close waits for the others to know that this member has left.
 	goodbyeFor = time.Second
 )
 
-// Close stops the member: it takes no new connections, gives up its partitions in their logs so that the next owners need
-// not wait, lets tasks and calls under way come to their end, and stops. ctx bounds the leaving; the member stops in any case. A
-// second Close, and one after Kill, returns nil when the member has stopped. The errors are those of removing its files.
+// Close has the member leave the cluster: the others take over what it owns and holds, and its seat among the voters of the metadata
+// where that is needed; then it takes no new connections, lets tasks and calls under way come to their end, and stops. Where nobody
+// else stays it only stops. ctx bounds the leaving, as does a minute; the member stops in any case. A second Close, and one after
+// Kill, returns nil when the member has stopped. The errors are those of removing its files.
 func (m *Member) Close(ctx context.Context) error {
 	var err error
 	m.closeOnce.Do(func() {
@@ -44,6 +52,7 @@ func (m *Member) Kill() {
 
 // leave gives up what this member owns, tells the others that it leaves, and lets callers have their answers.
 func (m *Member) leave(ctx context.Context) {
+	m.moveAway(ctx)
 	ctx, cancel := context.WithTimeout(ctx, releaseFor)
 	defer cancel()
 	defer context.AfterFunc(m.leaving, cancel)()
@@ -65,6 +74,94 @@ func (m *Member) leave(ctx context.Context) {
 	draining, cancel := context.WithTimeout(ctx, drainFor)
 	defer cancel()
 	m.conns.drain(draining)
+}
+
+// moveAway has the other members take over this one's replicas and its seat in the metadata group, while it goes on serving. It
+// returns when they have, when nobody else stays, when nothing comes of it any more, or when ctx ends.
+func (m *Member) moveAway(ctx context.Context) {
+	if !m.isReady() || !m.othersStay() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, moveFor)
+	defer cancel()
+	defer context.AfterFunc(m.leaving, cancel)()
+	short, cancel := context.WithTimeout(ctx, drainingFor)
+	defer cancel()
+	if res, err := m.metaPropose(short, &meta.SetState{ID: m.id, Incarnation: m.incarnation, State: meta.StateDraining}); err != nil || !res.OK() {
+		m.log.Warn("the others were not told that this member is about to leave: what it holds stays where it is", "err", err, "answer", res.Text)
+		return
+	}
+	m.log.Info("leaving: others take over what this member holds")
+	least, since := -1, time.Now()
+	tick := time.NewTicker(lookAgain)
+	defer tick.Stop()
+	for m.othersStay() {
+		changed := m.meta.Changed()
+		left := m.held()
+		if left == 0 && m.seatFree(ctx) {
+			return
+		}
+		if left < least || least < 0 {
+			least, since = left, time.Now()
+		} else if time.Since(since) > stallFor {
+			m.log.Warn("leaving although others have not taken over all that this member holds", "replicas", left)
+			return
+		}
+		select {
+		case <-changed:
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// held counts the replicas that the table gives to this process.
+func (m *Member) held() (n int) {
+	v := m.metaView()
+	for p := range v.Table {
+		if r, ok := v.Table[p].Replica(m.id); ok && r.Incarnation == m.incarnation {
+			n++
+		}
+	}
+	return n
+}
+
+// othersStay reports whether there is another member that answers, may hold replicas, and is not about to leave too.
+func (m *Member) othersStay() bool {
+	v := m.metaView()
+	for i := range v.Members {
+		mb := &v.Members[i]
+		if mb.ID != m.id && !mb.Lite && (mb.State == meta.StateReady || mb.State == meta.StateJoining) && m.peers.answers(mb.ID, mb.Incarnation) {
+			return true
+		}
+	}
+	return false
+}
+
+// seatFree reports whether the metadata group can do without this member, and asks for that if it cannot.
+func (m *Member) seatFree(ctx context.Context) bool {
+	v := m.metaView()
+	me := v.Member(m.id)
+	if me == nil || !me.MetaVoter || m.dispensable(v, m.id) {
+		return true
+	}
+	if _, leads := m.meta.Leads(); leads {
+		if err := m.seats.letGo(m.id, m.incarnation); err == nil {
+			return true
+		}
+		return false // the controller gives others a seat and has one of them lead
+	}
+	for _, id := range m.metaVoters() {
+		short, cancel := context.WithTimeout(ctx, metaRetry*4)
+		a, err := m.peers.ask(short, id, wire.OpMetaLeave, nil)
+		cancel()
+		if err == nil && a.Code == wire.CodeOK {
+			m.seatGone.Store(true) // as far as this member needs to know: it may be kept for its return
+			return true
+		}
+	}
+	return false
 }
 
 // stop ends everything that the member has started, in the reverse order. Each part may be missing: a start can fail

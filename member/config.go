@@ -54,6 +54,10 @@ type Config struct {
 	Insecure   bool
 	NoHTTP     bool // no health and admin listener
 
+	// Grace is for how long a member may be silent before its replicas are built anew elsewhere; by default 10 s.
+	Grace time.Duration
+	Lite  bool // holds no replicas
+
 	HelloTimeout   time.Duration // in which a stranger must say who it is; by default 5 s
 	SlowPeer       time.Duration // after which a peer that takes none of its answers is cut off; by default 10 s
 	MaxConnections int           // on the client port and the members' port together; by default 10,000
@@ -94,6 +98,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.MaxValue == 0 {
 		c.MaxValue = wire.MaxValue
+	}
+	if c.Grace == 0 {
+		c.Grace = 10 * time.Second
 	}
 	if c.HelloTimeout == 0 {
 		c.HelloTimeout = 5 * time.Second
@@ -197,6 +204,12 @@ func (c Config) Validate() error {
 	}
 	if c.MaxValue < 1 || c.MaxValue > wire.MaxValueHard {
 		bad("max value %d: want 1 to %d bytes", c.MaxValue, wire.MaxValueHard)
+	}
+	if c.Grace < 0 {
+		bad("grace %v: want more than 0", c.Grace)
+	}
+	if c.Lite && c.Expect == 1 || c.Lite && c.Expect == 0 && len(c.Join) == 0 {
+		bad("a lite member holds no replicas and cannot found a cluster alone")
 	}
 	if c.HelloTimeout < 0 {
 		bad("hello timeout %v: want more than 0", c.HelloTimeout)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gridiron-io/gridiron/partition/meta"
@@ -20,18 +18,21 @@ const (
 	giveUpAfter = 5 * time.Second
 	// controlTimeout bounds one proposal of the controller's.
 	controlTimeout = 3 * time.Second
-	// refoundAtOnce bounds the proposals of one round of founding anew: together they share the disk's syncs.
-	refoundAtOnce = 64
+	// commitsAtOnce bounds the proposals that are under way at a time: together they share the disk's syncs.
+	commitsAtOnce = 64
 )
 
 // controller does the cluster's work at the member whose metadata replica leads: founding the table, setting and keeping the
 // time, founding anew what was lost. Each step is a compare-and-set, so it does no harm if two members believe that they lead.
 // It owns one goroutine.
 type controller struct {
-	m     *Member
-	kept  time.Time // when cluster time was last kept
-	since time.Time // from when on this member waits for the others that found the cluster; zero if it does not
+	m      *Member
+	placer placer
+	kept   time.Time // when cluster time was last kept
+	since  time.Time // from when on this member waits for the others that found the cluster; zero if it does not
 }
+
+func newController(m *Member) *controller { return &controller{m: m, placer: placer{m: m}} }
 
 func (c *controller) run() {
 	m := c.m
@@ -66,7 +67,9 @@ func (c *controller) step(v *meta.View, term uint64) {
 	case len(v.Table) == 0:
 		c.foundTable(v)
 	default:
-		c.foundLost(v)
+		c.recover(v)
+		c.placer.step(c, c.m.meta.View())
+		c.m.seats.step(c, c.m.meta.View())
 	}
 	if time.Since(c.kept) > keepTimeEvery {
 		c.kept = time.Now()
@@ -194,33 +197,65 @@ func (m *Member) candidates(v *meta.View) ([]meta.Candidate, bool) {
 	return list, len(list) > 0
 }
 
+// recover founds anew what can never have a quorum again: from the state that a survivor has, or empty where nobody has survived. It
+// says what may be lost.
+func (c *controller) recover(v *meta.View) {
+	var list []meta.Command
+	for _, p := range v.Unrecoverable() {
+		if t := &v.Table[p]; !t.Halted {
+			list = append(list, &meta.Halt{Partition: p, Generation: t.Generation})
+		}
+	}
+	halted := c.commitAll(list)
+	if halted > 0 {
+		c.m.log.Warn("partitions have too few replicas left ever to have a majority: they begin anew with what survivors have", "partitions", halted)
+	}
+	c.reseed(v)
+	c.foundLost(v)
+}
+
+// reseed founds the next generation of halted partitions whose survivors have all said how far they are.
+func (c *controller) reseed(v *meta.View) {
+	var list []meta.Command
+	partitions, from := v.Reseedable()
+	for i, p := range partitions {
+		t := &v.Table[p]
+		r, _ := t.Replica(from[i])
+		list = append(list, &meta.Refound{Partition: p, FromGeneration: t.Generation, Replicas: []meta.Holder{r.Holder}, Preferred: r.Member})
+	}
+	if c.commitAll(list) == 0 {
+		return
+	}
+	doubtful := 0
+	now := c.m.meta.View()
+	for _, p := range partitions {
+		if now.Table[p].Doubtful > v.Table[p].Doubtful {
+			doubtful++
+		}
+	}
+	if doubtful > 0 {
+		c.m.log.Error("partitions begin anew with what one replica has: acknowledged writes that only the lost ones had are lost",
+			"event", "PARTITION_DOUBTFUL", "partitions", doubtful)
+	}
+}
+
 // foundLost founds the partitions anew and empty whose replicas are all dead for certain, and says so.
 func (c *controller) foundLost(v *meta.View) {
 	lost := v.AllLost()
 	if len(lost) == 0 {
 		return
 	}
-	list, ok := c.m.candidates(v)
+	candidates, ok := c.m.candidates(v)
 	if !ok {
 		return
 	}
-	placement := meta.Plan(v.PartitionCount, v.ReplicasWanted, list)
-	var wg sync.WaitGroup
-	var founded atomic.Int64
-	slots := make(chan struct{}, refoundAtOnce)
+	placement := meta.Plan(v.PartitionCount, v.ReplicasWanted, candidates)
+	var list []meta.Command
 	for _, p := range lost {
-		holders := placement[p]
-		slots <- struct{}{}
-		wg.Go(func() { // ends with its proposal
-			defer func() { <-slots }()
-			if c.commit(&meta.Refound{Partition: p, FromGeneration: v.Table[p].Generation, Replicas: holders,
-				Preferred: holders[0].Member, Empty: true}) {
-				founded.Add(1)
-			}
-		})
+		list = append(list, &meta.Refound{Partition: p, FromGeneration: v.Table[p].Generation, Replicas: placement[p],
+			Preferred: placement[p][0].Member, Empty: true})
 	}
-	wg.Wait()
-	if n := founded.Load(); n > 0 {
+	if n := c.commitAll(list); n > 0 {
 		c.m.log.Error("partitions have lost all their data: every process that held them was stopped; they begin anew, empty",
 			"event", "PARTITION_LOST", "partitions", n)
 	}

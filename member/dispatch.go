@@ -59,7 +59,8 @@ func (m *Member) dispatch(c *conn, req *wire.Request, t *touched) {
 		m.dispatchTask(c, req)
 	case wire.OpSetMapConfig, wire.OpMapConfigs:
 		m.dispatchMapConfig(c, req)
-	case wire.OpMemberPing, wire.OpMemberDown, wire.OpMetaPropose, wire.OpMetaRead, wire.OpMetaJoin:
+	case wire.OpMemberPing, wire.OpMemberDown, wire.OpMetaPropose, wire.OpMetaRead, wire.OpMetaJoin,
+		wire.OpReplica, wire.OpMetaCaughtUp, wire.OpMetaLeave:
 		m.dispatchPeer(c, req)
 	default:
 		c.Answer(req.ID, wire.CodeInvalid, []byte(fmt.Sprintf("%v is not for callers", req.Op)))
@@ -202,6 +203,23 @@ func (m *Member) dispatchPeer(c *conn, req *wire.Request) {
 			down = 1
 		}
 		c.Answer(id, wire.CodeOK, []byte{down})
+	case wire.OpReplica:
+		b, err := wire.DecodeReplicaBody(req.Body)
+		if err != nil {
+			c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
+			return
+		}
+		m.goOn(func() { c.Answer(id, wire.CodeOK, wire.AppendReplicaResult(nil, m.replicaState(b))) })
+	case wire.OpMetaCaughtUp:
+		m.goOn(func() { m.answerMetaCaughtUp(c, id) })
+	case wire.OpMetaLeave:
+		if m.metaView() == nil {
+			c.Answer(id, wire.CodeNotReady, []byte("this member has no metadata yet"))
+		} else if err := m.seats.letGo(c.hello.Member, c.hello.Incarnation); err != nil {
+			c.Answer(id, wire.CodeNotReady, []byte(err.Error()))
+		} else {
+			c.Answer(id, wire.CodeOK, nil)
+		}
 	case wire.OpMetaRead:
 		m.goOn(func() { m.answerMetaRead(c, id) })
 	case wire.OpMetaPropose:

@@ -1,9 +1,22 @@
 package member
 
 import (
+	"context"
+	"sync/atomic"
+	"time"
+
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+const (
+	// holdAtOnce bounds the replicas that are being started and stopped at a time.
+	holdAtOnce = 8
+	// haltFor bounds one attempt to stop a replica for good.
+	haltFor = 10 * time.Second
+	// holdRetry is the pause after one that failed.
+	holdRetry = 200 * time.Millisecond
 )
 
 // follow brings this member in line with the metadata whenever they change: who the others are, which replicas it shall
@@ -11,6 +24,7 @@ import (
 func (m *Member) follow() {
 	defer m.wg.Done()
 	var seats []wire.MetaSeat
+	h := &holding{m: m, slots: make(chan struct{}, holdAtOnce)}
 	for {
 		changed := m.meta.Changed()
 		v := m.meta.View()
@@ -26,7 +40,7 @@ func (m *Member) follow() {
 				m.log.Warn("the list of members was not saved", "err", err)
 			}
 		}
-		m.holdReplicas(v)
+		h.follow(v)
 		m.views.kick()
 		m.nats.setRoutes(m.routes(v))
 		select {
@@ -48,38 +62,118 @@ func (m *Member) routes(v *meta.View) []string {
 	return routes
 }
 
-// holdReplicas starts the replicas that the table gives to this incarnation, and drops those of generations that are over.
-func (m *Member) holdReplicas(v *meta.View) {
+// holding has this member run the replicas that the table gives to this incarnation, and no others. Partitions are started and
+// stopped beside each other, one thing at a time for each. It belongs to follow.
+type holding struct {
+	m     *Member
+	slots chan struct{}
+	parts []held // by partition
+}
+
+type held struct {
+	busy  atomic.Bool   // a goroutine is at it
+	some  atomic.Bool   // the host may have something of the partition
+	shown *meta.Replica // first of the list of replicas that the host was last told
+}
+
+// follow starts what is to be done for each partition, and does not wait for it.
+func (h *holding) follow(v *meta.View) {
+	m := h.m
 	host := m.dataHost()
-	if host == nil {
+	if host == nil || len(v.Table) == 0 {
 		return
+	}
+	if h.parts == nil {
+		h.parts = make([]held, len(v.Table))
 	}
 	partition.LocateReplicas(m.dataReg, v)
 	for p := range v.Table {
-		if m.isClosing() {
-			return
-		}
-		t := &v.Table[p]
+		t, part := &v.Table[p], &h.parts[p]
 		mine, ok := t.Replica(m.id)
-		if !ok || mine.Incarnation != m.incarnation {
-			if st, held := host.Status(p); held && st.Generation < t.Generation {
-				if err := host.Drop(m.ctx, p); err != nil && !m.isClosing() {
-					m.log.Error("a replica was not removed", "partition", p, "err", err)
-				}
-			}
-			continue
-		}
-		if host.Runs(partition.ShardOf(t.Generation, p), mine.ID) {
-			continue
-		}
-		initial := make(map[uint64]wire.ID, len(t.Replicas))
-		for _, r := range t.Replicas {
-			initial[r.ID] = r.Incarnation
-		}
-		err := host.Found(partition.Placement{Partition: p, Generation: t.Generation, Replica: mine.ID, Initial: initial,
-			Preferred: t.Preferred == m.id})
-		if err != nil && !m.isClosing() {
-			m.log.Error("a replica was not started", "partition", p, "err", err)
+		ok = ok && mine.Incarnation == m.incarnation
+		runs := ok && host.Runs(partition.ShardOf(t.Generation, p), mine.ID)
+		switch {
+		case ok && t.Halted && !mine.Stopped, ok && !t.Halted && !runs, !ok && part.some.Load():
+			h.start(v, p)
+		case runs && part.shown != &t.Replicas[0]:
+			part.shown = &t.Replicas[0]
+			host.SetVoters(p, t.Generation, voters(t))
 		}
 	}
+}
+
+// voters returns who votes in a partition's group, or may.
+func voters(t *meta.Partition) map[uint64]wire.ID {
+	list := make(map[uint64]wire.ID, len(t.Replicas))
+	for _, r := range t.Replicas {
+		if r.Role != meta.RoleLearner {
+			list[r.ID] = r.Incarnation
+		}
+	}
+	return list
+}
+
+// start has a goroutine bring a partition in line, unless one is at it.
+func (h *holding) start(v *meta.View, p int) {
+	m := h.m
+	if m.isClosing() || !h.parts[p].busy.CompareAndSwap(false, true) {
+		return
+	}
+	h.parts[p].some.Store(true)
+	m.wg.Add(1)
+	go func() { // ends when the partition is as the view has it or could not be made so, or with the member
+		defer m.wg.Done()
+		h.slots <- struct{}{}
+		err := h.settle(v, p)
+		<-h.slots
+		if err != nil && m.ctx.Err() == nil && !m.isClosing() {
+			m.log.Warn("a replica is not as it shall be", "partition", p, "err", err)
+			select {
+			case <-time.After(holdRetry):
+			case <-m.ctx.Done():
+			}
+		}
+		h.parts[p].busy.Store(false)
+		m.meta.Wake() // there may be more to do for it by now
+	}()
+}
+
+// settle brings a partition in line with the metadata.
+func (h *holding) settle(v *meta.View, p int) error {
+	m := h.m
+	t := &v.Table[p]
+	mine, ok := t.Replica(m.id)
+	switch {
+	case !ok || mine.Incarnation != m.incarnation:
+		if err := m.host.Drop(m.ctx, p); err != nil {
+			return err
+		}
+		h.parts[p].some.Store(false)
+		return nil
+	case t.Halted:
+		ctx, cancel := context.WithTimeout(m.ctx, haltFor)
+		defer cancel()
+		term, index, err := m.host.Halt(ctx, p, t.Generation)
+		if err != nil {
+			return err
+		}
+		_, err = m.metaPropose(ctx, &meta.Stopped{ReplicaStep: meta.ReplicaStep{Partition: uint32(p), Generation: t.Generation, Replica: mine.ID},
+			Incarnation: m.incarnation, Term: term, Index: index})
+		return err
+	}
+	place := partition.Placement{Partition: p, Generation: t.Generation, Replica: mine.ID, Join: mine.Joined || !t.Whole(), Learner: mine.Joined, Preferred: t.Preferred == m.id,
+		Seeded: t.Seeded}
+	if !place.Join {
+		place.Initial = make(map[uint64]wire.ID)
+		for _, r := range t.Replicas {
+			if !r.Joined {
+				place.Initial[r.ID] = r.Incarnation
+			}
+		}
+	}
+	if err := m.host.Found(place); err != nil {
+		return err
+	}
+	m.host.SetVoters(p, t.Generation, voters(t))
+	return nil
 }

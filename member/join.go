@@ -291,7 +291,8 @@ func (m *Member) joinThrough(ctx context.Context, mb *wire.MemberInfo) (wire.Joi
 // registration is what this member says of itself.
 func (m *Member) registration() meta.Registration {
 	return meta.Registration{ID: m.id, Name: m.cfg.Name, Incarnation: m.incarnation, Start: m.store.Starts(), Addr: m.Addr(),
-		PeerAddr: m.peerAddr(), RouteAddr: routeAddr(m.ports.advertise, m.nats.routePort()), Zone: m.cfg.Zone, Tags: m.cfg.Tags, Version: m.cfg.Version}
+		PeerAddr: m.peerAddr(), RouteAddr: routeAddr(m.ports.advertise, m.nats.routePort()), Zone: m.cfg.Zone, Tags: m.cfg.Tags, Version: m.cfg.Version,
+		Lite: m.cfg.Lite}
 }
 
 // register announces this start of the member. A name that a live member holds is refused; that of one that is gone is taken

@@ -55,6 +55,7 @@ type Member struct {
 	host             *partition.Host
 	hostReady        atomic.Bool // host may be read
 	metaReady        atomic.Bool // meta may be read
+	seatGone         atomic.Bool // this member has given up its seat in the metadata group, for it leaves
 
 	peers    *peers
 	failover *failover
@@ -63,6 +64,8 @@ type Member struct {
 	sockets  sockets
 	maps     *maps.Service
 	tasks    *exec.Service
+	mover    *mover
+	seats    *seats
 	nats     *natsServer
 	events   *publisher
 	nc       *nats.Conn
@@ -110,6 +113,7 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	m.views = newViews(m)
 	m.peers = &peers{m: m}
 	m.failover = &failover{m: m}
+	m.seats = newSeats(m)
 	if cfg.TracerProvider != nil {
 		m.tracer = cfg.TracerProvider.Tracer(tracerName)
 	}

@@ -41,10 +41,15 @@ func (m *Member) metaPropose(ctx context.Context, c meta.Command) (meta.Result, 
 func (m *Member) metaProposeOnce(ctx context.Context, cmd []byte) (meta.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, metaTimeout)
 	defer cancel()
-	if m.metaVotes() {
-		return m.meta.Propose(ctx, cmd)
-	}
 	var errs []error
+	if m.metaVotes() {
+		res, err := m.meta.Propose(ctx, cmd)
+		if err == nil || m.ctx.Err() != nil {
+			return res, err
+		}
+		// It may have lost its seat without hearing of it.
+		errs = append(errs, err)
+	}
 	for _, id := range m.metaVoters() {
 		a, err := m.peers.ask(ctx, id, wire.OpMetaPropose, cmd)
 		if err == nil && a.Code == wire.CodeOK {
@@ -63,6 +68,9 @@ func (m *Member) metaProposeOnce(ctx context.Context, cmd []byte) (meta.Result, 
 
 // metaVotes reports whether this member's metadata replica votes, as far as it knows.
 func (m *Member) metaVotes() bool {
+	if m.seatGone.Load() {
+		return false
+	}
 	if mb := m.metaView().Member(m.id); mb != nil {
 		return mb.MetaVoter
 	}
@@ -116,6 +124,19 @@ func (m *Member) answerMetaPropose(c *conn, id uint64, cmd []byte) {
 		return
 	}
 	c.Answer(id, wire.CodeOK, meta.AppendResult(nil, &res))
+}
+
+// answerMetaCaughtUp answers when this member's metadata are as new as what was committed when it was asked.
+func (m *Member) answerMetaCaughtUp(c *conn, id uint64) {
+	ctx, cancel := context.WithTimeout(m.ctx, seatCaughtUpFor)
+	defer cancel()
+	if m.metaView() == nil {
+		c.Answer(id, wire.CodeNotReady, nil)
+	} else if err := m.meta.Barrier(ctx); err != nil {
+		c.Answer(id, wire.CodeNotReady, []byte(err.Error()))
+	} else {
+		c.Answer(id, wire.CodeOK, nil)
+	}
 }
 
 // answerMetaRead returns the metadata that were committed: all of them where the group can tell within barrierTimeout, else those

@@ -85,9 +85,9 @@ func (m *Member) enter(ctx context.Context, found founding.Result) error {
 		return err
 	}
 	m.wg.Add(3)
-	go m.views.run()             // ends with m.ctx
-	go (&controller{m: m}).run() // likewise
-	go m.follow()                // likewise
+	go m.views.run()          // ends with m.ctx
+	go newController(m).run() // likewise
+	go m.follow()             // likewise
 	if err := m.register(ctx); err != nil {
 		return err
 	}
@@ -175,14 +175,16 @@ func (m *Member) startData() (err error) {
 	if err != nil {
 		return err
 	}
+	m.mover = newMover(m, n)
 	configs := &mapConfigs{view: m.metaView}
 	m.maps = maps.New(maps.Config{Host: m.host, Partitions: n, Now: m.clock.Now, Owner: m.views.moved, MaxValue: m.cfg.MaxValue,
 		MapConfig: configs.of, Latency: latency})
 	m.maps.Start()
 	m.hostReady.Store(true)
-	m.wg.Add(2)
+	m.wg.Add(3)
 	go m.events.run() // ends with m.ctx
-	go m.tendMaps()   // ends with m.ctx
+	go m.mover.run()  // likewise
+	go m.tendMaps()   // likewise
 	m.meta.Wake()     // follow starts the replicas that the table gives us
 	return nil
 }
@@ -193,17 +195,27 @@ func (m *Member) tendMaps() {
 	m.maps.Run(m.ctx)
 }
 
-// settled reports whether the member can be counted on: the table exists, its replicas run, and every partition has an owner
-// that lives.
+// settled reports whether the member can be counted on: the table exists, its replicas run and have caught up, no partition lacks one
+// that this member could hold, and every partition has an owner that lives.
 func (m *Member) settled() bool {
 	v := m.metaView()
 	if len(v.Table) == 0 {
 		return false
 	}
+	holders := 0
+	for i := range v.Members {
+		if mb := &v.Members[i]; mb.Live() && !mb.Lite && mb.State != meta.StateDraining {
+			holders++
+		}
+	}
 	for p := range v.Table {
 		t := &v.Table[p]
-		if mine, ok := t.Replica(m.id); ok && mine.Incarnation == m.incarnation && !m.host.Runs(partition.ShardOf(t.Generation, p), mine.ID) {
+		mine, ok := t.Replica(m.id)
+		switch ok = ok && mine.Incarnation == m.incarnation; {
+		case t.Halted, ok && !m.host.Runs(partition.ShardOf(t.Generation, p), mine.ID), ok && mine.Role == meta.RoleLearner:
 			return false
+		case !ok && !m.cfg.Lite && t.Voters() < min(v.ReplicasWanted, holders):
+			return false // it lacks a replica that this member can hold
 		}
 		owner := m.views.moved(p)
 		if owner.Epoch>>44 < t.Generation || !holds(v, t, owner.Owner) {

@@ -14,12 +14,16 @@ func (m *Member) status() wire.Status {
 	v := m.metaView()
 	st := wire.Status{ID: v.Cluster, Name: m.cfg.ClusterName, State: "forming", Partitions: uint32(v.PartitionCount), Skew: m.skew()}
 	alive := make(map[wire.ID]wire.ID) // members and the incarnations that answer
+	holders := 0
 	for i := range v.Members {
 		mb := &v.Members[i]
 		if !mb.Live() {
 			continue
 		}
 		st.Members++
+		if !mb.Lite && mb.State != meta.StateDraining {
+			holders++
+		}
 		if !slices.Contains(st.Versions, mb.Version) {
 			st.Versions = append(st.Versions, mb.Version)
 		}
@@ -32,7 +36,7 @@ func (m *Member) status() wire.Status {
 		}
 	}
 	slices.Sort(st.Versions)
-	st.Replicas = uint32(min(v.ReplicasWanted, int(st.Members)))
+	st.Replicas = uint32(min(v.ReplicasWanted, max(1, holders)))
 	if len(v.Table) == 0 {
 		return st
 	}
@@ -55,25 +59,38 @@ func (m *Member) countPartitions(v *meta.View, alive map[wire.ID]wire.ID, st *wi
 	st.Tolerates = st.Members
 	for p := range v.Table {
 		t := &v.Table[p]
-		there, owner, owned := uint32(0), m.views.moved(p), false
+		there, stay, voting, owner, owned := uint32(0), uint32(0), 0, m.views.moved(p), false
 		for _, r := range t.Replicas {
+			if r.Role == meta.RoleLearner {
+				continue
+			}
+			voting++
 			if inc, ok := alive[r.Member]; ok && inc == r.Incarnation {
 				there++
+				if r.Role == meta.RoleVoter {
+					stay++
+				}
 				placed[r.Member]++
 				owned = owned || owner.Owner == r.Member && owner.Epoch>>44 == t.Generation
 			}
 		}
-		if quorum := uint32(len(t.Replicas)/2 + 1); !owned || there < quorum {
+		if _, changing := t.Changing(); changing || t.Halted || t.Voters() > int(st.Replicas) {
+			st.Moves++
+		}
+		if quorum := uint32(voting/2 + 1); !owned || there < quorum || t.Halted {
 			st.Unavailable++
 			st.Tolerates = 0
 		} else {
 			st.Tolerates = min(st.Tolerates, there-quorum)
 		}
-		if there < st.Replicas {
+		if stay < st.Replicas {
 			st.UnderReplicated++
 		}
 		if t.Lost > 0 {
 			st.Lost++
+		}
+		if t.Doubtful > 0 {
+			st.Doubtful++
 		}
 	}
 	// Of replicas that do not run yet, or have nobody to follow, only the number is known.

@@ -68,6 +68,11 @@ const (
 	OpMetaRead    Op = 130 // -> the metadata image as its voters have committed it
 	OpMetaJoin    Op = 131 // a member asks for its place in the metadata group
 	OpMemberDown  Op = 132 // DownBody -> one byte, 1 if the member asked finds that process down too
+	OpReplica     Op = 133 // ReplicaBody -> ReplicaResult: how far a replica is
+	// OpMetaCaughtUp asks a member to catch up with what the metadata group has committed: CodeOK when it has.
+	OpMetaCaughtUp Op = 134
+	// OpMetaLeave tells the member that leads the metadata group that the caller leaves: CodeOK when the group can do without it.
+	OpMetaLeave Op = 135
 )
 
 // opKind is where an operation is answered and what it does there.
@@ -109,7 +114,8 @@ var ops = [256]struct {
 	OpSetMapConfig: {"set_map_config", opAddressed}, OpMapConfigs: {"map_configs", opAddressed},
 
 	OpMemberPing: {"member_ping", opPeer}, OpMetaPropose: {"meta_propose", opPeer}, OpMetaRead: {"meta_read", opPeer},
-	OpMetaJoin: {"meta_join", opPeer}, OpMemberDown: {"member_down", opPeer},
+	OpMetaJoin: {"meta_join", opPeer}, OpMemberDown: {"member_down", opPeer}, OpReplica: {"replica", opPeer},
+	OpMetaCaughtUp: {"meta_caught_up", opPeer}, OpMetaLeave: {"meta_leave", opPeer},
 }
 
 // String returns the operation's name as it appears in spans, metrics and logs.

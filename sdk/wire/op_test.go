@@ -65,6 +65,9 @@ var opTests = []struct {
 	{OpMetaRead, 130, "meta_read", false, false, false},
 	{OpMetaJoin, 131, "meta_join", false, false, false},
 	{OpMemberDown, 132, "member_down", false, false, false},
+	{OpReplica, 133, "replica", false, false, false},
+	{OpMetaCaughtUp, 134, "meta_caught_up", false, false, false},
+	{OpMetaLeave, 135, "meta_leave", false, false, false},
 }
 
 func TestOps(t *testing.T) {

@@ -77,6 +77,57 @@ func DecodeDownBody(b []byte) (DownBody, error) {
 	return d, r.Err()
 }
 
+// ReplicaBody is the body of OpReplica.
+type ReplicaBody struct {
+	Shard, Replica uint64
+	// CaughtUp asks the replica to catch up with what its group has committed by now. The answer waits for that, for less than a
+	// second.
+	CaughtUp bool
+}
+
+// ReplicaResult answers OpReplica.
+type ReplicaResult struct {
+	Runs     bool
+	CaughtUp bool   // it has caught up; false if it was not asked to
+	Applied  uint64 // index
+}
+
+// AppendReplicaBody appends b.
+func AppendReplicaBody(dst []byte, b ReplicaBody) []byte {
+	return appendFlags(AppendU64(AppendU64(dst, b.Shard), b.Replica), b.CaughtUp)
+}
+
+// DecodeReplicaBody reads what AppendReplicaBody wrote. Later versions may append fields.
+func DecodeReplicaBody(b []byte) (ReplicaBody, error) {
+	r := NewReader(b)
+	v := ReplicaBody{Shard: r.U64(), Replica: r.U64(), CaughtUp: r.U8()&1 != 0}
+	return v, r.Err()
+}
+
+// AppendReplicaResult appends v.
+func AppendReplicaResult(dst []byte, v ReplicaResult) []byte {
+	return AppendU64(appendFlags(dst, v.Runs, v.CaughtUp), v.Applied)
+}
+
+// DecodeReplicaResult reads what AppendReplicaResult wrote. Later versions may append fields.
+func DecodeReplicaResult(b []byte) (ReplicaResult, error) {
+	r := NewReader(b)
+	flags := r.U8()
+	v := ReplicaResult{Runs: flags&1 != 0, CaughtUp: flags&2 != 0, Applied: r.U64()}
+	return v, r.Err()
+}
+
+// appendFlags appends a byte with a bit for each flag, beginning with the lowest.
+func appendFlags(dst []byte, flags ...bool) []byte {
+	var b byte
+	for i, set := range flags {
+		if set {
+			b |= 1 << i
+		}
+	}
+	return append(dst, b)
+}
+
 // MetaSeat is a member's place in the metadata group.
 type MetaSeat struct {
 	Replica  uint64

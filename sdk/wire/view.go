@@ -154,12 +154,14 @@ type Status struct {
 	State                                                                                      string // forming, active, degraded, unavailable
 	Safe                                                                                       bool
 	Tolerates, Members, Ready, Partitions, Replicas, UnderReplicated, Unavailable, Lost, Moves uint32
+	Doubtful                                                                                   uint32 // partitions that went on from what one replica had, so that acknowledged writes may be lost
 	Versions                                                                                   []string
 	Skew                                                                                       uint32 // largest disagreement of the members' cluster clocks in milliseconds
 }
 
-func (s *Status) numbers() [9]*uint32 {
-	return [...]*uint32{&s.Tolerates, &s.Members, &s.Ready, &s.Partitions, &s.Replicas, &s.UnderReplicated, &s.Unavailable, &s.Lost, &s.Moves}
+func (s *Status) numbers() [10]*uint32 {
+	return [...]*uint32{&s.Tolerates, &s.Members, &s.Ready, &s.Partitions, &s.Replicas, &s.UnderReplicated, &s.Unavailable, &s.Lost, &s.Moves,
+		&s.Doubtful}
 }
 
 // AppendStatus appends s.

@@ -1,0 +1,254 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gridiron-io/gridiron/partition"
+	"github.com/gridiron-io/gridiron/partition/meta"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+const (
+	// moveEvery is how often the owner of partitions looks at them without an event.
+	moveEvery = 100 * time.Millisecond
+	// stepFor bounds one step of one partition.
+	stepFor = 15 * time.Second
+	// stepRetry is the pause after a step that failed, or a hand-over that did not come about.
+	stepRetry = 200 * time.Millisecond
+	// caughtUpFor is how long a learner is given to catch up before it is asked again.
+	caughtUpFor = time.Second
+	// heirFor is how long a member may take to say how far its replica is before it is given a partition.
+	heirFor = 100 * time.Millisecond
+	// heirLag is how many entries such a replica may be behind.
+	heirLag = 1000
+	// handOversPerSecond bounds the partitions that a member gives away for the sake of balance.
+	handOversPerSecond = 5
+	// stepsAtOnce bounds the partitions at which a member works at a time.
+	stepsAtOnce = 32
+)
+
+// mover brings the groups of the partitions that this member owns in line with the table: it takes in learners, makes those voters
+// that have caught up, removes those that shall leave, and hands partitions to the members that shall own them. What it has done it
+// reports to the metadata. Each step looks at what is there and may be repeated, by this owner or the next.
+type mover struct {
+	m       *Member
+	wake    chan struct{} // one slot
+	busy    []atomic.Bool // by partition
+	slots   chan struct{}
+	running sync.WaitGroup
+	tokens  float64 // hand-overs for the sake of balance that may be made now
+	filled  time.Time
+}
+
+func newMover(m *Member, partitions int) *mover {
+	return &mover{m: m, wake: make(chan struct{}, 1), busy: make([]atomic.Bool, partitions), slots: make(chan struct{}, stepsAtOnce)}
+}
+
+// kick has the mover look soon. It never blocks.
+func (mv *mover) kick() {
+	select {
+	case mv.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run works until the member stops.
+func (mv *mover) run() {
+	m := mv.m
+	defer m.wg.Done()
+	defer mv.running.Wait()
+	tick := time.NewTicker(moveEvery)
+	defer tick.Stop()
+	for {
+		changed := m.meta.Changed()
+		mv.look(m.meta.View())
+		select {
+		case <-changed:
+		case <-mv.wake:
+		case <-tick.C:
+		case <-m.ctx.Done():
+			return
+		}
+	}
+}
+
+// look starts what there is to do for the partitions owned here.
+func (mv *mover) look(v *meta.View) {
+	m := mv.m
+	if m.isClosing() {
+		return
+	}
+	now := time.Now()
+	mv.tokens = min(handOversPerSecond, mv.tokens+now.Sub(mv.filled).Seconds()*handOversPerSecond)
+	mv.filled = now
+	me := v.Member(m.id)
+	leaving := me != nil && me.State == meta.StateDraining
+	for p := range v.Table {
+		t := &v.Table[p]
+		if epoch := m.host.Serving(p); epoch == 0 || epoch>>44 != t.Generation || t.Halted || mv.busy[p].Load() {
+			continue
+		}
+		r, changing := t.Changing()
+		switch {
+		case changing && r.Role == meta.RoleLearner:
+			mv.start(p, func(ctx context.Context) error { return mv.learn(ctx, p, t, r) })
+		case changing && r.Member != m.id:
+			mv.start(p, func(ctx context.Context) error { return mv.remove(ctx, p, t, r) })
+		case changing || leaving:
+			mv.start(p, func(ctx context.Context) error { return mv.handOver(ctx, v, p, t, m.heirs(v, t)) })
+		case t.Preferred != m.id && mv.tokens >= 1:
+			if heir, ok := m.heirOf(v, t, t.Preferred); ok {
+				mv.tokens--
+				mv.start(p, func(ctx context.Context) error { return mv.handOver(ctx, v, p, t, []meta.Replica{heir}) })
+			}
+		}
+	}
+}
+
+// start has a goroutine take a step for a partition.
+func (mv *mover) start(p int, step func(ctx context.Context) error) {
+	select {
+	case mv.slots <- struct{}{}:
+	default:
+		return // in its turn
+	}
+	m := mv.m
+	mv.busy[p].Store(true)
+	mv.running.Add(1)
+	go func() { // ends with its step, which is bounded, or with the member
+		defer mv.running.Done()
+		ctx, cancel := context.WithTimeout(m.ctx, stepFor)
+		defer cancel()
+		err := step(ctx)
+		<-mv.slots
+		if err != nil && m.ctx.Err() == nil {
+			m.log.Debug("a partition's group is not as it shall be", "partition", p, "err", err)
+			select {
+			case <-time.After(stepRetry):
+			case <-m.ctx.Done():
+			}
+		}
+		mv.busy[p].Store(false)
+		mv.kick()
+	}()
+}
+
+// report tells the metadata what was done.
+func (mv *mover) report(ctx context.Context, c meta.Command) error {
+	_, err := mv.m.metaPropose(ctx, c) // a refusal is as good: the table has moved on
+	return err
+}
+
+// learn takes a learner in and makes it a voter as soon as it has caught up.
+func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Replica) error {
+	m := mv.m
+	if err := m.host.AddLearner(ctx, p, r.ID, r.Incarnation); err != nil {
+		return err
+	}
+	for {
+		st, err := m.replicaOf(ctx, p, t, r, caughtUpFor, true)
+		if err == nil && st.CaughtUp {
+			break
+		}
+		now := m.meta.View().Table[p]
+		if n, ok := now.Changing(); now.Generation != t.Generation || now.Halted || !ok || n.ID != r.ID || n.Role != r.Role {
+			return nil // it shall not become one any more
+		}
+		select {
+		case <-time.After(learnerPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if err := m.host.Promote(ctx, p, r.ID, r.Incarnation); err != nil {
+		return err
+	}
+	return mv.report(ctx, &meta.Promote{ReplicaStep: stepOf(p, t, r)})
+}
+
+// learnerPause is how long a learner that has not caught up is left alone.
+const learnerPause = 20 * time.Millisecond
+
+// remove removes a replica from its group.
+func (mv *mover) remove(ctx context.Context, p int, t *meta.Partition, r meta.Replica) error {
+	if err := mv.m.host.Remove(ctx, p, r.ID); err != nil {
+		return err
+	}
+	return mv.report(ctx, &meta.DropReplica{ReplicaStep: stepOf(p, t, r)})
+}
+
+func stepOf(p int, t *meta.Partition, r meta.Replica) meta.ReplicaStep {
+	return meta.ReplicaStep{Partition: uint32(p), Generation: t.Generation, Replica: r.ID}
+}
+
+// handOver gives a partition to the first of some members whose replica is up to date.
+func (mv *mover) handOver(ctx context.Context, v *meta.View, p int, t *meta.Partition, to []meta.Replica) error {
+	m := mv.m
+	mine, _ := m.host.Status(p)
+	for _, r := range to {
+		st, err := m.replicaOf(ctx, p, t, r, heirFor, false)
+		if err != nil || !st.Runs || st.Applied+heirLag < mine.Applied {
+			continue
+		}
+		m.host.HandOver(p, r.Member)
+		// Whatever comes of it, the next look is not before it can have come about.
+		select {
+		case <-time.After(stepRetry):
+		case <-ctx.Done():
+		}
+		return nil
+	}
+	return errNoHeir
+}
+
+var errNoHeir = errors.New("no other member can take the partition now")
+
+// heirs returns the voters of a partition's other members to which it may be handed, the one that is preferred first.
+func (m *Member) heirs(v *meta.View, t *meta.Partition) []meta.Replica {
+	var list []meta.Replica
+	for _, r := range t.Replicas {
+		if heir, ok := m.heirOf(v, t, r.Member); ok {
+			if list = append(list, heir); heir.Member == t.Preferred {
+				list[0], list[len(list)-1] = list[len(list)-1], list[0]
+			}
+		}
+	}
+	return list
+}
+
+// heirOf returns the voter that another member has of a partition, if the partition may be handed to that.
+func (m *Member) heirOf(v *meta.View, t *meta.Partition, member wire.ID) (meta.Replica, bool) {
+	r, ok := t.Replica(member)
+	mb := v.Member(member)
+	ok = ok && member != m.id && r.Role == meta.RoleVoter && mb != nil && mb.State != meta.StateDraining && mb.Live() &&
+		mb.Incarnation == r.Incarnation && m.peers.answers(member, r.Incarnation)
+	return r, ok
+}
+
+// replicaOf asks a member how far a replica is.
+func (m *Member) replicaOf(ctx context.Context, p int, t *meta.Partition, r meta.Replica, patience time.Duration, caughtUp bool) (wire.ReplicaResult, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	a, err := m.peers.ask(ctx, r.Member, wire.OpReplica,
+		wire.AppendReplicaBody(nil, wire.ReplicaBody{Shard: partition.ShardOf(t.Generation, p), Replica: r.ID, CaughtUp: caughtUp}))
+	if err != nil {
+		return wire.ReplicaResult{}, err
+	}
+	return wire.DecodeReplicaResult(a.Body)
+}
+
+// replicaState answers replicaOf.
+func (m *Member) replicaState(b wire.ReplicaBody) wire.ReplicaResult {
+	host := m.dataHost()
+	if host == nil || !host.Runs(b.Shard, b.Replica) {
+		return wire.ReplicaResult{}
+	}
+	res := wire.ReplicaResult{Runs: true, CaughtUp: b.CaughtUp && host.CaughtUp(b.Shard, b.Replica)}
+	st, _ := host.Status(int(b.Shard & (partition.MaxPartitions - 1)))
+	res.Applied = st.Applied
+	return res
+}

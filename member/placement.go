@@ -1,0 +1,230 @@
+package member
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gridiron-io/gridiron/partition/meta"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+const (
+	// movesAtOnce bounds the partitions whose replicas come and go at a time. Each may be an image that its owner sends.
+	movesAtOnce = 16
+	// learnerPatience is how long the holder of a learner may be silent before another is looked for.
+	learnerPatience = 5 * time.Second
+	// replanEvery is how often a plan is made anew without a reason that the controller knows of.
+	replanEvery = 5 * time.Second
+)
+
+// placer is the part of the controller that decides where replicas shall be. It changes the table alone, one step of each partition
+// at a time; the owners of the partitions carry the steps out and report them, and then the next is due. It keeps nothing that
+// another controller would need to go on.
+type placer struct {
+	m *Member
+
+	// The plan and what it was made for.
+	targets    []meta.Target
+	candidates []meta.Candidate
+	made       time.Time
+	fulfilled  uint64 // version of the metadata at which nothing was left to do
+
+	drops map[wire.ID]time.Time // members that have left, and since when this controller knows
+}
+
+// roster is who may hold replicas now.
+type roster struct {
+	view    *meta.View
+	list    []meta.Candidate
+	present map[wire.ID]bool // those who may be given replicas at once
+	suspect bool             // somebody is silent who may still come back to what it holds
+}
+
+// roster returns who may hold replicas. A member that is silent is counted on until grace has passed. Beyond that it is counted on
+// only where there are too few others: then nothing could be rebuilt, and what it holds is the best that there is.
+func (m *Member) roster(v *meta.View) roster {
+	r := roster{view: v, present: make(map[wire.ID]bool)}
+	var absent []meta.Candidate
+	for i := range v.Members {
+		mb := &v.Members[i]
+		if !mb.Live() || mb.Lite || mb.State == meta.StateDraining {
+			continue
+		}
+		c := meta.Candidate{ID: mb.ID, Incarnation: mb.Incarnation, Zone: mb.Zone}
+		switch answers := m.peers.answers(mb.ID, mb.Incarnation); {
+		case answers:
+			r.present[mb.ID] = true
+			r.list = append(r.list, c)
+		case m.peers.silence(mb.ID) < m.cfg.Grace:
+			r.suspect = true
+			r.list = append(r.list, c)
+		default:
+			absent = append(absent, c)
+		}
+	}
+	if len(r.list) < v.ReplicasWanted {
+		r.list = append(r.list, absent...)
+	}
+	return r
+}
+
+// step proposes what is due. It reports what it has proposed.
+func (pl *placer) step(c *controller, v *meta.View) {
+	r := pl.m.roster(v)
+	if len(r.list) == 0 {
+		return
+	}
+	if !slices.Equal(r.list, pl.candidates) || len(pl.targets) != len(v.Table) || time.Since(pl.made) > replanEvery {
+		pl.plan(v, r)
+	}
+	if pl.fulfilled == v.Version {
+		return
+	}
+	steps, moving := pl.steps(v, r)
+	if len(steps) == 0 && moving == 0 {
+		// Perhaps the plan was made for a table that has become another, by founding a partition anew.
+		pl.plan(v, r)
+		if steps, moving = pl.steps(v, r); len(steps) == 0 && moving == 0 {
+			if !r.suspect {
+				pl.fulfilled = v.Version
+			}
+			return
+		}
+	}
+	c.commitAll(steps)
+}
+
+func (pl *placer) plan(v *meta.View, r roster) {
+	pl.targets, pl.candidates, pl.made, pl.fulfilled = meta.Replan(v.Table, v.ReplicasWanted, r.list), r.list, time.Now(), 0
+}
+
+// steps returns what is to be proposed now, partitions that lack most first, and how many partitions are on their way.
+func (pl *placer) steps(v *meta.View, r roster) (steps []meta.Command, moving int) {
+	order := make([]int, 0, len(v.Table))
+	for p := range v.Table {
+		t := &v.Table[p]
+		if t.Halted {
+			continue
+		}
+		if one, ok := t.Changing(); ok {
+			moving++
+			if pl.stranded(v, p, one) {
+				steps = append(steps, &meta.Retire{ReplicaStep: stepOf(p, t, one)})
+			}
+			continue
+		}
+		order = append(order, p)
+	}
+	lacks := func(p int) int { return v.Table[p].Voters() - len(pl.targets[p].Holders) }
+	slices.SortStableFunc(order, func(a, b int) int { return lacks(a) - lacks(b) })
+	for _, p := range order {
+		c, heavy := pl.next(v, r, p)
+		if c == nil || heavy && moving >= movesAtOnce {
+			continue
+		}
+		if heavy {
+			moving++
+		}
+		steps = append(steps, c)
+	}
+	return steps, moving
+}
+
+// stranded reports whether a learner will not make it: its process is no more or silent, or shall hold nothing any more.
+func (pl *placer) stranded(v *meta.View, p int, r meta.Replica) bool {
+	if r.Role != meta.RoleLearner {
+		return false
+	}
+	mb := v.Member(r.Member)
+	return mb == nil || mb.Incarnation != r.Incarnation || !mb.Live() || mb.State == meta.StateDraining ||
+		!slices.Contains(pl.targets[p].Holders, r.Holder) || pl.m.peers.silence(r.Member) > learnerPatience
+}
+
+// next returns the next step of a partition, nil if none is due, and whether it moves a replica.
+func (pl *placer) next(v *meta.View, r roster, p int) (c meta.Command, heavy bool) {
+	t, target := &v.Table[p], &pl.targets[p]
+	live, dead := 0, -1
+	var surplus []int
+	for i, one := range t.Replicas {
+		mb := v.Member(one.Member)
+		switch {
+		case v.DeadForCertain(one) || !mb.Live():
+			dead = i
+		case pl.m.peers.answers(one.Member, one.Incarnation):
+			live++
+		}
+		if !slices.Contains(target.Holders, one.Holder) {
+			surplus = append(surplus, i)
+		}
+	}
+	if live <= len(t.Replicas)/2 {
+		return nil, false // it has no quorum: nothing can be changed
+	}
+	if dead >= 0 && len(t.Replicas) > 1 { // it only raises the majority that the others have to be
+		return &meta.Retire{ReplicaStep: stepOf(p, t, t.Replicas[dead])}, true
+	}
+	// Balance waits until everybody is there.
+	needed := t.Voters() != len(target.Holders) || slices.ContainsFunc(surplus, func(i int) bool { return !pl.counted(r, t.Replicas[i]) })
+	if r.suspect && !needed {
+		return nil, false
+	}
+	if t.Voters() > len(target.Holders) && len(surplus) > 0 {
+		// Of several the one that is least able to stay.
+		slices.SortStableFunc(surplus, func(a, b int) int { return pl.rank(r, t, a) - pl.rank(r, t, b) })
+		one := t.Replicas[surplus[0]]
+		if live < len(t.Replicas) && pl.m.peers.answers(one.Member, one.Incarnation) {
+			return nil, false // while another is silent, those that answer are all needed
+		}
+		return &meta.Retire{ReplicaStep: stepOf(p, t, one)}, true
+	}
+	for _, h := range target.Holders {
+		if _, ok := t.Replica(h.Member); !ok && r.present[h.Member] {
+			return &meta.AddReplica{Partition: uint32(p), Generation: t.Generation, Holder: h}, true
+		}
+	}
+	if one, ok := t.Replica(target.Preferred); ok && one.Role == meta.RoleVoter && t.Preferred != target.Preferred {
+		return &meta.Prefer{Partition: uint32(p), Generation: t.Generation, Member: target.Preferred}, false
+	}
+	return nil, false
+}
+
+// counted reports whether a replica's holder is among those that may hold replicas.
+func (pl *placer) counted(r roster, one meta.Replica) bool {
+	return slices.ContainsFunc(r.list, func(c meta.Candidate) bool { return c.ID == one.Member && c.Incarnation == one.Incarnation })
+}
+
+// rank orders replicas that are too many: those of members that do not answer, then those that shall leave, then the rest, the owner
+// at last.
+func (pl *placer) rank(r roster, t *meta.Partition, i int) int {
+	one := t.Replicas[i]
+	switch {
+	case !pl.m.peers.answers(one.Member, one.Incarnation):
+		return 0
+	case !pl.counted(r, one):
+		return 1
+	case one.Member != t.Preferred:
+		return 2
+	}
+	return 3
+}
+
+// commitAll commits commands, so many at a time that they share the disk's syncs, and returns when all have an answer.
+func (c *controller) commitAll(list []meta.Command) (done int) {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	slots := make(chan struct{}, commitsAtOnce)
+	for _, cmd := range list {
+		slots <- struct{}{}
+		wg.Go(func() { // ends with its proposal
+			defer func() { <-slots }()
+			if c.commit(cmd) {
+				mu.Lock()
+				defer mu.Unlock()
+				done++
+			}
+		})
+	}
+	wg.Wait()
+	return done
+}

@@ -1,0 +1,227 @@
+package member
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/gridiron-io/gridiron/partition/meta"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+const (
+	// seatGrace is for how long a member may be away before its seat in the metadata group is given to another.
+	seatGrace = 5 * time.Minute
+	// forgetAfter is for how long a member that has left, and has neither replicas nor a seat, is remembered.
+	forgetAfter = 10 * time.Minute
+	// seatCaughtUpFor is how long a learner of the metadata group is given to catch up before it is asked again.
+	seatCaughtUpFor = time.Second
+)
+
+// seats is the part of the controller that keeps the metadata group in order: one voter up to two members, three from three, five
+// from five; every other member learns. A member that leaves keeps its seat as long as the voters that stay are a majority without
+// it, for it may only be starting again; otherwise its seat goes to one who stays, or the group shrinks.
+type seats struct {
+	m *Member
+
+	mu      sync.Mutex            // guards the following
+	leaving map[wire.ID]wire.ID   // members that have asked to be let go, with their incarnations
+	away    map[wire.ID]time.Time // members that are away, since when this controller knows
+}
+
+func newSeats(m *Member) *seats {
+	return &seats{m: m, leaving: make(map[wire.ID]wire.ID), away: make(map[wire.ID]time.Time)}
+}
+
+// wantedVoters returns how many voters the metadata group of so many members shall have.
+func wantedVoters(members int) int {
+	switch {
+	case members >= 5:
+		return 5
+	case members >= 3:
+		return 3
+	}
+	return 1
+}
+
+// sitting is how the metadata group is made up.
+type sitting struct {
+	members  int            // who stay, voters and learners
+	voters   []*meta.Member // all of them
+	good     int            // voters that stay
+	alive    int            // voters that answer
+	learners []*meta.Member // who stay and answer
+	goers    []*meta.Member // voters that do not stay, those that are away first
+	expired  []*meta.Member // members whose seats are to be given up in any case
+}
+
+// look sums up the metadata group.
+func (s *seats) look(v *meta.View) sitting {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var sit sitting
+	var there []*meta.Member
+	for i := range v.Members {
+		mb := &v.Members[i]
+		answers := s.m.peers.answers(mb.ID, mb.Incarnation)
+		if mb.Live() && answers {
+			delete(s.away, mb.ID)
+		} else if _, known := s.away[mb.ID]; !known {
+			s.away[mb.ID] = time.Now()
+		}
+		since, away := s.away[mb.ID]
+		expired := mb.State == meta.StateDead || away && time.Since(since) > seatGrace
+		stays := mb.Live() && s.leaving[mb.ID] != mb.Incarnation && !expired
+		if stays {
+			sit.members++
+		}
+		if mb.MetaReplica == 0 {
+			continue
+		}
+		if expired {
+			sit.expired = append(sit.expired, mb)
+		}
+		switch {
+		case !mb.MetaVoter:
+			if stays && answers {
+				sit.learners = append(sit.learners, mb)
+			}
+			continue
+		case stays:
+			sit.good++
+		case answers:
+			there = append(there, mb)
+		default:
+			sit.goers = append(sit.goers, mb)
+		}
+		sit.voters = append(sit.voters, mb)
+		if answers {
+			sit.alive++
+		}
+	}
+	sit.goers = append(sit.goers, there...)
+	return sit
+}
+
+// step makes one change of the metadata group, if one is due.
+func (s *seats) step(c *controller, v *meta.View) {
+	sit := s.look(v)
+	want := wantedVoters(sit.members)
+	ctx, cancel := context.WithTimeout(s.m.ctx, controlTimeout)
+	defer cancel()
+	if sit.good < want && sit.good+len(sit.learners) >= want {
+		for _, mb := range sit.learners {
+			if s.promote(ctx, c, mb) {
+				return
+			}
+		}
+	}
+	if sit.alive <= len(sit.voters)/2 {
+		return // nothing can be changed
+	}
+	// Who does not stay goes when others have its place, or when those who stay would be no majority beside it.
+	if len(sit.goers) > 0 && sit.good > 0 && (sit.good >= want || sit.good <= len(sit.voters)/2) {
+		s.dismiss(ctx, c, v, sit.goers[0])
+		return
+	}
+	if len(sit.expired) > 0 && (!sit.expired[0].MetaVoter || sit.good > 0) {
+		s.dismiss(ctx, c, v, sit.expired[0])
+		return
+	}
+	s.forget(c, v)
+}
+
+// promote makes a learner a voter if it has caught up, and reports whether it did.
+func (s *seats) promote(ctx context.Context, c *controller, mb *meta.Member) bool {
+	short, cancel := context.WithTimeout(ctx, seatCaughtUpFor)
+	defer cancel()
+	if a, err := s.m.peers.ask(short, mb.ID, wire.OpMetaCaughtUp, nil); err != nil || a.Code != wire.CodeOK {
+		return false
+	}
+	if err := s.m.meta.Promote(ctx, mb.MetaReplica, mb.ID); err != nil {
+		s.m.log.Debug("a learner of the metadata group was not made a voter", "learner", mb.Name, "err", err)
+		return false
+	}
+	return c.commit(&meta.SetMetaVoter{ID: mb.ID, Replica: mb.MetaReplica, Voter: true})
+}
+
+// dismiss takes a member's seat away. A leader first lets another lead.
+func (s *seats) dismiss(ctx context.Context, c *controller, v *meta.View, mb *meta.Member) {
+	if mb.ID == s.m.id {
+		s.m.letLead(v)
+		return
+	}
+	if err := s.m.meta.Remove(ctx, mb.MetaReplica); err != nil {
+		s.m.log.Debug("a seat in the metadata group was not given up", "of", mb.Name, "err", err)
+		return
+	}
+	c.commit(&meta.DropMeta{ID: mb.ID, Replica: mb.MetaReplica})
+}
+
+// letLead has another voter that stays lead the metadata group.
+func (m *Member) letLead(v *meta.View) {
+	for i := range v.Members {
+		mb := &v.Members[i]
+		if mb.MetaVoter && mb.ID != m.id && mb.Live() && mb.State != meta.StateDraining && m.peers.answers(mb.ID, mb.Incarnation) {
+			m.meta.LetLead(mb.MetaReplica)
+			return
+		}
+	}
+}
+
+// forget removes the memory of members that left long ago.
+func (s *seats) forget(c *controller, v *meta.View) {
+	s.mu.Lock()
+	var list []meta.Command
+	for i := range v.Members {
+		mb := &v.Members[i]
+		if since, away := s.away[mb.ID]; away && !mb.Live() && mb.MetaReplica == 0 && time.Since(since) > forgetAfter && !v.Holds(mb.ID) {
+			list = append(list, &meta.Forget{ID: mb.ID, Incarnation: mb.Incarnation})
+		}
+	}
+	for id := range s.away {
+		if v.Member(id) == nil {
+			delete(s.away, id)
+			delete(s.leaving, id)
+		}
+	}
+	s.mu.Unlock()
+	c.commitAll(list)
+}
+
+// letGo answers a member that leaves and asks whether the metadata group can do without it. The one that leads sees to it that it
+// can.
+func (s *seats) letGo(id, incarnation wire.ID) error {
+	v := s.m.meta.View()
+	mb := v.Member(id)
+	if mb == nil || mb.Incarnation != incarnation {
+		return fmt.Errorf("member %s is not at incarnation %s", id, incarnation)
+	}
+	if _, leads := s.m.meta.Leads(); !leads {
+		return fmt.Errorf("this member does not lead the metadata group")
+	}
+	s.mu.Lock()
+	s.leaving[id] = incarnation
+	s.mu.Unlock()
+	if mb.MetaReplica != 0 && mb.MetaVoter && !s.m.dispensable(v, id) {
+		return fmt.Errorf("member %s still has a seat that is needed", mb.Name)
+	}
+	return nil
+}
+
+// dispensable reports whether the voters of the metadata group that stay are a majority of it without a member.
+func (m *Member) dispensable(v *meta.View, id wire.ID) bool {
+	voters, staying := 0, 0
+	for i := range v.Members {
+		mb := &v.Members[i]
+		if !mb.MetaVoter {
+			continue
+		}
+		voters++
+		if mb.ID != id && mb.Live() && mb.State != meta.StateDraining && m.peers.answers(mb.ID, mb.Incarnation) {
+			staying++
+		}
+	}
+	return staying > voters/2
+}
