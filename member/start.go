@@ -207,6 +207,9 @@ func (m *Member) settled() bool {
 		if mb := &v.Members[i]; mb.Live() && !mb.Lite && mb.State != meta.StateDraining {
 			holders++
 		}
+		if mb := &v.Members[i]; mb.Live() && !m.peers.answers(mb.ID, mb.Incarnation) && !m.peers.silent(mb.ID) {
+			return false // it was not heard yet
+		}
 	}
 	for p := range v.Table {
 		t := &v.Table[p]
