@@ -197,7 +197,9 @@ func TestFourthJoins(t *testing.T) {
 		t.Error(err)
 	}
 	// Of eighteen replicas and six partitions it gets its share, with a fourth of each.
-	for ; ; time.Sleep(20 * time.Millisecond) {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for ; ; <-again.C {
 		parts, err := fourth.Client().Partitions(ctx)
 		if err != nil {
 			t.Fatal(err)

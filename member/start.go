@@ -217,7 +217,7 @@ func (m *Member) settled() bool {
 		switch ok = ok && mine.Incarnation == m.incarnation; {
 		case t.Halted, ok && !m.host.Runs(partition.ShardOf(t.Generation, p), mine.ID), ok && mine.Role == meta.RoleLearner:
 			return false
-		case !ok && !m.cfg.Lite && t.Voters() < min(v.ReplicasWanted, holders):
+		case !ok && !m.cfg.Lite && v.LiveVoters(t) < min(v.ReplicasWanted, holders):
 			return false // it lacks a replica that this member can hold
 		}
 		owner := m.views.moved(p)

@@ -23,6 +23,17 @@ func (v *View) survivors(p *Partition) int {
 	return n
 }
 
+// LiveVoters counts the voters of a partition that are not dead for certain and shall stay.
+func (v *View) LiveVoters(p *Partition) int {
+	n := 0
+	for _, r := range p.Replicas {
+		if r.Role == RoleVoter && !v.DeadForCertain(r) {
+			n++
+		}
+	}
+	return n
+}
+
 // AllLost returns the partitions all of whose replicas are dead for certain, in ascending order: their data is gone.
 func (v *View) AllLost() []uint32 {
 	return v.partitions(func(p *Partition, survivors int) bool { return survivors == 0 })
