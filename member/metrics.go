@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/gridiron-io/gridiron/exec"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/sdk"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -43,12 +44,13 @@ type reading struct {
 	states  map[string]int // members by state
 	load    partition.Load
 	maps    map[string]*wire.MapCounts
+	tasks   exec.Stats
 	clients int
 	members int
 }
 
 func (m *Member) read() *reading {
-	r := &reading{m: m, status: m.status(), load: m.host.Load(), maps: m.maps.AllCounts(), states: make(map[string]int)}
+	r := &reading{m: m, status: m.status(), load: m.host.Load(), maps: m.maps.AllCounts(), tasks: m.tasks.Stats(), states: make(map[string]int)}
 	for _, mb := range m.views.current.Load().view.Members {
 		r.states[mb.State]++
 	}
@@ -111,6 +113,10 @@ var instruments = []instrument{
 		one(func(*reading) float64 { return partition.MaxWaitingReads })},
 	{"gridiron.calls.remembered.size", level, "By", "Results that replicas of the member keep for calls that may be repeated.",
 		one(func(r *reading) float64 { return float64(r.load.RecordBytes) })},
+	{"gridiron.calls.remembered.fullest", gauge, "By", "Likewise, of the partition that has most of them.",
+		one(func(r *reading) float64 { return float64(r.load.FullRecords) })},
+	{"gridiron.calls.remembered.limit", gauge, "By", "Beyond it a partition refuses calls as overloaded.",
+		one(func(*reading) float64 { return partition.MaxRecordBytes })},
 	{"gridiron.connections", level, "{connection}", "Connections for calls, of clients and of other members.",
 		func(r *reading, put func(float64, ...attribute.KeyValue)) {
 			put(float64(r.clients), attribute.String("gridiron.peer", "client"))
@@ -118,6 +124,30 @@ var instruments = []instrument{
 		}},
 	{"gridiron.connections.limit", level, "{connection}", "Connections on all planes together that the member accepts.",
 		one(func(r *reading) float64 { return float64(r.m.cfg.MaxConnections) })},
+
+	{"gridiron.tasks.submitted", counter, "{task}", "Tasks that were given to the member, by whether it accepted them.",
+		func(r *reading, put func(float64, ...attribute.KeyValue)) {
+			put(float64(r.tasks.Accepted), attribute.String("gridiron.task.outcome", "accepted"))
+			put(float64(r.tasks.Rejected), attribute.String("gridiron.task.outcome", "rejected"))
+		}},
+	{"gridiron.tasks.ended", counter, "{task}", "Tasks that came to their end, by how.",
+		func(r *reading, put func(float64, ...attribute.KeyValue)) {
+			put(float64(r.tasks.Succeeded), attribute.String("gridiron.task.outcome", "succeeded"))
+			put(float64(r.tasks.Failed), attribute.String("gridiron.task.outcome", "failed"))
+			put(float64(r.tasks.Cancelled), attribute.String("gridiron.task.outcome", "cancelled"))
+		}},
+	{"gridiron.executor.tasks", level, "{task}", "Tasks of an executor that has work, by whether they run or wait.",
+		func(r *reading, put func(float64, ...attribute.KeyValue)) {
+			for _, e := range r.tasks.Executors {
+				name := attribute.String("gridiron.executor.name", e.Name)
+				put(float64(e.Running), name, attribute.String("gridiron.task.state", "running"))
+				put(float64(e.Waiting), name, attribute.String("gridiron.task.state", "waiting"))
+			}
+		}},
+	{"gridiron.tasks.arguments.size", level, "By", "Arguments of the tasks that wait or run.",
+		one(func(r *reading) float64 { return float64(r.tasks.ArgBytes) })},
+	{"gridiron.tasks.results.size", level, "By", "Results that wait to be fetched.",
+		one(func(r *reading) float64 { return float64(r.tasks.ResultBytes) })},
 
 	{"gridiron.map.entries", level, "{entry}", "Entries of the map that the member owns.", perMap(func(c *wire.MapCounts) uint64 { return c.Entries })},
 	{"gridiron.map.size", level, "By", "Memory of these entries.", perMap(func(c *wire.MapCounts) uint64 { return c.Bytes })},

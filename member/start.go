@@ -145,6 +145,9 @@ func (m *Member) clientOptions() []sdk.Option {
 	if m.cfg.TracerProvider != nil {
 		opts = append(opts, sdk.WithTracerProvider(m.cfg.TracerProvider))
 	}
+	if m.cfg.MeterProvider != nil {
+		opts = append(opts, sdk.WithMeterProvider(m.cfg.MeterProvider))
+	}
 	return opts
 }
 

@@ -9,14 +9,16 @@ type Load struct {
 	PendingBytes int64 // of operations that were submitted and not yet applied; bounded by MaxPendingBytes
 	WaitingReads int64 // bounded by MaxWaitingReads
 	RecordBytes  int64 // of results that are kept for calls which may be repeated
+	FullRecords  int64 // likewise, in the partition that has most of them; bounded by MaxRecordBytes
 	Elections    uint64
 	OwnerChanges uint64
 }
 
-// Bounds of a host, all replicas together.
+// Bounds of a host: of all replicas together, and the last of each.
 const (
 	MaxPendingBytes = pendingBytes
 	MaxWaitingReads = waitingReads
+	MaxRecordBytes  = maxRecordBytes
 )
 
 // Load returns what the host carries now. Elections are those in which its replicas learned of a leader, OwnerChanges those
@@ -36,6 +38,7 @@ func (h *Host) Load() Load {
 		l.LogEntries += entries
 		l.LogBytes += bytes
 		l.RecordBytes += r.records.Load()
+		l.FullRecords = max(l.FullRecords, r.records.Load())
 	}
 	return l
 }

@@ -38,6 +38,7 @@ type call struct {
 	route  route // by which the last attempt went
 
 	slice     time.Duration // how long the call may take at most, in place of the client's timeout; 0: that holds
+	since     int64         // local time at which the call began
 	limit     int64         // local time at which the caller stops waiting
 	byContext bool          // limit is the context's deadline, whose Done channel ends the wait
 	notBefore int64         // local time of the next attempt, unless something changes before
@@ -131,6 +132,7 @@ func (c *Client) begin(ctx context.Context, cl *call) error {
 		return cl.fail(ErrTooLarge, fmt.Sprintf("a request of %d bytes, the limit is %d", len(cl.body), maxBody))
 	}
 	now := c.clock.now()
+	cl.since = now
 	cl.limit, cl.byContext = now+int64(c.cfg.timeout), false
 	if cl.slice > 0 {
 		cl.limit = now + int64(cl.slice)
@@ -158,7 +160,10 @@ func (c *Client) begin(ctx context.Context, cl *call) error {
 func (c *Client) deadline(limit int64) int64 { return c.clock.cluster(limit) + 1 }
 
 // finish says that the call is no longer waited for.
-func (c *Client) finish(cl *call) {
+func (c *Client) finish(ctx context.Context, cl *call) {
+	if c.meter != nil {
+		c.meter.record(ctx, cl, time.Duration(c.clock.now()-cl.since))
+	}
 	if cl.begun {
 		cl.begun = false
 		(*c.writes.Load())[cl.req.Partition].end(&cl.ticket)

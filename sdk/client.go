@@ -22,6 +22,7 @@ type Client struct {
 	addrs  []string
 	clock  *clock
 	tracer *tracer // nil: no tracing
+	meter  *meter  // nil: nothing is measured
 	seq    atomic.Uint64
 	writes atomic.Pointer[[]outstanding] // by partition; set with the first table
 	events func() *eventHub              // makes it when it is first called

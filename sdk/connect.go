@@ -26,6 +26,9 @@ func Connect(ctx context.Context, addrs []string, opts ...Option) (*Client, erro
 		return nil, invalidf("connect", cfg.cluster, "no address is given")
 	}
 	c := &Client{cfg: cfg, addrs: append([]string(nil), addrs...), clock: newClock(), tracer: newTracer(&cfg)}
+	if c.meter, err = newMeter(&cfg); err != nil {
+		return nil, invalidf("connect", cfg.cluster, "%v", err)
+	}
 	_, _ = rand.Read(c.id[:]) // never fails
 	c.life, c.end = context.WithCancel(context.Background())
 	c.mu.peers = make(map[wire.ID]*peer)

@@ -15,7 +15,7 @@ func (c *Client) invoke(ctx context.Context, cl *call) error {
 	if err := c.begin(ctx, cl); err != nil {
 		return err
 	}
-	defer c.finish(cl)
+	defer c.finish(ctx, cl)
 	for {
 		sent, done := c.send(cl, true)
 		if sent {
@@ -71,7 +71,7 @@ func (c *Client) invokeAll(ctx context.Context, all []*call) {
 				bytes += len(cl.body)
 				conns[cl.conn] = struct{}{}
 			} else if done {
-				c.finish(cl)
+				c.finish(ctx, cl)
 			}
 		}
 		for conn := range conns {
@@ -81,7 +81,7 @@ func (c *Client) invokeAll(ctx context.Context, all []*call) {
 			if cl.queued {
 				cl.conn.Wait(ctx.Done(), cl.Call)
 				if c.settle(ctx, cl) {
-					c.finish(cl)
+					c.finish(ctx, cl)
 				}
 			}
 		}
@@ -89,7 +89,7 @@ func (c *Client) invokeAll(ctx context.Context, all []*call) {
 			c.pause(ctx, pending)
 			for _, cl := range pending {
 				if cl.done {
-					c.finish(cl)
+					c.finish(ctx, cl)
 				}
 			}
 			pending = unfinished(pending)

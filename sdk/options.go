@@ -9,6 +9,7 @@ import (
 	"net"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -30,6 +31,7 @@ type clientConfig struct {
 	tls      *tls.Config
 	logger   *slog.Logger
 	tracers  trace.TracerProvider // nil: no tracing
+	meters   metric.MeterProvider // nil: nothing is measured
 	dial     func(context.Context, string) (net.Conn, error)
 
 	silence, pongWait time.Duration // of rpc.Config; zero: its own
