@@ -152,6 +152,22 @@ func TestMapStats(t *testing.T) {
 		t.Errorf("the members have %d of %d", entries, s.Entries)
 	}
 
+	for _, key := range []string{"1", "no entry"} { // a lock needs no entry
+		held, err := m.Lock(ctx, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := stats().Locks; n != 1 {
+			t.Errorf("%d locks are held, want 1", n)
+		}
+		if err := held.Unlock(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if now := stats(); now.Locks != 0 || now.Operations["lock"].Count != 2 || now.Operations["unlock"].Count != 2 {
+		t.Errorf("%d locks are held after %v", now.Locks, now.Operations)
+	}
+
 	// What a member has counted ends with it; what it owned is counted at the next owners, from when they own it.
 	before := s.Members[cl.Member(1).ID()]
 	cl.Kill(1)

@@ -1,6 +1,8 @@
 package maps
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 
 	"github.com/gridiron-io/gridiron/maps/state"
@@ -15,13 +17,7 @@ import (
 type folded struct {
 	mu    sync.Mutex // guards the following, the last look; held while the next is taken
 	owned bool
-	seen  map[string]mapOfState
-}
-
-// stateOfMaps is what a look at a partition's state finds.
-type stateOfMaps struct {
-	*state.State
-	maps []mapOfState
+	seen  []mapOfState
 }
 
 // mapOfState is one map of a partition as its state counts it.
@@ -39,64 +35,74 @@ func (m *mapOfState) add(c *wire.MapCounts) {
 	c.Locks += m.locks
 }
 
-// look calls f with what the state of a partition says, if there is one here. The state is read under its lock, f called without.
-func (s *Service) look(p int, f func(st *stateOfMaps)) bool {
-	var st stateOfMaps
-	there := s.cfg.Host.View(p, func(m partition.Machine) {
-		st.State = StateOf(m)
-		st.maps = mapsOfState(st.State)
+// look returns the maps of which the state of a partition holds anything, in the order of their names, and what the state keeps of
+// calls in bytes. Of a partition that is not here there is nothing.
+func (s *Service) look(p int) (list []mapOfState, remembered int) {
+	s.cfg.Host.View(p, func(m partition.Machine) {
+		st := StateOf(m)
+		remembered = st.RecordBytes()
+		held := st.HeldLocks()
+		st.EachMap(func(name string, instance, seq uint64, stats state.MapStats) {
+			list = append(list, mapOfState{name: name, instance: instance, entries: uint64(stats.Entries), bytes: uint64(stats.Bytes),
+				locks: held[name], events: seq, expired: stats.Expired, evicted: stats.Evicted})
+			delete(held, name)
+		})
+		if len(held) == 0 {
+			return
+		}
+		for name, n := range held { // locks of keys without a map
+			list = append(list, mapOfState{name: name, locks: n})
+		}
+		slices.SortFunc(list, func(a, b mapOfState) int { return cmp.Compare(a.name, b.name) })
 	})
-	if there {
-		f(&st)
-	}
-	return there
-}
-
-// measure is look for a partition that this process owns.
-func (s *Service) measure(p int, f func(st *stateOfMaps)) {
-	if s.cfg.Host.Serving(p) != 0 {
-		s.look(p, f)
-	}
+	return list, remembered
 }
 
 // OwnerChanged says that a partition may have another owner now.
 func (s *Service) OwnerChanged(p int) { s.fold(p) }
 
-func (s *Service) foldAll() {
-	for p := range s.cfg.Partitions {
-		s.fold(p)
-	}
-}
-
-// fold takes a look at a partition and counts what happened since the one before, if this process was the owner then.
-func (s *Service) fold(p int) {
+// fold takes a look at a partition and counts what happened since the one before, if this process was the owner then. It returns
+// what it saw if this process is the owner now.
+func (s *Service) fold(p int) (now []mapOfState, remembered int) {
 	part := &s.folded[p]
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	owned := s.cfg.Host.Serving(p) != 0
 	if !owned && !part.owned {
-		return
+		return nil, 0
 	}
-	now := make(map[string]mapOfState)
-	s.look(p, func(st *stateOfMaps) {
-		for _, m := range st.maps {
-			now[m.name] = m
-		}
-	})
-	for name, m := range now {
-		before := part.seen[name]
-		if before.instance != m.instance {
-			before = mapOfState{}
-		}
-		if t := s.tallyOf([]byte(name), true); t != nil && part.owned {
-			t.events.Add(since(m.events, before.events))
-			t.expired.Add(since(m.expired, before.expired))
-			t.evicted.Add(since(m.evicted, before.evicted))
-		}
+	now, remembered = s.look(p)
+	if part.owned {
+		s.countSince(part.seen, now)
 	}
-	part.owned, part.seen = owned, now
-	if !owned {
+	if part.owned = owned; !owned {
 		part.seen = nil
+		return nil, 0
+	}
+	part.seen = now
+	return now, remembered
+}
+
+// countSince counts what happened between two looks at a partition.
+func (s *Service) countSince(before, now []mapOfState) {
+	for i := range now {
+		m := &now[i]
+		for len(before) > 0 && before[0].name < m.name {
+			before = before[1:]
+		}
+		var was mapOfState
+		if len(before) > 0 && before[0].name == m.name && before[0].instance == m.instance {
+			was = before[0]
+		}
+		events, expired, evicted := since(m.events, was.events), since(m.expired, was.expired), since(m.evicted, was.evicted)
+		if events|expired|evicted == 0 {
+			continue
+		}
+		if t := s.tallyOf([]byte(m.name), true); t != nil {
+			t.events.Add(events)
+			t.expired.Add(expired)
+			t.evicted.Add(evicted)
+		}
 	}
 }
 
@@ -106,22 +112,4 @@ func since(now, before uint64) uint64 {
 		return 0
 	}
 	return now - before
-}
-
-// mapsOfState returns the maps of which a state holds anything.
-func mapsOfState(st *state.State) []mapOfState {
-	held := st.HeldLocks()
-	infos := st.Maps()
-	list := make([]mapOfState, 0, len(infos)+len(held))
-	for _, info := range infos {
-		instance, seq := st.Position([]byte(info.Name))
-		counts := st.Stats([]byte(info.Name))
-		list = append(list, mapOfState{name: info.Name, instance: instance, entries: info.Entries, bytes: info.Bytes,
-			locks: held[info.Name], events: seq, expired: counts.Expired, evicted: counts.Evicted})
-		delete(held, info.Name)
-	}
-	for name, n := range held { // locks of keys without a map
-		list = append(list, mapOfState{name: name, locks: n})
-	}
-	return list
 }

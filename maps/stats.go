@@ -1,7 +1,9 @@
 package maps
 
 import (
+	"cmp"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,7 +40,7 @@ var opIndex, opCount = func() (index [256]uint8, n uint8) {
 type tally struct {
 	name                     string
 	shards                   [tallyShards]tallyShard
-	expired, evicted, events atomic.Uint64 // see folding
+	expired, evicted, events atomic.Uint64 // see folded
 }
 
 type tallyShard struct {
@@ -94,13 +96,18 @@ func (t *tally) read(partition uint32, hits, misses int) {
 	}
 }
 
-// sum adds what was counted to c.
-func (t *tally) sum(c *wire.MapCounts) {
+// sumCounts adds what was counted to c, but for operations.
+func (t *tally) sumCounts(c *wire.MapCounts) {
 	c.Expired, c.Evicted, c.Events = c.Expired+t.expired.Load(), c.Evicted+t.evicted.Load(), c.Events+t.events.Load()
 	for i := range t.shards {
 		c.Hits += t.shards[i].hits.Load()
 		c.Misses += t.shards[i].misses.Load()
 	}
+}
+
+// sum adds what was counted to c.
+func (t *tally) sum(c *wire.MapCounts) {
+	t.sumCounts(c)
 	for op, index := range opIndex {
 		if index == 0 {
 			continue
@@ -169,42 +176,40 @@ func (s *Service) tallyOf(name []byte, begin bool) *tally {
 
 // Counts returns what this member has counted for a map.
 func (s *Service) Counts(name string) wire.MapCounts {
-	s.foldAll()
 	var c wire.MapCounts
+	for p := range s.cfg.Partitions {
+		list, remembered := s.fold(p)
+		c.Remembered += uint64(remembered)
+		if at, there := slices.BinarySearchFunc(list, name, func(m mapOfState, name string) int { return cmp.Compare(m.name, name) }); there {
+			list[at].add(&c)
+		}
+	}
 	if t := s.tallies.get([]byte(name), false); t != nil {
 		t.sum(&c)
-	}
-	for p := range s.cfg.Partitions {
-		s.measure(p, func(st *stateOfMaps) {
-			c.Remembered += uint64(st.RecordBytes())
-			for _, m := range st.maps {
-				if m.name == name {
-					m.add(&c)
-				}
-			}
-		})
 	}
 	return c
 }
 
-// AllCounts returns what this member has counted, by map: of all that have entries here, or for which it did something.
+// AllCounts returns what this member has counted, by map: of all that have entries here, or for which it did something. How long
+// operations took is left out, as is what is remembered of calls.
 func (s *Service) AllCounts() map[string]*wire.MapCounts {
-	s.foldAll()
 	all := make(map[string]*wire.MapCounts)
-	for name, t := range s.tallies.all() {
-		c := new(wire.MapCounts)
-		t.sum(c)
-		all[name] = c
+	of := func(name string) *wire.MapCounts {
+		c := all[name]
+		if c == nil {
+			c = new(wire.MapCounts)
+			all[name] = c
+		}
+		return c
 	}
 	for p := range s.cfg.Partitions {
-		s.measure(p, func(st *stateOfMaps) {
-			for _, m := range st.maps {
-				if all[m.name] == nil {
-					all[m.name] = new(wire.MapCounts)
-				}
-				m.add(all[m.name])
-			}
-		})
+		list, _ := s.fold(p)
+		for i := range list {
+			list[i].add(of(list[i].name))
+		}
+	}
+	for name, t := range s.tallies.all() {
+		t.sumCounts(of(name))
 	}
 	return all
 }

@@ -116,3 +116,14 @@ func TestCountsOfTheLog(t *testing.T) {
 		t.Errorf("not to be counted: %+v", c)
 	}
 }
+
+func BenchmarkTally(b *testing.B) {
+	s, name := &Service{}, []byte("users")
+	b.ReportAllocs()
+	for b.Loop() {
+		start := elapsed()
+		n := s.tallyOf(name, true)
+		n.read(1, 1, 0)
+		n.done(s, wire.OpGet, 1, elapsed()-start)
+	}
+}

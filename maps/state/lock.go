@@ -239,8 +239,11 @@ func (s *State) IsLocked(name, key []byte, now int64) (r wire.LockResult, ok boo
 }
 
 // HeldLocks returns how many locks are held of the keys of each map, those whose lease has ended by the clock and was not ended
-// yet among them. It takes time for each that is held.
+// yet among them; nil if there are none. It takes time for each that is held.
 func (s *State) HeldLocks() map[string]uint64 {
+	if s.locks.ends.Len() == 0 {
+		return nil
+	}
 	held := make(map[string]uint64)
 	s.locks.ends.Scan(func(e lockEnd) bool {
 		held[e.ref.name]++

@@ -127,7 +127,20 @@ func (s *State) Stats(name []byte) MapStats {
 	if m == nil {
 		return MapStats{}
 	}
+	return s.statsOf(m)
+}
+
+func (s *State) statsOf(m *mapState) MapStats {
 	return MapStats{Entries: m.live(s.clock), Held: m.entries.Len(), Bytes: m.bytes, Expired: m.expired, Evicted: m.evicted}
+}
+
+// EachMap calls fn for each map of the partition, empty ones included, in the order of their names: with its instance, the seq
+// of its last event, and what Stats knows of it.
+func (s *State) EachMap(fn func(name string, instance, seq uint64, stats MapStats)) {
+	s.maps.Scan(func(slot mapSlot) bool {
+		fn(slot.name, slot.m.ref.instance, slot.m.seq, s.statsOf(slot.m))
+		return true
+	})
 }
 
 // Maps returns the partition's maps in the order of their names, empty ones included.
