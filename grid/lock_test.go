@@ -25,7 +25,7 @@ func TestLocks(t *testing.T) {
 			for where, c := range map[string]*sdk.Client{"embedded": cl.Member(n - 1).Client(), "remote": cl.Client()} {
 				for name, f := range map[string]func(*testing.T, context.Context, *sdk.Client, *sdk.Map[string, int]){
 					"exclusive": lockExclusive, "entries": lockEntries, "fences": lockFences, "leases": lockLeases, "force": lockForce,
-					"contexts": lockContexts, "a hundred": lockHundred,
+					"contexts": lockContexts, "a dead waiter": lockDeadWaiter, "a hundred": lockHundred,
 				} {
 					t.Run(where+"/"+name, func(t *testing.T) {
 						ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
@@ -162,16 +162,53 @@ func lockFences(t *testing.T, ctx context.Context, _ *sdk.Client, m *sdk.Map[str
 	}
 }
 
-// A holder that died, which is one whose client is closed, loses the lock with its lease. One that lives does not.
-func lockLeases(t *testing.T, ctx context.Context, c *sdk.Client, m *sdk.Map[string, int]) {
-	var addrs []string
+// connectTo returns another client of the cluster.
+func connectTo(t *testing.T, ctx context.Context, c *sdk.Client) *sdk.Client {
+	t.Helper()
 	members, err := c.Members(ctx)
 	must(t, err)
+	var addrs []string
 	for _, mb := range members {
 		addrs = append(addrs, mb.Addr)
 	}
-	mortal, err := sdk.Connect(ctx, addrs)
+	other, err := sdk.Connect(ctx, addrs)
 	must(t, err)
+	t.Cleanup(func() { _ = other.Close() })
+	return other
+}
+
+// Who waits and dies does not get the lock: the next does.
+func lockDeadWaiter(t *testing.T, ctx context.Context, c *sdk.Client, m *sdk.Map[string, int]) {
+	l := tryLock(t, ctx, m, "k", true)
+	mortal := connectTo(t, ctx, c)
+	mm := openMap[string, int](t, mortal, m.Name())
+	dead := make(chan error, 1)
+	go func() {
+		_, err := mm.Lock(ctx, "k", sdk.Lease(time.Hour))
+		dead <- err
+	}()
+	waitFor(t, ctx, func() bool { return waiting(t, ctx, m, "k") == 1 })
+	next := make(chan *sdk.Lock, 1)
+	go func() {
+		l, err := m.Lock(ctx, "k")
+		if err != nil {
+			t.Errorf("the next: %v", err)
+		}
+		next <- l
+	}()
+	waitFor(t, ctx, func() bool { return waiting(t, ctx, m, "k") == 2 })
+	_ = mortal.Close()
+	is(t, "a wait whose client is closed", <-dead, sdk.ErrClosed)
+	waitFor(t, ctx, func() bool { return waiting(t, ctx, m, "k") == 1 })
+	must(t, l.Unlock(ctx))
+	if l := <-next; l != nil {
+		must(t, l.Unlock(ctx))
+	}
+}
+
+// A holder that died, which is one whose client is closed, loses the lock with its lease. One that lives does not.
+func lockLeases(t *testing.T, ctx context.Context, c *sdk.Client, m *sdk.Map[string, int]) {
+	mortal := connectTo(t, ctx, c)
 	mm := openMap[string, int](t, mortal, m.Name())
 	const lease = 500 * time.Millisecond
 	dead := tryLock(t, ctx, mm, "k", true, sdk.Lease(lease))
@@ -195,12 +232,13 @@ func lockLeases(t *testing.T, ctx context.Context, c *sdk.Client, m *sdk.Map[str
 
 func lockForce(t *testing.T, ctx context.Context, _ *sdk.Client, m *sdk.Map[string, int]) {
 	must(t, m.ForceUnlock(ctx, "k"))
-	l := tryLock(t, ctx, m, "k", true, sdk.Lease(600*time.Millisecond))
+	l := tryLock(t, ctx, m, "k", true, sdk.Lease(time.Hour))
+	lost := l.Lost()
 	must(t, m.ForceUnlock(ctx, "k"))
 	isLocked(t, ctx, m, "k", false)
 	next := tryLock(t, ctx, m, "k", true)
 	select {
-	case <-l.Lost():
+	case <-lost:
 	case <-ctx.Done():
 		t.Fatal("the holder was not told")
 	}

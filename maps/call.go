@@ -19,7 +19,7 @@ type call struct {
 	op        wire.Op
 	partition uint32
 	deadline  int64  // cluster time in milliseconds
-	waits     bool   // OpLock: the call waits for the lock
+	waits     bool   // OpLock, OpRenew: the call waits, see mustWait
 	body      []byte // reads, and writes that wait: a copy of the request's body; writes: the body that goes into the log, if not the request's
 	code      wire.Code
 	found     []wire.GetResult // reads of keys: what was found. Values are the state's own bytes, which never change
@@ -65,7 +65,7 @@ func (c *call) Complete(o partition.Outcome, r entry.Result) {
 			c.tally.done(c.s, c.op, c.partition, elapsed()-c.started)
 		}
 		if c.mustWait(r) {
-			c.s.parking.park(c)
+			c.s.parking.park(c, r.Body)
 			return
 		}
 		c.caller.Answer(c.id, r.Code, r.Body)
@@ -75,13 +75,18 @@ func (c *call) Complete(o partition.Outcome, r entry.Result) {
 	c.free()
 }
 
-// mustWait reports whether the result of a call that may wait for a lock is that it does.
+// mustWait reports whether the result of a call that may wait is that it does: for a lock that another has, or for the loss of
+// one that it has renewed.
 func (c *call) mustWait(r entry.Result) bool {
 	if !c.waits || r.Code != wire.CodeOK {
 		return false
 	}
+	flag := wire.LockQueued
+	if c.op == wire.OpRenew {
+		flag = wire.LockHeld
+	}
 	l, err := wire.DecodeLockResult(r.Body)
-	return err == nil && l.Flags&wire.LockQueued != 0
+	return err == nil && l.Flags&flag != 0
 }
 
 // Fail answers a read that could not be made.

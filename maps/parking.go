@@ -4,52 +4,73 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
+	"github.com/gridiron-io/gridiron/maps/state"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/entry"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// answerTime is what the answer to a call that waited gets to reach its caller before that one stops waiting.
-const answerTime = 100 * time.Millisecond
+const (
+	// answerTime is what the answer to a call that waited gets to reach its caller before that one stops waiting.
+	answerTime = 100 * time.Millisecond
+	// orphanTime is how long a caller whose connection has ended may take to ask again on another before its place in the queue
+	// of a lock is given up for it.
+	orphanTime = time.Second
+)
 
-// parking holds the calls that wait for locks of partitions owned here. Who is next is decided in the log, where the waiters
-// stand: the parking only tells, and may forget a call at any time, which then is made again and finds its place. It owns one
-// goroutine, which looks at a partition after operations were applied, or its owner changed, while calls are parked there.
+// parking holds the calls that wait for locks of partitions owned here: for their turn, or, once they have renewed a lease, for
+// the loss of the lock. Who is next is decided in the log, where the waiters stand: the parking only tells, and may forget a call
+// at any time, which then is made again and finds its place. It owns one goroutine, which looks at a partition after operations
+// were applied, or its owner changed, while calls are parked there.
 type parking struct {
 	host  owned
 	now   func() int64   // cluster time in milliseconds
 	count []atomic.Int32 // by partition: how many calls are parked, for those who have nothing to tell
+	total atomic.Int32   // all of them
 	wake  chan struct{}  // one slot
 	stop  chan struct{}  // closed by close
 	done  chan struct{}  // closed when the goroutine has ended; nil before it is started
 
 	mu     sync.Mutex // guards the following
 	lots   []map[lockKey]map[wire.ID]*parked
-	dirty  map[int]struct{}
+	dirty  map[int]bool // partitions to look at; true: also if no lock has moved there
 	closed bool
+
+	seen map[int]moves // by partition: what was looked at last. It belongs to the goroutine
 }
 
 // owned is what the parking wants to know of the partitions: partition.Host, but in tests.
 type owned interface {
 	Serving(partition int) uint64
 	View(partition int, f func(m partition.Machine)) bool
+	Submit(partition int, op *entry.Op, c partition.Completion)
+	Flush(partition int)
+}
+
+// moves is how often locks had moved in a state when it was looked at.
+type moves struct {
+	st weak.Pointer[state.State]
+	n  uint64
 }
 
 // lockKey names a lock in its partition.
 type lockKey struct{ name, key string }
 
-// parked is a call that waits for a lock.
+// parked is a call that waits.
 type parked struct {
 	c     *call
 	key   lockKey
 	id    wire.ID
-	timer *time.Timer // answers the call before its time is up
+	holds bool        // it waits for the loss of the lock, and not for the lock
+	still []byte      // what it is answered when its time is up
+	timer *time.Timer // answers it then; or gives up the place of one whose connection has ended
 }
 
 func newParking(host owned, now func() int64, partitions int) *parking {
 	return &parking{host: host, now: now, count: make([]atomic.Int32, partitions), wake: make(chan struct{}, 1), stop: make(chan struct{}),
-		lots: make([]map[lockKey]map[wire.ID]*parked, partitions), dirty: make(map[int]struct{})}
+		lots: make([]map[lockKey]map[wire.ID]*parked, partitions), dirty: make(map[int]bool), seen: make(map[int]moves)}
 }
 
 // start starts the goroutine.
@@ -71,7 +92,7 @@ func (p *parking) close() {
 	}
 	p.mu.Unlock()
 	for _, w := range all {
-		w.c.Complete(partition.NotProposed, entry.Result{})
+		w.fail(partition.NotProposed)
 	}
 	if p.done != nil {
 		<-p.done
@@ -84,7 +105,9 @@ func (p *parking) touched(part int) {
 		return
 	}
 	p.mu.Lock()
-	p.dirty[part] = struct{}{}
+	if _, known := p.dirty[part]; !known {
+		p.dirty[part] = false
+	}
 	p.mu.Unlock()
 	p.wakeUp()
 }
@@ -96,18 +119,19 @@ func (p *parking) wakeUp() {
 	}
 }
 
-// park keeps a call whose place in the queue of a lock is in the log until it has the lock, no longer has the place, or its
-// time is up. Whether it has the lock already is looked at before anything else, for the call may be a copy.
-func (p *parking) park(c *call) {
+// park keeps a call whose place in the queue of a lock, or whose lease, is in the log until it has the lock, no longer has the
+// place or the lock, or its time is up: then it is answered with still. That the lock has moved already is looked at before
+// anything else, for the call may be a copy.
+func (p *parking) park(c *call, still []byte) {
 	b, _ := wire.DecodeLockBody(c.body) // was checked when it arrived
-	w := &parked{c: c, key: lockKey{string(b.Map), string(b.Key)}, id: b.ID}
+	w := &parked{c: c, key: lockKey{string(b.Map), string(b.Key)}, id: b.ID, holds: c.op == wire.OpRenew, still: still}
 	left := time.Duration(c.deadline-p.now()) * time.Millisecond
 	left = max(left-answerTime, left/2)
 	part := int(c.partition)
 	p.mu.Lock()
 	if p.closed || left <= 0 {
 		p.mu.Unlock()
-		w.answer(wire.LockResult{Flags: wire.LockQueued})
+		w.answer(wire.CodeOK, w.still)
 		return
 	}
 	before := p.lots[part][w.key][w.id] // an earlier copy, on a connection that its client has given up
@@ -123,24 +147,74 @@ func (p *parking) park(c *call) {
 	}
 	lot[w.key][w.id] = w
 	p.count[part].Add(1)
+	p.total.Add(1)
 	w.timer = time.AfterFunc(left, func() { p.giveUp(part, w) })
-	p.dirty[part] = struct{}{}
+	p.dirty[part] = true
 	p.mu.Unlock()
 	p.wakeUp()
 	if before != nil {
-		before.answer(wire.LockResult{Flags: wire.LockQueued})
+		before.answer(wire.CodeOK, before.still)
 	}
 }
 
-// giveUp answers a call whose time is nearly up: it still waits.
+// giveUp answers a call whose time is nearly up: all is as it was.
 func (p *parking) giveUp(part int, w *parked) {
 	p.mu.Lock()
 	mine := p.removeLocked(part, w)
 	p.mu.Unlock()
 	if mine {
-		w.answer(wire.LockResult{Flags: wire.LockQueued})
+		w.answer(wire.CodeOK, w.still)
 	}
 }
+
+// gone is called when a connection has ended. Who waited there for a lock has orphanTime to ask again before the place is given
+// up in its name: else the lock would be granted to nobody.
+func (p *parking) gone(caller Caller) {
+	if p.total.Load() == 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for part, lot := range p.lots {
+		for _, calls := range lot {
+			for _, w := range calls {
+				if origin(w.c.caller) == caller && !w.holds && w.timer.Stop() {
+					w.timer = time.AfterFunc(orphanTime, func() { p.orphaned(part, w) })
+				}
+			}
+		}
+	}
+}
+
+// origin returns the caller behind those that only look on.
+func origin(c Caller) Caller {
+	for {
+		w, ok := c.(interface{ Unwrap() Caller })
+		if !ok {
+			return c
+		}
+		c = w.Unwrap()
+	}
+}
+
+// orphaned gives up the place of a caller that has not come back.
+func (p *parking) orphaned(part int, w *parked) {
+	p.mu.Lock()
+	mine := p.removeLocked(part, w)
+	p.mu.Unlock()
+	if !mine {
+		return
+	}
+	body := wire.AppendUnlockBody(nil, &wire.UnlockBody{Map: []byte(w.key.name), Key: []byte(w.key.key), ID: w.id})
+	p.host.Submit(part, &entry.Op{Code: wire.OpUnlock, Body: body}, nobody{})
+	p.host.Flush(part)
+	w.fail(partition.NotProposed)
+}
+
+// nobody is the Completion of operations whose outcome does not matter.
+type nobody struct{}
+
+func (nobody) Complete(partition.Outcome, entry.Result) {}
 
 // removeLocked takes a call out and reports whether it was there: then the caller answers it. REQUIRES p.mu.
 func (p *parking) removeLocked(part int, w *parked) bool {
@@ -150,6 +224,7 @@ func (p *parking) removeLocked(part int, w *parked) bool {
 	}
 	w.timer.Stop()
 	p.count[part].Add(-1)
+	p.total.Add(-1)
 	if delete(lot[w.key], w.id); len(lot[w.key]) == 0 {
 		if delete(lot, w.key); len(lot) == 0 {
 			p.lots[part] = nil
@@ -180,32 +255,63 @@ func (p *parking) run() {
 		}
 		p.mu.Lock()
 		dirty := p.dirty
-		p.dirty = make(map[int]struct{})
+		p.dirty = make(map[int]bool)
 		p.mu.Unlock()
-		for part := range dirty {
-			p.look(part)
+		for part, fresh := range dirty {
+			p.look(part, fresh)
 		}
 	}
 }
 
-// told is what a parked call is answered.
-type told struct {
-	w *parked
-	r wire.LockResult
+// news is what a parked call is answered.
+type news struct {
+	w    *parked
+	code wire.Code
+	body []byte
 }
 
-// look answers the calls of a partition that have their lock, or no longer their place.
-func (p *parking) look(part int) {
+// look answers the calls of a partition that have their lock, or no longer their lock or place. Unless fresh is set it has
+// nothing to do where no lock has moved since it last looked.
+func (p *parking) look(part int, fresh bool) {
 	if p.host.Serving(part) == 0 {
 		p.mu.Lock()
 		all := p.clearLocked(part, nil)
 		p.mu.Unlock()
 		for _, w := range all {
-			w.c.Complete(partition.Moved, entry.Result{})
+			w.fail(partition.Moved)
 		}
 		return
 	}
+	var now moves
+	p.host.View(part, func(m partition.Machine) { now = moves{weak.Make(StateOf(m)), StateOf(m).LockMoves()} })
+	if !fresh && now == p.seen[part] {
+		return
+	}
+	p.seen[part] = now
+	keys := p.waiting(part)
+	var list []news
+	p.host.View(part, func(m partition.Machine) {
+		for key, calls := range keys {
+			list = tell(list, StateOf(m), key, calls)
+		}
+	})
 	p.mu.Lock()
+	mine := list[:0]
+	for _, n := range list {
+		if p.removeLocked(part, n.w) {
+			mine = append(mine, n)
+		}
+	}
+	p.mu.Unlock()
+	for _, n := range mine {
+		n.w.answer(n.code, n.body)
+	}
+}
+
+// waiting returns the calls of a partition by their locks.
+func (p *parking) waiting(part int) map[lockKey][]*parked {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	keys := make(map[lockKey][]*parked, len(p.lots[part]))
 	for key, calls := range p.lots[part] {
 		list := make([]*parked, 0, len(calls))
@@ -214,38 +320,42 @@ func (p *parking) look(part int) {
 		}
 		keys[key] = list
 	}
-	p.mu.Unlock()
-	var news []told
-	p.host.View(part, func(m partition.Machine) {
-		st := StateOf(m)
-		for key, calls := range keys {
-			v := st.Lock([]byte(key.name), []byte(key.key))
-			// Those who are not told now all have a place, unless there are fewer places: then each is looked up.
-			all := len(calls) <= v.Waiting
-			for _, w := range calls {
-				switch {
-				case v.Holder == w.id:
-					news = append(news, told{w, wire.LockResult{Flags: wire.LockHeld, Fence: v.Fence, Ends: v.Ends, Waiting: uint64(v.Waiting)}})
-				case !all && !st.WaitsForLock([]byte(key.name), []byte(key.key), w.id):
-					news = append(news, told{w, wire.LockResult{}})
-				}
-			}
-		}
-	})
-	p.mu.Lock()
-	mine := news[:0]
-	for _, n := range news {
-		if p.removeLocked(part, n.w) {
-			mine = append(mine, n)
-		}
-	}
-	p.mu.Unlock()
-	for _, n := range mine {
-		n.w.answer(n.r)
-	}
+	return keys
 }
 
-func (w *parked) answer(r wire.LockResult) {
-	w.c.caller.Answer(w.c.id, wire.CodeOK, wire.AppendLockResult(nil, &r))
+// tell appends what there is to tell to the calls of one lock.
+func tell(list []news, st *state.State, key lockKey, calls []*parked) []news {
+	v := st.Lock([]byte(key.name), []byte(key.key))
+	waiting := 0
+	for _, w := range calls {
+		switch mine := v.Holder == w.id; {
+		case w.holds && !mine:
+			list = append(list, news{w: w, code: wire.CodeLockNotHeld, body: []byte("the lock was lost")})
+		case w.holds:
+		case mine:
+			list = append(list, news{w: w, body: wire.AppendLockResult(nil, &wire.LockResult{Flags: wire.LockHeld, Fence: v.Fence, Ends: v.Ends, Waiting: uint64(v.Waiting)})})
+		default:
+			waiting++
+		}
+	}
+	if waiting <= v.Waiting { // all have a place
+		return list
+	}
+	for _, w := range calls {
+		if !w.holds && v.Holder != w.id && !st.WaitsForLock([]byte(key.name), []byte(key.key), w.id) {
+			list = append(list, news{w: w, body: wire.AppendLockResult(nil, &wire.LockResult{})})
+		}
+	}
+	return list
+}
+
+func (w *parked) answer(code wire.Code, body []byte) {
+	w.c.caller.Answer(w.c.id, code, body)
+	w.c.free()
+}
+
+// fail tells that nothing more is known here.
+func (w *parked) fail(o partition.Outcome) {
+	w.c.s.answerOutcome(o, w.c.partition, w.c.id, w.c.caller)
 	w.c.free()
 }

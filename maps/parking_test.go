@@ -22,6 +22,13 @@ type lot struct {
 	epoch uint64
 }
 
+func (l *lot) Submit(_ int, op *entry.Op, c partition.Completion) {
+	l.apply(op)
+	c.Complete(partition.Applied, entry.Result{})
+}
+
+func (l *lot) Flush(int) {}
+
 func (l *lot) Serving(int) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -70,12 +77,24 @@ func (h *heard) take() []wire.Answer {
 
 // lock has a call wait for the lock of a key, as a call of so long.
 func (l *lot) lock(h *heard, request uint64, key string, id byte, d time.Duration) {
-	b := wire.LockBody{Map: []byte("m"), Key: []byte(key), ID: wire.ID{id}, Lease: 60_000, Flags: wire.LockWait, Keep: 10_000}
-	req := &wire.Request{ID: request, Op: wire.OpLock, Partition: 1, Deadline: time.Now().Add(d).UnixMilli(), Body: wire.AppendLockBody(nil, &b)}
+	l.call(h, request, wire.OpLock, key, id, d)
+}
+
+// watch has a call renew a lock and wait for its loss.
+func (l *lot) watch(h *heard, request uint64, key string, id byte, d time.Duration) {
+	l.call(h, request, wire.OpRenew, key, id, d)
+}
+
+func (l *lot) call(h *heard, request uint64, op wire.Op, key string, id byte, d time.Duration) {
+	b := wire.LockBody{Map: []byte("m"), Key: []byte(key), ID: wire.ID{id}, Lease: 60_000, Flags: wire.LockWait}
+	if op == wire.OpLock {
+		b.Keep = 10_000
+	}
+	req := &wire.Request{ID: request, Op: op, Partition: 1, Deadline: time.Now().Add(d).UnixMilli(), Body: wire.AppendLockBody(nil, &b)}
 	c := newCall(l.s, req, h)
 	c.waits, c.body = true, append(c.body[:0], req.Body...)
 	l.mu.Lock()
-	r := l.st.Apply(&entry.Op{Code: wire.OpLock, Deadline: req.Deadline, Body: req.Body})
+	r := l.st.Apply(&entry.Op{Code: op, Deadline: req.Deadline, Body: req.Body})
 	l.mu.Unlock()
 	c.Complete(partition.Applied, r)
 }
@@ -191,6 +210,54 @@ func TestParking(t *testing.T) {
 			if r := l.only("the map was destroyed", h.take(), 3); r.Flags != 0 {
 				l.t.Fatalf("%+v", r)
 			}
+		},
+		"the holder is told that it has lost the lock": func(l *lot, h *heard) {
+			l.lock(h, 1, "k", 1, time.Minute)
+			h.take()
+			l.watch(h, 2, "k", 1, 20*time.Second)
+			l.apply(&entry.Op{Code: wire.OpSet})
+			time.Sleep(20 * time.Second)
+			if r := l.only("in time", h.take(), 2); r.Flags != wire.LockHeld || r.Fence == 0 {
+				l.t.Fatalf("%+v", r)
+			}
+			l.watch(h, 3, "k", 1, 20*time.Second)
+			l.lock(h, 4, "k", 2, 20*time.Second)
+			if got := h.take(); len(got) != 0 {
+				l.t.Fatalf("too early: %+v", got)
+			}
+			l.apply(&entry.Op{Code: wire.OpForceUnlock, Body: wire.AppendKeyBody(nil, "m", []byte("k"))})
+			got := h.take()
+			if len(got) == 2 && got[0].ID == 4 {
+				got[0], got[1] = got[1], got[0]
+			}
+			if len(got) != 2 || got[0].ID != 3 || got[0].Code != wire.CodeLockNotHeld {
+				l.t.Fatalf("%+v", got)
+			}
+			l.only("the next", got[1:], 4)
+			l.watch(h, 5, "k", 1, 20*time.Second)
+			if got := h.take(); len(got) != 1 || got[0].Code != wire.CodeLockNotHeld {
+				l.t.Fatalf("%+v", got)
+			}
+		},
+		"who waits and goes away": func(l *lot, h *heard) {
+			l.lock(h, 1, "k", 1, time.Minute)
+			h.take()
+			other := &heard{}
+			l.lock(h, 2, "k", 2, 20*time.Second)
+			l.lock(other, 3, "k", 3, 20*time.Second)
+			l.lock(h, 4, "k", 4, 20*time.Second)
+			l.gone(h)
+			// One asks again on another connection.
+			time.Sleep(orphanTime / 2)
+			l.lock(other, 5, "k", 4, 20*time.Second)
+			time.Sleep(orphanTime)
+			if got := h.take(); len(got) != 2 || l.st.WaitsForLock([]byte("m"), []byte("k"), wire.ID{2}) || l.st.Lock([]byte("m"), []byte("k")).Waiting != 2 {
+				l.t.Fatalf("%+v", got)
+			}
+			l.unlock("k", 1)
+			l.only("the one who stayed", other.take(), 3)
+			l.unlock("k", 3)
+			l.only("the one who came back", other.take(), 5)
 		},
 		"another owner": func(l *lot, h *heard) {
 			l.lock(h, 1, "k", 1, time.Minute)

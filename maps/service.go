@@ -53,6 +53,9 @@ func (s *Service) Stop() { s.parking.close() }
 // has changed. It does not block.
 func (s *Service) Touched(partition int) { s.parking.touched(partition) }
 
+// Gone is to be called when a caller has gone away and can be answered no more.
+func (s *Service) Gone(caller Caller) { s.parking.gone(caller) }
+
 // Caller is where answers go. Answer is called exactly once for each request, on any goroutine; it copies body and does not
 // block.
 type Caller interface {

@@ -83,6 +83,9 @@ func (c *conn) serve() {
 		c.m.log.Debug("a connection ended", "remote", c.nc.RemoteAddr().String(), "client", c.hello.Name, "err", err)
 	}
 	c.close()
+	if c.m.dataHost() != nil {
+		c.m.maps.Gone(c)
+	}
 	for name, n := range c.interests {
 		for range n {
 			c.m.events.uninterest(name)

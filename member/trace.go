@@ -43,6 +43,9 @@ type tracedCall struct {
 	propose trace.Span // nil for reads
 }
 
+// Unwrap returns who asked.
+func (t *tracedCall) Unwrap() maps.Caller { return t.caller }
+
 // Answer ends the spans and answers.
 func (t *tracedCall) Answer(id uint64, code wire.Code, body []byte) {
 	if t.propose != nil {

@@ -60,10 +60,11 @@ type Lock struct {
 	fence     uint64
 	lost      chan struct{}
 
-	mu     sync.Mutex // guards the following
-	timer  *time.Timer
-	until  int64 // local time from which on the lock counts as lost unless it is renewed
-	closed bool  // Unlock was called, or the lock is lost
+	mu      sync.Mutex // guards the following
+	timer   *time.Timer
+	until   int64 // local time from which on the lock counts as lost unless it is renewed
+	watched bool  // somebody waits for Lost
+	closed  bool  // Unlock was called, or the lock is lost
 }
 
 // Fence returns the lock's fencing token. A lock of a key that is granted later has a greater one, on whatever owner and after
@@ -71,10 +72,21 @@ type Lock struct {
 // so for writes [WithFence].
 func (l *Lock) Fence() uint64 { return l.fence }
 
-// Lost is closed when the lock was lost: its lease ended without being renewed, or somebody called [Map.ForceUnlock], which
-// the holder notices when it next renews. It is also closed 10 seconds after the end of a lease of which nothing was heard, and
-// when the lease would be renewed after the client was closed. Unlock does not close it.
-func (l *Lock) Lost() <-chan struct{} { return l.lost }
+// Lost is closed when the lock was lost: its lease ended without being renewed, or somebody called [Map.ForceUnlock]. From the
+// first call of Lost on the client has the owner tell it at once; without, it notices when it next renews the lease. Lost is also
+// closed 10 seconds after the end of a lease of which nothing was heard, and when the lease cannot be renewed because the client
+// was closed. Unlock does not close it.
+func (l *Lock) Lost() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.watched {
+		l.watched = true
+		if !l.closed && l.timer.Stop() { // else it is renewed now
+			l.timer.Reset(0)
+		}
+	}
+	return l.lost
+}
 
 // Unlock gives the lock up, and to the next who waits for it. From the call on the lease is not renewed, so that the lock ends by
 // itself where Unlock fails.
@@ -97,14 +109,14 @@ func (l *Lock) Unlock(ctx context.Context) error {
 // call returns a call of op for the lock, without a body.
 func (l *Lock) call(op wire.Op) *call { return newCall(op, l.name, uint32(l.partition)) }
 
-// ask runs OpLock or OpRenew.
-func (l *Lock) ask(ctx context.Context, op wire.Op, wait bool) (r wire.LockResult, err error) {
+// ask runs OpLock or OpRenew. With a slice the call waits for so long: for the lock, or for its loss.
+func (l *Lock) ask(ctx context.Context, op wire.Op, slice time.Duration) (r wire.LockResult, err error) {
 	cl := l.call(op)
 	defer cl.release()
 	b := wire.LockBody{Map: []byte(l.name), Key: l.key, ID: l.id, Lease: l.lease}
-	if wait {
-		b.Flags, cl.slice = wire.LockWait, lockSlice
-		if at, ok := ctx.Deadline(); !ok || time.Until(at) > lockSlice { // else no other call follows
+	if slice > 0 {
+		b.Flags, cl.slice = wire.LockWait, slice
+		if at, ok := ctx.Deadline(); op == wire.OpLock && (!ok || time.Until(at) > slice) { // else no other call follows
 			b.Keep = uint64(lockKeep / time.Millisecond)
 		}
 	}
@@ -127,7 +139,7 @@ func (l *Lock) acquire(ctx context.Context) error {
 	placed, unreached := false, false // it may be that members know of it; nobody could be asked
 	for pause := firstBackoff; ; {
 		began := l.c.clock.now()
-		r, err := l.ask(ctx, wire.OpLock, true)
+		r, err := l.ask(ctx, wire.OpLock, lockSlice)
 		placed = placed || err == nil || errors.Is(err, ErrUnknownOutcome)
 		switch {
 		case err == nil && r.Flags&wire.LockHeld != 0:
@@ -187,17 +199,23 @@ func (l *Lock) granted(r wire.LockResult) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.fence = r.Fence
-	l.extendLocked(r)
+	l.extendLocked(r, false)
 }
 
-// extendLocked takes in when the lease ends, and has it renewed when two thirds of it are left. REQUIRES l.mu.
-func (l *Lock) extendLocked(r wire.LockResult) {
+// extendLocked takes in when the lease ends, and has it renewed when two thirds of it are left, or now. REQUIRES l.mu.
+func (l *Lock) extendLocked(r wire.LockResult, again bool) {
 	now := l.c.clock.now()
 	left := ahead(uint64(max(0, r.Ends-l.c.clock.cluster(now))))
-	lease := ahead(l.lease)
 	l.until = now + int64(left) + int64(lockDoubt)
-	l.timer = time.AfterFunc(max(left-lease/3*2, minRenewal), l.renewal)
+	next := left - 2*l.third()
+	if again {
+		next = 0
+	}
+	l.timer = time.AfterFunc(max(next, minRenewal), l.renewal)
 }
+
+// third returns a third of the lease.
+func (l *Lock) third() time.Duration { return ahead(l.lease) / 3 }
 
 // ahead returns so many milliseconds, at most a hundred years.
 func ahead(ms uint64) time.Duration {
@@ -216,6 +234,10 @@ func (l *Lock) renew() {
 	for {
 		l.mu.Lock()
 		closed, left := l.closed, time.Duration(l.until-l.c.clock.now())
+		slice := time.Duration(0)
+		if l.watched {
+			slice = min(max(l.third(), minRenewal), lockSlice)
+		}
 		l.mu.Unlock()
 		if closed {
 			return
@@ -224,14 +246,17 @@ func (l *Lock) renew() {
 			l.lose()
 			return
 		}
+		began := l.c.clock.now()
 		ctx, cancel := context.WithTimeout(l.c.life, min(left, lockSlice))
-		r, err := l.ask(ctx, wire.OpRenew, false)
+		r, err := l.ask(ctx, wire.OpRenew, slice)
 		cancel()
 		switch {
 		case err == nil && r.Flags&wire.LockHeld != 0:
 			l.mu.Lock()
 			if !l.closed {
-				l.extendLocked(r)
+				// Whoever waits for Lost always has a call at the owner, which holds it as long as it can.
+				held := time.Duration(l.c.clock.now()-began) > slice/2
+				l.extendLocked(r, l.watched && (slice == 0 || held))
 			}
 			l.mu.Unlock()
 			return

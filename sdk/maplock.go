@@ -36,7 +36,7 @@ func (m *Map[K, V]) TryLock(ctx context.Context, key K, opts ...LockOption) (*Lo
 	if err != nil {
 		return nil, false, err
 	}
-	r, err := l.ask(ctx, wire.OpLock, false)
+	r, err := l.ask(ctx, wire.OpLock, 0)
 	switch {
 	case err != nil:
 		if errors.Is(err, ErrUnknownOutcome) {

@@ -29,6 +29,9 @@ type locks struct {
 	ends *btree.BTreeG[lockEnd]  // the locks that are held, by the end of their leases. Derived from byKey.
 	free *btree.BTreeG[lockFree] // the others, by the version of their release. Derived from byKey.
 
+	// moves counts, in this process, what happened that those who hold a lock or wait for one want to know of.
+	moves uint64
+
 	// stamp counts frozen views. Invariant: a lock with an older stamp may be part of a view and is never changed.
 	stamp uint64
 }
@@ -147,6 +150,7 @@ func (k *locks) add(name, key []byte) *lock {
 
 // drop forgets l.
 func (k *locks) drop(l *lock) {
+	k.moves++
 	l = k.take(l)
 	k.byKey.Delete(lockSlot{name: l.ref.name, key: l.ref.key})
 }
@@ -212,6 +216,10 @@ func (s *State) Lock(name, key []byte) LockView {
 	}
 	return LockView{Holder: l.holder, Fence: l.fence, Ends: l.ends, Waiting: len(l.waiters)}
 }
+
+// LockMoves returns a number that is another when a lock was granted, was lost, or lost somebody who waited, since it was last
+// asked of this State. It is not replicated.
+func (s *State) LockMoves() uint64 { return s.locks.moves }
 
 // WaitsForLock reports whether an ID has a place in the queue of a lock.
 func (s *State) WaitsForLock(name, key []byte, id wire.ID) bool {

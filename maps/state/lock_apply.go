@@ -83,6 +83,7 @@ func (s *State) grant(l *lock, id wire.ID, lease uint64) {
 
 // passOn takes a lock from its holder and gives it to the first who waits, else to nobody: then it may be forgotten.
 func (s *State) passOn(l *lock) {
+	s.locks.moves++
 	l = s.locks.take(l)
 	if w, ok := l.next(s.clock); ok {
 		s.grant(l, w.id, w.lease)
@@ -164,6 +165,7 @@ func (s *State) unlock(b *wire.UnlockBody) outcome {
 	if i := l.waiter(b.ID); i >= 0 && b.Fence == 0 {
 		l = s.locks.take(l)
 		l.waiters = slices.Delete(l.waiters, i, i+1)
+		s.locks.moves++
 		s.locks.put(l)
 		return outcome{flags: wire.ResultApplied}
 	}

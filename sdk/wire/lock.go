@@ -2,7 +2,8 @@ package wire
 
 import "fmt"
 
-// LockWait in LockBody.Flags has the call wait in the lock's queue while another holds the lock. Without it the call only tries.
+// LockWait in LockBody.Flags has OpLock wait in the lock's queue while another holds the lock; without it the call only tries.
+// It has OpRenew, once it has renewed, wait until the caller has lost the lock.
 const LockWait uint8 = 1 << 0
 
 // LockBody is the body of OpLock and OpRenew: who wants the lock of a key, or has it.
@@ -12,7 +13,7 @@ type LockBody struct {
 	ID    ID     // names who locks, the same in all calls until it has the lock and as long as it holds it; never zero
 	Lease uint64 // milliseconds, at least one: for how long the lock is held, or held on, unless it is renewed
 	Keep  uint64 // OpLock with LockWait: milliseconds beyond the call's deadline for which its place in the queue is kept
-	Flags uint8  // OpLock: LockWait
+	Flags uint8  // LockWait
 }
 
 // AppendLockBody appends l.
@@ -43,7 +44,7 @@ func DecodeLockBody(b []byte) (l LockBody, err error) {
 
 // CheckLock returns an error unless l has the fields that op needs.
 func CheckLock(op Op, l *LockBody) error {
-	if op != OpLock && (op != OpRenew || l.Flags != 0) {
+	if op != OpLock && (op != OpRenew || l.Keep != 0) {
 		return fmt.Errorf("%w: %v with the wrong fields", ErrMalformed, op)
 	}
 	return nil

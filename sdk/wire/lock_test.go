@@ -91,7 +91,7 @@ func TestCheckLock(t *testing.T) {
 		want bool
 	}{
 		{OpLock, LockBody{}, true}, {OpLock, LockBody{Flags: LockWait}, true}, {OpRenew, LockBody{}, true},
-		{OpRenew, LockBody{Flags: LockWait}, false}, {OpSet, LockBody{}, false},
+		{OpRenew, LockBody{Flags: LockWait}, true}, {OpRenew, LockBody{Flags: LockWait, Keep: 1}, false}, {OpSet, LockBody{}, false},
 	} {
 		if err := CheckLock(c.op, &c.l); (err == nil) != c.want || err != nil && !errors.Is(err, ErrMalformed) {
 			t.Errorf("%v with flags %x: %v", c.op, c.l.Flags, err)

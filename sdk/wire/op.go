@@ -41,7 +41,7 @@ const (
 	OpDestroy       Op = 45 // MapBody -> WriteResult
 	OpLock          Op = 46 // LockBody -> LockResult; with LockWait answered when the lock was got, or shortly before the deadline
 	OpUnlock        Op = 47 // UnlockBody -> WriteResult
-	OpRenew         Op = 48 // LockBody -> LockResult
+	OpRenew         Op = 48 // LockBody -> LockResult; with LockWait answered when the lock was lost, or shortly before the deadline
 	OpForceUnlock   Op = 49 // KeyBody -> WriteResult
 
 	// Proposed by owners only, never accepted from a client.
