@@ -234,7 +234,7 @@ func (c *controller) reseed(v *meta.View) {
 		}
 	}
 	if doubtful > 0 {
-		c.m.log.Error("partitions begin anew with what one replica has: acknowledged writes that only the lost ones had are lost",
+		c.m.log.Error("partitions begin anew with what one replica has: acknowledged writes that only the lost ones had may be lost",
 			"event", "PARTITION_DOUBTFUL", "partitions", doubtful)
 	}
 }

@@ -90,12 +90,13 @@ func (m *Member) startMeta(ctx context.Context, found founding.Result) error {
 		}
 	}
 	m.peers.setSeats(seats)
-	kept, err := keptSeat(m.cfg.DataDir)
+	kept, givenUp, err := keptSeat(m.cfg.DataDir)
 	if err != nil {
 		return err
 	}
+	given := kept // the seat that the others have for this member, as far as they can be asked
 	if kept != 0 {
-		if err := m.refuseOldCopy(ctx); err != nil {
+		if given, err = m.checkCopy(ctx, kept); err != nil {
 			return err
 		}
 	}
@@ -104,7 +105,21 @@ func (m *Member) startMeta(ctx context.Context, found founding.Result) error {
 	if err != nil {
 		return err
 	}
-	if start.Replica == 0 {
+	if given != kept {
+		// Its seat was given up while it was away: it learns again, under another replica ID.
+		m.log.Info("this member's place in the metadata group was given up; it asks for another")
+		if err := m.meta.Discard(ctx, kept); err != nil {
+			return err
+		}
+		if err := keepSeat(m.cfg.DataDir, 0); err != nil {
+			return err
+		}
+		kept, givenUp = 0, true
+	}
+	if givenUp {
+		start.Replica = 0
+	}
+	if start.Replica == 0 || kept != 0 && kept != start.Replica {
 		m.metaJoined = true
 		if start.Replica = kept; kept == 0 {
 			if start.Replica, seats, err = m.metaSeat(ctx, found); err != nil {
@@ -155,15 +170,15 @@ func (m *Member) foundersSeat(found founding.Result) (start partition.MetaStart,
 	return start, seats
 }
 
-// refuseOldCopy asks the others, before anything is started from the directory, how often this member has started: a directory
-// that has been started no more often than they know is an old copy, whose metadata replica would go back on its word. Where
-// nobody answers, nobody can tell.
-func (m *Member) refuseOldCopy(ctx context.Context) error {
+// checkCopy asks the others, before anything is started from the directory, how often this member has started: a directory that has been
+// started no more often than they know is an old copy, whose metadata replica would go back on its word. It returns the replica of the
+// metadata that they say this member has: 0 if that was given up. Where nobody answers, nobody can tell, and kept is returned.
+func (m *Member) checkCopy(ctx context.Context, kept uint64) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, copyTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	var known uint64
+	var newest *meta.View
 	for _, id := range m.peers.seated() {
 		wg.Go(func() { // ends with its call
 			a, err := m.peers.ask(ctx, id, wire.OpMetaRead, nil)
@@ -175,20 +190,26 @@ func (m *Member) refuseOldCopy(ctx context.Context) error {
 				m.log.Warn("a member's metadata cannot be read", "of", id.String(), "err", err)
 				return
 			}
-			if mb := st.Snapshot().Member(m.id); mb != nil {
-				mu.Lock()
-				known = max(known, mb.Start)
-				mu.Unlock()
-				cancel() // one that knows is enough
+			mu.Lock()
+			defer mu.Unlock()
+			if v := st.Snapshot(); newest == nil || v.Version > newest.Version {
+				newest = v
 			}
 		})
 	}
 	wg.Wait()
-	if known >= m.store.Starts() {
-		return fmt.Errorf("%w: %s has been started %d times and the cluster knows of start %d: it was restored or copied; remove it to join anew",
-			ErrDataDir, m.cfg.DataDir, m.store.Starts(), known)
+	if newest == nil {
+		return kept, nil
 	}
-	return nil
+	mb := newest.Member(m.id)
+	if mb == nil {
+		return 0, nil // forgotten
+	}
+	if mb.Start >= m.store.Starts() {
+		return 0, fmt.Errorf("%w: %s has been started %d times and the cluster knows of start %d: it was restored or copied; remove it to join anew",
+			ErrDataDir, m.cfg.DataDir, m.store.Starts(), mb.Start)
+	}
+	return mb.MetaReplica, nil
 }
 
 // metaSeat asks the cluster for a place in the metadata group until it has one, the cluster refuses, or ctx ends. It returns the
@@ -227,6 +248,18 @@ func (m *Member) askToJoin(ctx context.Context, found founding.Result) (wire.Joi
 			}
 			errs = append(errs, err)
 		}
+	}
+	for _, s := range m.peers.seatList() { // where they were when this member last knew
+		if asked[s.Member] {
+			continue
+		}
+		asked[s.Member] = true
+		res, err := m.joinThrough(ctx, &wire.MemberInfo{ID: s.Member, Name: s.PeerAddr, PeerAddr: s.PeerAddr})
+		if err == nil || errors.Is(err, errRefused) {
+			return res, err
+		}
+		errs = append(errs, err)
+		asked[s.Member] = false // it may be elsewhere by now
 	}
 	for _, addr := range found.JoinAddrs {
 		view, err := m.viewFrom(ctx, addr)

@@ -18,21 +18,22 @@ const (
 	seatsFile = "peers"
 )
 
-// keptSeat returns the metadata replica that a data directory says it holds; 0 if it says nothing.
-func keptSeat(dir string) (uint64, error) {
+// keptSeat returns the metadata replica that a data directory says it holds; 0 if it says nothing, or that it has given one up, and
+// has no other yet: then not even the one with which this member founded the cluster.
+func keptSeat(dir string) (replica uint64, givenUp bool, err error) {
 	path := filepath.Join(dir, metaFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil
+		return 0, false, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("read the place in the metadata group: %w", err)
+		return 0, false, fmt.Errorf("read the place in the metadata group: %w", err)
 	}
 	r := wire.NewReader(b)
-	if id := r.U64(); r.Done() == nil && id != 0 {
-		return id, nil
+	if id := r.U64(); r.Done() == nil {
+		return id, id == 0, nil
 	}
-	return 0, fmt.Errorf("the data directory is damaged: %s", path)
+	return 0, false, fmt.Errorf("the data directory is damaged: %s", path)
 }
 
 // keepSeat writes what keptSeat reads.

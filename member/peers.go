@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,6 +56,13 @@ func (p *peers) setSeats(seats []wire.MetaSeat) {
 	for _, s := range seats {
 		p.seats[s.Member] = s
 	}
+}
+
+// seatList returns what setSeats was told.
+func (p *peers) seatList() []wire.MetaSeat {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Collect(maps.Values(p.seats))
 }
 
 // seated returns the members that setSeats named, without this one.
