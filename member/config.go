@@ -1,6 +1,7 @@
 package member
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -74,6 +75,10 @@ type Config struct {
 	MetricsPage    http.Handler // answers GET /metrics on the HTTP port; nil: nothing does
 
 	Network Network // by default TCP
+
+	// FaultPoint is called, where a test sets it, at the steps of what must go on after a crash anywhere: before and after each change
+	// of the metadata that the controller proposes, and after each that an owner makes to a group. ctx ends with the member.
+	FaultPoint func(ctx context.Context, point string)
 
 	// Version of the program, as members and clients are shown it.
 	Version string

@@ -80,9 +80,11 @@ func (c *controller) step(v *meta.View, term uint64) {
 // commit commits a change and reports whether it was accepted. What was not will be tried again as long as it is due.
 func (c *controller) commit(cmd meta.Command) bool {
 	m := c.m
+	m.at("before", cmd)
 	ctx, cancel := context.WithTimeout(m.ctx, controlTimeout)
 	defer cancel()
 	res, err := m.meta.Propose(ctx, meta.Append(nil, cmd))
+	m.at("after", cmd)
 	switch {
 	case err != nil && m.ctx.Err() == nil:
 		m.log.Debug("a change of the metadata was not committed", "change", fmt.Sprintf("%T", cmd), "err", err)
@@ -90,6 +92,13 @@ func (c *controller) commit(cmd meta.Command) bool {
 		m.log.Debug("a change of the metadata was refused", "change", fmt.Sprintf("%T", cmd), "code", res.Code.String(), "text", res.Text)
 	}
 	return err == nil && res.OK()
+}
+
+// at is where a test may have the member die.
+func (m *Member) at(when string, cmd meta.Command) {
+	if f := m.cfg.FaultPoint; f != nil {
+		f(m.ctx, fmt.Sprintf("%s %T", when, cmd))
+	}
 }
 
 // setTime sets this member's clock where no member's is set: at founding, from the wall clocks of the metadata's voters; when

@@ -75,11 +75,16 @@ func runningMembers(t testing.TB, n int, configure func(i int, cfg *Config)) []*
 }
 
 // basePort is where the search for free base ports goes on: below the ephemeral range and apart from gridtest's.
-var basePort = 9000
+var (
+	basePort  = 9000
+	basePorts sync.Mutex // guards basePort
+)
 
 // freeBases returns n client addresses whose ports, and those that follow from them, are free.
 func freeBases(t testing.TB, n int) []string {
 	t.Helper()
+	basePorts.Lock()
+	defer basePorts.Unlock()
 	var addrs []string
 	for len(addrs) < n {
 		base := basePort

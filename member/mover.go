@@ -3,6 +3,7 @@ package member
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -139,6 +140,7 @@ func (mv *mover) start(p int, step func(ctx context.Context) error) {
 
 // report tells the metadata what was done.
 func (mv *mover) report(ctx context.Context, c meta.Command) error {
+	mv.m.at("group", c)
 	_, err := mv.m.metaPropose(ctx, c) // a refusal is as good: the table has moved on
 	return err
 }
@@ -149,6 +151,7 @@ func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Rep
 	if err := m.host.AddLearner(ctx, p, r.ID, r.Incarnation); err != nil {
 		return err
 	}
+	m.at("group", &meta.AddReplica{})
 	for {
 		st, err := m.replicaOf(ctx, p, t, r, caughtUpFor, true)
 		if err == nil && st.CaughtUp {
@@ -167,6 +170,9 @@ func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Rep
 	if err := m.host.Promote(ctx, p, r.ID, r.Incarnation); err != nil {
 		return err
 	}
+	if err := mv.heard(ctx, p, t, r.ID, true); err != nil {
+		return err
+	}
 	return mv.report(ctx, &meta.Promote{ReplicaStep: stepOf(p, t, r)})
 }
 
@@ -178,7 +184,42 @@ func (mv *mover) remove(ctx context.Context, p int, t *meta.Partition, r meta.Re
 	if err := mv.m.host.Remove(ctx, p, r.ID); err != nil {
 		return err
 	}
+	if err := mv.heard(ctx, p, t, r.ID, false); err != nil {
+		return err
+	}
 	return mv.report(ctx, &meta.DropReplica{ReplicaStep: stepOf(p, t, r)})
+}
+
+// heard waits until a majority of a partition's voters, and all that answer, have heard of a change that was committed: that a replica
+// is a voter now, or is none any more. A voter goes by the changes that it has applied. Were the replica that was removed stopped and
+// this process to die before the others had heard of it, they would wait for the votes of both.
+func (mv *mover) heard(ctx context.Context, p int, t *meta.Partition, changed uint64, stays bool) error {
+	m := mv.m
+	var wg sync.WaitGroup
+	var applied, silent atomic.Int64
+	voters := 0
+	for _, r := range t.Replicas {
+		if r.ID == changed && !stays || r.ID != changed && r.Role != meta.RoleVoter {
+			continue
+		}
+		if voters++; r.Member == m.id {
+			applied.Add(1)
+			continue
+		}
+		wg.Go(func() { // ends with its call
+			switch st, err := m.replicaOf(ctx, p, t, r, caughtUpFor, true); {
+			case err == nil && st.CaughtUp:
+				applied.Add(1)
+			case !m.peers.answers(r.Member, r.Incarnation):
+				silent.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if n := applied.Load(); n <= int64(voters/2) || n+silent.Load() < int64(voters) {
+		return fmt.Errorf("of %d voters %d have heard of the change", voters, n)
+	}
+	return nil
 }
 
 func stepOf(p int, t *meta.Partition, r meta.Replica) meta.ReplicaStep {
@@ -195,6 +236,7 @@ func (mv *mover) handOver(ctx context.Context, v *meta.View, p int, t *meta.Part
 			continue
 		}
 		m.host.HandOver(p, r.Member)
+		m.at("group", &meta.Prefer{})
 		// Whatever comes of it, the next look is not before it can have come about.
 		select {
 		case <-time.After(stepRetry):

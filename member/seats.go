@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gridiron-io/gridiron/partition/meta"
@@ -156,7 +157,36 @@ func (s *seats) dismiss(ctx context.Context, c *controller, v *meta.View, mb *me
 		s.m.log.Debug("a seat in the metadata group was not given up", "of", mb.Name, "err", err)
 		return
 	}
+	if !s.heard(ctx, v, mb.ID) {
+		return // again, until they have
+	}
 	c.commit(&meta.DropMeta{ID: mb.ID, Replica: mb.MetaReplica})
+}
+
+// heard reports whether a majority of the voters that are left have heard that a member is none any more: see mover.heard.
+func (s *seats) heard(ctx context.Context, v *meta.View, gone wire.ID) bool {
+	ctx, cancel := context.WithTimeout(ctx, seatCaughtUpFor)
+	defer cancel()
+	var wg sync.WaitGroup
+	var applied atomic.Int64
+	voters := 0
+	for i := range v.Members {
+		mb := &v.Members[i]
+		if !mb.MetaVoter || mb.ID == gone {
+			continue
+		}
+		if voters++; mb.ID == s.m.id {
+			applied.Add(1)
+			continue
+		}
+		wg.Go(func() { // ends with its call
+			if a, err := s.m.peers.ask(ctx, mb.ID, wire.OpMetaCaughtUp, nil); err == nil && a.Code == wire.CodeOK {
+				applied.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	return applied.Load() > int64(voters/2)
 }
 
 // letLead has another voter that stays lead the metadata group.
