@@ -447,7 +447,7 @@ func TestLockModel(t *testing.T) {
 }
 
 // TestLockHistories has clients lock a few keys, write under their fences, also under those that they have lost, and take locks
-// from each other by force, while an owner is killed; what they saw must be explained by one order of all operations on each key.
+// from each other by force, while owners are killed; what they saw must be explained by one order of all operations on each key.
 func TestLockHistories(t *testing.T) {
 	cl := gridtest.New(t, 3, gridtest.WithPartitions(6))
 	const clients, keys = 6, 3
@@ -477,7 +477,11 @@ func TestLockHistories(t *testing.T) {
 	}
 	awaitSteps(t, &h.steps, 300)
 	cl.Kill(2)
-	awaitSteps(t, &h.steps, h.steps.Load()+600)
+	awaitSteps(t, &h.steps, h.steps.Load()+300)
+	cl.Restart(2)
+	cl.WaitSafe()
+	cl.Kill(0)
+	awaitSteps(t, &h.steps, h.steps.Load()+300)
 	close(stop)
 	wg.Wait()
 	if res := porcupine.CheckOperationsTimeout(lockModel, h.list, 30*time.Second); res != porcupine.Ok {
@@ -594,5 +598,49 @@ func TestLeasesGoOnOverAnOutage(t *testing.T) {
 	t.Logf("without owners for %v", time.Since(start))
 	for _, l := range locks {
 		must(t, l.Unlock(ctx))
+	}
+}
+
+// Locks, queues and fences go on in the generation that is founded from what a survivor has kept, however long that takes.
+func TestLocksSurviveAGeneration(t *testing.T) {
+	cl := gridtest.New(t, 2, gridtest.WithPartitions(6))
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	defer cancel()
+	m := openMap[string, int](t, cl.Client(), "locks")
+	const keys = 12
+	locks := make([]*sdk.Lock, keys)
+	next := make([]chan *sdk.Lock, keys)
+	for k := range keys {
+		key := fmt.Sprint(k)
+		locks[k] = tryLock(t, ctx, m, key, true, sdk.Lease(900*time.Millisecond))
+		next[k] = make(chan *sdk.Lock, 1)
+		go func() {
+			l, err := m.Lock(ctx, key)
+			if err != nil {
+				t.Errorf("lock %s: %v", key, err)
+			}
+			next[k] <- l
+		}()
+		waitFor(t, ctx, func() bool { return waiting(t, ctx, m, key) == 1 })
+	}
+	start := time.Now()
+	cl.Kill(1)
+	cl.Restart(1)
+	for k, l := range locks {
+		key := fmt.Sprint(k)
+		tryLock(t, ctx, m, key, false)
+		must(t, m.Set(ctx, key, k, sdk.WithFence(l)), l.Unlock(ctx))
+	}
+	t.Logf("in use again after %v", time.Since(start))
+	for k, l := range locks {
+		n := <-next[k]
+		if n == nil {
+			continue
+		}
+		if n.Fence() <= l.Fence() {
+			t.Errorf("lock %d: fence %d after %d", k, n.Fence(), l.Fence())
+		}
+		is(t, "a stale write", m.Set(ctx, fmt.Sprint(k), -1, sdk.WithFence(l)), sdk.ErrFenced)
+		must(t, n.Unlock(ctx))
 	}
 }

@@ -271,15 +271,31 @@ func TestFencedWrites(t *testing.T) {
 	}
 }
 
-// Fences grow over generations, as versions do.
+// A generation that goes on with the state of the one before has its locks and queues; fences grow into it, as versions do, and
+// into one that begins empty.
 func TestFencesGrowOverGenerations(t *testing.T) {
 	s := newScript(t, Limits{})
 	for range 9 {
 		s.do(wire.OpSet, "m", "k", "v")
 	}
-	old := s.lock(lockOp(wire.OpLock, "m", "k", 1, 100)).Fence
-	next := &script{New(2, Limits{}), t}
-	if f := next.lock(lockOp(wire.OpLock, "m", "k", 1, 100)).Fence; f <= old {
+	old := s.lock(lockOp(wire.OpLock, "m", "k", 1, 60_000)).Fence
+	s.lock(lockOp(wire.OpLock, "m", "k", 2, 60_000, 60_000))
+	if err := s.Continue(2); err != nil {
+		t.Fatal(err)
+	}
+	if l := s.lock(lockOp(wire.OpRenew, "m", "k", 1, 60_000)); l.Fence != old || l.Waiting != 1 {
+		t.Fatalf("%+v, the fence was %d", l, old)
+	}
+	s.do(wire.OpSet, "m", "k", "w", fence(old))
+	s.code(unlockOp("m", "k", 1, old))
+	if v := s.Lock([]byte("m"), []byte("k")); v.Holder != (wire.ID{2}) || v.Fence <= old {
+		t.Fatalf("%+v after fence %d", v, old)
+	}
+	if code := s.code(writeOp(wire.OpSet, "m", "k", "stale", fence(old))); code != wire.CodeFenced {
+		t.Fatal(code)
+	}
+	empty := &script{New(2, Limits{}), t}
+	if f := empty.lock(lockOp(wire.OpLock, "m", "k", 1, 100)).Fence; f <= old {
 		t.Fatalf("fence %d in the next generation, %d in the one before", f, old)
 	}
 }
