@@ -43,8 +43,8 @@ const (
 
 // TestChaos runs three member processes under a load of registers, counters and inserts from several clients, pauses members
 // one after the other with SIGSTOP for as long as it takes the others to go on without them, and kills one with SIGKILL.
-// Then: every register's history is linearizable, every counter has counted each acknowledged increment once, and every
-// acknowledged insert is there.
+// Then: every register's history is linearizable, every counter, and every number that was added to under a lock, has counted
+// each acknowledged increment once, and every acknowledged insert is there.
 //
 // One member alone is killed: the replicas of a dead memory member are not built anew yet, so a second one would be one too
 // many by contract.
@@ -124,9 +124,10 @@ type chaosLoad struct {
 	mu        sync.Mutex // guards the following
 	history   []porcupine.Operation
 	counted   [chaosCounters]chaosCount
-	inserted  map[string]int // acknowledged
-	undecided map[string]int // of unknown outcome
-	outcomes  map[string]int // errors by what they say
+	locked    [chaosCounters]chaosCount // additions under a lock
+	inserted  map[string]int            // acknowledged
+	undecided map[string]int            // of unknown outcome
+	outcomes  map[string]int            // errors by what they say
 }
 
 // chaosCount is what became of the increments of one counter.
@@ -204,6 +205,8 @@ func (l *chaosLoad) work(w int) {
 			err = l.insert(ctx, m, fmt.Sprintf("insert-%d-%d", w, i), unique)
 		case 1:
 			err = l.increment(ctx, m, rng.IntN(chaosCounters))
+		case 2:
+			err = l.underLock(ctx, m, rng.IntN(chaosCounters))
 		default:
 			err = l.register(ctx, m, w, rng, unique)
 		}
@@ -424,6 +427,8 @@ func (l *chaosLoad) check(t *testing.T) {
 			t.Errorf("counter %d is at %d after %d acknowledged increments and %d of unknown outcome", i, n, c.acknowledged, c.unknown)
 		}
 	}
+
+	l.checkLocked(t, ctx)
 
 	switch res := porcupine.CheckOperationsTimeout(registerModel, l.history, 2*chaosPatience); res {
 	case porcupine.Ok:
