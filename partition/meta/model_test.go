@@ -130,11 +130,13 @@ func (m *model) apply(c Command) wire.Code {
 			}
 		}
 		for p, list := range c.Placement {
-			m.table[p] = Partition{Generation: 1, Replicas: m.give(list), Preferred: list[0].Member}
+			m.table[p] = Partition{Generation: 1, Founders: len(list), Replicas: m.give(list), Preferred: list[0].Member}
 		}
 		return m.changed()
 	case *Refound:
 		return m.refound(c)
+	case *AddReplica, *Promote, *Retire, *DropReplica, *Prefer, *Halt, *Stopped:
+		return m.move(c)
 	case *FoundMapConfigs:
 		if slices.Equal(m.mapList(), c.List) {
 			return wire.CodeOK
@@ -221,36 +223,6 @@ func (m *model) register(c *Register) wire.Code {
 		}
 	}
 	m.members[c.ID] = is
-	return m.changed()
-}
-
-func (m *model) refound(c *Refound) wire.Code {
-	if len(m.table) == 0 {
-		return wire.CodeNotReady
-	}
-	old, ok := m.table[int(c.Partition)]
-	if !ok {
-		return wire.CodeNotFound
-	}
-	alive, bySurvivor := 0, false
-	for _, r := range old.Replicas {
-		holder := m.members[r.Member]
-		if holder.State != StateDead && (m.init.Durable || holder.Incarnation == r.Incarnation) {
-			alive++
-			bySurvivor = bySurvivor || r.Member == c.Preferred
-		}
-	}
-	if old.Generation != c.FromGeneration || !m.mayHold(c.Replicas) {
-		return wire.CodeConflict
-	}
-	if c.Empty && alive > 0 || !c.Empty && (alive > len(old.Replicas)/2 || !bySurvivor) {
-		return wire.CodeConflict
-	}
-	is := Partition{Generation: old.Generation + 1, Replicas: m.give(c.Replicas), Preferred: c.Preferred, Seeded: !c.Empty, Lost: old.Lost}
-	if c.Empty {
-		is.Lost++
-	}
-	m.table[int(c.Partition)] = is
 	return m.changed()
 }
 
@@ -341,9 +313,10 @@ func (g commands) holders(t *rapid.T, v *View) (list []Holder) {
 func (g commands) draw(t *rapid.T, v *View) Command {
 	n, start := rapid.IntRange(1, 5).Draw(t, "member"), rapid.IntRange(1, 4).Draw(t, "start")
 	h := g.holder(t, v)
-	switch rapid.SampledFrom([]Kind{KindInit, KindSetTime, KindRaiseLevel, KindRegister, KindRegister, KindRegister, KindSetState, KindSetState,
+	switch kind := rapid.SampledFrom([]Kind{KindInit, KindSetTime, KindRaiseLevel, KindRegister, KindRegister, KindRegister, KindSetState, KindSetState,
 		KindForget, KindAllocMeta, KindSetMetaVoter, KindDropMeta, KindCreateTable, KindRefound, KindRefound, KindRefound,
-		KindFoundMapConfigs, KindSetMapConfig}).Draw(t, "kind") {
+		KindAddReplica, KindAddReplica, KindPromote, KindPromote, KindRetire, KindDropReplica, KindPrefer, KindHalt, KindHalt, KindStopped, KindStopped,
+		KindFoundMapConfigs, KindSetMapConfig}).Draw(t, "kind"); kind {
 	case KindInit:
 		c := foundation(rapid.SampledFrom([]int{modelPartitions, modelPartitions, modelPartitions, 4}).Draw(t, "partitions"), g.durable)
 		c.Cluster[1] = byte(rapid.IntRange(0, 9).Draw(t, "cluster") / 9)
@@ -402,8 +375,10 @@ func (g commands) draw(t *rapid.T, v *View) Command {
 			c.From = uint64(rapid.IntRange(0, 10).Draw(t, "from"))
 		}
 		return c
-	default:
+	case KindRefound:
 		return g.refound(t, v)
+	default:
+		return g.move(t, v, kind)
 	}
 }
 
@@ -420,16 +395,19 @@ func (g commands) refound(t *rapid.T, v *View) Command {
 	c := &Refound{Partition: uint32(rapid.IntRange(0, modelPartitions).Draw(t, "partition")), Replicas: g.holders(t, v),
 		Empty: rapid.Bool().Draw(t, "empty"), FromGeneration: uint64(rapid.IntRange(1, 3).Draw(t, "generation"))}
 	c.Preferred = rapid.SampledFrom(c.Replicas).Draw(t, "preferred").Member
-	lost := v.AllLost()
-	if candidates := append(lost, v.Unrecoverable()...); len(candidates) > 0 && rapid.Bool().Draw(t, "right") {
-		i := rapid.IntRange(0, len(candidates)-1).Draw(t, "lost")
-		c.Partition, c.Empty = candidates[i], i < len(lost)
+	if !c.Empty && rapid.Bool().Draw(t, "from one") {
+		c.Replicas = []Holder{{Member: c.Preferred, Incarnation: c.Replicas[0].Incarnation}}
+	}
+	if list := v.wantsRefound(); len(list) > 0 && rapid.Bool().Draw(t, "right") {
+		c.Partition = rapid.SampledFrom(list).Draw(t, "which")
 		p := v.Table[c.Partition]
-		c.FromGeneration = p.Generation
-		for _, r := range p.Replicas {
-			if m := v.Member(r.Member); !c.Empty && !v.DeadForCertain(r) {
-				c.Replicas, c.Preferred = []Holder{m.Holder()}, r.Member
+		c.FromGeneration, c.Empty = p.Generation, v.survivors(&p) == 0
+		if !c.Empty {
+			r := rapid.SampledFrom(p.Replicas).Draw(t, "from")
+			if most, ok := p.Replica(v.mostComplete(&p)); ok && rapid.IntRange(0, 3).Draw(t, "the one with the most") > 0 {
+				r = most
 			}
+			c.Replicas, c.Preferred = []Holder{r.Holder}, r.Member
 		}
 	}
 	return c
@@ -456,7 +434,10 @@ func TestStateIsTheModel(t *testing.T) {
 func missing(reached map[string]int) (lack []string) {
 	for _, what := range []string{"*meta.Refound OK empty", "*meta.Refound OK seeded", "*meta.Register MEMBER_LEFT",
 		"*meta.Register CONFLICT", "*meta.Forget OK", "*meta.CreateTable OK", "*meta.FoundMapConfigs OK", "*meta.SetMapConfig OK",
-		"*meta.SetMapConfig CONFLICT"} {
+		"*meta.SetMapConfig CONFLICT", "*meta.Refound OK doubtful", "*meta.Refound OK nothing kept",
+		"*meta.AddReplica OK", "*meta.Promote OK", "*meta.Retire OK", "*meta.DropReplica OK", "*meta.Prefer OK", "*meta.Halt OK", "*meta.Stopped OK",
+		"*meta.AddReplica CONFLICT", "*meta.Promote CONFLICT", "*meta.Retire CONFLICT", "*meta.DropReplica CONFLICT", "*meta.Prefer CONFLICT",
+		"*meta.Halt CONFLICT", "*meta.Stopped CONFLICT", "*meta.Promote NOT_FOUND", "*meta.Retire NOT_FOUND", "*meta.Stopped NOT_FOUND"} {
 		if reached[what] == 0 {
 			lack = append(lack, what)
 		}
@@ -475,10 +456,16 @@ func runAgainstModel(t *rapid.T, reached map[string]int) {
 	}
 	var snapshots []kept
 	owned := map[uint64]string{} // replica ID to the one place where it ever was
+	seen := map[uint64]bool{}    // replica ID to whether a partition has it
 	prev := s.Snapshot()
 
 	// Most runs begin with an ordinary birth, or a part of one, after which some members start again.
 	script := birth(modelPartitions, g.durable)
+	if rapid.Bool().Draw(t, "uneven") { // replicas of partition 0 three, of 1 two, of 2 one
+		for p, list := range script[len(script)-1].(*CreateTable).Placement {
+			script[len(script)-1].(*CreateTable).Placement[p] = list[:len(list)-p%len(list)]
+		}
+	}
 	script = script[:rapid.SampledFrom([]int{len(script), len(script), len(script), len(script) - 1, 4, 0}).Draw(t, "birth")]
 	for n := range rapid.IntRange(0, 3).Draw(t, "start again") {
 		script = append(script, registration(n+1, 2))
@@ -499,6 +486,7 @@ func runAgainstModel(t *rapid.T, reached map[string]int) {
 		if err == nil {
 			want = m.apply(c)
 		}
+		was := partitionBytes(s.v)
 		res := s.Apply(cmd)
 		if other := twin.Apply(cmd); other.Code != res.Code || other.Text != res.Text || !bytes.Equal(other.Value, res.Value) {
 			t.Fatalf("replicas answer %T%+v differently: %+v, %+v", c, c, res, other)
@@ -507,8 +495,22 @@ func runAgainstModel(t *rapid.T, reached map[string]int) {
 			t.Fatalf("%T%+v: %s %q, the model says %s", c, c, res.Code, res.Text, want)
 		}
 		what := fmt.Sprintf("%T %s", c, res.Code)
-		if c, ok := c.(*Refound); ok && res.OK() {
-			what += map[bool]string{true: " empty", false: " seeded"}[c.Empty]
+		switch c := c.(type) {
+		case *Refound:
+			if res.OK() {
+				what += " " + howFounded(was[c.Partition], &s.v.Table[c.Partition])
+			}
+		case *Halt:
+			if res.OK() && rapid.Bool().Draw(t, "as told") {
+				script = append(script, g.ending(t, s.v, c.Partition)...)
+			}
+		case *AddReplica:
+			if !res.OK() {
+				break
+			}
+			if r, _ := s.v.Table[c.Partition].Replica(c.Holder.Member); r.ID != res.ReplicaID() || r.Holder != c.Holder {
+				t.Fatalf("%+v: answered replica %d, the table says %+v", c, res.ReplicaID(), r)
+			}
 		}
 		reached[what]++
 		if err := s.v.check(); err != nil {
@@ -519,6 +521,7 @@ func runAgainstModel(t *rapid.T, reached map[string]int) {
 			t.Fatalf("after %T%+v:\n%+v\nthe model says\n%+v", c, c, s.v, m.view())
 		}
 		checkGrowth(t, prev, s.v, m.gone)
+		checkPartitions(t, was, c, s.v, m, seen)
 		for p := range s.v.Table {
 			for _, r := range s.v.Table[p].Replicas {
 				place := fmt.Sprint(p, s.v.Table[p].Generation, r.Holder)
@@ -564,7 +567,7 @@ func checkGrowth(t *rapid.T, was, is *View, forgotten map[wire.ID]bool) {
 		}
 	}
 	for p := range was.Table {
-		if o, n := was.Table[p], is.Table[p]; n.Generation < o.Generation || n.Lost < o.Lost {
+		if o, n := was.Table[p], is.Table[p]; n.Generation < o.Generation || n.Lost < o.Lost || n.Doubtful < o.Doubtful {
 			t.Fatalf("partition %d went from %+v to %+v", p, o, n)
 		}
 	}
