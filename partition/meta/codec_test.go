@@ -107,9 +107,24 @@ func goldenState(t testing.TB) *State {
 	return s
 }
 
+// movingState returns a state with a partition of each kind that does not last: one with a replica that learns, one with a replica
+// that came and one that leaves, and one that is halted, with a survivor that has stopped and one that is dead for certain.
+func movingState(t testing.TB) *State {
+	t.Helper()
+	s := newTable(t, 3, false)
+	for _, c := range []Command{
+		registration(4, 1), &AddReplica{Partition: 0, Generation: 1, Holder: holder(4, 1)},
+		&AddReplica{Partition: 1, Generation: 1, Holder: holder(4, 1)}, &Promote{step(1, 1, 11)}, &Retire{step(1, 1, 5)},
+		registration(1, 2), registration(2, 2), &Halt{Partition: 2, Generation: 1}, stopped(2, 1, 9, 3, 2, 300),
+	} {
+		do(t, s, c, wire.CodeOK)
+	}
+	return s
+}
+
 // The bytes in a log and in an image outlive the build that wrote them.
 func TestGoldenBytes(t *testing.T) {
-	golden := map[string][]byte{"image": AppendImage(nil, goldenState(t).Snapshot())}
+	golden := map[string][]byte{"image": AppendImage(nil, goldenState(t).Snapshot()), "moving": AppendImage(nil, movingState(t).Snapshot())}
 	for _, c := range everyCommand() {
 		golden[strings.ToLower(strings.TrimPrefix(reflect.TypeOf(c).String(), "*meta."))] = Append(nil, c)
 	}
@@ -141,7 +156,7 @@ func lines(b []byte) string {
 }
 
 func TestImageRoundTrip(t *testing.T) {
-	for name, s := range map[string]*State{"empty": New(), "full": goldenState(t)} {
+	for name, s := range map[string]*State{"empty": New(), "full": goldenState(t), "moving": movingState(t)} {
 		want := AppendImage(nil, s.Snapshot())
 		got, err := DecodeImage(want)
 		if err != nil {
@@ -212,5 +227,62 @@ func TestImageOfAnythingElse(t *testing.T) {
 		v := goldenState(t).v
 		spoil(v)
 		refused(what, AppendImage(nil, v))
+	}
+}
+
+// Partitions of which movingState's are changed by one thing that no command leads to are refused for that thing, in an image too.
+func TestUnsoundPartitions(t *testing.T) {
+	const learning, leaving, halted = 0, 1, 2
+	for what, c := range map[string]struct {
+		partition int
+		spoil     func(p *Partition)
+		why       string // "": the encoding has no such thing
+	}{
+		"generation 0":          {learning, func(p *Partition) { p.Generation = 0 }, "generation 0"},
+		"last generation":       {learning, func(p *Partition) { p.Generation = MaxGeneration + 1 }, "generation 1048576"},
+		"lost too often":        {learning, func(p *Partition) { p.Lost = 1 }, "lost 1"},
+		"in doubt too often":    {learning, func(p *Partition) { p.Doubtful = 1 }, "doubtful 1"},
+		"both too often":        {learning, func(p *Partition) { p.Generation, p.Lost, p.Doubtful = 2, 1, 1 }, "lost 1, doubtful 1"},
+		"seeded at birth":       {learning, func(p *Partition) { p.Seeded = true }, "seeded true"},
+		"no replicas":           {learning, func(p *Partition) { p.Replicas = nil }, "0 replicas"},
+		"many replicas":         {learning, func(p *Partition) { p.Replicas = make([]Replica, MaxReplicas+2) }, "9 replicas"},
+		"no founders":           {learning, func(p *Partition) { p.Founders = 0 }, "0 founders"},
+		"too few founders":      {learning, func(p *Partition) { p.Founders = 2 }, "2 founders, 3 of them"},
+		"nobody founded":        {learning, func(p *Partition) { p.Founders = 0; p.Replicas[0].Joined = true }, "0 founders"},
+		"many founders":         {learning, func(p *Partition) { p.Founders = MaxReplicas + 1 }, "8 founders"},
+		"founder learns":        {learning, func(p *Partition) { p.Replicas[3].Joined = false; p.Founders = 4 }, "role 1, joined false"},
+		"stopped at work":       {learning, func(p *Partition) { p.Replicas[1].Stopped = true }, "stopped true"},
+		"stopped, not halted":   {halted, func(p *Partition) { p.Halted = false }, "stopped true"},
+		"two replicas come":     {learning, func(p *Partition) { p.Replicas[2].Role, p.Replicas[2].Joined = RoleLearner, true }, "of 4 replicas 2"},
+		"one comes, one leaves": {leaving, func(p *Partition) { p.Replicas[2].Role, p.Replicas[2].Joined = RoleLearner, true }, "of 4 replicas 2"},
+		"the only one leaves":   {leaving, func(p *Partition) { p.Replicas = p.Replicas[1:2] }, "of 1 replicas 1"},
+		"preferred learns":      {learning, func(p *Partition) { p.Preferred = member(4) }, "is no voter"},
+		"preferred leaves":      {leaving, func(p *Partition) { p.Preferred = member(2) }, "is no voter"},
+		"holder twice":          {halted, func(p *Partition) { p.Replicas[1].Holder = p.Replicas[2].Holder }, "two replicas on"},
+		"role without a name":   {halted, func(p *Partition) { p.Replicas[0].Role = roles }, ""},
+		"flag without a name":   {halted, func(p *Partition) { p.Replicas[0].Role = 16 }, ""},
+	} {
+		v := movingState(t).v
+		p := &v.Table[c.partition]
+		p.Replicas = append([]Replica(nil), p.Replicas...)
+		c.spoil(p)
+		if err := p.check(); c.why != "" && (err == nil || !strings.Contains(err.Error(), c.why)) {
+			t.Errorf("%s: %v, want one that says %q", what, err, c.why)
+		}
+		if _, err := DecodeImage(AppendImage(nil, v)); !errors.Is(err, wire.ErrMalformed) {
+			t.Errorf("%s: an image: %v", what, err)
+		}
+	}
+
+	// What an image cannot say.
+	for what, spoil := range map[string]func(p *Partition){
+		"the log of one that goes on": func(p *Partition) { p.Replicas[1].Index = 1 },
+		"its term":                    func(p *Partition) { p.Replicas[1].Term = 1 },
+		"a stranger is preferred":     func(p *Partition) { p.Preferred = member(5) },
+	} {
+		p := &movingState(t).v.Table[halted]
+		if spoil(p); p.check() == nil {
+			t.Errorf("%s: accepted", what)
+		}
 	}
 }
