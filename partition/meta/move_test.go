@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -101,5 +102,229 @@ func TestRefoundFromNobody(t *testing.T) {
 	before := s.Snapshot()
 	if res := s.Apply(Append(nil, c)); res.OK() || s.Snapshot() != before {
 		t.Errorf("accepted: %+v", s.v.Table)
+	}
+}
+
+// A partition has room for MaxReplicas and one more, which takes the place of another; holders are those that may hold something.
+func TestAddReplicaBounds(t *testing.T) {
+	s := newTable(t, 1, false)
+	for n := 4; n <= MaxReplicas+2; n++ {
+		do(t, s, registration(n, 1), wire.CodeOK)
+	}
+	for n := 4; n <= MaxReplicas+1; n++ {
+		id := do(t, s, &AddReplica{Generation: 1, Holder: holder(n, 1)}, wire.CodeOK).ReplicaID()
+		do(t, s, &Promote{step(0, 1, id)}, wire.CodeOK)
+	}
+	next := &AddReplica{Generation: 1, Holder: holder(MaxReplicas+2, 1)}
+	unchanged(t, s, next, wire.CodeOverloaded)
+	unchanged(t, s, &AddReplica{Generation: 1, Holder: holder(MaxReplicas+1, 1)}, wire.CodeOK) // has one
+	do(t, s, &Retire{step(0, 1, 1)}, wire.CodeOK)
+	unchanged(t, s, next, wire.CodeConflict)
+	do(t, s, &DropReplica{step(0, 1, 1)}, wire.CodeOK)
+
+	lite := registration(10, 1)
+	lite.Lite = true
+	do(t, s, lite, wire.CodeOK)
+	unchanged(t, s, &AddReplica{Generation: 1, Holder: holder(10, 1)}, wire.CodeConflict)
+	for _, state := range []string{StateDraining, StateLeft, StateDead} {
+		do(t, s, &SetState{ID: member(1), Incarnation: incarnation(1, 1), State: state}, wire.CodeOK)
+		unchanged(t, s, &AddReplica{Generation: 1, Holder: holder(1, 1)}, wire.CodeConflict)
+	}
+	do(t, s, next, wire.CodeOK)
+}
+
+// Before there is a table there is nothing to move.
+func TestNoStepsBeforeTheTable(t *testing.T) {
+	s := New()
+	do(t, s, foundation(1, false), wire.CodeOK)
+	for _, c := range []Command{
+		&AddReplica{Generation: 1, Holder: holder(1, 1)}, &Promote{step(0, 1, 1)}, &Retire{step(0, 1, 1)}, &DropReplica{step(0, 1, 1)},
+		&Prefer{Generation: 1, Member: member(1)}, &Halt{Generation: 1}, stopped(0, 1, 1, 1, 1, 1),
+	} {
+		unchanged(t, s, c, wire.CodeNotReady)
+	}
+}
+
+// A replica that learns stays below the voters once the generation is halted, and one that leaves stays in the table.
+func TestHaltedLadder(t *testing.T) {
+	for _, role := range []Role{RoleLearner, RoleLeaving} {
+		s := newGroup(t, 2, role, 1, 3)
+		id := s.v.Table[0].Replicas[2].ID
+		do(t, s, &Halt{Generation: 1}, wire.CodeOK)
+		unchanged(t, s, &Promote{step(0, 1, id)}, wire.CodeConflict)
+		unchanged(t, s, &Promote{step(0, 1, s.v.Table[0].Replicas[1].ID)}, wire.CodeOK) // is one
+		unchanged(t, s, &Retire{step(0, 1, id)}, wire.CodeConflict)
+		unchanged(t, s, &DropReplica{step(0, 1, id)}, wire.CodeConflict)
+	}
+}
+
+// newGroup returns a cluster of one partition with voters on members 1 to voters, and on the next one a replica with a role, unless
+// that is RoleVoter. Then some members start again, which is the end of their replicas.
+func newGroup(t *testing.T, voters int, role Role, dead ...int) *State {
+	t.Helper()
+	s := New()
+	do(t, s, foundation(1, false), wire.CodeOK)
+	var founders []Holder
+	for n := 1; n <= voters+1; n++ {
+		do(t, s, registration(n, 1), wire.CodeOK)
+		if n <= voters || role == RoleLeaving {
+			founders = append(founders, holder(n, 1))
+		}
+	}
+	do(t, s, &CreateTable{Placement: [][]Holder{founders}}, wire.CodeOK)
+	switch role {
+	case RoleLearner:
+		do(t, s, &AddReplica{Generation: 1, Holder: holder(voters+1, 1)}, wire.CodeOK)
+	case RoleLeaving:
+		do(t, s, &Retire{step(0, 1, uint64(voters+1))}, wire.CodeOK)
+	}
+	for _, n := range dead {
+		do(t, s, registration(n, 2), wire.CodeOK)
+	}
+	return s
+}
+
+// Whether a group may have a quorum, and whether its dead may have had one, is asked of the group with the replica that comes or
+// goes and of the group without it.
+func TestHaltByEitherGroup(t *testing.T) {
+	const v, l, o = RoleVoter, RoleLearner, RoleLeaving
+	for _, c := range []struct {
+		voters int
+		role   Role
+		dead   []int
+		halts  bool
+		doubt  bool // if it halts
+	}{
+		{3, v, []int{1}, false, false},
+		{3, v, []int{1, 2}, true, true},
+		{2, v, []int{1}, true, false}, // both have acknowledged all there is
+		{4, v, []int{1}, false, false},
+		{4, v, []int{1, 2}, true, false},
+		{4, v, []int{1, 2, 3}, true, true},
+
+		{1, l, []int{2}, false, false}, // a quorum without the one that learns
+		{1, l, []int{1}, true, true},   // what the voter acknowledged alone is lost
+		{2, l, []int{1}, false, false}, // a quorum if the one that learns is a voter already
+		{2, l, []int{3}, false, false},
+		{2, l, []int{1, 3}, true, true},
+		{2, l, []int{1, 2}, true, true},
+		{3, l, []int{1, 4}, false, false},
+		{3, l, []int{1, 2}, true, true},
+		{4, l, []int{1, 2}, false, false},
+
+		{1, o, []int{2}, false, false}, // a quorum if the one that leaves is gone
+		{1, o, []int{1}, true, true},
+		{2, o, []int{1}, false, false}, // a quorum as long as it is not
+		{2, o, []int{3}, false, false},
+		{2, o, []int{1, 3}, true, true},
+		{3, o, []int{1, 2}, true, true},
+		{3, o, []int{1, 4}, false, false},
+	} {
+		name := fmt.Sprintf("%d voters, one in role %d, %v dead", c.voters, c.role, c.dead)
+		s := newGroup(t, c.voters, c.role, c.dead...)
+		if got := len(s.v.Unrecoverable()) == 1; got != c.halts {
+			t.Errorf("%s: unrecoverable %t, want %t", name, got, c.halts)
+		}
+		if !c.halts {
+			unchanged(t, s, &Halt{Generation: 1}, wire.CodeConflict)
+			continue
+		}
+		do(t, s, &Halt{Generation: 1}, wire.CodeOK)
+		var first Replica
+		for _, r := range s.v.Table[0].Replicas {
+			if !s.v.DeadForCertain(r) {
+				do(t, s, &Stopped{step(0, 1, r.ID), r.Incarnation, 1, 5}, wire.CodeOK)
+				if first.ID == 0 {
+					first = r
+				}
+			}
+		}
+		do(t, s, &Refound{FromGeneration: 1, Replicas: []Holder{first.Holder}, Preferred: first.Member}, wire.CodeOK)
+		if p := s.v.Table[0]; p.Lost != 0 || (p.Doubtful == 1) != c.doubt {
+			t.Errorf("%s: lost %d, doubtful %d, want doubt %t", name, p.Lost, p.Doubtful, c.doubt)
+		}
+	}
+}
+
+// The next generation begins with the log of the latest term, among those with the longest, among those with that of the first
+// replica; and not before all survivors have stopped.
+func TestRefoundFromTheMost(t *testing.T) {
+	type log struct{ term, index uint64 }
+	from := func(n int) *Refound {
+		return &Refound{FromGeneration: 1, Replicas: []Holder{holder(n, 1)}, Preferred: member(n)}
+	}
+	reseedable := func(s *State, want int) { // 0: by nobody
+		t.Helper()
+		partitions, members := s.v.Reseedable()
+		got, text := fmt.Sprint(partitions, members), "[] []"
+		if want != 0 {
+			text = fmt.Sprint([]uint32{0}, []wire.ID{member(want)})
+		}
+		if got != text {
+			t.Fatalf("can be founded again: %s, want %s", got, text)
+		}
+	}
+	for _, c := range []struct {
+		three, four log
+		want        int
+	}{
+		{log{2, 9}, log{3, 1}, 4}, {log{3, 1}, log{2, 9}, 3}, {log{2, 8}, log{2, 9}, 4}, {log{2, 9}, log{2, 8}, 3}, {log{2, 9}, log{2, 9}, 3},
+		{log{0, 0}, log{0, 0}, 3}, {log{1, 0}, log{0, 0}, 3}, {log{0, 0}, log{1, 1}, 4},
+	} {
+		s := newGroup(t, 4, RoleVoter, 1, 2)
+		reseedable(s, 0)
+		unchanged(t, s, from(c.want), wire.CodeConflict)
+		do(t, s, &Halt{Generation: 1}, wire.CodeOK)
+		reseedable(s, 0)
+		do(t, s, stopped(0, 1, 4, 4, c.four.term, c.four.index), wire.CodeOK)
+		reseedable(s, 0)
+		unchanged(t, s, from(3), wire.CodeConflict)
+		unchanged(t, s, from(4), wire.CodeConflict)
+		do(t, s, stopped(0, 1, 3, 3, c.three.term, c.three.index), wire.CodeOK)
+		reseedable(s, c.want)
+		for n := 1; n <= 4; n++ {
+			if n != c.want {
+				unchanged(t, s, from(n), wire.CodeConflict)
+			}
+		}
+		do(t, s, from(c.want), wire.CodeOK)
+		reseedable(s, 0)
+	}
+
+	// Who dies after it was halted is waited for and gone on from no more.
+	for _, first := range []int{3, 4} {
+		s := newGroup(t, 4, RoleVoter, 1, 2)
+		do(t, s, &Halt{Generation: 1}, wire.CodeOK)
+		do(t, s, stopped(0, 1, uint64(first), first, 9, 9), wire.CodeOK)
+		do(t, s, registration(7-first, 2), wire.CodeOK)
+		reseedable(s, first)
+		s = newGroup(t, 4, RoleVoter, 1, 2)
+		do(t, s, &Halt{Generation: 1}, wire.CodeOK)
+		do(t, s, stopped(0, 1, uint64(first), first, 9, 9), wire.CodeOK)
+		do(t, s, stopped(0, 1, uint64(7-first), 7-first, 1, 1), wire.CodeOK)
+		do(t, s, registration(first, 2), wire.CodeOK)
+		reseedable(s, 7-first)
+		unchanged(t, s, from(first), wire.CodeConflict)
+		do(t, s, from(7-first), wire.CodeOK)
+		if p := s.v.Table[0]; p.Doubtful != 1 || p.Lost != 0 {
+			t.Errorf("three of four are dead: lost %d, doubtful %d", p.Lost, p.Doubtful)
+		}
+	}
+}
+
+// A survivor that never had any of the log has nothing: what the others held is lost, and known to be.
+func TestRefoundFromNothing(t *testing.T) {
+	for index, want := range []Partition{{Lost: 1}, {Doubtful: 1}} {
+		s := newGroup(t, 3, RoleLearner, 1, 2, 3)
+		do(t, s, &Halt{Generation: 1}, wire.CodeOK)
+		do(t, s, stopped(0, 1, 4, 4, 1, uint64(index)), wire.CodeOK)
+		do(t, s, &Refound{FromGeneration: 1, Replicas: []Holder{holder(4, 1)}, Preferred: member(4)}, wire.CodeOK)
+		p := s.v.Table[0]
+		if p.Lost != want.Lost || p.Doubtful != want.Doubtful || !p.Seeded || p.Generation != 2 || p.Founders != 1 || p.Halted {
+			t.Errorf("from a log up to %d: %+v", index, p)
+		}
+		if r := p.Replicas[0]; r.Role != RoleVoter || r.Joined || r.Stopped || r.Term != 0 || r.Index != 0 {
+			t.Errorf("its replica begins as %+v", r)
+		}
 	}
 }
