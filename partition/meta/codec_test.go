@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"hash/crc32"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -238,29 +239,30 @@ func TestUnsoundPartitions(t *testing.T) {
 		spoil     func(p *Partition)
 		why       string // "": the encoding has no such thing
 	}{
-		"generation 0":          {learning, func(p *Partition) { p.Generation = 0 }, "generation 0"},
-		"last generation":       {learning, func(p *Partition) { p.Generation = MaxGeneration + 1 }, "generation 1048576"},
-		"lost too often":        {learning, func(p *Partition) { p.Lost = 1 }, "lost 1"},
-		"in doubt too often":    {learning, func(p *Partition) { p.Doubtful = 1 }, "doubtful 1"},
-		"both too often":        {learning, func(p *Partition) { p.Generation, p.Lost, p.Doubtful = 2, 1, 1 }, "lost 1, doubtful 1"},
-		"seeded at birth":       {learning, func(p *Partition) { p.Seeded = true }, "seeded true"},
-		"no replicas":           {learning, func(p *Partition) { p.Replicas = nil }, "0 replicas"},
-		"many replicas":         {learning, func(p *Partition) { p.Replicas = make([]Replica, MaxReplicas+2) }, "9 replicas"},
-		"no founders":           {learning, func(p *Partition) { p.Founders = 0 }, "0 founders"},
-		"too few founders":      {learning, func(p *Partition) { p.Founders = 2 }, "2 founders, 3 of them"},
-		"nobody founded":        {learning, func(p *Partition) { p.Founders = 0; p.Replicas[0].Joined = true }, "0 founders"},
-		"many founders":         {learning, func(p *Partition) { p.Founders = MaxReplicas + 1 }, "8 founders"},
-		"founder learns":        {learning, func(p *Partition) { p.Replicas[3].Joined = false; p.Founders = 4 }, "role 1, joined false"},
-		"stopped at work":       {learning, func(p *Partition) { p.Replicas[1].Stopped = true }, "stopped true"},
-		"stopped, not halted":   {halted, func(p *Partition) { p.Halted = false }, "stopped true"},
-		"two replicas come":     {learning, func(p *Partition) { p.Replicas[2].Role, p.Replicas[2].Joined = RoleLearner, true }, "of 4 replicas 2"},
-		"one comes, one leaves": {leaving, func(p *Partition) { p.Replicas[2].Role, p.Replicas[2].Joined = RoleLearner, true }, "of 4 replicas 2"},
-		"the only one leaves":   {leaving, func(p *Partition) { p.Replicas = p.Replicas[1:2] }, "of 1 replicas 1"},
-		"preferred learns":      {learning, func(p *Partition) { p.Preferred = member(4) }, "is no voter"},
-		"preferred leaves":      {leaving, func(p *Partition) { p.Preferred = member(2) }, "is no voter"},
-		"holder twice":          {halted, func(p *Partition) { p.Replicas[1].Holder = p.Replicas[2].Holder }, "two replicas on"},
-		"role without a name":   {halted, func(p *Partition) { p.Replicas[0].Role = roles }, ""},
-		"flag without a name":   {halted, func(p *Partition) { p.Replicas[0].Role = 16 }, ""},
+		"generation 0":           {learning, func(p *Partition) { p.Generation = 0 }, "generation 0"},
+		"last generation":        {learning, func(p *Partition) { p.Generation = MaxGeneration + 1 }, "generation 1048576"},
+		"lost too often":         {learning, func(p *Partition) { p.Lost = 1 }, "lost 1"},
+		"in doubt too often":     {learning, func(p *Partition) { p.Doubtful = 1 }, "doubtful 1"},
+		"both too often":         {learning, func(p *Partition) { p.Generation, p.Lost, p.Doubtful = 2, 1, 1 }, "lost 1, doubtful 1"},
+		"more than can be added": {learning, func(p *Partition) { p.Lost, p.Doubtful = math.MaxUint64, 1 }, "doubtful 1"},
+		"seeded at birth":        {learning, func(p *Partition) { p.Seeded = true }, "seeded true"},
+		"no replicas":            {learning, func(p *Partition) { p.Replicas = nil }, "0 replicas"},
+		"many replicas":          {learning, func(p *Partition) { p.Replicas = make([]Replica, MaxReplicas+2) }, "9 replicas"},
+		"no founders":            {learning, func(p *Partition) { p.Founders = 0 }, "0 founders"},
+		"too few founders":       {learning, func(p *Partition) { p.Founders = 2 }, "2 founders, 3 of them"},
+		"nobody founded":         {learning, func(p *Partition) { p.Founders = 0; p.Replicas[0].Joined = true }, "0 founders"},
+		"many founders":          {learning, func(p *Partition) { p.Founders = MaxReplicas + 1 }, "8 founders"},
+		"founder learns":         {learning, func(p *Partition) { p.Replicas[3].Joined = false; p.Founders = 4 }, "role 1, joined false"},
+		"stopped at work":        {learning, func(p *Partition) { p.Replicas[1].Stopped = true }, "stopped true"},
+		"stopped, not halted":    {halted, func(p *Partition) { p.Halted = false }, "stopped true"},
+		"two replicas come":      {learning, func(p *Partition) { p.Replicas[2].Role, p.Replicas[2].Joined = RoleLearner, true }, "of 4 replicas 2"},
+		"one comes, one leaves":  {leaving, func(p *Partition) { p.Replicas[2].Role, p.Replicas[2].Joined = RoleLearner, true }, "of 4 replicas 2"},
+		"the only one leaves":    {leaving, func(p *Partition) { p.Replicas = p.Replicas[1:2] }, "of 1 replicas 1"},
+		"preferred learns":       {learning, func(p *Partition) { p.Preferred = member(4) }, "is no voter"},
+		"preferred leaves":       {leaving, func(p *Partition) { p.Preferred = member(2) }, "is no voter"},
+		"holder twice":           {halted, func(p *Partition) { p.Replicas[1].Holder = p.Replicas[2].Holder }, "two replicas on"},
+		"role without a name":    {halted, func(p *Partition) { p.Replicas[0].Role = roles }, ""},
+		"flag without a name":    {halted, func(p *Partition) { p.Replicas[0].Role = 16 }, ""},
 	} {
 		v := movingState(t).v
 		p := &v.Table[c.partition]

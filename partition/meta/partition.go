@@ -137,7 +137,8 @@ func (p *Partition) replica(id uint64) int {
 
 // check returns what is wrong with the partition by itself, if anything.
 func (p *Partition) check() error {
-	if p.Generation < 1 || p.Generation > MaxGeneration || p.Lost+p.Doubtful >= p.Generation || p.Seeded && p.Generation < 2 {
+	if p.Generation < 1 || p.Generation > MaxGeneration || p.Lost >= p.Generation || p.Doubtful >= p.Generation-p.Lost ||
+		p.Seeded && p.Generation < 2 {
 		return fmt.Errorf("generation %d, lost %d, doubtful %d, seeded %t", p.Generation, p.Lost, p.Doubtful, p.Seeded)
 	}
 	if n := len(p.Replicas); n < 1 || n > MaxReplicas+1 {
