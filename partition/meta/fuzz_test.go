@@ -5,10 +5,13 @@ import (
 	"testing"
 )
 
-// FuzzApply applies any bytes to a cluster at birth and at work: the state stays sound, a refusal leaves no trace, and nothing
+// FuzzApply applies any bytes to a cluster at birth, at work, and with replicas on their way and a halted partition: the state stays sound, a refusal leaves no trace, and nothing
 // takes effect twice.
 func FuzzApply(f *testing.F) {
 	for _, c := range everyCommand() {
+		f.Add(Append(nil, c))
+	}
+	for _, c := range movingSteps() {
 		f.Add(Append(nil, c))
 	}
 	f.Add([]byte{})
@@ -20,7 +23,7 @@ func FuzzApply(f *testing.F) {
 				t.Fatalf("%T%+v is both %x and %x", c, c, cmd, again)
 			}
 		}
-		for _, s := range []*State{New(), newTable(t, 2, false)} {
+		for _, s := range []*State{New(), newTable(t, 2, false), movingState(t)} {
 			before := s.Snapshot()
 			res := s.Apply(cmd)
 			if !res.OK() && s.Snapshot() != before {
@@ -28,6 +31,13 @@ func FuzzApply(f *testing.F) {
 			}
 			if err := s.v.check(); err != nil {
 				t.Fatalf("after %x: %v", cmd, err)
+			}
+			for p := range before.Table {
+				was, is := &before.Table[p], &s.v.Table[p]
+				if same := bytes.Equal(was.append(nil), is.append(nil)); was.Halted && !same && is.Generation == was.Generation &&
+					Kind(cmd[1]) != KindStopped {
+					t.Fatalf("%x changed halted partition %d: %+v, %+v", cmd, p, was, is)
+				}
 			}
 			if again := s.Apply(cmd); res.OK() && s.Snapshot().Version > before.Version+1 {
 				t.Fatalf("%x took effect twice: %+v, %+v", cmd, res, again)
@@ -38,7 +48,7 @@ func FuzzApply(f *testing.F) {
 
 // FuzzImage decodes any bytes: an image that is accepted is that of a sound state, which goes on.
 func FuzzImage(f *testing.F) {
-	for _, s := range []*State{New(), goldenState(f)} {
+	for _, s := range []*State{New(), goldenState(f), movingState(f)} {
 		image := AppendImage(nil, s.Snapshot())
 		f.Add(image)
 		f.Add(image[:len(image)-imageSum])
@@ -59,7 +69,8 @@ func FuzzImage(f *testing.F) {
 			}
 			s.v.AllLost()
 			s.v.Unrecoverable()
-			for _, c := range everyCommand() {
+			s.v.Reseedable()
+			for _, c := range append(everyCommand(), movingSteps()...) {
 				s.Apply(Append(nil, c))
 			}
 			if err := s.v.check(); err != nil {
@@ -67,4 +78,15 @@ func FuzzImage(f *testing.F) {
 			}
 		}
 	})
+}
+
+// movingSteps returns steps that movingState accepts, and some that differ from such by little.
+func movingSteps() []Command {
+	return []Command{
+		&Promote{step(0, 1, 10)}, &Retire{step(0, 1, 10)}, &DropReplica{step(1, 1, 5)}, &Promote{step(1, 1, 5)},
+		&Prefer{Partition: 1, Generation: 1, Member: member(4)}, &AddReplica{Partition: 0, Generation: 1, Holder: holder(4, 1)},
+		&Halt{Partition: 0, Generation: 1}, &Halt{Partition: 2, Generation: 1}, stopped(2, 1, 9, 3, 2, 300), stopped(2, 1, 8, 2, 1, 2),
+		&Retire{step(2, 1, 7)}, &Promote{step(2, 1, 7)}, &DropReplica{step(2, 1, 7)},
+		&Refound{Partition: 2, FromGeneration: 1, Replicas: []Holder{holder(3, 1)}, Preferred: member(3)},
+	}
 }
