@@ -211,9 +211,21 @@ func (m *model) refound(c *Refound) wire.Code {
 	})
 }
 
+// even draws one of n numbers, all as likely, unlike rapid's ranges, which prefer their ends.
+func even(t *rapid.T, n int, label string) int {
+	i := 0
+	for range 8 {
+		i *= 2
+		if rapid.Bool().Draw(t, label) {
+			i++
+		}
+	}
+	return i * n / 256
+}
+
 // move draws a step of a replica, mostly one that is right about the partition.
 func (g commands) move(t *rapid.T, v *View, kind Kind) Command {
-	right := func(what string) bool { return rapid.IntRange(0, 5).Draw(t, what) > 0 }
+	right := func(what string) bool { return even(t, 8, what) > 0 }
 	h := g.holder(t, v)
 	c := step(uint32(rapid.IntRange(0, modelPartitions).Draw(t, "partition")), uint64(rapid.IntRange(1, 3).Draw(t, "generation")),
 		uint64(rapid.IntRange(0, 15).Draw(t, "replica")))
@@ -221,13 +233,13 @@ func (g commands) move(t *rapid.T, v *View, kind Kind) Command {
 	if len(v.Table) > 0 && right("partition as is") {
 		c.Partition %= uint32(len(v.Table))
 		if list := v.wanting(kind); len(list) > 0 && right("one that may") {
-			c.Partition = rapid.SampledFrom(list).Draw(t, "which")
+			c.Partition = list[even(t, len(list), "which")]
 		}
 		p = v.Table[c.Partition]
 		if right("generation as is") {
 			c.Generation = p.Generation
 		}
-		r := rapid.SampledFrom(p.Replicas).Draw(t, "its replica")
+		r := p.Replicas[even(t, len(p.Replicas), "its replica")]
 		if o, ok := p.Changing(); ok && kind != KindStopped && right("the one on its way") {
 			r = o
 		}
