@@ -186,7 +186,8 @@ func TestMapStats(t *testing.T) {
 			}
 		}
 	}
-	if now := stats(); now.Events != s.Events+98 || now.Entries != 1 {
+	// Owners may change meanwhile, for balance: what happens at that very moment may be counted twice, or not at all.
+	if now := stats(); now.Entries != 1 || now.Events < s.Events+95 || now.Events > s.Events+101 {
 		t.Errorf("after 98 removals: %+v", now)
 	}
 }

@@ -13,7 +13,8 @@ import (
 // folded turns what the state of a partition says of expirations, evictions and events into counts of this member as an owner.
 // A state counts from when this process has it, on every replica; what it counted while this process owned the partition is
 // the difference between two looks at it. Looks are taken when an owner changes and when counts are asked for, so what a map
-// counted between the last look and its end is lost.
+// counted between the last look and its end is lost, and what happens while an owner changes may be counted by both owners or by
+// neither.
 type folded struct {
 	mu    sync.Mutex // guards the following, the last look; held while the next is taken
 	owned bool
