@@ -47,6 +47,10 @@ type Config struct {
 	Replicas int
 	// MaxValue is the largest encoded value in bytes; by default 1 MB, at most 4 MB.
 	MaxValue int
+	// MaxMemory is how many bytes the entries of all maps on this member may be counted with, those of replicas included; by
+	// default as many as come. When that is used up, maps that have a bound are evicted from, and writes that would take more
+	// are refused as overloaded, while reads and removals go on. Leave the process a good part of its memory beside that.
+	MaxMemory int64
 	// Insecure allows to listen on other than loopback addresses without authentication.
 	Insecure bool
 	// NoHTTP leaves out the listener for health checks.
@@ -82,7 +86,7 @@ func Start(ctx context.Context, cfg Config) (*Member, error) {
 	m, err := member.Start(ctx, member.Config{
 		Name: cfg.Name, ClusterName: cfg.ClusterName, Listen: cfg.Listen, Advertise: cfg.Advertise, Zone: cfg.Zone, Tags: cfg.Tags,
 		DataDir: cfg.DataDir, Durability: cfg.Durability, Join: cfg.Join, Expect: cfg.Expect, Partitions: cfg.Partitions,
-		Replicas: cfg.Replicas, MaxValue: cfg.MaxValue, Insecure: cfg.Insecure, NoHTTP: cfg.NoHTTP, Registry: cfg.Registry,
+		Replicas: cfg.Replicas, MaxValue: cfg.MaxValue, MaxMemory: cfg.MaxMemory, Insecure: cfg.Insecure, NoHTTP: cfg.NoHTTP, Registry: cfg.Registry,
 		Maps: cfg.Maps, Executors: cfg.Executors,
 		Logger: cfg.Logger, TracerProvider: cfg.TracerProvider, MeterProvider: cfg.MeterProvider,
 		MetricsPage: cfg.MetricsPage, Network: network.From(ctx),

@@ -107,10 +107,10 @@ func TestConfiguredTTL(t *testing.T) {
 	if err := cl.Client().SetMapConfig(ctx, "sess*", sdk.MapConfig{TTL: new(time.Hour), MaxIdle: new(time.Minute)}); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Set(ctx, "own", 1, sdk.WithTTL(time.Second), sdk.WithMaxIdle(0)); err != nil {
+	if err := m.Set(ctx, "own", 1, sdk.WithTTL(30*time.Minute), sdk.WithMaxIdle(0)); err != nil {
 		t.Fatal(err)
 	}
-	for key, want := range map[string][2]time.Duration{"before": {}, "own": {time.Second, 0}} {
+	for key, want := range map[string][2]time.Duration{"before": {}, "own": {30 * time.Minute, 0}} {
 		if v, found, err := m.EntryView(ctx, key); err != nil || !found || v.TTL != want[0] || v.MaxIdle != want[1] {
 			t.Errorf("%s: %+v, %v, %v", key, v, found, err)
 		}

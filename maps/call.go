@@ -29,6 +29,8 @@ type call struct {
 	flush     bool             // uses of entries are to be committed soon
 	started   time.Duration    // when the request arrived, see elapsed
 	tally     *tally           // writes: where they are counted; nil: nowhere
+	bound     *bound           // writes: of the map, nil if it has none
+	size      int              // writes that store: of the body
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}
@@ -44,7 +46,7 @@ func newCall(s *Service, req *wire.Request, caller Caller) *call {
 const pooledBytes = 64 << 10
 
 func (c *call) free() {
-	c.s, c.caller, c.tally, c.waits = nil, nil, nil, false
+	c.s, c.caller, c.tally, c.bound, c.waits = nil, nil, nil, nil, false
 	if cap(c.body) > pooledBytes {
 		c.body = nil
 	}
@@ -69,6 +71,9 @@ func (c *call) Complete(o partition.Outcome, r entry.Result) {
 			return
 		}
 		c.caller.Answer(c.id, r.Code, r.Body)
+		if c.bound != nil && c.bound.wrote(c.partition, c.op, c.size, r) {
+			c.s.evictor.wakeUp()
+		}
 	} else {
 		c.s.answerOutcome(o, c.partition, c.id, c.caller)
 	}

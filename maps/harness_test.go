@@ -35,8 +35,8 @@ type owner struct {
 	seq     uint64
 }
 
-// newOwner starts an owner of so many partitions, with its upkeep.
-func newOwner(t testing.TB, partitions int) *owner {
+// newOwner starts an owner of so many partitions, with its upkeep; edit changes the configuration.
+func newOwner(t testing.TB, partitions int, edit ...func(*Config)) *owner {
 	t.Helper()
 	o := &owner{t: t, start: time.Now(), configs: map[string]wire.MapConfig{}}
 	id := wire.ID(uuid.New())
@@ -71,8 +71,12 @@ func newOwner(t testing.TB, partitions int) *owner {
 		}
 		return true
 	})
-	o.Service = New(Config{Host: o.host, Partitions: partitions, Now: o.now, MaxValue: 1 << 20, MapConfig: o.config,
-		Owner: func(int) wire.Moved { return wire.Moved{} }})
+	cfg := Config{Host: o.host, Partitions: partitions, Now: o.now, MaxValue: 1 << 20, MapConfig: o.configOf,
+		Owner: func(int) wire.Moved { return wire.Moved{} }}
+	for _, f := range edit {
+		f(&cfg)
+	}
+	o.Service = New(cfg)
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { o.Run(ctx) })
@@ -85,7 +89,7 @@ func newOwner(t testing.TB, partitions int) *owner {
 
 func (o *owner) now() int64 { return time.Since(o.start).Milliseconds() + o.ahead.Load() + 1_000_000 }
 
-func (o *owner) config(name []byte) wire.MapConfig {
+func (o *owner) configOf(name []byte) wire.MapConfig {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if c, ok := o.configs[string(name)]; ok {
@@ -197,6 +201,12 @@ func (o *owner) get(name, key string) string {
 		o.t.Fatal(err)
 	}
 	return string(r.Value)
+}
+
+// remove deletes a key.
+func (o *owner) remove(name, key string) {
+	o.t.Helper()
+	o.call(o.place(key), wire.OpDelete, wire.AppendWriteBody(nil, &wire.WriteBody{Map: []byte(name), Key: []byte(key)}))
 }
 
 // view reads the entry's view.

@@ -25,6 +25,9 @@ type Config struct {
 	MapConfig func(name []byte) wire.MapConfig
 	// Latency is optional: it is asked once for each map and operation for whom to tell how long each took. That must not block.
 	Latency func(name string, op wire.Op) func(took time.Duration)
+	// MaxMemory is how many bytes the replicas on this member may be counted with, all together; 0: as many as come. When that
+	// is used up, maps that have a bound are evicted from, and writes that would take more are refused as overloaded.
+	MaxMemory int64
 }
 
 // Service answers the operations on maps. Beside the replicated state it keeps only what an owner alone knows: who used
@@ -35,12 +38,15 @@ type Service struct {
 	folded  []folded  // by partition
 	tallies tallies
 	parking *parking
+	evictor evictor
 }
 
 // New returns a Service. Its Run must be running too.
 func New(cfg Config) *Service {
-	return &Service{cfg: cfg, touches: make([]touches, cfg.Partitions), folded: make([]folded, cfg.Partitions),
+	s := &Service{cfg: cfg, touches: make([]touches, cfg.Partitions), folded: make([]folded, cfg.Partitions),
 		parking: newParking(cfg.Host, cfg.Now, cfg.Partitions)}
+	s.evictor.init(s)
+	return s
 }
 
 // Start starts telling those who wait for locks that they have them.
@@ -105,8 +111,11 @@ func (s *Service) write(req *wire.Request, caller Caller) bool {
 // refuse answers a request that cannot be understood, or is above a limit.
 func refuse(id uint64, caller Caller, err error) {
 	code := wire.CodeInvalid
-	if errors.Is(err, wire.ErrTooLarge) {
+	switch {
+	case errors.Is(err, wire.ErrTooLarge):
 		code = wire.CodeTooLarge
+	case errors.Is(err, errMemory):
+		code = wire.CodeOverloaded
 	}
 	caller.Answer(id, code, []byte(err.Error()))
 }
@@ -134,11 +143,15 @@ func (s *Service) prepare(c *call, op wire.Op, body []byte) ([]byte, error) {
 		if err := m.CheckRequest(); err != nil {
 			return nil, err
 		}
-		if op == wire.OpSetMany && s.setDefaults(m.Map, &m.WriteOptions) {
+		if op == wire.OpDeleteMany {
+			return body, nil
+		}
+		changed, err := s.storing(c, m.Map, &m.WriteOptions, len(m.Keys), len(body))
+		if changed {
 			c.body = wire.AppendManyBody(c.body[:0], &m)
 			return c.body, nil
 		}
-		return body, nil
+		return body, err
 	case wire.OpClear, wire.OpDestroy:
 		_, err := wire.DecodeMapBody(body)
 		return body, err
@@ -171,22 +184,41 @@ func (s *Service) prepare(c *call, op wire.Op, body []byte) ([]byte, error) {
 		if err := w.CheckRequest(); err != nil {
 			return nil, err
 		}
-		if w.Value != nil && s.setDefaults(w.Map, &w.WriteOptions) {
+		if w.Value == nil {
+			return body, nil
+		}
+		changed, err := s.storing(c, w.Map, &w.WriteOptions, 1, len(body))
+		if changed {
 			c.body = wire.AppendWriteBody(c.body[:0], &w)
 			return c.body, nil
 		}
-		return body, nil
+		return body, err
 	}
+}
+
+// storing looks at a write that stores so many values, in a body of so many bytes, in the light of its map's configuration: it
+// returns whether the options have changed with that, or why the write is refused.
+func (s *Service) storing(c *call, name []byte, o *wire.WriteOptions, values, body int) (changed bool, err error) {
+	cfg := s.config(name)
+	c.size = body
+	if c.bound, err = s.evictor.admit(name, &cfg, values, body); err != nil {
+		return false, err
+	}
+	return setDefaults(&cfg, o), nil
+}
+
+// config returns the configuration of a map.
+func (s *Service) config(name []byte) wire.MapConfig {
+	if s.cfg.MapConfig == nil {
+		return wire.DefaultMapConfig
+	}
+	return s.cfg.MapConfig(name)
 }
 
 // setDefaults gives a write that stores a value the TTL and max-idle of its map where it has none of its own, and reports
 // whether that changed anything. What an owner reads in its configuration is thus in the log: replicas need not have the
 // same at the same time.
-func (s *Service) setDefaults(name []byte, o *wire.WriteOptions) (changed bool) {
-	if s.cfg.MapConfig == nil {
-		return false
-	}
-	cfg := s.cfg.MapConfig(name)
+func setDefaults(cfg *wire.MapConfig, o *wire.WriteOptions) (changed bool) {
 	if cfg.TTL != 0 && o.Flags&wire.WriteTTL == 0 {
 		o.Flags, o.TTL, changed = o.Flags|wire.WriteTTL, cfg.TTL, true
 	}

@@ -48,10 +48,11 @@ type Config struct {
 	DataDir    string // metadata and identity; by default a temporary directory that Close removes
 	Durability string // "memory", the default; "disk" is not built yet
 	Join       []string
-	Expect     int // members that found a cluster together; 0 with Join: only join
-	Partitions int // of a cluster that is founded; by default 271
-	Replicas   int // of each partition, at most; by default 3
-	MaxValue   int // bytes of an encoded value; by default 1 MB
+	Expect     int   // members that found a cluster together; 0 with Join: only join
+	Partitions int   // of a cluster that is founded; by default 271
+	Replicas   int   // of each partition, at most; by default 3
+	MaxValue   int   // bytes of an encoded value; by default 1 MB
+	MaxMemory  int64 // bytes that the entries of all replicas here may be counted with; 0: no limit
 	Insecure   bool
 	NoHTTP     bool // no health and admin listener
 
@@ -215,6 +216,9 @@ func (c Config) Validate() error {
 	}
 	if c.Lite && c.Expect == 1 || c.Lite && c.Expect == 0 && len(c.Join) == 0 {
 		bad("a lite member holds no replicas and cannot found a cluster alone")
+	}
+	if c.MaxMemory < 0 {
+		bad("max memory %d: want bytes, or 0 for no limit", c.MaxMemory)
 	}
 	if c.HelloTimeout < 0 {
 		bad("hello timeout %v: want more than 0", c.HelloTimeout)

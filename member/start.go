@@ -181,7 +181,7 @@ func (m *Member) startData() (err error) {
 	m.mover = newMover(m, n)
 	configs := &mapConfigs{view: m.metaView}
 	m.maps = maps.New(maps.Config{Host: m.host, Partitions: n, Now: m.clock.Now, Owner: m.views.moved, MaxValue: m.cfg.MaxValue,
-		MapConfig: configs.of, Latency: latency})
+		MapConfig: configs.of, Latency: latency, MaxMemory: m.cfg.MaxMemory})
 	m.maps.Start()
 	m.hostReady.Store(true)
 	m.wg.Add(3)

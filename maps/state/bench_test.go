@@ -30,11 +30,13 @@ func benchOp(code wire.Op, key []byte, size int, ttl uint64) *entry.Op {
 }
 
 // fill returns a state with n entries.
-func fill(n, size int, ttl uint64) *State {
+func fill(n, size int, ttl uint64) *State { return fillKeys(n, size, ttl, benchKey) }
+
+func fillKeys(n, size int, ttl uint64, key func(int) []byte) *State {
 	s := New(1, Limits{})
 	s.Advance(1000, 0)
 	for i := range n {
-		s.Apply(benchOp(wire.OpSet, benchKey(i), size, ttl))
+		s.Apply(benchOp(wire.OpSet, key(i), size, ttl))
 	}
 	return s
 }

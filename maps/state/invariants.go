@@ -25,7 +25,7 @@ func (s *State) checkInvariants() error {
 }
 
 func (s *State) checkMaps() (err error) {
-	due, prev := 0, ""
+	due, prev, bytes := 0, "", 0
 	s.maps.Scan(func(slot mapSlot) bool {
 		m := slot.m
 		if err = m.check(s); err != nil {
@@ -36,7 +36,7 @@ func (s *State) checkMaps() (err error) {
 			err = fmt.Errorf("map %q in the place of %q after %q, stamp %d of %d", m.ref.name, slot.name, prev, m.stamp, s.stamp)
 			return false
 		}
-		prev = slot.name
+		prev, bytes = slot.name, bytes+m.bytes
 		if first := m.earliest(); first != 0 {
 			due++
 			if _, ok := s.due.Get(dueSlot{first, slot.name}); !ok {
@@ -45,6 +45,9 @@ func (s *State) checkMaps() (err error) {
 		}
 		return err == nil
 	})
+	if err == nil && bytes != s.bytes {
+		err = fmt.Errorf("%d bytes of maps counted as %d", bytes, s.bytes)
+	}
 	if err == nil && due != s.due.Len() {
 		err = fmt.Errorf("%d maps are due, %d have entries that expire", s.due.Len(), due)
 	}

@@ -3,6 +3,7 @@
 package state
 
 import (
+	"fmt"
 	"runtime"
 	"testing"
 )
@@ -17,6 +18,30 @@ func TestOverhead(t *testing.T) {
 		runtime.KeepAlive(s)
 		if over > limit {
 			t.Errorf("%.0f bytes beside key and value with TTL %d, the limit is %.0f", over, ttl, limit)
+		}
+	}
+}
+
+// TestBytesAgreeWithHeap compares what entries are counted with and what they take, where they come in the order of their keys
+// and where they do not.
+func TestBytesAgreeWithHeap(t *testing.T) {
+	sorted := func(i int) []byte { return fmt.Appendf(nil, "\xabuser:%06d", i) }
+	for _, c := range []struct {
+		n, size int
+		ttl     uint64
+		key     func(int) []byte
+	}{
+		{40_000, 1, 0, benchKey}, {40_000, 1, 0, sorted}, {40_000, 100, 0, benchKey}, {40_000, 100, 0, sorted},
+		{40_000, 100, 3_600_000, benchKey}, {40_000, 100, 3_600_000, sorted}, {10_000, 1000, 0, benchKey}, {2_000, 10_000, 0, benchKey},
+	} {
+		before := heap()
+		s := fillKeys(c.n, c.size, c.ttl, c.key)
+		took, counted := int(heap()-before), s.Stats([]byte("users")).Bytes
+		runtime.KeepAlive(s)
+		if off := float64(counted)/float64(took) - 1; off < -0.2 || off > 0.2 {
+			t.Errorf("%d entries of %d bytes with TTL %d are counted with %d bytes and take %d: %+.0f %%", c.n, c.size, c.ttl, counted, took, 100*off)
+		} else {
+			t.Logf("%d entries of %d bytes with TTL %d: %+.1f %%", c.n, c.size, c.ttl, 100*off)
 		}
 	}
 }

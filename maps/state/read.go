@@ -111,6 +111,20 @@ func (s *State) Scan(name, after []byte, limit, maxBytes int, fn func(key []byte
 	return more
 }
 
+// Candidate returns the entry of a map that is at place i in the order of keys, if it may be evicted: it is visible and its
+// key is not locked. Places go from 0 to MapStats.Held. The slices are immutable. Looking at an entry is no use of it.
+func (s *State) Candidate(name []byte, i int) (key []byte, v View, ok bool) {
+	m := s.find(name)
+	if m == nil {
+		return nil, View{}, false
+	}
+	e, ok := m.entries.GetAt(i)
+	if !ok || expired(e, s.clock) || s.holdsLock(name, e.keyBytes()) {
+		return nil, View{}, false
+	}
+	return e.keyBytes(), viewOf(e), true
+}
+
 // MapStats is what the state knows of one map in the partition.
 type MapStats struct {
 	Entries int // visible by the clock

@@ -67,6 +67,7 @@ func (d *decoder) state(lim Limits) *State {
 		d.must(prev < m.ref.name, "map %q after %q", m.ref.name, prev)
 		prev = m.ref.name
 		s.maps.Load(mapSlot{name: prev, m: m})
+		s.bytes += m.bytes
 		s.reindex(m, 0)
 	}
 	for n, prev := d.uvarint(), (wire.ID{}); n > 0 && d.err == nil; n-- {

@@ -52,6 +52,7 @@ type State struct {
 	published  uint64
 
 	maps  *btree.BTreeG[mapSlot] // by name
+	bytes int                    // Invariant: the sum of the maps' bytes
 	calls calls
 	ring  ring
 	locks locks
@@ -134,6 +135,9 @@ func (s *State) Published() uint64 { return s.published }
 // RecordBytes returns the memory that remembered results are counted with. The count is equal on all replicas.
 func (s *State) RecordBytes() int { return s.calls.bytes }
 
+// Bytes returns the memory that the state is counted with: entries, remembered results, locks and events.
+func (s *State) Bytes() int { return s.bytes + s.calls.bytes + s.locks.bytes + s.ring.bytes }
+
 // version returns the version of the last change.
 func (s *State) version() uint64 { return s.generation<<generationShift + s.counter }
 
@@ -173,7 +177,9 @@ func (s *State) own(m *mapState) *mapState {
 // put stores e in m, which the caller owns, in place of the entry with the same key.
 func (s *State) put(m *mapState, e item) {
 	before := m.earliest()
+	s.bytes -= m.bytes
 	m.put(e)
+	s.bytes += m.bytes
 	s.reindex(m, before)
 }
 
@@ -181,6 +187,7 @@ func (s *State) put(m *mapState, e item) {
 func (s *State) drop(m *mapState, e item) {
 	before := m.earliest()
 	m.drop(e)
+	s.bytes -= e.cost()
 	s.reindex(m, before)
 }
 

@@ -123,6 +123,27 @@ func TestStatsOfWhatWaitsForTheSweep(t *testing.T) {
 	}
 }
 
+func TestCandidates(t *testing.T) {
+	s := newScript(t, Limits{})
+	for _, key := range []string{"d", "b", "a", "c"} {
+		s.do(wire.OpSet, "m", key, "v")
+	}
+	s.do(wire.OpSet, "m", "aa", "v", ttl(10))
+	s.lock(lockOp(wire.OpLock, "m", "c", 1, 60_000))
+	s.at(1010)
+	got := ""
+	for i := range s.Stats([]byte("m")).Held + 1 {
+		if key, v, ok := s.Candidate([]byte("m"), i); ok {
+			got += string(key) + string(v.Value)
+		} else {
+			got += "-"
+		}
+	}
+	if _, _, ok := s.Candidate([]byte("n"), 0); ok || got != "av-bv-dv-" {
+		t.Fatalf("candidates %s", got)
+	}
+}
+
 // The use stays with the key through writes of the entry, and is nothing that replicas share.
 func TestUse(t *testing.T) {
 	s := newScript(t, Limits{})

@@ -12,6 +12,7 @@ func (s *State) clear(name []byte) outcome {
 	v := s.nextVersion()
 	first := m.earliest()
 	m = s.own(m)
+	s.bytes -= m.bytes
 	m.entries, m.expiry, m.bytes = newTree(lessKey), nil, 0
 	s.reindex(m, first)
 	s.emit(m, wire.EventCleared, v, item{}, item{})
@@ -39,6 +40,7 @@ func (s *State) destroy(name []byte) outcome {
 	if m.entries.Len() > 0 {
 		s.emit(s.own(m), wire.EventCleared, o.version, item{}, item{})
 	}
+	s.bytes -= m.bytes
 	s.maps.Delete(mapSlot{name: m.ref.name})
 	return o
 }

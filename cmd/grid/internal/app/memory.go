@@ -17,6 +17,8 @@ const (
 	gcPercent = 200
 	// memoryShare is the part of the memory, in percent, at which the collector works harder than that.
 	memoryShare = 90
+	// entriesShare is the part of that, in percent, which entries may take: the rest is for garbage, logs, and calls under way.
+	entriesShare = 60
 )
 
 // tuneMemory sets up the garbage collector for a member, but for what the environment says already. root is the root of the

@@ -68,9 +68,11 @@ func (inv *invocation) serve(ctx context.Context, cfg config.Config) error {
 	ctx, stop := inv.untilInterrupted(ctx, nil)
 	defer stop()
 	log := inv.logger(cfg.Log.Level, cfg.Log.Format)
-	if limit := inv.tuneMemory(os.DirFS("/")); limit > 0 {
-		log.Debug("memory limit", "bytes", limit)
+	limit := inv.tuneMemory(os.DirFS("/"))
+	if cfg.Limits.MaxMemory == 0 && limit > 0 {
+		cfg.Limits.MaxMemory = limit / 100 * entriesShare
 	}
+	log.Debug("memory", "limit", limit, "entries", cfg.Limits.MaxMemory)
 	c, err := gridConfig(cfg)
 	if err != nil {
 		return err
@@ -126,7 +128,7 @@ func gridConfig(cfg config.Config) (grid.Config, error) {
 		Name: cfg.Member.Name, ClusterName: cfg.Cluster.Name, Listen: net.JoinHostPort(cfg.Listen.Host, strconv.Itoa(cfg.Listen.Port)),
 		Advertise: cfg.Listen.Advertise, Zone: cfg.Member.Zone, Tags: cfg.Member.Tags, DataDir: cfg.Storage.Dir,
 		Durability: cfg.Storage.Durability, Join: cfg.Cluster.Join, Expect: cfg.Cluster.Expect, Partitions: cfg.Cluster.Partitions,
-		Replicas: cfg.Cluster.Replicas, MaxValue: cfg.Limits.MaxValue, Insecure: cfg.Listen.Insecure,
+		Replicas: cfg.Cluster.Replicas, MaxValue: cfg.Limits.MaxValue, MaxMemory: cfg.Limits.MaxMemory, Insecure: cfg.Listen.Insecure,
 		Maps: cfg.Maps, Executors: cfg.Executors,
 	}
 	if c.Name == "" && cfg.Listen.Port != 0 {

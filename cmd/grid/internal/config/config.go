@@ -40,7 +40,8 @@ type Config struct {
 		Dir        string
 	}
 	Limits struct {
-		MaxValue int // bytes
+		MaxValue  int   // bytes
+		MaxMemory int64 // bytes; 0: what the process may use decides
 	}
 	Log struct {
 		Level  slog.Level

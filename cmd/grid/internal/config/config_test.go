@@ -53,6 +53,7 @@ listen:
 storage: {durability: memory, dir: /var/lib/grid}
 limits:
   max_value: 2MB
+  max_memory: 4GB
 log:
   level: debug
   format: json
@@ -74,7 +75,7 @@ func full() Config {
 	c.Member.Name, c.Member.Zone, c.Member.Tags = "m1", "eu-1", map[string]string{"rack": "r7", "disk": "ssd,fast", "size": "4"}
 	c.Listen.Host, c.Listen.Port, c.Listen.Advertise, c.Listen.Insecure = "0.0.0.0", 5711, "m1.example", true
 	c.Storage.Durability, c.Storage.Dir = "memory", "/var/lib/grid"
-	c.Limits.MaxValue = 2 << 20
+	c.Limits.MaxValue, c.Limits.MaxMemory = 2<<20, 4<<30
 	c.Log.Level, c.Log.Format = slog.LevelDebug, FormatJSON
 	return c
 }
@@ -144,6 +145,8 @@ func TestFileRefused(t *testing.T) {
 		"listen:\n  port: 65536":                            `listen.port: 65536: want 0 to 65535`,
 		"listen:\n  insecure: perhaps":                      `listen.insecure: "perhaps": want true or false`,
 		"limits:\n  max_value: 1GB":                         `limits.max_value: "1GB": want a size such as 1048576, 1024KB or 1MB`,
+		"limits:\n  max_memory: 0":                          `limits.max_memory: "0": want more than nothing`,
+		"limits:\n  max_memory: lots":                       `limits.max_memory: "lots": want a size such as 1048576, 512MB or 2GB`,
 		"limits:\n  max_value: 9999MB":                      `limits.max_value: "9999MB": want a size`,
 		"log:\n  level: loud":                               `log.level: "loud": want debug, info, warn or error`,
 		"log:\n  format: xml":                               `log.format: "xml": want text, json or auto`,
@@ -203,7 +206,7 @@ func TestEnvironmentAndFlags(t *testing.T) {
 		"cluster.name": "shop", "cluster.join": "a:5701,b:5701,c", "cluster.expect": "3", "cluster.replicas": "2", "cluster.partitions": "31",
 		"member.name": "m1", "member.zone": "eu-1", "member.tags": "rack=r7,size=4", "listen.host": "0.0.0.0", "listen.port": "5711",
 		"listen.advertise": "m1.example", "listen.insecure": "true", "storage.durability": "memory", "storage.dir": "/var/lib/grid",
-		"limits.max_value": "2048KB", "log.level": "debug", "log.format": "json",
+		"limits.max_value": "2048KB", "limits.max_memory": "4096MB", "log.level": "debug", "log.format": "json",
 	}
 	want := full()
 	want.Member.Tags = map[string]string{"rack": "r7", "size": "4"}

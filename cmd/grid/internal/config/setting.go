@@ -65,6 +65,8 @@ var settings = []setting{
 	{key: "storage.dir", flag: "data-dir", usage: "`DIR` of metadata and identity (default: $XDG_STATE_HOME/gridiron/CLUSTER/NAME, else in ~/.local/state)", set: text(func(c *Config) *string { return &c.Storage.Dir })},
 	{key: "limits.max_value", flag: "max-value", usage: "`SIZE` of the largest value, as 1048576, 1024KB or 1MB (default: 1MB)",
 		set: func(c *Config, v value) (err error) { c.Limits.MaxValue, err = size(v); return err }},
+	{key: "limits.max_memory", flag: "max-memory", usage: "`SIZE` that the entries on the member may take, as 512MB or 4GB (default: three fifths of the process's memory limit)",
+		set: func(c *Config, v value) (err error) { c.Limits.MaxMemory, err = memory(v); return err }},
 	{key: "log.level", flag: "log-level", usage: "`LEVEL` from which on is logged: debug, info, warn or error (default: info)",
 		set: func(c *Config, v value) (err error) { c.Log.Level, err = ParseLevel(v.text); return err }},
 	{key: "log.format", flag: "log-format", usage: "`FORMAT` of logs: text, json, or auto: text on a terminal, else json (default: auto)",
@@ -197,6 +199,19 @@ func size(v value) (int, error) {
 		return 0, fmt.Errorf("%q: want a size such as 1048576, 1024KB or 1MB", s)
 	}
 	return n * unit, nil
+}
+
+// memory returns a number of bytes above zero.
+func memory(v value) (int64, error) {
+	s, err := scalar(v)
+	if err != nil {
+		return 0, err
+	}
+	n, err := ParseBytes(s)
+	if err == nil && n == 0 {
+		err = fmt.Errorf("%q: want more than nothing", s)
+	}
+	return n, err
 }
 
 // ParseLevel returns the level of a name.

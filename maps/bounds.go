@@ -1,0 +1,98 @@
+package maps
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+
+	"github.com/gridiron-io/gridiron/partition/entry"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// bound is a map from whose entries some may be evicted. What counts are the entries that this member owns, all partitions
+// together: so a bound below the number of partitions is kept too.
+type bound struct {
+	name []byte
+	// entries and bytes are how much there is room for, as of the last time that was measured, less what was written since;
+	// negative: it must be measured again.
+	entries, bytes atomic.Int64
+	// last is the entry written last. Whatever the policy says, it stays until another is.
+	last atomic.Pointer[lastWrite]
+}
+
+// lastWrite names an entry by its version.
+type lastWrite struct {
+	partition uint32
+	version   uint64
+}
+
+// wrote notes that a write was applied and reports whether the map may be too large now. body is the operation's, r its result.
+func (b *bound) wrote(partition uint32, op wire.Op, bytes int, r entry.Result) (full bool) {
+	if r.Code != wire.CodeOK {
+		return false
+	}
+	n := int64(1)
+	if op == wire.OpSetMany {
+		res, err := wire.DecodeBulkResult(r.Body)
+		if err != nil || res.Applied == 0 {
+			return false
+		}
+		n = int64(res.Applied)
+	} else {
+		res, err := wire.DecodeWriteResult(r.Body)
+		if err != nil || res.Flags&wire.ResultApplied == 0 {
+			return false
+		}
+		b.last.Store(&lastWrite{partition, res.Version})
+	}
+	entries := b.entries.Add(-n)
+	return b.bytes.Add(-int64(bytes)) < 0 || entries < 0
+}
+
+// isLast reports whether an entry is the one written last.
+func (b *bound) isLast(partition int, version uint64) bool {
+	l := b.last.Load()
+	return l != nil && int(l.partition) == partition && l.version == version
+}
+
+// bounds finds bounds by the maps' names. Readers take no lock.
+type bounds struct {
+	byName atomic.Pointer[map[string]*bound]
+	mu     sync.Mutex // serialises writers of byName
+}
+
+func (t *bounds) all() map[string]*bound {
+	if m := t.byName.Load(); m != nil {
+		return *m
+	}
+	return nil
+}
+
+// get returns the bound of a map, which begins here if it is not known yet: without room, so that it is measured.
+func (t *bounds) get(name []byte) *bound {
+	if b := t.all()[string(name)]; b != nil {
+		return b
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if b := t.all()[string(name)]; b != nil {
+		return b
+	}
+	next := maps.Clone(t.all())
+	if next == nil {
+		next = make(map[string]*bound)
+	}
+	b := &bound{name: []byte(string(name))}
+	next[string(name)] = b
+	t.byName.Store(&next)
+	return b
+}
+
+// forget drops the bound of a map that has none any more.
+func (t *bounds) forget(b *bound) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	next := maps.Clone(t.all())
+	delete(next, string(b.name))
+	t.byName.Store(&next)
+}

@@ -1,0 +1,313 @@
+package maps
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/gridiron-io/gridiron/partition"
+	"github.com/gridiron-io/gridiron/partition/entry"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+const (
+	// slackShare is which part of a bound is made free beyond what must be: the next writes then find room.
+	slackShare = 64
+	// evictPause is how long the evictor rests between two looks that writes ask for.
+	evictPause = 2 * time.Millisecond
+	// surveyEvery is how many rounds of upkeep pass between two looks at all maps: bounds may have been configured.
+	surveyEvery = 10
+	// shortEvery is how often the memory is measured when less than a quarter of it is left: other owners' entries come too.
+	shortEvery = 20 * time.Millisecond
+	// roundVictims bounds the entries that one round evicts, roundBytes the bytes of keys of one operation.
+	roundVictims = 2000
+	roundBytes   = 128 << 10
+	// fitRounds is after how many rounds on one map the others have their turn.
+	fitRounds = 16
+	// writeOverhead is what storing a value takes at most, about, beside what the operation brings: the entry and its result.
+	writeOverhead = 256
+	// roundTimeout is how long a round waits for the log.
+	roundTimeout = 2 * time.Second
+)
+
+// errMemory refuses what would take more memory than there is.
+var errMemory = errors.New("the member's memory is used up")
+
+// evictor keeps maps within their bounds, and the member within its memory. It is one goroutine; what writers touch of it is
+// atomic.
+type evictor struct {
+	s      *Service
+	bounds bounds
+	wake   chan struct{} // one slot
+	used   atomic.Int64  // bytes that all replicas here are counted with, as of the last round of upkeep
+	memory atomic.Int64  // bytes that there is room for, less what was written since; only with Config.MaxMemory
+}
+
+func (e *evictor) init(s *Service) {
+	e.s, e.wake = s, make(chan struct{}, 1)
+	e.memory.Store(s.cfg.MaxMemory)
+}
+
+// admit decides whether a write that stores so many values may be proposed, in a body of so many bytes, and returns the bound
+// of its map, nil if it has none.
+func (e *evictor) admit(name []byte, cfg *wire.MapConfig, values, body int) (*bound, error) {
+	var b *bound
+	bytes := body + values*writeOverhead
+	if cfg.Bounded() {
+		b = e.bounds.get(name)
+	}
+	if most := e.s.cfg.MaxMemory; most > 0 {
+		room := e.memory.Load()
+		if b != nil { // what it needs is made free, but not at any rate
+			room += most / 16
+		}
+		if b != nil && room-int64(bytes) < most/16 {
+			e.wakeUp()
+		}
+		if room < int64(bytes) {
+			return nil, fmt.Errorf("%w: entries take %d of %d bytes", errMemory, e.used.Load(), most)
+		}
+		e.memory.Add(-int64(bytes))
+	}
+	return b, nil
+}
+
+// wakeUp has the bounds looked at soon. It never blocks.
+func (e *evictor) wakeUp() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run ends with ctx.
+func (e *evictor) run(ctx context.Context) {
+	tick := time.NewTicker(upkeepMillis * time.Millisecond)
+	defer tick.Stop()
+	short := time.NewTicker(shortEvery)
+	defer short.Stop()
+	pause := time.NewTimer(time.Hour)
+	defer pause.Stop()
+	for rounds := 0; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if rounds++; rounds%surveyEvery == 0 {
+				e.survey()
+			}
+			e.relieve(ctx)
+		case <-short.C:
+			if e.memory.Load() < e.s.cfg.MaxMemory/4 {
+				e.relieve(ctx)
+			}
+		case <-e.wake:
+			pause.Reset(evictPause)
+			select {
+			case <-ctx.Done():
+				return
+			case <-pause.C:
+			}
+			if e.s.cfg.MaxMemory > 0 && e.memory.Load() < 0 {
+				e.relieve(ctx)
+			}
+		}
+		for _, b := range e.bounds.all() {
+			if b.entries.Load() < 0 || b.bytes.Load() < 0 {
+				e.fit(ctx, b)
+			}
+		}
+	}
+}
+
+// survey finds maps that have a bound though nobody has written to them since it was set, and has all be measured, also those
+// that have none any more.
+func (e *evictor) survey() {
+	for p := range e.s.cfg.Partitions {
+		if e.s.cfg.Host.Serving(p) == 0 {
+			continue
+		}
+		var names []string
+		e.s.cfg.Host.View(p, func(m partition.Machine) {
+			for _, info := range StateOf(m).Maps() {
+				names = append(names, info.Name)
+			}
+		})
+		for _, name := range names {
+			if cfg := e.s.config([]byte(name)); cfg.Bounded() {
+				e.bounds.get([]byte(name))
+			}
+		}
+	}
+	for _, b := range e.bounds.all() {
+		b.entries.Store(-1)
+	}
+}
+
+// measure returns how much of a map this member owns.
+func (e *evictor) measure(name []byte) (parts []held, entries, bytes int64) {
+	for p := range e.s.cfg.Partitions {
+		if e.s.cfg.Host.Serving(p) == 0 {
+			continue
+		}
+		e.s.cfg.Host.View(p, func(m partition.Machine) {
+			if st := StateOf(m).Stats(name); st.Held > 0 {
+				parts = append(parts, held{p, st.Held})
+				entries += int64(st.Entries)
+				bytes += int64(st.Bytes)
+			}
+		})
+	}
+	return parts, entries, bytes
+}
+
+// fit evicts from a map until it is within its bounds, nothing more can be evicted, or it is others' turn.
+func (e *evictor) fit(ctx context.Context, b *bound) {
+	for range fitRounds {
+		cfg := e.s.config(b.name)
+		wasEntries, wasBytes := b.entries.Load(), b.bytes.Load()
+		parts, entries, bytes := e.measure(b.name)
+		if !cfg.Bounded() || parts == nil {
+			e.bounds.forget(b) // until somebody writes to it
+			return
+		}
+		overEntries, overBytes := excess(entries, cfg.MaxEntries), excess(bytes, cfg.MaxBytes)
+		b.entries.Add(room(entries, cfg.MaxEntries) - wasEntries) // what is written meanwhile counts against it
+		b.bytes.Add(room(bytes, cfg.MaxBytes) - wasBytes)
+		if overEntries <= 0 && overBytes <= 0 || e.round(ctx, b, cfg.Eviction, parts, overEntries, overBytes) == 0 {
+			return
+		}
+	}
+	e.wakeUp()
+}
+
+// room returns how much more a bound allows; 0 is no bound.
+func room(n int64, most uint64) int64 {
+	if most == 0 || most > 1<<62 {
+		return 1 << 62
+	}
+	return int64(most) - n
+}
+
+// excess returns how much is to go if there is more than a bound allows: with that, some more, so that the next writes find room.
+func excess(n int64, most uint64) int64 {
+	if r := room(n, most); r < 0 {
+		return int64(most/slackShare) - r
+	}
+	return 0
+}
+
+// round evicts entries of a map, and returns how many.
+func (e *evictor) round(ctx context.Context, b *bound, policy wire.EvictionPolicy, parts []held, entries, bytes int64) uint64 {
+	size := max(sampleWhole, sampleEach*min(int(entries), roundVictims))
+	list := e.s.sample(b, policy, parts, size)
+	total := 0
+	for _, p := range parts {
+		total += p.entries
+	}
+	most := roundVictims
+	if len(list) < total { // the policy wants more to choose from than is taken
+		most = min(most, len(list)/sampleEach+1)
+	}
+	victims := choose(list, entries, bytes)
+	return e.evict(ctx, b.name, victims[:min(len(victims), most)])
+}
+
+// evict puts evictions into the log and returns how many entries are gone.
+func (e *evictor) evict(ctx context.Context, name []byte, victims []candidate) (gone uint64) {
+	byPartition := make(map[int][]candidate)
+	for _, v := range victims {
+		byPartition[v.partition] = append(byPartition[v.partition], v)
+	}
+	done := make(evictions, len(victims))
+	ops := 0
+	for p, list := range byPartition {
+		for len(list) > 0 {
+			body, size := wire.EvictBody{Map: name}, 0
+			for len(list) > 0 && size < roundBytes {
+				body.Keys, body.Versions = append(body.Keys, list[0].key), append(body.Versions, list[0].version)
+				size += len(list[0].key)
+				list = list[1:]
+			}
+			e.s.cfg.Host.Submit(p, &entry.Op{Code: wire.OpEvictMany, Body: wire.AppendEvictBody(nil, &body)}, done)
+			ops++
+		}
+		e.s.cfg.Host.Flush(p)
+	}
+	timeout := time.NewTimer(roundTimeout)
+	defer timeout.Stop()
+	for range ops {
+		select {
+		case n := <-done:
+			gone += n
+		case <-timeout.C: // what is still on its way is measured next time
+			return gone
+		case <-ctx.Done():
+			return gone
+		}
+	}
+	return gone
+}
+
+// evictions is told how many entries each operation of a round has evicted. It has room for all of them.
+type evictions chan uint64
+
+// Complete tells it.
+func (c evictions) Complete(o partition.Outcome, r entry.Result) {
+	var n uint64
+	if o == partition.Applied {
+		n, _ = binary.Uvarint(r.Body)
+	}
+	c <- n
+}
+
+// relieve measures the member's memory and, if it is used up, evicts from maps that have a bound, whether or not they have come
+// to it, each its share.
+func (e *evictor) relieve(ctx context.Context) {
+	most := e.s.cfg.MaxMemory
+	if most <= 0 {
+		return
+	}
+	was, used := e.memory.Load(), int64(0)
+	for p := range e.s.cfg.Partitions {
+		e.s.cfg.Host.View(p, func(m partition.Machine) { used += int64(StateOf(m).Bytes()) })
+	}
+	e.used.Store(used)
+	e.memory.Add(most - used - was)
+	need := excess(used, uint64(most))
+	if need == 0 {
+		return
+	}
+	type share struct {
+		b     *bound
+		parts []held
+		bytes int64
+	}
+	var shares []share
+	total := int64(0)
+	for _, b := range e.bounds.all() {
+		parts, _, bytes := e.measure(b.name)
+		shares = append(shares, share{b, parts, bytes})
+		total += bytes
+	}
+	for _, sh := range shares {
+		if sh.bytes == 0 {
+			continue
+		}
+		policy := e.s.config(sh.b.name).Eviction
+		for left := int64(float64(need) * float64(sh.bytes) / float64(total)); left > 0 && ctx.Err() == nil; {
+			before := sh.bytes
+			if e.round(ctx, sh.b, policy, sh.parts, 0, left) == 0 {
+				break
+			}
+			sh.parts, _, sh.bytes = e.measure(sh.b.name)
+			if sh.bytes >= before {
+				break // writes are as fast
+			}
+			left -= before - sh.bytes
+		}
+	}
+}

@@ -1,0 +1,101 @@
+package maps
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/gridiron-io/gridiron/partition"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+const (
+	// sampleWhole is up to how many entries a map is looked at whole, so that the policy is kept exactly.
+	sampleWhole = 4096
+	// sampleEach is how many entries are looked at for each that is evicted, where there are more.
+	sampleEach = 8
+	// samplePartition bounds the entries that are looked at in one partition: it is locked for reading meanwhile.
+	samplePartition = 2048
+	// graceMillis is for how long an entry that was just written is taken only if all others were, too: its writer may be about
+	// to read it.
+	graceMillis = 20
+)
+
+// held is how much of a map one partition has.
+type held struct {
+	partition, entries int
+}
+
+// candidate is an entry that may be evicted.
+type candidate struct {
+	partition int
+	key       []byte
+	version   uint64
+	cost      int
+	young     bool
+	rank      [2]int64 // the lower goes first
+}
+
+// sample looks at about n of a map's entries, spread over its partitions as the entries are, and none twice. With n no less
+// than the map has, it looks at all of them, as far as one partition allows.
+func (s *Service) sample(b *bound, policy wire.EvictionPolicy, parts []held, n int) (list []candidate) {
+	total := 0
+	for _, p := range parts {
+		total += p.entries
+	}
+	now := s.cfg.Now()
+	for _, p := range parts {
+		want := p.entries
+		if n < total {
+			want = (n*p.entries + total - 1) / total
+		}
+		want = min(want, samplePartition)
+		s.cfg.Host.View(p.partition, func(m partition.Machine) {
+			st := StateOf(m)
+			there := st.Stats(b.name).Held
+			for i := range min(want, there) {
+				at := i
+				if there > want { // one of each stretch of the order of keys
+					from, to := i*there/want, (i+1)*there/want
+					at = from + rand.IntN(to-from)
+				}
+				key, v, ok := st.Candidate(b.name, at)
+				if !ok || b.isLast(p.partition, v.Version) {
+					continue
+				}
+				c := candidate{partition: p.partition, key: key, version: v.Version, cost: v.Cost, young: v.Updated >= now-graceMillis}
+				switch {
+				case c.young:
+					c.rank[0] = v.Updated
+				case policy == wire.EvictLFU:
+					c.rank = [2]int64{int64(hits(&v)), accessed(&v)}
+				default:
+					c.rank = [2]int64{accessed(&v), v.Updated}
+				}
+				list = append(list, c)
+			}
+		})
+	}
+	return list
+}
+
+// choose returns those of a sample that are to be evicted: as many entries as the first number, or more if they do not come to
+// so many bytes. The sample is reordered.
+func choose(list []candidate, entries, bytes int64) []candidate {
+	slices.SortFunc(list, func(a, b candidate) int {
+		if a.young != b.young {
+			if a.young {
+				return 1
+			}
+			return -1
+		}
+		return cmp.Or(cmp.Compare(a.rank[0], b.rank[0]), cmp.Compare(a.rank[1], b.rank[1]), cmp.Compare(a.version, b.version))
+	})
+	for i, c := range list {
+		if int64(i) >= entries && bytes <= 0 {
+			return list[:i]
+		}
+		bytes -= int64(c.cost)
+	}
+	return list
+}
