@@ -17,7 +17,7 @@ type Machine interface {
 	Advance(now int64, published uint64)
 	// Apply executes one operation. op.Body aliases the log: what is kept of it must be copied. The result belongs to the
 	// caller, who does not change it; it may alias memory of the machine that is never written again. The result of OpSweep is
-	// the number of entries that it removed, as uvarint.
+	// the number of entries that it removed, as uvarint. An owner begins with OpResume, see wire.
 	Apply(op *entry.Op) entry.Result
 	// Clock returns the cluster time that Advance has reached.
 	Clock() int64

@@ -43,7 +43,8 @@ func (o leaseOption) applyLock(c *lockConfig) (err error) {
 }
 
 // Lease sets for how long members hold the lock for its holder unless that renews it, 30 seconds unless given. A [Lock] renews
-// it each third of the time, so a lease is how long others wait for a holder that died. A fraction of a millisecond counts as a
+// it each third of the time, so a lease is how long others wait for a holder that died. While the key's partition has no owner no
+// lease ends, nor in the five seconds after that. A fraction of a millisecond counts as a
 // whole one; d above zero, else it is ErrInvalid.
 func Lease(d time.Duration) LockOption { return leaseOption(d) }
 
