@@ -45,7 +45,8 @@ type ClusterStatus struct {
 	Replicas        int // of each partition, as configured
 	UnderReplicated int // partitions with fewer caught-up replicas than they should have
 	Unavailable     int // partitions without an owner
-	Lost            int // partitions of which data may have been lost
+	Lost            int // partitions that have begun anew, empty
+	Doubtful        int // partitions that went on from what one replica had, so that acknowledged writes may be lost
 	Moves           int // under way
 	Versions        []string
 }

@@ -36,6 +36,7 @@ func (p *Process) clusterStatus() *cli.Command {
 					render.Field{Name: "under_replicated", Value: s.UnderReplicated},
 					render.Field{Name: "unavailable", Value: s.Unavailable},
 					render.Field{Name: "lost", Value: s.Lost},
+					render.Field{Name: "doubtful", Value: s.Doubtful},
 					render.Field{Name: "moves", Value: s.Moves},
 					render.Field{Name: "versions", Value: texts(s.Versions)},
 				))
