@@ -44,16 +44,10 @@ const (
 // TestChaos runs three member processes under a load of registers, counters and inserts from several clients, pauses members
 // one after the other with SIGSTOP for as long as it takes the others to go on without them, and kills one with SIGKILL.
 // Then: every register's history is linearizable, every counter, and every number that was added to under a lock, has counted
-// each acknowledged increment once, and every acknowledged insert is there.
-//
-// One member alone is killed: the replicas of a dead memory member are not built anew yet, so a second one would be one too
-// many by contract.
+// each acknowledged increment once, and every acknowledged insert is there. Members that come back are those of
+// TestProcessesKilledInARow.
 func TestChaos(t *testing.T) {
-	seed := *chaosSeed
-	if seed == 0 {
-		seed = rand.Uint64()
-	}
-	t.Logf("seed %d", seed)
+	seed := chaosSeedOf(t)
 	cl, err := proc.Start(t.Context(), proc.Config{Binary: buildGrid(t), Members: chaosMembers, Partitions: chaosPartitions})
 	if err != nil {
 		t.Fatal(err)
@@ -91,6 +85,17 @@ func TestChaos(t *testing.T) {
 	load.waitSteps(t, chaosStep)
 	load.stop()
 	load.check(t)
+}
+
+// chaosSeedOf returns the seed of a run, and shows it.
+func chaosSeedOf(t *testing.T) uint64 {
+	t.Helper()
+	seed := *chaosSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("seed %d", seed)
+	return seed
 }
 
 // buildGrid returns the path of the binary, built from this source.

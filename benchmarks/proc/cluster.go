@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 )
 
@@ -21,11 +22,11 @@ type Cluster struct {
 	cfg    Config
 	dir    string
 	remove bool // dir is temporary
-	addrs  []string
 	env    []string
 
 	mu        sync.Mutex // guards the following
 	closed    bool
+	addrs     []string   // of all members, those that found the cluster first
 	processes []*process // the last life of each member
 }
 
@@ -78,11 +79,11 @@ func (c *Cluster) startAll(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// launch starts member i.
+// launch starts member i. REQUIRES c.mu, or that nobody else knows c.
 func (c *Cluster) launch(i int) (*process, error) {
 	name := fmt.Sprintf("m%d", i)
 	path := filepath.Join(c.dir, name)
-	cmd := exec.Command(c.cfg.Binary, c.cfg.args(name, c.addrs[i], path, c.addrs)...)
+	cmd := exec.Command(c.cfg.Binary, c.cfg.args(name, c.addrs[i], path, c.addrs[:c.cfg.Members], i < c.cfg.Members)...)
 	cmd.Env = c.env
 	return launch(name, cmd, path+".log")
 }
@@ -93,17 +94,25 @@ func (c *Cluster) waitReady(ctx context.Context, i int, p *process) error {
 	if err != nil {
 		return err
 	}
-	if line != c.addrs[i] {
-		return fmt.Errorf("member %s should be ready at %s and printed %q", p.name, c.addrs[i], line)
+	if want := c.Addr(i); line != want {
+		return fmt.Errorf("member %s should be ready at %s and printed %q", p.name, want, line)
 	}
 	return nil
 }
 
 // Addrs returns the client addresses of all members, also of those that do not run. The slice is the caller's.
-func (c *Cluster) Addrs() []string { return append([]string(nil), c.addrs...) }
+func (c *Cluster) Addrs() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]string(nil), c.addrs...)
+}
 
 // Addr returns the client address of member i, which it keeps over restarts. It panics if there never was a member i.
-func (c *Cluster) Addr(i int) string { return c.addrs[i] }
+func (c *Cluster) Addr(i int) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.addrs[i]
+}
 
 // PIDs returns the process IDs of the members that run, in the order of the members. The slice is the caller's.
 func (c *Cluster) PIDs() []int {
@@ -212,6 +221,38 @@ func (c *Cluster) relaunch(i int) (*process, error) {
 		c.processes[i] = p
 	}
 	return p, err
+}
+
+// Add starts a further member, which joins by way of those that founded the cluster, and returns its number once it is ready. If
+// ctx ends before, it goes on starting.
+func (c *Cluster) Add(ctx context.Context) (i int, err error) {
+	i, p, err := c.launchNext()
+	if err != nil {
+		return 0, err
+	}
+	return i, c.waitReady(ctx, i, p)
+}
+
+func (c *Cluster) launchNext() (i int, p *process, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i = len(c.processes); c.closed || i == maxMembers {
+		return 0, nil, fmt.Errorf("add a member to %d: the cluster is closed, or has all that it may have", i)
+	}
+	addrs, err := freeAddrs(1)
+	for err == nil && slices.Contains(c.addrs, addrs[0]) { // of a member that does not run now
+		addrs, err = freeAddrs(1)
+	}
+	if err != nil {
+		return 0, nil, fmt.Errorf("add a member: %w", err)
+	}
+	c.addrs = append(c.addrs, addrs...)
+	if p, err = c.launch(i); err != nil {
+		c.addrs = c.addrs[:i]
+		return 0, nil, err
+	}
+	c.processes = append(c.processes, p)
+	return i, p, nil
 }
 
 // Logs returns what member i wrote to its standard error in all its lives. It panics if there never was a member i.

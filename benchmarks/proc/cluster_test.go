@@ -260,3 +260,28 @@ func TestPortsAreApart(t *testing.T) {
 		_ = conn.Close()
 	}
 }
+
+func TestAddedMemberJoins(t *testing.T) {
+	cl := start(t, proc.Config{Partitions: 2})
+	i, err := cl.Add(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if i != 1 || len(cl.Addrs()) != 2 || cl.Addr(0) == cl.Addr(1) || len(cl.PIDs()) != 2 {
+		t.Errorf("member %d of %v, which run as %v", i, cl.Addrs(), cl.PIDs())
+	}
+	client, err := sdk.Connect(t.Context(), []string{cl.Addr(1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	if members, err := client.Members(t.Context()); err != nil || len(members) != 2 {
+		t.Errorf("members %+v, %v, want two", members, err)
+	}
+	if err := cl.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cl.Add(t.Context()); err == nil {
+		t.Error("Add after Close succeeds")
+	}
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gridiron-io/gridiron/benchmarks/proc"
+	"github.com/gridiron-io/gridiron/sdk"
+)
+
+// Three processes that start at once are one cluster. One of them is killed and comes back, a fourth joins, and two leave in good
+// order, all under calls none of which fails: every entry is there, and each who left exits with 0.
+func TestProcessesComeAndGo(t *testing.T) {
+	const entries = 2_000
+	binary, err := exec.LookPath("grid")
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	defer cancel()
+	cl, err := proc.Start(ctx, proc.Config{Binary: binary, Members: 3, Partitions: 24})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		for i := range cl.Addrs() {
+			if logs, err := cl.Logs(i); t.Failed() {
+				t.Logf("member %d: %v\n%s", i, err, logs)
+			}
+		}
+		_ = cl.Close()
+	})
+	ids := make(map[string]bool)
+	for _, addr := range cl.Addrs() {
+		s, err := connect(t, ctx, addr).Cluster(ctx)
+		require.NoError(t, err)
+		ids[s.ID] = true
+	}
+	require.Len(t, ids, 1, "the members of one cluster")
+
+	client := connect(t, ctx, cl.Addr(0))
+	whole := func(members int) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			s, err := client.Cluster(ctx)
+			return err == nil && s.Safe && s.Members == members && s.Ready == members
+		}, patience, 20*time.Millisecond, "a whole cluster of %d members", members)
+	}
+	m, err := sdk.OpenMap[int, string](client, "entries")
+	require.NoError(t, err)
+	all, keys := make(map[int]string, entries), make([]int, entries)
+	for i := range entries {
+		all[i], keys[i] = fmt.Sprint("value ", i), i
+	}
+	require.NoError(t, m.SetAll(ctx, all))
+	written := make(chan int, 1)
+	meanwhile, end := context.WithCancel(ctx)
+	defer end()
+	var calls sync.WaitGroup
+	defer calls.Wait()
+	calls.Go(func() {
+		defer end()
+		n := 0
+		for ; meanwhile.Err() == nil; n++ {
+			k := n % entries
+			if err := m.Set(ctx, k, all[k]); err != nil {
+				t.Errorf("call %d: %v", n, err)
+				break
+			}
+		}
+		written <- n
+	})
+
+	whole(3)
+	require.NoError(t, cl.Kill(1))
+	require.NoError(t, cl.Restart(ctx, 1))
+	whole(3)
+	joined, err := cl.Add(ctx)
+	require.NoError(t, err)
+	whole(4)
+	require.NoError(t, cl.Stop(ctx, 2))
+	whole(3)
+	require.NoError(t, cl.Stop(ctx, joined))
+	whole(2)
+	end()
+	require.Greater(t, <-written, entries/10)
+	got, err := m.GetAll(ctx, keys...)
+	require.NoError(t, err)
+	require.Equal(t, all, got)
+}
