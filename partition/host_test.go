@@ -395,7 +395,7 @@ func TestLogIsTrimmed(t *testing.T) {
 	h.View(0, func(m Machine) { m.(*registers).history = nil }) // the tests' own
 	grown := int64(liveHeap()) - int64(heap)
 	t.Logf("%d MB written, heap grown by %d KB since a quarter of it", rounds*600*1000>>20, grown>>10)
-	require.Less(t, grown, int64(8<<20))
+	require.Less(t, grown, int64(16<<20), "three logs of 2 MB, and what a loaded machine is behind with")
 	require.Equal(t, Applied, h.write(0, 1, 1).what)
 }
 
