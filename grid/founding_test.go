@@ -29,6 +29,12 @@ func (l *memberLog) Write(b []byte) (int, error) {
 	return l.buf.Write(b)
 }
 
+func (l *memberLog) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
 func (l *memberLog) contains(s string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

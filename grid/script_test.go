@@ -78,6 +78,7 @@ type action func(r *scriptRun) error
 type scriptRun struct {
 	t      *testing.T
 	began  time.Time
+	log    memberLog         // of all members, shown if the script fails
 	cl     *gridtest.Cluster // nil before start
 	load   *scriptLoad       // nil while there is none
 	owners *ownerWatch       // nil before it is asked for
@@ -85,6 +86,11 @@ type scriptRun struct {
 
 // end ends what runs in the background. A load that the script has not ended is judged like one that it has.
 func (r *scriptRun) end() {
+	defer func() {
+		if r.t.Failed() {
+			r.t.Logf("the members say:\n%s", r.log.text())
+		}
+	}()
 	if r.owners != nil {
 		r.owners.stop()
 	}

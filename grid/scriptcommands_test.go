@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"strconv"
 	"sync"
@@ -42,7 +43,8 @@ var scriptCommands = map[string]func(a *args) action{
 func parseStart(a *args) action {
 	n, partitions, replicas := a.number("number of members"), a.count("partitions", 12), a.count("replicas", 3)
 	return func(r *scriptRun) error {
-		r.cl = gridtest.New(r.t, n, gridtest.WithPartitions(partitions), gridtest.WithReplicas(replicas))
+		r.cl = gridtest.New(r.t, n, gridtest.WithPartitions(partitions), gridtest.WithReplicas(replicas),
+			gridtest.WithLogger(slog.New(slog.NewTextHandler(&r.log, nil))))
 		return nil
 	}
 }
