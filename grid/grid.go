@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
@@ -45,6 +46,8 @@ type Config struct {
 	Partitions int
 	// Replicas of each partition, as far as there are members; by default 3.
 	Replicas int
+	// Grace is for how long a member may be silent before its replicas are built anew on other members; by default 10 s.
+	Grace time.Duration
 	// MaxValue is the largest encoded value in bytes; by default 1 MB, at most 4 MB.
 	MaxValue int
 	// MaxMemory is how many bytes the entries of all maps on this member may be counted with, those of replicas included; by
@@ -86,7 +89,8 @@ func Start(ctx context.Context, cfg Config) (*Member, error) {
 	m, err := member.Start(ctx, member.Config{
 		Name: cfg.Name, ClusterName: cfg.ClusterName, Listen: cfg.Listen, Advertise: cfg.Advertise, Zone: cfg.Zone, Tags: cfg.Tags,
 		DataDir: cfg.DataDir, Durability: cfg.Durability, Join: cfg.Join, Expect: cfg.Expect, Partitions: cfg.Partitions,
-		Replicas: cfg.Replicas, MaxValue: cfg.MaxValue, MaxMemory: cfg.MaxMemory, Insecure: cfg.Insecure, NoHTTP: cfg.NoHTTP, Registry: cfg.Registry,
+		Replicas: cfg.Replicas, MaxValue: cfg.MaxValue, MaxMemory: cfg.MaxMemory, Grace: cfg.Grace, Insecure: cfg.Insecure,
+		NoHTTP: cfg.NoHTTP, Registry: cfg.Registry,
 		Maps: cfg.Maps, Executors: cfg.Executors,
 		Logger: cfg.Logger, TracerProvider: cfg.TracerProvider, MeterProvider: cfg.MeterProvider,
 		MetricsPage: cfg.MetricsPage, Network: network.From(ctx),

@@ -18,7 +18,8 @@ import (
 // A script has one command a line; what follows # is a comment. Members count from 0. What is expected of the cluster is
 // expected eventually, within patience; what is expected of a call is expected of that call.
 //
-//	start N [partitions=P] [replicas=R]    a cluster of N members
+//	start N [partitions=P] [replicas=R] [grace=T]
+//	                                       a cluster of N members, which may be silent for T before they are replaced
 //	add                                    one more member joins
 //	kill I…, stop I…, restart I…           crash one after the other; leave one after the other; come back together
 //	isolate I, cut I J, heal               pull cables, put them all back

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gridiron-io/gridiron/grid"
 	"github.com/gridiron-io/gridiron/grid/gridtest"
 	"github.com/gridiron-io/gridiron/sdk"
 )
@@ -42,9 +43,11 @@ var scriptCommands = map[string]func(a *args) action{
 
 func parseStart(a *args) action {
 	n, partitions, replicas := a.number("number of members"), a.count("partitions", 12), a.count("replicas", 3)
+	grace := a.duration("grace", 0)
 	return func(r *scriptRun) error {
 		r.cl = gridtest.New(r.t, n, gridtest.WithPartitions(partitions), gridtest.WithReplicas(replicas),
-			gridtest.WithLogger(slog.New(slog.NewTextHandler(&r.log, nil))))
+			gridtest.WithLogger(slog.New(slog.NewTextHandler(&r.log, nil))),
+			gridtest.WithConfig(func(_ int, cfg *grid.Config) { cfg.Grace = grace }))
 		return nil
 	}
 }

@@ -17,8 +17,9 @@ const (
 	moveFor = 60 * time.Second
 	// stallFor is how long Close goes on waiting when nothing of that comes about.
 	stallFor = 10 * time.Second
-	// drainingFor bounds how long Close waits for the others to know that this member is about to leave.
-	drainingFor = 3 * time.Second
+	// drainingFor bounds how long Close waits for the others to know that this member is about to leave: longer than the metadata group
+	// may need to elect a leader by time-outs.
+	drainingFor = 15 * time.Second
 	// releaseFor bounds how long Close waits for its partitions to be given up.
 	releaseFor = 10 * time.Second
 	// goodbyeFor bounds how long Close waits for the others to know that this member has left.
@@ -67,6 +68,7 @@ func (m *Member) leave(ctx context.Context) {
 		if _, err := m.metaPropose(short, &meta.SetState{ID: m.id, Incarnation: m.incarnation, State: meta.StateLeft}); err != nil {
 			m.log.Debug("the others were not told that this member leaves", "err", err)
 		}
+		m.passLead(ctx)
 	}
 	if m.tasks != nil && m.leaving.Err() == nil {
 		m.tasks.Stop() // those who wait for a result have it from now on
@@ -162,6 +164,25 @@ func (m *Member) seatFree(ctx context.Context) bool {
 		}
 	}
 	return false
+}
+
+// passLead has another voter lead the metadata group if this member does: those who stay would wait for an election otherwise.
+func (m *Member) passLead(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, goodbyeFor)
+	defer cancel()
+	tick := time.NewTicker(lookAgain)
+	defer tick.Stop()
+	for {
+		if _, leads := m.meta.Leads(); !leads {
+			return
+		}
+		m.letLead(m.metaView())
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // stop ends everything that the member has started, in the reverse order. Each part may be missing: a start can fail

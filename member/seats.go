@@ -121,8 +121,10 @@ func (s *seats) step(c *controller, v *meta.View) {
 	if sit.alive <= len(sit.voters)/2 {
 		return // nothing can be changed
 	}
-	// Who does not stay goes when others have its place, or when those who stay would be no majority beside it.
-	if len(sit.goers) > 0 && sit.good > 0 && (sit.good >= want || sit.good <= len(sit.voters)/2) {
+	// Who does not stay goes when another has been given its place, or when those who stay would be no majority beside it. Otherwise
+	// it may be starting again, with its seat, at this very moment.
+	replaced := sit.good >= want && len(sit.voters) > wantedVoters(sit.members+len(sit.goers))
+	if len(sit.goers) > 0 && sit.good > 0 && (replaced || sit.good <= len(sit.voters)/2) {
 		s.dismiss(ctx, c, v, sit.goers[0])
 		return
 	}
