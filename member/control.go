@@ -28,8 +28,10 @@ const (
 type controller struct {
 	m      *Member
 	placer placer
-	kept   time.Time // when cluster time was last kept
-	since  time.Time // from when on this member waits for the others that found the cluster; zero if it does not
+	// doubtful counts the partitions that began anew from survivors that may lack acknowledged writes, until that is logged.
+	doubtful int
+	kept     time.Time // when cluster time was last kept
+	since    time.Time // from when on this member waits for the others that found the cluster; zero if it does not
 }
 
 func newController(m *Member) *controller { return &controller{m: m, placer: placer{m: m}} }
@@ -232,19 +234,17 @@ func (c *controller) reseed(v *meta.View) {
 		r, _ := t.Replica(from[i])
 		list = append(list, &meta.Refound{Partition: p, FromGeneration: t.Generation, Replicas: []meta.Holder{r.Holder}, Preferred: r.Member})
 	}
-	if c.commitAll(list) == 0 {
-		return
-	}
-	doubtful := 0
+	c.commitAll(list)
 	now := c.m.meta.View()
 	for _, p := range partitions {
 		if now.Table[p].Doubtful > v.Table[p].Doubtful {
-			doubtful++
+			c.doubtful++
 		}
 	}
-	if doubtful > 0 {
-		c.m.log.Error("partitions begin anew with what one replica has: acknowledged writes that only the lost ones had may be lost",
-			"event", "PARTITION_DOUBTFUL", "partitions", doubtful)
+	if c.doubtful > 0 && !slices.ContainsFunc(now.Table, func(t meta.Partition) bool { return t.Halted }) {
+		c.m.log.Error("partitions began anew with what one replica had: acknowledged writes that only the lost ones had may be lost",
+			"event", "PARTITION_DOUBTFUL", "partitions", c.doubtful)
+		c.doubtful = 0
 	}
 }
 
