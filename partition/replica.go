@@ -135,8 +135,8 @@ func (r *replica) Update(entries []sm.Entry) ([]sm.Entry, error) {
 	}
 	r.noteLocked()
 	own := r.state.own
+	r.applied.Store(entries[len(entries)-1].Index) // with the lock: who has it finds state and index of the same moment
 	r.state.Unlock()
-	r.applied.Store(entries[len(entries)-1].Index)
 
 	if fx.ownership {
 		r.host.ownerChanges.Add(1)
