@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/gridiron-io/gridiron/exec"
+	"github.com/gridiron-io/gridiron/maps"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/sdk"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -43,6 +44,7 @@ type reading struct {
 	status  wire.Status
 	states  map[string]int // members by state
 	load    partition.Load
+	held    maps.Load
 	maps    map[string]*wire.MapCounts
 	tasks   exec.Stats
 	clients int
@@ -50,7 +52,7 @@ type reading struct {
 }
 
 func (m *Member) read() *reading {
-	r := &reading{m: m, status: m.status(), load: m.host.Load(), maps: m.maps.AllCounts(), tasks: m.tasks.Stats(), states: make(map[string]int)}
+	r := &reading{m: m, status: m.status(), load: m.host.Load(), held: m.maps.Load(), maps: m.maps.AllCounts(), tasks: m.tasks.Stats(), states: make(map[string]int)}
 	for _, mb := range m.views.current.Load().view.Members {
 		r.states[mb.State]++
 	}
@@ -117,6 +119,12 @@ var instruments = []instrument{
 		one(func(r *reading) float64 { return float64(r.load.FullRecords) })},
 	{"gridiron.calls.remembered.limit", gauge, "By", "Beyond it a partition refuses calls as overloaded.",
 		one(func(*reading) float64 { return partition.MaxRecordBytes })},
+	{"gridiron.memory.size", level, "By", "What the member's replicas of maps' entries are counted with.",
+		one(func(r *reading) float64 { return float64(r.held.Bytes) })},
+	{"gridiron.memory.limit", level, "By", "Beyond it maps with a bound are evicted from, and other writes refused as overloaded; 0: no bound.",
+		one(func(r *reading) float64 { return float64(r.held.MaxBytes) })},
+	{"gridiron.locks.waiting", level, "{call}", "Calls that wait at the member for a lock, or for word that one is lost.",
+		one(func(r *reading) float64 { return float64(r.held.LockWaiters) })},
 	{"gridiron.connections", level, "{connection}", "Connections for calls, of clients and of other members.",
 		func(r *reading, put func(float64, ...attribute.KeyValue)) {
 			put(float64(r.clients), attribute.String("gridiron.peer", "client"))

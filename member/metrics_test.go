@@ -87,7 +87,7 @@ func measuredMember(t *testing.T) (*Member, *sdkmetric.ManualReader) {
 		<-ctx.Done()
 		return 0, ctx.Err()
 	})
-	return runningMember(t, Config{MeterProvider: provider, Registry: reg}), reader
+	return runningMember(t, Config{MeterProvider: provider, Registry: reg, MaxMemory: 1 << 30}), reader
 }
 
 var metricRow = regexp.MustCompile("(?m)^\\| `([a-z_.]+)` \\| ([a-z-]+(?: counter)?) \\| `([^`]+)` \\| ([^|]*) \\| ([^|]*) \\|$")
@@ -163,7 +163,7 @@ func TestMetricsOfAMap(t *testing.T) {
 	for name, want := range map[string]float64{
 		"gridiron.map.entries users": 10, "gridiron.map.hits users": 12, "gridiron.map.misses users": 6,
 		"gridiron.map.operation.duration users get": 15, "gridiron.map.operation.duration users set": 11,
-		"gridiron.map.entries quiet": 10, "gridiron.map.locks users": 0, "gridiron.connections client": 1, "gridiron.connections member": 0,
+		"gridiron.map.entries quiet": 10, "gridiron.map.locks users": 0, "gridiron.memory.limit ": 1 << 30, "gridiron.locks.waiting ": 0, "gridiron.connections client": 1, "gridiron.connections member": 0,
 		"gridiron.cluster.members ready": 1, "gridiron.cluster.members dead": 0, "gridiron.member.partitions.owned ": 4, "gridiron.member.replicas ": 4,
 		"gridiron.tasks.submitted accepted": 0, "gridiron.tasks.ended failed": 0, "db.client.operation.duration users grid get gridiron": 15,
 		"gridiron.cluster.tolerates ": 0, "gridiron.cluster.partitions.unavailable ": 0,
@@ -189,8 +189,8 @@ func TestMetricsOfAMap(t *testing.T) {
 	if n := got["gridiron.member.owner.changes"].values[""]; n < 4 {
 		t.Errorf("%v changes of owners", n)
 	}
-	if n := got["gridiron.map.size"].values["users"]; n < 100 {
-		t.Errorf("%v bytes", n)
+	if n := got["gridiron.map.size"].values["users"]; n < 100 || got["gridiron.memory.size"].values[""] < 2*n {
+		t.Errorf("%v bytes of %v", n, got["gridiron.memory.size"].values)
 	}
 	m.Kill()
 	for name, d := range collect(t, reader) {
