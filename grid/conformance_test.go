@@ -83,6 +83,7 @@ func conform[V any](t *testing.T, c *sdk.Client, where string, value func(i int)
 	for name, f := range map[string]func(t *testing.T, ctx context.Context, s *suite[V]){
 		"get and set": conformGetSet[V], "conditional": conformConditional[V], "remove": conformRemove[V], "TTL": conformTTL[V],
 		"IfVersion": conformVersion[V], "bulk": conformBulk[V], "whole": conformWhole[V], "iteration": conformIteration[V],
+		"RemoveAll": conformRemoveAll[V],
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -384,6 +385,46 @@ func conformWhole[V any](t *testing.T, ctx context.Context, s *suite[V]) {
 	}
 	s.ok(s.m.Set(ctx, "again", s.value(1)))
 	s.holds(ctx, "again", 1)
+}
+
+func conformRemoveAll[V any](t *testing.T, ctx context.Context, s *suite[V]) {
+	entries := make(map[string]V)
+	for i := range 300 {
+		entries[fmt.Sprintf("%s/%d:%d", []string{"user", "order", `us*r`}[i%3], i%7, i)] = s.value(i)
+	}
+	for glob, match := range map[string]func(key string) bool{
+		"none*":          func(string) bool { return false },
+		"user":           func(string) bool { return false },
+		"user/*":         func(key string) bool { return strings.HasPrefix(key, "user/") },
+		`us\*r/*`:        func(key string) bool { return strings.HasPrefix(key, "us*r/") },
+		"*/[1-3]:*":      func(key string) bool { at := key[strings.Index(key, "/")+1]; return at >= '1' && at <= '3' },
+		"?????/[0]:*[4]": func(key string) bool { return strings.HasPrefix(key, "order/0:") && strings.HasSuffix(key, "4") },
+		"*":              func(string) bool { return true },
+	} {
+		s.ok(s.m.SetAll(ctx, entries))
+		want := 0
+		for key := range entries {
+			if match(key) {
+				want++
+			}
+		}
+		if n, err := s.m.RemoveAll(ctx, sdk.KeyGlob(glob)); n != want || err != nil {
+			t.Fatalf("RemoveAll(%s): %d, %v; want %d", glob, n, err, want)
+		}
+		left := 0
+		for key, err := range s.m.Keys(ctx) {
+			if s.ok(err); match(key) {
+				t.Fatalf("RemoveAll(%s) left %s", glob, key)
+			}
+			left++
+		}
+		if left != len(entries)-want {
+			t.Fatalf("RemoveAll(%s) left %d of %d", glob, left, len(entries)-want)
+		}
+	}
+	if n, err := s.m.RemoveAll(ctx, sdk.KeyGlob("[a")); n != 0 || !errors.Is(err, sdk.ErrInvalid) {
+		t.Fatalf("RemoveAll of no glob: %d, %v", n, err)
+	}
 }
 
 func conformIteration[V any](t *testing.T, ctx context.Context, s *suite[V]) {

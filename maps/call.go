@@ -31,6 +31,7 @@ type call struct {
 	tally     *tally           // writes: where they are counted; nil: nowhere
 	bound     *bound           // writes: of the map, nil if it has none
 	size      int              // writes that store: of the body
+	removal   *removal         // OpRemoveAll: the entries that were chosen; else nil
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}
@@ -46,7 +47,7 @@ func newCall(s *Service, req *wire.Request, caller Caller) *call {
 const pooledBytes = 64 << 10
 
 func (c *call) free() {
-	c.s, c.caller, c.tally, c.bound, c.waits = nil, nil, nil, nil, false
+	c.s, c.caller, c.tally, c.bound, c.waits, c.removal = nil, nil, nil, nil, false, nil
 	if cap(c.body) > pooledBytes {
 		c.body = nil
 	}
@@ -102,6 +103,10 @@ func (c *call) Fail(o partition.Outcome) {
 
 // Finish answers a read. Values are copied here and not before: a batch of reads would hold them all at once.
 func (c *call) Finish() {
+	if c.removal != nil {
+		c.removeChosen()
+		return
+	}
 	for i := range c.found {
 		c.out = wire.AppendGetResult(c.out, &c.found[i])
 	}

@@ -75,6 +75,9 @@ func (c *call) Read(m partition.Machine, at partition.ReadPoint) bool {
 		return true
 	case wire.OpScan:
 		return c.scan(st, at)
+	case wire.OpRemoveAll:
+		c.choose(st)
+		return true
 	default: // wire.OpEvents
 		return c.events(st, at)
 	}

@@ -95,6 +95,9 @@ func (s *Service) write(req *wire.Request, caller Caller) bool {
 		caller.Answer(req.ID, wire.CodeInvalid, []byte("a write without the identity of its call"))
 		return false
 	}
+	if req.Op == wire.OpRemoveAll {
+		return s.removeAll(req, caller)
+	}
 	c := newCall(s, req, caller)
 	body, err := s.prepare(c, req.Op, req.Body)
 	if err != nil {

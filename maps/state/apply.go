@@ -91,6 +91,12 @@ func (s *State) execute(op *entry.Op) outcome {
 		return s.sweep(b.Limit)
 	case wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpForceUnlock, wire.OpResume:
 		return s.executeLock(op)
+	case wire.OpRemoveAll:
+		b, err := wire.DecodeRemovalBody(op.Body)
+		if err != nil {
+			return malformed(err)
+		}
+		return s.removeChosen(&b)
 	case wire.OpEvictMany:
 		b, err := wire.DecodeEvictBody(op.Body)
 		if err != nil {

@@ -70,7 +70,7 @@ func (ma *machine) drawCondition(t *rapid.T, op *modelOp, o *wire.WriteOptions) 
 func (m *machine) drawOp(t *rapid.T) *modelOp {
 	op := &modelOp{code: rapid.SampledFrom([]wire.Op{wire.OpSet, wire.OpSet, wire.OpPut, wire.OpPutIfAbsent, wire.OpReplace, wire.OpReplaceIfSame,
 		wire.OpRemove, wire.OpRemoveIfSame, wire.OpDelete, wire.OpSetTTL, wire.OpEvict, wire.OpSetMany, wire.OpDeleteMany, wire.OpClear,
-		wire.OpDestroy, wire.OpSweep, wire.OpEvictMany, wire.OpTouch,
+		wire.OpDestroy, wire.OpSweep, wire.OpEvictMany, wire.OpTouch, wire.OpRemoveAll,
 		wire.OpLock, wire.OpLock, wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpUnlock, wire.OpForceUnlock, wire.OpResume}).Draw(t, "op")}
 	op.client = rapid.SampledFrom(machineClients).Draw(t, "client")
 	if !op.client.IsZero() {
@@ -95,7 +95,7 @@ func (m *machine) drawOp(t *rapid.T) *modelOp {
 	case wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpForceUnlock, wire.OpResume:
 		m.drawLock(t, op)
 		return op
-	case wire.OpEvictMany, wire.OpTouch:
+	case wire.OpEvictMany, wire.OpTouch, wire.OpRemoveAll:
 		m.drawKeys(t, op)
 		return op
 	case wire.OpRemove, wire.OpRemoveIfSame, wire.OpDelete, wire.OpEvict:
@@ -142,7 +142,8 @@ func (m *machine) drawOp(t *rapid.T) *modelOp {
 
 // drawKeys draws what the owner does with keys of a map: those that exist mostly with their own version.
 func (m *machine) drawKeys(t *rapid.T, op *modelOp) {
-	op.evict.Map, op.touch.Map = op.write.Map, op.write.Map
+	op.evict.Map, op.touch.Map, op.removal.Map = op.write.Map, op.write.Map, op.write.Map
+	op.removal.Next = rapid.SampledFrom([][]byte{nil, []byte("next")}).Draw(t, "next")
 	for range rapid.IntRange(0, 3).Draw(t, "keys") {
 		key := rapid.SampledFrom(machineKeys).Draw(t, "key")
 		version := uint64(rapid.IntRange(0, 3).Draw(t, "version"))
@@ -151,6 +152,7 @@ func (m *machine) drawKeys(t *rapid.T, op *modelOp) {
 		}
 		op.evict.Keys, op.evict.Versions = append(op.evict.Keys, []byte(key)), append(op.evict.Versions, version)
 		op.touch.Keys = append(op.touch.Keys, []byte(key))
+		op.removal.Keys, op.removal.Versions = op.evict.Keys, op.evict.Versions
 		op.touch.At = append(op.touch.At, m.model.clock-int64(rapid.SampledFrom([]int{-9, 0, 0, 1, 2, 20}).Draw(t, "ago")))
 	}
 }
@@ -174,6 +176,8 @@ func (op *modelOp) encode() *entry.Op {
 	case wire.OpResume:
 	case wire.OpEvictMany:
 		e.Body = wire.AppendEvictBody(nil, &op.evict)
+	case wire.OpRemoveAll:
+		e.Body = wire.AppendRemovalBody(nil, &op.removal)
 	case wire.OpTouch:
 		e.Body = wire.AppendTouchBody(nil, &op.touch)
 	default:

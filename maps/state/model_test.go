@@ -76,6 +76,7 @@ type modelOp struct {
 	unlock   wire.UnlockBody
 	evict    wire.EvictBody
 	touch    wire.TouchBody
+	removal  wire.RemovalBody
 }
 
 func newModel(generation uint64, lim Limits) *model {
@@ -190,7 +191,8 @@ func (m *model) apply(op *modelOp) (wire.Code, []byte) {
 	if code != wire.CodeInvalid {
 		data := len(body)
 		switch op.code {
-		case wire.OpSetMany, wire.OpDeleteMany, wire.OpSweep, wire.OpLock, wire.OpRenew, wire.OpResume, wire.OpEvictMany, wire.OpTouch:
+		case wire.OpSetMany, wire.OpDeleteMany, wire.OpSweep, wire.OpLock, wire.OpRenew, wire.OpResume, wire.OpEvictMany, wire.OpTouch,
+			wire.OpRemoveAll:
 		default:
 			if code == wire.CodeOK {
 				data -= len(result(0, 0, nil))
@@ -244,6 +246,15 @@ func (m *model) execute(op *modelOp) (wire.Code, []byte) {
 			}
 		}
 		return wire.CodeOK, wire.AppendUvarint(nil, n)
+	case wire.OpRemoveAll:
+		res, name := wire.RemoveResult{Next: op.removal.Next}, string(op.removal.Map)
+		for i, key := range op.removal.Keys {
+			if e, found := m.visible(name, string(key)); found && e.version == op.removal.Versions[i] {
+				m.remove(name, string(key), wire.EventRemoved)
+				res.Removed++
+			}
+		}
+		return wire.CodeOK, wire.AppendRemoveResult(nil, &res)
 	case wire.OpTouch:
 		n := uint64(0)
 		for i, key := range op.touch.Keys {

@@ -44,3 +44,16 @@ func (s *State) destroy(name []byte) outcome {
 	s.maps.Delete(mapSlot{name: m.ref.name})
 	return o
 }
+
+// removeChosen executes OpRemoveAll: it removes the entries that its owner chose, each if it still has the version that it was
+// chosen with, and answers with how many those were. What was written since is not what the caller meant.
+func (s *State) removeChosen(b *wire.RemovalBody) outcome {
+	res := wire.RemoveResult{Next: b.Next}
+	for i, key := range b.Keys {
+		if e := s.lookup(b.Map, key); e.data != nil && e.version() == b.Versions[i] {
+			s.remove(s.find(b.Map), e, wire.EventRemoved)
+			res.Removed++
+		}
+	}
+	return outcome{data: wire.AppendRemoveResult(nil, &res), whole: true}
+}

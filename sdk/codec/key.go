@@ -1,6 +1,9 @@
 package codec
 
-import "fmt"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
 // Partitioned is implemented by key types that choose their partition themselves: keys whose PartitionKey encodes alike
 // live in one partition. K itself must have the method, not only *K.
@@ -67,4 +70,27 @@ func encodeKey(dst []byte, key any) ([]byte, error) {
 		return dst, fmt.Errorf("%w: nil as a key", ErrUnsupported)
 	}
 	return out, nil
+}
+
+// KeyText returns the text that an encoded key is; false if it is no text. The text aliases b.
+func KeyText(b []byte) (text []byte, ok bool) {
+	head, size := 0, 0
+	switch {
+	case len(b) == 0:
+		return nil, false
+	case b[0]&0xe0 == 0xa0:
+		head, size = 1, int(b[0]&0x1f)
+	case b[0] == 0xd9 && len(b) >= 2:
+		head, size = 2, int(b[1])
+	case b[0] == 0xda && len(b) >= 3:
+		head, size = 3, int(binary.BigEndian.Uint16(b[1:]))
+	case b[0] == 0xdb && len(b) >= 5:
+		head, size = 5, int(binary.BigEndian.Uint32(b[1:]))
+	default:
+		return nil, false
+	}
+	if len(b) != head+size {
+		return nil, false
+	}
+	return b[head:], true
 }

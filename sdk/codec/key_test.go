@@ -254,3 +254,30 @@ func TestHotPathsDoNotAllocate(t *testing.T) {
 }
 
 var mustBin = []byte{codeBin8, 3, 1, 2, 3}
+
+// A key's text is what was encoded, and nothing but texts has one.
+func TestKeyText(t *testing.T) {
+	for _, n := range []int{0, 1, 31, 32, 255, 256, 65535, 65536} {
+		s := strings.Repeat("x", n)
+		b, err := EncodeKey(nil, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, ok := KeyText(b); !ok || string(text) != s {
+			t.Errorf("the text of a key of %d bytes has %d, %v", n, len(text), ok)
+		}
+		if _, ok := KeyText(append(b, 0)); ok {
+			t.Errorf("a text of %d bytes with a byte too many", n)
+		}
+		if _, ok := KeyText(b[:len(b)-1]); ok {
+			t.Errorf("a text of %d bytes with a byte too few", n)
+		}
+	}
+	for _, key := range []any{7, -1, true, 1.5, []byte("x"), [1]string{"x"}} {
+		if b, err := EncodeKey(nil, key); err == nil {
+			if text, ok := KeyText(b); ok {
+				t.Errorf("%v is the text %q", key, text)
+			}
+		}
+	}
+}

@@ -43,6 +43,7 @@ const (
 	OpUnlock        Op = 47 // UnlockBody -> WriteResult
 	OpRenew         Op = 48 // LockBody -> LockResult; with LockWait answered when the lock was lost, or shortly before the deadline
 	OpForceUnlock   Op = 49 // KeyBody -> WriteResult
+	OpRemoveAll     Op = 52 // RemoveBody -> RemoveResult; in the log as a RemovalBody
 
 	// Proposed by owners only, never accepted from a client.
 	OpSweep     Op = 64 // SweepBody: removes entries, and ends leases of locks, whose time has come by the clock of the log -> uvarint, how many
@@ -105,6 +106,7 @@ var ops = [256]struct {
 	OpDelete: {"delete", opWrite}, OpSetTTL: {"set_ttl", opWrite}, OpEvict: {"evict", opWrite}, OpSetMany: {"set_all", opWrite},
 	OpDeleteMany: {"delete_all", opWrite}, OpClear: {"clear", opWrite}, OpDestroy: {"destroy", opWrite},
 	OpLock: {"lock", opWrite}, OpUnlock: {"unlock", opWrite}, OpRenew: {"renew_lock", opWrite}, OpForceUnlock: {"force_unlock", opWrite},
+	OpRemoveAll: {"remove_all", opWrite},
 
 	OpSweep: {"sweep", opLogged}, OpEvictMany: {"evict_many", opLogged}, OpTouch: {"touch", opLogged}, OpResume: {"resume", opLogged},
 

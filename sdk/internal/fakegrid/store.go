@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sort"
 
+	"github.com/gridiron-io/gridiron/sdk/codec"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -244,6 +245,12 @@ func (p *partition) write(req *wire.Request, now int64) (wire.Code, []byte) {
 			return invalid(err)
 		}
 		return wire.CodeOK, p.writeMany(&body, now)
+	case wire.OpRemoveAll:
+		body, err := wire.DecodeRemoveBody(req.Body)
+		if err != nil {
+			return invalid(err)
+		}
+		return wire.CodeOK, p.removeAll(&body, now)
 	case wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpForceUnlock:
 		return p.writeLock(req, now)
 	}
@@ -296,6 +303,24 @@ func (p *partition) write(req *wire.Request, now int64) (wire.Code, []byte) {
 		}
 	}
 	return wire.CodeOK, wire.AppendWriteResult(nil, &r)
+}
+
+// removeAll looks at three keys at a time, so that every client meets steps.
+func (p *partition) removeAll(body *wire.RemoveBody, now int64) []byte {
+	t := p.table(body.Map)
+	var r wire.RemoveResult
+	at := sort.Search(len(t.keys), func(i int) bool { return t.keys[i] > string(body.After) })
+	step := slices.Clone(t.keys[at:min(at+3, len(t.keys))])
+	if at+3 < len(t.keys) {
+		r.Next = []byte(step[2])
+	}
+	for _, k := range step {
+		if text, ok := codec.KeyText([]byte(k)); ok && t.get([]byte(k), now) != nil && wire.MatchGlob(body.Where.Glob, string(text)) {
+			t.remove(k)
+			r.Removed++
+		}
+	}
+	return wire.AppendRemoveResult(nil, &r)
 }
 
 func (p *partition) writeMany(body *wire.ManyBody, now int64) []byte {

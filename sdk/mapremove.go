@@ -1,0 +1,82 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// RemoveAll removes all entries for which p holds, and returns how many those were. It is carried out at their owners: keys do not
+// travel. It is not atomic, but goes on in steps of some hundred entries of each partition. An entry that is there
+// throughout, and for which p holds, is removed; one that is written meanwhile may be removed or stay, whole in either case.
+// Listeners see each as REMOVED.
+//
+// When it fails, some entries may be removed already: removed says how many surely are.
+//
+// Errors: ErrInvalid for p, or if the map has keys for which it makes no sense. ErrUnknownOutcome if a step may have been done.
+func (m *Map[K, V]) RemoveAll(ctx context.Context, p Predicate) (removed int, err error) {
+	const op = wire.OpRemoveAll
+	if p == nil {
+		return 0, invalidf(op.String(), m.name, "a nil predicate")
+	}
+	where, err := p.predicate(reflect.TypeFor[K]())
+	if err != nil {
+		var e *Error
+		if errors.As(err, &e) {
+			e.Op, e.Name = op.String(), m.name
+		}
+		return 0, err
+	}
+	ctx, span := m.c.tracer.start(ctx, op.String(), m.name)
+	defer func() { endSpan(span, err) }()
+	list := make([]*call, m.c.partitionCount())
+	for i := range list {
+		list[i] = newCall(op, m.name, uint32(i))
+		list[i].body = wire.AppendRemoveBody(list[i].body[:0], &wire.RemoveBody{Map: m.wire, Where: where})
+	}
+	for len(list) > 0 {
+		m.c.invokeAll(ctx, list)
+		again := list[:0]
+		for _, cl := range list {
+			next, n, e := m.removedBy(cl)
+			removed += n
+			if e != nil && (err == nil || errors.Is(e, ErrUnknownOutcome) && !errors.Is(err, ErrUnknownOutcome)) {
+				err = e
+			}
+			if e != nil || len(next) == 0 {
+				cl.release()
+				continue
+			}
+			body := wire.AppendRemoveBody(nil, &wire.RemoveBody{Map: m.wire, After: next, Where: where})
+			cl.renew() // each step is a call of its own
+			cl.body = append(cl.body[:0], body...)
+			again = append(again, cl)
+		}
+		if list = again; err != nil {
+			for _, cl := range list {
+				cl.release()
+			}
+			break
+		}
+	}
+	var detail *Error
+	if errors.As(err, &detail) {
+		detail.Hint = fmt.Sprintf("%s; %d were removed", detail.Hint, removed)
+	}
+	return removed, err
+}
+
+// removedBy returns what one step came to, and the key after which to go on; none if it was the last.
+func (m *Map[K, V]) removedBy(cl *call) (next []byte, n int, err error) {
+	if cl.err != nil {
+		return nil, 0, cl.err
+	}
+	r, err := wire.DecodeRemoveResult(cl.Answer.Body)
+	if err != nil {
+		return nil, 0, cl.fail(ErrUnknownOutcome, "the answer cannot be read: "+err.Error())
+	}
+	return r.Next, int(r.Removed), nil
+}

@@ -1,0 +1,114 @@
+package wire
+
+import "fmt"
+
+// PredicateKind is how a Predicate tells entries from one another.
+type PredicateKind uint8
+
+// PredicateGlob matches keys that are texts; see MatchGlob.
+const PredicateGlob PredicateKind = 1
+
+// MaxGlob bounds the glob of a predicate in bytes: matching takes time by its length and the key's.
+const MaxGlob = 1024
+
+// Predicate says which entries of a map are meant.
+type Predicate struct {
+	Kind PredicateKind
+	Glob string
+}
+
+// Check returns an error unless p is a predicate.
+func (p *Predicate) Check() error {
+	switch {
+	case p.Kind != PredicateGlob:
+		return fmt.Errorf("%w: a predicate of kind %d", ErrMalformed, p.Kind)
+	case len(p.Glob) > MaxGlob:
+		return fmt.Errorf("%w: a glob of %d bytes, the limit is %d", ErrTooLarge, len(p.Glob), MaxGlob)
+	}
+	return CheckGlob(p.Glob)
+}
+
+// RemoveBody is the body of OpRemoveAll: what one call of it is to remove are entries of a map with keys after a given one, in the
+// order of their encodings, for which a predicate holds. It may end before it has seen all, and says so.
+type RemoveBody struct {
+	Map   []byte
+	After []byte // empty: from the first key on
+	Where Predicate
+}
+
+// AppendRemoveBody appends r.
+func AppendRemoveBody(dst []byte, r *RemoveBody) []byte {
+	dst = AppendBytes(AppendBytes(dst, r.Map), r.After)
+	return AppendString(append(dst, byte(r.Where.Kind)), r.Where.Glob)
+}
+
+// DecodeRemoveBody reads what AppendRemoveBody wrote. Map and After alias b.
+func DecodeRemoveBody(b []byte) (out RemoveBody, err error) {
+	r := NewReader(b)
+	out = RemoveBody{Map: r.Bytes(), After: r.Bytes(), Where: Predicate{Kind: PredicateKind(r.U8()), Glob: string(r.Bytes())}}
+	if err := r.Done(); err != nil {
+		return RemoveBody{}, err
+	}
+	if len(out.After) > MaxKey {
+		return RemoveBody{}, checkKey(out.After)
+	}
+	if err := CheckMapName(out.Map); err != nil {
+		return RemoveBody{}, err
+	}
+	return out, out.Where.Check()
+}
+
+// RemovalBody is what stands in the log of one OpRemoveAll: the entries that its owner chose, each to be removed if it still has
+// the version that it had then.
+type RemovalBody struct {
+	Map      []byte
+	Next     []byte // for the answer
+	Keys     [][]byte
+	Versions []uint64 // one for each key
+}
+
+// AppendRemovalBody appends r.
+func AppendRemovalBody(dst []byte, r *RemovalBody) []byte {
+	dst = AppendBytes(AppendBytes(dst, r.Map), r.Next)
+	dst = AppendUvarint(dst, uint64(len(r.Keys)))
+	for i, k := range r.Keys {
+		dst = AppendU64(AppendBytes(dst, k), r.Versions[i])
+	}
+	return dst
+}
+
+// DecodeRemovalBody reads what AppendRemovalBody wrote. All slices but Versions alias b.
+func DecodeRemovalBody(b []byte) (out RemovalBody, err error) {
+	r := NewReader(b)
+	out.Map, out.Next = r.Bytes(), r.Bytes()
+	n := r.Count(2 + 8) // a key's length and one byte, a version
+	out.Keys, out.Versions = make([][]byte, n), make([]uint64, n)
+	for i := range out.Keys {
+		out.Keys[i], out.Versions[i] = r.Bytes(), r.U64()
+	}
+	if err := endKeys(&r, out.Map, out.Keys); err != nil {
+		return RemovalBody{}, err
+	}
+	if len(out.Next) > MaxKey {
+		return RemovalBody{}, checkKey(out.Next)
+	}
+	return out, nil
+}
+
+// RemoveResult answers OpRemoveAll.
+type RemoveResult struct {
+	Removed uint64
+	Next    []byte // the last key that was looked at, after which to go on; empty: there are no more
+}
+
+// AppendRemoveResult appends r.
+func AppendRemoveResult(dst []byte, r *RemoveResult) []byte {
+	return AppendBytes(AppendUvarint(dst, r.Removed), r.Next)
+}
+
+// DecodeRemoveResult reads what AppendRemoveResult wrote. Next aliases b.
+func DecodeRemoveResult(b []byte) (RemoveResult, error) {
+	r := NewReader(b)
+	out := RemoveResult{Removed: r.Uvarint(), Next: r.Bytes()}
+	return out, r.Done()
+}
