@@ -54,6 +54,7 @@ type sitting struct {
 	alive    int            // voters that answer
 	learners []*meta.Member // who stay and answer
 	goers    []*meta.Member // voters that do not stay, those that are away first
+	keep     int            // of these, those that may only be starting again
 	expired  []*meta.Member // members whose seats are to be given up in any case
 }
 
@@ -96,6 +97,9 @@ func (s *seats) look(v *meta.View) sitting {
 		default:
 			sit.goers = append(sit.goers, mb)
 		}
+		if !stays && !expired {
+			sit.keep++
+		}
 		sit.voters = append(sit.voters, mb)
 		if answers {
 			sit.alive++
@@ -111,7 +115,11 @@ func (s *seats) step(c *controller, v *meta.View) {
 	want := wantedVoters(sit.members)
 	ctx, cancel := context.WithTimeout(s.m.ctx, controlTimeout)
 	defer cancel()
-	if sit.good < want && sit.good+len(sit.learners) >= want {
+	// Who does not stay keeps its seat, for it may be starting again with it at this very moment, unless those who stay would be no
+	// majority beside it.
+	alone := sit.good <= len(sit.voters)/2
+	full := wantedVoters(sit.members + sit.keep)
+	if sit.good < want && sit.good+len(sit.learners) >= want && (sit.good+sit.keep < full || alone) {
 		for _, mb := range sit.learners {
 			if s.promote(ctx, c, mb) {
 				return
@@ -121,10 +129,8 @@ func (s *seats) step(c *controller, v *meta.View) {
 	if sit.alive <= len(sit.voters)/2 {
 		return // nothing can be changed
 	}
-	// Who does not stay goes when another has been given its place, or when those who stay would be no majority beside it. Otherwise
-	// it may be starting again, with its seat, at this very moment.
-	replaced := sit.good >= want && len(sit.voters) > wantedVoters(sit.members+len(sit.goers))
-	if len(sit.goers) > 0 && sit.good > 0 && (replaced || sit.good <= len(sit.voters)/2) {
+	replaced := sit.good >= want && len(sit.voters) > full // another has been given its place
+	if len(sit.goers) > 0 && sit.good > 0 && (replaced || alone) {
 		s.dismiss(ctx, c, v, sit.goers[0])
 		return
 	}
