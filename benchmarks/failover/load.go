@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk"
+	"github.com/gridiron-io/gridiron/sdk/codec"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// valueSize is that of the values that are written, in bytes.
+const valueSize = 100
+
+// sample is one call.
+type sample struct {
+	partition int
+	began     time.Time
+	took      time.Duration
+	err       error
+}
+
+func (s *sample) ended() time.Time { return s.began.Add(s.took) }
+
+// load writes at a fixed rate to all partitions in turn. It owns the goroutines of its calls.
+type load struct {
+	m     *sdk.Map[string, []byte]
+	keys  []string // one of each partition
+	order []int
+	value []byte
+	end   context.CancelFunc
+	wg    sync.WaitGroup // the clock, and the calls
+
+	mu      sync.Mutex // guards the following
+	samples []sample
+	late    time.Duration // by which a call began after its time, at most
+}
+
+// startLoad starts it. It ends with stop.
+func startLoad(ctx context.Context, c *sdk.Client, partitions, rate int) (*load, error) {
+	m, err := sdk.OpenMap[string, []byte](c, "failover")
+	if err != nil {
+		return nil, err
+	}
+	l := &load{m: m, order: rand.Perm(partitions), value: make([]byte, valueSize)}
+	if l.keys, err = keysOf(partitions); err != nil {
+		return nil, err
+	}
+	ctx, l.end = context.WithCancel(ctx)
+	l.wg.Go(func() { l.run(ctx, rate) })
+	return l, nil
+}
+
+// keysOf returns a key of each partition.
+func keysOf(partitions int) ([]string, error) {
+	keys := make([]string, partitions)
+	for i, left := 0, partitions; left > 0; i++ {
+		k := fmt.Sprint("key-", i)
+		b, err := codec.AppendKey(nil, k)
+		if err != nil {
+			return nil, err
+		}
+		if p := wire.PartitionOf(b, partitions); keys[p] == "" {
+			keys[p] = k
+			left--
+		}
+	}
+	return keys, nil
+}
+
+// run begins the calls that are due.
+func (l *load) run(ctx context.Context, rate int) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	began := time.Now()
+	for n := 0; ; {
+		for now := time.Now(); ; n++ {
+			due := began.Add(time.Duration(n) * time.Second / time.Duration(rate))
+			if due.After(now) {
+				break
+			}
+			l.mu.Lock()
+			l.late = max(l.late, now.Sub(due))
+			l.mu.Unlock()
+			l.call(ctx, l.order[n%len(l.order)])
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// call begins a write to a partition and does not wait for it. The end of the load does not end it.
+func (l *load) call(ctx context.Context, partition int) {
+	l.wg.Go(func() { // ends with the call, which the client bounds
+		s := sample{partition: partition, began: time.Now()}
+		s.err = l.m.Set(context.WithoutCancel(ctx), l.keys[partition], l.value)
+		s.took = time.Since(s.began)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.samples = append(l.samples, s)
+	})
+}
+
+// goOn waits for some time of load.
+func goOn(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// await waits until a call to each of some partitions that began after a moment has succeeded.
+func (l *load) await(ctx context.Context, partitions []int, after time.Time) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	late := time.NewTimer(awaitFor)
+	defer late.Stop()
+	for {
+		if _, missing := l.firsts(partitions, after); missing == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-late.C:
+			return errors.New("partitions do not go on")
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// firsts returns for each of some partitions when the first call succeeded that began after a moment, and how many have none.
+func (l *load) firsts(partitions []int, after time.Time) (first map[int]time.Time, missing int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	first = make(map[int]time.Time, len(partitions))
+	for i := range l.samples {
+		s := &l.samples[i]
+		if s.err != nil || !s.began.After(after) {
+			continue
+		}
+		if at, ok := first[s.partition]; !ok || s.ended().Before(at) {
+			first[s.partition] = s.ended()
+		}
+	}
+	for _, p := range partitions {
+		if _, ok := first[p]; !ok {
+			missing++
+		}
+	}
+	return first, missing
+}
+
+// stop ends the load, waits for its calls, and returns all of them.
+func (l *load) stop() []sample {
+	l.end()
+	l.wg.Wait()
+	return l.samples
+}

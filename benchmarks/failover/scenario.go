@@ -1,0 +1,309 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk"
+)
+
+// seen is what the calls of a stretch of load came to.
+type seen struct {
+	calls, failed int
+	firstError    error
+	longest       time.Duration
+	took          durations
+}
+
+// add takes in the calls that began between two moments.
+func (s *seen) add(list []sample, from, to time.Time) {
+	for i := range list {
+		one := &list[i]
+		if one.began.Before(from) || one.began.After(to) {
+			continue
+		}
+		if s.calls++; one.err != nil {
+			if s.failed++; s.firstError == nil {
+				s.firstError = one.err
+			}
+		}
+		s.longest = max(s.longest, one.took)
+		s.took = append(s.took, one.took)
+	}
+}
+
+// say tells of a round.
+func (o *options) say(format string, args ...any) {
+	if o.verbose {
+		fmt.Fprintf(os.Stderr, format+"\n", args...)
+	}
+}
+
+// fault kills or pauses the member that owns most, again and again, and brings it back each time.
+func (o *options) fault(ctx context.Context, sig syscall.Signal) (r report, err error) {
+	const members = 3
+	r.title = map[syscall.Signal]string{syscall.SIGKILL: "kill -9 of one of three members", syscall.SIGSTOP: "SIGSTOP of one of three members"}[sig]
+	cl, err := o.start(ctx, members)
+	if err != nil {
+		return r, err
+	}
+	defer cl.close()
+	var total, detection, election, retry, back durations
+	var all seen
+	affected := 0
+	for round := range o.rounds {
+		victim, partitions, err := cl.most(ctx, members)
+		if err != nil {
+			return r, err
+		}
+		id, err := cl.id(ctx, victim)
+		if err != nil {
+			return r, err
+		}
+		l, err := startLoad(ctx, cl.measured, o.partitions, o.rate)
+		if err != nil {
+			return r, err
+		}
+		if err := goOn(ctx, o.settle); err != nil {
+			l.stop()
+			return r, err
+		}
+		began := time.Now()
+		if err = cl.Signal(victim, sig); err == nil && sig == syscall.SIGKILL {
+			<-cl.Exited(victim)
+		}
+		down := time.Now()
+		for _, p := range partitions { // so that none is only tried when it is its turn
+			l.call(ctx, p)
+		}
+		if err == nil {
+			if err = l.await(ctx, partitions, down); err == nil {
+				err = goOn(ctx, o.settle)
+			}
+		}
+		samples := l.stop()
+		if err != nil {
+			return r, err
+		}
+		noticed, err := cl.noticed(began)
+		if err != nil {
+			return r, err
+		}
+		if !noticed.IsZero() {
+			detection = append(detection, noticed.Sub(began))
+		}
+		first, _ := l.firsts(partitions, down)
+		var mine durations
+		for _, p := range partitions {
+			mine = append(mine, first[p].Sub(began))
+			if told := cl.sight.since(p, id, began); !told.IsZero() {
+				if !noticed.IsZero() {
+					election = append(election, told.Sub(noticed))
+				}
+				retry = append(retry, first[p].Sub(told))
+			}
+		}
+		total, affected = append(total, mine...), affected+len(partitions)
+		all.add(samples, began.Add(-awaitFor), time.Now())
+		o.say("round %d: member %d with %d partitions: noticed after %v, first writes after %v; longest call %v, %d failed", round+1, victim,
+			len(partitions), noticed.Sub(began).Round(time.Millisecond), mine, all.longest.Round(time.Millisecond), all.failed)
+		if back, err = o.bringBack(ctx, cl, victim, members, sig, back); err != nil {
+			return r, err
+		}
+	}
+	r.rowf("rounds, partitions affected", "%d, %d", o.rounds, affected)
+	r.spread("to the first successful write", total)
+	r.spread("… detection", detection)
+	r.spread("… election, until the client is told", election)
+	r.spread("… client's retry", retry)
+	r.calls(all)
+	r.spread("to all replicas after the return", back)
+	return r, nil
+}
+
+// bringBack has a member that was killed or paused go on, and waits until the cluster is whole.
+func (o *options) bringBack(ctx context.Context, cl *cluster, i, members int, sig syscall.Signal, back durations) (durations, error) {
+	began := time.Now()
+	if sig == syscall.SIGSTOP {
+		if err := cl.Signal(i, syscall.SIGCONT); err != nil {
+			return back, err
+		}
+	} else if err := o.restart(ctx, cl, i); err != nil {
+		return back, err
+	}
+	if err := cl.whole(ctx, members); err != nil {
+		return back, err
+	}
+	return append(back, time.Since(began)), nil
+}
+
+func (o *options) restart(ctx context.Context, cl *cluster, i int) error {
+	ctx, cancel := context.WithTimeout(ctx, awaitFor)
+	defer cancel()
+	return cl.Restart(ctx, i)
+}
+
+// leave stops the member that owns most in good order, and starts it again.
+func (o *options) leave(ctx context.Context) (r report, err error) {
+	const members = 3
+	r.title = "SIGTERM of one of three members"
+	cl, err := o.start(ctx, members)
+	if err != nil {
+		return r, err
+	}
+	defer cl.close()
+	var gone, back durations
+	var before, during seen
+	affected := 0
+	for round := range o.rounds {
+		victim, partitions, err := cl.most(ctx, members)
+		if err != nil {
+			return r, err
+		}
+		affected += len(partitions)
+		l, err := startLoad(ctx, cl.measured, o.partitions, o.rate)
+		if err != nil {
+			return r, err
+		}
+		started := time.Now()
+		if err = goOn(ctx, o.settle); err != nil {
+			l.stop()
+			return r, err
+		}
+		began := time.Now()
+		stopping, cancel := context.WithTimeout(ctx, awaitFor)
+		err = cl.Stop(stopping, victim)
+		cancel()
+		took := time.Since(began)
+		if err == nil {
+			err = goOn(ctx, o.settle)
+		}
+		samples := l.stop()
+		if err != nil {
+			return r, err
+		}
+		gone = append(gone, took)
+		before.add(samples, started, began.Add(-time.Second)) // what began later may be in it
+		during.add(samples, began.Add(-time.Second), time.Now())
+		o.say("round %d: member %d with %d partitions left in %v; longest call %v, %d failed", round+1, victim, len(partitions),
+			took.Round(time.Millisecond), during.longest.Round(time.Millisecond), during.failed)
+		if back, err = o.bringBack(ctx, cl, victim, members, syscall.SIGTERM, back); err != nil {
+			return r, err
+		}
+	}
+	r.rowf("rounds, partitions handed over", "%d, %d", o.rounds, affected)
+	r.spread("from SIGTERM to the end of the process", gone)
+	r.spread("calls before", before.took)
+	r.spread("calls meanwhile", during.took)
+	r.calls(during)
+	r.spread("to all replicas after the return", back)
+	return r, nil
+}
+
+// rebuild kills one of four members for good, whose replicas are built anew on the others.
+func (o *options) rebuild(ctx context.Context) (r report, err error) {
+	const members = 4
+	r.title = "kill -9 of one of four members for good"
+	cl, err := o.start(ctx, members)
+	if err != nil {
+		return r, err
+	}
+	defer cl.close()
+	if err := o.fill(ctx, cl); err != nil {
+		return r, err
+	}
+	victim, _, err := cl.most(ctx, members)
+	if err != nil {
+		return r, err
+	}
+	lost, err := cl.held(ctx, victim)
+	if err != nil {
+		return r, err
+	}
+	megabytes := float64(o.megabytes) * float64(lost) / float64(o.partitions)
+	l, err := startLoad(ctx, cl.measured, o.partitions, o.rate)
+	if err != nil {
+		return r, err
+	}
+	var began, moving, done time.Time
+	started := time.Now()
+	work := func() error {
+		if err := goOn(ctx, 2*o.settle); err != nil {
+			return err
+		}
+		began = time.Now()
+		if err := cl.Kill(victim); err != nil {
+			return err
+		}
+		if err := cl.await(ctx, awaitFor, "rebuilding", func(s *sdk.ClusterStatus) bool { return s.Moves > 0 }); err != nil {
+			return err
+		}
+		moving = time.Now()
+		// The dead member stays one of the cluster.
+		if err := cl.await(ctx, awaitFor, "whole", func(s *sdk.ClusterStatus) bool { return s.Safe && s.Ready == members-1 }); err != nil {
+			return err
+		}
+		done = time.Now()
+		return nil
+	}
+	err = work()
+	samples := l.stop()
+	if err != nil {
+		return r, err
+	}
+	var before, waiting, during seen
+	before.add(samples, started.Add(o.settle), began.Add(-time.Second))
+	waiting.add(samples, began.Add(-time.Second), moving)
+	during.add(samples, moving, done)
+	r.rowf("values of 10 KB in the cluster", "%d MB", o.megabytes)
+	r.rowf("replicas lost", "%d, %.0f MB", lost, megabytes)
+	r.rowf("from the kill to all replicas", "%v, of which until the first was built %v", done.Sub(began).Round(time.Millisecond), moving.Sub(began).Round(time.Millisecond))
+	r.rowf("rebuilt", "%.0f MB/s", megabytes/done.Sub(moving).Seconds())
+	r.spread("calls before the kill", before.took)
+	r.spread("calls until rebuilding began", waiting.took)
+	r.spread("calls while rebuilding", during.took)
+	all := seen{}
+	all.add(samples, began.Add(-time.Second), done)
+	r.calls(all)
+	return r, nil
+}
+
+// held counts the replicas of a member.
+func (cl *cluster) held(ctx context.Context, member int) (n int, err error) {
+	id, err := cl.id(ctx, member)
+	if err != nil {
+		return 0, err
+	}
+	_, list, err := cl.owners(ctx)
+	for _, p := range list {
+		for _, r := range p.Replicas {
+			if r == id {
+				n++
+			}
+		}
+	}
+	return n, err
+}
+
+// fill writes values of 10 KB, some at a time.
+func (o *options) fill(ctx context.Context, cl *cluster) error {
+	const size, chunk = 10_000, 200
+	m, err := sdk.OpenMap[int, []byte](cl.asks, "filling")
+	if err != nil {
+		return err
+	}
+	value := make([]byte, size)
+	for from, n := 0, o.megabytes*1_000_000/size; from < n; from += chunk {
+		entries := make(map[int][]byte, chunk)
+		for k := from; k < min(n, from+chunk); k++ {
+			entries[k] = value
+		}
+		if err := m.SetAll(ctx, entries); err != nil {
+			return fmt.Errorf("write the values: %w", err)
+		}
+	}
+	return nil
+}
