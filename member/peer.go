@@ -103,6 +103,9 @@ func (pr *peer) heard(said *wire.PingResult, from wire.ID, now time.Time) (chang
 	if pr.suspect && !pr.gone && pr.from == from {
 		pr.patience = min(2*pr.patience, maxPatience) // it was there all the time
 	}
+	if pr.from != from {
+		pr.patience = minPatience // another process, which has given no false alarm
+	}
 	pr.said, pr.last, pr.from = *said, now, from
 	pr.suspect, pr.gone = false, false
 	return changed, owned

@@ -67,6 +67,9 @@ func TestSilence(t *testing.T) {
 	s.is("after 1.9 s, having been wrong often", false, false)
 	s.misses(300 * time.Millisecond)
 	s.is("after 2.2 s, having been wrong often", true, false)
+	s.hears(2)
+	s.misses(500 * time.Millisecond)
+	s.is("after 500 ms, of another process, about which nobody has been wrong", true, false)
 }
 
 func TestSilenceWhileHeldUp(t *testing.T) {
