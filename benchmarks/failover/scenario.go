@@ -35,6 +35,9 @@ func (s *seen) add(list []sample, from, to time.Time) {
 	}
 }
 
+// aside is how long before a fault a call must have begun to be one that has nothing to do with it.
+const aside = 100 * time.Millisecond
+
 // say tells of a round.
 func (o *options) say(format string, args ...any) {
 	if o.verbose {
@@ -110,7 +113,7 @@ func (o *options) fault(ctx context.Context, sig syscall.Signal) (r report, err 
 		all.add(samples, began.Add(-awaitFor), time.Now())
 		o.say("round %d: member %d with %d partitions: noticed after %v, first writes after %v; longest call %v, %d failed", round+1, victim,
 			len(partitions), noticed.Sub(began).Round(time.Millisecond), mine, all.longest.Round(time.Millisecond), all.failed)
-		if back, err = o.bringBack(ctx, cl, victim, members, sig, back); err != nil {
+		if back, err = o.bringBack(ctx, cl, victim, members, back); err != nil {
 			return r, err
 		}
 	}
@@ -124,14 +127,11 @@ func (o *options) fault(ctx context.Context, sig syscall.Signal) (r report, err 
 	return r, nil
 }
 
-// bringBack has a member that was killed or paused go on, and waits until the cluster is whole.
-func (o *options) bringBack(ctx context.Context, cl *cluster, i, members int, sig syscall.Signal, back durations) (durations, error) {
+// bringBack starts a member again that was killed, paused or stopped, and waits until the cluster is whole. Who was paused is killed:
+// the others would have more patience with a process that has been silent before and was there all the time.
+func (o *options) bringBack(ctx context.Context, cl *cluster, i, members int, back durations) (durations, error) {
 	began := time.Now()
-	if sig == syscall.SIGSTOP {
-		if err := cl.Signal(i, syscall.SIGCONT); err != nil {
-			return back, err
-		}
-	} else if err := o.restart(ctx, cl, i); err != nil {
+	if err := o.restart(ctx, cl, i); err != nil {
 		return back, err
 	}
 	if err := cl.whole(ctx, members); err != nil {
@@ -186,11 +186,11 @@ func (o *options) leave(ctx context.Context) (r report, err error) {
 			return r, err
 		}
 		gone = append(gone, took)
-		before.add(samples, started, began.Add(-time.Second)) // what began later may be in it
-		during.add(samples, began.Add(-time.Second), time.Now())
+		before.add(samples, started, began.Add(-aside))
+		during.add(samples, began.Add(-aside), time.Now())
 		o.say("round %d: member %d with %d partitions left in %v; longest call %v, %d failed", round+1, victim, len(partitions),
 			took.Round(time.Millisecond), during.longest.Round(time.Millisecond), during.failed)
-		if back, err = o.bringBack(ctx, cl, victim, members, syscall.SIGTERM, back); err != nil {
+		if back, err = o.bringBack(ctx, cl, victim, members, back); err != nil {
 			return r, err
 		}
 	}
@@ -255,8 +255,8 @@ func (o *options) rebuild(ctx context.Context) (r report, err error) {
 		return r, err
 	}
 	var before, waiting, during seen
-	before.add(samples, started.Add(o.settle), began.Add(-time.Second))
-	waiting.add(samples, began.Add(-time.Second), moving)
+	before.add(samples, started.Add(o.settle), began.Add(-aside))
+	waiting.add(samples, began.Add(-aside), moving)
 	during.add(samples, moving, done)
 	r.rowf("values of 10 KB in the cluster", "%d MB", o.megabytes)
 	r.rowf("replicas lost", "%d, %.0f MB", lost, megabytes)
@@ -266,7 +266,7 @@ func (o *options) rebuild(ctx context.Context) (r report, err error) {
 	r.spread("calls until rebuilding began", waiting.took)
 	r.spread("calls while rebuilding", during.took)
 	all := seen{}
-	all.add(samples, began.Add(-time.Second), done)
+	all.add(samples, began.Add(-aside), done)
 	r.calls(all)
 	return r, nil
 }
@@ -296,7 +296,7 @@ func (o *options) fill(ctx context.Context, cl *cluster) error {
 		return err
 	}
 	value := make([]byte, size)
-	for from, n := 0, o.megabytes*1_000_000/size; from < n; from += chunk {
+	for from, n := 0, max(1, o.megabytes*1_000_000/size); from < n; from += chunk {
 		entries := make(map[int][]byte, chunk)
 		for k := from; k < min(n, from+chunk); k++ {
 			entries[k] = value
