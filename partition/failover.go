@@ -71,13 +71,18 @@ func (r *replica) ledBy(leader uint64, incarnation wire.ID) bool {
 	return false
 }
 
-// inherit has this replica stand for election in place of a leader that has handed the partition to this process. It is
-// called when that stands in the log here.
-func (r *replica) inherit() {
+// handOver begins the turns in which a partition goes from its leader to the heir that a Release names. It is called when that stands
+// in the log here. The heir stands first. Its log may be shorter than the leader's: it is not elected then, and the leader, which it
+// has deposed, stands next, so that the heir gets what it lacks.
+func (r *replica) handOver(to wire.ID) {
 	r.role.Lock()
 	defer r.role.Unlock()
-	if r.role.leader != 0 && !r.leadsLocked() && !r.role.stopped {
-		r.role.turns.begin(r.role.leader, 0, 1, r.role.term, time.Now())
+	switch heir, leads := to == r.host.cfg.Member, r.leadsLocked(); {
+	case r.role.stopped || r.role.leader == 0 || to.IsZero():
+	case heir && !leads:
+		r.role.turns.begin(r.role.leader, 0, 2, r.role.term, time.Now())
+	case leads && !heir:
+		r.role.turns.begin(r.role.leader, 1, 2, r.role.term, time.Now())
 	}
 }
 

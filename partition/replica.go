@@ -221,9 +221,7 @@ func (r *replica) applyReleaseLocked(e *sm.Entry, fx *applyEffects) error {
 	switch r.state.own.release(&rel) {
 	case releaseCurrent:
 		r.releaseAppliedLocked(false)
-		if rel.To == r.host.cfg.Member {
-			r.inherit()
-		}
+		r.handOver(rel.To)
 		fx.ownership = true
 	case releasePrevious:
 		r.releaseAppliedLocked(true)

@@ -52,8 +52,8 @@ type role struct {
 	sown   int       // how much of it was proposed
 	sownAt time.Time // when
 
-	// turns are the times at which this replica stands for election in a dead leader's place, or in that of one that hands
-	// the partition to this process.
+	// turns are the times at which this replica stands for election in a dead leader's place, in that of one that hands
+	// the partition to this process, or in its own when an heir has deposed it in vain.
 	turns turns
 
 	termAt time.Time     // when the leader or term last changed
@@ -102,6 +102,9 @@ func (r *replica) ownerAppliedLocked(was superseded) {
 	r.role.Lock()
 	defer r.role.Unlock()
 	r.role.own, r.role.ownSince, r.role.heir = r.state.own, time.Time{}, wire.ID{}
+	if r.role.turns.gone == r.id {
+		r.role.turns.end() // what this replica has handed over has an owner
+	}
 	if r.mineLocked() {
 		switch {
 		case was.clean:
@@ -299,7 +302,7 @@ func (r *replica) tend(now time.Time, mayOwn bool) (electing bool) {
 	}
 	r.proposeRelease(release, leads)
 	switch {
-	case standing:
+	case standing && !leads:
 		r.host.cfg.Transport.Inject(r.shard, r.id, replacing, term)
 	case electing:
 		r.host.cfg.Transport.Inject(r.shard, r.id, 0, first)

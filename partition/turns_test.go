@@ -70,3 +70,26 @@ func TestTurnsGoRound(t *testing.T) {
 		t.Error("an idle replica stands for election")
 	}
 }
+
+// An heir whose log was too short to be elected gives the leader that it has deposed a turn, and has the next one itself.
+func TestTurnsOfAHandOver(t *testing.T) {
+	start := time.Now()
+	var heir, owner turns
+	heir.begin(7, 0, 2, 5, start)
+	owner.begin(7, 1, 2, 5, start)
+	for _, c := range []struct {
+		term        uint64
+		at          time.Duration
+		heir, owner bool
+	}{
+		{5, 0, true, false},
+		{6, 10 * time.Millisecond, false, false},
+		{6, 70 * time.Millisecond, false, true}, // the heir's term has brought no leader
+		{7, 80 * time.Millisecond, false, false},
+		{7, 140 * time.Millisecond, true, false},
+	} {
+		if h, o := heir.due(c.term, start.Add(c.at)), owner.due(c.term, start.Add(c.at)); h != c.heir || o != c.owner {
+			t.Errorf("term %d after %v: the heir stands: %t, want %t; the owner: %t, want %t", c.term, c.at, h, c.heir, o, c.owner)
+		}
+	}
+}
