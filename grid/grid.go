@@ -46,8 +46,11 @@ type Config struct {
 	Partitions int
 	// Replicas of each partition, as far as there are members; by default 3.
 	Replicas int
-	// Grace is for how long a member may be silent before its replicas are built anew on other members; by default 10 s.
+	// Grace is for how long a member may be silent before the replicas that it holds are built anew on others; by default 10 s. The
+	// one counts of the member that leads the cluster's metadata, so give all the same.
 	Grace time.Duration
+	// Lite makes a member that holds no data and owns nothing: clients and tasks use it all the same. It cannot found a cluster alone.
+	Lite bool
 	// MaxValue is the largest encoded value in bytes; by default 1 MB, at most 4 MB.
 	MaxValue int
 	// MaxMemory is how many bytes the entries of all maps on this member may be counted with, those of replicas included; by
@@ -89,7 +92,7 @@ func Start(ctx context.Context, cfg Config) (*Member, error) {
 	m, err := member.Start(ctx, member.Config{
 		Name: cfg.Name, ClusterName: cfg.ClusterName, Listen: cfg.Listen, Advertise: cfg.Advertise, Zone: cfg.Zone, Tags: cfg.Tags,
 		DataDir: cfg.DataDir, Durability: cfg.Durability, Join: cfg.Join, Expect: cfg.Expect, Partitions: cfg.Partitions,
-		Replicas: cfg.Replicas, MaxValue: cfg.MaxValue, MaxMemory: cfg.MaxMemory, Grace: cfg.Grace, Insecure: cfg.Insecure,
+		Replicas: cfg.Replicas, MaxValue: cfg.MaxValue, MaxMemory: cfg.MaxMemory, Grace: cfg.Grace, Lite: cfg.Lite, Insecure: cfg.Insecure,
 		NoHTTP: cfg.NoHTTP, Registry: cfg.Registry,
 		Maps: cfg.Maps, Executors: cfg.Executors,
 		Logger: cfg.Logger, TracerProvider: cfg.TracerProvider, MeterProvider: cfg.MeterProvider,
@@ -113,10 +116,15 @@ func (m *Member) ID() string { return m.m.ID().String() }
 // Name returns the member's name.
 func (m *Member) Name() string { return m.m.Name() }
 
-// Close leaves the cluster: the member gives up its partitions, answers what is under way, and stops. ctx bounds the handing
-// over; the member stops in any case. A second Close does nothing.
-//
-// NOTE: the replicas that the member held are not yet replaced on other members.
+// Done returns a channel that is closed when the member has stopped: by Close, by Kill, or by itself.
+func (m *Member) Done() <-chan struct{} { return m.m.Done() }
+
+// Err returns why the member has stopped by itself, an error that wraps member.ErrExpelled: the cluster has given it up, as an operator
+// does with a member that is dead for certain. It is nil otherwise. Started again it joins anew, without data.
+func (m *Member) Err() error { return m.m.Err() }
+
+// Close leaves the cluster: other members take over what this one owns and holds, it answers what is under way, and stops. ctx
+// bounds the handing over; the member stops in any case. A second Close does nothing.
 func (m *Member) Close(ctx context.Context) error { return m.m.Close(ctx) }
 
 // Kill stops the member as a crash would: connections are cut, nothing is handed over. It is for tests and demonstrations.

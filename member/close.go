@@ -35,6 +35,7 @@ func (m *Member) Close(ctx context.Context) error {
 	m.closeOnce.Do(func() {
 		m.leave(ctx)
 		err = m.stop(false)
+		close(m.ended)
 	})
 	return err
 }
@@ -48,6 +49,7 @@ func (m *Member) Kill() {
 		if err := m.stop(true); err != nil {
 			m.log.Warn("files of the member were not removed", "err", err)
 		}
+		close(m.ended)
 	})
 }
 
@@ -130,11 +132,13 @@ func (m *Member) held() (n int) {
 }
 
 // othersStay reports whether there is another member that answers, may hold replicas, and is not about to leave too.
-func (m *Member) othersStay() bool {
-	v := m.metaView()
+func (m *Member) othersStay() bool { return m.staysWithout(m.metaView(), m.id) }
+
+// staysWithout is othersStay for any member.
+func (m *Member) staysWithout(v *meta.View, id wire.ID) bool {
 	for i := range v.Members {
 		mb := &v.Members[i]
-		if mb.ID != m.id && !mb.Lite && (mb.State == meta.StateReady || mb.State == meta.StateJoining) && m.peers.answers(mb.ID, mb.Incarnation) {
+		if mb.ID != id && !mb.Lite && (mb.State == meta.StateReady || mb.State == meta.StateJoining) && m.peers.answers(mb.ID, mb.Incarnation) {
 			return true
 		}
 	}

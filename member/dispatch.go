@@ -59,8 +59,10 @@ func (m *Member) dispatch(c *conn, req *wire.Request, t *touched) {
 		m.dispatchTask(c, req)
 	case wire.OpSetMapConfig, wire.OpMapConfigs:
 		m.dispatchMapConfig(c, req)
+	case wire.OpDrainMember, wire.OpRemoveMember, wire.OpRebalance:
+		m.dispatchAdmin(c, req.ID, wire.AdminBody{Op: req.Op, Body: req.Body}, m.administer)
 	case wire.OpMemberPing, wire.OpMemberDown, wire.OpMetaPropose, wire.OpMetaRead, wire.OpMetaJoin,
-		wire.OpReplica, wire.OpMetaCaughtUp, wire.OpMetaLeave:
+		wire.OpReplica, wire.OpMetaCaughtUp, wire.OpMetaLeave, wire.OpAdmin:
 		m.dispatchPeer(c, req)
 	default:
 		c.Answer(req.ID, wire.CodeInvalid, []byte(fmt.Sprintf("%v is not for callers", req.Op)))
@@ -191,6 +193,7 @@ func (m *Member) dispatchPeer(c *conn, req *wire.Request) {
 			return
 		}
 		res := m.pong(p.Have)
+		res.Stranger = m.stranger(c.hello.Member, c.hello.Incarnation)
 		c.Answer(id, wire.CodeOK, wire.AppendPingResult(nil, &res))
 	case wire.OpMemberDown:
 		d, err := wire.DecodeDownBody(req.Body)
@@ -220,6 +223,13 @@ func (m *Member) dispatchPeer(c *conn, req *wire.Request) {
 		} else {
 			c.Answer(id, wire.CodeOK, nil)
 		}
+	case wire.OpAdmin:
+		b, err := wire.DecodeAdminBody(req.Body)
+		if err != nil {
+			c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
+			return
+		}
+		m.dispatchAdmin(c, id, b, m.administerHere)
 	case wire.OpMetaRead:
 		m.goOn(func() { m.answerMetaRead(c, id) })
 	case wire.OpMetaPropose:

@@ -40,6 +40,9 @@ func (m *Member) follow() {
 				m.log.Warn("the list of members was not saved", "err", err)
 			}
 		}
+		if reason := m.notIn(v); reason != "" && m.started.Load() {
+			m.expel(reason)
+		}
 		h.follow(v)
 		m.views.kick()
 		m.nats.setRoutes(m.routes(v))

@@ -57,6 +57,12 @@ type Member struct {
 	metaReady        atomic.Bool // meta may be read
 	seatGone         atomic.Bool // this member has given up its seat in the metadata group, for it leaves
 
+	started  atomic.Bool           // Start has returned: from here on the metadata have this incarnation, unless it was given up
+	doubting atomic.Bool           // a goroutine asks whether the cluster still counts this process among its members
+	expelled atomic.Pointer[error] // why this member has stopped by itself; nil if it has not
+	replan   atomic.Bool           // an operator wants the placement planned anew
+	admin    chan struct{}         // one slot: an operator's change is being made, if this member leads the metadata group
+
 	peers    *peers
 	failover *failover
 	views    *views
@@ -83,6 +89,7 @@ type Member struct {
 		ch chan struct{} // closed and replaced when the view changes
 	}
 	closeOnce sync.Once
+	ended     chan struct{} // closed when everything of the member has ended
 }
 
 // Phases of a member's life.
@@ -105,7 +112,7 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	m := &Member{cfg: cfg, log: cfg.Logger}
+	m := &Member{cfg: cfg, log: cfg.Logger, admin: make(chan struct{}, 1), ended: make(chan struct{})}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.leaving, m.hurry = context.WithCancel(context.Background())
 	m.watch.ch = make(chan struct{})
@@ -152,6 +159,8 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	if err := m.enter(ctx, found); err != nil {
 		return nil, err
 	}
+	m.started.Store(true)
+	m.meta.Wake() // the others may have given this member up meanwhile
 	return m, nil
 }
 

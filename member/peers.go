@@ -230,6 +230,9 @@ func (p *peers) ping(ctx context.Context, pr *peer) (changed bool, err error) {
 			return false, fmt.Errorf("ping: answered %v: %w", a.Code, errors.Join(err))
 		}
 		p.m.clock.Sample(pr.id, said.Clock, said.ClockSet, sent, received)
+		if said.Stranger {
+			p.m.doubt(pr.id)
+		}
 		changed, owned := pr.heard(&said, c.answer.Incarnation, time.Now())
 		if owned != nil {
 			p.m.views.claim(pr.id, owned)

@@ -75,7 +75,7 @@ func (pl *placer) step(c *controller, v *meta.View) {
 	if len(r.list) == 0 {
 		return
 	}
-	if !slices.Equal(r.list, pl.candidates) || len(pl.targets) != len(v.Table) || time.Since(pl.made) > replanEvery {
+	if pl.m.replan.Swap(false) || !slices.Equal(r.list, pl.candidates) || len(pl.targets) != len(v.Table) || time.Since(pl.made) > replanEvery {
 		pl.plan(v, r)
 	}
 	if pl.fulfilled == v.Version {

@@ -1,19 +1,23 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	taskexec "github.com/gridiron-io/gridiron/exec"
 	"github.com/gridiron-io/gridiron/exec/builtin"
 	"github.com/gridiron-io/gridiron/grid/gridtest"
+	"github.com/gridiron-io/gridiron/sdk"
 )
 
 // TestMain makes the test binary also be the command "grid", for scripts and for exec.Command.
@@ -47,6 +51,81 @@ func TestScripts(t *testing.T) {
 		},
 	})
 }
+
+// TestClusterScripts runs testdata/cluster, each script against three members of its own, m0 to m2, that it may end and start.
+func TestClusterScripts(t *testing.T) {
+	eachMember := func(do func(cl *gridtest.Cluster, i int)) func(*testscript.TestScript, bool, []string) {
+		return func(ts *testscript.TestScript, neg bool, args []string) {
+			if neg || len(args) != 1 {
+				ts.Fatalf("usage: COMMAND MEMBER")
+			}
+			i, err := strconv.Atoi(args[0])
+			ts.Check(err)
+			do(ts.Value(clusterKey{}).(*gridtest.Cluster), i)
+		}
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "cluster"),
+		Setup: func(env *testscript.Env) error {
+			cl := gridtest.New(env.T().(testing.TB), 3, gridtest.WithPartitions(6))
+			env.Values[clusterKey{}] = cl
+			env.Setenv("GRID_SERVER", strings.Join(cl.Addrs(), ","))
+			env.Setenv("ID1", cl.Member(1).ID())
+			for _, name := range []string{"GRID_CLUSTER_NAME", "GRID_TIMEOUT", "GRID_CONFIG", "NO_COLOR"} {
+				env.Setenv(name, "")
+			}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":          exits,
+			"fails":          fails,
+			"member-kill":    eachMember((*gridtest.Cluster).Kill),
+			"member-stop":    eachMember((*gridtest.Cluster).Stop),
+			"known":          known,
+			"suspect":        suspect,
+			"member-restart": eachMember(func(cl *gridtest.Cluster, i int) { cl.Restart(i) }),
+		},
+	})
+}
+
+// known N waits until all members that run know of so many.
+func known(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: known N")
+	}
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	untilAll(ts, func(members []sdk.Member) bool { return len(members) == n })
+}
+
+// suspect MEMBER waits until all members that run find one silent that does not.
+func suspect(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: suspect MEMBER")
+	}
+	untilAll(ts, func(members []sdk.Member) bool {
+		return slices.ContainsFunc(members, func(m sdk.Member) bool { return m.Name == args[0] && m.State == sdk.MemberSuspect })
+	})
+}
+
+// untilAll waits until every member that runs knows the members as look wants them: the client asks them in turn.
+func untilAll(ts *testscript.TestScript, look func([]sdk.Member) bool) {
+	cl := ts.Value(clusterKey{}).(*gridtest.Cluster)
+	until := time.Now().Add(time.Minute)
+	for agree := 0; agree < 2*cl.Size(); {
+		members, err := cl.Client().Members(context.Background())
+		if err == nil && look(members) {
+			agree++
+			continue
+		}
+		if agree = 0; time.Now().After(until) {
+			ts.Fatalf("the members are %+v, %v", members, err)
+		}
+	}
+}
+
+// clusterKey is where a script finds its cluster.
+type clusterKey struct{}
 
 // exits CODE COMMAND… runs a command that must exit with the code.
 func exits(ts *testscript.TestScript, neg bool, args []string) {

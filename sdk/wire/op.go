@@ -63,6 +63,11 @@ const (
 	OpSetMapConfig Op = 86 // SetMapConfigBody -> empty; CodeConflict where the configurations are at another version
 	OpMapConfigs   Op = 87 // -> MapConfigsResult, as they were committed when the call came
 
+	// Administration of the cluster; any member passes it on to the one that leads the metadata group. All may be repeated.
+	OpDrainMember  Op = 88 // DrainBody -> LeavingResult; CodeConflict where nobody else could hold what the member holds
+	OpRemoveMember Op = 89 // ForgetBody -> LeavingResult; CodeConflict where the member answers, or may hold data that nobody gives up
+	OpRebalance    Op = 90 // RebalanceBody -> BalanceResult
+
 	// Between members.
 	OpMemberPing  Op = 128 // PingBody -> PingResult
 	OpMetaPropose Op = 129 // a metadata command -> its result
@@ -74,6 +79,8 @@ const (
 	OpMetaCaughtUp Op = 134
 	// OpMetaLeave tells the member that leads the metadata group that the caller leaves: CodeOK when the group can do without it.
 	OpMetaLeave Op = 135
+	// OpAdmin passes an operation of administration on: AdminBody -> its answer; CodeNotReady where the member does not lead the metadata group.
+	OpAdmin Op = 160
 )
 
 // opKind is where an operation is answered and what it does there.
@@ -115,9 +122,11 @@ var ops = [256]struct {
 
 	OpSetMapConfig: {"set_map_config", opAddressed}, OpMapConfigs: {"map_configs", opAddressed},
 
+	OpDrainMember: {"drain_member", opAddressed}, OpRemoveMember: {"remove_member", opAddressed}, OpRebalance: {"rebalance", opAddressed},
+
 	OpMemberPing: {"member_ping", opPeer}, OpMetaPropose: {"meta_propose", opPeer}, OpMetaRead: {"meta_read", opPeer},
 	OpMetaJoin: {"meta_join", opPeer}, OpMemberDown: {"member_down", opPeer}, OpReplica: {"replica", opPeer},
-	OpMetaCaughtUp: {"meta_caught_up", opPeer}, OpMetaLeave: {"meta_leave", opPeer},
+	OpMetaCaughtUp: {"meta_caught_up", opPeer}, OpMetaLeave: {"meta_leave", opPeer}, OpAdmin: {"admin", opPeer},
 }
 
 // String returns the operation's name as it appears in spans, metrics and logs.

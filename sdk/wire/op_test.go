@@ -61,6 +61,9 @@ var opTests = []struct {
 	{OpTaskList, 85, "task_list", true, false, false},
 	{OpSetMapConfig, 86, "set_map_config", true, false, false},
 	{OpMapConfigs, 87, "map_configs", true, false, false},
+	{OpDrainMember, 88, "drain_member", true, false, false},
+	{OpRemoveMember, 89, "remove_member", true, false, false},
+	{OpRebalance, 90, "rebalance", true, false, false},
 	{OpMemberPing, 128, "member_ping", false, false, false},
 	{OpMetaPropose, 129, "meta_propose", false, false, false},
 	{OpMetaRead, 130, "meta_read", false, false, false},
@@ -69,6 +72,7 @@ var opTests = []struct {
 	{OpReplica, 133, "replica", false, false, false},
 	{OpMetaCaughtUp, 134, "meta_caught_up", false, false, false},
 	{OpMetaLeave, 135, "meta_leave", false, false, false},
+	{OpAdmin, 160, "admin", false, false, false},
 }
 
 func TestOps(t *testing.T) {

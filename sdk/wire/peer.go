@@ -30,6 +30,9 @@ type PingResult struct {
 	Version  uint64  // of Owned
 	Changed  bool    // Owned follows: it is not the version that the asker has
 	Owned    []Owned // partitions that the member owns
+
+	// Stranger: as far as the member knows, the process that asks is no member of the cluster, or none any more.
+	Stranger bool
 }
 
 // AppendPingResult appends p.
@@ -40,6 +43,9 @@ func AppendPingResult(dst []byte, p *PingResult) []byte {
 	}
 	if p.Changed {
 		flags |= 2
+	}
+	if p.Stranger {
+		flags |= 4
 	}
 	dst = AppendI64(AppendI64(append(dst, flags), p.Clock), p.Wall)
 	dst = AppendU64(AppendU32(dst, p.Replicas), p.Version)
@@ -54,7 +60,7 @@ func AppendPingResult(dst []byte, p *PingResult) []byte {
 func DecodePingResult(b []byte) (PingResult, error) {
 	r := NewReader(b)
 	flags := r.U8()
-	p := PingResult{ClockSet: flags&1 != 0, Changed: flags&2 != 0, Clock: r.I64(), Wall: r.I64(), Replicas: r.U32(), Version: r.U64()}
+	p := PingResult{ClockSet: flags&1 != 0, Changed: flags&2 != 0, Stranger: flags&4 != 0, Clock: r.I64(), Wall: r.I64(), Replicas: r.U32(), Version: r.U64()}
 	p.Owned = make([]Owned, r.Count(12))
 	for i := range p.Owned {
 		p.Owned[i] = Owned{Partition: r.U32(), Epoch: r.U64()}

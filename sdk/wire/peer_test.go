@@ -18,11 +18,12 @@ var peerFormats = []*format{
 	formatOf("PingResult", pointed(AppendPingResult), DecodePingResult,
 		func(t *rapid.T) PingResult {
 			return PingResult{drawBool(t, "clock set"), drawI64(t, "clock"), drawI64(t, "wall"), drawU32(t, "replicas"), drawU64(t, "version"),
-				drawBool(t, "changed"), drawList(t, "owned", 10, func(t *rapid.T, _ string) Owned { return Owned{drawU32(t, "partition"), drawU64(t, "epoch")} })}
+				drawBool(t, "changed"), drawList(t, "owned", 10, func(t *rapid.T, _ string) Owned { return Owned{drawU32(t, "partition"), drawU64(t, "epoch")} }),
+				drawBool(t, "stranger")}
 		},
 		golden{"03 0102030405060708 ffffffffffffffff 00000003 0000000000000009 01 0000010e 1112131415161718", PingResult{ClockSet: true,
 			Clock: 0x0102030405060708, Wall: -1, Replicas: 3, Version: 9, Changed: true, Owned: []Owned{{270, 0x1112131415161718}}}},
-		golden{"00 0000000000000000 0000000000000001 00000000 0000000000000000 00", PingResult{Wall: 1, Owned: []Owned{}}}).ending(open),
+		golden{"04 0000000000000000 0000000000000001 00000000 0000000000000000 00", PingResult{Wall: 1, Owned: []Owned{}, Stranger: true}}).ending(open),
 	formatOf("JoinResult", pointed(AppendJoinResult), DecodeJoinResult,
 		func(t *rapid.T) JoinResult {
 			return JoinResult{drawU64(t, "replica"), drawList(t, "seat", 5, drawSeat)}

@@ -11,7 +11,8 @@ import (
 
 // clusterCommands returns the group "cluster".
 func (p *Process) clusterCommands() *cli.Command {
-	return group("cluster", "see how the cluster is", p.clusterStatus(), p.clusterMembers(), p.clusterPartitions(), p.clusterSafe())
+	return group("cluster", "see how the cluster is, and change who is in it", p.clusterStatus(), p.clusterMembers(), p.clusterPartitions(), p.clusterSafe(),
+		p.clusterDrain(), p.clusterRemove(), p.clusterRebalance())
 }
 
 func (p *Process) clusterStatus() *cli.Command {
@@ -23,26 +24,31 @@ func (p *Process) clusterStatus() *cli.Command {
 				if err != nil {
 					return err
 				}
-				return inv.print(render.Record(
-					render.Field{Name: "id", Value: s.ID},
-					render.Field{Name: "name", Value: s.Name},
-					render.Field{Name: "state", Value: s.State},
-					render.Field{Name: "safe", Value: s.Safe},
-					render.Field{Name: "tolerates", Value: s.Tolerates},
-					render.Field{Name: "members", Value: s.Members},
-					render.Field{Name: "ready", Value: s.Ready},
-					render.Field{Name: "partitions", Value: s.Partitions},
-					render.Field{Name: "replicas", Value: s.Replicas},
-					render.Field{Name: "under_replicated", Value: s.UnderReplicated},
-					render.Field{Name: "unavailable", Value: s.Unavailable},
-					render.Field{Name: "lost", Value: s.Lost},
-					render.Field{Name: "doubtful", Value: s.Doubtful},
-					render.Field{Name: "moves", Value: s.Moves},
-					render.Field{Name: "versions", Value: texts(s.Versions)},
-				))
+				return inv.print(render.Record(statusFields(&s)...))
 			})
 		},
 	})
+}
+
+// statusFields returns a status as documents show it.
+func statusFields(s *sdk.ClusterStatus) []render.Field {
+	return []render.Field{
+		{Name: "id", Value: s.ID},
+		{Name: "name", Value: s.Name},
+		{Name: "state", Value: s.State},
+		{Name: "safe", Value: s.Safe},
+		{Name: "tolerates", Value: s.Tolerates},
+		{Name: "members", Value: s.Members},
+		{Name: "ready", Value: s.Ready},
+		{Name: "partitions", Value: s.Partitions},
+		{Name: "replicas", Value: s.Replicas},
+		{Name: "under_replicated", Value: s.UnderReplicated},
+		{Name: "unavailable", Value: s.Unavailable},
+		{Name: "lost", Value: s.Lost},
+		{Name: "doubtful", Value: s.Doubtful},
+		{Name: "moves", Value: s.Moves},
+		{Name: "versions", Value: texts(s.Versions)},
+	}
 }
 
 func (p *Process) clusterMembers() *cli.Command {

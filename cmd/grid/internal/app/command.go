@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -15,8 +16,9 @@ type leaf struct {
 	details     string // help's description, may be empty
 	least, most int    // how many arguments; most below 0: any number from least on
 	flags       []cli.Flag
-	quiet       bool // it prints no document; where it talks to a cluster, it takes a format all the same, as all such commands do
-	remote      bool // it talks to a cluster
+	quiet       bool          // it prints no document; where it talks to a cluster, it takes a format all the same, as all such commands do
+	remote      bool          // it talks to a cluster
+	timeout     time.Duration // of a remote command unless the user says so; 0: defaultTimeout
 	run         func(context.Context, *invocation) error
 }
 
@@ -32,8 +34,11 @@ type invocation struct {
 // command returns the leaf as cli has it.
 func (p *Process) command(l leaf) *cli.Command {
 	flags := append([]cli.Flag(nil), l.flags...)
+	if l.timeout == 0 {
+		l.timeout = defaultTimeout
+	}
 	if l.remote {
-		flags = append(flags, remoteFlags()...)
+		flags = append(flags, remoteFlags(l.timeout)...)
 	}
 	formats := !l.quiet || l.remote
 	if formats {
@@ -60,7 +65,7 @@ func (p *Process) command(l leaf) *cli.Command {
 				}
 			}
 			if l.remote {
-				if inv.conn, err = inv.connection(); err != nil {
+				if inv.conn, err = inv.connection(l.timeout); err != nil {
 					return err
 				}
 			}

@@ -26,17 +26,17 @@ type connection struct {
 }
 
 // remoteFlags are the flags of all commands that talk to a cluster.
-func remoteFlags() []cli.Flag {
+func remoteFlags(timeout time.Duration) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "server", Usage: "`HOST:PORT[,HOST:PORT]` of any members (default: $GRID_SERVER, else " + defaultServer + ")"},
 		&cli.StringFlag{Name: "cluster-name", Usage: "`NAME` of the cluster (default: $GRID_CLUSTER_NAME, else grid)"},
-		&cli.StringFlag{Name: "timeout", Usage: "give up after `DURATION` (default: $GRID_TIMEOUT, else " + defaultTimeout.String() + ")"},
+		&cli.StringFlag{Name: "timeout", Usage: "give up after `DURATION` (default: $GRID_TIMEOUT, else " + timeout.String() + ")"},
 	}
 }
 
-// connection returns what the flags and the environment say.
-func (inv *invocation) connection() (connection, error) {
-	c := connection{cluster: "grid", timeout: defaultTimeout}
+// connection returns what the flags and the environment say; timeout is what holds if they say nothing of it.
+func (inv *invocation) connection(timeout time.Duration) (connection, error) {
+	c := connection{cluster: "grid", timeout: timeout}
 	server := inv.setting("server", "GRID_SERVER")
 	if server == "" {
 		server = defaultServer
@@ -84,7 +84,9 @@ func (inv *invocation) withClient(ctx context.Context, f func(context.Context, *
 	return inv.interruptible(ctx, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, inv.conn.timeout)
 		defer cancel()
-		c, err := inv.connect(ctx)
+		connecting, cancel := context.WithTimeout(ctx, min(inv.conn.timeout, defaultTimeout))
+		defer cancel()
+		c, err := inv.connect(connecting)
 		if err != nil {
 			return err
 		}

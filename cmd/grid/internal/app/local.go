@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/gridiron-io/gridiron/grid"
 	"github.com/gridiron-io/gridiron/member"
@@ -35,6 +36,7 @@ type localConfig struct {
 	host       string
 	port       int // base port of the first member; 0: any that are free
 	partitions int // 0: the default
+	grace      time.Duration
 	log        *slog.Logger
 }
 
@@ -82,7 +84,7 @@ func (l *local) start(ctx context.Context, cfg localConfig, ports []int) error {
 	for i, addr := range l.addrs {
 		name := "m" + strconv.Itoa(i+1)
 		c := grid.Config{Name: name, ClusterName: cfg.cluster, Listen: addr, DataDir: filepath.Join(l.dir, name), Expect: cfg.members,
-			Partitions: cfg.partitions, Registry: tasks, Logger: cfg.log}
+			Partitions: cfg.partitions, Grace: cfg.grace, Registry: tasks, Logger: cfg.log}
 		if cfg.members > 1 {
 			c.Join = l.addrs
 		}

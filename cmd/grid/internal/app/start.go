@@ -98,7 +98,11 @@ func (inv *invocation) serve(ctx context.Context, cfg config.Config) error {
 		m.Kill()
 		return fmt.Errorf("write the output: %w", err)
 	}
-	<-ctx.Done()
+	select {
+	case <-m.Done():
+		return failf(exitOther, "the member has stopped: %w", m.Err())
+	case <-ctx.Done():
+	}
 	log.Info("leaving the cluster", "timeout", leaveTimeout)
 	inv.flush(ctx, telemetry.Flush, log)
 	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
@@ -128,8 +132,9 @@ func gridConfig(cfg config.Config) (grid.Config, error) {
 		Name: cfg.Member.Name, ClusterName: cfg.Cluster.Name, Listen: net.JoinHostPort(cfg.Listen.Host, strconv.Itoa(cfg.Listen.Port)),
 		Advertise: cfg.Listen.Advertise, Zone: cfg.Member.Zone, Tags: cfg.Member.Tags, DataDir: cfg.Storage.Dir,
 		Durability: cfg.Storage.Durability, Join: cfg.Cluster.Join, Expect: cfg.Cluster.Expect, Partitions: cfg.Cluster.Partitions,
-		Replicas: cfg.Cluster.Replicas, MaxValue: cfg.Limits.MaxValue, MaxMemory: cfg.Limits.MaxMemory, Insecure: cfg.Listen.Insecure,
-		Maps: cfg.Maps, Executors: cfg.Executors,
+		Replicas: cfg.Cluster.Replicas, Grace: cfg.Cluster.Grace, Lite: cfg.Member.Lite, MaxValue: cfg.Limits.MaxValue, MaxMemory: cfg.Limits.MaxMemory,
+		Insecure: cfg.Listen.Insecure,
+		Maps:     cfg.Maps, Executors: cfg.Executors,
 	}
 	if c.Name == "" && cfg.Listen.Port != 0 {
 		host, err := os.Hostname()

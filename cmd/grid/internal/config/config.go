@@ -10,6 +10,7 @@ package config
 import (
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/gridiron-io/gridiron/exec"
 	"github.com/gridiron-io/gridiron/sdk"
@@ -23,11 +24,13 @@ type Config struct {
 		Expect     int
 		Replicas   int
 		Partitions int
+		Grace      time.Duration
 	}
 	Member struct {
 		Name string
 		Zone string
 		Tags map[string]string
+		Lite bool
 	}
 	Listen struct {
 		Host      string

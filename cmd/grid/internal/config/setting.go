@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // setting is one thing that can be configured.
@@ -51,10 +52,14 @@ var settings = []setting{
 	{key: "cluster.expect", flag: "expect", usage: "`N` members found the cluster together", set: integer(0, math.MaxInt32, func(c *Config) *int { return &c.Cluster.Expect })},
 	{key: "cluster.replicas", flag: "replicas", usage: "keep each partition on `N` members (default: 3)", set: integer(1, 7, func(c *Config) *int { return &c.Cluster.Replicas })},
 	{key: "cluster.partitions", flag: "partitions", usage: "`N` partitions of a cluster that is founded, fixed from then on (default: 271)", set: integer(1, 4096, func(c *Config) *int { return &c.Cluster.Partitions })},
+	{key: "cluster.grace", flag: "grace", usage: "build the replicas of a member anew on others when it has been silent for `DURATION` (default: 10s)",
+		set: duration(func(c *Config) *time.Duration { return &c.Cluster.Grace })},
 	{key: "member.name", flag: "name", usage: "`NAME` of the member, unique in the cluster (default: hostname-port)", set: text(func(c *Config) *string { return &c.Member.Name })},
 	{key: "member.zone", flag: "zone", usage: "`ZONE` where the member runs: replicas are kept in different ones", set: text(func(c *Config) *string { return &c.Member.Zone })},
 	{key: "member.tags", flag: "tags", usage: "`KEY=VALUE,…` by which clients can select the member",
 		set: func(c *Config, v value) (err error) { c.Member.Tags, err = table(v); return err }},
+	{key: "member.lite", flag: "lite", bool: true, usage: "hold no data: only take part in tasks and serve clients",
+		set: func(c *Config, v value) (err error) { c.Member.Lite, err = boolean(v); return err }},
 	{flag: "listen", usage: "`HOST:PORT` for clients; members, NATS routes and HTTP follow at +1, +2 and +79 (default: 127.0.0.1:5701)", set: setListen},
 	{key: "listen.host", set: text(func(c *Config) *string { return &c.Listen.Host })},
 	{key: "listen.port", set: integer(0, 65535, func(c *Config) *int { return &c.Listen.Port })},
@@ -124,6 +129,21 @@ func integer(least, most int, field func(*Config) *int) func(*Config, value) err
 			return fmt.Errorf("%d: want %d to %d", n, least, most)
 		}
 		*field(c) = n
+		return nil
+	}
+}
+
+func duration(field func(*Config) *time.Duration) func(*Config, value) error {
+	return func(c *Config, v value) error {
+		s, err := scalar(v)
+		if err != nil {
+			return err
+		}
+		d, err := time.ParseDuration(s)
+		if err != nil || d <= 0 {
+			return fmt.Errorf("%q: want a duration above zero such as 10s", s)
+		}
+		*field(c) = d
 		return nil
 	}
 }

@@ -1,0 +1,159 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/gridiron-io/gridiron/cmd/grid/internal/render"
+	"github.com/gridiron-io/gridiron/sdk"
+)
+
+const (
+	// repairTimeout is the default of --timeout of commands that wait until replicas have moved.
+	repairTimeout = 5 * time.Minute
+	// repairLook is how often they look.
+	repairLook = 250 * time.Millisecond
+)
+
+func (p *Process) clusterDrain() *cli.Command {
+	return p.command(leaf{
+		name: "drain", usage: "have the others take over all that a member holds, and wait for that", args: "MEMBER", least: 1, most: 1, quiet: true,
+		remote: true, timeout: repairTimeout,
+		details: "MEMBER is an ID or a name. The member goes on serving clients, and takes part again when it is started anew. If nobody else " +
+			"could hold what it holds, the command exits with 4. When its time is up it exits with 6, and the moves go on.",
+		run: func(ctx context.Context, inv *invocation) error {
+			member := inv.args[0]
+			return inv.withClient(ctx, func(ctx context.Context, c *sdk.Client) error {
+				return inv.waitFor(ctx, "drain "+member, func(ctx context.Context) (bool, string, error) {
+					l, err := c.DrainMember(ctx, member)
+					return l.Done, fmt.Sprintf("%s holds %d replicas and owns %d partitions", member, l.Replicas, l.Owned), err
+				})
+			})
+		},
+	})
+}
+
+func (p *Process) clusterRemove() *cli.Command {
+	return p.command(leaf{
+		name: "remove", usage: "forget a member that is gone", args: "MEMBER", least: 1, most: 1, quiet: true, remote: true, timeout: repairTimeout,
+		flags: []cli.Flag{
+			&cli.BoolFlag{Name: "force", Usage: "also if it holds replicas: it is dead for certain, and what only it has is given up"},
+			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"},
+		},
+		details: "MEMBER is an ID or a name. One that answers is refused with 4: drain it, and stop it. One that is silent and holds replicas is refused " +
+			"with 4 unless --force says that it is dead for certain: then its replicas are built anew from others, acknowledged writes that only it " +
+			"has are lost, and its process, should it be at work all the same, stops as soon as it hears of it. On a terminal --force asks first, unless told --yes.",
+		run: func(ctx context.Context, inv *invocation) error {
+			member, force := inv.args[0], inv.flags.Bool("force")
+			if force && isTerminal(inv.In) && !inv.flags.Bool("yes") {
+				if err := inv.confirm(ctx, fmt.Sprintf("Is member %q dead for certain? What only it has is lost.", member)); err != nil {
+					return err
+				}
+			}
+			return inv.withClient(ctx, func(ctx context.Context, c *sdk.Client) error {
+				begun := false
+				return inv.waitFor(ctx, "remove "+member, func(ctx context.Context) (bool, string, error) {
+					l, err := c.RemoveMember(ctx, member, force)
+					if begun && errors.Is(err, sdk.ErrNotFound) {
+						return true, "", nil // the controller was faster
+					}
+					begun = begun || err == nil
+					return l.Done, fmt.Sprintf("%d replicas of %s are still to be replaced", l.Replicas, member), err
+				})
+			})
+		},
+	})
+}
+
+func (p *Process) clusterRebalance() *cli.Command {
+	return p.command(leaf{
+		name: "rebalance", usage: "spread replicas and owners evenly, and wait for that", remote: true, timeout: repairTimeout,
+		details: "The cluster does so by itself within seconds of a change; this has it look at once. When its time is up it exits with 6, and the moves go on.",
+		run: func(ctx context.Context, inv *invocation) error {
+			return inv.withClient(ctx, func(ctx context.Context, c *sdk.Client) error {
+				before, err := c.Partitions(ctx)
+				if err != nil {
+					return err
+				}
+				balance := c.Rebalance
+				var b sdk.Balance
+				err = inv.waitFor(ctx, "rebalance", func(ctx context.Context) (bool, string, error) {
+					var err error
+					b, err = balance(ctx)
+					balance = c.Balance
+					if err != nil || b.Left > 0 {
+						return false, fmt.Sprintf("%d partitions are not where they shall be", b.Left), err
+					}
+					s, err := c.Cluster(ctx)
+					return s.Moves == 0 && s.UnderReplicated == 0, fmt.Sprintf("%d moves are under way", s.Moves), err
+				})
+				if err != nil {
+					return err
+				}
+				after, err := c.Partitions(ctx)
+				if err != nil {
+					return err
+				}
+				moves, handOvers := moved(before, after)
+				return inv.print(render.Record(render.Field{Name: "moves_made", Value: moves}, render.Field{Name: "hand_overs", Value: handOvers},
+					render.Field{Name: "replicas_min", Value: b.MinReplicas}, render.Field{Name: "replicas_max", Value: b.MaxReplicas},
+					render.Field{Name: "owned_min", Value: b.MinOwned}, render.Field{Name: "owned_max", Value: b.MaxOwned}))
+			})
+		},
+	})
+}
+
+// moved counts the replicas that are where none was before, and the partitions whose owner is another.
+func moved(before, after []sdk.Partition) (replicas, owners int) {
+	for i := range min(len(before), len(after)) {
+		was := make(map[string]bool)
+		for _, r := range before[i].Replicas {
+			was[r] = true
+		}
+		for _, r := range after[i].Replicas {
+			if !was[r] {
+				replicas++
+			}
+		}
+		if before[i].Owner != after[i].Owner {
+			owners++
+		}
+	}
+	return replicas, owners
+}
+
+// waitFor calls look until it reports that what the command waits for has come about, or fails, or ctx ends. On a terminal it shows
+// on standard error what look says meanwhile. Once look has succeeded, the end of ctx is a time-out: what was begun goes on.
+func (inv *invocation) waitFor(ctx context.Context, what string, look func(context.Context) (done bool, progress string, err error)) error {
+	terminal, last := isTerminal(inv.Err), ""
+	tick := time.NewTicker(repairLook)
+	defer tick.Stop()
+	for {
+		call, cancel := context.WithTimeout(ctx, defaultTimeout)
+		done, progress, err := look(call)
+		cancel()
+		late := last != "" && ctx.Err() != nil
+		if done || err != nil && !late {
+			return err
+		}
+		if late {
+			progress = last
+		}
+		shown := last == progress
+		last = progress
+		if terminal && !shown {
+			if _, err := fmt.Fprintln(inv.Err, render.Escape(progress)); err != nil {
+				return fmt.Errorf("write the progress: %w", err)
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return failf(exitTimeout, "%s: time is up before it is done; it goes on by itself: %s", what, progress)
+		}
+	}
+}

@@ -1,0 +1,250 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gridiron-io/gridiron/partition/meta"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+const (
+	// adminFor bounds one operation of administration, within what a client waits for one member.
+	adminFor = 1800 * time.Millisecond
+	// passOnFor bounds how long a member may take to which one is passed on.
+	passOnFor = 1500 * time.Millisecond
+)
+
+// An operator's changes of the cluster are made at the member that leads the metadata group, one at a time: it judges by what the
+// controller goes by. Each is an operation that may be repeated, begins what it asks for, and answers how far that is; what it began goes
+// on by itself.
+
+// dispatchAdmin answers an operation of administration by what do returns. It copies the body.
+func (m *Member) dispatchAdmin(c *conn, id uint64, b wire.AdminBody, do func(context.Context, wire.AdminBody) (wire.Code, []byte)) {
+	b.Body = slices.Clone(b.Body)
+	m.goOn(func() {
+		ctx, cancel := context.WithTimeout(m.ctx, adminFor)
+		defer cancel()
+		code, answer := do(ctx, b)
+		c.Answer(id, code, answer)
+	})
+}
+
+// administer has the member that leads the metadata group carry out an operation.
+func (m *Member) administer(ctx context.Context, b wire.AdminBody) (wire.Code, []byte) {
+	if code, answer := m.administerHere(ctx, b); code != wire.CodeNotReady {
+		return code, answer
+	}
+	body := wire.AppendAdminBody(nil, b)
+	for _, id := range m.metaVoters() {
+		short, cancel := context.WithTimeout(ctx, passOnFor)
+		a, err := m.peers.ask(short, id, wire.OpAdmin, body)
+		cancel()
+		if err == nil && a.Code != wire.CodeNotReady {
+			return a.Code, a.Body
+		}
+	}
+	return wire.CodeUnavailable, []byte("no member leads the metadata group, so that nothing can be changed")
+}
+
+// administerHere carries out an operation of administration if this member leads the metadata group.
+func (m *Member) administerHere(ctx context.Context, b wire.AdminBody) (wire.Code, []byte) {
+	if v := m.metaView(); v == nil || !v.Founded() {
+		return wire.CodeNotReady, nil
+	}
+	if _, leads := m.meta.Leads(); !leads {
+		return wire.CodeNotReady, nil
+	}
+	select {
+	case m.admin <- struct{}{}:
+		defer func() { <-m.admin }()
+	case <-ctx.Done():
+		return wire.CodeUnavailable, []byte("another change of the cluster takes too long")
+	}
+	if err := m.meta.Barrier(ctx); err != nil {
+		return wire.CodeUnavailable, []byte(err.Error())
+	}
+	answer, err := m.administration(ctx, b)
+	var r *refusal
+	switch {
+	case errors.As(err, &r):
+		return r.code, []byte(r.text)
+	case err != nil:
+		return wire.CodeUnavailable, []byte(err.Error())
+	}
+	return wire.CodeOK, answer
+}
+
+func (m *Member) administration(ctx context.Context, b wire.AdminBody) ([]byte, error) {
+	switch b.Op {
+	case wire.OpDrainMember:
+		d, err := wire.DecodeDrainBody(b.Body)
+		if err != nil {
+			return nil, refuse(wire.CodeInvalid, "%v", err)
+		}
+		res, err := m.drainMember(ctx, d.Member)
+		return wire.AppendLeavingResult(nil, res), err
+	case wire.OpRemoveMember:
+		d, err := wire.DecodeForgetBody(b.Body)
+		if err != nil {
+			return nil, refuse(wire.CodeInvalid, "%v", err)
+		}
+		res, err := m.removeMember(ctx, d.Member, d.Force)
+		return wire.AppendLeavingResult(nil, res), err
+	case wire.OpRebalance:
+		d, err := wire.DecodeRebalanceBody(b.Body)
+		if err != nil {
+			return nil, refuse(wire.CodeInvalid, "%v", err)
+		}
+		if d.Begin {
+			m.replan.Store(true)
+			m.meta.Wake()
+		}
+		return wire.AppendBalanceResult(nil, m.balance(m.metaView())), nil
+	}
+	return nil, refuse(wire.CodeInvalid, "%v is no operation of administration", b.Op)
+}
+
+// change commits a change of a member; one that is refused ends the operation.
+func (m *Member) change(ctx context.Context, c meta.Command) error {
+	res, err := m.meta.Propose(ctx, meta.Append(nil, c))
+	if err == nil && !res.OK() {
+		err = refuse(res.Code, "%s", res.Text)
+	}
+	return err
+}
+
+// left returns what a member still has.
+func (m *Member) left(v *meta.View, id wire.ID) (res wire.LeavingResult) {
+	for p := range v.Table {
+		if _, ok := v.Table[p].Replica(id); ok {
+			res.Replicas++
+		}
+		if m.views.moved(p).Owner == id {
+			res.Owned++
+		}
+	}
+	return res
+}
+
+// drainMember has others take over what a member holds and owns.
+func (m *Member) drainMember(ctx context.Context, id wire.ID) (wire.LeavingResult, error) {
+	v := m.metaView()
+	mb := v.Member(id)
+	switch {
+	case mb == nil:
+		return wire.LeavingResult{}, refuse(wire.CodeNotFound, "there is no member %v", id)
+	case mb.State == meta.StateDraining:
+	case mb.State != meta.StateReady:
+		return wire.LeavingResult{}, refuse(wire.CodeConflict, "member %q is %s: only one that is ready can be drained", mb.Name, mb.State)
+	case !m.peers.answers(mb.ID, mb.Incarnation):
+		return wire.LeavingResult{}, refuse(wire.CodeConflict, "member %q does not answer, so that it cannot hand over what it holds", mb.Name)
+	case !mb.Lite && !m.staysWithout(v, id):
+		return wire.LeavingResult{}, refuse(wire.CodeConflict, "nobody else could hold what member %q holds", mb.Name)
+	default:
+		if err := m.change(ctx, &meta.SetState{ID: id, Incarnation: mb.Incarnation, State: meta.StateDraining}); err != nil {
+			return wire.LeavingResult{}, err
+		}
+		m.log.Info("a member is drained: others take over what it holds", "drained", mb.Name)
+	}
+	res := m.left(m.metaView(), id)
+	res.Done = res.Replicas == 0 && res.Owned == 0
+	return res, nil
+}
+
+// removeMember forgets a member that is gone. What it holds is first given up, which takes force, and rebuilt from others by the
+// controller, as its seat in the metadata group is given away.
+func (m *Member) removeMember(ctx context.Context, id wire.ID, force bool) (wire.LeavingResult, error) {
+	v := m.metaView()
+	mb := v.Member(id)
+	if mb == nil {
+		return wire.LeavingResult{Done: true}, nil
+	}
+	res := m.left(v, id)
+	if mb.State != meta.StateDead {
+		if mb.Live() {
+			if err := m.surelyDown(mb); err != nil {
+				return res, err
+			}
+		}
+		if res.Replicas > 0 && !force {
+			return res, refuse(wire.CodeConflict, "member %q is %s and holds replicas of %d partitions; to remove it by force is to say that it is dead "+
+				"for certain: its data is given up, and acknowledged writes that only it has are lost", mb.Name, stateShown(mb), res.Replicas)
+		}
+		if err := m.change(ctx, &meta.SetState{ID: id, Incarnation: mb.Incarnation, State: meta.StateDead}); err != nil {
+			return res, err
+		}
+		m.log.Warn("a member was declared dead by an operator", "dead", mb.Name, "incarnation", mb.Incarnation.String(), "replicas", res.Replicas)
+		m.meta.Wake() // the controller has work
+		return res, nil
+	}
+	if res.Replicas > 0 || mb.MetaReplica != 0 {
+		return res, nil // the controller is at it
+	}
+	if err := m.change(ctx, &meta.Forget{ID: id, Incarnation: mb.Incarnation}); err != nil {
+		return res, err
+	}
+	m.log.Info("a member was forgotten", "forgotten", mb.Name)
+	return wire.LeavingResult{Done: true}, nil
+}
+
+// stateShown is the state of a member as it is shown: one that is live and not heard of is suspect.
+func stateShown(mb *meta.Member) string {
+	if mb.Live() {
+		return stateSuspect
+	}
+	return mb.State
+}
+
+// surelyDown refuses unless this member and all others that answer find a live member silent or gone.
+func (m *Member) surelyDown(mb *meta.Member) error {
+	answers := func(whom string) error {
+		return refuse(wire.CodeConflict, "member %q answers%s: drain it, and stop it, before it is removed", mb.Name, whom)
+	}
+	if mb.ID == m.id || !m.failover.isDown(mb.ID, mb.Incarnation) {
+		return answers("")
+	}
+	for incarnation, down := range m.failover.opinions(mb.ID, mb.Incarnation) {
+		if !down {
+			return answers(fmt.Sprintf(" the process %v", incarnation))
+		}
+	}
+	return nil
+}
+
+// balance compares the table, and who owns what, with what would be planned for the members that are there.
+func (m *Member) balance(v *meta.View) (res wire.BalanceResult) {
+	r := m.roster(v)
+	if len(r.list) == 0 || len(v.Table) == 0 {
+		return wire.BalanceResult{Left: uint32(v.PartitionCount)}
+	}
+	replicas, owned := make(map[wire.ID]uint32), make(map[wire.ID]uint32)
+	for p, target := range meta.Replan(v.Table, v.ReplicasWanted, r.list) {
+		t, owner := &v.Table[p], m.views.moved(p)
+		there := len(t.Replicas) == len(target.Holders)
+		for _, h := range target.Holders {
+			r, ok := t.Replica(h.Member)
+			there = there && ok && r.Holder == h && r.Role == meta.RoleVoter
+		}
+		if !there || t.Halted || owner.Owner != target.Preferred || owner.Epoch>>44 != t.Generation {
+			res.Left++
+		}
+		for _, r := range t.Replicas {
+			replicas[r.Member]++
+		}
+		owned[owner.Owner]++
+	}
+	for i, c := range r.list {
+		if n := replicas[c.ID]; i == 0 || n < res.MinReplicas {
+			res.MinReplicas = n
+		}
+		if n := owned[c.ID]; i == 0 || n < res.MinOwned {
+			res.MinOwned = n
+		}
+		res.MaxReplicas, res.MaxOwned = max(res.MaxReplicas, replicas[c.ID]), max(res.MaxOwned, owned[c.ID])
+	}
+	return res
+}

@@ -1,0 +1,113 @@
+package wire
+
+// Bodies and answers of the operations by which an operator changes the cluster. Later versions may append fields to each.
+
+// DrainBody is the body of OpDrainMember: a member that shall hold nothing any more.
+type DrainBody struct{ Member ID }
+
+// AppendDrainBody appends b.
+func AppendDrainBody(dst []byte, b DrainBody) []byte { return append(dst, b.Member[:]...) }
+
+// DecodeDrainBody reads what AppendDrainBody wrote.
+func DecodeDrainBody(b []byte) (DrainBody, error) {
+	r := NewReader(b)
+	v := DrainBody{Member: r.ID()}
+	return v, r.Err()
+}
+
+// ForgetBody is the body of OpRemoveMember: a member that shall be forgotten.
+type ForgetBody struct {
+	Member ID
+	Force  bool // also if it may hold data: that is given up
+}
+
+// AppendForgetBody appends b.
+func AppendForgetBody(dst []byte, b ForgetBody) []byte {
+	return appendFlags(append(dst, b.Member[:]...), b.Force)
+}
+
+// DecodeForgetBody reads what AppendForgetBody wrote.
+func DecodeForgetBody(b []byte) (ForgetBody, error) {
+	r := NewReader(b)
+	v := ForgetBody{Member: r.ID(), Force: r.U8()&1 != 0}
+	return v, r.Err()
+}
+
+// LeavingResult answers OpDrainMember and OpRemoveMember: what the member has left.
+type LeavingResult struct {
+	Done     bool   // nothing more is to come: it holds nothing; when removed it is forgotten
+	Replicas uint32 // that the table gives to it
+	Owned    uint32 // partitions that it owns
+}
+
+// AppendLeavingResult appends v.
+func AppendLeavingResult(dst []byte, v LeavingResult) []byte {
+	return AppendU32(AppendU32(appendFlags(dst, v.Done), v.Replicas), v.Owned)
+}
+
+// DecodeLeavingResult reads what AppendLeavingResult wrote.
+func DecodeLeavingResult(b []byte) (LeavingResult, error) {
+	r := NewReader(b)
+	v := LeavingResult{Done: r.U8()&1 != 0, Replicas: r.U32(), Owned: r.U32()}
+	return v, r.Err()
+}
+
+// RebalanceBody is the body of OpRebalance.
+type RebalanceBody struct {
+	Begin bool // a plan is made anew; else the question is only how far it is
+}
+
+// AppendRebalanceBody appends b.
+func AppendRebalanceBody(dst []byte, b RebalanceBody) []byte { return appendFlags(dst, b.Begin) }
+
+// DecodeRebalanceBody reads what AppendRebalanceBody wrote.
+func DecodeRebalanceBody(b []byte) (RebalanceBody, error) {
+	r := NewReader(b)
+	v := RebalanceBody{Begin: r.U8()&1 != 0}
+	return v, r.Err()
+}
+
+// BalanceResult answers OpRebalance.
+type BalanceResult struct {
+	Left uint32 // partitions that are not yet as a plan made now would have them
+
+	// The least and the most of one of the members that may hold replicas.
+	MinReplicas, MaxReplicas uint32
+	MinOwned, MaxOwned       uint32
+}
+
+// AppendBalanceResult appends v.
+func AppendBalanceResult(dst []byte, v BalanceResult) []byte {
+	for _, n := range []uint32{v.Left, v.MinReplicas, v.MaxReplicas, v.MinOwned, v.MaxOwned} {
+		dst = AppendU32(dst, n)
+	}
+	return dst
+}
+
+// DecodeBalanceResult reads what AppendBalanceResult wrote.
+func DecodeBalanceResult(b []byte) (BalanceResult, error) {
+	r := NewReader(b)
+	v := BalanceResult{Left: r.U32(), MinReplicas: r.U32(), MaxReplicas: r.U32(), MinOwned: r.U32(), MaxOwned: r.U32()}
+	return v, r.Err()
+}
+
+// AdminBody is the body of OpAdmin: an operation for clients that its sender passes on, with its body.
+type AdminBody struct {
+	Op   Op
+	Body []byte // refers to what it was decoded from
+}
+
+// AppendAdminBody appends b.
+func AppendAdminBody(dst []byte, b AdminBody) []byte {
+	return append(append(dst, byte(b.Op)), b.Body...)
+}
+
+// DecodeAdminBody reads what AppendAdminBody wrote.
+func DecodeAdminBody(b []byte) (AdminBody, error) {
+	r := NewReader(b)
+	v := AdminBody{Op: Op(r.U8())}
+	if r.Err() == nil {
+		v.Body = b[1:]
+	}
+	return v, r.Err()
+}
