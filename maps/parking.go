@@ -55,8 +55,11 @@ type moves struct {
 	n  uint64
 }
 
-// lockKey names a lock in its partition.
-type lockKey struct{ name, key string }
+// lockKey names a lock in its partition, or the task to load the value of a key.
+type lockKey struct {
+	name, key string
+	load      bool
+}
 
 // parked is a call that waits.
 type parked struct {
@@ -124,7 +127,7 @@ func (p *parking) wakeUp() {
 // anything else, for the call may be a copy.
 func (p *parking) park(c *call, still []byte) {
 	b, _ := wire.DecodeLockBody(c.body) // was checked when it arrived
-	w := &parked{c: c, key: lockKey{string(b.Map), string(b.Key)}, id: b.ID, holds: c.op == wire.OpRenew, still: still}
+	w := &parked{c: c, key: lockKey{string(b.Map), string(b.Key), c.op == wire.OpLoad}, id: b.ID, holds: c.op == wire.OpRenew, still: still}
 	left := time.Duration(c.deadline-p.now()) * time.Millisecond
 	left = max(left-answerTime, left/2)
 	part := int(c.partition)
@@ -205,8 +208,11 @@ func (p *parking) orphaned(part int, w *parked) {
 	if !mine {
 		return
 	}
-	body := wire.AppendUnlockBody(nil, &wire.UnlockBody{Map: []byte(w.key.name), Key: []byte(w.key.key), ID: w.id})
-	p.host.Submit(part, &entry.Op{Code: wire.OpUnlock, Body: body}, nobody{})
+	op := &entry.Op{Code: wire.OpUnlock, Body: wire.AppendUnlockBody(nil, &wire.UnlockBody{Map: []byte(w.key.name), Key: []byte(w.key.key), ID: w.id})}
+	if w.key.load {
+		op = &entry.Op{Code: wire.OpLoaded, Body: wire.AppendLoadedBody(nil, &wire.LoadedBody{Map: []byte(w.key.name), Key: []byte(w.key.key), ID: w.id})}
+	}
+	p.host.Submit(part, op, nobody{})
 	p.host.Flush(part)
 	w.fail(partition.NotProposed)
 }
@@ -325,7 +331,17 @@ func (p *parking) waiting(part int) map[lockKey][]*parked {
 
 // tell appends what there is to tell to the calls of one lock.
 func tell(list []news, st *state.State, key lockKey, calls []*parked) []news {
-	v := st.Lock([]byte(key.name), []byte(key.key))
+	v, waits := st.Lock([]byte(key.name), []byte(key.key)), st.WaitsForLock
+	if key.load {
+		var loaded bool
+		if v, loaded = st.Load([]byte(key.name), []byte(key.key)); loaded {
+			for _, w := range calls {
+				list = append(list, news{w: w, body: wire.AppendLockResult(nil, &wire.LockResult{Flags: wire.LockLoaded})})
+			}
+			return list
+		}
+		waits = st.WaitsForLoad
+	}
 	waiting := 0
 	for _, w := range calls {
 		switch mine := v.Holder == w.id; {
@@ -342,7 +358,7 @@ func tell(list []news, st *state.State, key lockKey, calls []*parked) []news {
 		return list
 	}
 	for _, w := range calls {
-		if !w.holds && v.Holder != w.id && !st.WaitsForLock([]byte(key.name), []byte(key.key), w.id) {
+		if !w.holds && v.Holder != w.id && !waits([]byte(key.name), []byte(key.key), w.id) {
 			list = append(list, news{w: w, body: wire.AppendLockResult(nil, &wire.LockResult{})})
 		}
 	}

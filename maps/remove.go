@@ -66,7 +66,14 @@ func (c *call) choose(st *state.State) {
 	})
 	if more {
 		r.chosen.Next = last
+		return
 	}
+	st.EachLoad(r.name, func(key []byte) { // what is loaded now is as old as what is removed
+		if text, ok := codec.KeyText(key); ok && size < removeBytes && wire.MatchGlob(r.where.Glob, string(text)) {
+			r.chosen.Keys, r.chosen.Versions = append(r.chosen.Keys, key), append(r.chosen.Versions, 0)
+			size += len(key)
+		}
+	})
 }
 
 // removeChosen proposes the removal of what was chosen. Where that is nothing there is nothing to remember either.

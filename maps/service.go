@@ -158,13 +158,30 @@ func (s *Service) prepare(c *call, op wire.Op, body []byte) ([]byte, error) {
 	case wire.OpClear, wire.OpDestroy:
 		_, err := wire.DecodeMapBody(body)
 		return body, err
-	case wire.OpLock, wire.OpRenew:
+	case wire.OpLock, wire.OpRenew, wire.OpLoad:
 		l, err := wire.DecodeLockBody(body)
 		if err == nil {
 			err = wire.CheckLock(op, &l)
 		}
 		if c.waits = err == nil && l.Flags&wire.LockWait != 0; c.waits {
 			c.body = append(c.body[:0], body...)
+		}
+		return body, err
+	case wire.OpLoaded:
+		l, err := wire.DecodeLoadedBody(body)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.checkSize(l.Value); err != nil {
+			return nil, err
+		}
+		if err := l.CheckRequest(); err != nil || l.Value == nil {
+			return body, err
+		}
+		changed, err := s.storing(c, l.Map, &l.WriteOptions, 1, len(body))
+		if changed {
+			c.body = wire.AppendLoadedBody(c.body[:0], &l)
+			return c.body, nil
 		}
 		return body, err
 	case wire.OpUnlock:

@@ -91,6 +91,21 @@ func (s *State) execute(op *entry.Op) outcome {
 		return s.sweep(b.Limit)
 	case wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpForceUnlock, wire.OpResume:
 		return s.executeLock(op)
+	case wire.OpLoad:
+		b, err := wire.DecodeLockBody(op.Body)
+		if err == nil {
+			err = wire.CheckLock(op.Code, &b)
+		}
+		if err != nil {
+			return malformed(err)
+		}
+		return s.load(&b, op.Deadline)
+	case wire.OpLoaded:
+		b, err := wire.DecodeLoadedBody(op.Body)
+		if err != nil {
+			return malformed(err)
+		}
+		return s.loaded(&b)
 	case wire.OpRemoveAll:
 		b, err := wire.DecodeRemovalBody(op.Body)
 		if err != nil {

@@ -26,6 +26,7 @@ import (
 //	    seq (uvarint) · deadline (8) · version (8) · code (2) · flags (1) · whole (1) · data
 //	clock of the last sweep of locks (8) · locks (uvarint), by map and key: map · key · fence (8) · freed (8) · if that is 0, who holds it: holder (16) · lease (uvarint) ·
 //	    ends (8) · waiters (uvarint), in their order: ID (16) · lease (uvarint) · until (8)
+//	the same of who loads values, where freed is always 0
 //	last position (8) · events (uvarint), by position:
 //	    map · instance (8) · seq (uvarint) · version (8) · time (8) · expires (8) · kind (1) · flags (1) · parts (1) · key · old · new
 //
@@ -59,6 +60,8 @@ type Image struct {
 	records             *btree.BTreeG[record]
 	locks               *btree.BTreeG[lockSlot]
 	swept               int64
+	loads               *btree.BTreeG[lockSlot]
+	loadsSwept          int64
 	ring                ring
 }
 
@@ -68,7 +71,7 @@ func (s *State) Freeze() *Image {
 	s.stamp++
 	img := s.image()
 	img.maps, img.windows, img.records = s.maps.Copy(), s.calls.windows.Copy(), s.calls.records.Copy()
-	img.locks, img.ring = s.locks.share(), s.ring.share()
+	img.locks, img.loads, img.ring = s.locks.share(), s.loads.share(), s.ring.share()
 	return img
 }
 
@@ -76,7 +79,7 @@ func (s *State) Freeze() *Image {
 func (s *State) image() *Image {
 	return &Image{generation: s.generation, counter: s.counter, clock: s.clock, published: s.published,
 		maps: s.maps, windows: s.calls.windows, records: s.calls.records, locks: s.locks.byKey,
-		swept: s.locks.swept, ring: s.ring}
+		swept: s.locks.swept, loads: s.loads.byKey, loadsSwept: s.loads.swept, ring: s.ring}
 }
 
 // Hash returns a checksum of the whole state. It is equal on all replicas at the same place in the log, and for a state and
@@ -124,6 +127,8 @@ func (i *Image) encode(w *blockWriter) {
 	})
 	w.u64(uint64(i.swept))
 	encodeLocks(w, i.locks)
+	w.u64(uint64(i.loadsSwept))
+	encodeLocks(w, i.loads)
 	w.u64(i.ring.last)
 	w.uvarint(uint64(i.ring.n))
 	for n := range i.ring.n {

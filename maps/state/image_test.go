@@ -50,6 +50,8 @@ func populate(t testing.TB) *State {
 	s.raw(lockOp(wire.OpLock, "nothing", "here", 4, 10))
 	s.raw(lockOp(wire.OpLock, "users", "bob", 4, 1000))
 	s.raw(unlockOp("users", "bob", 4, 0))
+	s.raw(lockOp(wire.OpLoad, "users", "zed", 5, 10_000))
+	s.raw(lockOp(wire.OpLoad, "users", "zed", 6, 10_000, 10_000))
 	s.Advance(1025, 4)
 	return s.State
 }
@@ -137,6 +139,8 @@ func TestHashSeesEverything(t *testing.T) {
 		},
 		"swept":  func(s *State) { s.locks.swept++ },
 		"lock":   func(s *State) { s.locks.find([]byte("users"), []byte("alice")).lease++ },
+		"load":   func(s *State) { s.loads.find([]byte("users"), []byte("zed")).lease++ },
+		"loads":  func(s *State) { s.loads.swept++ },
 		"waiter": func(s *State) { s.locks.find([]byte("users"), []byte("alice")).waiters[1].until-- },
 		"fence":  func(s *State) { s.locks.find([]byte("users"), []byte("bob")).fence-- },
 		"record": func(s *State) { s.calls.get(wire.ID{1}, 4).flags ^= 1 },

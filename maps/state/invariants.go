@@ -18,7 +18,10 @@ func (s *State) checkInvariants() error {
 	if err := s.calls.check(); err != nil {
 		return err
 	}
-	if err := s.checkLocks(); err != nil {
+	if err := s.checkLocks(&s.locks); err != nil {
+		return err
+	}
+	if err := s.checkLoads(); err != nil {
 		return err
 	}
 	return s.checkRing()

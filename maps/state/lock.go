@@ -32,6 +32,8 @@ type locks struct {
 	// moves counts, in this process, what happened that those who hold a lock or wait for one want to know of.
 	moves uint64
 
+	most int // what those may take that nobody holds
+
 	// stamp counts frozen views. Invariant: a lock with an older stamp may be part of a view and is never changed.
 	stamp uint64
 }
@@ -78,8 +80,9 @@ type lockFree struct {
 	ref     *lockRef
 }
 
-func newLocks() locks {
+func newLocks(most int) locks {
 	return locks{
+		most: most,
 		byKey: newTree(func(a, b lockSlot) bool {
 			if a.name != b.name {
 				return a.name < b.name
@@ -210,16 +213,20 @@ type LockView struct {
 
 // Lock returns the lock of a key. A lease that has ended by the clock is shown until an operation has ended it.
 func (s *State) Lock(name, key []byte) LockView {
-	l := s.locks.find(name, key)
+	return s.locks.view(name, key)
+}
+
+func (k *locks) view(name, key []byte) LockView {
+	l := k.find(name, key)
 	if l == nil {
 		return LockView{}
 	}
 	return LockView{Holder: l.holder, Fence: l.fence, Ends: l.ends, Waiting: len(l.waiters)}
 }
 
-// LockMoves returns a number that is another when a lock was granted, was lost, or lost somebody who waited, since it was last
+// LockMoves returns a number that is another when a lock, or the task to load a value, was granted, was lost, or lost somebody who waited, since it was last
 // asked of this State. It is not replicated.
-func (s *State) LockMoves() uint64 { return s.locks.moves }
+func (s *State) LockMoves() uint64 { return s.locks.moves + s.loads.moves }
 
 // WaitsForLock reports whether an ID has a place in the queue of a lock.
 func (s *State) WaitsForLock(name, key []byte, id wire.ID) bool {

@@ -36,7 +36,7 @@ func (s *State) executeLock(op *entry.Op) outcome {
 			return malformed(err)
 		}
 		if op.Code == wire.OpLock {
-			return s.lock(&b, op.Deadline)
+			return s.lock(&s.locks, &b, op.Deadline)
 		}
 		return s.renew(&b)
 	case wire.OpUnlock:
@@ -66,11 +66,11 @@ func lockOutcome(l *lock, flags uint8) outcome {
 }
 
 // settled returns the lock of a key, or nil. A holder whose lease has ended has lost it.
-func (s *State) settled(name, key []byte) *lock {
-	l := s.locks.find(name, key)
+func (s *State) settled(k *locks, name, key []byte) *lock {
+	l := k.find(name, key)
 	if l != nil && l.freed == 0 && l.ends <= s.clock {
-		s.passOn(l)
-		return s.locks.find(name, key)
+		s.passOn(k, l)
+		return k.find(name, key)
 	}
 	return l
 }
@@ -81,53 +81,53 @@ func (s *State) grant(l *lock, id wire.ID, lease uint64) {
 	l.fence, l.ends = s.nextVersion(), later(s.clock, lease)
 }
 
-// passOn takes a lock from its holder and gives it to the first who waits, else to nobody: then it may be forgotten.
-func (s *State) passOn(l *lock) {
-	s.locks.moves++
-	l = s.locks.take(l)
+// passOn takes a lock of k from its holder and gives it to the first who waits, else to nobody: then it may be forgotten.
+func (s *State) passOn(k *locks, l *lock) {
+	k.moves++
+	l = k.take(l)
 	if w, ok := l.next(s.clock); ok {
 		s.grant(l, w.id, w.lease)
-		s.locks.put(l)
+		k.put(l)
 		return
 	}
 	l.holder, l.lease, l.ends, l.freed = wire.ID{}, 0, 0, s.nextVersion()
-	s.locks.put(l)
-	s.locks.trim(s.lim.FreeLockBytes)
+	k.put(l)
+	k.trim(k.most)
 }
 
 // lock executes OpLock: the caller gets the lock if nobody holds it, keeps it if it is its own, else waits or does not. Who
 // waits already keeps its place. deadline is the call's.
-func (s *State) lock(b *wire.LockBody, deadline int64) outcome {
-	l := s.settled(b.Map, b.Key)
+func (s *State) lock(k *locks, b *wire.LockBody, deadline int64) outcome {
+	l := s.settled(k, b.Map, b.Key)
 	switch {
 	case l == nil || l.freed != 0:
-		if s.locks.bytes >= s.lim.LockBytes {
+		if k.bytes >= s.lim.LockBytes {
 			return refused(wire.CodeOverloaded, textManyHeld)
 		}
 		if l == nil {
-			l = s.locks.add(b.Map, b.Key)
+			l = k.add(b.Map, b.Key)
 		} else {
-			l = s.locks.take(l)
+			l = k.take(l)
 		}
 		s.grant(l, b.ID, b.Lease)
-		s.locks.put(l)
+		k.put(l)
 		return lockOutcome(l, wire.LockHeld)
 	case l.holder == b.ID:
-		return s.extend(l, b.Lease)
+		return s.extend(k, l, b.Lease)
 	case b.Flags&wire.LockWait == 0:
 		return lockOutcome(l, 0)
 	}
 	w := waiter{b.ID, b.Lease, later(max(deadline, s.clock), b.Keep)}
-	l = s.locks.take(l)
+	l = k.take(l)
 	l.prune(s.clock)
-	defer s.locks.put(l)
+	defer k.put(l)
 	switch i := l.waiter(b.ID); {
 	case i >= 0:
 		w.until = max(w.until, l.waiters[i].until)
 		l.waiters[i] = w
 	case len(l.waiters) >= s.lim.LockWaiters:
 		return refused(wire.CodeOverloaded, textWaiters)
-	case s.locks.bytes+l.cost() >= s.lim.LockBytes:
+	case k.bytes+l.cost() >= s.lim.LockBytes:
 		return refused(wire.CodeOverloaded, textManyHeld)
 	default:
 		l.waiters = append(l.waiters, w)
@@ -136,10 +136,10 @@ func (s *State) lock(b *wire.LockBody, deadline int64) outcome {
 }
 
 // extend lets the holder's lease begin anew.
-func (s *State) extend(l *lock, lease uint64) outcome {
-	l = s.locks.take(l)
+func (s *State) extend(k *locks, l *lock, lease uint64) outcome {
+	l = k.take(l)
 	l.lease, l.ends = lease, max(l.ends, later(s.clock, lease))
-	s.locks.put(l)
+	k.put(l)
 	return lockOutcome(l, wire.LockHeld)
 }
 
@@ -149,17 +149,17 @@ func (s *State) renew(b *wire.LockBody) outcome {
 	if l == nil || l.holder != b.ID {
 		return refused(wire.CodeLockNotHeld, textNotHeld)
 	}
-	return s.extend(l, b.Lease)
+	return s.extend(&s.locks, l, b.Lease)
 }
 
 // unlock executes OpUnlock: the holder gives the lock up, or a waiter its place.
 func (s *State) unlock(b *wire.UnlockBody) outcome {
-	l := s.settled(b.Map, b.Key)
+	l := s.settled(&s.locks, b.Map, b.Key)
 	if l == nil || l.freed != 0 {
 		return refused(wire.CodeLockNotHeld, textNotHeld)
 	}
 	if (b.ID.IsZero() || b.ID == l.holder) && (b.Fence == 0 || b.Fence == l.fence) {
-		s.passOn(l)
+		s.passOn(&s.locks, l)
 		return outcome{flags: wire.ResultFound | wire.ResultApplied, version: s.version()}
 	}
 	if i := l.waiter(b.ID); i >= 0 && b.Fence == 0 {
@@ -174,33 +174,33 @@ func (s *State) unlock(b *wire.UnlockBody) outcome {
 
 // forceUnlock takes the lock from whoever holds it.
 func (s *State) forceUnlock(name, key []byte) outcome {
-	l := s.settled(name, key)
+	l := s.settled(&s.locks, name, key)
 	if l == nil || l.freed != 0 {
 		return outcome{}
 	}
-	s.passOn(l)
+	s.passOn(&s.locks, l)
 	return outcome{flags: wire.ResultFound | wire.ResultApplied, version: s.version()}
 }
 
-// sweepLocks passes on at most limit locks whose leases had ended at the sweep before, in the order of their ends, and returns
+// sweepLocks passes on at most limit locks of k whose leases had ended at the sweep before, in the order of their ends, and returns
 // how many.
 //
 // The owner proposes a sweep when the one before was applied, so a lease ends only after entries of the owner were committed since
 // its end: one that was proposed in vain while the owner had lost its majority, and comes late, ends none. That the owner was
 // stalled it then knows, and begins what it proposes next with OpResume.
-func (s *State) sweepLocks(limit uint64) (n uint64) {
+func (s *State) sweepLocks(k *locks, limit uint64) (n uint64) {
 	if limit == 0 { // a tick of the clock, which does not wait for others
 		return 0
 	}
 	for ; n < limit; n++ {
-		first, ok := s.locks.ends.Min()
-		if !ok || first.at > s.locks.swept {
+		first, ok := k.ends.Min()
+		if !ok || first.at > k.swept {
 			break
 		}
-		slot, _ := s.locks.byKey.Get(lockSlot{name: first.ref.name, key: first.ref.key})
-		s.passOn(slot.l)
+		slot, _ := k.byKey.Get(lockSlot{name: first.ref.name, key: first.ref.key})
+		s.passOn(k, slot.l)
 	}
-	s.locks.swept = s.clock
+	k.swept = s.clock
 	return n
 }
 
@@ -209,17 +209,22 @@ func (s *State) sweepLocks(limit uint64) (n uint64) {
 // that it has extended, as uvarint.
 func (s *State) resume() outcome {
 	until := later(s.clock, lockGrace)
+	n := s.locks.extendAll(until) + s.loads.extendAll(until)
+	return outcome{data: wire.AppendUvarint(nil, n), whole: true}
+}
+
+// extendAll lets no lease, and no place in a queue, end before the given time, and returns how many leases that has extended.
+func (k *locks) extendAll(until int64) (n uint64) {
 	var late []*lock
-	s.locks.byKey.Scan(func(slot lockSlot) bool {
+	k.byKey.Scan(func(slot lockSlot) bool {
 		l := slot.l
 		if l.freed == 0 && (l.ends < until || slices.ContainsFunc(l.waiters, func(w waiter) bool { return w.until < until })) {
 			late = append(late, l)
 		}
 		return true
 	})
-	n := uint64(0)
 	for _, l := range late {
-		l = s.locks.take(l)
+		l = k.take(l)
 		if l.ends < until {
 			l.ends = until
 			n++
@@ -227,21 +232,29 @@ func (s *State) resume() outcome {
 		for i := range l.waiters {
 			l.waiters[i].until = max(l.waiters[i].until, until)
 		}
-		s.locks.put(l)
+		k.put(l)
 	}
-	return outcome{data: wire.AppendUvarint(nil, n), whole: true}
+	return n
 }
 
-// destroyLocks ends all locks of a map and reports whether there were any. Who waits for one is no longer in a queue.
-func (s *State) destroyLocks(name []byte) (ended bool) {
-	var all []*lock
-	s.locks.byKey.Ascend(lockSlot{name: view(name)}, func(slot lockSlot) bool {
+// of returns the locks of a map.
+func (k *locks) of(name []byte) (all []*lock) {
+	k.byKey.Ascend(lockSlot{name: view(name)}, func(slot lockSlot) bool {
 		if slot.name != string(name) {
 			return false
 		}
 		all = append(all, slot.l)
 		return true
 	})
+	return all
+}
+
+// destroyLocks ends all locks of a map and reports whether there were any. Who waits for one is no longer in a queue.
+func (s *State) destroyLocks(name []byte) (ended bool) {
+	for _, l := range s.loads.of(name) {
+		s.loads.drop(l)
+	}
+	all := s.locks.of(name)
 	for _, l := range all {
 		s.locks.drop(l)
 	}

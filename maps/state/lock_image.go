@@ -70,8 +70,7 @@ func (d *decoder) holder(l *lock) {
 	}
 }
 
-func (s *State) checkLocks() (err error) {
-	k := &s.locks
+func (s *State) checkLocks(k *locks) (err error) {
 	bytes, freed, held, free := 0, 0, 0, 0
 	prev := lockRef{}
 	k.byKey.Scan(func(slot lockSlot) bool {
@@ -82,7 +81,7 @@ func (s *State) checkLocks() (err error) {
 			return false
 		}
 		prev = *l.ref
-		if err = l.check(s); err != nil {
+		if err = l.check(s, k); err != nil {
 			err = fmt.Errorf("lock %v: %w", l.ref, err)
 			return false
 		}
@@ -105,17 +104,17 @@ func (s *State) checkLocks() (err error) {
 	return err
 }
 
-func (l *lock) check(s *State) error {
+func (l *lock) check(s *State, k *locks) error {
 	if l.fence == 0 || l.fence > s.version() || l.freed != 0 && (l.freed <= l.fence || l.freed > s.version()) {
 		return fmt.Errorf("granted at %d, freed at %d, version %d", l.fence, l.freed, s.version())
 	}
 	if l.freed != 0 {
-		if f, ok := s.locks.free.Get(lockFree{version: l.freed}); !ok || *f.ref != *l.ref || !l.holder.IsZero() || len(l.waiters) > 0 || l.ends|int64(l.lease) != 0 {
+		if f, ok := k.free.Get(lockFree{version: l.freed}); !ok || *f.ref != *l.ref || !l.holder.IsZero() || len(l.waiters) > 0 || l.ends|int64(l.lease) != 0 {
 			return fmt.Errorf("free at %d, but held by %v until %d, with %d waiters", l.freed, l.holder, l.ends, len(l.waiters))
 		}
 		return nil
 	}
-	if _, ok := s.locks.ends.Get(lockEnd{l.ends, l.ref}); !ok || l.holder.IsZero() || l.lease == 0 || l.ends < 0 {
+	if _, ok := k.ends.Get(lockEnd{l.ends, l.ref}); !ok || l.holder.IsZero() || l.lease == 0 || l.ends < 0 {
 		return fmt.Errorf("held by %v for %d until %d", l.holder, l.lease, l.ends)
 	}
 	seen := map[wire.ID]bool{{}: true, l.holder: true}

@@ -28,7 +28,10 @@ type modelWaiter struct {
 	until int64
 }
 
-type modelKey struct{ name, key string }
+type modelKey struct {
+	name, key string
+	load      bool // not the lock, but who loads the value
+}
 
 var machineIDs = []wire.ID{{1}, {2}, {3}, {4}, {5}}
 
@@ -41,8 +44,7 @@ func (m *model) later(at int64, d uint64) int64 {
 }
 
 // lockOf returns the lock of a key as it is now, nil if none is remembered: a lease that has ended goes to the next in line.
-func (m *model) lockOf(name, key string) *modelLock {
-	k := modelKey{name, key}
+func (m *model) lockOf(k modelKey) *modelLock {
 	if l := m.locks[k]; l != nil && l.freed == 0 && l.ends <= m.clock {
 		m.passOn(k)
 	}
@@ -65,7 +67,11 @@ func (m *model) passOn(k modelKey) {
 		}
 	}
 	l.holder, l.lease, l.ends, l.freed = wire.ID{}, 0, 0, m.next()
-	for m.lockBytes(false) > m.lim.FreeLockBytes {
+	if k.load {
+		delete(m.locks, k)
+		return
+	}
+	for m.lockBytes(modelKey{}, false) > m.lim.FreeLockBytes {
 		var oldest modelKey
 		for k, l := range m.locks {
 			if l.freed != 0 && (oldest == modelKey{} || l.freed < m.locks[oldest].freed) {
@@ -77,9 +83,9 @@ func (m *model) passOn(k modelKey) {
 }
 
 // lockBytes returns what the locks are counted with that are held, or that are not.
-func (m *model) lockBytes(held bool) (n int) {
+func (m *model) lockBytes(of modelKey, held bool) (n int) {
 	for k, l := range m.locks {
-		if (l.freed == 0) == held {
+		if (l.freed == 0) == held && k.load == of.load {
 			n += 200 + len(k.name) + len(k.key) + 40*len(l.waiters)
 		}
 	}
@@ -95,10 +101,10 @@ func lockResult(l *modelLock, flags uint8) []byte {
 }
 
 func (m *model) lock(op *modelOp) (wire.Code, []byte) {
-	k, b := modelKey{op.name, string(op.lock.Key)}, &op.lock
-	l := m.lockOf(k.name, k.key)
+	k, b := modelKey{op.name, string(op.lock.Key), op.code == wire.OpLoad}, &op.lock
+	l := m.lockOf(k)
 	if l == nil || l.freed != 0 {
-		if m.lockBytes(true) >= m.lim.LockBytes {
+		if m.lockBytes(k, true) >= m.lim.LockBytes {
 			return wire.CodeOverloaded, []byte(textManyHeld)
 		}
 		if l == nil {
@@ -133,7 +139,7 @@ func (m *model) lock(op *modelOp) (wire.Code, []byte) {
 		waiters[place] = w
 	case len(waiters) >= m.lim.LockWaiters:
 		return wire.CodeOverloaded, []byte(textWaiters)
-	case m.lockBytes(true) >= m.lim.LockBytes:
+	case m.lockBytes(k, true) >= m.lim.LockBytes:
 		return wire.CodeOverloaded, []byte(textManyHeld)
 	default:
 		l.waiters = append(waiters, w)
@@ -147,7 +153,7 @@ func (m *model) extend(l *modelLock, lease uint64) (wire.Code, []byte) {
 }
 
 func (m *model) executeLock(op *modelOp) (wire.Code, []byte) {
-	k := modelKey{op.name, string(op.lock.Key)}
+	k := modelKey{op.name, string(op.lock.Key), false}
 	switch op.code {
 	case wire.OpLock:
 		return m.lock(op)
@@ -157,7 +163,7 @@ func (m *model) executeLock(op *modelOp) (wire.Code, []byte) {
 		}
 		return wire.CodeLockNotHeld, []byte(textNotHeld)
 	case wire.OpUnlock:
-		l, u := m.lockOf(k.name, k.key), &op.unlock
+		l, u := m.lockOf(k), &op.unlock
 		if l == nil || l.freed != 0 {
 			return wire.CodeLockNotHeld, []byte(textNotHeld)
 		}
@@ -172,14 +178,58 @@ func (m *model) executeLock(op *modelOp) (wire.Code, []byte) {
 			}
 		}
 		return wire.CodeLockNotHeld, []byte(textNotHeld)
+	case wire.OpLoad:
+		k.load = true
+		if op.lock.Flags&wire.LockAgain != 0 {
+			if l := m.locks[k]; l != nil && l.holder == op.lock.ID {
+				return m.extend(l, op.lock.Lease)
+			}
+			return wire.CodeLockNotHeld, []byte(textLoad)
+		}
+		if _, found := m.visible(k.name, k.key); found {
+			return wire.CodeOK, wire.AppendLockResult(nil, &wire.LockResult{Flags: wire.LockLoaded})
+		}
+		return m.lock(op)
+	case wire.OpLoaded:
+		k.load = true
+		return m.loaded(k, op)
 	case wire.OpForceUnlock:
-		if l := m.lockOf(k.name, k.key); l == nil || l.freed != 0 {
+		if l := m.lockOf(k); l == nil || l.freed != 0 {
 			return wire.CodeOK, result(0, 0, nil)
 		}
 		m.passOn(k)
 		return wire.CodeOK, result(wire.ResultFound|wire.ResultApplied, m.version(), nil)
 	default: // wire.OpResume
 		return m.resume()
+	}
+}
+
+// loaded takes in a value, or that there will be none.
+func (m *model) loaded(k modelKey, op *modelOp) (wire.Code, []byte) {
+	l, b := m.locks[k], &op.loaded
+	if l != nil && b.Value == nil && l.holder != b.ID {
+		for i, w := range l.waiters {
+			if w.id == b.ID {
+				l.waiters = append(append([]modelWaiter(nil), l.waiters[:i]...), l.waiters[i+1:]...)
+				return wire.CodeOK, result(wire.ResultApplied, 0, nil)
+			}
+		}
+	}
+	switch {
+	case l == nil || l.holder != b.ID || b.Value != nil && b.Fence != l.fence:
+		return wire.CodeLockNotHeld, []byte(textLoad)
+	case b.Value == nil:
+		m.passOn(k)
+		return wire.CodeOK, result(wire.ResultApplied, m.version(), nil)
+	}
+	m.get(k.name, k.key) // one that has expired goes first
+	return wire.CodeOK, result(wire.ResultApplied, m.store(k.name, k.key, b.Value, &b.WriteOptions), nil)
+}
+
+// void has the value of a key loaded anew, if it is being loaded.
+func (m *model) void(name, key string) {
+	if k := (modelKey{name, key, true}); m.locks[k] != nil {
+		m.passOn(k)
 	}
 }
 
@@ -204,14 +254,18 @@ func (m *model) resume() (wire.Code, []byte) {
 }
 
 // sweepLocks passes on the locks whose leases had ended at the sweep before, first those that ended first.
-func (m *model) sweepLocks(limit int) (n int) {
+func (m *model) sweepLocks(limit int, load bool) (n int) {
+	swept := &m.swept
+	if load {
+		swept = &m.sweptLoads
+	}
 	if limit > 0 {
-		defer func() { m.swept = m.clock }()
+		defer func() { *swept = m.clock }()
 	}
 	for ; n < limit; n++ {
 		var due []modelKey
 		for k, l := range m.locks {
-			if l.freed == 0 && l.ends <= m.swept {
+			if k.load == load && l.freed == 0 && l.ends <= *swept {
 				due = append(due, k)
 			}
 		}
@@ -235,7 +289,7 @@ func (m *model) destroyLocks(name string) (ended bool) {
 	for k := range m.locks {
 		if k.name == name {
 			delete(m.locks, k)
-			ended = true
+			ended = ended || !k.load
 		}
 	}
 	return ended
@@ -243,7 +297,7 @@ func (m *model) destroyLocks(name string) (ended bool) {
 
 // fenced reports whether a write of a key is refused for the fence that it carries.
 func (m *model) fenced(o *wire.WriteOptions, name, key string) bool {
-	l := m.locks[modelKey{name, key}]
+	l := m.locks[modelKey{name, key, false}]
 	return o.Flags&wire.WriteFence != 0 && (l == nil || l.fence != o.Fence)
 }
 
@@ -251,8 +305,21 @@ func (m *model) fenced(o *wire.WriteOptions, name, key string) bool {
 func (m *machine) drawLock(t *rapid.T, op *modelOp) {
 	lease := rapid.SampledFrom([]uint64{1, 5, 5, 40, 3000, 60_000, 1 << 63})
 	op.lock = wire.LockBody{Map: op.write.Map, Key: op.write.Key, ID: rapid.SampledFrom(machineIDs).Draw(t, "id"), Lease: lease.Draw(t, "lease")}
-	if op.code == wire.OpLock && rapid.IntRange(0, 3).Draw(t, "wait") > 0 {
+	if op.code == wire.OpLoad && rapid.IntRange(0, 3).Draw(t, "again") == 0 {
+		op.lock.Flags = wire.LockAgain
+	}
+	if (op.code == wire.OpLock || op.code == wire.OpLoad && op.lock.Flags == 0) && rapid.IntRange(0, 3).Draw(t, "wait") > 0 {
 		op.lock.Flags, op.lock.Keep = wire.LockWait, rapid.SampledFrom([]uint64{0, 1, 30, 10_000, 1 << 63}).Draw(t, "keep")
+	}
+	op.loaded = wire.LoadedBody{Map: op.write.Map, Key: op.write.Key, ID: op.lock.ID}
+	if rapid.IntRange(0, 2).Draw(t, "loaded") > 0 {
+		op.loaded.Value, op.loaded.Fence = drawValue(t), 7
+		if l := m.model.locks[modelKey{op.name, string(op.write.Key), true}]; l != nil && rapid.IntRange(0, 3).Draw(t, "right") > 0 {
+			op.loaded.ID, op.loaded.Fence = l.holder, l.fence
+		}
+		if op.loaded.WriteOptions = drawOptions(t); len(op.loaded.Value) == 0 {
+			op.loaded.Value = []byte{1}
+		}
 	}
 	op.unlock = wire.UnlockBody{Map: op.write.Map, Key: op.write.Key}
 	switch rapid.IntRange(0, 2).Draw(t, "by") {
@@ -267,7 +334,7 @@ func (m *machine) drawLock(t *rapid.T, op *modelOp) {
 
 // drawFence draws a fence, mostly one of the key's.
 func (m *machine) drawFence(t *rapid.T, name, key string) uint64 {
-	if l := m.model.locks[modelKey{name, key}]; l != nil && rapid.IntRange(0, 2).Draw(t, "last fence") > 0 {
+	if l := m.model.locks[modelKey{name, key, false}]; l != nil && rapid.IntRange(0, 2).Draw(t, "last fence") > 0 {
 		return l.fence
 	}
 	if len(m.model.granted) > 0 {
@@ -281,7 +348,7 @@ func (m *machine) drawFence(t *rapid.T, name, key string) uint64 {
 // within lockGrace after the last OpResume unless it was given or renewed since.
 func (m *machine) checkLeases(t *rapid.T, op *modelOp, before map[modelKey]modelLock) {
 	for k, was := range before {
-		if was.freed != 0 {
+		if was.freed != 0 || k.load {
 			continue
 		}
 		v := m.state.Lock([]byte(k.name), []byte(k.key))
@@ -320,7 +387,7 @@ func (m *machine) compareLocks(t *rapid.T) {
 		for _, key := range machineKeys {
 			got := m.state.Lock([]byte(name), []byte(key))
 			var want LockView
-			l := m.model.locks[modelKey{name, key}]
+			l := m.model.locks[modelKey{name, key, false}]
 			if l != nil {
 				want = LockView{l.holder, l.fence, l.ends, len(l.waiters)}
 			}
@@ -333,6 +400,7 @@ func (m *machine) compareLocks(t *rapid.T) {
 			m.compareIsLocked(t, name, key, l)
 		}
 	}
+	m.compareLoads(t)
 	if n := m.state.locks.ends.Len(); n != held {
 		t.Fatalf("%d locks are held, want %d", n, held)
 	}
@@ -353,6 +421,23 @@ func (m *machine) compareIsLocked(t *rapid.T, name, key string, l *modelLock) {
 		}
 		if ok == tick || ok && (got.Flags == wire.LockHeld) != locked {
 			t.Fatalf("IsLocked(%s, %s, %d) = %+v, %v, want %v, in need of a tick %v: %s", name, key, now, got, ok, locked, tick, fmt.Sprintf("%+v", l))
+		}
+	}
+}
+
+func (m *machine) compareLoads(t *rapid.T) {
+	for _, name := range machineMaps {
+		for _, key := range machineKeys {
+			_, there := m.model.visible(name, key)
+			got, loaded := m.state.Load([]byte(name), []byte(key))
+			var want LockView
+			l := m.model.locks[modelKey{name, key, true}]
+			if l != nil {
+				want = LockView{l.holder, l.fence, l.ends, len(l.waiters)}
+			}
+			if got != want || loaded != there || there && l != nil {
+				t.Fatalf("Load(%s, %s) = %+v, %v, want %+v, %v", name, key, got, loaded, want, there)
+			}
 		}
 	}
 }

@@ -71,7 +71,8 @@ func (m *machine) drawOp(t *rapid.T) *modelOp {
 	op := &modelOp{code: rapid.SampledFrom([]wire.Op{wire.OpSet, wire.OpSet, wire.OpPut, wire.OpPutIfAbsent, wire.OpReplace, wire.OpReplaceIfSame,
 		wire.OpRemove, wire.OpRemoveIfSame, wire.OpDelete, wire.OpSetTTL, wire.OpEvict, wire.OpSetMany, wire.OpDeleteMany, wire.OpClear,
 		wire.OpDestroy, wire.OpSweep, wire.OpEvictMany, wire.OpTouch, wire.OpRemoveAll,
-		wire.OpLock, wire.OpLock, wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpUnlock, wire.OpForceUnlock, wire.OpResume}).Draw(t, "op")}
+		wire.OpLock, wire.OpLock, wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpUnlock, wire.OpForceUnlock, wire.OpResume,
+		wire.OpLoad, wire.OpLoad, wire.OpLoaded, wire.OpLoaded}).Draw(t, "op")}
 	op.client = rapid.SampledFrom(machineClients).Draw(t, "client")
 	if !op.client.IsZero() {
 		m.seqs[op.client]++
@@ -92,7 +93,7 @@ func (m *machine) drawOp(t *rapid.T) *modelOp {
 	switch op.code {
 	case wire.OpClear, wire.OpDestroy, wire.OpSweep:
 		return op
-	case wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpForceUnlock, wire.OpResume:
+	case wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpForceUnlock, wire.OpResume, wire.OpLoad, wire.OpLoaded:
 		m.drawLock(t, op)
 		return op
 	case wire.OpEvictMany, wire.OpTouch, wire.OpRemoveAll:
@@ -167,7 +168,9 @@ func (op *modelOp) encode() *entry.Op {
 		e.Body = wire.AppendMapBody(nil, op.name)
 	case wire.OpSweep:
 		e.Body = wire.AppendSweepBody(nil, wire.SweepBody{Limit: op.limit})
-	case wire.OpLock, wire.OpRenew:
+	case wire.OpLoaded:
+		e.Body = wire.AppendLoadedBody(nil, &op.loaded)
+	case wire.OpLock, wire.OpRenew, wire.OpLoad:
 		e.Body = wire.AppendLockBody(nil, &op.lock)
 	case wire.OpUnlock:
 		e.Body = wire.AppendUnlockBody(nil, &op.unlock)

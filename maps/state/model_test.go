@@ -21,7 +21,8 @@ type model struct {
 	pos                 uint64
 	locks               map[modelKey]*modelLock
 
-	swept int64 // clock at the last OpSweep that was not a tick
+	swept      int64 // clock at the last OpSweep that was not a tick
+	sweptLoads int64 // and did not end with the locks
 
 	granted     []uint64 // all fences that were given out
 	resumed     int64    // clock at the last OpResume
@@ -77,6 +78,7 @@ type modelOp struct {
 	evict    wire.EvictBody
 	touch    wire.TouchBody
 	removal  wire.RemovalBody
+	loaded   wire.LoadedBody
 }
 
 func newModel(generation uint64, lim Limits) *model {
@@ -192,7 +194,7 @@ func (m *model) apply(op *modelOp) (wire.Code, []byte) {
 		data := len(body)
 		switch op.code {
 		case wire.OpSetMany, wire.OpDeleteMany, wire.OpSweep, wire.OpLock, wire.OpRenew, wire.OpResume, wire.OpEvictMany, wire.OpTouch,
-			wire.OpRemoveAll:
+			wire.OpRemoveAll, wire.OpLoad:
 		default:
 			if code == wire.CodeOK {
 				data -= len(result(0, 0, nil))
@@ -208,6 +210,16 @@ func (m *model) execute(op *modelOp) (wire.Code, []byte) {
 	case wire.OpSetMany, wire.OpDeleteMany:
 		return m.many(op)
 	case wire.OpClear:
+		var loads []string
+		for k := range m.locks {
+			if k.load && k.name == op.name {
+				loads = append(loads, k.key)
+			}
+		}
+		sort.Strings(loads)
+		for _, key := range loads {
+			m.void(op.name, key)
+		}
 		mm := m.maps[op.name]
 		if mm == nil || m.size(op.name) == 0 {
 			return wire.CodeOK, result(0, 0, nil)
@@ -235,7 +247,7 @@ func (m *model) execute(op *modelOp) (wire.Code, []byte) {
 		return wire.CodeOK, result(flags, v, nil)
 	case wire.OpSweep:
 		return m.sweep(int(op.limit))
-	case wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpForceUnlock, wire.OpResume:
+	case wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpForceUnlock, wire.OpResume, wire.OpLoad, wire.OpLoaded:
 		return m.executeLock(op)
 	case wire.OpEvictMany:
 		n := uint64(0)
@@ -249,6 +261,10 @@ func (m *model) execute(op *modelOp) (wire.Code, []byte) {
 	case wire.OpRemoveAll:
 		res, name := wire.RemoveResult{Next: op.removal.Next}, string(op.removal.Map)
 		for i, key := range op.removal.Keys {
+			if op.removal.Versions[i] == 0 {
+				m.void(name, string(key))
+				continue
+			}
 			if e, found := m.visible(name, string(key)); found && e.version == op.removal.Versions[i] {
 				m.remove(name, string(key), wire.EventRemoved)
 				res.Removed++
@@ -276,7 +292,8 @@ func result(flags uint8, version uint64, value []byte) []byte {
 }
 
 func (m *model) sweep(limit int) (wire.Code, []byte) {
-	passed := m.sweepLocks(limit)
+	passed := m.sweepLocks(limit, false)
+	passed += m.sweepLocks(limit-passed, true)
 	limit -= passed
 	type due struct {
 		at        int64
@@ -315,7 +332,7 @@ func (m *model) expire(name, key string) {
 
 // locked reports whether the key's lock is held or, as far as anybody has looked, not yet passed on.
 func (m *model) locked(name, key string) bool {
-	l := m.locks[modelKey{name, key}]
+	l := m.locks[modelKey{name, key, false}]
 	return l != nil && l.freed == 0
 }
 
@@ -364,6 +381,8 @@ func (m *model) many(op *modelOp) (wire.Code, []byte) {
 		} else if found {
 			m.remove(name, string(k), wire.EventRemoved)
 			res.Applied++
+		} else {
+			m.void(name, string(k))
 		}
 	}
 	return wire.CodeOK, wire.AppendBulkResult(nil, &res)
@@ -417,6 +436,7 @@ func (m *model) write(op *modelOp) (wire.Code, []byte) {
 		return wire.CodeOK, result(flags|wire.ResultApplied, m.store(name, key, op.write.Value, o), nil)
 	case wire.OpRemove:
 		if !found {
+			m.void(name, key)
 			return wire.CodeOK, result(0, 0, nil)
 		}
 		return wire.CodeOK, result(flags|wire.ResultApplied|wire.ResultValue, m.remove(name, key, wire.EventRemoved), e.value)
@@ -427,6 +447,7 @@ func (m *model) write(op *modelOp) (wire.Code, []byte) {
 		return wire.CodeOK, result(flags|wire.ResultApplied, m.remove(name, key, wire.EventRemoved), nil)
 	case wire.OpDelete, wire.OpEvict:
 		if !found {
+			m.void(name, key)
 			return wire.CodeOK, result(0, 0, nil)
 		}
 		kind := wire.EventRemoved
@@ -487,6 +508,7 @@ func (m *model) store(name, key string, value []byte, o *wire.WriteOptions) uint
 	m.live(&e, flags, o)
 	mm.entries[key] = e
 	m.emit(name, kind, v, key, was.value, e.value, e.expires())
+	delete(m.locks, modelKey{name, key, true})
 	return v
 }
 

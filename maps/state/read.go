@@ -79,10 +79,13 @@ func (s *State) MinExpires(name []byte) (int64, bool) {
 // end of a lock's lease if that is before.
 func (s *State) NextDue() (int64, bool) {
 	slot, ok := s.due.Min()
-	if end, held := s.locks.ends.Min(); held && (!ok || end.at < slot.expires) {
-		return end.at, true
+	at := slot.expires
+	for _, k := range [...]*locks{&s.locks, &s.loads} {
+		if end, held := k.ends.Min(); held && (!ok || end.at < at) {
+			at, ok = end.at, true
+		}
 	}
-	return slot.expires, ok
+	return at, ok
 }
 
 // Scan calls fn for the map's visible entries with keys after the given one, or from the first where it is empty, in the

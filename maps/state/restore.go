@@ -74,6 +74,8 @@ func (d *decoder) state(lim Limits) *State {
 		prev = d.window(prev)
 	}
 	d.locks(&s.locks)
+	d.locks(&s.loads)
+	d.must(s.loads.free.Len() == 0, "%d values that nobody loads", s.loads.free.Len())
 	d.ring(&s.ring)
 	return s
 }

@@ -56,6 +56,7 @@ type State struct {
 	calls calls
 	ring  ring
 	locks locks
+	loads locks // who is to load the values of keys that have no entry, and who waits for it. Invariant: all are held.
 
 	// due holds, for each map with entries that expire, the earliest of their expiries. Derived from maps.
 	due *btree.BTreeG[dueSlot]
@@ -85,7 +86,8 @@ func New(generation uint64, lim Limits) *State {
 		maps:       newTree(func(a, b mapSlot) bool { return a.name < b.name }),
 		calls:      newCalls(),
 		ring:       ring{lim: lim},
-		locks:      newLocks(),
+		locks:      newLocks(lim.FreeLockBytes),
+		loads:      newLocks(0),
 		due: newTree(func(a, b dueSlot) bool {
 			if a.expires != b.expires {
 				return a.expires < b.expires
@@ -136,7 +138,9 @@ func (s *State) Published() uint64 { return s.published }
 func (s *State) RecordBytes() int { return s.calls.bytes }
 
 // Bytes returns the memory that the state is counted with: entries, remembered results, locks and events.
-func (s *State) Bytes() int { return s.bytes + s.calls.bytes + s.locks.bytes + s.ring.bytes }
+func (s *State) Bytes() int {
+	return s.bytes + s.calls.bytes + s.locks.bytes + s.loads.bytes + s.ring.bytes
+}
 
 // version returns the version of the last change.
 func (s *State) version() uint64 { return s.generation<<generationShift + s.counter }

@@ -8,8 +8,10 @@ const sweepMax = 10_000
 // sweep passes on locks whose leases have ended, and removes entries that have expired, each with its event, in the order of
 // expiry, map and key; at most limit of both together.
 func (s *State) sweep(limit uint32) outcome {
-	n := s.sweepLocks(uint64(min(limit, sweepMax)))
-	for limit := uint64(min(limit, sweepMax)); n < limit; n++ {
+	most := uint64(min(limit, sweepMax))
+	n := s.sweepLocks(&s.locks, most)
+	n += s.sweepLocks(&s.loads, most-n)
+	for ; n < most; n++ {
 		next, ok := s.due.Min()
 		if !ok || next.expires > s.clock {
 			break

@@ -5,6 +5,7 @@ import "github.com/gridiron-io/gridiron/sdk/wire"
 // clear removes all entries of a map at once and appends one CLEARED event. The instance and its count of events go on.
 // Where no entry is visible it changes nothing: entries that have expired wait for their own events.
 func (s *State) clear(name []byte) outcome {
+	s.voidLoads(name)
 	m := s.find(name)
 	if m == nil || m.live(s.clock) == 0 {
 		return outcome{}
@@ -50,6 +51,10 @@ func (s *State) destroy(name []byte) outcome {
 func (s *State) removeChosen(b *wire.RemovalBody) outcome {
 	res := wire.RemoveResult{Next: b.Next}
 	for i, key := range b.Keys {
+		if b.Versions[i] == 0 { // of a key that had no entry, but whose value was being loaded
+			s.voidLoad(b.Map, key)
+			continue
+		}
 		if e := s.lookup(b.Map, key); e.data != nil && e.version() == b.Versions[i] {
 			s.remove(s.find(b.Map), e, wire.EventRemoved)
 			res.Removed++

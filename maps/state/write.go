@@ -58,6 +58,10 @@ func (s *State) write(code wire.Op, w *wire.WriteBody) outcome {
 		apply = found
 	}
 	if !apply {
+		switch code {
+		case wire.OpRemove, wire.OpDelete, wire.OpEvict:
+			s.voidLoad(w.Map, w.Key)
+		}
 		return o
 	}
 	o.flags |= wire.ResultApplied
@@ -102,6 +106,8 @@ func (s *State) writeMany(code wire.Op, b *wire.ManyBody) outcome {
 		case cur.data != nil:
 			s.remove(m, cur, wire.EventRemoved)
 			res.Applied++
+		default:
+			s.voidLoad(b.Map, key)
 		}
 	}
 	return outcome{data: wire.AppendBulkResult(nil, &res), whole: true}
@@ -169,6 +175,7 @@ func (s *State) store(m *mapState, cur item, name, key, value []byte, o *wire.Wr
 	e.inherit(cur)
 	s.put(m, e)
 	s.emit(m, kind, v, cur, e)
+	s.endLoad(name, key)
 	return v
 }
 

@@ -6,14 +6,18 @@ import "fmt"
 // It has OpRenew, once it has renewed, wait until the caller has lost the lock.
 const LockWait uint8 = 1 << 0
 
-// LockBody is the body of OpLock and OpRenew: who wants the lock of a key, or has it.
+// LockAgain in LockBody.Flags has OpLoad renew the lease of who loads already, and do nothing else: it is not held by the caller if
+// another loads, or nobody.
+const LockAgain uint8 = 1 << 1
+
+// LockBody is the body of OpLock, OpRenew and OpLoad: who wants the lock of a key, or has it.
 type LockBody struct {
 	Map   []byte
 	Key   []byte
 	ID    ID     // names who locks, the same in all calls until it has the lock and as long as it holds it; never zero
 	Lease uint64 // milliseconds, at least one: for how long the lock is held, or held on, unless it is renewed
 	Keep  uint64 // OpLock with LockWait: milliseconds beyond the call's deadline for which its place in the queue is kept
-	Flags uint8  // LockWait
+	Flags uint8  // LockWait; LockAgain
 }
 
 // AppendLockBody appends l.
@@ -27,7 +31,7 @@ func AppendLockBody(dst []byte, l *LockBody) []byte {
 func DecodeLockBody(b []byte) (l LockBody, err error) {
 	r := NewReader(b)
 	l = LockBody{Map: r.Bytes(), Key: r.Bytes(), ID: r.ID(), Lease: r.Uvarint(), Keep: r.Uvarint(), Flags: r.U8()}
-	if l.Flags&^LockWait != 0 || l.Flags&LockWait == 0 && l.Keep != 0 {
+	if l.Flags&^(LockWait|LockAgain) != 0 || l.Flags == LockWait|LockAgain || l.Flags&LockWait == 0 && l.Keep != 0 {
 		r.Fail("a lock with flags %x, kept for %d", l.Flags, l.Keep)
 	}
 	if l.ID.IsZero() || l.Lease == 0 {
@@ -44,7 +48,8 @@ func DecodeLockBody(b []byte) (l LockBody, err error) {
 
 // CheckLock returns an error unless l has the fields that op needs.
 func CheckLock(op Op, l *LockBody) error {
-	if op != OpLock && (op != OpRenew || l.Keep != 0) {
+	again := l.Flags&LockAgain != 0
+	if op != OpLoad && again || op != OpLock && op != OpLoad && (op != OpRenew || l.Keep != 0) {
 		return fmt.Errorf("%w: %v with the wrong fields", ErrMalformed, op)
 	}
 	return nil
@@ -84,9 +89,10 @@ func DecodeUnlockBody(b []byte) (u UnlockBody, err error) {
 const (
 	LockHeld   uint8 = 1 << 0 // OpLock, OpRenew: the caller holds the lock; OpLockView: somebody does
 	LockQueued uint8 = 1 << 1 // OpLock: the caller waits in the queue
+	LockLoaded uint8 = 1 << 2 // OpLoad: there is nothing to load, for the key has an entry
 )
 
-// LockResult answers OpLock, OpRenew and OpLockView. An answer to OpLock with neither flag says that another holds the lock, or,
+// LockResult answers OpLock, OpRenew, OpLoad and OpLockView. An answer to OpLock with neither flag says that another holds the lock, or,
 // where the call waited, that it no longer does and may ask again.
 type LockResult struct {
 	Flags   uint8

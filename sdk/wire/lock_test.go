@@ -69,7 +69,8 @@ func TestLockBodiesRefuse(t *testing.T) {
 		{"nobody", lock(func(l *LockBody) { l.ID = ID{} }), 0, ErrMalformed},
 		{"no time", lock(func(l *LockBody) { l.Lease = 0 }), 0, ErrMalformed},
 		{"a kept place without a wait", lock(func(l *LockBody) { l.Keep = 1 }), 0, ErrMalformed},
-		{"unknown flags", lock(func(l *LockBody) { l.Flags = 2 }), 0, ErrMalformed},
+		{"unknown flags", lock(func(l *LockBody) { l.Flags = 4 }), 0, ErrMalformed},
+		{"again, and a wait", lock(func(l *LockBody) { l.Flags = LockWait | LockAgain }), 0, ErrMalformed},
 		{"no map", lock(func(l *LockBody) { l.Map = nil }), 0, ErrMalformed},
 		{"long map", lock(func(l *LockBody) { l.Map = long }), 0, ErrTooLarge},
 		{"no key", lock(func(l *LockBody) { l.Key = nil }), 0, ErrMalformed},
@@ -92,6 +93,8 @@ func TestCheckLock(t *testing.T) {
 	}{
 		{OpLock, LockBody{}, true}, {OpLock, LockBody{Flags: LockWait}, true}, {OpRenew, LockBody{}, true},
 		{OpRenew, LockBody{Flags: LockWait}, true}, {OpRenew, LockBody{Flags: LockWait, Keep: 1}, false}, {OpSet, LockBody{}, false},
+		{OpLoad, LockBody{Flags: LockWait, Keep: 1}, true}, {OpLoad, LockBody{Flags: LockAgain}, true}, {OpLock, LockBody{Flags: LockAgain}, false},
+		{OpRenew, LockBody{Flags: LockAgain}, false},
 	} {
 		if err := CheckLock(c.op, &c.l); (err == nil) != c.want || err != nil && !errors.Is(err, ErrMalformed) {
 			t.Errorf("%v with flags %x: %v", c.op, c.l.Flags, err)

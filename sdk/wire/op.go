@@ -43,6 +43,8 @@ const (
 	OpUnlock        Op = 47 // UnlockBody -> WriteResult
 	OpRenew         Op = 48 // LockBody -> LockResult; with LockWait answered when the lock was lost, or shortly before the deadline
 	OpForceUnlock   Op = 49 // KeyBody -> WriteResult
+	OpLoad          Op = 50 // LockBody -> LockResult: who asks first is to load the value of a key that has none; as OpLock
+	OpLoaded        Op = 51 // LoadedBody -> WriteResult
 	OpRemoveAll     Op = 52 // RemoveBody -> RemoveResult; in the log as a RemovalBody
 
 	// Proposed by owners only, never accepted from a client.
@@ -113,6 +115,7 @@ var ops = [256]struct {
 	OpDelete: {"delete", opWrite}, OpSetTTL: {"set_ttl", opWrite}, OpEvict: {"evict", opWrite}, OpSetMany: {"set_all", opWrite},
 	OpDeleteMany: {"delete_all", opWrite}, OpClear: {"clear", opWrite}, OpDestroy: {"destroy", opWrite},
 	OpLock: {"lock", opWrite}, OpUnlock: {"unlock", opWrite}, OpRenew: {"renew_lock", opWrite}, OpForceUnlock: {"force_unlock", opWrite},
+	OpLoad: {"load", opWrite}, OpLoaded: {"loaded", opWrite},
 	OpRemoveAll: {"remove_all", opWrite},
 
 	OpSweep: {"sweep", opLogged}, OpEvictMany: {"evict_many", opLogged}, OpTouch: {"touch", opLogged}, OpResume: {"resume", opLogged},

@@ -48,6 +48,8 @@ var opTests = []struct {
 	{OpUnlock, 47, "unlock", true, false, true},
 	{OpRenew, 48, "renew_lock", true, false, true},
 	{OpForceUnlock, 49, "force_unlock", true, false, true},
+	{OpLoad, 50, "load", true, false, true},
+	{OpLoaded, 51, "loaded", true, false, true},
 	{OpRemoveAll, 52, "remove_all", true, false, true},
 	{OpSweep, 64, "sweep", false, false, false},
 	{OpEvictMany, 65, "evict_many", false, false, false},

@@ -35,6 +35,9 @@ func (l *lock) answer(id wire.ID, now int64) (wire.Code, []byte) {
 }
 
 func (p *partition) writeLock(req *wire.Request, now int64) (wire.Code, []byte) {
+	if req.Op == wire.OpLoad || req.Op == wire.OpLoaded {
+		return p.writeLoad(req, now)
+	}
 	notHeld := []byte("the lock is not held")
 	applied := wire.AppendWriteResult(nil, &wire.WriteResult{Flags: wire.ResultApplied, Version: p.version})
 	switch req.Op {
@@ -76,4 +79,46 @@ func (p *partition) writeLock(req *wire.Request, now int64) (wire.Code, []byte) 
 		return wire.CodeOK, wire.AppendLockResult(nil, &wire.LockResult{Flags: wire.LockQueued, Waiting: 1})
 	}
 	return l.answer(b.ID, now)
+}
+
+// writeLoad knows who loads a key's value by a lock of another name, which ends with a write under the key.
+func (p *partition) writeLoad(req *wire.Request, now int64) (wire.Code, []byte) {
+	notHeld := []byte("another loads")
+	if req.Op == wire.OpLoad {
+		b, err := wire.DecodeLockBody(req.Body)
+		if err == nil {
+			err = wire.CheckLock(req.Op, &b)
+		}
+		if err != nil {
+			return wire.CodeInvalid, []byte(err.Error())
+		}
+		l := p.lock(append([]byte("load "), b.Map...), b.Key)
+		mine := l.held(b.ID, now)
+		switch {
+		case b.Flags&wire.LockAgain != 0 && !mine:
+			return wire.CodeLockNotHeld, notHeld
+		case p.table(b.Map).get(b.Key, now) != nil:
+			return wire.CodeOK, wire.AppendLockResult(nil, &wire.LockResult{Flags: wire.LockLoaded})
+		case mine:
+			l.ends = now + int64(b.Lease)
+		case !l.held(wire.ID{}, now):
+			l.holder, l.fence, l.ends = b.ID, p.version, now+int64(b.Lease)
+		default:
+			return wire.CodeOK, wire.AppendLockResult(nil, &wire.LockResult{Flags: wire.LockQueued, Waiting: 1})
+		}
+		return l.answer(b.ID, now)
+	}
+	b, err := wire.DecodeLoadedBody(req.Body)
+	if err != nil {
+		return wire.CodeInvalid, []byte(err.Error())
+	}
+	l := p.lock(append([]byte("load "), b.Map...), b.Key)
+	if !l.held(b.ID, now) || b.Value != nil && (b.Fence != l.fence || p.table(b.Map).get(b.Key, now) != nil) {
+		return wire.CodeLockNotHeld, notHeld
+	}
+	l.holder = wire.ID{}
+	if b.Value != nil {
+		p.table(b.Map).set(b.Key, b.Value, p.version, &b.WriteOptions, now)
+	}
+	return wire.CodeOK, wire.AppendWriteResult(nil, &wire.WriteResult{Flags: wire.ResultApplied, Version: p.version})
 }

@@ -251,7 +251,7 @@ func (p *partition) write(req *wire.Request, now int64) (wire.Code, []byte) {
 			return invalid(err)
 		}
 		return wire.CodeOK, p.removeAll(&body, now)
-	case wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpForceUnlock:
+	case wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpForceUnlock, wire.OpLoad, wire.OpLoaded:
 		return p.writeLock(req, now)
 	}
 	body, err := wire.DecodeWriteBody(req.Body)

@@ -1,0 +1,116 @@
+package state
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// Text of a refusal.
+const textLoad = "another loads the value, or it was written or deleted meanwhile"
+
+// Who loads the value of a key that has no entry is kept as the holder of a lock is, apart from the key's lock: with a lease, a fence,
+// and those who wait. It ends, and a value that comes later is refused, when the key is written; when it is deleted, which says that
+// a value loaded before is not to be kept, the next who waits is to load anew.
+
+// load executes OpLoad. deadline is the call's.
+func (s *State) load(b *wire.LockBody, deadline int64) outcome {
+	if b.Flags&wire.LockAgain != 0 {
+		l := s.loads.find(b.Map, b.Key)
+		if l == nil || l.holder != b.ID {
+			return refused(wire.CodeLockNotHeld, textLoad)
+		}
+		return s.extend(&s.loads, l, b.Lease)
+	}
+	if s.lookup(b.Map, b.Key).data != nil {
+		return outcome{data: wire.AppendLockResult(nil, &wire.LockResult{Flags: wire.LockLoaded}), whole: true}
+	}
+	return s.lock(&s.loads, b, deadline)
+}
+
+// loaded executes OpLoaded: it stores the value of who was to load it, or passes the task on. A lease that is over is still good
+// while no other has the task.
+func (s *State) loaded(b *wire.LoadedBody) outcome {
+	l := s.loads.find(b.Map, b.Key)
+	switch {
+	case l == nil:
+	case b.Value != nil:
+		if l.holder != b.ID || l.fence != b.Fence {
+			break
+		}
+		m, cur := s.current(b.Map, b.Key)
+		return outcome{flags: wire.ResultApplied, version: s.store(m, cur, b.Map, b.Key, b.Value, &b.WriteOptions)}
+	case l.holder == b.ID:
+		s.passOn(&s.loads, l)
+		return outcome{flags: wire.ResultApplied, version: s.version()}
+	default:
+		if i := l.waiter(b.ID); i >= 0 {
+			l = s.loads.take(l)
+			l.waiters = slices.Delete(l.waiters, i, i+1)
+			s.loads.moves++
+			s.loads.put(l)
+			return outcome{flags: wire.ResultApplied}
+		}
+	}
+	return refused(wire.CodeLockNotHeld, textLoad)
+}
+
+// endLoad ends the load of a key that is written.
+func (s *State) endLoad(name, key []byte) {
+	if l := s.loads.find(name, key); l != nil {
+		s.loads.drop(l)
+	}
+}
+
+// voidLoad has a key that is deleted loaded anew.
+func (s *State) voidLoad(name, key []byte) {
+	if l := s.loads.find(name, key); l != nil {
+		s.passOn(&s.loads, l)
+	}
+}
+
+// voidLoads does so for all keys of a map.
+func (s *State) voidLoads(name []byte) {
+	for _, l := range s.loads.of(name) {
+		s.passOn(&s.loads, l)
+	}
+}
+
+// Load returns who loads the value of a key, and whether there is nothing to load because the key has an entry.
+func (s *State) Load(name, key []byte) (v LockView, loaded bool) {
+	if s.lookup(name, key).data != nil {
+		return LockView{}, true
+	}
+	return s.loads.view(name, key), false
+}
+
+// WaitsForLoad reports whether an ID waits for another to load the value of a key.
+func (s *State) WaitsForLoad(name, key []byte, id wire.ID) bool {
+	l := s.loads.find(name, key)
+	return l != nil && l.waiter(id) >= 0
+}
+
+// EachLoad calls fn for the keys of a map whose values are being loaded, in their order. The slices are immutable.
+func (s *State) EachLoad(name []byte, fn func(key []byte)) {
+	for _, l := range s.loads.of(name) {
+		fn([]byte(l.ref.key))
+	}
+}
+
+func (s *State) checkLoads() error {
+	if err := s.checkLocks(&s.loads); err != nil {
+		return fmt.Errorf("loads: %w", err)
+	}
+	if n := s.loads.free.Len(); n > 0 {
+		return fmt.Errorf("%d values that nobody loads", n)
+	}
+	var err error
+	s.loads.byKey.Scan(func(slot lockSlot) bool {
+		if s.lookup([]byte(slot.name), []byte(slot.key)).data != nil {
+			err = fmt.Errorf("the value of %q %q is loaded, which has an entry", slot.name, slot.key)
+		}
+		return err == nil
+	})
+	return err
+}

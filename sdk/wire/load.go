@@ -1,0 +1,62 @@
+package wire
+
+import "fmt"
+
+// LoadedBody is the body of OpLoaded: the value that was loaded for a key, from who was to load it; without a value, that there will
+// be none: who has the ID loads no more, or no longer waits for others to.
+type LoadedBody struct {
+	Map   []byte
+	Key   []byte
+	ID    ID     // as in OpLoad
+	Fence uint64 // with a value: that under which it was loaded
+	WriteOptions
+	Value []byte
+}
+
+// AppendLoadedBody appends l. Value is written when not nil, and its flag set.
+func AppendLoadedBody(dst []byte, l *LoadedBody) []byte {
+	dst = AppendBytes(AppendBytes(dst, l.Map), l.Key)
+	dst = AppendU64(append(dst, l.ID[:]...), l.Fence)
+	o := l.WriteOptions
+	o.Flags &^= WriteValue | WriteExpect
+	if l.Value != nil {
+		o.Flags |= WriteValue
+	}
+	dst = o.append(dst)
+	if l.Value != nil {
+		dst = AppendBytes(dst, l.Value)
+	}
+	return dst
+}
+
+// DecodeLoadedBody reads what AppendLoadedBody wrote. All slices alias b.
+func DecodeLoadedBody(b []byte) (l LoadedBody, err error) {
+	r := NewReader(b)
+	l = LoadedBody{Map: r.Bytes(), Key: r.Bytes(), ID: r.ID(), Fence: r.U64()}
+	l.decode(&r)
+	if l.Flags&WriteValue != 0 {
+		l.Value = r.Bytes()
+	}
+	if l.ID.IsZero() || (l.Fence != 0) != (l.Flags&WriteValue != 0) {
+		r.Fail("loaded by %v under fence %d, with flags %x", l.ID, l.Fence, l.Flags)
+	}
+	if l.Flags&(WriteVersion|WriteFence|WriteExpect) != 0 || l.Value == nil && l.Flags != 0 {
+		r.Fail("loaded with flags %x", l.Flags)
+	}
+	if err := r.Done(); err != nil {
+		return LoadedBody{}, err
+	}
+	if err := CheckMapName(l.Map); err != nil {
+		return LoadedBody{}, err
+	}
+	if err := checkKey(l.Key); err != nil {
+		return LoadedBody{}, err
+	}
+	if l.Flags&WriteValue != 0 {
+		err = checkValue(l.Value)
+	}
+	if err != nil {
+		return LoadedBody{}, fmt.Errorf("loaded: %w", err)
+	}
+	return l, nil
+}
