@@ -81,6 +81,9 @@ type Config struct {
 	// of the metadata that the controller proposes, and after each that an owner makes to a group. ctx ends with the member.
 	FaultPoint func(ctx context.Context, point string)
 
+	// Wall is the wall clock, by default the system's: tests set one that is wrong.
+	Wall func() time.Time
+
 	// Version of the program, as members and clients are shown it.
 	Version string
 }
@@ -89,6 +92,9 @@ type Config struct {
 func (c Config) WithDefaults() Config {
 	if c.ClusterName == "" {
 		c.ClusterName = "grid"
+	}
+	if c.Wall == nil {
+		c.Wall = time.Now
 	}
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:0"

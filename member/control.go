@@ -134,7 +134,7 @@ func (c *controller) setTime(v *meta.View, term uint64) bool {
 // of one is set: its time will be this member's with the next ping.
 func (c *controller) walls(v *meta.View) ([]int64, bool) {
 	m := c.m
-	walls := []int64{time.Now().UnixMicro()}
+	walls := []int64{m.cfg.Wall().UnixMicro()}
 	voters := 0
 	for i := range v.Members {
 		mb := &v.Members[i]

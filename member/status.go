@@ -2,7 +2,6 @@ package member
 
 import (
 	"slices"
-	"time"
 
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -153,7 +152,7 @@ func (m *Member) partitionInfos() []wire.PartitionInfo {
 
 // pong answers a ping.
 func (m *Member) pong(have uint64) wire.PingResult {
-	res := wire.PingResult{ClockSet: m.clock.IsSet(), Wall: time.Now().UnixMicro()}
+	res := wire.PingResult{ClockSet: m.clock.IsSet(), Wall: m.cfg.Wall().UnixMicro()}
 	if res.ClockSet {
 		res.Clock = m.clock.NowMicros()
 	}
