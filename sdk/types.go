@@ -66,19 +66,22 @@ type Entry[K comparable, V any] struct {
 	Value V
 }
 
-// EntryView is one entry with what the cluster knows about it. Times are the cluster's.
+// EntryView is one entry with what the cluster knows about it. Times are the cluster's. Looking at an entry so is no use of it.
+//
+// NOTE: Accessed and Hits are what the partition's owner has seen. They go on when the entry is written over, and begin anew at
+// another owner: so they are for judging what is worth keeping, and not for counting.
 type EntryView[K comparable, V any] struct {
 	Key      K
 	Value    V
 	Version  uint64 // grows with every write of the entry; for [IfVersion]
 	Created  time.Time
 	Updated  time.Time
-	Accessed time.Time
+	Accessed time.Time // last write, or read of the key
 	Expires  time.Time // zero: never
 	TTL      time.Duration
 	MaxIdle  time.Duration
-	Hits     uint64
-	Cost     int64 // bytes of memory that the entry is counted with
+	Hits     uint64 // reads of the key
+	Cost     int64  // bytes of memory that the entry is counted with: encoded key and value, and a fixed overhead
 }
 
 // EventKind is what happened to an entry.

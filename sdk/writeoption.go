@@ -32,7 +32,8 @@ func (o maxIdleOption) applyWrite(w *wire.WriteOptions) (err error) {
 	return err
 }
 
-// WithMaxIdle makes the entry end when it has not been read or written for d; 0: never. As WithTTL otherwise.
+// WithMaxIdle makes the entry end when it has not been read or written for d; 0: never. Get, GetAll and ContainsKey are reads;
+// EntryView, iteration and Size are not. When the owner dies just after a read, it may be only half of d. As WithTTL otherwise.
 func WithMaxIdle(d time.Duration) WriteOption { return maxIdleOption(d) }
 
 type keepTTLOption struct{}
