@@ -273,3 +273,31 @@ func TestRebalance(t *testing.T) {
 	}
 	allWords(t, m)
 }
+
+// A watch of the cluster tells of a member that dies and of the cluster as it is then, and ends with its context.
+func TestWatchCluster(t *testing.T) {
+	cl, _ := adminCluster(t, 3)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	seen := 0
+	for v, err := range cl.Client().WatchCluster(ctx) {
+		if err != nil {
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("it ends by %v", err)
+			}
+			break
+		}
+		if seen++; seen == 1 {
+			if !v.Status.Safe || len(v.Members) != 3 {
+				t.Errorf("at first %+v", v)
+			}
+			cl.Kill(2)
+		}
+		if m := v.Members[2]; m.Name == "m2" && m.State == sdk.MemberSuspect && v.Status.Ready == 2 && !v.Status.Safe {
+			cancel()
+		}
+	}
+	if seen < 2 || !errors.Is(ctx.Err(), context.Canceled) {
+		t.Errorf("after %d looks: %v", seen, ctx.Err())
+	}
+}

@@ -24,11 +24,16 @@ func (c *Client) Members(ctx context.Context) (members []Member, err error) {
 	if t := c.table.Load(); t.meta > v.Meta { // the member that was asked is behind
 		known = t.members
 	}
+	return membersOf(known), nil
+}
+
+// membersOf returns members as they are shown, ordered by name.
+func membersOf(known []wire.MemberInfo) (members []Member) {
 	for i := range known {
 		members = append(members, memberOf(&known[i]))
 	}
 	slices.SortFunc(members, func(a, b Member) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
-	return members, nil
+	return members
 }
 
 // Cluster returns how the cluster is, as one of its members sees it.
@@ -39,6 +44,10 @@ func (c *Client) Cluster(ctx context.Context) (status ClusterStatus, err error) 
 	if err != nil {
 		return ClusterStatus{}, err
 	}
+	return statusOf(body)
+}
+
+func statusOf(body []byte) (ClusterStatus, error) {
 	s, err := wire.DecodeStatus(body)
 	if err != nil {
 		return ClusterStatus{}, unreadable(wire.OpStatus, "", -1, err)

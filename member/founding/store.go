@@ -191,6 +191,20 @@ func (s *Store) ResetFounding() error {
 	return s.replaceLocked(next)
 }
 
+// Reset is ResetFounding for a directory that no member uses now; it returns the new UUID. A directory without a record is
+// fs.ErrNotExist, and stays as it is. Other errors are those of Open and ResetFounding.
+func Reset(dir, clusterName string) (wire.ID, error) {
+	if _, err := os.Stat(filepath.Join(dir, recordName)); err != nil {
+		return wire.ID{}, fmt.Errorf("reset founding: %w", err)
+	}
+	s, err := Open(dir, clusterName)
+	if err != nil {
+		return wire.ID{}, err
+	}
+	err = s.ResetFounding()
+	return s.Member(), errors.Join(err, s.Close())
+}
+
 // replaceLocked REQUIRES s.mu.
 func (s *Store) replaceLocked(next content) error {
 	if s.mu.failed != nil {

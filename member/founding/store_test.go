@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -198,6 +199,31 @@ func TestResetFounding(t *testing.T) {
 	require.ErrorIs(t, s.ResetFounding(), ErrHasCluster)
 	require.Equal(t, wire.ID{8}, s.Record().ClusterID)
 	require.Equal(t, after, s.Member())
+}
+
+func TestReset(t *testing.T) {
+	dir := t.TempDir()
+	_, err := Reset(dir, "grid")
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	require.NoFileExists(t, filepath.Join(dir, recordName))
+
+	s := openStore(t, dir)
+	before, name := s.Member(), s.ClusterName()
+	_, err = Reset(dir, name)
+	require.ErrorIs(t, err, ErrLocked)
+	require.NoError(t, s.Close())
+	_, err = Reset(dir, name+"x")
+	require.ErrorIs(t, err, ErrOtherCluster)
+	after, err := Reset(dir, name)
+	require.NoError(t, err)
+	require.NotEqual(t, before, after)
+
+	s = openStore(t, dir)
+	require.Equal(t, after, s.Member())
+	require.NoError(t, s.Save(Record{ClusterID: wire.ID{8}}))
+	require.NoError(t, s.Close())
+	_, err = Reset(dir, name)
+	require.ErrorIs(t, err, ErrHasCluster)
 }
 
 func drawRecord(t *rapid.T) Record {

@@ -1,0 +1,107 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"reflect"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+const (
+	// watchPace is how long a watch of the cluster waits at least before it looks again.
+	watchPace = 200 * time.Millisecond
+	// watchAtLeast is how often it looks although nobody tells it of a change.
+	watchAtLeast = time.Second
+)
+
+// ClusterView is the cluster's status together with its members, ordered by name.
+type ClusterView struct {
+	Status  ClusterStatus
+	Members []Member
+}
+
+// WatchCluster iterates over how the cluster is: at once, and then whenever status or members have changed, at most five times a
+// second, so that what does not last may go unseen. One member is asked as long as it answers, since others may hear of a change sooner or
+// later. Nobody answering is waited out. An error is the last thing that comes: the context's when that ends, without which the iteration
+// waits for ever, or ErrClosed.
+func (c *Client) WatchCluster(ctx context.Context) iter.Seq2[ClusterView, error] {
+	return func(yield func(ClusterView, error) bool) {
+		pace := time.NewTimer(0)
+		defer pace.Stop()
+		var last ClusterView
+		var from wire.ID
+		for first := true; ; {
+			changed := c.changed.wait()
+			v, err := c.look(ctx, &from)
+			switch {
+			case ctx.Err() != nil:
+				yield(ClusterView{}, ctx.Err())
+				return
+			case errors.Is(err, ErrClosed) || c.life.Err() != nil:
+				yield(ClusterView{}, &Error{Op: "watch_cluster", Partition: -1, Err: ErrClosed})
+				return
+			case err != nil && !unanswered(err):
+				yield(ClusterView{}, err)
+				return
+			case err != nil:
+				c.refresh(nil)
+			case first || !reflect.DeepEqual(v, last):
+				if first, last = false, v; !yield(v, nil) {
+					return
+				}
+			}
+			pace.Reset(watchPace)
+			select {
+			case <-pace.C:
+				pace.Reset(watchAtLeast - watchPace)
+			case <-ctx.Done():
+			case <-c.life.Done():
+			}
+			select {
+			case <-changed:
+			case <-pace.C:
+			case <-ctx.Done():
+			case <-c.life.Done():
+			}
+		}
+	}
+}
+
+// look asks a member, that of from if it answers, how the cluster is.
+func (c *Client) look(ctx context.Context, from *wire.ID) (v ClusterView, err error) {
+	err = &Error{Op: wire.OpStatus.String(), Partition: -1, Err: ErrUnavailable, Hint: "no member is known to serve"}
+	ids := c.inTurn()
+	if !from.IsZero() {
+		ids = append([]wire.ID{*from}, ids...)
+	}
+	for _, id := range ids {
+		if v, err = c.viewOf(ctx, id); err == nil || !unanswered(err) {
+			*from = id
+			return v, err
+		}
+		*from = wire.ID{}
+	}
+	return v, err
+}
+
+func (c *Client) viewOf(ctx context.Context, member wire.ID) (v ClusterView, err error) {
+	body, err := c.ask(ctx, wire.OpStatus, member, nil)
+	if err != nil {
+		return v, err
+	}
+	if v.Status, err = statusOf(body); err != nil {
+		return v, err
+	}
+	if body, err = c.ask(ctx, wire.OpTable, member, nil); err != nil {
+		return v, err
+	}
+	table, err := wire.DecodeView(body)
+	if err != nil {
+		return v, unreadable(wire.OpTable, "", -1, err)
+	}
+	v.Members = membersOf(table.Members)
+	return v, nil
+}
