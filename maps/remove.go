@@ -24,6 +24,7 @@ type removal struct {
 	where wire.Predicate
 	name  []byte
 	after []byte
+	retry bool // an earlier copy may have been executed: the log knows
 
 	chosen wire.RemovalBody // its slices are the state's own
 	code   wire.Code        // why nothing is removed
@@ -38,7 +39,7 @@ func (s *Service) removeAll(req *wire.Request, caller Caller) (flush bool) {
 	}
 	c := newCall(s, req, caller)
 	c.removal = &removal{op: entry.Op{Code: req.Op, Client: req.Client, Seq: req.Seq, Lowest: req.Lowest, Deadline: req.Deadline},
-		where: b.Where, name: bytes.Clone(b.Map), after: bytes.Clone(b.After)}
+		where: b.Where, name: bytes.Clone(b.Map), after: bytes.Clone(b.After), retry: req.Flags&wire.FlagRetry != 0}
 	c.tally = s.tallyOf(c.removal.name, true)
 	s.cfg.Host.Read(int(req.Partition), c)
 	return false
@@ -76,13 +77,14 @@ func (c *call) choose(st *state.State) {
 	})
 }
 
-// removeChosen proposes the removal of what was chosen. Where that is nothing there is nothing to remember either.
+// removeChosen proposes the removal of what was chosen. Where that is nothing there is nothing to remember either, but an earlier
+// copy may have removed it all.
 func (c *call) removeChosen() {
 	r := c.removal
 	switch {
 	case r.code != wire.CodeOK:
 		c.caller.Answer(c.id, r.code, []byte(r.text))
-	case len(r.chosen.Keys) == 0:
+	case len(r.chosen.Keys) == 0 && !r.retry:
 		if c.tally != nil {
 			c.tally.done(c.s, c.op, c.partition, elapsed()-c.started)
 		}

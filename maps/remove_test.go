@@ -77,6 +77,20 @@ func TestRemoveAllOnce(t *testing.T) {
 		}
 		o.set("m", textKey(t, "b"), "2")
 	}
+	o.remove("m", textKey(t, "b"))
+	req.Flags = wire.FlagRetry
+	a := make(answers, 1)
+	if o.Handle(req, a) {
+		o.host.Flush(0)
+	}
+	if r, err := wire.DecodeRemoveResult(o.wait(a).body); err != nil || r.Removed != 1 {
+		t.Fatalf("a copy that finds nothing to remove: %+v, %v", r, err)
+	}
+	o.set("m", textKey(t, "b"), "2")
+	if o.Handle(req, a) {
+		o.host.Flush(0)
+	}
+	o.wait(a)
 	if o.get("m", textKey(t, "b")) != "2" {
 		t.Fatal("a copy of the call removed what was written after the first")
 	}
