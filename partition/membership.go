@@ -114,8 +114,13 @@ func (h *Host) CaughtUp(shard, replica uint64) bool {
 	}
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	return r.readIndex(nil, timer) == readReady
+	ctx, cancel := context.WithTimeout(h.life, caughtUpFor)
+	defer cancel()
+	return r.readIndex(ctx.Done(), timer) == readReady
 }
+
+// caughtUpFor is how long CaughtUp waits: a replica that has only just come is often not answered at all, and is soon asked again.
+const caughtUpFor = 150 * time.Millisecond
 
 // HandOver has the owner of a partition, if that is this process, give it to a member that has a voter of its group. It returns at
 // once and reports whether the partition is on its way. The member may not come to own it: then this process does again.
