@@ -30,11 +30,12 @@ func (h *Host) Elect(gone wire.ID, agreed map[wire.ID]bool) bool {
 }
 
 // elect begins the turns in which the voters stand that are left, if the process leads the group and they agree. It reports
-// whether the turns have begun, and whether the process leads.
+// whether the turns have begun, and whether the process leads, or led last: another voter may have heard of this before and stood
+// already, in vain where this replica has entries that it lacks, and then nobody but this one can be elected.
 func (r *replica) elect(gone wire.ID, agreed map[wire.ID]bool, now time.Time) (told, led bool) {
 	r.role.Lock()
 	defer r.role.Unlock()
-	leader := r.role.leader
+	leader := r.role.led
 	if !r.ledBy(leader, gone) {
 		return false, false
 	}
@@ -57,7 +58,7 @@ func (r *replica) elect(gone wire.ID, agreed map[wire.ID]bool, now time.Time) (t
 		return false, true
 	}
 	// Rotated by partition, so that the dead member's partitions are spread over the others.
-	r.role.turns.begin(leader, (place+r.partition)%left, left, r.role.term, now)
+	r.role.turns.begin(leader, (place+r.partition)%left, left, r.role.ledTerm, now)
 	return true, true
 }
 

@@ -121,3 +121,22 @@ func TestReleaseToAnHeir(t *testing.T) {
 	c.await("the others own everything", c.servedWithout(0))
 	require.Less(t, time.Since(began), electionTimeout, "no better than without")
 }
+
+// A voter hears that the leader is dead after another has stood in vain: it takes its turn all the same, by the same count of terms.
+func TestElectAfterAnotherStood(t *testing.T) {
+	s := newScripted(t, 1)
+	gone, other := wire.ID{7}, wire.ID{8}
+	s.role.Lock()
+	s.role.voters = []voter{{id: s.id, incarnation: s.host.cfg.Incarnation}, {id: s.id + 1, incarnation: gone}, {id: s.id + 2, incarnation: other}}
+	s.role.Unlock()
+	s.leaderChanged(s.id+1, 5)
+	s.leaderChanged(0, 6) // the other's vote was asked for
+	told, led := s.elect(gone, map[wire.ID]bool{other: true}, time.Now())
+	require.True(t, told)
+	require.True(t, led)
+	require.Equal(t, s.id+1, s.role.turns.gone)
+	require.EqualValues(t, 5, s.role.turns.first, "the term in which the leader died, from which all count")
+	s.leaderChanged(s.id+2, 7)
+	told, led = s.elect(gone, map[wire.ID]bool{other: true}, time.Now())
+	require.False(t, told || led, "another leads by now")
+}

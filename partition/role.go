@@ -21,9 +21,12 @@ const (
 type role struct {
 	sync.Mutex // guards the following
 
-	leader uint64  // replica that Raft elected; 0 if unknown
-	term   uint64  // of leader
-	voters []voter // of the group, as far as the metadata were heard of
+	leader uint64 // replica that Raft elected; 0 if unknown
+	term   uint64 // of leader
+	// led is who was last known to lead, and in which term: the leader, or the one that a candidate stands to replace.
+	led     uint64
+	ledTerm uint64
+	voters  []voter // of the group, as far as the metadata were heard of
 	// own is the state's ownership as of the last Own, Release or image that was applied.
 	own     ownership
 	stopped bool
@@ -246,6 +249,7 @@ func (r *replica) leaderChanged(leader, term uint64) {
 	lost := led && !r.leadsLocked()
 	r.role.ownSince, r.role.termAt = time.Time{}, time.Now()
 	if leader != 0 {
+		r.role.led, r.role.ledTerm = leader, term
 		r.role.free = freeFirst
 		if leader != r.role.turns.gone {
 			r.role.turns.end()
