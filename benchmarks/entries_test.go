@@ -43,7 +43,7 @@ type goMaps []map[string]*goEntry
 type goEntry struct {
 	value                     []byte
 	version, created, updated uint64
-	uses                      uint64
+	_                         uint64 // room for what members count of its uses
 }
 
 func (m goMaps) set(p int, key, value []byte) {

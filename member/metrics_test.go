@@ -42,7 +42,7 @@ func collect(t *testing.T, r *sdkmetric.ManualReader) map[string]*measured {
 					if kv.Key == "gridiron.member.name" {
 						continue
 					}
-					keys, pairs = append(keys, string(kv.Key)), append(pairs, kv.Value.Emit())
+					keys, pairs = append(keys, string(kv.Key)), append(pairs, kv.Value.String())
 				}
 				for _, k := range keys {
 					if !slices.Contains(d.attributes, k) {

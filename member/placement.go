@@ -29,8 +29,6 @@ type placer struct {
 	candidates []meta.Candidate
 	made       time.Time
 	fulfilled  uint64 // version of the metadata at which nothing was left to do
-
-	drops map[wire.ID]time.Time // members that have left, and since when this controller knows
 }
 
 // roster is who may hold replicas now.

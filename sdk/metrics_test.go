@@ -23,7 +23,7 @@ func measuredCalls(t *testing.T, r *sdkmetric.ManualReader) map[string]uint64 {
 			for _, p := range m.Data.(metricdata.Histogram[float64]).DataPoints {
 				var with []string
 				for _, kv := range p.Attributes.ToSlice() {
-					with = append(with, string(kv.Key)+"="+kv.Value.Emit())
+					with = append(with, string(kv.Key)+"="+kv.Value.String())
 				}
 				counts[m.Name+" "+strings.Join(with, " ")] = p.Count
 			}
