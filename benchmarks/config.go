@@ -22,12 +22,13 @@ const (
 // Ops are all there are.
 var Ops = []Op{OpSet, OpGet, OpMixed}
 
-// setsOf100 is the share of Sets in percent.
-var setsOf100 = map[Op]int{OpSet: 100, OpGet: 0, OpMixed: 20}
+// opMix is what a Result calls the operation of a Config with a Mix.
+const opMix Op = "mix"
 
 // Bounds of a Config.
 const (
 	maxCallers = 100_000
+	maxRate    = 10_000_000
 	maxKeys    = 100_000_000
 	maxValue   = 4<<20 - 1<<10 // what a cluster may be configured for, less the encoding
 )
@@ -38,9 +39,15 @@ type Config struct {
 	// Connect makes the client whose calls are measured; by default sdk.Connect without options. Run closes the client.
 	Connect func(ctx context.Context, servers []string) (*sdk.Client, error)
 
-	Op        Op            // by default OpSet
+	Op  Op  // by default OpSet, without a Mix
+	Mix Mix // instead of Op
+	// Rate makes the load open: so many operations begin in a second, whether or not earlier ones have been answered, as long as
+	// fewer than a round's callers are under way. Latencies count from the time at which an operation was to begin. 0 makes it
+	// closed: each caller begins one when it has the answer to the one before.
+	Rate      int
 	Callers   []int         // one round for each; by default 64 and 512
 	Keys      int           // by default 10,000
+	Zipf      float64       // the exponent of the zipfian distribution by which keys are drawn; 0 gives them equal chances
 	ValueSize int           // bytes; by default 100
 	Duration  time.Duration // of each round; by default 10 s
 	WarmUp    time.Duration // before each round; 0 is none
@@ -62,7 +69,7 @@ func (c Config) WithDefaults() Config {
 			return sdk.Connect(ctx, servers, sdk.WithClientName("grid-bench"))
 		}
 	}
-	if c.Op == "" {
+	if c.Op == "" && c.Mix == (Mix{}) {
 		c.Op = OpSet
 	}
 	if len(c.Callers) == 0 {
@@ -92,12 +99,24 @@ func (c Config) Validate() error {
 	bad := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("%w: "+format, append([]any{sdk.ErrInvalid}, args...)...))
 	}
-	if _, ok := setsOf100[c.Op]; !ok {
+	if c.Mix != (Mix{}) {
+		if c.Op != "" {
+			bad("operation %q and mix %q: one of the two", string(c.Op), c.Mix)
+		}
+		for _, w := range []int{c.Mix.Gets, c.Mix.Sets} {
+			if w < 0 || w > maxWeight {
+				bad("weight %d of a mix: want 0 to %d", w, maxWeight)
+			}
+		}
+	} else if _, ok := mixes[c.Op]; !ok {
 		names := make([]string, len(Ops))
 		for i, op := range Ops {
 			names[i] = string(op)
 		}
 		bad("operation %q: there are %s", string(c.Op), strings.Join(names, ", "))
+	}
+	if c.Rate < 0 || c.Rate > maxRate {
+		bad("rate %d: want 0 to %d operations per second", c.Rate, maxRate)
 	}
 	for _, n := range c.Callers {
 		if n < 1 || n > maxCallers {
@@ -106,6 +125,9 @@ func (c Config) Validate() error {
 	}
 	if c.Keys < 1 || c.Keys > maxKeys {
 		bad("keys %d: want 1 to %d", c.Keys, maxKeys)
+	}
+	if !(c.Zipf >= 0 && c.Zipf <= maxTheta) { // nor what is not a number
+		bad("zipf %v: want 0 to %v", c.Zipf, maxTheta)
 	}
 	if c.ValueSize < stampSize || c.ValueSize > maxValue {
 		bad("value size %d: want %d to %d bytes", c.ValueSize, stampSize, maxValue)
@@ -125,4 +147,12 @@ func (c Config) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// mix returns what Op or Mix come to.
+func (c Config) mix() Mix {
+	if c.Mix != (Mix{}) {
+		return c.Mix
+	}
+	return mixes[c.Op]
 }

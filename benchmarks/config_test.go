@@ -2,6 +2,7 @@ package benchmarks
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,9 @@ func TestValidateNamesAllThatIsWrong(t *testing.T) {
 			"keys -1:", "value size 7:", "duration -1ns:", "warm-up -2ns:", "operations -3:", "process 0:"}},
 		{"high", Config{Callers: []int{100_001}, Keys: 100_000_001, ValueSize: 4 << 20}.WithDefaults().Validate(),
 			[]string{"callers 100001:", "keys 100000001:", "value size 4194304:"}},
+		{"load", Config{Op: OpGet, Mix: Mix{-1, 1_000_001}, Rate: -1, Zipf: 1}.WithDefaults().Validate(),
+			[]string{"one of the two", "weight -1 ", "weight 1000001 ", "rate -1:", "zipf 1:"}},
+		{"load, high", Config{Rate: 10_000_001, Zipf: math.NaN()}.WithDefaults().Validate(), []string{"rate 10000001:", "zipf NaN:"}},
 		{"no cluster", Options{}.WithDefaults().Validate(), []string{"neither servers"}},
 		{"no cluster, partitions", Options{Partitions: 24, Config: Config{Servers: []string{"a"}}}.WithDefaults().Validate(),
 			[]string{"partitions are only for members that are started"}},

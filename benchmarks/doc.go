@@ -1,5 +1,5 @@
-// Package benchmarks is the load driver behind "grid bench": callers that each do one operation after the other on a map,
-// by uniformly drawn keys, and what that costs.
+// Package benchmarks is the load driver behind "grid bench": callers that do operations on a map, by keys drawn with equal
+// chances or of which few are popular, and what that costs.
 //
 // Its main number is CPU-microseconds per operation over all processes that take part, client and members: it holds on a
 // machine that is shared, where operations per second and latencies do not. Package proc runs the members; the results are
@@ -11,6 +11,7 @@
 //	}
 //	return result.WriteTable(os.Stdout)
 //
-// It is a closed loop: a caller waits for its answer before it goes on, so a stall shows in the operations per second and in
-// the maximum, and once per caller in the percentiles.
+// Without a rate it is a closed loop: a caller waits for its answer before it goes on, so a stall shows in the operations per
+// second and in the maximum, and once per caller in the percentiles. With a rate it is an open one: operations have their times,
+// and a stall shows in the latency of each whose time came meanwhile.
 package benchmarks

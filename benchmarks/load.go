@@ -27,6 +27,12 @@ type load struct {
 	keys   []string
 	filler []byte        // what values are made of
 	stamp  atomic.Uint64 // callers so far, of all rounds
+	mix    Mix
+	draw   func(*rand.Rand) int // a key's number
+
+	// The operations.
+	set func(ctx context.Context, key string, value []byte) error
+	get func(ctx context.Context, key string) error
 }
 
 func newLoad(cfg Config, client *sdk.Client) (*load, error) {
@@ -34,12 +40,24 @@ func newLoad(cfg Config, client *sdk.Client) (*load, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &load{cfg: cfg, m: m, keys: make([]string, cfg.Keys), filler: make([]byte, cfg.ValueSize)}
+	l := newIdleLoad(cfg)
+	l.m, l.get = m, l.read
+	l.set = func(ctx context.Context, key string, value []byte) error { return m.Set(ctx, key, value) }
+	return l, nil
+}
+
+// newIdleLoad returns a load without a map and operations.
+func newIdleLoad(cfg Config) *load {
+	l := &load{cfg: cfg, mix: cfg.mix(), keys: make([]string, cfg.Keys), filler: make([]byte, cfg.ValueSize)}
+	l.draw = func(random *rand.Rand) int { return random.IntN(cfg.Keys) }
+	if cfg.Zipf > 0 {
+		l.draw = newZipf(cfg.Keys, cfg.Zipf).draw
+	}
 	for i := range l.keys {
 		l.keys[i] = keyName(i)
 	}
 	_, _ = rand.NewChaCha8([32]byte{}).Read(l.filler) // never fails; bytes that nothing can compress
-	return l, nil
+	return l
 }
 
 // keyName returns the i-th key.
@@ -69,30 +87,15 @@ func (l *load) fill(ctx context.Context) error {
 	return nil
 }
 
-// limit says when callers end: after a number of operations if there is one, else at a time.
-type limit struct {
-	operations int64
-	at         time.Time
-	begun      atomic.Int64
-}
-
-// next reports whether a caller may begin an operation now.
-func (l *limit) next(now time.Time) bool {
-	if l.operations > 0 {
-		return l.begun.Add(1) <= l.operations
-	}
-	return now.Before(l.at)
-}
-
-// run lets callers work until the limit is reached or ctx ends, and returns what they saw when the last has its answer.
-func (l *load) run(ctx context.Context, callers int, lim *limit) *recorder {
+// run lets callers work until their pace or ctx ends them, and returns what they saw when the last has its answer.
+func (l *load) run(ctx context.Context, callers int, p *pace) *recorder {
 	shared := make([]*recorder, min(callers, 2*runtime.GOMAXPROCS(0))) // few wait for another, and few stay in the cache
 	for i := range shared {
 		shared[i] = newRecorder()
 	}
 	var wg sync.WaitGroup
 	for i := range callers {
-		wg.Go(func() { l.call(ctx, lim, shared[i%len(shared)]) })
+		wg.Go(func() { l.call(ctx, p, shared[i%len(shared)]) })
 	}
 	wg.Wait()
 	for _, r := range shared[1:] {
@@ -102,29 +105,37 @@ func (l *load) run(ctx context.Context, callers int, lim *limit) *recorder {
 }
 
 // call is one caller.
-func (l *load) call(ctx context.Context, lim *limit, r *recorder) {
+func (l *load) call(ctx context.Context, p *pace, r *recorder) {
 	caller := l.stamp.Add(1)
 	random := rand.New(rand.NewPCG(caller, uint64(len(l.keys))))
 	value := append([]byte(nil), l.filler...)
-	sets := setsOf100[l.cfg.Op]
-	now := time.Now()
-	for n := uint64(0); lim.next(now) && ctx.Err() == nil; n++ {
-		key := l.keys[random.IntN(len(l.keys))]
+	free := time.Now()
+	if p.rate > 0 {
+		free = p.start // to become a goroutine is nothing that a caller does
+	}
+	for n := uint64(0); ; n++ {
+		from, ok := p.next(ctx, free)
+		if !ok {
+			return
+		}
+		key, write := l.keys[l.draw(random)], l.writes(random)
 		var err error
-		if random.IntN(100) < sets {
+		if write {
 			binary.BigEndian.PutUint64(value, caller<<40|n)
-			err = l.m.Set(ctx, key, value)
+			err = l.set(ctx, key, value)
 		} else {
 			err = l.get(ctx, key)
 		}
-		end := time.Now()
-		r.add(end.Sub(now), err)
-		now = end
+		free = time.Now()
+		r.add(free.Sub(from), err)
 	}
 }
 
-// get reads a key, which must be there.
-func (l *load) get(ctx context.Context, key string) error {
+// writes draws whether an operation is a Set.
+func (l *load) writes(random *rand.Rand) bool { return random.IntN(l.mix.Gets+l.mix.Sets) < l.mix.Sets }
+
+// read reads a key, which must be there.
+func (l *load) read(ctx context.Context, key string) error {
 	v, found, err := l.m.Get(ctx, key)
 	if err == nil && (!found || len(v) != l.cfg.ValueSize) {
 		return errWrongAnswer

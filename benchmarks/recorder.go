@@ -7,10 +7,11 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Latencies are recorded from a microsecond up to a minute, which is longer than a call may take, with three digits.
+// Latencies are recorded from a microsecond up to an hour with three digits. No call takes that long, but operations of an
+// open load may wait for a caller.
 const (
 	lowest  = int64(time.Microsecond)
-	highest = int64(time.Minute)
+	highest = int64(time.Hour)
 	digits  = 3
 )
 

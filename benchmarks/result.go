@@ -12,11 +12,14 @@ import (
 
 // Result is what Run measured.
 type Result struct {
-	Op         Op
+	Op         Op  // "mix" for one of one's own
+	Mix        Mix // of its operations
 	Members    int // of the cluster
 	Partitions int
 	Keys       int
-	ValueSize  int // bytes
+	Zipf       float64 // the exponent by which they are drawn; 0: equal chances
+	Rate       int     // operations per second that begin; 0: whenever a caller is free
+	ValueSize  int     // bytes
 	Rounds     []Round
 }
 
@@ -29,6 +32,10 @@ type Round struct {
 	Bytes      int64  // keys and values of the operations
 	Elapsed    time.Duration
 	PerSecond  float64 // operations
+
+	// Overruns are operations of an open load for which no caller was free at their time: that began late, or not at all before
+	// the round ended. The latter are NotBegun, and in no latency.
+	Overruns, NotBegun int64
 
 	P50, P90, P99, P999, Max time.Duration
 
@@ -100,6 +107,24 @@ var fields = []field{
 		}
 		return r.FirstError
 	}},
+	{"mix", func(s *Result, _ *Round) any { return s.Mix.String() }},
+	{"zipf_theta", func(s *Result, _ *Round) any {
+		if s.Zipf == 0 {
+			return nil
+		}
+		return s.Zipf
+	}},
+	{"rate", func(s *Result, _ *Round) any { return s.ifOpen(int64(s.Rate)) }},
+	{"overruns", func(s *Result, r *Round) any { return s.ifOpen(r.Overruns) }},
+	{"not_begun", func(s *Result, r *Round) any { return s.ifOpen(r.NotBegun) }},
+}
+
+// ifOpen returns what only an open load has.
+func (s *Result) ifOpen(n int64) any {
+	if s.Rate == 0 {
+		return nil
+	}
+	return n
 }
 
 func orNil(f *float64) any {
@@ -166,8 +191,19 @@ func (s Result) WriteJSON(w io.Writer) error { return json.NewEncoder(w).Encode(
 // WriteTable writes the result for people: a line that says what was done, and a table with a row for each round.
 func (s Result) WriteTable(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s · %s, %s · %s, values of %s\n\n", s.Op, count(s.Members, "member"), count(s.Partitions, "partition"),
+	what := string(s.Op)
+	if s.Op == opMix {
+		what = s.Mix.String()
+	}
+	fmt.Fprintf(&b, "%s · %s, %s · %s, values of %s", what, count(s.Members, "member"), count(s.Partitions, "partition"),
 		count(s.Keys, "key"), count(s.ValueSize, "byte"))
+	if s.Zipf > 0 {
+		fmt.Fprintf(&b, " · zipf %v", s.Zipf)
+	}
+	if s.Rate > 0 {
+		fmt.Fprintf(&b, " · %d per second", s.Rate)
+	}
+	b.WriteString("\n\n")
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "callers\tops/s\tp50 ms\tp90 ms\tp99 ms\tp99.9 ms\tmax ms\tCPU µs/op\tclient\tmembers\terrors\t")
 	for i := range s.Rounds {
@@ -177,6 +213,12 @@ func (s Result) WriteTable(w io.Writer) error {
 	}
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	for i := range s.Rounds {
+		if r := &s.Rounds[i]; r.Overruns > 0 {
+			fmt.Fprintf(&b, "\nwith %s: no caller was free at the time of %s, of which %d never began\n", count(r.Callers, "caller"),
+				count(int(r.Overruns), "operation"), r.NotBegun)
+		}
 	}
 	for i := range s.Rounds {
 		if r := &s.Rounds[i]; r.Errors > 0 {

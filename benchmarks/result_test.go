@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 )
@@ -14,7 +15,7 @@ func golden() Result {
 		PerSecond: 1000.4, P50: 1500 * time.Microsecond, P90: 2 * time.Millisecond, P99: 3 * time.Millisecond,
 		P999: 4 * time.Millisecond, Max: 5678 * time.Microsecond}
 	known.setCPU(100*time.Millisecond, 200*time.Millisecond+50*time.Microsecond, true)
-	return Result{Op: OpSet, Members: 3, Partitions: 271, Keys: 1, ValueSize: 100,
+	return Result{Op: OpSet, Mix: mixes[OpSet], Members: 3, Partitions: 271, Keys: 1, ValueSize: 100,
 		Rounds: []Round{known, {Callers: 512, Operations: 10, Bytes: 1, Elapsed: time.Millisecond, PerSecond: 10_000}}}
 }
 
@@ -25,10 +26,10 @@ func TestJSONIsTheContract(t *testing.T) {
 	}
 	const want = `[{"op":"set","members":3,"partitions":271,"keys":1,"value_bytes":100,"callers":64,"operations":2000,"errors":1,` +
 		`"elapsed_ms":2000,"per_second":1000,"p50_us":1500,"p90_us":2000,"p99_us":3000,"p999_us":4000,"max_us":5678,"cpu_us":150,` +
-		`"client_cpu_us":50,"members_cpu_us":100,"bytes":224000,"first_error":"set bench: \"timeout\""},` +
+		`"client_cpu_us":50,"members_cpu_us":100,"bytes":224000,"first_error":"set bench: \"timeout\"","mix":"set=100","zipf_theta":null,"rate":null,"overruns":null,"not_begun":null},` +
 		`{"op":"set","members":3,"partitions":271,"keys":1,"value_bytes":100,"callers":512,"operations":10,"errors":0,` +
 		`"elapsed_ms":1,"per_second":10000,"p50_us":0,"p90_us":0,"p99_us":0,"p999_us":0,"max_us":0,"cpu_us":null,` +
-		`"client_cpu_us":null,"members_cpu_us":null,"bytes":1,"first_error":null}]` + "\n"
+		`"client_cpu_us":null,"members_cpu_us":null,"bytes":1,"first_error":null,"mix":"set=100","zipf_theta":null,"rate":null,"overruns":null,"not_begun":null}]` + "\n"
 	if out.String() != want {
 		t.Errorf("\n%s, want\n%s", out.String(), want)
 	}
@@ -64,6 +65,30 @@ with 64 callers: "set bench: \"timeout\""
 `
 	if out.String() != want {
 		t.Errorf("\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+func TestOpenLoadShowsItsOverruns(t *testing.T) {
+	s := Result{Op: opMix, Mix: Mix{80, 20}, Members: 1, Partitions: 5, Keys: 10, Zipf: 0.9, Rate: 500, ValueSize: 100,
+		Rounds: []Round{{Callers: 2, Operations: 7, Overruns: 3, NotBegun: 1}, {Callers: 4, Operations: 7}}}
+	var table, document bytes.Buffer
+	if err := errors.Join(s.WriteTable(&table), s.WriteJSON(&document)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"get=80,set=20 · 1 member, 5 partitions · 10 keys, values of 100 bytes · zipf 0.9 · 500 per second\n",
+		"\nwith 2 callers: no caller was free at the time of 3 operations, of which 1 never began\n"} {
+		if strings.Count(table.String(), want) != 1 {
+			t.Errorf("no %q in\n%s", want, table.String())
+		}
+	}
+	if strings.Contains(table.String(), "with 4 callers") {
+		t.Errorf("overruns of a round that has none:\n%s", table.String())
+	}
+	for _, want := range []string{`{"op":"mix",`, `"mix":"get=80,set=20","zipf_theta":0.9,"rate":500,"overruns":3,"not_begun":1}`,
+		`"rate":500,"overruns":0,"not_begun":0}]`} {
+		if !strings.Contains(document.String(), want) {
+			t.Errorf("no %q in\n%s", want, document.String())
+		}
 	}
 }
 

@@ -35,7 +35,11 @@ func Run(ctx context.Context, cfg Config) (_ Result, err error) {
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{Op: cfg.Op, Keys: cfg.Keys, ValueSize: cfg.ValueSize, Members: status.Members, Partitions: status.Partitions}
+	result := Result{Op: cfg.Op, Mix: cfg.mix(), Keys: cfg.Keys, Zipf: cfg.Zipf, Rate: cfg.Rate, ValueSize: cfg.ValueSize,
+		Members: status.Members, Partitions: status.Partitions}
+	if result.Op == "" {
+		result.Op = opMix
+	}
 	for _, callers := range cfg.Callers {
 		round, err := l.round(ctx, callers)
 		if err != nil {
@@ -49,7 +53,8 @@ func Run(ctx context.Context, cfg Config) (_ Result, err error) {
 // round warms up and measures.
 func (l *load) round(ctx context.Context, callers int) (Round, error) {
 	if l.cfg.WarmUp > 0 {
-		l.run(ctx, callers, &limit{at: time.Now().Add(l.cfg.WarmUp)})
+		now := time.Now()
+		l.run(ctx, callers, &pace{start: now, at: now.Add(l.cfg.WarmUp), rate: int64(l.cfg.Rate)})
 	}
 	l.cfg.Measuring(true)
 	before, err := readCPU(l.cfg.PIDs)
@@ -58,7 +63,8 @@ func (l *load) round(ctx context.Context, callers int) (Round, error) {
 		return Round{}, err
 	}
 	start := time.Now()
-	r := l.run(ctx, callers, &limit{operations: l.cfg.Operations, at: start.Add(l.cfg.Duration)})
+	p := &pace{start: start, operations: l.cfg.Operations, at: start.Add(l.cfg.Duration), rate: int64(l.cfg.Rate)}
+	r := l.run(ctx, callers, p)
 	elapsed := time.Since(start)
 	var after cpuTimes
 	if known {
@@ -73,6 +79,10 @@ func (l *load) round(ctx context.Context, callers int) (Round, error) {
 	round := newRound(callers, r, elapsed)
 	if round.Operations == 0 {
 		return Round{}, fmt.Errorf("no operation of %d callers succeeded: %w", callers, r.err)
+	}
+	if l.cfg.Rate > 0 {
+		round.NotBegun = p.planned() - round.Operations - round.Errors
+		round.Overruns = p.late.Load() + round.NotBegun
 	}
 	round.Bytes = round.Operations * int64(len(l.keys[0])+l.cfg.ValueSize)
 	if known {

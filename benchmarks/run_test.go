@@ -39,7 +39,7 @@ func size(t *testing.T, c *sdk.Client, name string) int {
 
 func TestRunCountsEachOperation(t *testing.T) {
 	m, client := member(t)
-	for op, sets := range setsOf100 {
+	for op, mix := range mixes {
 		t.Run(string(op), func(t *testing.T) {
 			var begun, ended, before, during atomic.Int64
 			written := func() int64 { // versions of all keys; each Set makes a new one
@@ -76,8 +76,8 @@ func TestRunCountsEachOperation(t *testing.T) {
 			if begun.Load() != 2 || ended.Load() != 2 {
 				t.Errorf("measuring began %d times and ended %d times, want 2", begun.Load(), ended.Load())
 			}
-			if (during.Load() > 0) != (sets > 0) {
-				t.Errorf("%d percent of Sets, and versions grew by %d", sets, during.Load())
+			if (during.Load() > 0) != (mix.Sets > 0) {
+				t.Errorf("%d percent of Sets, and versions grew by %d", mix.Sets, during.Load())
 			}
 			if result.Op != op || result.Members != 1 || result.Partitions != 5 || result.Keys != 50 || result.ValueSize != 33 {
 				t.Errorf("%+v", result)
@@ -210,5 +210,20 @@ func TestFillWritesLargeValuesInParts(t *testing.T) {
 		}})
 	if err != nil || filled != 7 {
 		t.Errorf("%d of 7 keys: %v", filled, err)
+	}
+}
+
+func TestRunAtARate(t *testing.T) {
+	m, _ := member(t)
+	result, err := Run(t.Context(), Config{Servers: []string{m.Addr()}, Mix: Mix{Gets: 1, Sets: 1}, Rate: 2000, Zipf: 0.99, Callers: []int{4}, Keys: 10,
+		Operations: 200})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Op != opMix || result.Mix != (Mix{1, 1}) || result.Rate != 2000 || result.Zipf != 0.99 {
+		t.Errorf("%+v", result)
+	}
+	if r := result.Rounds[0]; r.Operations != 200 || r.Errors != 0 || r.NotBegun != 0 || r.Overruns > 199 || r.Elapsed < 199*time.Second/2000 {
+		t.Errorf("%+v", r)
 	}
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -17,21 +18,36 @@ func (p *Process) benchCommand() *cli.Command {
 	return p.command(leaf{
 		name: "bench", usage: "measure a cluster's operations, and what they cost", remote: true,
 		details: "With --members it starts so many members of its own, counts their CPU time, and ends them. Without, it measures the\n" +
-			"cluster at --server, in a map of its own that it destroys. The load is closed: each caller has one operation under way.",
+			"cluster at --server, in a map of its own that it destroys.\n" +
+			"Without --rate the load is closed: each caller begins an operation when it has the answer to the one before. With --rate it is\n" +
+			"open: operations begin at their times, answered or not, as long as fewer than --callers are under way, and latencies count\n" +
+			"from those times. Operations whose time comes when all callers are busy are overruns.",
 		flags: []cli.Flag{
 			&cli.IntFlag{Name: "members", Usage: "start `N` members for the measurement"},
 			&cli.IntFlag{Name: "partitions", Usage: "of these members; `N` from 1 to 4096 (default: 271)"},
 			&cli.StringFlag{Name: "op", Value: "set", Usage: "`OPERATION`: set, get or mixed"},
+			&cli.StringFlag{Name: "mix", Usage: "instead of --op: `WEIGHTS` such as get=80,set=20"},
+			&cli.IntFlag{Name: "rate", Usage: "begin `N` operations per second; 0: each caller begins one when it is free"},
 			&cli.IntSliceFlag{Name: "callers", Value: cli.NewIntSlice(64, 512), Usage: "one round for each `N`"},
-			&cli.IntFlag{Name: "keys", Value: 10_000, Usage: "`N` keys, drawn with equal chances"},
+			&cli.StringFlag{Name: "keys", Value: "10000,uniform", Usage: "`N,WAY`: how many, and how they are drawn: uniform or " +
+				"zipf[:THETA], THETA 0.99 unless given; either alone will do"},
 			&cli.IntFlag{Name: "size", Value: 100, Usage: "`BYTES` of a value"},
 			&cli.DurationFlag{Name: "duration", Value: 10 * time.Second, Usage: "of a round"},
 			&cli.DurationFlag{Name: "warm-up", Value: 2 * time.Second, Usage: "before a round"},
 		},
 		run: func(ctx context.Context, inv *invocation) error {
 			c := inv.flags
+			keys, theta, keysErr := benchmarks.ParseKeys(c.String("keys"))
+			var mix benchmarks.Mix
+			var mixErr error
+			op := benchmarks.Op(c.String("op"))
+			if c.IsSet("mix") {
+				if mix, mixErr = benchmarks.ParseMix(c.String("mix")); !c.IsSet("op") && mixErr == nil {
+					op = ""
+				}
+			}
 			o := benchmarks.Options{Members: c.Int("members"), Partitions: c.Int("partitions"), Config: benchmarks.Config{
-				Op: benchmarks.Op(c.String("op")), Callers: c.IntSlice("callers"), Keys: c.Int("keys"), ValueSize: c.Int("size"),
+				Op: op, Mix: mix, Rate: c.Int("rate"), Callers: c.IntSlice("callers"), Keys: keys, Zipf: theta, ValueSize: c.Int("size"),
 				Duration: c.Duration("duration"), WarmUp: c.Duration("warm-up"),
 				Connect: func(ctx context.Context, servers []string) (*sdk.Client, error) {
 					inv.conn.servers = servers
@@ -41,7 +57,7 @@ func (p *Process) benchCommand() *cli.Command {
 			if o.Members == 0 || c.IsSet("server") {
 				o.Servers = inv.conn.servers
 			}
-			if err := o.WithDefaults().Validate(); err != nil {
+			if err := errors.Join(keysErr, mixErr, o.WithDefaults().Validate()); err != nil {
 				return usagef("%s", strings.ReplaceAll(err.Error(), "\n", "; "))
 			}
 			return inv.interruptible(ctx, func(ctx context.Context) error {

@@ -1,0 +1,73 @@
+package benchmarks
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// pace says when operations begin, and when callers end: after a number of operations if there is one, else at a time.
+//
+// Without a rate a caller begins whenever it is free. With one, operations have their times, one every 1/rate seconds from
+// start on, and whichever caller is free takes the next of them: however long answers take, operations begin on time while any
+// caller is free. One that finds none begins when there is, and counts from its own time nevertheless.
+type pace struct {
+	start      time.Time
+	operations int64
+	at         time.Time
+	rate       int64        // operations per second; 0: none
+	taken      atomic.Int64 // operations so far, and one more for each caller that has ended
+	late       atomic.Int64 // operations for which no caller was free when their time had come
+}
+
+// next waits for the next operation of a caller that has been free since a time, and returns the time from which its latency
+// counts; not ok if there is none any more or ctx has ended.
+func (p *pace) next(ctx context.Context, free time.Time) (from time.Time, ok bool) {
+	if ctx.Err() != nil {
+		return free, false
+	}
+	if p.rate == 0 {
+		if p.operations > 0 {
+			return free, p.taken.Add(1) <= p.operations
+		}
+		return free, free.Before(p.at)
+	}
+	n := p.taken.Add(1) - 1
+	due := p.start.Add(p.offset(n))
+	if p.operations > 0 {
+		ok = n < p.operations
+	} else {
+		ok = due.Before(p.at) && free.Before(p.at)
+	}
+	if !ok {
+		return due, false
+	}
+	if free.After(due) {
+		p.late.Add(1)
+		return due, true
+	}
+	wait := time.NewTimer(time.Until(due))
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+		return due, true
+	case <-ctx.Done():
+		return due, false
+	}
+}
+
+// offset returns the time of the n-th operation, counted from 0, after start.
+func (p *pace) offset(n int64) time.Duration {
+	const second = int64(time.Second)
+	return time.Duration(n/p.rate*second + n%p.rate*second/p.rate)
+}
+
+// planned returns how many operations have their time before the end. REQUIRES a rate.
+func (p *pace) planned() int64 {
+	if p.operations > 0 {
+		return p.operations
+	}
+	const second = int64(time.Second)
+	d := max(0, int64(p.at.Sub(p.start)))
+	return d/second*p.rate + (d%second*p.rate+second-1)/second
+}
