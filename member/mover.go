@@ -148,9 +148,21 @@ func (mv *mover) report(ctx context.Context, c meta.Command) error {
 // learn takes a learner in and makes it a voter as soon as it has caught up.
 func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Replica) error {
 	m := mv.m
+	// Where it runs already, it hears from its leader as soon as it is taken in; else at a heartbeat, long after.
+	for deadline := time.Now().Add(runsFor); time.Now().Before(deadline); {
+		if st, err := m.replicaOf(ctx, p, t, r, caughtUpFor, false); err != nil || st.Runs {
+			break
+		}
+		select {
+		case <-time.After(learnerPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	if err := m.host.AddLearner(ctx, p, r.ID, r.Incarnation); err != nil {
 		return err
 	}
+	m.host.Nudge(p)
 	m.at("group", &meta.AddReplica{})
 	for {
 		st, err := m.replicaOf(ctx, p, t, r, caughtUpFor, true)
@@ -176,8 +188,12 @@ func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Rep
 	return mv.report(ctx, &meta.Promote{ReplicaStep: stepOf(p, t, r)})
 }
 
-// learnerPause is how long a learner that has not caught up is left alone.
-const learnerPause = 20 * time.Millisecond
+const (
+	// learnerPause is how long a learner that does not run yet, or has not caught up, is left alone.
+	learnerPause = 10 * time.Millisecond
+	// runsFor is how long a learner is given to be started before it is taken in all the same.
+	runsFor = time.Second
+)
 
 // remove removes a replica from its group.
 func (mv *mover) remove(ctx context.Context, p int, t *meta.Partition, r meta.Replica) error {
