@@ -43,8 +43,8 @@ const (
 
 // TestChaos runs three member processes under a load of registers, counters and inserts from several clients, pauses members
 // one after the other with SIGSTOP for as long as it takes the others to go on without them, and kills one with SIGKILL.
-// Then: every register's history is linearizable, every counter, and every number that was added to under a lock, has counted
-// each acknowledged increment once, and every acknowledged insert is there. Members that come back are those of
+// Then: the histories of registers, counters and inserts are linearizable; every counter, and every number that was added to under
+// a lock, has counted each acknowledged increment once, and every acknowledged insert is there. Members that come back are those of
 // TestProcessesKilledInARow.
 func TestChaos(t *testing.T) {
 	seed := chaosSeedOf(t)
@@ -207,9 +207,9 @@ func (l *chaosLoad) work(w int) {
 		var err error
 		switch rng.IntN(10) {
 		case 0:
-			err = l.insert(ctx, m, fmt.Sprintf("insert-%d-%d", w, i), unique)
+			err = l.insert(ctx, m, w, fmt.Sprintf("insert-%d-%d", w, i), unique)
 		case 1:
-			err = l.increment(ctx, m, rng.IntN(chaosCounters))
+			err = l.increment(ctx, m, w, rng.IntN(chaosCounters))
 		case 2:
 			err = l.underLock(ctx, m, rng.IntN(chaosCounters))
 		default:
@@ -235,8 +235,10 @@ func reason(err error) string {
 	return err.Error()
 }
 
-func (l *chaosLoad) insert(ctx context.Context, m *sdk.Map[string, int], key string, value int) error {
+func (l *chaosLoad) insert(ctx context.Context, m *sdk.Map[string, int], w int, key string, value int) error {
+	called := time.Since(l.begin)
 	err := m.Set(ctx, key, value)
+	l.note(w, registerOp{key: key, kind: registerSet, value: value}, registerResult{}, called, err)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -249,20 +251,24 @@ func (l *chaosLoad) insert(ctx context.Context, m *sdk.Map[string, int], key str
 }
 
 // increment adds one by compare-and-set.
-func (l *chaosLoad) increment(ctx context.Context, m *sdk.Map[string, int], counter int) error {
+func (l *chaosLoad) increment(ctx context.Context, m *sdk.Map[string, int], w, counter int) error {
 	key := fmt.Sprintf("counter-%d", counter)
 	for {
-		n, found, err := m.Get(ctx, key)
+		n, found, err := l.get(ctx, m, w, key)
 		if err != nil {
 			return err
 		}
-		done := false
+		op, res, called := registerOp{key: key, kind: registerCAS, old: n, value: n + 1}, registerResult{}, time.Since(l.begin)
 		if found {
-			done, err = m.ReplaceIfSame(ctx, key, n, n+1)
+			res.done, err = m.ReplaceIfSame(ctx, key, n, n+1)
 		} else {
-			_, done, err = m.PutIfAbsent(ctx, key, 1)
-			done = !done
+			op.kind = registerAbsent
+			var existed bool
+			res.value, existed, err = m.PutIfAbsent(ctx, key, 1)
+			res.done = !existed
 		}
+		l.note(w, op, res, called, err)
+		done := res.done
 		switch {
 		case errors.Is(err, sdk.ErrUnknownOutcome):
 			l.count(counter, 0, 1)
@@ -298,6 +304,9 @@ const (
 	registerPut
 	registerCAS
 	registerRemove
+	registerAbsent // stored if there is nothing
+
+	registerKinds = registerAbsent // that are drawn
 )
 
 // registerResult is what it answered; unknown: nothing that one could rely on.
@@ -309,7 +318,7 @@ type registerResult struct {
 
 // register does one operation on a register and notes it, unless it surely was not executed.
 func (l *chaosLoad) register(ctx context.Context, m *sdk.Map[string, int], w int, rng *rand.Rand, unique int) error {
-	op := registerOp{key: fmt.Sprintf("register-%d", rng.IntN(chaosRegisters)), kind: registerKind(rng.IntN(5)), value: unique}
+	op := registerOp{key: fmt.Sprintf("register-%d", rng.IntN(chaosRegisters)), kind: registerKind(rng.IntN(int(registerKinds))), value: unique}
 	if op.kind == registerCAS {
 		v, found, err := l.get(ctx, m, w, op.key)
 		if err != nil || !found {
@@ -388,6 +397,11 @@ var registerModel = porcupine.Model{
 				return res.unknown || res.done, op.value
 			}
 			return res.unknown || !res.done, now
+		case registerAbsent:
+			if now == 0 {
+				return res.unknown || res.done, op.value
+			}
+			return res.unknown || !res.done && res.value == now, now
 		default: // registerRemove
 			return res.unknown || res.value == now, 0
 		}
@@ -413,9 +427,16 @@ func (l *chaosLoad) check(t *testing.T) {
 	for k := range l.inserted {
 		keys = append(keys, k)
 	}
+	for k := range l.undecided {
+		keys = append(keys, k)
+	}
+	called := time.Since(l.begin)
 	there, err := m.GetAll(ctx, keys...)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, k := range keys {
+		l.note(0, registerOp{key: k, kind: registerGet}, registerResult{value: there[k]}, called, nil)
 	}
 	for k, want := range l.inserted {
 		if got, ok := there[k]; !ok || got != want {
@@ -438,7 +459,7 @@ func (l *chaosLoad) check(t *testing.T) {
 	switch res := porcupine.CheckOperationsTimeout(registerModel, l.history, 2*chaosPatience); res {
 	case porcupine.Ok:
 	case porcupine.Illegal:
-		t.Error("the history of a register is not linearizable")
+		t.Error("the history of a register, counter or insert is not linearizable")
 	default:
 		t.Errorf("the histories could not be checked in %v", 2*chaosPatience)
 	}
@@ -453,6 +474,7 @@ func TestChaosModel(t *testing.T) {
 	set := func(v int) registerOp { return registerOp{kind: registerSet, value: v} }
 	read := registerOp{kind: registerGet}
 	cas := func(old, v int) registerOp { return registerOp{kind: registerCAS, old: old, value: v} }
+	absent := func(v int) registerOp { return registerOp{kind: registerAbsent, value: v} }
 	remove := registerOp{kind: registerRemove}
 	const never = int64(1) << 62
 	for name, c := range map[string]struct {
@@ -465,6 +487,8 @@ func TestChaosModel(t *testing.T) {
 		"an unknown write may come":   {[]porcupine.Operation{op(0, 1, never, set(1), registerResult{unknown: true}), op(1, 3, 4, read, registerResult{}), op(1, 5, 6, read, registerResult{value: 1})}, true},
 		"and does not go again":       {[]porcupine.Operation{op(0, 1, never, set(1), registerResult{unknown: true}), op(1, 3, 4, read, registerResult{value: 1}), op(1, 5, 6, read, registerResult{})}, false},
 		"two compare-and-sets of one": {[]porcupine.Operation{op(0, 1, 2, set(1), registerResult{}), op(0, 3, 4, cas(1, 2), registerResult{done: true}), op(1, 3, 4, cas(1, 3), registerResult{done: true})}, false},
+		"stores where nothing was":    {[]porcupine.Operation{op(0, 1, 2, absent(1), registerResult{done: true}), op(1, 3, 4, absent(2), registerResult{value: 1})}, true},
+		"stores over what was there":  {[]porcupine.Operation{op(0, 1, 2, set(1), registerResult{}), op(1, 3, 4, absent(2), registerResult{done: true})}, false},
 		"removes something twice":     {[]porcupine.Operation{op(0, 1, 2, set(1), registerResult{}), op(0, 3, 4, remove, registerResult{value: 1}), op(1, 3, 4, remove, registerResult{value: 1})}, false},
 	} {
 		if got := porcupine.CheckOperations(registerModel, c.history); got != c.want {
