@@ -370,19 +370,8 @@ func (l *chaosLoad) note(w int, op registerOp, res registerResult, called time.D
 
 // registerModel is a register that holds a number or, as 0, nothing.
 var registerModel = porcupine.Model{
-	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
-		byKey := make(map[string][]porcupine.Operation)
-		for _, o := range history {
-			k := o.Input.(registerOp).key
-			byKey[k] = append(byKey[k], o)
-		}
-		list := make([][]porcupine.Operation, 0, len(byKey))
-		for _, h := range byKey {
-			list = append(list, h)
-		}
-		return list
-	},
-	Init: func() any { return 0 },
+	Partition: perKey(func(in registerOp) string { return in.key }),
+	Init:      func() any { return 0 },
 	Step: func(state, input, output any) (bool, any) {
 		now, op, res := state.(int), input.(registerOp), output.(registerResult)
 		switch op.kind {

@@ -3,7 +3,9 @@ package grid_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -131,21 +133,22 @@ type seen struct {
 	did   bool
 }
 
-// cellModel is a register per key that may be empty: -1.
-var cellModel = porcupine.Model{
-	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
+// perKey returns what splits a history into those of the keys.
+func perKey[I any](key func(in I) string) func([]porcupine.Operation) [][]porcupine.Operation {
+	return func(history []porcupine.Operation) [][]porcupine.Operation {
 		byKey := make(map[string][]porcupine.Operation)
 		for _, op := range history {
-			k := op.Input.(cell).key
+			k := key(op.Input.(I))
 			byKey[k] = append(byKey[k], op)
 		}
-		var out [][]porcupine.Operation
-		for _, list := range byKey {
-			out = append(out, list)
-		}
-		return out
-	},
-	Init: func() any { return -1 },
+		return slices.Collect(maps.Values(byKey))
+	}
+}
+
+// cellModel is a register per key that may be empty: -1.
+var cellModel = porcupine.Model{
+	Partition: perKey(func(in cell) string { return in.key }),
+	Init:      func() any { return -1 },
 	Step: func(state, input, output any) (bool, any) {
 		now, in, out := state.(int), input.(cell), output.(seen)
 		switch in.kind {

@@ -377,19 +377,8 @@ type lockCell struct {
 
 // lockModel is a lock per key: one holds it, fences grow, and a write is made under the last fence that was given out only.
 var lockModel = porcupine.Model{
-	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
-		byKey := make(map[string][]porcupine.Operation)
-		for _, op := range history {
-			k := op.Input.(lockOp).key
-			byKey[k] = append(byKey[k], op)
-		}
-		var out [][]porcupine.Operation
-		for _, list := range byKey {
-			out = append(out, list)
-		}
-		return out
-	},
-	Init: func() any { return lockCell{} },
+	Partition: perKey(func(in lockOp) string { return in.key }),
+	Init:      func() any { return lockCell{} },
 	Step: func(state, input, output any) (bool, any) {
 		now, in, out := state.(lockCell), input.(lockOp), output.(lockSeen)
 		switch in.kind {

@@ -33,7 +33,6 @@ type placer struct {
 
 // roster is who may hold replicas now.
 type roster struct {
-	view    *meta.View
 	list    []meta.Candidate
 	present map[wire.ID]bool // those who may be given replicas at once
 	suspect bool             // somebody is silent who may still come back to what it holds
@@ -42,7 +41,7 @@ type roster struct {
 // roster returns who may hold replicas. A member that is silent is counted on until grace has passed. Beyond that it is counted on
 // only where there are too few others: then nothing could be rebuilt, and what it holds is the best that there is.
 func (m *Member) roster(v *meta.View) roster {
-	r := roster{view: v, present: make(map[wire.ID]bool)}
+	r := roster{present: make(map[wire.ID]bool)}
 	var absent []meta.Candidate
 	for i := range v.Members {
 		mb := &v.Members[i]
