@@ -145,7 +145,7 @@ func (m *Member) drainMember(ctx context.Context, id wire.ID) (wire.LeavingResul
 	case !mb.Lite && !m.staysWithout(v, id):
 		return wire.LeavingResult{}, refuse(wire.CodeConflict, "nobody else could hold what member %q holds", mb.Name)
 	default:
-		if err := m.change(ctx, &meta.SetState{ID: id, Incarnation: mb.Incarnation, State: meta.StateDraining}); err != nil {
+		if err := m.change(ctx, &meta.Drain{ID: id, Incarnation: mb.Incarnation}); err != nil {
 			return wire.LeavingResult{}, err
 		}
 		m.log.Info("a member is drained: others take over what it holds", "drained", mb.Name)

@@ -193,7 +193,7 @@ func (m *Member) dispatchPeer(c *conn, req *wire.Request) {
 			return
 		}
 		res := m.pong(p.Have)
-		res.Stranger = m.stranger(c.hello.Member, c.hello.Incarnation)
+		res.Stranger, res.Seatless = m.stranger(c.hello.Member, c.hello.Incarnation)
 		c.Answer(id, wire.CodeOK, wire.AppendPingResult(nil, &res))
 	case wire.OpMemberDown:
 		d, err := wire.DecodeDownBody(req.Body)

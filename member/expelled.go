@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -39,43 +41,101 @@ func (m *Member) notIn(v *meta.View) string {
 	return ""
 }
 
-// stranger reports whether a process is no member, as far as this member knows: not yet, or none any more.
-func (m *Member) stranger(id, incarnation wire.ID) bool {
+// stranger reports whether a process is no member, as far as this member knows: not yet, or none any more; or is one without a place
+// in the metadata group.
+func (m *Member) stranger(id, incarnation wire.ID) (stranger, seatless bool) {
 	v := m.metaView()
 	if v == nil || !v.Founded() {
-		return false
+		return false, false
 	}
 	mb := v.Member(id)
-	return mb == nil || mb.Incarnation != incarnation || !mb.Live()
+	if mb == nil || mb.Incarnation != incarnation || !mb.Live() {
+		return true, false
+	}
+	return false, mb.MetaReplica == 0
 }
 
-// doubt is called when another member answers this one as a stranger. Without a seat in the metadata group nobody else would ever tell
-// this one that it was given up. Only metadata newer than its own are believed: here this incarnation has been a member, and it is that
-// once only.
+// doubt is called when another member answers this one as a stranger, or as one without a seat. Whoever has lost its seat in the
+// metadata group hears no more of them: nobody else would ever tell it that it was given up, or shall ask for another seat. Only metadata
+// newer than its own are believed: here this incarnation has been a member, and it is that once only.
 func (m *Member) doubt(other wire.ID) {
-	if !m.started.Load() || m.isClosing() || !m.doubting.CompareAndSwap(false, true) {
+	if m.isClosing() || !m.doubting.CompareAndSwap(false, true) {
 		return
 	}
 	m.goOn(func() {
 		defer m.doubting.Store(false)
 		ctx, cancel := context.WithTimeout(m.ctx, metaTimeout)
 		defer cancel()
-		mine := m.metaView().Version
-		a, err := m.peers.ask(ctx, other, wire.OpMetaRead, nil)
-		if err != nil || a.Code != wire.CodeOK {
+		mine := m.metaView()
+		v, err := m.readMeta(ctx, other)
+		if err != nil || v.Cluster != m.clusterID() || v.Version <= mine.Version {
 			return
 		}
-		st, err := meta.DecodeImage(a.Body)
-		if err != nil {
-			m.log.Warn("a member's metadata cannot be read", "of", other.String(), "err", err)
-			return
-		}
-		if v := st.Snapshot(); v.Cluster == m.clusterID() && v.Version > mine {
-			if reason := m.notIn(v); reason != "" {
-				m.expel(reason)
-			}
+		// While it starts, this incarnation may not be a member yet; in a generation of the metadata that has begun without it, it never will.
+		reason := m.notIn(v)
+		if reason != "" && (m.started.Load() || v.Generation() > mine.Generation()) {
+			m.expel(reason)
+		} else if generation, replica := m.meta.Seat(); reason == "" && (v.Generation() != generation || v.Member(m.id).MetaReplica != replica) {
+			m.learnAgain(v)
 		}
 	})
+}
+
+// learnAgain has this member give up its replica of the metadata, which the group has removed or has been succeeded by another group
+// without, and learn under a new one. v is newer than what is known here.
+func (m *Member) learnAgain(v *meta.View) {
+	m.log.Info("this member's place in the metadata group was given up; it asks for another", "generation", v.Generation())
+	for m.ctx.Err() == nil {
+		err := m.changeSeat(m.ctx, v)
+		if err == nil || m.isClosing() {
+			return
+		}
+		m.log.Info("waiting for a place in the metadata group", "err", err)
+		if errors.Is(err, errRefused) {
+			return // it is none of them, which it hears in another way
+		}
+		select {
+		case <-time.After(joinRetry):
+		case <-m.ctx.Done():
+		}
+		for i := range v.Members { // who votes may have changed
+			if now, err := m.readMeta(m.ctx, v.Members[i].ID); v.Members[i].MetaReplica != 0 && err == nil && now.Version > v.Version {
+				v = now
+				break
+			}
+		}
+	}
+}
+
+// changeSeat is one attempt.
+func (m *Member) changeSeat(ctx context.Context, v *meta.View) error {
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	if err := keepSeat(m.cfg.DataDir, seat{}); err != nil {
+		return err
+	}
+	if err := m.meta.Quit(); err != nil {
+		return err
+	}
+	var errs []error
+	for i := range v.Members {
+		mb := &v.Members[i]
+		if !mb.MetaVoter || mb.ID == m.id {
+			continue
+		}
+		info := mb.Info()
+		res, err := m.joinThrough(ctx, &info)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		for _, s := range res.Seats {
+			m.metaReg.Set(partition.MetaShard(res.Generation), s.Replica, s.Member.String())
+		}
+		at := seat{res.Generation, res.Replica}
+		return m.takeSeat(ctx, at, partition.MetaStart{Generation: at.generation, Replica: at.replica, Join: true})
+	}
+	return errors.Join(errs...)
 }
 
 // expel stops this member as a crash would: what it owned and held is others' by now, and nobody may be answered from it.
@@ -86,5 +146,9 @@ func (m *Member) expel(reason string) {
 	}
 	m.log.Error("this member is none of the cluster any more, and stops; started again it joins anew, without data", "reason", reason,
 		"event", "MEMBER_EXPELLED", "incarnation", m.incarnation.String())
+	if !m.started.Load() {
+		m.abort(err) // Start undoes what it has done
+		return
+	}
 	go m.Kill() // ends when everything of the member has
 }

@@ -30,7 +30,7 @@ func (m *Member) follow() {
 		v := m.meta.View()
 		for i := range v.Members {
 			if mb := &v.Members[i]; mb.MetaReplica != 0 {
-				m.metaReg.Set(partition.MetaShard, mb.MetaReplica, mb.ID.String())
+				m.metaReg.Set(partition.MetaShard(v.Generation()), mb.MetaReplica, mb.ID.String())
 			}
 		}
 		m.peers.update()

@@ -95,7 +95,7 @@ func (m *Member) startMeta(ctx context.Context, found founding.Result) error {
 		return err
 	}
 	given := kept // the seat that the others have for this member, as far as they can be asked
-	if kept != 0 {
+	if kept != (seat{}) {
 		if given, err = m.checkCopy(ctx, kept); err != nil {
 			return err
 		}
@@ -108,44 +108,48 @@ func (m *Member) startMeta(ctx context.Context, found founding.Result) error {
 	if given != kept {
 		// Its seat was given up while it was away: it learns again, under another replica ID.
 		m.log.Info("this member's place in the metadata group was given up; it asks for another")
-		if err := m.meta.Discard(ctx, kept); err != nil {
+		if err := keepSeat(m.cfg.DataDir, seat{}); err != nil {
 			return err
 		}
-		if err := keepSeat(m.cfg.DataDir, 0); err != nil {
-			return err
-		}
-		kept, givenUp = 0, true
+		kept, givenUp = seat{}, true
 	}
 	if givenUp {
 		start.Replica = 0
 	}
-	if start.Replica == 0 || kept != 0 && kept != start.Replica {
+	at := seat{0, start.Replica}
+	if start.Replica == 0 || kept != (seat{}) && kept != at {
 		m.metaJoined = true
-		if start.Replica = kept; kept == 0 {
-			if start.Replica, seats, err = m.metaSeat(ctx, found); err != nil {
+		if at = kept; kept == (seat{}) {
+			if at, seats, err = m.metaSeat(ctx, found); err != nil {
 				return err
 			}
 		}
-		start.Initial, start.Join = nil, true
+		start.Generation, start.Replica, start.Initial, start.Join = at.generation, at.replica, nil, true
 	}
 	for _, s := range seats {
-		m.metaReg.Set(partition.MetaShard, s.Replica, s.Member.String())
+		m.metaReg.Set(partition.MetaShard(at.generation), s.Replica, s.Member.String())
 	}
-	if kept != 0 && !m.meta.Has(start.Replica) {
+	if kept != (seat{}) && !m.meta.Has(at.generation, at.replica) {
 		// To begin again under the same replica ID would be to forget votes and acknowledgements that others rely on.
 		return fmt.Errorf("%w: the metadata in %s is gone, though this member had a replica of it: remove the whole data directory %s to join anew",
 			ErrDataDir, dir, m.cfg.DataDir)
 	}
-	if err := m.meta.Run(start); err != nil {
+	if err := m.takeSeat(ctx, at, start); err != nil {
 		return err
-	}
-	if kept == 0 { // not before the replica is on disk: what is kept says that it must be there
-		if err := keepSeat(m.cfg.DataDir, start.Replica); err != nil {
-			return err
-		}
 	}
 	m.metaReady.Store(true)
 	return nil
+}
+
+// takeSeat runs a replica of the metadata in the place of any other that the directory holds.
+func (m *Member) takeSeat(ctx context.Context, at seat, start partition.MetaStart) error {
+	if err := m.meta.Clear(ctx, at.generation, at.replica); err != nil {
+		return err
+	}
+	if err := m.meta.Run(start); err != nil {
+		return err
+	}
+	return keepSeat(m.cfg.DataDir, at) // not before the replica is on disk: what is kept says that it must be there
 }
 
 // foundersSeat returns how the metadata replica of a member begins that founds the cluster, and with whom; zero for one that
@@ -172,8 +176,8 @@ func (m *Member) foundersSeat(found founding.Result) (start partition.MetaStart,
 
 // checkCopy asks the others, before anything is started from the directory, how often this member has started: a directory that has been
 // started no more often than they know is an old copy, whose metadata replica would go back on its word. It returns the replica of the
-// metadata that they say this member has: 0 if that was given up. Where nobody answers, nobody can tell, and kept is returned.
-func (m *Member) checkCopy(ctx context.Context, kept uint64) (uint64, error) {
+// metadata that they say this member has: zero if that was given up. Where nobody answers, nobody can tell, and kept is returned.
+func (m *Member) checkCopy(ctx context.Context, kept seat) (seat, error) {
 	ctx, cancel := context.WithTimeout(ctx, copyTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -181,18 +185,10 @@ func (m *Member) checkCopy(ctx context.Context, kept uint64) (uint64, error) {
 	var newest *meta.View
 	for _, id := range m.peers.seated() {
 		wg.Go(func() { // ends with its call
-			a, err := m.peers.ask(ctx, id, wire.OpMetaRead, nil)
-			if err != nil || a.Code != wire.CodeOK {
-				return
-			}
-			st, err := meta.DecodeImage(a.Body)
-			if err != nil {
-				m.log.Warn("a member's metadata cannot be read", "of", id.String(), "err", err)
-				return
-			}
+			v, err := m.readMeta(ctx, id)
 			mu.Lock()
 			defer mu.Unlock()
-			if v := st.Snapshot(); newest == nil || v.Version > newest.Version {
+			if err == nil && (newest == nil || v.Version > newest.Version) {
 				newest = v
 			}
 		})
@@ -203,32 +199,35 @@ func (m *Member) checkCopy(ctx context.Context, kept uint64) (uint64, error) {
 	}
 	mb := newest.Member(m.id)
 	if mb == nil {
-		return 0, nil // forgotten
+		return seat{}, nil // forgotten
 	}
 	if mb.Start >= m.store.Starts() {
-		return 0, fmt.Errorf("%w: %s has been started %d times and the cluster knows of start %d: it was restored or copied; remove it to join anew",
+		return seat{}, fmt.Errorf("%w: %s has been started %d times and the cluster knows of start %d: it was restored or copied; remove it to join anew",
 			ErrDataDir, m.cfg.DataDir, m.store.Starts(), mb.Start)
 	}
-	return mb.MetaReplica, nil
+	if mb.MetaReplica == 0 {
+		return seat{}, nil
+	}
+	return seat{newest.Generation(), mb.MetaReplica}, nil
 }
 
 // metaSeat asks the cluster for a place in the metadata group until it has one, the cluster refuses, or ctx ends. It returns the
-// replica and where the group's members are.
-func (m *Member) metaSeat(ctx context.Context, found founding.Result) (uint64, []wire.MetaSeat, error) {
+// place and where the group's members are.
+func (m *Member) metaSeat(ctx context.Context, found founding.Result) (seat, []wire.MetaSeat, error) {
 	for {
 		res, err := m.askToJoin(ctx, found)
 		if err == nil {
 			m.peers.setSeats(res.Seats)
-			return res.Replica, res.Seats, nil
+			return seat{res.Generation, res.Replica}, res.Seats, nil
 		}
 		if errors.Is(err, errRefused) {
-			return 0, nil, fmt.Errorf("join the cluster: %w", err)
+			return seat{}, nil, fmt.Errorf("join the cluster: %w", err)
 		}
 		m.log.Info("waiting for a place in the cluster", "err", err)
 		select {
 		case <-time.After(joinRetry):
 		case <-ctx.Done():
-			return 0, nil, fmt.Errorf("join the cluster: %w", errors.Join(ctx.Err(), err))
+			return seat{}, nil, fmt.Errorf("join the cluster: %w", errors.Join(ctx.Err(), err))
 		}
 	}
 }

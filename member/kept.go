@@ -18,27 +18,30 @@ const (
 	seatsFile = "peers"
 )
 
-// keptSeat returns the metadata replica that a data directory says it holds; 0 if it says nothing, or that it has given one up, and
+// seat is a place in the metadata group: a replica in one of its generations. The zero seat is none.
+type seat struct{ generation, replica uint64 }
+
+// keptSeat returns the seat whose replica a data directory says it holds; zero if it says nothing, or that it has given one up, and
 // has no other yet: then not even the one with which this member founded the cluster.
-func keptSeat(dir string) (replica uint64, givenUp bool, err error) {
+func keptSeat(dir string) (kept seat, givenUp bool, err error) {
 	path := filepath.Join(dir, metaFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return 0, false, nil
+		return seat{}, false, nil
 	}
 	if err != nil {
-		return 0, false, fmt.Errorf("read the place in the metadata group: %w", err)
+		return seat{}, false, fmt.Errorf("read the place in the metadata group: %w", err)
 	}
 	r := wire.NewReader(b)
-	if id := r.U64(); r.Done() == nil {
-		return id, id == 0, nil
+	if kept = (seat{r.U64(), r.U64()}); r.Done() == nil {
+		return kept, kept == seat{}, nil
 	}
-	return 0, false, fmt.Errorf("the data directory is damaged: %s", path)
+	return seat{}, false, fmt.Errorf("the data directory is damaged: %s", path)
 }
 
 // keepSeat writes what keptSeat reads.
-func keepSeat(dir string, replica uint64) error {
-	if err := replaceFile(dir, metaFile, wire.AppendU64(nil, replica)); err != nil {
+func keepSeat(dir string, s seat) error {
+	if err := replaceFile(dir, metaFile, wire.AppendU64(wire.AppendU64(nil, s.generation), s.replica)); err != nil {
 		return fmt.Errorf("keep the place in the metadata group: %w", err)
 	}
 	return nil

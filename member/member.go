@@ -2,6 +2,7 @@ package member
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -57,11 +58,12 @@ type Member struct {
 	metaReady        atomic.Bool // meta may be read
 	seatGone         atomic.Bool // this member has given up its seat in the metadata group, for it leaves
 
-	started  atomic.Bool           // Start has returned: from here on the metadata have this incarnation, unless it was given up
-	doubting atomic.Bool           // a goroutine asks whether the cluster still counts this process among its members
-	expelled atomic.Pointer[error] // why this member has stopped by itself; nil if it has not
-	replan   atomic.Bool           // an operator wants the placement planned anew
-	admin    chan struct{}         // one slot: an operator's change is being made, if this member leads the metadata group
+	started  atomic.Bool             // Start has returned: from here on the metadata have this incarnation, unless it was given up
+	doubting atomic.Bool             // a goroutine asks whether the cluster still counts this process among its members
+	abort    context.CancelCauseFunc // ends Start
+	expelled atomic.Pointer[error]   // why this member has stopped by itself; nil if it has not
+	replan   atomic.Bool             // an operator wants the placement planned anew
+	admin    chan struct{}           // one slot: an operator's change is being made, if this member leads the metadata group
 
 	peers    *peers
 	failover *failover
@@ -103,7 +105,8 @@ const (
 // bounds the start alone; when it ends, and after any other error, nothing of the member is left.
 //
 // Errors wrap ErrConfig, ErrPortInUse, ErrDataDir, founding.ErrLocked (a running member holds the directory),
-// founding.ErrOtherCluster, founding.ErrCorrupt or ctx's error.
+// founding.ErrOtherCluster, founding.ErrCorrupt, ErrExpelled (the cluster went on without this member's directory: started again it joins
+// anew) or ctx's error.
 func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	cfg = cfg.WithDefaults()
 	if err := cfg.Validate(); err != nil {
@@ -115,6 +118,7 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	m := &Member{cfg: cfg, log: cfg.Logger, admin: make(chan struct{}, 1), ended: make(chan struct{})}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.leaving, m.hurry = context.WithCancel(context.Background())
+	ctx, m.abort = context.WithCancelCause(ctx)
 	m.watch.ch = make(chan struct{})
 	m.clock = clock.System()
 	m.views = newViews(m)
@@ -129,6 +133,7 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 		if err != nil {
 			m.Kill()
 		}
+		m.abort(nil)
 	}()
 	if err := m.openStore(); err != nil {
 		return nil, err
@@ -157,9 +162,11 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 		return nil, fmt.Errorf("found or join a cluster: %w", err)
 	}
 	if err := m.enter(ctx, found); err != nil {
-		return nil, err
+		return nil, errors.Join(err, m.Err())
 	}
-	m.started.Store(true)
+	if m.started.Store(true); m.Err() != nil {
+		return nil, m.Err()
+	}
 	m.meta.Wake() // the others may have given this member up meanwhile
 	return m, nil
 }

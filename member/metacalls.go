@@ -154,6 +154,23 @@ func (m *Member) answerMetaRead(c *conn, id uint64) {
 	c.Answer(id, wire.CodeOK, meta.AppendImage(nil, m.meta.View()))
 }
 
+// readMeta returns the metadata as a member reads them: see answerMetaRead.
+func (m *Member) readMeta(ctx context.Context, from wire.ID) (*meta.View, error) {
+	a, err := m.peers.ask(ctx, from, wire.OpMetaRead, nil)
+	if err == nil && a.Code != wire.CodeOK {
+		err = fmt.Errorf("answered %v: %s", a.Code, a.Body)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the metadata of member %v: %w", from, err)
+	}
+	st, err := meta.DecodeImage(a.Body)
+	if err != nil {
+		m.log.Warn("a member's metadata cannot be read", "of", from.String(), "err", err)
+		return nil, fmt.Errorf("read the metadata of member %v: %w", from, err)
+	}
+	return st.Snapshot(), nil
+}
+
 // answerMetaJoin registers a member that is new to the cluster and gives it its place in the metadata group, as a learner.
 func (m *Member) answerMetaJoin(c *conn, id uint64, from wire.ID, cmd []byte) {
 	ctx, cancel := context.WithTimeout(m.ctx, metaTimeout)
@@ -188,7 +205,7 @@ func (m *Member) answerMetaJoin(c *conn, id uint64, from wire.ID, cmd []byte) {
 	case !res.OK():
 		c.Answer(id, res.Code, []byte(res.Text))
 	default:
-		join := wire.JoinResult{Replica: res.ReplicaID(), Seats: m.metaSeats()}
+		join := wire.JoinResult{Generation: v.Generation(), Replica: res.ReplicaID(), Seats: m.metaSeats()}
 		c.Answer(id, wire.CodeOK, wire.AppendJoinResult(nil, &join))
 	}
 }

@@ -230,7 +230,7 @@ func (p *peers) ping(ctx context.Context, pr *peer) (changed bool, err error) {
 			return false, fmt.Errorf("ping: answered %v: %w", a.Code, errors.Join(err))
 		}
 		p.m.clock.Sample(pr.id, said.Clock, said.ClockSet, sent, received)
-		if said.Stranger {
+		if said.Stranger || said.Seatless {
 			p.m.doubt(pr.id)
 		}
 		changed, owned := pr.heard(&said, c.answer.Incarnation, time.Now())

@@ -22,7 +22,8 @@ const (
 
 // seats is the part of the controller that keeps the metadata group in order: one voter up to two members, three from three, five
 // from five; every other member learns. A member that leaves keeps its seat as long as the voters that stay are a majority without
-// it, for it may only be starting again; otherwise its seat goes to one who stays, or the group shrinks.
+// it, for it may only be starting again; otherwise its seat goes to one who stays, or the group shrinks. One that an operator has had
+// drained, or that has been away for long, gives its seat up at once.
 type seats struct {
 	m *Member
 
@@ -50,7 +51,7 @@ func wantedVoters(members int) int {
 type sitting struct {
 	members  int            // who stay, voters and learners
 	voters   []*meta.Member // all of them
-	good     int            // voters that stay
+	good     []*meta.Member // voters that stay
 	alive    int            // voters that answer
 	learners []*meta.Member // who stay and answer
 	goers    []*meta.Member // voters that do not stay, those that are away first
@@ -74,7 +75,7 @@ func (s *seats) look(v *meta.View) sitting {
 		}
 		since, away := s.away[mb.ID]
 		expired := mb.State == meta.StateDead || away && time.Since(since) > seatGrace
-		stays := mb.Live() && s.leaving[mb.ID] != mb.Incarnation && !expired
+		stays := mb.Live() && s.leaving[mb.ID] != mb.Incarnation && !expired && !mb.Drained
 		if stays {
 			sit.members++
 		}
@@ -91,13 +92,13 @@ func (s *seats) look(v *meta.View) sitting {
 			}
 			continue
 		case stays:
-			sit.good++
+			sit.good = append(sit.good, mb)
 		case answers:
 			there = append(there, mb)
 		default:
 			sit.goers = append(sit.goers, mb)
 		}
-		if !stays && !expired {
+		if !stays && !expired && !mb.Drained {
 			sit.keep++
 		}
 		sit.voters = append(sit.voters, mb)
@@ -117,9 +118,10 @@ func (s *seats) step(c *controller, v *meta.View) {
 	defer cancel()
 	// Who does not stay keeps its seat, for it may be starting again with it at this very moment, unless those who stay would be no
 	// majority beside it.
-	alone := sit.good <= len(sit.voters)/2
+	good := len(sit.good)
+	alone := good <= len(sit.voters)/2
 	full := wantedVoters(sit.members + sit.keep)
-	if sit.good < want && sit.good+len(sit.learners) >= want && (sit.good+sit.keep < full || alone) {
+	if good < want && good+len(sit.learners) >= want && (good+sit.keep < full || alone) {
 		for _, mb := range sit.learners {
 			if s.promote(ctx, c, mb) {
 				return
@@ -129,16 +131,28 @@ func (s *seats) step(c *controller, v *meta.View) {
 	if sit.alive <= len(sit.voters)/2 {
 		return // nothing can be changed
 	}
-	replaced := sit.good >= want && len(sit.voters) > full // another has been given its place
-	if len(sit.goers) > 0 && sit.good > 0 && (replaced || alone) {
+	replaced := good >= want && len(sit.voters) > full // another has been given its place
+	switch {
+	case len(sit.goers) > 0 && good > 0 && (replaced || alone):
 		s.dismiss(ctx, c, v, sit.goers[0])
 		return
-	}
-	if len(sit.expired) > 0 && (!sit.expired[0].MetaVoter || sit.good > 0) {
+	case len(sit.expired) > 0 && (!sit.expired[0].MetaVoter || good > 0):
 		s.dismiss(ctx, c, v, sit.expired[0])
+		return
+	case good > full: // there were more members; it learns from now on
+		s.dismiss(ctx, c, v, s.surplus(sit.good))
 		return
 	}
 	s.forget(c, v)
+}
+
+// surplus returns which of too many voters gives its seat up: not this one, which leads.
+func (s *seats) surplus(voters []*meta.Member) *meta.Member {
+	last := voters[len(voters)-1]
+	if last.ID == s.m.id {
+		last = voters[len(voters)-2]
+	}
+	return last
 }
 
 // promote makes a learner a voter if it has caught up, and reports whether it did.

@@ -26,7 +26,7 @@ func startTestMeta(t *testing.T, dir string, member wire.ID) *MetaHost {
 		Dial: func(context.Context, string, uint8) (net.Conn, error) { return nil, errors.New("nobody is there") }})
 	require.NoError(t, err)
 	reg := raftnet.NewRegistry()
-	reg.Set(MetaShard, 1, member.String())
+	reg.Set(MetaShard(0), 1, member.String())
 	m, err := StartMeta(MetaConfig{Dir: dir, Member: member, Cluster: wire.ID{1}, Addr: "member.test:5702", Transport: tr,
 		Registry: reg, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
@@ -86,10 +86,10 @@ func TestMetaHost(t *testing.T) {
 	require.ErrorIs(t, m.Barrier(t.Context()), errClosed)
 	require.ErrorIs(t, m.AddLearner(t.Context(), 2, wire.ID{2}), errClosed)
 	require.ErrorIs(t, m.Run(MetaStart{Replica: 1}), errClosed)
-	require.False(t, m.Has(1))
+	require.False(t, m.Has(0, 1))
 
 	again := startTestMeta(t, dir, member)
-	require.True(t, again.Has(1))
+	require.True(t, again.Has(0, 1))
 	again.await(t, func(v *meta.View) bool { return v.Founded() })
 }
 
@@ -147,7 +147,7 @@ func TestMetaHostUnderAnotherHostname(t *testing.T) {
 	m.Close()
 	renameHost(t, dir, "another-host")
 	again := startTestMeta(t, dir, member)
-	require.True(t, again.Has(1), "the replica is found")
+	require.True(t, again.Has(0, 1), "the replica is found")
 	again.await(t, func(v *meta.View) bool { return v.Founded() })
 }
 

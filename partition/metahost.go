@@ -22,8 +22,8 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// MetaShard is the Raft group of the metadata. It lives in a NodeHost of its own.
-const MetaShard = 1
+// MetaShard returns the Raft group of a generation of the metadata. It lives in a NodeHost of its own.
+func MetaShard(generation uint64) uint64 { return 1 + generation }
 
 // MetaConfig describes the metadata host of a member. All fields are required.
 type MetaConfig struct {
@@ -45,14 +45,13 @@ type MetaHost struct {
 		closed bool
 		nh     *dragonboat.NodeHost
 	}
-	session *client.Session
-	replica atomic.Uint64
+	at atomic.Pointer[metaReplica] // the replica that runs; nil: none
 
 	leader struct {
 		sync.Mutex
 		id, term uint64
 	}
-	view    atomic.Pointer[meta.View]
+	view    atomic.Pointer[meta.View] // replaced under changed's lock
 	changed struct {
 		sync.Mutex
 		ch chan struct{} // closed and replaced at every change
@@ -61,6 +60,12 @@ type MetaHost struct {
 	end      context.CancelFunc
 	stopped  sync.WaitGroup
 	stopOnce sync.Once
+}
+
+// metaReplica is a replica of the metadata.
+type metaReplica struct {
+	shard, id uint64
+	session   *client.Session
 }
 
 // StartMeta starts the metadata host without its replica.
@@ -79,7 +84,6 @@ func StartMeta(cfg MetaConfig) (*MetaHost, error) {
 	m.life, m.end = context.WithCancel(context.Background())
 	m.changed.ch = make(chan struct{})
 	m.view.Store(meta.New().Snapshot())
-	m.session = client.NewNoOPSession(MetaShard, newRandom())
 	db := config.GetTinyMemLogDBConfig()
 	db.Shards = 1
 	nh, err := newNodeHost(config.NodeHostConfig{
@@ -106,22 +110,23 @@ func StartMeta(cfg MetaConfig) (*MetaHost, error) {
 
 // MetaStart says how a member's metadata replica begins. A replica that is on disk already ignores Initial and Join.
 type MetaStart struct {
-	Replica uint64
-	Initial map[uint64]wire.ID // founding: replica IDs and members of the first voters
-	Join    bool               // the group exists, and knows this replica as a learner
+	Generation uint64 // of the metadata
+	Replica    uint64
+	Initial    map[uint64]wire.ID // founding: replica IDs and members of the first voters
+	Join       bool               // the group exists, and knows this replica as a learner
 	// Campaign is how long the replica waits without a leader before it asks to be elected, and again and again; 0: it
 	// leaves that to its election timeout.
 	Campaign time.Duration
 }
 
 // Has reports whether the directory holds a replica.
-func (m *MetaHost) Has(replica uint64) bool {
+func (m *MetaHost) Has(generation, replica uint64) bool {
 	m.gate.RLock()
 	defer m.gate.RUnlock()
-	return !m.gate.closed && m.gate.nh.HasNodeInfo(MetaShard, replica)
+	return !m.gate.closed && m.gate.nh.HasNodeInfo(MetaShard(generation), replica)
 }
 
-// Run starts the replica.
+// Run starts the replica. REQUIRES: none runs.
 func (m *MetaHost) Run(s MetaStart) error {
 	initial := make(map[uint64]dragonboat.Target, len(s.Initial))
 	for id, member := range s.Initial {
@@ -132,31 +137,34 @@ func (m *MetaHost) Run(s MetaStart) error {
 	if m.gate.closed {
 		return errClosed
 	}
+	at := &metaReplica{shard: MetaShard(s.Generation), id: s.Replica}
+	at.session = client.NewNoOPSession(at.shard, newRandom())
 	join := s.Join
-	if m.gate.nh.HasNodeInfo(MetaShard, s.Replica) {
+	if m.gate.nh.HasNodeInfo(at.shard, at.id) {
 		initial, join = nil, false
 	}
-	cfg := raftConfig(MetaShard, s.Replica)
+	cfg := raftConfig(at.shard, at.id)
 	cfg.SnapshotEntries, cfg.CompactionOverhead = 512, 128
 	cfg.DisableAutoCompactions = false
 	// The flag stays true for a replica that was added as a learner, also when it has become a voter: the log says so.
 	cfg.IsNonVoting = s.Join
-	m.replica.Store(s.Replica)
+	m.at.Store(at) // before the library tells of leaders
 	err := m.gate.nh.StartReplica(initial, join, func(uint64, uint64) sm.IStateMachine {
 		return &metaMachine{host: m, state: meta.New()}
 	}, cfg)
 	if err != nil {
+		m.at.Store(nil)
 		return fmt.Errorf("start metadata replica %d: %w", s.Replica, err)
 	}
 	if s.Campaign > 0 {
 		m.stopped.Add(1)
-		go m.campaign(s.Campaign) // ends with life, or when somebody leads
+		go m.campaign(at, s.Campaign) // ends with life or the replica, or when somebody leads
 	}
 	return nil
 }
 
-// campaign has the replica elected where nobody leads, without waiting for an election timeout.
-func (m *MetaHost) campaign(after time.Duration) {
+// campaign has a replica elected where nobody leads, without waiting for an election timeout.
+func (m *MetaHost) campaign(at *metaReplica, after time.Duration) {
 	defer m.stopped.Done()
 	t := time.NewTimer(after)
 	defer t.Stop()
@@ -169,10 +177,10 @@ func (m *MetaHost) campaign(after time.Duration) {
 		m.leader.Lock()
 		id, term := m.leader.id, m.leader.term
 		m.leader.Unlock()
-		if id != 0 {
+		if id != 0 || m.at.Load() != at {
 			return // from here on elections by timeout will do: data does not wait for metadata
 		}
-		m.cfg.Transport.Inject(MetaShard, m.replica.Load(), 0, term)
+		m.cfg.Transport.Inject(at.shard, at.id, 0, term)
 		t.Reset(after + 100*time.Millisecond)
 	}
 }
@@ -191,31 +199,50 @@ func (m *MetaHost) Changed() <-chan struct{} {
 // Wake makes Changed's channel close, as if the metadata had changed: for a follower that can do more now.
 func (m *MetaHost) Wake() { m.wakeAll() }
 
+// publish makes v the view unless that is newer: a replica that takes the place of another begins with less than is known here.
 func (m *MetaHost) publish(v *meta.View) {
+	m.changed.Lock()
+	defer m.changed.Unlock()
+	if v.Version < m.view.Load().Version {
+		return
+	}
 	m.view.Store(v)
-	m.wakeAll()
+	m.wakeLocked()
 }
 
 func (m *MetaHost) wakeAll() {
 	m.changed.Lock()
+	defer m.changed.Unlock()
+	m.wakeLocked()
+}
+
+func (m *MetaHost) wakeLocked() {
 	close(m.changed.ch)
 	m.changed.ch = make(chan struct{})
-	m.changed.Unlock()
 }
 
 // Leads reports whether Raft elected this member's replica, and the term. It is an opinion, good for deciding who does the
 // controller's work; what the work changes is decided by compare-and-set.
 func (m *MetaHost) Leads() (term uint64, leads bool) {
+	at := m.at.Load()
 	m.leader.Lock()
 	defer m.leader.Unlock()
-	return m.leader.term, m.leader.id != 0 && m.leader.id == m.replica.Load()
+	return m.leader.term, at != nil && m.leader.id == at.id
+}
+
+// Seat returns the replica that runs, and its generation; 0 if none does.
+func (m *MetaHost) Seat() (generation, replica uint64) {
+	if at := m.at.Load(); at != nil {
+		return at.shard - MetaShard(0), at.id
+	}
+	return 0, 0
 }
 
 // Propose commits a command and returns its result. It works on any replica of the group while a quorum of it lives. After
 // an error the command may or may not have been executed; every command may be repeated.
 func (m *MetaHost) Propose(ctx context.Context, cmd []byte) (meta.Result, error) {
-	res, err := m.ask(ctx, func(nh *dragonboat.NodeHost, timeout time.Duration) (*dragonboat.RequestState, error) {
-		return nh.Propose(m.session, cmd, timeout)
+	res, err := m.ask(ctx, func(nh *dragonboat.NodeHost, at *metaReplica, timeout time.Duration) (*dragonboat.RequestState, error) {
+		return nh.Propose(at.session, cmd, timeout)
 	})
 	if err != nil {
 		return meta.Result{}, fmt.Errorf("propose to the metadata group: %w", err)
@@ -225,8 +252,8 @@ func (m *MetaHost) Propose(ctx context.Context, cmd []byte) (meta.Result, error)
 
 // Barrier returns when this replica has applied everything that was committed before the call.
 func (m *MetaHost) Barrier(ctx context.Context) error {
-	_, err := m.ask(ctx, func(nh *dragonboat.NodeHost, timeout time.Duration) (*dragonboat.RequestState, error) {
-		return nh.ReadIndex(MetaShard, timeout)
+	_, err := m.ask(ctx, func(nh *dragonboat.NodeHost, at *metaReplica, timeout time.Duration) (*dragonboat.RequestState, error) {
+		return nh.ReadIndex(at.shard, timeout)
 	})
 	if err != nil {
 		return fmt.Errorf("read the metadata: %w", err)
@@ -236,14 +263,18 @@ func (m *MetaHost) Barrier(ctx context.Context) error {
 
 // ask makes a request and waits for its end. An answer can be lost for ever in the library, so the wait has an end of its
 // own.
-func (m *MetaHost) ask(ctx context.Context, request func(*dragonboat.NodeHost, time.Duration) (*dragonboat.RequestState, error)) (dragonboat.RequestResult, error) {
+func (m *MetaHost) ask(ctx context.Context, request func(*dragonboat.NodeHost, *metaReplica, time.Duration) (*dragonboat.RequestState, error)) (dragonboat.RequestResult, error) {
 	timeout := metaTimeout(ctx)
+	at := m.at.Load()
+	if at == nil {
+		return dragonboat.RequestResult{}, errNoSeat
+	}
 	m.gate.RLock()
 	if m.gate.closed {
 		m.gate.RUnlock()
 		return dragonboat.RequestResult{}, errClosed
 	}
-	rs, err := request(m.gate.nh, timeout)
+	rs, err := request(m.gate.nh, at, timeout)
 	m.gate.RUnlock()
 	if err != nil {
 		return dragonboat.RequestResult{}, err
@@ -269,64 +300,6 @@ func (m *MetaHost) ask(ctx context.Context, request func(*dragonboat.NodeHost, t
 // metaGrace is how long after its timeout a request may be answered still: the library counts in ticks.
 const metaGrace = time.Second
 
-// AddLearner adds a member's replica to the group as a learner. Like Promote and Remove it does nothing where nothing is left to do.
-func (m *MetaHost) AddLearner(ctx context.Context, replica uint64, member wire.ID) error {
-	return m.change(ctx, groupChange{replica: replica, target: member.String(), step: stepLearner})
-}
-
-// Promote makes a learner of the group a voter. It should have caught up.
-func (m *MetaHost) Promote(ctx context.Context, replica uint64, member wire.ID) error {
-	return m.change(ctx, groupChange{replica: replica, target: member.String(), step: stepVoter})
-}
-
-// Remove removes another member's replica from the group. It must never be started again.
-func (m *MetaHost) Remove(ctx context.Context, replica uint64) error {
-	return m.change(ctx, groupChange{replica: replica, step: stepRemove})
-}
-
-func (m *MetaHost) change(ctx context.Context, c groupChange) error {
-	c.shard = MetaShard
-	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
-	defer cancel()
-	defer context.AfterFunc(m.life, cancel)() // Close does not wait for us
-	m.gate.RLock()
-	defer m.gate.RUnlock()
-	if m.gate.closed {
-		return errClosed
-	}
-	if err := c.run(ctx, m.gate.nh); err != nil {
-		return fmt.Errorf("change the metadata group by replica %d: %w", c.replica, err)
-	}
-	return nil
-}
-
-// LetLead asks Raft to have another voter lead, if this one does. It returns at once; nothing may come of it.
-func (m *MetaHost) LetLead(replica uint64) {
-	m.gate.RLock()
-	defer m.gate.RUnlock()
-	if m.gate.closed {
-		return
-	}
-	if err := m.gate.nh.RequestLeaderTransfer(MetaShard, replica); err != nil {
-		m.cfg.Logger.Debug("the metadata group was not handed over", "err", err)
-	}
-}
-
-// Discard removes what the directory holds of a replica that does not run and never will again.
-func (m *MetaHost) Discard(ctx context.Context, replica uint64) error {
-	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
-	defer cancel()
-	m.gate.RLock()
-	defer m.gate.RUnlock()
-	if m.gate.closed {
-		return errClosed
-	}
-	if err := m.gate.nh.SyncRemoveData(ctx, MetaShard, replica); err != nil {
-		return fmt.Errorf("remove metadata replica %d: %w", replica, err)
-	}
-	return nil
-}
-
 // Close stops the replica and the host. It may be called twice.
 func (m *MetaHost) Close() {
 	m.stopOnce.Do(func() {
@@ -348,7 +321,10 @@ func metaTimeout(ctx context.Context) time.Duration {
 	return max(d, 2*tickMillis*time.Millisecond)
 }
 
-var errNotReady = errors.New("the metadata group has no leader")
+var (
+	errNotReady = errors.New("the metadata group has no leader")
+	errNoSeat   = errors.New("this member has no replica of the metadata")
+)
 
 func metaError(res dragonboat.RequestResult) error {
 	switch {
@@ -371,10 +347,11 @@ var _ raftio.IRaftEventListener = (*metaEvents)(nil)
 // LeaderUpdated notes who was elected.
 func (e *metaEvents) LeaderUpdated(info raftio.LeaderInfo) {
 	m := (*MetaHost)(e)
-	if info.ShardID != MetaShard {
+	m.leader.Lock()
+	if at := m.at.Load(); at == nil || info.ShardID != at.shard || info.ReplicaID != at.id {
+		m.leader.Unlock()
 		return
 	}
-	m.leader.Lock()
 	if info.Term >= m.leader.term {
 		m.leader.id, m.leader.term = info.LeaderID, info.Term
 	}

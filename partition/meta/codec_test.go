@@ -39,9 +39,28 @@ func everyCommand() []Command {
 		&Prefer{Partition: 7, Generation: 3, Member: member(2)},
 		&Halt{Partition: 7, Generation: 3},
 		stopped(7, 3, 9, 2, 5, 1000),
+		&Drain{ID: member(1), Incarnation: incarnation(1, 1)},
+		&Recover{View: recovered(2, 1)},
 		&FoundMapConfigs{List: wire.MapConfigs{everyMapField("users"), everyMapField("u*")}},
 		&SetMapConfig{From: 7, Config: everyMapField("users")},
 	}
+}
+
+// recovered returns what a small cluster of three is when one member begins the next generation of the metadata because others are lost.
+func recovered(survivor int, lost ...int) *View {
+	s := New()
+	for _, c := range birth(2, false) {
+		s.Apply(Append(nil, c))
+	}
+	var ids []wire.ID
+	for _, n := range lost {
+		ids = append(ids, member(n))
+	}
+	v, err := s.Snapshot().Recovered(member(survivor), ids)
+	if err != nil {
+		panic(err)
+	}
+	return v
 }
 
 // everyMapField returns a configuration with all there is.

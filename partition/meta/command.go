@@ -36,6 +36,8 @@ const (
 	KindPrefer       Kind = 16
 	KindHalt         Kind = 17
 	KindStopped      Kind = 18
+	KindDrain        Kind = 19
+	KindRecover      Kind = 20
 
 	KindFoundMapConfigs Kind = 40
 	KindSetMapConfig    Kind = 41
@@ -43,7 +45,7 @@ const (
 
 // Command is a change of the metadata: one of *Init, *SetTime, *RaiseLevel, *Register, *SetState, *Forget, *AllocMeta,
 // *SetMetaVoter, *DropMeta, *CreateTable, *Refound, *AddReplica, *Promote, *Retire, *DropReplica, *Prefer, *Halt, *Stopped,
-// *FoundMapConfigs and *SetMapConfig.
+// *Drain, *Recover, *FoundMapConfigs and *SetMapConfig.
 type Command interface {
 	kind() Kind
 	append(dst []byte) []byte
@@ -52,7 +54,7 @@ type Command interface {
 	// check refuses what no state could accept. It depends on the command alone.
 	check() error
 
-	// apply carries out the command on a founded cluster (*Init: on any), or refuses it without a trace.
+	// apply carries out the command on a founded cluster (*Init and *Recover: on any), or refuses it without a trace.
 	// REQUIRES: check() == nil.
 	apply(s *State) Result
 }
@@ -95,6 +97,10 @@ func newCommand(k Kind) Command {
 		return new(Halt)
 	case KindStopped:
 		return new(Stopped)
+	case KindDrain:
+		return new(Drain)
+	case KindRecover:
+		return new(Recover)
 	case KindFoundMapConfigs:
 		return new(FoundMapConfigs)
 	case KindSetMapConfig:

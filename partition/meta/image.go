@@ -10,7 +10,7 @@ import (
 
 // ImageFormat is the version of the image format that this build writes and reads. History:
 //
-//	1: first version; before any release the configurations of maps were appended.
+//	1: first version; before any release the configurations of maps were appended, and members that were drained marked.
 const ImageFormat = 1
 
 const (
@@ -49,7 +49,7 @@ func AppendImage(dst []byte, v *View) []byte {
 }
 
 // minMember is the least that a member takes in an image.
-const minMember = 16 + 16 + 8 + 6 + 1 + 1 + 1 + 1 + 1
+const minMember = 16 + 16 + 8 + 6 + 1 + 1 + 1 + 1 + 1 + 1
 
 // DecodeImage returns the state of which AppendImage wrote the image. It shares no memory with b. Any bytes are accepted; what
 // is not the image of a sound state is refused with an error that wraps wire.ErrMalformed.

@@ -63,8 +63,8 @@ func (v *View) checkMembers() error {
 		if err := m.Registration.check(); err != nil {
 			return err
 		}
-		if stateRank(m.State) < 0 {
-			return fmt.Errorf("member %s in state %q", m.ID, m.State)
+		if rank := stateRank(m.State); rank < 0 || m.Drained && rank < stateRank(StateDraining) {
+			return fmt.Errorf("member %s in state %q, drained %t", m.ID, m.State, m.Drained)
 		}
 		if i > 0 && bytes.Compare(v.Members[i-1].ID[:], m.ID[:]) >= 0 {
 			return fmt.Errorf("members %s and %s out of order", v.Members[i-1].ID, m.ID)

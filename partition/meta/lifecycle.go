@@ -53,6 +53,40 @@ func (c *SetState) apply(s *State) Result {
 	return Result{}
 }
 
+// Drain moves an incarnation of a member to StateDraining, or leaves it where it is beyond that, because an operator wants it to hold
+// nothing any more. One that leaves by itself says so with SetState, and is counted on to come back.
+type Drain struct {
+	ID          wire.ID
+	Incarnation wire.ID
+}
+
+func (*Drain) kind() Kind { return KindDrain }
+
+func (c *Drain) append(dst []byte) []byte {
+	return append(append(dst, c.ID[:]...), c.Incarnation[:]...)
+}
+
+func (c *Drain) decode(r *wire.Reader) { c.ID, c.Incarnation = r.ID(), r.ID() }
+func (c *Drain) check() error          { return nil }
+
+func (c *Drain) apply(s *State) Result {
+	at, res := s.member(c.ID)
+	if !res.OK() {
+		return res
+	}
+	switch m := &s.v.Members[at]; {
+	case m.Incarnation != c.Incarnation:
+		return refuse(wire.CodeConflict, "member %q (%s) is at incarnation %s, not %s", m.Name, m.ID, m.Incarnation, c.Incarnation)
+	case m.Drained:
+		return Result{}
+	}
+	m := &s.changeMembers().Members[at]
+	if m.Drained = true; stateRank(m.State) < stateRank(StateDraining) {
+		m.State = StateDraining
+	}
+	return Result{}
+}
+
 // Forget removes all memory of a member that has left or is dead, holds no replica and has no seat in the metadata group. A
 // member that is not known is CodeOK.
 type Forget struct {

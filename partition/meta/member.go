@@ -127,6 +127,7 @@ type Member struct {
 	State       string
 	MetaReplica uint64 // ID of its replica in the metadata group; 0: it has none
 	MetaVoter   bool   // that replica votes; else it learns
+	Drained     bool   // an operator had it drained: this incarnation shall not be counted on any more
 }
 
 // Live reports whether the incarnation may still be at work: it has neither left nor been declared dead.
@@ -144,13 +145,13 @@ func (m *Member) Info() wire.MemberInfo {
 func (m *Member) append(dst []byte) []byte {
 	dst = m.Registration.append(dst)
 	dst = append(dst, byte(stateRank(m.State)))
-	return appendBool(wire.AppendUvarint(dst, m.MetaReplica), m.MetaVoter)
+	return appendBool(appendBool(wire.AppendUvarint(dst, m.MetaReplica), m.MetaVoter), m.Drained)
 }
 
 func (m *Member) decode(r *wire.Reader) {
 	m.Registration.decode(r)
 	m.State = decodeState(r)
-	m.MetaReplica, m.MetaVoter = r.Uvarint(), decodeBool(r)
+	m.MetaReplica, m.MetaVoter, m.Drained = r.Uvarint(), decodeBool(r), decodeBool(r)
 }
 
 func decodeState(r *wire.Reader) string {

@@ -34,6 +34,9 @@ func (m *model) apply(c Command) wire.Code {
 	if c.check() != nil {
 		return wire.CodeInvalid
 	}
+	if recover, ok := c.(*Recover); ok {
+		return m.recover(recover.View)
+	}
 	if _, ok := c.(*Init); !ok && m.init == nil {
 		return wire.CodeNotReady
 	}
@@ -65,6 +68,19 @@ func (m *model) apply(c Command) wire.Code {
 				return m.changed()
 			}
 			return wire.CodeOK
+		})
+	case *Drain:
+		return m.withMember(c.ID, func(old *Member) wire.Code {
+			switch {
+			case old.Incarnation != c.Incarnation:
+				return wire.CodeConflict
+			case old.Drained:
+				return wire.CodeOK
+			}
+			if old.Drained = true; old.State == StateJoining || old.State == StateReady {
+				old.State = StateDraining
+			}
+			return m.changed()
 		})
 	case *Forget:
 		old, ok := m.members[c.ID]
@@ -162,6 +178,27 @@ func (m *model) apply(c Command) wire.Code {
 		}
 		m.mapsAt = m.changes + 1
 		return m.changed()
+	}
+	return wire.CodeOK
+}
+
+func (m *model) recover(v *View) wire.Code {
+	if m.init != nil {
+		if m.init.Cluster != v.Cluster || m.changes>>44 != v.Version>>44 {
+			return wire.CodeConflict
+		}
+		return wire.CodeOK
+	}
+	m.init = &Init{Cluster: v.Cluster, Name: v.Name, Partitions: v.PartitionCount, Replicas: v.ReplicasWanted, Durable: v.Durable, Founders: v.Founders}
+	m.time, m.level, m.changes, m.seats, m.replicas, m.mapsAt = v.Time, v.Level, v.Version, v.NextMeta-1, v.NextReplica-1, v.MapsVersion
+	for _, o := range v.Members {
+		m.members[o.ID] = o
+	}
+	for p, t := range v.Table {
+		m.table[p] = t
+	}
+	for _, c := range v.Maps {
+		m.maps[c.Pattern] = c
 	}
 	return wire.CodeOK
 }
@@ -313,7 +350,7 @@ func (g commands) holders(t *rapid.T, v *View) (list []Holder) {
 func (g commands) draw(t *rapid.T, v *View) Command {
 	n, start := rapid.IntRange(1, 5).Draw(t, "member"), rapid.IntRange(1, 4).Draw(t, "start")
 	h := g.holder(t, v)
-	kinds := []Kind{KindInit, KindSetTime, KindRaiseLevel, KindRegister, KindRegister, KindRegister, KindSetState, KindSetState,
+	kinds := []Kind{KindInit, KindSetTime, KindRaiseLevel, KindRegister, KindRegister, KindRegister, KindSetState, KindSetState, KindDrain, KindRecover,
 		KindForget, KindAllocMeta, KindSetMetaVoter, KindDropMeta, KindCreateTable, KindRefound, KindRefound, KindRefound,
 		KindAddReplica, KindAddReplica, KindPromote, KindPromote, KindRetire, KindDropReplica, KindPrefer, KindHalt, KindHalt, KindStopped, KindStopped,
 		KindFoundMapConfigs, KindSetMapConfig}
@@ -342,6 +379,10 @@ func (g commands) draw(t *rapid.T, v *View) Command {
 		return c
 	case KindSetState:
 		return &SetState{ID: h.Member, Incarnation: h.Incarnation, State: rapid.SampledFrom(states[:]).Draw(t, "state")}
+	case KindDrain:
+		return &Drain{ID: h.Member, Incarnation: h.Incarnation}
+	case KindRecover:
+		return &Recover{View: recovered(2, 1)}
 	case KindForget:
 		return &Forget{ID: h.Member, Incarnation: h.Incarnation}
 	case KindAllocMeta:
@@ -434,7 +475,7 @@ func TestStateIsTheModel(t *testing.T) {
 // missing returns what runs must have reached and have not.
 func missing(reached map[string]int) (lack []string) {
 	for _, what := range []string{"*meta.Refound OK empty", "*meta.Refound OK seeded", "*meta.Register MEMBER_LEFT",
-		"*meta.Register CONFLICT", "*meta.Forget OK", "*meta.CreateTable OK", "*meta.FoundMapConfigs OK", "*meta.SetMapConfig OK",
+		"*meta.Register CONFLICT", "*meta.Forget OK", "*meta.CreateTable OK", "*meta.Drain OK", "*meta.Drain CONFLICT", "*meta.Recover OK", "*meta.Recover CONFLICT", "*meta.FoundMapConfigs OK", "*meta.SetMapConfig OK",
 		"*meta.SetMapConfig CONFLICT", "*meta.Refound OK doubtful", "*meta.Refound OK nothing kept",
 		"*meta.AddReplica OK", "*meta.Promote OK", "*meta.Retire OK", "*meta.DropReplica OK", "*meta.Prefer OK", "*meta.Halt OK", "*meta.Stopped OK",
 		"*meta.AddReplica CONFLICT", "*meta.Promote CONFLICT", "*meta.Retire CONFLICT", "*meta.DropReplica CONFLICT", "*meta.Prefer CONFLICT",
@@ -468,6 +509,22 @@ func runAgainstModel(t *rapid.T, reached map[string]int) {
 		}
 	}
 	script = script[:rapid.SampledFrom([]int{len(script), len(script), len(script), len(script) - 1, 4, 0}).Draw(t, "birth")]
+	if len(script) > 4 && rapid.IntRange(0, 3).Draw(t, "recovered") == 0 { // in a later generation
+		first := New()
+		for _, c := range script {
+			first.Apply(Append(nil, c))
+		}
+		v, err := first.Snapshot().Recovered(member(1), []wire.ID{member(rapid.IntRange(2, 3).Draw(t, "lost"))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		script = []Command{&Recover{View: v}}
+		for p := range v.Table { // which the first generation has given out
+			for _, r := range v.Table[p].Replicas {
+				owned[r.ID] = fmt.Sprint(p, v.Table[p].Generation, r.Holder)
+			}
+		}
+	}
 	for n := range rapid.IntRange(0, 3).Draw(t, "start again") {
 		script = append(script, registration(n+1, 2))
 	}

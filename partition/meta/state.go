@@ -31,8 +31,12 @@ func (s *State) Apply(cmd []byte) Result {
 	if err != nil {
 		return refuse(wire.CodeInvalid, "%s", err)
 	}
-	if _, founding := c.(*Init); !founding && !s.v.Founded() {
-		return refuse(wire.CodeNotReady, "the cluster is not founded yet")
+	switch c.(type) {
+	case *Init, *Recover:
+	default:
+		if !s.v.Founded() {
+			return refuse(wire.CodeNotReady, "the cluster is not founded yet")
+		}
 	}
 	res := c.apply(s)
 	s.mustHold()

@@ -82,7 +82,7 @@ func newTable(t testing.TB, partitions int, durable bool) *State {
 
 func TestNothingBeforeInit(t *testing.T) {
 	for k := KindInit + 1; k != 0; k++ {
-		if newCommand(k) == nil {
+		if newCommand(k) == nil || k == KindRecover { // which begins a generation, as Init does the first
 			continue
 		}
 		s := New()
@@ -540,5 +540,91 @@ func TestCandidatesAndInfo(t *testing.T) {
 	}
 	if v.Member(member(2)).Holder() != holder(2, 1) || v.Named("m2").ID != member(2) || v.Named("m9") != nil {
 		t.Error("a member is not found as what it is")
+	}
+}
+
+// The next generation of the metadata begins with what one member had: the lost are dead, and nobody but it has a seat.
+func TestRecovered(t *testing.T) {
+	s := newTable(t, 2, false)
+	do(t, s, &SetTime{Time: 77}, wire.CodeOK)
+	was := s.Snapshot()
+	v, err := was.Recovered(member(2), []wire.ID{member(1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.Generation() != 1 || v.Version <= was.Version || v.Time != 77 || v.NextMeta != was.NextMeta+1 || v.NextReplica != was.NextReplica {
+		t.Errorf("recovered as %+v", v)
+	}
+	for n, want := range map[int]Member{1: {State: StateDead}, 2: {State: StateReady, MetaReplica: was.NextMeta, MetaVoter: true}, 3: {State: StateReady}} {
+		if m := v.Member(member(n)); m.State != want.State || m.MetaReplica != want.MetaReplica || m.MetaVoter != want.MetaVoter {
+			t.Errorf("member %d is %+v, want %+v", n, m, want)
+		}
+	}
+	if err := v.check(); err != nil {
+		t.Error(err)
+	}
+	if lost := v.AllLost(); len(lost) != 0 {
+		t.Errorf("partitions %v are lost though members have them", lost)
+	}
+	if was.Member(member(1)).State != StateReady || was.Founders[0] != member(1) {
+		t.Error("the view before has changed")
+	}
+
+	next := New()
+	do(t, next, &Recover{View: v}, wire.CodeOK)
+	unchanged(t, next, &Recover{View: v}, wire.CodeOK)
+	unchanged(t, s, &Recover{View: v}, wire.CodeConflict) // a group begins but once
+	do(t, next, registration(1, 2), wire.CodeOK)          // the lost one begins anew
+	if m := next.Snapshot().Member(member(1)); !m.Live() || m.MetaReplica != 0 {
+		t.Errorf("the lost member came back as %+v", m)
+	}
+	if g := next.Snapshot().Generation(); g != 1 {
+		t.Errorf("generation %d after a change", g)
+	}
+	for name, bad := range map[string]func() (*View, error){
+		"by the lost":   func() (*View, error) { return was.Recovered(member(1), []wire.ID{member(1)}) },
+		"by a stranger": func() (*View, error) { return was.Recovered(member(9), nil) },
+	} {
+		if _, err := bad(); err == nil {
+			t.Errorf("recovered %s", name)
+		}
+	}
+}
+
+// A founder that never came has no seat to come to in a later generation.
+func TestRecoveredWithoutAFounder(t *testing.T) {
+	s := New()
+	do(t, s, foundation(2, false), wire.CodeOK)
+	do(t, s, registration(1, 1), wire.CodeOK)
+	v, err := s.Snapshot().Recovered(member(1), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := New()
+	do(t, next, &Recover{View: v}, wire.CodeOK)
+	do(t, next, registration(2, 1), wire.CodeOK)
+	if m := next.Snapshot().Member(member(2)); m.MetaReplica != 0 || m.MetaVoter {
+		t.Errorf("a founder of the first generation: %+v", m)
+	}
+}
+
+func TestDrain(t *testing.T) {
+	s := newTable(t, 1, false)
+	drain := &Drain{ID: member(1), Incarnation: incarnation(1, 1)}
+	do(t, s, drain, wire.CodeOK)
+	if m := s.Snapshot().Member(member(1)); m.State != StateDraining || !m.Drained {
+		t.Errorf("drained as %+v", m)
+	}
+	unchanged(t, s, drain, wire.CodeOK)
+	unchanged(t, s, &Drain{ID: member(1), Incarnation: incarnation(1, 2)}, wire.CodeConflict)
+	unchanged(t, s, &Drain{ID: member(9)}, wire.CodeNotFound)
+	do(t, s, registration(1, 2), wire.CodeOK)
+	if m := s.Snapshot().Member(member(1)); m.State != StateJoining || m.Drained {
+		t.Errorf("started again as %+v", m)
+	}
+	do(t, s, &SetState{ID: member(2), Incarnation: incarnation(2, 1), State: StateLeft}, wire.CodeOK)
+	do(t, s, &Drain{ID: member(2), Incarnation: incarnation(2, 1)}, wire.CodeOK)
+	if m := s.Snapshot().Member(member(2)); m.State != StateLeft || !m.Drained {
+		t.Errorf("one that has left became %+v", m)
 	}
 }

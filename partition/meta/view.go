@@ -10,7 +10,7 @@ import (
 // View is the metadata as it stood after some command. It never changes, nor does anything that it refers to: readers share
 // it without a lock and must not write to it.
 type View struct {
-	Version uint64 // counts accepted changes of anything but Time
+	Version uint64 // counts accepted changes of anything but Time; above the bits that count stands the generation
 	Time    int64  // cluster time last kept, in milliseconds
 
 	Cluster        wire.ID // zero until the cluster is founded
@@ -34,6 +34,13 @@ type View struct {
 	Maps        wire.MapConfigs // what is set for maps
 	MapsVersion uint64          // Version when Maps was last changed; 0 if it never was
 }
+
+// generationShift is where the generation stands in Version.
+const generationShift = 44
+
+// Generation tells which Raft group keeps the metadata, from 0: one that has lost its quorum for good is followed by another, which
+// begins with what a member that was left had. Every version of a later generation is greater than any of an earlier one.
+func (v *View) Generation() uint64 { return v.Version >> generationShift }
 
 // Founded reports whether the cluster is founded.
 func (v *View) Founded() bool { return !v.Cluster.IsZero() }

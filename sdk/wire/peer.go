@@ -33,21 +33,13 @@ type PingResult struct {
 
 	// Stranger: as far as the member knows, the process that asks is no member of the cluster, or none any more.
 	Stranger bool
+	// Seatless: as far as the member knows, the process that asks has no place in the metadata group.
+	Seatless bool
 }
 
 // AppendPingResult appends p.
 func AppendPingResult(dst []byte, p *PingResult) []byte {
-	var flags uint8
-	if p.ClockSet {
-		flags |= 1
-	}
-	if p.Changed {
-		flags |= 2
-	}
-	if p.Stranger {
-		flags |= 4
-	}
-	dst = AppendI64(AppendI64(append(dst, flags), p.Clock), p.Wall)
+	dst = AppendI64(AppendI64(appendFlags(dst, p.ClockSet, p.Changed, p.Stranger, p.Seatless), p.Clock), p.Wall)
 	dst = AppendU64(AppendU32(dst, p.Replicas), p.Version)
 	dst = AppendUvarint(dst, uint64(len(p.Owned)))
 	for _, o := range p.Owned {
@@ -60,7 +52,8 @@ func AppendPingResult(dst []byte, p *PingResult) []byte {
 func DecodePingResult(b []byte) (PingResult, error) {
 	r := NewReader(b)
 	flags := r.U8()
-	p := PingResult{ClockSet: flags&1 != 0, Changed: flags&2 != 0, Stranger: flags&4 != 0, Clock: r.I64(), Wall: r.I64(), Replicas: r.U32(), Version: r.U64()}
+	p := PingResult{ClockSet: flags&1 != 0, Changed: flags&2 != 0, Stranger: flags&4 != 0, Seatless: flags&8 != 0, Clock: r.I64(), Wall: r.I64(),
+		Replicas: r.U32(), Version: r.U64()}
 	p.Owned = make([]Owned, r.Count(12))
 	for i := range p.Owned {
 		p.Owned[i] = Owned{Partition: r.U32(), Epoch: r.U64()}
@@ -143,20 +136,21 @@ type MetaSeat struct {
 
 // JoinResult answers OpMetaJoin: the asker's place, and where the others are.
 type JoinResult struct {
-	Replica uint64
-	Seats   []MetaSeat
+	Generation uint64 // of the metadata
+	Replica    uint64
+	Seats      []MetaSeat
 }
 
 // AppendJoinResult appends j.
 func AppendJoinResult(dst []byte, j *JoinResult) []byte {
-	dst = AppendU64(dst, j.Replica)
+	dst = AppendU64(AppendU64(dst, j.Generation), j.Replica)
 	return AppendMetaSeats(dst, j.Seats)
 }
 
 // DecodeJoinResult reads what AppendJoinResult wrote.
 func DecodeJoinResult(b []byte) (JoinResult, error) {
 	r := NewReader(b)
-	j := JoinResult{Replica: r.U64()}
+	j := JoinResult{Generation: r.U64(), Replica: r.U64()}
 	j.Seats = decodeMetaSeats(&r)
 	return j, r.Done()
 }

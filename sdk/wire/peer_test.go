@@ -19,16 +19,17 @@ var peerFormats = []*format{
 		func(t *rapid.T) PingResult {
 			return PingResult{drawBool(t, "clock set"), drawI64(t, "clock"), drawI64(t, "wall"), drawU32(t, "replicas"), drawU64(t, "version"),
 				drawBool(t, "changed"), drawList(t, "owned", 10, func(t *rapid.T, _ string) Owned { return Owned{drawU32(t, "partition"), drawU64(t, "epoch")} }),
-				drawBool(t, "stranger")}
+				drawBool(t, "stranger"), drawBool(t, "seatless")}
 		},
 		golden{"03 0102030405060708 ffffffffffffffff 00000003 0000000000000009 01 0000010e 1112131415161718", PingResult{ClockSet: true,
 			Clock: 0x0102030405060708, Wall: -1, Replicas: 3, Version: 9, Changed: true, Owned: []Owned{{270, 0x1112131415161718}}}},
-		golden{"04 0000000000000000 0000000000000001 00000000 0000000000000000 00", PingResult{Wall: 1, Owned: []Owned{}, Stranger: true}}).ending(open),
+		golden{"04 0000000000000000 0000000000000001 00000000 0000000000000000 00", PingResult{Wall: 1, Owned: []Owned{}, Stranger: true}},
+		golden{"08 0000000000000000 0000000000000001 00000000 0000000000000000 00", PingResult{Wall: 1, Owned: []Owned{}, Seatless: true}}).ending(open),
 	formatOf("JoinResult", pointed(AppendJoinResult), DecodeJoinResult,
 		func(t *rapid.T) JoinResult {
-			return JoinResult{drawU64(t, "replica"), drawList(t, "seat", 5, drawSeat)}
+			return JoinResult{drawU64(t, "generation"), drawU64(t, "replica"), drawList(t, "seat", 5, drawSeat)}
 		},
-		golden{"0000000000000007" + goldenSeats, JoinResult{7, []MetaSeat{{1, testID(0xa0), "a:1"}, {Replica: 0x0102030405060708}}}}),
+		golden{"0000000000000002 0000000000000007" + goldenSeats, JoinResult{2, 7, []MetaSeat{{1, testID(0xa0), "a:1"}, {Replica: 0x0102030405060708}}}}),
 	formatOf("MetaSeats", AppendMetaSeats, DecodeMetaSeats, func(t *rapid.T) []MetaSeat { return drawList(t, "seat", 5, drawSeat) },
 		golden{goldenSeats, []MetaSeat{{1, testID(0xa0), "a:1"}, {Replica: 0x0102030405060708}}}, golden{"00", []MetaSeat{}}),
 }
@@ -39,6 +40,6 @@ func FuzzPeerFormats(f *testing.F) { fuzzFormats(f, peerFormats) }
 
 func TestPeerFormatsAllocateByWhatIsThere(t *testing.T) {
 	peerFormats[1].testList(t, make([]byte, 29), make([]byte, 12), nil)
-	peerFormats[2].testList(t, make([]byte, 8), make([]byte, 25), nil)
+	peerFormats[2].testList(t, make([]byte, 16), make([]byte, 25), nil)
 	peerFormats[3].testList(t, nil, make([]byte, 25), nil)
 }

@@ -1,0 +1,159 @@
+package member
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/gridiron-io/gridiron/partition/meta"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// leaderOf returns the member that leads the metadata group.
+func leaderOf(t *testing.T, members []*Member) (leader *Member) {
+	t.Helper()
+	eventually(t, "somebody to lead the metadata", func() bool {
+		for _, m := range members {
+			if _, leads := m.meta.Leads(); leads && !m.isClosing() {
+				leader = m
+			}
+		}
+		return leader != nil
+	})
+	return leader
+}
+
+// seated waits until all members know of the same seats in the metadata group, so many of them voters', and every member runs the
+// replica that it is said to have.
+func seated(t *testing.T, voters int, members ...*Member) {
+	t.Helper()
+	last := ""
+	defer func() {
+		if t.Failed() {
+			t.Log(last)
+		}
+	}()
+	eventually(t, fmt.Sprint(voters, " voters"), func() bool {
+		last = ""
+		version := members[0].metaView().Version
+		for _, m := range members {
+			v, n := m.metaView(), 0
+			for _, mb := range v.Members {
+				if mb.MetaVoter {
+					n++
+				}
+			}
+			mb := v.Member(m.id)
+			generation, replica := m.meta.Seat()
+			last += fmt.Sprintf("%s at version %d of %d: %d voters, replica %d is said to be %d, voter %t\n", m.cfg.Name, v.Version, generation, n,
+				replica, mb.MetaReplica, mb.MetaVoter)
+			if n != voters || v.Version != version || mb.MetaReplica == 0 || mb.MetaReplica != replica || v.Generation() != generation {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// changeable fails the test if the metadata cannot be changed by one of the members.
+func changeable(t *testing.T, members ...*Member) {
+	t.Helper()
+	for _, m := range members {
+		if res, err := m.metaPropose(testContext(t), &meta.RaiseLevel{Level: m.metaView().Level + 1}); err != nil || !res.OK() {
+			t.Errorf("change the metadata at %s: %+v, %v", m.cfg.Name, res, err)
+		}
+	}
+}
+
+func drain(t *testing.T, through, m *Member) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(testContext(t), adminFor)
+	defer cancel()
+	if code, text := through.administer(ctx, wire.AdminBody{Op: wire.OpDrainMember, Body: wire.AppendDrainBody(nil, wire.DrainBody{Member: m.id})}); code != wire.CodeOK {
+		t.Fatalf("drain %s: %v, %s", m.cfg.Name, code, text)
+	}
+}
+
+// Two of three members stay: the metadata group has one voter. The one that was drained and the one too many run on, and learn under
+// other replica IDs. When a third comes there are three again.
+func TestSeatsShrinkAndGrow(t *testing.T) {
+	ms := runningMembers(t, 3, nil)
+	seated(t, 3, ms...)
+	leader := leaderOf(t, ms) // that it leads keeps nobody from being drained
+	drain(t, ms[0], leader)
+	seated(t, 1, ms...)
+	if mb := leader.metaView().Member(leader.id); mb.MetaVoter || !mb.Drained {
+		t.Errorf("the drained member is %+v", mb)
+	}
+	if _, leads := leader.meta.Leads(); leads {
+		t.Error("the drained member leads")
+	}
+	changeable(t, ms...)
+
+	fourth, err := Start(testContext(t), Config{Name: "m3", Join: []string{ms[0].Addr(), ms[1].Addr(), ms[2].Addr()}, NoHTTP: true, DataDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(fourth.Kill)
+	all := append(ms, fourth)
+	seated(t, 3, all...)
+	if mb := fourth.metaView().Member(leader.id); mb.MetaVoter {
+		t.Error("the drained member was given a vote again")
+	}
+	changeable(t, all...)
+}
+
+// The seat of a drained member goes to one who learned until now, at once.
+func TestDrainedSeatIsReplaced(t *testing.T) {
+	ms := runningMembers(t, 4, nil)
+	seated(t, 3, ms...)
+	var learner, voter *Member
+	for _, m := range ms {
+		if m.metaView().Member(m.id).MetaVoter {
+			voter = m
+		} else {
+			learner = m
+		}
+	}
+	drain(t, learner, voter)
+	eventually(t, "the learner to vote in its place", func() bool {
+		v := learner.metaView()
+		return v.Member(learner.id).MetaVoter && !v.Member(voter.id).MetaVoter
+	})
+	seated(t, 3, ms...)
+	changeable(t, ms...)
+}
+
+// A member starts again with a seat that was given up behind its back, and nobody has told it so before it runs: it hears of that from
+// the others' answers to its pings, and learns under another replica ID.
+func TestStartWithASeatThatIsGone(t *testing.T) {
+	ms := runningMembers(t, 3, nil)
+	cfg := Config{Name: "m3", Join: []string{ms[0].Addr(), ms[1].Addr(), ms[2].Addr()}, NoHTTP: true, DataDir: t.TempDir()}
+	fourth, err := Start(testContext(t), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, had := fourth.id, fourth.metaView().Member(fourth.id).MetaReplica
+	fourth.Kill()
+	leader := leaderOf(t, ms)
+	if err := leader.meta.Remove(testContext(t), had); err != nil {
+		t.Fatal(err)
+	}
+	if res, err := leader.metaPropose(testContext(t), &meta.DropMeta{ID: id, Replica: had}); err != nil || !res.OK() {
+		t.Fatal(res, err)
+	}
+	if err := os.Remove(filepath.Join(cfg.DataDir, seatsFile)); err != nil { // it asks nobody before it starts the replica
+		t.Fatal(err)
+	}
+	again, err := Start(testContext(t), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(again.Kill)
+	seated(t, 3, append(ms, again)...)
+	if now := again.metaView().Member(id).MetaReplica; now == had {
+		t.Errorf("replica %d was started again", had)
+	}
+}

@@ -1,0 +1,79 @@
+package meta
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// maxGenerations bounds the generations of the metadata, so that a version fits into 63 bits.
+const maxGenerations = 1 << 19
+
+// Recovered returns the metadata with which the next generation begins after the group that kept them has lost its quorum for good: as
+// the member had them that begins it, alone, as its only voter. The lost members are dead; all others lose their seats, and ask for new
+// ones. The member must be known.
+func (v *View) Recovered(member wire.ID, lost []wire.ID) (*View, error) {
+	if v.Generation()+1 >= maxGenerations {
+		return nil, fmt.Errorf("generation %d of the metadata is the last", v.Generation())
+	}
+	at, known := v.find(member)
+	if !known || slices.Contains(lost, member) {
+		return nil, fmt.Errorf("member %s is lost or unknown", member)
+	}
+	next := *v
+	next.Version = (v.Generation() + 1) << generationShift
+	next.Members = slices.Clone(v.Members)
+	for i := range next.Members {
+		m := &next.Members[i]
+		m.MetaReplica, m.MetaVoter = 0, false
+		if slices.Contains(lost, m.ID) {
+			m.State = StateDead
+		}
+	}
+	next.Members[at].MetaReplica, next.Members[at].MetaVoter = next.NextMeta, true
+	next.NextMeta++
+	next.Founders = slices.Clone(v.Founders)
+	for i, id := range next.Founders {
+		if v.Member(id) == nil {
+			next.Founders[i] = wire.ID{} // it would be given the seat of a founder when it registers
+		}
+	}
+	return &next, nil
+}
+
+// Recover is the first command of a later generation of the metadata: it says what they are. Repeated it is CodeOK.
+type Recover struct {
+	View *View // see Recovered
+}
+
+func (*Recover) kind() Kind                 { return KindRecover }
+func (c *Recover) append(dst []byte) []byte { return AppendImage(dst, c.View) }
+
+func (c *Recover) decode(r *wire.Reader) {
+	s, err := DecodeImage(r.Rest())
+	if err != nil {
+		r.Fail("%v", err)
+		return
+	}
+	c.View = s.v
+}
+
+func (c *Recover) check() error {
+	if c.View == nil || c.View.Generation() == 0 || !c.View.Founded() {
+		return fmt.Errorf("not the metadata of a later generation")
+	}
+	return nil
+}
+
+func (c *Recover) apply(s *State) Result {
+	if v := s.v; v.Founded() {
+		if v.Cluster != c.View.Cluster || v.Generation() != c.View.Generation() {
+			return refuse(wire.CodeConflict, "this is generation %d of the metadata of cluster %s, not %d of %s", v.Generation(), v.Cluster,
+				c.View.Generation(), c.View.Cluster)
+		}
+		return Result{}
+	}
+	*s = State{v: c.View}
+	return Result{}
+}
