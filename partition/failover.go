@@ -58,7 +58,7 @@ func (r *replica) elect(gone wire.ID, agreed map[wire.ID]bool, now time.Time) (t
 		return false, true
 	}
 	// Rotated by partition, so that the dead member's partitions are spread over the others.
-	r.role.turns.begin(leader, (place+r.partition)%left, left, r.role.ledTerm, now)
+	r.role.turns.begin(turnDeath, leader, (place+r.partition)%left, left, r.role.ledTerm, now)
 	return true, true
 }
 
@@ -74,16 +74,21 @@ func (r *replica) ledBy(leader uint64, incarnation wire.ID) bool {
 
 // handOver begins the turns in which a partition goes from its leader to the heir that a Release names. It is called when that stands
 // in the log here. The heir stands first. Its log may be shorter than the leader's: it is not elected then, and the leader, which it
-// has deposed, stands next, so that the heir gets what it lacks.
+// has deposed, perhaps before it came to this, stands next, so that the heir gets what it lacks. The next Own ends the turns: a
+// replica that is built from the log meets the Releases of long ago, and their heirs must not stand.
 func (r *replica) handOver(to wire.ID) {
 	r.role.Lock()
 	defer r.role.Unlock()
 	switch heir, leads := to == r.host.cfg.Member, r.leadsLocked(); {
-	case r.role.stopped || r.role.leader == 0 || to.IsZero():
+	case r.role.stopped || to.IsZero():
+	case r.role.leader == 0:
+		if r.role.turns.why == turnDeposed && !heir {
+			r.role.turns.begin(turnHandOver, r.id, 1, 2, r.role.turns.first-1, time.Now())
+		}
 	case heir && !leads:
-		r.role.turns.begin(r.role.leader, 0, 2, r.role.term, time.Now())
+		r.role.turns.begin(turnHandOver, r.role.leader, 0, 2, r.role.term, time.Now())
 	case leads && !heir:
-		r.role.turns.begin(r.role.leader, 1, 2, r.role.term, time.Now())
+		r.role.turns.begin(turnHandOver, r.role.leader, 1, 2, r.role.term, time.Now())
 	}
 }
 

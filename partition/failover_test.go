@@ -1,12 +1,14 @@
 package partition
 
 import (
+	"bytes"
 	"context"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gridiron-io/gridiron/partition/entry"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -139,4 +141,82 @@ func TestElectAfterAnotherStood(t *testing.T) {
 	s.leaderChanged(s.id+2, 7)
 	told, led = s.elect(gone, map[wire.ID]bool{other: true}, time.Now())
 	require.False(t, told || led, "another leads by now")
+}
+
+// A replica that is built from the log meets the Releases of long ago. It is not their heir any more.
+func TestOldReleasesAreHistory(t *testing.T) {
+	for name, follow := range map[string]func(s *scripted){
+		"in the log": func(s *scripted) { s.owned(carol, 0) },
+		"as an image": func(s *scripted) {
+			other := newScripted(t, 1)
+			other.owned(carol, 0)
+			require.NoError(t, s.RecoverFromSnapshot(bytes.NewReader(other.imageOf(t)), nil))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScripted(t, 1)
+			s.lead(2)
+			epoch := s.owned(bob, 0)
+			s.commit(entry.AppendRelease(nil, &entry.Release{Epoch: epoch, To: alice}))
+			require.EqualValues(t, 2, s.role.turns.gone, "the heir stands against the leader")
+			follow(s)
+			require.Zero(t, s.role.turns, "the partition has had another owner since")
+		})
+	}
+	s := newScripted(t, 1)
+	gone := wire.ID{7}
+	s.role.Lock()
+	s.role.voters = []voter{{id: s.id, incarnation: alice}, {id: 2, incarnation: gone}, {id: 3, incarnation: carol}}
+	s.role.Unlock()
+	s.lead(2)
+	told, _ := s.elect(gone, map[wire.ID]bool{carol: true}, time.Now())
+	require.True(t, told)
+	s.owned(bob, 0)
+	require.EqualValues(t, 2, s.role.turns.gone, "an Own of the dead leader's time brings nobody back")
+}
+
+// A leader that another deposes, and that hands over to an heir only then, has its turn with the heir all the same.
+func TestDeposedBeforeItsRelease(t *testing.T) {
+	s := newScripted(t, 1)
+	s.lead(1)
+	epoch := s.owned(alice, 0)
+	s.leaderChanged(0, 6)
+	require.Equal(t, turnDeposed, s.role.turns.why)
+	s.commit(entry.AppendRelease(nil, &entry.Release{Epoch: epoch, To: bob}))
+	now := time.Now()
+	require.False(t, s.role.turns.due(6, now))
+	require.True(t, s.role.turns.due(6, now.Add(betweenTerm)))
+	s.leaderChanged(3, 6)
+	require.Zero(t, s.role.turns, "the heir leads")
+
+	s.leaderChanged(1, 7)
+	s.leaderChanged(0, 7)
+	require.Zero(t, s.role.turns, "without a majority it stands against nobody")
+	s.leaderChanged(1, 8)
+	s.leaderChanged(0, 9)
+	require.Equal(t, turnDeposed, s.role.turns.why)
+	s.leaderChanged(1, 10)
+	require.Zero(t, s.role.turns, "it leads again")
+}
+
+// One whose log is too short stands against a leader, in vain. The leader takes its place again before an election timeout.
+func TestStoodInVain(t *testing.T) {
+	c := newLedCluster(t, 3, 3)
+	laggard := c.muted(2)
+	owner := c.hosts[0]
+	require.Equal(t, Applied, owner.write(0, 1, 1).what)
+	ended := owner.replicas[0].Load()
+	_, deposed := ended.serves()
+	laggard.mute.Store(false)
+	began := time.Now()
+	c.poke("the laggard has stood", func() bool {
+		select {
+		case <-deposed:
+			return true
+		default:
+			return false
+		}
+	}, func() { c.inject(0, 2) })
+	c.await("the partition is owned again", func() bool { return c.server(0) >= 0 })
+	require.Less(t, time.Since(began), electionTimeout, "no better than without")
 }

@@ -56,7 +56,7 @@ type role struct {
 	sownAt time.Time // when
 
 	// turns are the times at which this replica stands for election in a dead leader's place, in that of one that hands
-	// the partition to this process, or in its own when an heir has deposed it in vain.
+	// the partition to this process, or in its own when another has deposed it in vain.
 	turns turns
 
 	termAt time.Time     // when the leader or term last changed
@@ -105,9 +105,7 @@ func (r *replica) ownerAppliedLocked(was superseded) {
 	r.role.Lock()
 	defer r.role.Unlock()
 	r.role.own, r.role.ownSince, r.role.heir = r.state.own, time.Time{}, wire.ID{}
-	if r.role.turns.gone == r.id {
-		r.role.turns.end() // what this replica has handed over has an owner
-	}
+	r.role.ownedLocked()
 	if r.mineLocked() {
 		switch {
 		case was.clean:
@@ -147,6 +145,7 @@ func (r *replica) imageInstalledLocked() {
 	r.role.Lock()
 	defer r.role.Unlock()
 	r.role.own, r.role.ownSince = r.state.own, time.Time{}
+	r.role.ownedLocked()
 	if r.mineLocked() {
 		r.role.cleanAt = time.Time{}
 		if r.role.own.prevOwned {
@@ -154,6 +153,13 @@ func (r *replica) imageInstalledLocked() {
 		}
 	}
 	r.serveLocked()
+}
+
+// ownedLocked takes note that the log has come to another owner: a hand-over before has come about, or will not. REQUIRES ro's lock.
+func (ro *role) ownedLocked() {
+	if ro.turns.why != turnDeath {
+		ro.turns.end()
+	}
 }
 
 // after returns the time that is so many milliseconds away, zero for none.
@@ -244,16 +250,19 @@ func (r *replica) leaderChanged(leader, term uint64) {
 		r.role.Unlock()
 		return
 	}
-	led := r.leadsLocked()
+	led, before := r.leadsLocked(), r.role.term
 	r.role.leader, r.role.term = leader, term
 	lost := led && !r.leadsLocked()
 	r.role.ownSince, r.role.termAt = time.Time{}, time.Now()
 	if leader != 0 {
 		r.role.led, r.role.ledTerm = leader, term
 		r.role.free = freeFirst
-		if leader != r.role.turns.gone {
+		if leader != r.role.turns.gone || r.role.turns.why == turnDeposed {
 			r.role.turns.end()
 		}
+	} else if lost && term > before {
+		// Whoever stood has the time of a turn to be elected. If it is not, its log was too short, and this one is long enough.
+		r.role.turns.begin(turnDeposed, r.id, 1, 2, term, r.role.termAt)
 	}
 	changed := r.serveLocked()
 	r.role.told = r.role.told || changed

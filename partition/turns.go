@@ -2,34 +2,44 @@ package partition
 
 import "time"
 
-// Times of the turns in which the voters of a group stand for election after their leader has died.
+// Times of the turns in which the voters of a group stand for election in the place of a leader.
 const (
 	firstTurn   = 300 * time.Millisecond // how long the first voter is given; each further one twice as long
 	betweenTerm = 60 * time.Millisecond  // how long a new term is given to bring a leader before the next voter's turn
 	injectEvery = 20 * time.Millisecond  // how often a voter whose turn it is is told so: it skips one while it has entries to apply
 )
 
-// turns decides when a replica stands for election after the group's leader has died, so that one voter at a time does.
+// turns decides when a replica stands for election in the place of the group's leader, so that one voter at a time does.
 // The order is counted by Raft term, which all voters see, and within a term by the clock, with turns that double: counted
 // by the clock alone, candidates would depose each other for seconds. It is a pure function of what it is told.
 //
 // The zero turns is idle.
 type turns struct {
-	gone   uint64 // replica ID of the dead leader; 0: nothing is to be done
+	gone   uint64 // replica ID of the leader whose place is taken; 0: nothing is to be done
+	why    turnCause
 	place  int    // of this replica among the voters that are left, in the order of their turns
 	voters int    // that are left
-	first  uint64 // term in which the leader died
+	first  uint64 // term from which terms are counted: the one in which the leader died
 	term   uint64 // newest term seen
 	since  time.Time
 	told   time.Time
 }
 
+// turnCause is why somebody else shall lead.
+type turnCause uint8
+
+const (
+	turnDeath    turnCause = iota // the leader is down: all other voters have turns
+	turnHandOver                  // it hands the partition over: the heir has turns, and the leader itself
+	turnDeposed                   // another has stood against it, in vain perhaps: then this replica, which led, stands once
+)
+
 // begin starts the turns, or leaves them as they are if they have begun for this leader.
-func (t *turns) begin(gone uint64, place, voters int, term uint64, now time.Time) {
-	if t.gone == gone {
+func (t *turns) begin(why turnCause, gone uint64, place, voters int, term uint64, now time.Time) {
+	if t.gone == gone && (t.why != turnDeposed || why == turnDeposed) {
 		return
 	}
-	*t = turns{gone: gone, place: place, voters: voters, first: term, term: term, since: now}
+	*t = turns{gone: gone, why: why, place: place, voters: voters, first: term, term: term, since: now}
 }
 
 // end makes t idle: somebody leads.
@@ -41,6 +51,10 @@ func (t *turns) due(term uint64, now time.Time) bool {
 		return false
 	}
 	if term > t.term {
+		if t.why == turnDeposed && !t.told.IsZero() {
+			t.end() // it has stood, and the election timeouts decide
+			return false
+		}
 		t.term, t.since = term, now
 	}
 	waited := now.Sub(t.since)

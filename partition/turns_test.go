@@ -14,7 +14,7 @@ func TestTurnsBelongToOneVoterAtATime(t *testing.T) {
 		start := time.Unix(1000, 0)
 		all := make([]turns, voters)
 		for i := range all {
-			all[i].begin(7, i, voters, first, start)
+			all[i].begin(turnDeath, 7, i, voters, first, start)
 		}
 		term := first
 		for step := range 400 {
@@ -40,7 +40,7 @@ func TestTurnsGoRound(t *testing.T) {
 	start := time.Unix(1000, 0)
 	all := make([]turns, voters)
 	for i := range all {
-		all[i].begin(7, i, voters, 5, start)
+		all[i].begin(turnDeath, 7, i, voters, 5, start)
 	}
 	who := func(term uint64, at time.Duration) int {
 		for i := range all {
@@ -75,8 +75,8 @@ func TestTurnsGoRound(t *testing.T) {
 func TestTurnsOfAHandOver(t *testing.T) {
 	start := time.Now()
 	var heir, owner turns
-	heir.begin(7, 0, 2, 5, start)
-	owner.begin(7, 1, 2, 5, start)
+	heir.begin(turnHandOver, 7, 0, 2, 5, start)
+	owner.begin(turnHandOver, 7, 1, 2, 5, start)
 	for _, c := range []struct {
 		term        uint64
 		at          time.Duration
@@ -91,5 +91,27 @@ func TestTurnsOfAHandOver(t *testing.T) {
 		if h, o := heir.due(c.term, start.Add(c.at)), owner.due(c.term, start.Add(c.at)); h != c.heir || o != c.owner {
 			t.Errorf("term %d after %v: the heir stands: %t, want %t; the owner: %t, want %t", c.term, c.at, h, c.heir, o, c.owner)
 		}
+	}
+}
+
+// A leader that another has deposed stands once if that brings no leader: after the other's time, or at once after the next in vain.
+func TestTurnsOfADeposedLeader(t *testing.T) {
+	start := time.Now()
+	at := func(d time.Duration) time.Time { return start.Add(d) }
+	var patient turns
+	patient.begin(turnDeposed, 1, 1, 2, 6, start)
+	if patient.due(6, at(firstTurn-time.Millisecond)) {
+		t.Error("it stands while the other may be elected")
+	}
+	if !patient.due(6, at(firstTurn)) || !patient.due(6, at(firstTurn+injectEvery)) {
+		t.Error("it does not stand when the other's time is over")
+	}
+	if patient.due(7, at(time.Second)) || patient.due(7, at(time.Hour)) || patient != (turns{}) {
+		t.Error("it goes on after it has stood")
+	}
+	var pressed turns
+	pressed.begin(turnDeposed, 1, 1, 2, 6, start)
+	if pressed.due(7, at(10*time.Millisecond)) || !pressed.due(7, at(10*time.Millisecond+betweenTerm)) {
+		t.Error("the other has stood once more in vain, and it does not stand when that is certain")
 	}
 }
