@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gridiron-io/gridiron/benchmarks/internal/standin"
@@ -43,7 +44,11 @@ func (o *options) start(ctx context.Context, members int) (_ *cluster, err error
 			return nil, err
 		}
 	}
-	cl.Cluster, err = proc.Start(ctx, proc.Config{Binary: self, Env: standin.Env(), Members: members, Partitions: o.partitions, Dir: dir})
+	var args []string
+	if o.profiles != "" {
+		args = []string{"--cpu-profile", o.profiles}
+	}
+	cl.Cluster, err = proc.Start(ctx, proc.Config{Binary: self, Env: standin.Env(), Members: members, Partitions: o.partitions, Dir: dir, Args: args})
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +119,24 @@ func (cl *cluster) owners(ctx context.Context) (map[int][]int, []sdk.Partition, 
 		}
 	}
 	return owned, list, nil
+}
+
+// profile begins or ends the CPU profiles of all members that run, if any are wanted.
+func (o *options) profile(cl *cluster, sig syscall.Signal) error {
+	if o.profiles == "" {
+		return nil
+	}
+	for i := range cl.Addrs() {
+		select {
+		case <-cl.Exited(i):
+			continue
+		default:
+		}
+		if err := cl.Signal(i, sig); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // id returns the ID of a member.

@@ -26,6 +26,7 @@ type options struct {
 	settle     time.Duration
 	verbose    bool
 	dir        string
+	profiles   string
 }
 
 // scenarios are all there are, in the order in which they run.
@@ -53,6 +54,7 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&o.megabytes, "megabytes", 300, "of values that are there when a member is killed for good")
 	flags.DurationVar(&o.settle, "settle", 3*time.Second, "of load before and after each fault")
 	flags.StringVar(&o.dir, "dir", "", "an empty `DIRECTORY` that keeps the members' logs (default: none is kept)")
+	flags.StringVar(&o.profiles, "profiles", "", "an existing `DIRECTORY` for CPU profiles of the members, from the first move to the last (rebuild), or of the round (leave)")
 	flags.BoolVar(&o.verbose, "v", false, "tell of each round on standard error")
 	if err := flags.Parse(args); err != nil {
 		return o, err

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/gridiron-io/gridiron/benchmarks/internal/standin"
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
@@ -242,12 +243,15 @@ func (o *options) rebuild(ctx context.Context) (r report, err error) {
 			return err
 		}
 		moving = time.Now()
+		if err := o.profile(cl, standin.BeginProfile); err != nil {
+			return err
+		}
 		// The dead member stays one of the cluster.
 		if err := cl.await(ctx, awaitFor, "whole", func(s *sdk.ClusterStatus) bool { return s.Safe && s.Ready == members-1 }); err != nil {
 			return err
 		}
 		done = time.Now()
-		return nil
+		return o.profile(cl, standin.EndProfile)
 	}
 	err = work()
 	samples := l.stop()
