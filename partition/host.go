@@ -83,6 +83,7 @@ func Start(cfg HostConfig) (*Host, error) {
 		return nil, fmt.Errorf("start the host of the partitions: %w", err)
 	}
 	h := newHost(cfg)
+	cfg.Transport.Carry((*carried)(h))
 	w := workers(cfg.Partitions)
 	nh, err := newNodeHost(config.NodeHostConfig{
 		DeploymentID:        DeploymentID(cfg.Cluster),

@@ -2,12 +2,12 @@ package partition
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 
-	sm "github.com/lni/dragonboat/v4/statemachine"
-
+	"github.com/gridiron-io/gridiron/partition/raftnet"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -22,42 +22,45 @@ type image struct {
 	machine Image
 }
 
-// PrepareSnapshot freezes the state. Dragonboat calls it between Updates.
-func (r *replica) PrepareSnapshot() (any, error) {
+// PrepareSnapshot has nothing to do, and SaveSnapshot neither: when a snapshot is sent an image goes in its place, see Outgoing.
+func (r *replica) PrepareSnapshot() (any, error) { return nil, nil }
+
+// SaveSnapshot writes nothing.
+func (r *replica) SaveSnapshot(any, io.Writer, <-chan struct{}) error { return nil }
+
+// RecoverFromSnapshot is not called: the snapshots that arrive say of themselves that they have no data, see Incoming.
+func (r *replica) RecoverFromSnapshot(io.Reader, <-chan struct{}) error {
+	return errors.New("a snapshot with data, though images are sent in their place")
+}
+
+// freeze returns the state as it is.
+func (r *replica) freeze() *image {
 	r.state.Lock()
 	defer r.state.Unlock()
 	// Pieces are only ever appended: what is there now stays as it is.
-	return &image{applied: r.applied.Load(), own: r.state.own, seed: r.state.seed[:len(r.state.seed):len(r.state.seed)], machine: r.state.machine.Freeze()}, nil
+	return &image{applied: r.applied.Load(), own: r.state.own, seed: r.state.seed[:len(r.state.seed):len(r.state.seed)], machine: r.state.machine.Freeze()}
 }
 
-// SaveSnapshot writes a frozen state.
-func (r *replica) SaveSnapshot(frozen any, w io.Writer, stop <-chan struct{}) error {
-	img := frozen.(*image)
+// writeTo writes a frozen state and lets go of it.
+func (img *image) writeTo(w io.Writer) (int64, error) {
 	defer img.machine.Close()
-	sw := &stoppableWriter{w: w, stop: stop}
-	_, err := sw.Write(appendSeed(wire.AppendU64(img.own.append([]byte(imageMagic)), img.applied), img.seed))
-	if err == nil {
-		_, err = img.machine.WriteTo(sw)
+	head, err := w.Write(appendSeed(wire.AppendU64(img.own.append([]byte(imageMagic)), img.applied), img.seed))
+	if err != nil {
+		return int64(head), err
 	}
-	if sw.stopped {
-		return sm.ErrSnapshotStopped
-	}
-	return err
+	n, err := img.machine.WriteTo(w)
+	return int64(head) + n, err
 }
 
-// RecoverFromSnapshot replaces the state by an image from another replica. An image that cannot be read stops the process,
-// by dragonboat's hand: a replica that went on would differ from the others.
-func (r *replica) RecoverFromSnapshot(src io.Reader, stop <-chan struct{}) error {
-	sr := &stoppableReader{r: src, stop: stop}
-	img, m, err := r.readImage(sr)
-	if sr.stopped {
-		return sm.ErrSnapshotStopped
-	}
-	if err != nil {
-		return fmt.Errorf("read the image of partition %d: %w", r.partition, err)
-	}
+// install replaces the state by an image, unless it is newer. It may come between any two Updates: an image holds what the group
+// has committed and nothing else, and of what Update is given the entries that it holds are left out.
+func (r *replica) install(img *received) {
 	r.state.Lock()
-	r.state.own, r.state.machine, r.state.seed = img.own, m, img.seed
+	if img.applied <= r.applied.Load() {
+		r.state.Unlock()
+		return
+	}
+	r.state.own, r.state.machine, r.state.seed = img.own, img.machine, img.seed
 	r.seeded.Store(int64(len(img.seed)))
 	r.applied.Store(img.applied)
 	r.imageInstalledLocked()
@@ -71,23 +74,33 @@ func (r *replica) RecoverFromSnapshot(src io.Reader, stop <-chan struct{}) error
 		r.host.cfg.OnApplied(r.partition)
 	}
 	r.host.kick(r)
-	return nil
 }
 
-func (r *replica) readImage(src io.Reader) (img image, m Machine, err error) {
+// received is an image that has come from another replica.
+type received struct {
+	applied uint64
+	own     ownership
+	seed    []byte
+	machine Machine
+}
+
+// readImage reads what image.writeTo wrote.
+func (r *replica) readImage(src io.Reader) (*received, error) {
 	head := make([]byte, len(imageMagic)+ownershipSize+8+8)
-	if _, err = io.ReadFull(src, head); err != nil {
-		return img, nil, err
+	if _, err := io.ReadFull(src, head); err != nil {
+		return nil, err
 	}
 	if string(head[:len(imageMagic)]) != imageMagic {
-		return img, nil, fmt.Errorf("%w: not an image", wire.ErrMalformed)
+		return nil, fmt.Errorf("%w: not an image", wire.ErrMalformed)
 	}
 	head = head[len(imageMagic):]
+	img := &received{}
+	var err error
 	if img.own, err = decodeOwnership(head[:ownershipSize]); err != nil {
-		return img, nil, err
+		return nil, err
 	}
 	if generation, _ := partitionOf(r.shard); img.own.generation != generation {
-		return img, nil, fmt.Errorf("%w: of generation %d, this is %d", wire.ErrMalformed, img.own.generation, generation)
+		return nil, fmt.Errorf("%w: of generation %d, this is %d", wire.ErrMalformed, img.own.generation, generation)
 	}
 	img.applied = binary.BigEndian.Uint64(head[ownershipSize:])
 	if n := binary.BigEndian.Uint64(head[ownershipSize+8:]); n > 0 {
@@ -96,43 +109,47 @@ func (r *replica) readImage(src io.Reader) (img image, m Machine, err error) {
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {
-			return img, nil, err
+			return nil, err
 		}
 	}
-	m, err = r.host.cfg.Machines.Restore(r.partition, img.own.generation, src)
-	return img, m, err
-}
-
-// stoppableWriter ends a stream when its replica is stopped.
-type stoppableWriter struct {
-	w       io.Writer
-	stop    <-chan struct{}
-	stopped bool
-}
-
-func (s *stoppableWriter) Write(b []byte) (int, error) {
-	select {
-	case <-s.stop:
-		s.stopped = true
-		return 0, sm.ErrSnapshotStopped
-	default:
-		return s.w.Write(b)
+	if img.machine, err = r.host.cfg.Machines.Restore(r.partition, img.own.generation, src); err != nil {
+		return nil, err
 	}
+	return img, nil
 }
 
-// stoppableReader ends a stream when its replica is stopped.
-type stoppableReader struct {
-	r       io.Reader
-	stop    <-chan struct{}
-	stopped bool
-}
+// carried is a host as the source and the target of the images that its transport carries.
+type carried Host
 
-func (s *stoppableReader) Read(b []byte) (int, error) {
-	select {
-	case <-s.stop:
-		s.stopped = true
-		return 0, sm.ErrSnapshotStopped
-	default:
-		return s.r.Read(b)
+var _ raftnet.Images = (*carried)(nil)
+
+// Outgoing freezes the state of a replica.
+func (c *carried) Outgoing(shard, replica uint64) (io.WriterTo, error) {
+	r := (*Host)(c).find(shard, replica)
+	if r == nil {
+		return nil, fmt.Errorf("send an image: replica %d of shard %d does not run here", replica, shard)
 	}
+	return &outgoing{host: (*Host)(c), img: r.freeze()}, nil
 }
+
+// Incoming reads an image and gives it to a replica.
+func (c *carried) Incoming(shard, replica uint64, src io.Reader) error {
+	r := (*Host)(c).find(shard, replica)
+	if r == nil {
+		return fmt.Errorf("read an image: replica %d of shard %d does not run here", replica, shard)
+	}
+	img, err := r.readImage(src)
+	if err != nil {
+		return fmt.Errorf("read an image of partition %d: %w", r.partition, err)
+	}
+	r.install(img)
+	return nil
+}
+
+// outgoing is an image that is being sent.
+type outgoing struct {
+	host *Host
+	img  *image
+}
+
+func (o *outgoing) WriteTo(w io.Writer) (int64, error) { return o.img.writeTo(w) }

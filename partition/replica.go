@@ -33,7 +33,7 @@ type replica struct {
 	raft      func(cmd []byte) (ticket, error) // propose, but in tests
 	log       *slog.Logger
 
-	// state guards the replicated state: written by Update and RecoverFromSnapshot, read by everyone.
+	// state guards the replicated state: written by Update and by images, read by everyone.
 	state struct {
 		sync.RWMutex
 		own     ownership
@@ -135,7 +135,8 @@ func (r *replica) Update(entries []sm.Entry) ([]sm.Entry, error) {
 	}
 	r.noteLocked()
 	own := r.state.own
-	r.applied.Store(entries[len(entries)-1].Index) // with the lock: who has it finds state and index of the same moment
+	// With the lock: who has it finds state and index of the same moment.
+	r.applied.Store(max(r.applied.Load(), entries[len(entries)-1].Index))
 	r.state.Unlock()
 
 	if fx.ownership {
@@ -170,8 +171,11 @@ func (r *replica) noteLocked() {
 	r.due.Store(due)
 }
 
-// applyLocked applies one entry. REQUIRES r.state's lock.
+// applyLocked applies one entry, unless an image has brought what it does. REQUIRES r.state's lock.
 func (r *replica) applyLocked(e *sm.Entry, fx *applyEffects) {
+	if e.Index <= r.applied.Load() {
+		return
+	}
 	kind, err := entry.KindOf(e.Cmd)
 	if err == nil {
 		switch kind {

@@ -409,12 +409,18 @@ func TestServesSignalsItsEnd(t *testing.T) {
 
 func (s *scripted) imageOf(t *testing.T) []byte {
 	t.Helper()
-	frozen, err := s.PrepareSnapshot()
-	require.NoError(t, err)
+	frozen := s.freeze()
 	var b bytes.Buffer
-	require.NoError(t, s.SaveSnapshot(frozen, &b, nil))
-	require.Equal(t, 1, frozen.(*image).machine.(*registersImage).closed, "the view was let go")
+	n, err := frozen.writeTo(&b)
+	require.NoError(t, err)
+	require.EqualValues(t, b.Len(), n)
+	require.Equal(t, 1, frozen.machine.(*registersImage).closed, "the view was let go")
 	return b.Bytes()
+}
+
+// take has the replica take an image.
+func (s *scripted) take(image []byte) error {
+	return (*carried)(s.host).Incoming(s.shard, s.id, bytes.NewReader(image))
 }
 
 // A replica that is given an image and the entries after it is the same as one that was given all entries.
@@ -428,7 +434,7 @@ func TestImageAndTailAreTheWhole(t *testing.T) {
 		requireTold(t, Applied, op)
 	}
 	image := whole.imageOf(t)
-	require.NoError(t, part.RecoverFromSnapshot(bytes.NewReader(image), nil))
+	require.NoError(t, part.take(image))
 	require.Equal(t, image, part.imageOf(t))
 	part.index = whole.index
 	for i := range uint64(20) {
@@ -449,7 +455,7 @@ func TestImageNamesThisProcess(t *testing.T) {
 		from.owned(alice, 200)
 		s := newScripted(t, 1)
 		s.lead(1)
-		require.NoError(t, s.RecoverFromSnapshot(bytes.NewReader(from.imageOf(t)), nil))
+		require.NoError(t, s.take(from.imageOf(t)))
 		epoch, _, _ := from.owner()
 		require.Equal(t, epoch, s.serving.Load())
 		require.Equal(t, 300*time.Millisecond, s.untilClean())
@@ -458,7 +464,7 @@ func TestImageNamesThisProcess(t *testing.T) {
 		clean.owned(alice, 200)
 		s = newScripted(t, 1)
 		s.lead(1)
-		require.NoError(t, s.RecoverFromSnapshot(bytes.NewReader(clean.imageOf(t)), nil))
+		require.NoError(t, s.take(clean.imageOf(t)))
 		require.Zero(t, s.untilClean())
 	})
 }
@@ -475,7 +481,7 @@ func TestImageLeavesEntriesInFlightUnknown(t *testing.T) {
 	other.index += 50
 	other.owned(carol, 0)
 	gathered := s.submit(2)
-	require.NoError(t, s.RecoverFromSnapshot(bytes.NewReader(other.imageOf(t)), nil))
+	require.NoError(t, s.take(other.imageOf(t)))
 	requireTold(t, Unknown, inFlight)
 	requireTold(t, Moved, gathered)
 	require.Zero(t, s.host.pending.Load())
@@ -487,21 +493,47 @@ func TestImageIsChecked(t *testing.T) {
 	image := s.imageOf(t)
 	for n := range image {
 		before := s.imageOf(t)
-		require.Error(t, s.RecoverFromSnapshot(bytes.NewReader(image[:n]), nil))
+		require.Error(t, s.take(image[:n]))
 		require.Equal(t, before, s.imageOf(t), "nothing has changed")
 	}
-	require.ErrorContains(t, newScripted(t, 2).RecoverFromSnapshot(bytes.NewReader(image), nil), "generation")
+	require.ErrorContains(t, newScripted(t, 2).take(image), "generation")
 	image[0] ^= 1
-	require.ErrorContains(t, s.RecoverFromSnapshot(bytes.NewReader(image), nil), "not an image")
+	require.ErrorContains(t, s.take(image), "not an image")
 }
 
-func TestImageStreamsAreStopped(t *testing.T) {
+// An image may come at any time: of what the log brings after that the replica leaves out what the image has, and it takes no image that
+// is older than what it has applied.
+func TestImageBesideTheLog(t *testing.T) {
+	whole, part := newScripted(t, 1), newScripted(t, 1)
+	whole.owned(bob, 0)
+	var log [][]byte
+	var images [][]byte
+	for i := range uint64(10) {
+		var b entry.Builder
+		b.Add(setOp(i, 100+i, 0))
+		epoch, _, _ := whole.owner()
+		log = append(log, b.Finish(&entry.Header{Epoch: epoch, Proposer: bob, Batch: i + 1}))
+		whole.commit(log[i])
+		images = append(images, whole.imageOf(t))
+	}
+	part.owned(bob, 0)
+	part.commit(log[0], log[1])
+	require.NoError(t, part.take(images[5]))
+	require.Equal(t, images[5], part.imageOf(t))
+	part.commit(log[2], log[3]) // which it has
+	require.Equal(t, images[5], part.imageOf(t))
+	require.NoError(t, part.take(images[3]))
+	require.Equal(t, images[5], part.imageOf(t), "an older image")
+	part.commit(log[4], log[5], log[6]) // of which it lacks the last
+	require.Equal(t, images[6], part.imageOf(t))
+	part.commit(log[7:]...)
+	require.Equal(t, images[9], part.imageOf(t))
+}
+
+// A replica that does not run here is given nothing.
+func TestImageForNobody(t *testing.T) {
 	s := newScripted(t, 1)
-	image := s.imageOf(t)
-	stop := make(chan struct{})
-	close(stop)
-	frozen, err := s.PrepareSnapshot()
-	require.NoError(t, err)
-	require.ErrorIs(t, s.SaveSnapshot(frozen, new(bytes.Buffer), stop), sm.ErrSnapshotStopped)
-	require.ErrorIs(t, s.RecoverFromSnapshot(bytes.NewReader(image), stop), sm.ErrSnapshotStopped)
+	require.ErrorContains(t, (*carried)(s.host).Incoming(s.shard, s.id+1, bytes.NewReader(s.imageOf(t))), "does not run here")
+	_, err := (*carried)(s.host).Outgoing(s.shard, s.id+1)
+	require.ErrorContains(t, err, "does not run here")
 }

@@ -12,11 +12,12 @@ const (
 	chunkData uint8 = 1 << iota // not nil
 	chunkFileInfo
 	chunkWitness
+	chunkImage // frames of an image follow
 	chunkUnknown
 )
 
-// appendChunkHead appends c without its data, which follows directly.
-func appendChunkHead(dst []byte, c *pb.Chunk) []byte {
+// appendChunkHead appends c without its data, which follows directly; image says whether an image follows that.
+func appendChunkHead(dst []byte, c *pb.Chunk, image bool) []byte {
 	var flags uint8
 	if c.Data != nil {
 		flags |= chunkData
@@ -26,6 +27,9 @@ func appendChunkHead(dst []byte, c *pb.Chunk) []byte {
 	}
 	if c.Witness {
 		flags |= chunkWitness
+	}
+	if image {
+		flags |= chunkImage
 	}
 	dst = append(dst, flags)
 	for _, v := range [...]uint64{
@@ -41,14 +45,13 @@ func appendChunkHead(dst []byte, c *pb.Chunk) []byte {
 
 // decodeChunk reads a chunk's payload. The chunk aliases nothing of it: a NodeHost keeps the first chunk of a snapshot
 // until the last one has come.
-func decodeChunk(payload []byte) (pb.Chunk, error) {
+func decodeChunk(payload []byte) (c pb.Chunk, image bool, err error) {
 	d := newDecoder(payload)
-	var c pb.Chunk
 	flags := d.byte()
 	if flags >= chunkUnknown {
 		d.fail(errFlags)
 	}
-	c.HasFileInfo, c.Witness = flags&chunkFileInfo != 0, flags&chunkWitness != 0
+	c.HasFileInfo, c.Witness, image = flags&chunkFileInfo != 0, flags&chunkWitness != 0, flags&chunkImage != 0
 	c.BinVer, c.DeploymentId = d.uint32(), d.uvarint()
 	c.ShardID, c.ReplicaID, c.From = d.uvarint(), d.uvarint(), d.uvarint()
 	c.ChunkId, c.ChunkSize, c.ChunkCount = d.uvarint(), d.uvarint(), d.uvarint()
@@ -60,13 +63,13 @@ func decodeChunk(payload []byte) (pb.Chunk, error) {
 	d.file(&c.FileInfo)
 	switch {
 	case d.err != nil:
-		return pb.Chunk{}, d.err
+		return pb.Chunk{}, false, d.err
 	case flags&chunkData != 0:
 		c.Data = append(make([]byte, 0, len(d.b)), d.b...)
 	case len(d.b) != 0:
-		return pb.Chunk{}, errFlags
+		return pb.Chunk{}, false, errFlags
 	}
-	return c, nil
+	return c, image, nil
 }
 
 func chunkHeadBound(c *pb.Chunk) int {

@@ -12,16 +12,20 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-func chunkPayload(c *pb.Chunk) []byte { return append(appendChunkHead(nil, c), c.Data...) }
+func chunkPayload(c *pb.Chunk, image bool) []byte {
+	return append(appendChunkHead(nil, c, image), c.Data...)
+}
 
 func TestChunkRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := someChunk().Draw(t, "chunk")
-		head := appendChunkHead(nil, &c)
+		image := rapid.Bool().Draw(t, "image")
+		head := appendChunkHead(nil, &c, image)
 		require.LessOrEqual(t, len(head), chunkHeadBound(&c))
 		payload := append(head, c.Data...)
-		got, err := decodeChunk(payload)
+		got, saysImage, err := decodeChunk(payload)
 		require.NoError(t, err)
+		require.Equal(t, image, saysImage)
 		clear(payload)
 		require.Equal(t, c, got)
 	})
@@ -41,19 +45,20 @@ const goldenChunkHex = "03" + "d201" + "07" + "8120" + "03" + "01" + "01" + "04"
 
 func TestChunkGolden(t *testing.T) {
 	c := goldenChunk()
-	require.Equal(t, goldenChunkHex, hex.EncodeToString(chunkPayload(&c)))
+	require.Equal(t, goldenChunkHex, hex.EncodeToString(chunkPayload(&c, false)))
+	require.Equal(t, "0b"+goldenChunkHex[2:], hex.EncodeToString(chunkPayload(&c, true)))
 }
 
 // FuzzDecodeChunk: any bytes are an error or a chunk, which has an encoding that means the same.
 func FuzzDecodeChunk(f *testing.F) {
 	c := goldenChunk()
-	golden := chunkPayload(&c)
+	golden := chunkPayload(&c, true)
 	for i := 0; i <= len(golden); i += 5 {
 		f.Add(golden[:i])
 	}
 	f.Add(golden)
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		c, err := decodeChunk(payload)
+		c, image, err := decodeChunk(payload)
 		if err != nil {
 			if !errors.Is(err, wire.ErrMalformed) {
 				t.Fatal(err)
@@ -62,8 +67,9 @@ func FuzzDecodeChunk(f *testing.F) {
 		}
 		var o chunkOrder
 		o.admit(&c)
-		again, err := decodeChunk(chunkPayload(&c))
+		again, sameImage, err := decodeChunk(chunkPayload(&c, image))
 		require.NoError(t, err)
+		require.Equal(t, image, sameImage)
 		require.Equal(t, c, again)
 	})
 }

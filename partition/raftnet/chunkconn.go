@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"time"
 
 	pb "github.com/lni/dragonboat/v4/raftpb"
 
@@ -32,8 +31,9 @@ func newChunkConn(t *Transport, nc net.Conn) *chunkConn {
 	return c
 }
 
-// SendChunk writes c and returns when the operating system has taken it, or fails after Config.WriteTimeout. After an error
-// the connection is of no further use. A chunk above the cap of a frame is wire.ErrTooLarge.
+// SendChunk writes a chunk, or the image for which the snapshot stands, and returns when the operating system has taken it; a write that
+// makes no progress fails after Config.WriteTimeout. After an error the connection is of no further use. A chunk above the cap of a frame
+// is wire.ErrTooLarge.
 func (c *chunkConn) SendChunk(chunk pb.Chunk) error {
 	if n := chunkHeadBound(&chunk) + len(chunk.Data); n > maxFrame {
 		return fmt.Errorf("%w: a snapshot chunk of %d bytes", wire.ErrTooLarge, n)
@@ -44,14 +44,12 @@ func (c *chunkConn) SendChunk(chunk pb.Chunk) error {
 	if err != nil {
 		return err
 	}
-	c.head = appendChunkHead(openFrame(c.head[:0]), &chunk)
-	closeFrame(c.head, 0, chunk.Data)
-	if err := c.nc.SetWriteDeadline(time.Now().Add(c.t.cfg.WriteTimeout)); err != nil {
-		return fmt.Errorf("send a snapshot chunk: %w", err)
+	if c.t.images != nil {
+		err = c.sendImage(&chunk)
+	} else {
+		c.head = appendChunkHead(openFrame(c.head[:0]), &chunk, false)
+		err = c.writeFrame(chunk.Data)
 	}
-	parts := net.Buffers{c.head, chunk.Data}
-	n, err := parts.WriteTo(c.nc)
-	c.t.counters.sentBytes.Add(uint64(n))
 	if err != nil {
 		err = fmt.Errorf("send a snapshot chunk: %w", err)
 		c.shut(err)

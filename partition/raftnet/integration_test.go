@@ -136,6 +136,17 @@ func (m *testMember) LeaderUpdated(info raftio.LeaderInfo) { m.leaders <- info }
 // newTestMember starts a NodeHost on memory whose clock ticks every rtt milliseconds.
 func newTestMember(t *testing.T, n *testNet, rtt uint64) *testMember {
 	t.Helper()
+	return makeTestMember(t, n, rtt, false)
+}
+
+// newCarryingMember is newTestMember with a transport that carries images.
+func newCarryingMember(t *testing.T, n *testNet, rtt uint64) *testMember {
+	t.Helper()
+	return makeTestMember(t, n, rtt, true)
+}
+
+func makeTestMember(t *testing.T, n *testNet, rtt uint64, carries bool) *testMember {
+	t.Helper()
 	m := &testMember{id: uuid.NewString(), registry: NewRegistry(), leaders: make(chan raftio.LeaderInfo, 1000)}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -145,6 +156,9 @@ func newTestMember(t *testing.T, n *testNet, rtt uint64) *testMember {
 	n.mu.Unlock()
 	m.tr, err = New(Config{Plane: wire.PlaneRaft, Dial: n.dialFrom(m.id)})
 	require.NoError(t, err)
+	if carries {
+		m.tr.Carry(carriedMachine{m})
+	}
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		for {

@@ -120,7 +120,7 @@ func (t *Transport) handOver(batch []pb.Message) {
 	t.handler(pb.MessageBatch{Requests: batch, DeploymentId: t.deploymentID, BinVer: raftio.TransportBinVersion})
 }
 
-// receiveChunks hands over the chunks of one snapshot.
+// receiveChunks hands over the chunks of one snapshot, or the one that stands for it when its image is taken.
 func (t *Transport) receiveChunks(nc net.Conn) error {
 	in := newFrameReader(nc)
 	var order chunkOrder
@@ -137,7 +137,7 @@ func (t *Transport) receiveChunks(nc net.Conn) error {
 			t.counters.receivedBytes.Add(uint64(n))
 			continue
 		}
-		c, err := decodeChunk(payload)
+		c, image, err := decodeChunk(payload)
 		if err != nil {
 			return err
 		}
@@ -151,6 +151,14 @@ func (t *Transport) receiveChunks(nc net.Conn) error {
 		if t.cfg.Hosts != nil && !t.cfg.Hosts(c.ShardID, c.ReplicaID) {
 			t.counters.refused.Add(1)
 			return errChunk
+		}
+		if image != (t.images != nil) {
+			return errImage
+		}
+		if image {
+			if c, err = t.receiveImage(&c, in); err != nil {
+				return err
+			}
 		}
 		t.counters.receivedChunks.Add(1)
 		if !t.chunkHandler(c) {

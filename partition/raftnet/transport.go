@@ -39,6 +39,7 @@ type Transport struct {
 	handler      raftio.MessageHandler
 	chunkHandler raftio.ChunkHandler
 	deploymentID uint64
+	images       Images // set by Carry, before that
 
 	mu struct {
 		sync.Mutex

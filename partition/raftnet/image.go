@@ -1,0 +1,161 @@
+package raftnet
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	pb "github.com/lni/dragonboat/v4/raftpb"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// Images are the states of replicas that go to others whole. Without them a NodeHost copies each byte of one from hand to hand,
+// checks it three times and makes a file of it, for which it clears memory many times its size. With them it streams a snapshot
+// as ever, of which the first chunk alone is sent, without its data, and after it the image: in frames of bytes up to an empty one. Where it
+// arrives the replica takes the image first; then the NodeHost is given a snapshot that says of itself that it has no data (standIn).
+//
+// That an image be as new as its snapshot is enough: the replica leaves out the entries that the image has already.
+type Images interface {
+	// Outgoing returns the image of a replica here, at least as new as when it was called. Its WriteTo is called once, by a goroutine
+	// that it may hold up; its errors, as Outgoing's own, end the stream.
+	Outgoing(shardID, replicaID uint64) (io.WriterTo, error)
+
+	// Incoming reads an image and has a replica here take it. Errors end the connection; the replica is as it was, then.
+	Incoming(shardID, replicaID uint64, src io.Reader) error
+}
+
+// Carry has t carry images. It is called before the NodeHost is made, if at all.
+func (t *Transport) Carry(images Images) { t.images = images }
+
+// pieceSize bounds the bytes of one frame of an image.
+const pieceSize = 256 << 10
+
+var errImage = fmt.Errorf("%w: an image out of place, or that goes on after its end", wire.ErrMalformed)
+
+// sendImage sends the image that a snapshot stands for with the first of its chunks, and nothing with the others.
+func (c *chunkConn) sendImage(chunk *pb.Chunk) error {
+	if chunk.ChunkId != 0 {
+		return nil
+	}
+	image, err := c.t.images.Outgoing(chunk.ShardID, chunk.From)
+	if err != nil {
+		return err
+	}
+	bare := *chunk
+	bare.Data = nil
+	c.head = appendChunkHead(openFrame(c.head[:0]), &bare, true)
+	if err := c.writeFrame(nil); err != nil {
+		return err
+	}
+	if _, err := image.WriteTo((*pieceWriter)(c)); err != nil {
+		return err
+	}
+	return c.writeFrame(nil)
+}
+
+// pieceWriter makes frames of what is written to a chunkConn.
+type pieceWriter chunkConn
+
+func (w *pieceWriter) Write(b []byte) (n int, err error) {
+	for len(b) > 0 && err == nil {
+		piece := b[:min(len(b), pieceSize)]
+		if err = (*chunkConn)(w).writeFrame(piece); err == nil {
+			n, b = n+len(piece), b[len(piece):]
+		}
+	}
+	return n, err
+}
+
+// writeFrame writes c.head, in which room for a frame's header was opened, and tail as one frame.
+func (c *chunkConn) writeFrame(tail []byte) error {
+	if len(c.head) == 0 {
+		c.head = openFrame(c.head)
+	}
+	closeFrame(c.head, 0, tail)
+	if err := c.nc.SetWriteDeadline(time.Now().Add(c.t.cfg.WriteTimeout)); err != nil {
+		return err
+	}
+	parts := net.Buffers{c.head, tail}
+	n, err := parts.WriteTo(c.nc)
+	c.head = c.head[:0]
+	c.t.counters.sentBytes.Add(uint64(n))
+	return err
+}
+
+// pieceReader reads the bytes of an image out of the frames of its connection.
+type pieceReader struct {
+	t     *Transport
+	in    *frameReader
+	rest  []byte // of the present frame
+	ended bool
+}
+
+func (r *pieceReader) Read(b []byte) (int, error) {
+	for len(r.rest) == 0 && !r.ended {
+		payload, ok, err := r.in.next()
+		if err != nil {
+			return 0, err
+		}
+		if ok {
+			r.rest, r.ended = payload, len(payload) == 0
+			continue
+		}
+		n, err := r.in.fill()
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return 0, err
+		}
+		r.t.counters.receivedBytes.Add(uint64(n))
+	}
+	if r.ended {
+		return 0, io.EOF
+	}
+	n := copy(b, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}
+
+// receiveImage has a replica take the image that follows a snapshot's first chunk, and returns the whole snapshot for the NodeHost.
+func (t *Transport) receiveImage(first *pb.Chunk, in *frameReader) (pb.Chunk, error) {
+	if t.images == nil || first.ChunkId != 0 || len(first.Data) != 0 {
+		return pb.Chunk{}, errImage
+	}
+	src := &pieceReader{t: t, in: in}
+	if err := t.images.Incoming(first.ShardID, first.ReplicaID, src); err != nil {
+		return pb.Chunk{}, err
+	}
+	if n, err := src.Read(make([]byte, 1)); n != 0 {
+		return pb.Chunk{}, errImage
+	} else if !errors.Is(err, io.EOF) {
+		return pb.Chunk{}, err
+	}
+	return standIn(first), nil
+}
+
+// standIn returns a snapshot without data, in one chunk. A NodeHost takes it for one of a witness, a replica that has no state: it sets
+// the log and the membership by it, and leaves the state alone.
+//
+// The file has the form of version 1, which is checked without clearing a block of 2 MB for it.
+func standIn(first *pb.Chunk) pb.Chunk {
+	c := *first
+	c.Witness, c.OnDiskIndex, c.HasFileInfo = true, 0, false
+	c.ChunkCount, c.FileChunkCount, c.FileChunkId, c.Filepath = 1, 1, 0, "image.gone"
+	c.Data = emptySnapshot
+	c.ChunkSize, c.FileSize = uint64(len(c.Data)), uint64(len(c.Data))
+	return c
+}
+
+// emptySnapshot is the header of a snapshot's file after which nothing follows: its length, itself, no checksum of it, and room.
+var emptySnapshot = func() []byte {
+	const size = 1024
+	h := pb.SnapshotHeader{Version: 1, ChecksumType: pb.CRC32IEEE, PayloadChecksum: make([]byte, 4)} // of nothing
+	b := pb.MustMarshal(&h)
+	file := binary.LittleEndian.AppendUint64(make([]byte, 0, size), uint64(len(b)))
+	return append(file, b...)[:size]
+}()
