@@ -199,6 +199,7 @@ func TestImagesFromHandToHand(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, ok)
 	injectUntilLed(t, members[:3], 2, 1, term)
+	propose(t, members[1], command(0, 10)) // which is there: until it has committed something it answers nothing
 	join(members[1], 4)
 	propose(t, members[1], command(commands, 10))
 	for _, m := range members[:4] {
