@@ -68,7 +68,7 @@ func (m *Member) serve(nc net.Conn, d *door) {
 		return
 	}
 	switch h.Plane {
-	case wire.PlaneCalls:
+	case wire.PlaneCalls, wire.PlaneAdmin:
 		newConn(m, nc, h, d.peer).serve()
 	case wire.PlaneJoin:
 		err = m.runner.Serve(nc)

@@ -16,6 +16,9 @@ func (m *Member) dispatch(c *conn, req *wire.Request, t *touched) {
 	case !req.Op.Known() || !c.peer && !req.Op.ForClients():
 		c.Answer(req.ID, wire.CodeInvalid, []byte(fmt.Sprintf("operation %d is not known here", uint8(req.Op))))
 		return
+	case c.hello.Plane == wire.PlaneAdmin && req.Op != wire.OpRecover && req.Op != wire.OpPing:
+		c.Answer(req.ID, wire.CodeInvalid, []byte(fmt.Sprintf("%v is not for this connection", req.Op)))
+		return
 	case c.peer && req.Op < 128:
 		c.Answer(req.ID, wire.CodeInvalid, []byte("this is the members' port"))
 		return
@@ -61,6 +64,14 @@ func (m *Member) dispatch(c *conn, req *wire.Request, t *touched) {
 		m.dispatchMapConfig(c, req)
 	case wire.OpDrainMember, wire.OpRemoveMember, wire.OpRebalance:
 		m.dispatchAdmin(c, req.ID, wire.AdminBody{Op: req.Op, Body: req.Body}, m.administer)
+	case wire.OpRecover:
+		b, err := wire.DecodeRecoverBody(req.Body)
+		if err != nil {
+			c.Answer(req.ID, wire.CodeInvalid, []byte(err.Error()))
+			return
+		}
+		id := req.ID
+		m.goOn(func() { m.answerRecover(c, id, b.Lost) })
 	case wire.OpMemberPing, wire.OpMemberDown, wire.OpMetaPropose, wire.OpMetaRead, wire.OpMetaJoin,
 		wire.OpReplica, wire.OpMetaCaughtUp, wire.OpMetaLeave, wire.OpAdmin:
 		m.dispatchPeer(c, req)

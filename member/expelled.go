@@ -132,7 +132,7 @@ func (m *Member) changeSeat(ctx context.Context, v *meta.View) error {
 		for _, s := range res.Seats {
 			m.metaReg.Set(partition.MetaShard(res.Generation), s.Replica, s.Member.String())
 		}
-		at := seat{res.Generation, res.Replica}
+		at := seat{generation: res.Generation, replica: res.Replica}
 		return m.takeSeat(ctx, at, partition.MetaStart{Generation: at.generation, Replica: at.replica, Join: true})
 	}
 	return errors.Join(errs...)

@@ -104,6 +104,8 @@ func (m *Member) judge(h *wire.Hello, peer bool) *refusal {
 		return refuse(wire.CodeInvalid, "this cluster's ID is %v, not %v", id, h.ClusterID)
 	case h.Plane == wire.PlaneJoin:
 		return nil // also before this member is part of a cluster: that is what it is for
+	case h.Plane == wire.PlaneAdmin && m.metaView() != nil && !m.isClosing():
+		return nil // where it waits for a metadata group that is lost, it is never ready
 	case !peer && !m.isReady():
 		return refuse(wire.CodeNotReady, "this member is starting or stopping")
 	case peer && m.isClosing():

@@ -105,6 +105,13 @@ func (m *Member) startMeta(ctx context.Context, found founding.Result) error {
 	if err != nil {
 		return err
 	}
+	if next, err := loadRecovery(m.cfg.DataDir); err != nil {
+		return err
+	} else if next != nil && next.Generation() >= given.generation {
+		// It stopped on the way.
+		m.metaReady.Store(true)
+		return m.begin(ctx, next)
+	}
 	if given != kept {
 		// Its seat was given up while it was away: it learns again, under another replica ID.
 		m.log.Info("this member's place in the metadata group was given up; it asks for another")
@@ -113,19 +120,17 @@ func (m *Member) startMeta(ctx context.Context, found founding.Result) error {
 		}
 		kept, givenUp = seat{}, true
 	}
-	if givenUp {
-		start.Replica = 0
-	}
-	at := seat{0, start.Replica}
-	if start.Replica == 0 || kept != (seat{}) && kept != at {
-		m.metaJoined = true
-		if at = kept; kept == (seat{}) {
-			if at, seats, err = m.metaSeat(ctx, found); err != nil {
-				return err
-			}
+	at := seat{replica: start.Replica, first: true} // as a founder
+	if kept != (seat{}) && kept != at {
+		at = kept
+		start.Generation, start.Replica, start.Initial, start.Join = at.generation, at.replica, nil, !at.first
+	} else if at.replica == 0 || givenUp {
+		if at, seats, err = m.metaSeat(ctx, found); err != nil {
+			return err
 		}
-		start.Generation, start.Replica, start.Initial, start.Join = at.generation, at.replica, nil, true
+		start = partition.MetaStart{Generation: at.generation, Replica: at.replica, Join: true}
 	}
+	m.metaJoined = !at.first
 	for _, s := range seats {
 		m.metaReg.Set(partition.MetaShard(at.generation), s.Replica, s.Member.String())
 	}
@@ -176,7 +181,8 @@ func (m *Member) foundersSeat(found founding.Result) (start partition.MetaStart,
 
 // checkCopy asks the others, before anything is started from the directory, how often this member has started: a directory that has been
 // started no more often than they know is an old copy, whose metadata replica would go back on its word. It returns the replica of the
-// metadata that they say this member has: zero if that was given up. Where nobody answers, nobody can tell, and kept is returned.
+// metadata that they say this member has, and their generation: replica 0 if it was given up. Where nobody answers, nobody can tell, and
+// kept is returned.
 func (m *Member) checkCopy(ctx context.Context, kept seat) (seat, error) {
 	ctx, cancel := context.WithTimeout(ctx, copyTimeout)
 	defer cancel()
@@ -199,16 +205,16 @@ func (m *Member) checkCopy(ctx context.Context, kept seat) (seat, error) {
 	}
 	mb := newest.Member(m.id)
 	if mb == nil {
-		return seat{}, nil // forgotten
+		return seat{generation: newest.Generation()}, nil // forgotten
 	}
 	if mb.Start >= m.store.Starts() {
 		return seat{}, fmt.Errorf("%w: %s has been started %d times and the cluster knows of start %d: it was restored or copied; remove it to join anew",
 			ErrDataDir, m.cfg.DataDir, m.store.Starts(), mb.Start)
 	}
-	if mb.MetaReplica == 0 {
-		return seat{}, nil
+	if newest.Generation() == kept.generation && mb.MetaReplica == kept.replica {
+		return kept, nil
 	}
-	return seat{newest.Generation(), mb.MetaReplica}, nil
+	return seat{generation: newest.Generation(), replica: mb.MetaReplica}, nil
 }
 
 // metaSeat asks the cluster for a place in the metadata group until it has one, the cluster refuses, or ctx ends. It returns the
@@ -218,7 +224,7 @@ func (m *Member) metaSeat(ctx context.Context, found founding.Result) (seat, []w
 		res, err := m.askToJoin(ctx, found)
 		if err == nil {
 			m.peers.setSeats(res.Seats)
-			return seat{res.Generation, res.Replica}, res.Seats, nil
+			return seat{generation: res.Generation, replica: res.Replica}, res.Seats, nil
 		}
 		if errors.Is(err, errRefused) {
 			return seat{}, nil, fmt.Errorf("join the cluster: %w", err)

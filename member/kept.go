@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -16,10 +17,15 @@ const (
 	metaFile = "meta-replica"
 	// seatsFile keeps where the members of the metadata group were last, so that a member that starts again finds them.
 	seatsFile = "peers"
+	// recoverFile keeps the metadata with which this member begins their next generation, until that has begun.
+	recoverFile = "meta-recover"
 )
 
 // seat is a place in the metadata group: a replica in one of its generations. The zero seat is none.
-type seat struct{ generation, replica uint64 }
+type seat struct {
+	generation, replica uint64
+	first               bool // the group began with it, it has not learnt: so it must be started each time
+}
 
 // keptSeat returns the seat whose replica a data directory says it holds; zero if it says nothing, or that it has given one up, and
 // has no other yet: then not even the one with which this member founded the cluster.
@@ -33,7 +39,7 @@ func keptSeat(dir string) (kept seat, givenUp bool, err error) {
 		return seat{}, false, fmt.Errorf("read the place in the metadata group: %w", err)
 	}
 	r := wire.NewReader(b)
-	if kept = (seat{r.U64(), r.U64()}); r.Done() == nil {
+	if kept = (seat{r.U64(), r.U64(), r.U8() == 1}); r.Done() == nil {
 		return kept, kept == seat{}, nil
 	}
 	return seat{}, false, fmt.Errorf("the data directory is damaged: %s", path)
@@ -41,7 +47,11 @@ func keptSeat(dir string) (kept seat, givenUp bool, err error) {
 
 // keepSeat writes what keptSeat reads.
 func keepSeat(dir string, s seat) error {
-	if err := replaceFile(dir, metaFile, wire.AppendU64(wire.AppendU64(nil, s.generation), s.replica)); err != nil {
+	b := append(wire.AppendU64(wire.AppendU64(nil, s.generation), s.replica), 0)
+	if s.first {
+		b[16] = 1
+	}
+	if err := replaceFile(dir, metaFile, b); err != nil {
 		return fmt.Errorf("keep the place in the metadata group: %w", err)
 	}
 	return nil
@@ -72,6 +82,39 @@ func saveSeats(dir string, old, seats []wire.MetaSeat) ([]wire.MetaSeat, error) 
 		return old, fmt.Errorf("write the list of members: %w", err)
 	}
 	return seats, nil
+}
+
+// loadRecovery returns the metadata whose generation this member was to begin, nil if none.
+func loadRecovery(dir string) (*meta.View, error) {
+	path := filepath.Join(dir, recoverFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the metadata that are to begin: %w", err)
+	}
+	st, err := meta.DecodeImage(b)
+	if err != nil {
+		return nil, fmt.Errorf("the data directory is damaged: %s: %w", path, err)
+	}
+	return st.Snapshot(), nil
+}
+
+// saveRecovery writes what loadRecovery reads.
+func saveRecovery(dir string, v *meta.View) error {
+	if err := replaceFile(dir, recoverFile, meta.AppendImage(nil, v)); err != nil {
+		return fmt.Errorf("write the metadata that are to begin: %w", err)
+	}
+	return nil
+}
+
+// endRecovery forgets it.
+func endRecovery(dir string) error {
+	if err := os.Remove(filepath.Join(dir, recoverFile)); err != nil {
+		return fmt.Errorf("forget the metadata that have begun: %w", err)
+	}
+	return nil
 }
 
 // replaceFile writes a file that, whenever the machine stops, holds either what it held or b.

@@ -64,6 +64,7 @@ type Member struct {
 	expelled atomic.Pointer[error]   // why this member has stopped by itself; nil if it has not
 	replan   atomic.Bool             // an operator wants the placement planned anew
 	admin    chan struct{}           // one slot: an operator's change is being made, if this member leads the metadata group
+	recovery recovery
 
 	peers    *peers
 	failover *failover
@@ -115,7 +116,8 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	m := &Member{cfg: cfg, log: cfg.Logger, admin: make(chan struct{}, 1), ended: make(chan struct{})}
+	m := &Member{cfg: cfg, log: cfg.Logger, admin: make(chan struct{}, 1), ended: make(chan struct{}),
+		recovery: recovery{slot: make(chan struct{}, 1)}}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.leaving, m.hurry = context.WithCancel(context.Background())
 	ctx, m.abort = context.WithCancelCause(ctx)

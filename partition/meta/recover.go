@@ -10,6 +10,10 @@ import (
 // maxGenerations bounds the generations of the metadata, so that a version fits into 63 bits.
 const maxGenerations = 1 << 19
 
+// forgotten is how many data replicas, at most, the lost members can have placed without the member that begins a generation having heard
+// of it. Their IDs are passed over: a group may have taken such a replica in.
+const forgotten = 1 << 20
+
 // Recovered returns the metadata with which the next generation begins after the group that kept them has lost its quorum for good: as
 // the member had them that begins it, alone, as its only voter. The lost members are dead; all others lose their seats, and ask for new
 // ones. The member must be known.
@@ -33,6 +37,7 @@ func (v *View) Recovered(member wire.ID, lost []wire.ID) (*View, error) {
 	}
 	next.Members[at].MetaReplica, next.Members[at].MetaVoter = next.NextMeta, true
 	next.NextMeta++
+	next.NextReplica += forgotten
 	next.Founders = slices.Clone(v.Founders)
 	for i, id := range next.Founders {
 		if v.Member(id) == nil {

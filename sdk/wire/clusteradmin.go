@@ -91,6 +91,41 @@ func DecodeBalanceResult(b []byte) (BalanceResult, error) {
 	return v, r.Err()
 }
 
+// RecoverBody is the body of OpRecover: the members that are lost for good, by their IDs or names.
+type RecoverBody struct{ Lost []string }
+
+// AppendRecoverBody appends b.
+func AppendRecoverBody(dst []byte, b RecoverBody) []byte { return AppendStrings(dst, b.Lost) }
+
+// DecodeRecoverBody reads what AppendRecoverBody wrote.
+func DecodeRecoverBody(b []byte) (RecoverBody, error) {
+	r := NewReader(b)
+	v := RecoverBody{Lost: make([]string, r.Count(1))}
+	for i := range v.Lost {
+		v.Lost[i] = r.String()
+	}
+	return v, r.Err()
+}
+
+// RecoverResult answers OpRecover.
+type RecoverResult struct {
+	Done       bool
+	Generation uint64 // of the metadata
+	Wait       uint32 // milliseconds for which nobody must lead yet before it is done; it is to be asked again meanwhile
+}
+
+// AppendRecoverResult appends v.
+func AppendRecoverResult(dst []byte, v RecoverResult) []byte {
+	return AppendU32(AppendU64(appendFlags(dst, v.Done), v.Generation), v.Wait)
+}
+
+// DecodeRecoverResult reads what AppendRecoverResult wrote.
+func DecodeRecoverResult(b []byte) (RecoverResult, error) {
+	r := NewReader(b)
+	v := RecoverResult{Done: r.U8()&1 != 0, Generation: r.U64(), Wait: r.U32()}
+	return v, r.Err()
+}
+
 // AdminBody is the body of OpAdmin: an operation for clients that its sender passes on, with its body.
 type AdminBody struct {
 	Op   Op

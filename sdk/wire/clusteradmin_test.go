@@ -25,6 +25,16 @@ var adminFormats = []*format{
 			return BalanceResult{drawU32(t, "left"), drawU32(t, "least"), drawU32(t, "most"), drawU32(t, "least owned"), drawU32(t, "most owned")}
 		},
 		golden{"00000001 00000002 00000003 00000004 00000005", BalanceResult{1, 2, 3, 4, 5}}).ending(open),
+	formatOf("RecoverBody", AppendRecoverBody, DecodeRecoverBody,
+		func(t *rapid.T) RecoverBody {
+			return RecoverBody{drawList(t, "lost", 3, func(t *rapid.T, _ string) string { return rapid.StringN(0, 8, 20).Draw(t, "member") })}
+		},
+		golden{"02 01 61 00", RecoverBody{[]string{"a", ""}}}).ending(open),
+	formatOf("RecoverResult", AppendRecoverResult, DecodeRecoverResult,
+		func(t *rapid.T) RecoverResult {
+			return RecoverResult{drawBool(t, "done"), drawU64(t, "generation"), drawU32(t, "wait")}
+		},
+		golden{"01 0000000000000002 00000000", RecoverResult{Done: true, Generation: 2}}, golden{"00 0000000000000000 00001f40", RecoverResult{Wait: 8000}}).ending(open),
 }
 
 func TestAdminFormats(t *testing.T) { testFormats(t, adminFormats) }

@@ -11,10 +11,11 @@ const (
 	PlaneJoin   Plane = 3 // client port: founding and joining
 	PlaneRaft   Plane = 4 // members' port: Raft messages of the data partitions
 	PlaneMeta   Plane = 5 // members' port: Raft messages of the metadata group
+	PlaneAdmin  Plane = 6 // client port: OpRecover and pings alone, also of a member that is not ready
 )
 
 // ForClients reports whether the plane is served on the client port.
-func (p Plane) ForClients() bool { return p >= PlaneCalls && p <= PlaneJoin }
+func (p Plane) ForClients() bool { return p >= PlaneCalls && p <= PlaneJoin || p == PlaneAdmin }
 
 // ForMembers reports whether the plane is served on the members' port.
 func (p Plane) ForMembers() bool { return p == PlaneCalls || p == PlaneRaft || p == PlaneMeta }

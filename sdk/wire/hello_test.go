@@ -108,7 +108,7 @@ func TestHelloLength(t *testing.T) {
 
 func TestPlanes(t *testing.T) {
 	for p, want := range map[Plane][2]bool{0: {}, PlaneCalls: {true, true}, PlaneEvents: {true, false}, PlaneJoin: {true, false},
-		PlaneRaft: {false, true}, PlaneMeta: {false, true}, 6: {}, 255: {}} {
+		PlaneRaft: {false, true}, PlaneMeta: {false, true}, PlaneAdmin: {true, false}, 7: {}, 255: {}} {
 		if got := [2]bool{p.ForClients(), p.ForMembers()}; got != want {
 			t.Errorf("plane %d is for clients, members: %v, want %v", p, got, want)
 		}

@@ -70,6 +70,10 @@ const (
 	OpRemoveMember Op = 89 // ForgetBody -> LeavingResult; CodeConflict where the member answers, or may hold data that nobody gives up
 	OpRebalance    Op = 90 // RebalanceBody -> BalanceResult
 
+	// OpRecover has the member that is asked begin the metadata anew: RecoverBody -> RecoverResult. It may be repeated; CodeConflict where
+	// that must not be.
+	OpRecover Op = 91
+
 	// Between members.
 	OpMemberPing  Op = 128 // PingBody -> PingResult
 	OpMetaPropose Op = 129 // a metadata command -> its result
@@ -126,6 +130,7 @@ var ops = [256]struct {
 	OpSetMapConfig: {"set_map_config", opAddressed}, OpMapConfigs: {"map_configs", opAddressed},
 
 	OpDrainMember: {"drain_member", opAddressed}, OpRemoveMember: {"remove_member", opAddressed}, OpRebalance: {"rebalance", opAddressed},
+	OpRecover: {"recover", opAddressed},
 
 	OpMemberPing: {"member_ping", opPeer}, OpMetaPropose: {"meta_propose", opPeer}, OpMetaRead: {"meta_read", opPeer},
 	OpMetaJoin: {"meta_join", opPeer}, OpMemberDown: {"member_down", opPeer}, OpReplica: {"replica", opPeer},

@@ -66,6 +66,7 @@ var opTests = []struct {
 	{OpDrainMember, 88, "drain_member", true, false, false},
 	{OpRemoveMember, 89, "remove_member", true, false, false},
 	{OpRebalance, 90, "rebalance", true, false, false},
+	{OpRecover, 91, "recover", true, false, false},
 	{OpMemberPing, 128, "member_ping", false, false, false},
 	{OpMetaPropose, 129, "meta_propose", false, false, false},
 	{OpMetaRead, 130, "meta_read", false, false, false},

@@ -1,0 +1,228 @@
+package member
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gridiron-io/gridiron/partition"
+	"github.com/gridiron-io/gridiron/partition/meta"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+const (
+	// leaderlessFor is for how long nobody must have led the metadata group before an operator may have it begun anew.
+	leaderlessFor = 10 * time.Second
+	// askedWithin is how soon an operator's question must follow the one before: between them nobody has looked for a leader.
+	askedWithin = 5 * time.Second
+	// lookTimeout bounds one look for a leader, and for members that are said to be lost.
+	lookTimeout = time.Second
+	// beginTimeout bounds the beginning of a generation of the metadata.
+	beginTimeout = 30 * time.Second
+	// beginCampaign is how long its only voter waits before it asks to be elected.
+	beginCampaign = 20 * time.Millisecond
+)
+
+// recovery is what a member knows of the metadata group's being without a leader, while an operator asks for it to be begun anew.
+type recovery struct {
+	slot        chan struct{} // one: a question is being answered
+	since, last time.Time     // REQUIRES slot: when nobody was found to lead first, and last
+}
+
+// answerRecover begins the metadata anew with what this member has of them, where an operator says that so many of the group's voters
+// are lost for good that it can never have a quorum again.
+func (m *Member) answerRecover(c *conn, id uint64, lost []string) {
+	m.recovery.slot <- struct{}{} // given back within a bounded time
+	defer func() { <-m.recovery.slot }()
+	res, err := m.recoverMeta(lost)
+	var r *refusal
+	switch {
+	case errors.As(err, &r):
+		c.Answer(id, r.code, []byte(r.text))
+	case err != nil:
+		m.log.Error("the metadata could not be begun anew", "err", err)
+		c.Answer(id, wire.CodeUnavailable, []byte(err.Error()))
+	default:
+		c.Answer(id, wire.CodeOK, wire.AppendRecoverResult(nil, res))
+	}
+}
+
+func (m *Member) recoverMeta(names []string) (res wire.RecoverResult, err error) {
+	ctx, cancel := context.WithTimeout(m.ctx, beginTimeout)
+	defer cancel()
+	next, err := loadRecovery(m.cfg.DataDir) // one that failed on the way goes on
+	if err != nil {
+		return res, err
+	}
+	if next == nil {
+		v := m.meta.View()
+		if !v.Founded() {
+			return res, refuse(wire.CodeNotReady, "this member has no metadata yet")
+		}
+		lost, err := lostMembers(v, names)
+		if err != nil {
+			return res, err
+		}
+		if m.leaderFound(ctx) {
+			if now := m.meta.View(); now.Generation() > 0 && !slices.ContainsFunc(lost, func(id wire.ID) bool { mb := now.Member(id); return mb != nil && mb.State != meta.StateDead }) {
+				return wire.RecoverResult{Done: true, Generation: now.Generation()}, nil // before, or by another
+			}
+			return res, refuse(wire.CodeConflict, "the metadata group has a leader: there is nothing to recover; members that are gone are removed")
+		}
+		if err := m.mayBegin(ctx, v, lost); err != nil {
+			return res, err
+		}
+		if wait := leaderlessFor - time.Since(m.recovery.since); wait > 0 {
+			return wire.RecoverResult{Generation: v.Generation(), Wait: uint32(wait.Milliseconds()) + 1}, nil
+		}
+		if next, err = v.Recovered(m.id, lost); err != nil {
+			return res, refuse(wire.CodeConflict, "%v", err)
+		}
+		// From here on this member does it, also should it stop on the way.
+		if err := saveRecovery(m.cfg.DataDir, next); err != nil {
+			return res, err
+		}
+		m.log.Warn("the metadata begin anew with what this member has of them, because an operator says that others are lost for good",
+			"event", "METADATA_RECOVERED", "lost", names, "generation", next.Generation(), "version", v.Version)
+		m.at("saved", &meta.Recover{})
+	}
+	if err := m.begin(ctx, next); err != nil {
+		return res, err
+	}
+	return wire.RecoverResult{Done: true, Generation: next.Generation()}, nil
+}
+
+// lostMembers returns the members that an operator has named.
+func lostMembers(v *meta.View, names []string) (ids []wire.ID, err error) {
+	for _, name := range names {
+		i := slices.IndexFunc(v.Members, func(mb meta.Member) bool { return mb.ID.String() == name })
+		if mb := v.Named(name); i < 0 && mb != nil {
+			i = slices.IndexFunc(v.Members, func(o meta.Member) bool { return o.ID == mb.ID })
+		}
+		if i < 0 {
+			i = slices.IndexFunc(v.Members, func(mb meta.Member) bool { return mb.Name == name })
+		}
+		if i < 0 {
+			return nil, refuse(wire.CodeNotFound, "there is no member %q", name)
+		}
+		ids = append(ids, v.Members[i].ID)
+	}
+	return ids, nil
+}
+
+// leaderFound looks for a leader of the metadata group, and keeps account of how long there has been none.
+func (m *Member) leaderFound(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	rec := &m.recovery
+	began := time.Now()
+	if m.meta.Barrier(ctx) == nil {
+		rec.since = time.Time{}
+		return true
+	}
+	if rec.since.IsZero() || began.Sub(rec.last) > askedWithin {
+		rec.since = began
+	}
+	rec.last = time.Now()
+	return false
+}
+
+// mayBegin refuses unless the group can have no quorum without the members that are said to be lost, none of those answers, all others
+// do and reach no leader either, and none of them knows more than this member: then it is the one to begin.
+func (m *Member) mayBegin(ctx context.Context, v *meta.View, lost []wire.ID) error {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	voters, left := 0, 0
+	var mu sync.Mutex
+	var no error // guarded by mu: the first that forbids it
+	refused := func(format string, args ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		if no == nil {
+			no = refuse(wire.CodeConflict, format, args...)
+		}
+	}
+	var wg sync.WaitGroup
+	for i := range v.Members {
+		mb := &v.Members[i]
+		gone := slices.Contains(lost, mb.ID)
+		if mb.MetaVoter {
+			voters++
+			if !gone {
+				left++
+			}
+		}
+		switch {
+		case mb.ID == m.id && gone:
+			return refuse(wire.CodeConflict, "member %q is the one that is asked, and so not lost", mb.Name)
+		case mb.ID == m.id:
+		case gone:
+			wg.Go(func() { // ends with its timeout
+				nc, a, err := m.peers.dialAddr(ctx, mb.ID, mb.PeerAddr, wire.PlaneCalls, 0)
+				if err == nil {
+					_ = nc.Close()
+				}
+				if a.Member == mb.ID {
+					refused("member %q is not lost: it answers at %s", mb.Name, mb.PeerAddr)
+				}
+			})
+		case !mb.Live() && !mb.MetaVoter:
+		default:
+			wg.Go(func() { // likewise
+				theirs, err := m.readMeta(ctx, mb.ID)
+				switch {
+				case err != nil:
+					refused("member %q does not answer and is not said to be lost: %v", mb.Name, err)
+				case theirs.Version > v.Version || theirs.Version == v.Version && bytes.Compare(mb.ID[:], m.id[:]) < 0:
+					refused("member %q is the one to begin: it knows as much as this one or more; ask it at %s", mb.Name, mb.Addr)
+				}
+			})
+			wg.Go(func() { // likewise
+				if a, err := m.peers.ask(ctx, mb.ID, wire.OpMetaCaughtUp, nil); err == nil && a.Code == wire.CodeOK {
+					refused("member %q reaches a leader of the metadata group", mb.Name)
+				}
+			})
+		}
+	}
+	if left > voters/2 {
+		return refuse(wire.CodeConflict, "of %d voters of the metadata group %d are not lost: they elect a leader by themselves when they reach each other; "+
+			"members that are gone are removed", voters, left)
+	}
+	wg.Wait()
+	return no
+}
+
+// begin begins a generation of the metadata, as its only voter. It may be repeated, also after a restart.
+func (m *Member) begin(ctx context.Context, next *meta.View) error {
+	at := seat{generation: next.Generation(), replica: next.Member(m.id).MetaReplica, first: true}
+	m.metaReg.Set(partition.MetaShard(at.generation), at.replica, m.id.String())
+	if generation, replica := m.meta.Seat(); at != (seat{generation, replica, true}) {
+		if err := m.meta.Quit(); err != nil {
+			return err
+		}
+		if err := m.takeSeat(ctx, at, partition.MetaStart{Generation: at.generation, Replica: at.replica, Initial: map[uint64]wire.ID{at.replica: m.id},
+			Campaign: beginCampaign}); err != nil {
+			return err
+		}
+	}
+	for {
+		m.at("before", &meta.Recover{})
+		res, err := m.meta.Propose(ctx, meta.Append(nil, &meta.Recover{View: next}))
+		m.at("after", &meta.Recover{})
+		if err == nil && res.OK() {
+			return endRecovery(m.cfg.DataDir)
+		}
+		if err == nil {
+			return fmt.Errorf("begin generation %d of the metadata: %v: %s", at.generation, res.Code, res.Text)
+		}
+		select {
+		case <-time.After(metaRetry):
+		case <-ctx.Done():
+			return fmt.Errorf("begin generation %d of the metadata: %w", at.generation, errors.Join(ctx.Err(), err))
+		}
+	}
+}
