@@ -52,18 +52,10 @@ func await(t *testing.T, what string, look func(ctx context.Context) (bool, erro
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		ok, err := look(ctx)
-		if err == nil && ok {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("waited for %s: %v", what, err)
-		}
+	var ok bool
+	var err error
+	if !poll(ctx, func() bool { ok, err = look(ctx); return err == nil && ok }) {
+		t.Fatalf("waited for %s: %v", what, err)
 	}
 }
 
@@ -96,30 +88,11 @@ func known(t *testing.T, c *sdk.Client, n int) {
 // holds waits until a member is known to hold so many replicas.
 func holds(t *testing.T, c *sdk.Client, id string, n int) {
 	t.Helper()
-	await(t, fmt.Sprint(n, " replicas"), func(context.Context) (bool, error) {
-		replicas, owned := holdings(t, c, id)
-		return replicas == n && (n > 0 || owned == 0), nil
+	await(t, fmt.Sprint(n, " replicas"), func(ctx context.Context) (bool, error) {
+		list, err := c.Partitions(ctx)
+		replicas, owned := holdings(list, id)
+		return replicas == n && (n > 0 || owned == 0), err
 	})
-}
-
-// holdings counts the replicas and partitions of a member.
-func holdings(t *testing.T, c *sdk.Client, id string) (replicas, owned int) {
-	t.Helper()
-	list, err := c.Partitions(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range list {
-		if p.Owner == id {
-			owned++
-		}
-		for _, r := range p.Replicas {
-			if r == id {
-				replicas++
-			}
-		}
-	}
-	return replicas, owned
 }
 
 // A member that is drained holds nothing, serves all the same, and takes part again when it is started anew.

@@ -20,17 +20,23 @@ import (
 //
 //	start N [partitions=P] [replicas=R] [grace=T]
 //	                                       a cluster of N members, which may be silent for T before they are replaced
-//	add                                    one more member joins
+//	add [lite]                             one more member joins, or one that holds nothing
 //	kill I…, stop I…, restart I…           crash one after the other; leave one after the other; come back together
 //	isolate I, cut I J, heal               pull cables, put them all back
 //	put MAP KEY VALUE [ttl=T] [via=I] [within=T] [-> (refused)]
 //	get MAP KEY [via=I] [within=T] -> VALUE | (none) | (refused)
 //	fill MAP N, verify MAP N               put N entries; see that they are there, right, and nothing else is
+//	drain I                                member I gives away what it has, and stays
+//	remove I [force] [-> (refused)]        member I is forgotten; by force although it holds replicas
+//	rebalance                              replicas and owners are spread again, each within one of its share
+//	holds I N                              member I has N replicas, and owns nothing if that is none
+//	safe, not-safe                         one more member may go, or may not, as "grid cluster safe" says
 //	wait-safe                              until every partition has all its replicas and nothing moves
 //	status FIELD=VALUE… [via=I]            fields are those of "grid cluster status -o json"
 //	members N                              so many are part of the cluster
 //	owners-balanced                        each member that is ready owns its share of the partitions, give or take one
-//	owners watch, owners changed max=N     count changes of owners from here on; there were no more than N
+//	owners watch, owners changed max=N     look at the owners from here on; they have changed no more than N times
+//	owners were-ready                      and nothing was owned by a member that was still joining
 //	load on                                writes in the background
 //	load steps=N, load for=T               until each writer has taken N more steps; for as long as something might happen
 //	load off [within=T]                    the end: no call failed, none took longer than T, all that was acknowledged is there
@@ -81,6 +87,7 @@ type scriptRun struct {
 	began  time.Time
 	log    memberLog         // of all members, shown if the script fails
 	cl     *gridtest.Cluster // nil before start
+	lite   bool              // the next member that is added holds nothing
 	load   *scriptLoad       // nil while there is none
 	owners *ownerWatch       // nil before it is asked for
 }
@@ -285,6 +292,10 @@ func TestClusterScriptMistakes(t *testing.T) {
 		"load up":                            `load "up": want`,
 		"load":                               "no on, off, allow-errors, steps=N or for=T",
 		"owners changed":                     "no max=N",
+		"remove 1 softly":                    "a member is removed, or by force",
+		"remove 1 -> later":                  "answers (refused) or nothing",
+		"add heavy":                          "a member is added as it is, or lite",
+		"holds 1":                            "no number of replicas",
 		"owners counted":                     `owners "counted": want`,
 		"heal # fine\nstart 3 # once more":   "a script has one start, and it comes first",
 		"heal\n\n# nothing\nisolate nobody,": `x.txt:5: isolate: member "nobody,": want a number`,

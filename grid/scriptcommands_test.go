@@ -22,13 +22,19 @@ const patience = 60 * time.Second
 // they remember.
 var scriptCommands = map[string]func(a *args) action{
 	"start":           parseStart,
-	"add":             func(*args) action { return func(r *scriptRun) error { r.cl.Add(); return nil } },
+	"add":             parseAdd,
 	"kill":            eachMember((*gridtest.Cluster).Kill),
 	"stop":            eachMember((*gridtest.Cluster).Stop),
 	"isolate":         eachMember((*gridtest.Cluster).Isolate),
 	"restart":         parseRestart,
 	"cut":             parseCut,
 	"heal":            func(*args) action { return func(r *scriptRun) error { r.cl.Heal(); return nil } },
+	"drain":           parseDrain,
+	"remove":          parseRemove,
+	"rebalance":       func(*args) action { return rebalance },
+	"safe":            func(*args) action { return func(r *scriptRun) error { return r.mayGo(true) } },
+	"not-safe":        func(*args) action { return func(r *scriptRun) error { return r.mayGo(false) } },
+	"holds":           parseHolds,
 	"put":             parsePut,
 	"get":             parseGet,
 	"fill":            parseFill,
@@ -47,7 +53,19 @@ func parseStart(a *args) action {
 	return func(r *scriptRun) error {
 		r.cl = gridtest.New(r.t, n, gridtest.WithPartitions(partitions), gridtest.WithReplicas(replicas),
 			gridtest.WithLogger(slog.New(slog.NewTextHandler(&r.log, nil))),
-			gridtest.WithConfig(func(_ int, cfg *grid.Config) { cfg.Grace = grace }))
+			gridtest.WithConfig(func(_ int, cfg *grid.Config) { cfg.Grace, cfg.Lite = grace, r.lite }))
+		return nil
+	}
+}
+
+func parseAdd(a *args) action {
+	lite := len(a.words) > 0
+	if lite && a.word("lite") != "lite" {
+		a.bad("a member is added as it is, or lite")
+	}
+	return func(r *scriptRun) error {
+		r.lite = lite
+		r.cl.Add()
 		return nil
 	}
 }
@@ -230,23 +248,29 @@ func parseVerify(a *args) action {
 	}
 }
 
+// poll looks now and every 20 ms until look reports true, which it does too, or ctx ends.
+func poll(ctx context.Context, look func() bool) bool {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !look() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
 // eventually asks until ok returns nil, and fails with its last answer.
 func (r *scriptRun) eventually(ok func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
 	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := ok(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("in %v not, but %w", patience, err)
-		}
+	var err error
+	if poll(ctx, func() bool { err = ok(ctx); return err == nil }) {
+		return nil
 	}
+	return fmt.Errorf("in %v not, but %w", patience, err)
 }
 
 // statusFields are the fields of a status that are numbers.
@@ -363,7 +387,16 @@ func ownersBalanced(r *scriptRun) error {
 }
 
 func parseOwners(a *args) action {
-	switch what := a.word("watch or changed"); what {
+	watched := func(judge func(r *scriptRun, w *ownerWatch) error) action {
+		return func(r *scriptRun) error {
+			if r.owners == nil {
+				return errors.New("nobody has watched them")
+			}
+			r.owners.stop()
+			return judge(r, r.owners)
+		}
+	}
+	switch what := a.word("watch, changed or were-ready"); what {
 	case "watch":
 		return func(r *scriptRun) error {
 			if r.owners != nil {
@@ -377,28 +410,37 @@ func parseOwners(a *args) action {
 		if most == nobody {
 			a.bad("no max=N")
 		}
-		return func(r *scriptRun) error {
-			if r.owners == nil {
-				return errors.New("nobody has watched them")
-			}
-			n := r.owners.stop()
+		return watched(func(r *scriptRun, w *ownerWatch) error {
+			n := w.changes()
 			r.t.Logf("owners have changed %d times", n)
 			if n > most {
 				return fmt.Errorf("they have changed %d times", n)
 			}
 			return nil
-		}
+		})
+	case "were-ready":
+		return watched(func(r *scriptRun, w *ownerWatch) error {
+			r.t.Logf("owners were looked at %d times", w.looks)
+			if w.looks == 0 {
+				return errors.New("they were never seen")
+			}
+			return w.unready
+		})
 	default:
-		a.bad("owners %q: want watch or changed", what)
+		a.bad("owners %q: want watch, changed or were-ready", what)
 		return nil
 	}
 }
 
-// ownerWatch counts changes of owners.
+// ownerWatch sees who owns what.
 type ownerWatch struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-	epochs map[int]map[uint64]struct{} // by partition; owned by the watcher until it has ended
+
+	// The following are the watcher's until it has ended.
+	epochs  map[int]map[uint64]struct{} // by partition
+	looks   int
+	unready error // the first owner that clients could not have reached yet
 }
 
 // watchOwners asks for the owners again and again until it is stopped.
@@ -406,34 +448,44 @@ func watchOwners(c *sdk.Client) *ownerWatch {
 	w := &ownerWatch{epochs: make(map[int]map[uint64]struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
-	w.wg.Go(func() {
-		tick := time.NewTicker(20 * time.Millisecond)
-		defer tick.Stop()
-		for ctx.Err() == nil {
-			parts, err := c.Partitions(ctx)
-			if err != nil {
-				parts = nil // asked again
-			}
-			for _, p := range parts {
-				if w.epochs[p.ID] == nil {
-					w.epochs[p.ID] = make(map[uint64]struct{})
-				}
-				w.epochs[p.ID][p.Epoch] = struct{}{}
-			}
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-			}
-		}
-	})
+	w.wg.Go(func() { poll(ctx, func() bool { w.look(ctx, c); return false }) })
 	return w
 }
 
-// stop ends the watch and returns how often owners have changed.
-func (w *ownerWatch) stop() int {
+// look sees who owns what now.
+func (w *ownerWatch) look(ctx context.Context, c *sdk.Client) {
+	parts, err := c.Partitions(ctx)
+	if err != nil {
+		return // asked again
+	}
+	for _, p := range parts {
+		if w.epochs[p.ID] == nil {
+			w.epochs[p.ID] = make(map[uint64]struct{})
+		}
+		w.epochs[p.ID][p.Epoch] = struct{}{}
+	}
+	members, err := c.Members(ctx)
+	if err != nil {
+		return
+	}
+	w.looks++
+	for _, m := range members { // as they are by now, so one that was joining before still is
+		for _, p := range parts {
+			if m.State == sdk.MemberJoining && p.Owner == m.ID && w.unready == nil {
+				w.unready = fmt.Errorf("partition %d is owned by %s, which is still joining", p.ID, m.Name)
+			}
+		}
+	}
+}
+
+// stop ends the watch. It may be called twice.
+func (w *ownerWatch) stop() {
 	w.cancel()
 	w.wg.Wait()
-	n := 0
+}
+
+// changes returns how often owners have changed. REQUIRES that the watch has ended.
+func (w *ownerWatch) changes() (n int) {
 	for _, e := range w.epochs {
 		n += len(e) - 1
 	}

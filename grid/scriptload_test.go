@@ -194,17 +194,10 @@ func (l *scriptLoad) await(n int) error {
 	for w := range want {
 		want[w] = l.steps[w].Load() + int64(n)
 	}
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	late := time.After(patience)
-	for w := 0; w < loadWriters; {
-		if l.steps[w].Load() >= want[w] {
-			w++
-			continue
-		}
-		select {
-		case <-tick.C:
-		case <-late:
+	ctx, cancel := context.WithTimeout(l.t.Context(), patience)
+	defer cancel()
+	for w := range want {
+		if !poll(ctx, func() bool { return l.steps[w].Load() >= want[w] }) {
 			return fmt.Errorf("writer %d has not taken %d steps in %v", w, n, patience)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -102,7 +103,7 @@ func (mv *mover) look(v *meta.View) {
 		case changing || leaving:
 			mv.start(p, func(ctx context.Context) error { return mv.handOver(ctx, v, p, t, m.heirs(v, t)) })
 		case t.Preferred != m.id && mv.tokens >= 1:
-			if heir, ok := m.heirOf(v, t, t.Preferred); ok {
+			if heir, ok := m.heirOf(v, t, t.Preferred); ok && v.Member(heir.Member).State == meta.StateReady {
 				mv.tokens--
 				mv.start(p, func(ctx context.Context) error { return mv.handOver(ctx, v, p, t, []meta.Replica{heir}) })
 			}
@@ -265,16 +266,25 @@ func (mv *mover) handOver(ctx context.Context, v *meta.View, p int, t *meta.Part
 
 var errNoHeir = errors.New("no other member can take the partition now")
 
-// heirs returns the voters of a partition's other members to which it may be handed, the one that is preferred first.
+// heirs returns the voters of a partition's other members to which it may be handed: the one that is preferred first, and at last
+// those that are not ready, which no client reaches yet.
 func (m *Member) heirs(v *meta.View, t *meta.Partition) []meta.Replica {
 	var list []meta.Replica
 	for _, r := range t.Replicas {
 		if heir, ok := m.heirOf(v, t, r.Member); ok {
-			if list = append(list, heir); heir.Member == t.Preferred {
-				list[0], list[len(list)-1] = list[len(list)-1], list[0]
-			}
+			list = append(list, heir)
 		}
 	}
+	rank := func(r meta.Replica) int {
+		switch {
+		case v.Member(r.Member).State != meta.StateReady:
+			return 2
+		case r.Member != t.Preferred:
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(list, func(a, b meta.Replica) int { return rank(a) - rank(b) })
 	return list
 }
 

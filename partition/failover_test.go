@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -173,6 +174,46 @@ func TestOldReleasesAreHistory(t *testing.T) {
 	require.True(t, told)
 	s.owned(bob, 0)
 	require.EqualValues(t, 2, s.role.turns.gone, "an Own of the dead leader's time brings nobody back")
+}
+
+// Who hands a partition over sees to it that the heir hears at once that the Release is committed.
+func TestHandOverIsHeardOf(t *testing.T) {
+	s := newScripted(t, 1)
+	s.lead(1)
+	s.owned(alice, 0)
+	require.True(t, s.host.HandOver(0, bob))
+	require.Equal(t, 1, s.onItsWay())
+	s.commitNext()
+	require.Equal(t, 1, s.onItsWay(), "an entry behind it")
+	before, _, _ := s.owner()
+	s.commitNext()
+	after, owner, _ := s.owner()
+	require.True(t, after == before && owner.IsZero(), "which changes nothing")
+	require.Zero(t, s.onItsWay())
+
+	s.owned(bob, 0)
+	s.commit(entry.AppendRelease(nil, &entry.Release{Epoch: s.state.own.epoch, To: carol}))
+	require.Zero(t, s.onItsWay(), "another's is another's business")
+}
+
+// What comes back to a process right after it has been handed over is owned at once: the time that an heir is given is not for that.
+func TestHandedOverAndBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(t, 1)
+		s.lead(1)
+		epoch := s.owned(alice, 0)
+		s.commit(entry.AppendRelease(nil, &entry.Release{Epoch: epoch, To: bob}))
+		s.next()
+		s.tend(time.Now(), true)
+		require.Zero(t, s.onItsWay(), "the heir has its time")
+		s.leaderChanged(2, 6)
+		s.commit(entry.AppendOwn(nil, ownBy(bob, 6, epoch, 0)))
+		epoch, _, _ = s.owner()
+		s.commit(entry.AppendRelease(nil, &entry.Release{Epoch: epoch, To: alice}))
+		s.leaderChanged(1, 7)
+		s.tend(time.Now(), true)
+		require.Equal(t, 1, s.onItsWay(), "an Own")
+	})
 }
 
 // A leader that another deposes, and that hands over to an heir only then, has its turn with the heir all the same.

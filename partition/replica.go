@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"log/slog"
@@ -124,6 +125,7 @@ type applyEffects struct {
 	retry     bool     // an Own of this process was refused and is worth another
 	applied   bool     // operations were applied
 	seeded    bool     // a part of the generation's first state was taken
+	handed    []byte   // the Release by which this process hands the partition over; nil if there is none
 }
 
 // Update applies committed entries. It never fails: what an entry asks for and cannot have is no change, or a result code.
@@ -144,6 +146,10 @@ func (r *replica) Update(entries []sm.Entry) ([]sm.Entry, error) {
 		r.proposer.servingChanged()
 		r.proposer.superseded(own.live())
 		r.host.ownerChanged(r.partition)
+	}
+	if fx.handed != nil {
+		// The heir learns that the Release is committed with the next entry or heartbeat. A heartbeat is long after.
+		r.proposeControl(fx.handed) // and has no effect once more
 	}
 	if fx.clean {
 		r.answerHeld()
@@ -224,7 +230,9 @@ func (r *replica) applyReleaseLocked(e *sm.Entry, fx *applyEffects) error {
 	}
 	switch r.state.own.release(&rel) {
 	case releaseCurrent:
-		r.releaseAppliedLocked(false)
+		if r.releaseAppliedLocked(false) {
+			fx.handed = bytes.Clone(e.Cmd)
+		}
 		r.handOver(rel.To)
 		fx.ownership = true
 	case releasePrevious:

@@ -49,7 +49,7 @@ type role struct {
 	given   uint64
 	givenAt time.Time // when the Release was last proposed; zero if it was not
 	heir    wire.ID   // to whom it is given; zero: to whom HostConfig.Heir says
-	left    time.Time // when a Release of this process in favour of another member was applied
+	left    time.Time // when the last Release of this process in favour of another member was applied
 
 	seed   *kept     // the state with which this process begins the generation; nil if it does not
 	sown   int       // how much of it was proposed
@@ -118,15 +118,16 @@ func (r *replica) ownerAppliedLocked(was superseded) {
 	r.serveLocked()
 }
 
-// releaseAppliedLocked takes note of an accepted Release: of the owner, or of the one before. REQUIRES r.state's lock.
-func (r *replica) releaseAppliedLocked(previous bool) {
+// releaseAppliedLocked takes note of an accepted Release: of the owner, or of the one before. It reports whether this process
+// hands the partition to another by that. REQUIRES r.state's lock.
+func (r *replica) releaseAppliedLocked(previous bool) (handed bool) {
 	r.role.Lock()
 	defer r.role.Unlock()
 	r.role.own = r.state.own
 	if !previous {
 		r.role.ownSince = time.Time{}
 		if r.role.own.incarnation == r.host.cfg.Incarnation && !r.role.own.to.IsZero() && r.role.own.to != r.host.cfg.Member {
-			r.role.left = time.Now()
+			r.role.left, handed = time.Now(), true
 		}
 	} else if r.mineLocked() {
 		r.role.cleanAt = time.Time{}
@@ -137,6 +138,7 @@ func (r *replica) releaseAppliedLocked(previous bool) {
 		}
 	}
 	r.serveLocked()
+	return handed
 }
 
 // imageInstalledLocked takes note of a state that came as an image. One that names this process counts as its Own; whether
@@ -297,7 +299,7 @@ func (r *replica) tend(now time.Time, mayOwn bool) (electing bool) {
 		}
 	case leads && mine && r.role.given == own.epoch && !r.role.heir.IsZero(): // on its way to another
 		release = r.releaseLocked(now)
-	case leads && own.released && now.Sub(r.role.left) < handOverFor:
+	case leads && own.released && own.incarnation == r.host.cfg.Incarnation && now.Sub(r.role.left) < handOverFor:
 	case leads && mayOwn && r.role.term >= own.ownTerm && now.Sub(r.role.ownSince) > ownRetry:
 		r.role.ownSince, r.role.ownPrev = now, own.epoch
 		propose = entry.AppendOwn(nil, &entry.Own{Member: r.host.cfg.Member, Incarnation: r.host.cfg.Incarnation,
