@@ -31,8 +31,8 @@ type cluster struct {
 	partitions     int
 }
 
-// start starts members, and waits until the cluster has all replicas.
-func (o *options) start(ctx context.Context, members int) (_ *cluster, err error) {
+// start starts members with further flags, and waits until the cluster has all replicas.
+func (o *options) start(ctx context.Context, members int, args ...string) (_ *cluster, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -44,9 +44,8 @@ func (o *options) start(ctx context.Context, members int) (_ *cluster, err error
 			return nil, err
 		}
 	}
-	var args []string
 	if o.profiles != "" {
-		args = []string{"--cpu-profile", o.profiles}
+		args = append(args, "--cpu-profile", o.profiles)
 	}
 	cl.Cluster, err = proc.Start(ctx, proc.Config{Binary: self, Env: standin.Env(), Members: members, Partitions: o.partitions, Dir: dir, Args: args})
 	if err != nil {

@@ -15,16 +15,17 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestKillAndLeave runs two of the scenarios in small: every number is there, and no call fails.
-func TestKillAndLeave(t *testing.T) {
+// TestScenarios runs three of the scenarios in small: every number is there, and no call fails.
+func TestScenarios(t *testing.T) {
 	var out strings.Builder
-	args := strings.Fields("-scenario kill,leave -partitions 12 -rounds 1 -rate 200 -settle 200ms -dir " + t.TempDir())
+	args := strings.Fields("-scenario kill,disagree,leave -partitions 12 -rounds 1 -rate 200 -settle 200ms -dir " + t.TempDir())
 	if err := run(t.Context(), args, &out); err != nil {
 		t.Fatal(err)
 	}
 	text := out.String()
 	for _, want := range []string{
 		"12 partitions, 200 writes per second", "kill -9 of one of three members", "SIGTERM of one of three members",
+		"on which the others do not agree", "by nobody",
 		"to the first successful write", "… detection", "… election", "… client's retry", "longest call", "to the end of the process",
 	} {
 		if !strings.Contains(text, want) {

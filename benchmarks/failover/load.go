@@ -162,6 +162,17 @@ func (l *load) firsts(partitions []int, after time.Time) (first map[int]time.Tim
 	return first, missing
 }
 
+// last returns when the last of some partitions had its first success of firsts.
+func (l *load) last(partitions []int, after time.Time) (last time.Time) {
+	first, _ := l.firsts(partitions, after)
+	for _, at := range first {
+		if at.After(last) {
+			last = at
+		}
+	}
+	return last
+}
+
 // stop ends the load, waits for its calls, and returns all of them.
 func (l *load) stop() []sample {
 	l.end()

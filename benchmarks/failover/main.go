@@ -20,7 +20,7 @@ import (
 type options struct {
 	scenarios  []string
 	partitions int
-	rounds     int // of kill, pause and leave
+	rounds     int // of all but rebuild
 	rate       int // writes per second
 	megabytes  int // of entries that are rebuilt
 	settle     time.Duration
@@ -30,7 +30,7 @@ type options struct {
 }
 
 // scenarios are all there are, in the order in which they run.
-var scenarios = []string{"kill", "pause", "leave", "rebuild"}
+var scenarios = []string{"kill", "pause", "disagree", "leave", "rebuild"}
 
 func main() {
 	standin.Main()
@@ -47,7 +47,7 @@ func parse(args []string) (options, error) {
 	var o options
 	var names string
 	flags := flag.NewFlagSet("failover", flag.ContinueOnError)
-	flags.StringVar(&names, "scenario", strings.Join(scenarios, ","), "what to do: `LIST` of kill, pause, leave, rebuild")
+	flags.StringVar(&names, "scenario", strings.Join(scenarios, ","), "what to do: `LIST` of kill, pause, disagree, leave, rebuild")
 	flags.IntVar(&o.partitions, "partitions", 271, "of the cluster")
 	flags.IntVar(&o.rounds, "rounds", 5, "how often a member is killed, paused, and stopped")
 	flags.IntVar(&o.rate, "rate", 2000, "writes that begin in a second")
@@ -85,9 +85,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		var r report
 		switch name {
 		case "kill":
-			r, err = o.fault(ctx, syscall.SIGKILL)
+			r, err = o.fault(ctx, killed)
 		case "pause":
-			r, err = o.fault(ctx, syscall.SIGSTOP)
+			r, err = o.fault(ctx, paused)
+		case "disagree":
+			r, err = o.fault(ctx, disputed)
 		case "leave":
 			r, err = o.leave(ctx)
 		case "rebuild":

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
 	"time"
 
 	"github.com/gridiron-io/gridiron/benchmarks/internal/standin"
+	"github.com/gridiron-io/gridiron/benchmarks/proc"
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
@@ -46,11 +48,28 @@ func (o *options) say(format string, args ...any) {
 	}
 }
 
+// faultKind is what becomes of a member.
+type faultKind struct {
+	title string
+	sig   syscall.Signal
+	// disputed: the others are too slow to answer each other whether it is down, so that they do not agree, and nothing but the
+	// election timeout is left.
+	disputed bool
+	flags    []string // of the members
+}
+
+var (
+	killed   = faultKind{title: "kill -9 of one of three members", sig: syscall.SIGKILL}
+	paused   = faultKind{title: "SIGSTOP of one of three members", sig: syscall.SIGSTOP}
+	disputed = faultKind{title: "kill -9 of one of three members on which the others do not agree", sig: syscall.SIGKILL, disputed: true,
+		flags: []string{"--mediate", "127.0.0.2"}}
+)
+
 // fault kills or pauses the member that owns most, again and again, and brings it back each time.
-func (o *options) fault(ctx context.Context, sig syscall.Signal) (r report, err error) {
+func (o *options) fault(ctx context.Context, kind faultKind) (r report, err error) {
 	const members = 3
-	r.title = map[syscall.Signal]string{syscall.SIGKILL: "kill -9 of one of three members", syscall.SIGSTOP: "SIGSTOP of one of three members"}[sig]
-	cl, err := o.start(ctx, members)
+	r.title = kind.title
+	cl, err := o.start(ctx, members, kind.flags...)
 	if err != nil {
 		return r, err
 	}
@@ -75,8 +94,14 @@ func (o *options) fault(ctx context.Context, sig syscall.Signal) (r report, err 
 			l.stop()
 			return r, err
 		}
+		if kind.disputed {
+			if err := cl.each(members, standin.BeginSlow); err != nil {
+				l.stop()
+				return r, err
+			}
+		}
 		began := time.Now()
-		if err = cl.Signal(victim, sig); err == nil && sig == syscall.SIGKILL {
+		if err = cl.Signal(victim, kind.sig); err == nil && kind.sig == syscall.SIGKILL {
 			<-cl.Exited(victim)
 		}
 		down := time.Now()
@@ -88,6 +113,9 @@ func (o *options) fault(ctx context.Context, sig syscall.Signal) (r report, err 
 				err = goOn(ctx, o.settle)
 			}
 		}
+		if kind.disputed && err == nil {
+			err = cl.each(members, standin.EndSlow)
+		}
 		samples := l.stop()
 		if err != nil {
 			return r, err
@@ -96,7 +124,12 @@ func (o *options) fault(ctx context.Context, sig syscall.Signal) (r report, err 
 		if err != nil {
 			return r, err
 		}
-		if !noticed.IsZero() {
+		switch {
+		case kind.disputed && !noticed.IsZero() && noticed.Before(l.last(partitions, down)):
+			return r, errors.New("the others have agreed")
+		case kind.disputed:
+			noticed = began // the time for the election runs from the last that was heard of the leader
+		case !noticed.IsZero():
 			detection = append(detection, noticed.Sub(began))
 		}
 		first, _ := l.firsts(partitions, down)
@@ -120,12 +153,26 @@ func (o *options) fault(ctx context.Context, sig syscall.Signal) (r report, err 
 	}
 	r.rowf("rounds, partitions affected", "%d, %d", o.rounds, affected)
 	r.spread("to the first successful write", total)
-	r.spread("… detection", detection)
+	if kind.disputed {
+		r.rowf("… detection", "by nobody")
+	} else {
+		r.spread("… detection", detection)
+	}
 	r.spread("… election, until the client is told", election)
 	r.spread("… client's retry", retry)
 	r.calls(all)
 	r.spread("to all replicas after the return", back)
 	return r, nil
+}
+
+// each signals all members that run.
+func (cl *cluster) each(members int, sig syscall.Signal) error {
+	for i := range members {
+		if err := cl.Signal(i, sig); err != nil && !errors.Is(err, proc.ErrNotRunning) {
+			return err
+		}
+	}
+	return nil
 }
 
 // bringBack starts a member again that was killed, paused or stopped, and waits until the cluster is whole. Who was paused is killed:

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -57,6 +58,7 @@ func run(args []string) error {
 	flags.IntVar(&cfg.Expect, "expect", 0, "")
 	flags.IntVar(&cfg.Partitions, "partitions", 0, "")
 	flags.IntVar(&cfg.Replicas, "replicas", 0, "")
+	mediate := flags.String("mediate", "", "host whose ports the member listens on, behind a mediator of BeginSlow to EndSlow")
 	profile := flags.String("cpu-profile", "", "directory for CPU profiles from BeginProfile to EndProfile")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
@@ -69,6 +71,15 @@ func run(args []string) error {
 	defer stop()
 	if *profile != "" {
 		defer newProfiler(*profile, cfg.Name).stop()
+	}
+	if *mediate != "" {
+		front, _, _ := net.SplitHostPort(cfg.Listen)
+		med, behind, err := newMediator(cfg.Listen, *mediate)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = med.close() }()
+		cfg.Listen, cfg.Advertise = behind, front
 	}
 	m, err := grid.Start(ctx, cfg)
 	if err != nil {
