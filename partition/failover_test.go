@@ -1,7 +1,6 @@
 package partition
 
 import (
-	"bytes"
 	"context"
 	"testing"
 	"testing/synctest"
@@ -150,8 +149,9 @@ func TestOldReleasesAreHistory(t *testing.T) {
 		"in the log": func(s *scripted) { s.owned(carol, 0) },
 		"as an image": func(s *scripted) {
 			other := newScripted(t, 1)
+			other.index += 50
 			other.owned(carol, 0)
-			require.NoError(t, s.RecoverFromSnapshot(bytes.NewReader(other.imageOf(t)), nil))
+			require.NoError(t, s.take(other.imageOf(t)))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
