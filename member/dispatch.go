@@ -247,8 +247,12 @@ func (m *Member) dispatchPeer(c *conn, req *wire.Request) {
 		cmd := append([]byte(nil), req.Body...)
 		m.goOn(func() { m.answerMetaPropose(c, id, cmd) })
 	case wire.OpMetaJoin:
-		cmd := append([]byte(nil), req.Body...)
-		m.goOn(func() { m.answerMetaJoin(c, id, c.hello.Member, cmd) })
+		b, err := wire.DecodeJoinBody(append([]byte(nil), req.Body...))
+		if err != nil {
+			c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
+			return
+		}
+		m.goOn(func() { m.answerMetaJoin(c, id, c.hello.Member, b) })
 	}
 }
 

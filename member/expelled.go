@@ -57,7 +57,8 @@ func (m *Member) stranger(id, incarnation wire.ID) (stranger, seatless bool) {
 
 // doubt is called when another member answers this one as a stranger, or as one without a seat. Whoever has lost its seat in the
 // metadata group hears no more of them: nobody else would ever tell it that it was given up, or shall ask for another seat. Only metadata
-// newer than its own are believed: here this incarnation has been a member, and it is that once only.
+// newer than its own are believed: there this incarnation has been a member, and it is that once only. Of its seat they must know
+// that it was given.
 func (m *Member) doubt(other wire.ID) {
 	if m.isClosing() || !m.doubting.CompareAndSwap(false, true) {
 		return
@@ -71,11 +72,15 @@ func (m *Member) doubt(other wire.ID) {
 		if err != nil || v.Cluster != m.clusterID() || v.Version <= mine.Version {
 			return
 		}
-		// While it starts, this incarnation may not be a member yet; in a generation of the metadata that has begun without it, it never will.
-		reason := m.notIn(v)
-		if reason != "" && (m.started.Load() || v.Generation() > mine.Generation()) {
-			m.expel(reason)
-		} else if generation, replica := m.meta.Seat(); reason == "" && (v.Generation() != generation || v.Member(m.id).MetaReplica != replica) {
+		at := m.meta.Seat()
+		later := v.Generation() > at.Generation
+		switch reason := m.notIn(v); {
+		case reason != "":
+			// While it starts this incarnation may not be a member yet; in a generation of the metadata that has begun without it, it never will be.
+			if later || m.started.Load() {
+				m.expel(reason)
+			}
+		case later, v.Generation() == at.Generation && v.NextMeta > at.Replica && v.Member(m.id).MetaReplica != at.Replica:
 			m.learnAgain(v)
 		}
 	})
@@ -111,10 +116,14 @@ func (m *Member) learnAgain(v *meta.View) {
 func (m *Member) changeSeat(ctx context.Context, v *meta.View) error {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
-	if err := keepSeat(m.cfg.DataDir, seat{}); err != nil {
-		return err
+	gone, givenUp, err := keptSeat(m.cfg.DataDir)
+	if err == nil && !givenUp {
+		err = keepSeat(m.cfg.DataDir, gone, true)
 	}
-	if err := m.meta.Quit(); err != nil {
+	if err == nil {
+		err = m.meta.Quit()
+	}
+	if err != nil {
 		return err
 	}
 	var errs []error
@@ -124,7 +133,7 @@ func (m *Member) changeSeat(ctx context.Context, v *meta.View) error {
 			continue
 		}
 		info := mb.Info()
-		res, err := m.joinThrough(ctx, &info)
+		res, err := m.joinThrough(ctx, &info, gone)
 		if err != nil {
 			errs = append(errs, err)
 			continue

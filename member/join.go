@@ -94,8 +94,9 @@ func (m *Member) startMeta(ctx context.Context, found founding.Result) error {
 	if err != nil {
 		return err
 	}
+	holds := kept != (seat{}) && !givenUp
 	given := kept // the seat that the others have for this member, as far as they can be asked
-	if kept != (seat{}) {
+	if holds {
 		if given, err = m.checkCopy(ctx, kept); err != nil {
 			return err
 		}
@@ -112,20 +113,20 @@ func (m *Member) startMeta(ctx context.Context, found founding.Result) error {
 		m.metaReady.Store(true)
 		return m.begin(ctx, next)
 	}
-	if given != kept {
+	if holds && given != kept {
 		// Its seat was given up while it was away: it learns again, under another replica ID.
 		m.log.Info("this member's place in the metadata group was given up; it asks for another")
-		if err := keepSeat(m.cfg.DataDir, seat{}); err != nil {
+		if err := keepSeat(m.cfg.DataDir, kept, true); err != nil {
 			return err
 		}
-		kept, givenUp = seat{}, true
+		holds, givenUp = false, true
 	}
 	at := seat{replica: start.Replica, first: true} // as a founder
-	if kept != (seat{}) && kept != at {
+	if holds && kept != at {
 		at = kept
 		start.Generation, start.Replica, start.Initial, start.Join = at.generation, at.replica, nil, !at.first
 	} else if at.replica == 0 || givenUp {
-		if at, seats, err = m.metaSeat(ctx, found); err != nil {
+		if at, seats, err = m.metaSeat(ctx, found, kept); err != nil {
 			return err
 		}
 		start = partition.MetaStart{Generation: at.generation, Replica: at.replica, Join: true}
@@ -134,7 +135,7 @@ func (m *Member) startMeta(ctx context.Context, found founding.Result) error {
 	for _, s := range seats {
 		m.metaReg.Set(partition.MetaShard(at.generation), s.Replica, s.Member.String())
 	}
-	if kept != (seat{}) && !m.meta.Has(at.generation, at.replica) {
+	if holds && !m.meta.Has(at.generation, at.replica) {
 		// To begin again under the same replica ID would be to forget votes and acknowledgements that others rely on.
 		return fmt.Errorf("%w: the metadata in %s is gone, though this member had a replica of it: remove the whole data directory %s to join anew",
 			ErrDataDir, dir, m.cfg.DataDir)
@@ -154,7 +155,7 @@ func (m *Member) takeSeat(ctx context.Context, at seat, start partition.MetaStar
 	if err := m.meta.Run(start); err != nil {
 		return err
 	}
-	return keepSeat(m.cfg.DataDir, at) // not before the replica is on disk: what is kept says that it must be there
+	return keepSeat(m.cfg.DataDir, at, false) // not before the replica is on disk: what is kept says that it must be there
 }
 
 // foundersSeat returns how the metadata replica of a member begins that founds the cluster, and with whom; zero for one that
@@ -218,10 +219,10 @@ func (m *Member) checkCopy(ctx context.Context, kept seat) (seat, error) {
 }
 
 // metaSeat asks the cluster for a place in the metadata group until it has one, the cluster refuses, or ctx ends. It returns the
-// place and where the group's members are.
-func (m *Member) metaSeat(ctx context.Context, found founding.Result) (seat, []wire.MetaSeat, error) {
+// place and where the group's members are. gone is the place that this member has given up, if it had one.
+func (m *Member) metaSeat(ctx context.Context, found founding.Result, gone seat) (seat, []wire.MetaSeat, error) {
 	for {
-		res, err := m.askToJoin(ctx, found)
+		res, err := m.askToJoin(ctx, found, gone)
 		if err == nil {
 			m.peers.setSeats(res.Seats)
 			return seat{generation: res.Generation, replica: res.Replica}, res.Seats, nil
@@ -240,14 +241,14 @@ func (m *Member) metaSeat(ctx context.Context, found founding.Result) (seat, []w
 
 // askToJoin asks for a place in the metadata group: the voters with whom this member has founded the cluster, who take no
 // clients until all founders are there; then the members that answer behind the client addresses.
-func (m *Member) askToJoin(ctx context.Context, found founding.Result) (wire.JoinResult, error) {
+func (m *Member) askToJoin(ctx context.Context, found founding.Result, gone seat) (wire.JoinResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	var errs []error
 	asked := map[wire.ID]bool{m.id: true}
 	if found.Founding != nil {
 		for _, s := range found.Founding.Voters() {
-			res, err := m.joinThrough(ctx, &wire.MemberInfo{ID: s.Member, Name: s.Addr, PeerAddr: s.PeersAddr})
+			res, err := m.joinThrough(ctx, &wire.MemberInfo{ID: s.Member, Name: s.Addr, PeerAddr: s.PeersAddr}, gone)
 			if err == nil || errors.Is(err, errRefused) {
 				return res, err
 			}
@@ -259,7 +260,7 @@ func (m *Member) askToJoin(ctx context.Context, found founding.Result) (wire.Joi
 			continue
 		}
 		asked[s.Member] = true
-		res, err := m.joinThrough(ctx, &wire.MemberInfo{ID: s.Member, Name: s.PeerAddr, PeerAddr: s.PeerAddr})
+		res, err := m.joinThrough(ctx, &wire.MemberInfo{ID: s.Member, Name: s.PeerAddr, PeerAddr: s.PeerAddr}, gone)
 		if err == nil || errors.Is(err, errRefused) {
 			return res, err
 		}
@@ -278,7 +279,7 @@ func (m *Member) askToJoin(ctx context.Context, found founding.Result) (wire.Joi
 				continue
 			}
 			asked[mb.ID] = true
-			res, err := m.joinThrough(ctx, mb)
+			res, err := m.joinThrough(ctx, mb, gone)
 			if err == nil || errors.Is(err, errRefused) {
 				return res, err
 			}
@@ -307,14 +308,15 @@ func (m *Member) viewFrom(ctx context.Context, addr string) (*wire.View, error) 
 }
 
 // joinThrough asks one member for a place in the metadata group.
-func (m *Member) joinThrough(ctx context.Context, mb *wire.MemberInfo) (wire.JoinResult, error) {
+func (m *Member) joinThrough(ctx context.Context, mb *wire.MemberInfo, gone seat) (wire.JoinResult, error) {
 	nc, a, err := m.peers.dialAddr(ctx, mb.ID, mb.PeerAddr, wire.PlaneCalls, 0)
 	if err != nil {
 		return wire.JoinResult{}, err
 	}
 	c := newRPC(nc, a)
 	defer c.close()
-	ans, err := c.call(ctx, wire.OpMetaJoin, meta.Append(nil, &meta.Register{Registration: m.registration()}))
+	ans, err := c.call(ctx, wire.OpMetaJoin, wire.AppendJoinBody(nil, wire.JoinBody{Generation: gone.generation, Gone: gone.replica,
+		Registration: meta.Append(nil, &meta.Register{Registration: m.registration()})}))
 	switch {
 	case err != nil:
 		return wire.JoinResult{}, fmt.Errorf("member %s: %w", mb.Name, err)

@@ -27,8 +27,14 @@ type seat struct {
 	first               bool // the group began with it, it has not learnt: so it must be started each time
 }
 
-// keptSeat returns the seat whose replica a data directory says it holds; zero if it says nothing, or that it has given one up, and
-// has no other yet: then not even the one with which this member founded the cluster.
+// Flags of a seat on disk.
+const (
+	seatFirst   = 1
+	seatGivenUp = 2
+)
+
+// keptSeat returns the seat whose replica a data directory says it holds, zero if it says nothing. One that was given up is not held any
+// more, and must never be started again; a member that has given one up has no other yet, not even the one with which it founded the cluster.
 func keptSeat(dir string) (kept seat, givenUp bool, err error) {
 	path := filepath.Join(dir, metaFile)
 	b, err := os.ReadFile(path)
@@ -39,18 +45,25 @@ func keptSeat(dir string) (kept seat, givenUp bool, err error) {
 		return seat{}, false, fmt.Errorf("read the place in the metadata group: %w", err)
 	}
 	r := wire.NewReader(b)
-	if kept = (seat{r.U64(), r.U64(), r.U8() == 1}); r.Done() == nil {
-		return kept, kept == seat{}, nil
+	kept = seat{generation: r.U64(), replica: r.U64()}
+	flags := r.U8()
+	kept.first = flags&seatFirst != 0
+	if r.Done() == nil {
+		return kept, flags&seatGivenUp != 0, nil
 	}
 	return seat{}, false, fmt.Errorf("the data directory is damaged: %s", path)
 }
 
 // keepSeat writes what keptSeat reads.
-func keepSeat(dir string, s seat) error {
-	b := append(wire.AppendU64(wire.AppendU64(nil, s.generation), s.replica), 0)
+func keepSeat(dir string, s seat, givenUp bool) error {
+	var flags uint8
 	if s.first {
-		b[16] = 1
+		flags |= seatFirst
 	}
+	if givenUp {
+		flags |= seatGivenUp
+	}
+	b := append(wire.AppendU64(wire.AppendU64(nil, s.generation), s.replica), flags)
 	if err := replaceFile(dir, metaFile, b); err != nil {
 		return fmt.Errorf("keep the place in the metadata group: %w", err)
 	}

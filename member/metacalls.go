@@ -171,8 +171,8 @@ func (m *Member) readMeta(ctx context.Context, from wire.ID) (*meta.View, error)
 	return st.Snapshot(), nil
 }
 
-// answerMetaJoin registers a member that is new to the cluster and gives it its place in the metadata group, as a learner.
-func (m *Member) answerMetaJoin(c *conn, id uint64, from wire.ID, cmd []byte) {
+// answerMetaJoin registers a member that is new to the cluster, or has no place in the metadata group, and gives it one, as a learner.
+func (m *Member) answerMetaJoin(c *conn, id uint64, from wire.ID, b wire.JoinBody) {
 	ctx, cancel := context.WithTimeout(m.ctx, metaTimeout)
 	defer cancel()
 	v := m.metaView()
@@ -180,7 +180,7 @@ func (m *Member) answerMetaJoin(c *conn, id uint64, from wire.ID, cmd []byte) {
 		c.Answer(id, wire.CodeNotReady, []byte("this member does not vote"))
 		return
 	}
-	decoded, err := meta.Decode(cmd)
+	decoded, err := meta.Decode(b.Registration)
 	reg, ok := decoded.(*meta.Register)
 	if err != nil || !ok || reg.ID != from {
 		c.Answer(id, wire.CodeInvalid, []byte("not the registration of the member that asks"))
@@ -193,8 +193,15 @@ func (m *Member) answerMetaJoin(c *conn, id uint64, from wire.ID, cmd []byte) {
 		reg.Takeover = other.Incarnation
 	}
 	res, err := m.meta.Propose(ctx, meta.Append(nil, reg))
+	alloc := &meta.AllocMeta{ID: from}
+	if b.Generation == v.Generation() {
+		alloc.After = b.Gone
+	}
+	if mb := v.Member(from); err == nil && res.OK() && mb != nil && mb.MetaReplica != 0 && mb.MetaReplica <= alloc.After {
+		err = m.meta.Remove(ctx, mb.MetaReplica) // the group has it still, and the member has not
+	}
 	if err == nil && res.OK() {
-		res, err = m.meta.Propose(ctx, meta.Append(nil, &meta.AllocMeta{ID: from}))
+		res, err = m.meta.Propose(ctx, meta.Append(nil, alloc))
 	}
 	if err == nil && res.OK() {
 		err = m.meta.AddLearner(ctx, res.ReplicaID(), from)

@@ -200,7 +200,7 @@ func (m *Member) mayBegin(ctx context.Context, v *meta.View, lost []wire.ID) err
 func (m *Member) begin(ctx context.Context, next *meta.View) error {
 	at := seat{generation: next.Generation(), replica: next.Member(m.id).MetaReplica, first: true}
 	m.metaReg.Set(partition.MetaShard(at.generation), at.replica, m.id.String())
-	if generation, replica := m.meta.Seat(); at != (seat{generation, replica, true}) {
+	if m.meta.Seat() != (partition.MetaSeat{Generation: at.generation, Replica: at.replica}) {
 		if err := m.meta.Quit(); err != nil {
 			return err
 		}

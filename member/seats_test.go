@@ -46,10 +46,10 @@ func seated(t *testing.T, voters int, members ...*Member) {
 				}
 			}
 			mb := v.Member(m.id)
-			generation, replica := m.meta.Seat()
-			last += fmt.Sprintf("%s at version %d of %d: %d voters, replica %d is said to be %d, voter %t\n", m.cfg.Name, v.Version, generation, n,
-				replica, mb.MetaReplica, mb.MetaVoter)
-			if n != voters || v.Version != version || mb.MetaReplica == 0 || mb.MetaReplica != replica || v.Generation() != generation {
+			at := m.meta.Seat()
+			last += fmt.Sprintf("%s at version %d of %d: %d voters, replica %d is said to be %d, voter %t\n", m.cfg.Name, v.Version, at.Generation, n,
+				at.Replica, mb.MetaReplica, mb.MetaVoter)
+			if n != voters || v.Version != version || mb.MetaReplica == 0 || mb.MetaReplica != at.Replica || v.Generation() != at.Generation {
 				return false
 			}
 		}

@@ -230,12 +230,15 @@ func (m *MetaHost) Leads() (term uint64, leads bool) {
 	return m.leader.term, at != nil && m.leader.id == at.id
 }
 
-// Seat returns the replica that runs, and its generation; 0 if none does.
-func (m *MetaHost) Seat() (generation, replica uint64) {
+// MetaSeat is a replica in a generation of the metadata group.
+type MetaSeat struct{ Generation, Replica uint64 }
+
+// Seat returns the replica that runs, zero if none does.
+func (m *MetaHost) Seat() MetaSeat {
 	if at := m.at.Load(); at != nil {
-		return at.shard - MetaShard(0), at.id
+		return MetaSeat{at.shard - MetaShard(0), at.id}
 	}
-	return 0, 0
+	return MetaSeat{}
 }
 
 // Propose commits a command and returns its result. It works on any replica of the group while a quorum of it lives. After

@@ -78,7 +78,7 @@ const (
 	OpMemberPing  Op = 128 // PingBody -> PingResult
 	OpMetaPropose Op = 129 // a metadata command -> its result
 	OpMetaRead    Op = 130 // -> the metadata image as its voters have committed it
-	OpMetaJoin    Op = 131 // a member asks for its place in the metadata group
+	OpMetaJoin    Op = 131 // JoinBody -> JoinResult: a member asks for its place in the metadata group
 	OpMemberDown  Op = 132 // DownBody -> one byte, 1 if the member asked finds that process down too
 	OpReplica     Op = 133 // ReplicaBody -> ReplicaResult: how far a replica is
 	// OpMetaCaughtUp asks a member to catch up with what the metadata group has committed: CodeOK when it has.

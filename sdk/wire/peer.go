@@ -134,6 +134,25 @@ type MetaSeat struct {
 	PeerAddr string
 }
 
+// JoinBody is the body of OpMetaJoin.
+type JoinBody struct {
+	Generation   uint64 // of the metadata in which the asker had a replica that it never starts again
+	Gone         uint64 // that replica; 0 if there is none
+	Registration []byte // a metadata command; refers to what it was decoded from
+}
+
+// AppendJoinBody appends b.
+func AppendJoinBody(dst []byte, b JoinBody) []byte {
+	return AppendBytes(AppendU64(AppendU64(dst, b.Generation), b.Gone), b.Registration)
+}
+
+// DecodeJoinBody reads what AppendJoinBody wrote.
+func DecodeJoinBody(b []byte) (JoinBody, error) {
+	r := NewReader(b)
+	v := JoinBody{Generation: r.U64(), Gone: r.U64(), Registration: r.Bytes()}
+	return v, r.Err()
+}
+
 // JoinResult answers OpMetaJoin: the asker's place, and where the others are.
 type JoinResult struct {
 	Generation uint64 // of the metadata

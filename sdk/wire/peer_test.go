@@ -30,6 +30,11 @@ var peerFormats = []*format{
 			return JoinResult{drawU64(t, "generation"), drawU64(t, "replica"), drawList(t, "seat", 5, drawSeat)}
 		},
 		golden{"0000000000000002 0000000000000007" + goldenSeats, JoinResult{2, 7, []MetaSeat{{1, testID(0xa0), "a:1"}, {Replica: 0x0102030405060708}}}}),
+	formatOf("JoinBody", AppendJoinBody, DecodeJoinBody,
+		func(t *rapid.T) JoinBody {
+			return JoinBody{drawU64(t, "generation"), drawU64(t, "gone"), rapid.SliceOfN(rapid.Byte(), 1, 20).Draw(t, "registration")}
+		},
+		golden{"0000000000000002 0000000000000007 02 0104", JoinBody{2, 7, []byte{1, 4}}}).ending(open),
 	formatOf("MetaSeats", AppendMetaSeats, DecodeMetaSeats, func(t *rapid.T) []MetaSeat { return drawList(t, "seat", 5, drawSeat) },
 		golden{goldenSeats, []MetaSeat{{1, testID(0xa0), "a:1"}, {Replica: 0x0102030405060708}}}, golden{"00", []MetaSeat{}}),
 }
@@ -41,5 +46,5 @@ func FuzzPeerFormats(f *testing.F) { fuzzFormats(f, peerFormats) }
 func TestPeerFormatsAllocateByWhatIsThere(t *testing.T) {
 	peerFormats[1].testList(t, make([]byte, 29), make([]byte, 12), nil)
 	peerFormats[2].testList(t, make([]byte, 16), make([]byte, 25), nil)
-	peerFormats[3].testList(t, nil, make([]byte, 25), nil)
+	peerFormats[4].testList(t, nil, make([]byte, 25), nil)
 }
