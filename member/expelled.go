@@ -73,17 +73,23 @@ func (m *Member) doubt(other wire.ID) {
 			return
 		}
 		at := m.meta.Seat()
-		later := v.Generation() > at.Generation
 		switch reason := m.notIn(v); {
 		case reason != "":
 			// While it starts this incarnation may not be a member yet; in a generation of the metadata that has begun without it, it never will be.
-			if later || m.started.Load() {
+			if v.Generation() > at.Generation || m.started.Load() {
 				m.expel(reason)
 			}
-		case later, v.Generation() == at.Generation && v.NextMeta > at.Replica && v.Member(m.id).MetaReplica != at.Replica:
+		case seatLost(v, m.id, at):
 			m.learnAgain(v)
 		}
 	})
+}
+
+// seatLost reports whether metadata tell a member that the replica which it runs is none of the group's any more: they are of a later
+// generation, or know that the replica's ID was given out, and that the member has it no more.
+func seatLost(v *meta.View, id wire.ID, at partition.MetaSeat) bool {
+	return v.Generation() > at.Generation ||
+		v.Generation() == at.Generation && v.NextMeta > at.Replica && v.Member(id).MetaReplica != at.Replica
 }
 
 // learnAgain has this member give up its replica of the metadata, which the group has removed or has been succeeded by another group

@@ -68,7 +68,9 @@ func (f *failover) replace(id, incarnation wire.ID) {
 	tick := time.NewTicker(askDownEvery)
 	defer tick.Stop()
 	for f.isDown(id, incarnation) {
-		if host := f.m.dataHost(); host != nil && host.Elect(incarnation, f.opinions(id, incarnation)) {
+		agreed := f.opinions(id, incarnation)
+		told := f.electMeta(id, incarnation, agreed)
+		if host := f.m.dataHost(); host != nil && host.Elect(incarnation, agreed) && told {
 			f.m.log.Info("a member is down: others are elected for what it led", "down", id.String(), "incarnation", incarnation.String())
 			return
 		}
@@ -78,6 +80,35 @@ func (f *failover) replace(id, incarnation wire.ID) {
 			return
 		}
 	}
+}
+
+// electMeta does for the metadata group what partition.Host.Elect does for the partitions', and reports the same.
+func (f *failover) electMeta(id, incarnation wire.ID, agreed map[wire.ID]bool) bool {
+	v := f.m.metaView()
+	gone := v.Member(id)
+	if gone == nil || gone.Incarnation != incarnation || !gone.MetaVoter || !f.m.meta.LedBy(gone.MetaReplica) {
+		return true
+	}
+	place, left, yes := -1, 0, 0
+	for i := range v.Members {
+		mb := &v.Members[i]
+		if !mb.MetaVoter || mb.ID == id {
+			continue
+		}
+		if mb.ID == f.m.id {
+			place = left
+		} else if down, answered := agreed[mb.Incarnation]; answered {
+			if !down {
+				return false
+			}
+			yes++
+		}
+		left++
+	}
+	if place < 0 {
+		return true // those who vote see to it
+	}
+	return yes > 0 && f.m.meta.Elect(gone.MetaReplica, place, left)
 }
 
 // opinions asks the other members whether they find a process down too, and returns what those say that answer in time, by

@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -155,5 +157,62 @@ func TestStartWithASeatThatIsGone(t *testing.T) {
 	seated(t, 3, append(ms, again)...)
 	if now := again.metaView().Member(id).MetaReplica; now == had {
 		t.Errorf("replica %d was started again", had)
+	}
+}
+
+// Metadata from before a replica was given out do not say that it is gone: a member that has only just learned again may hear the news of
+// the seat that it had before from one that is behind.
+func TestSeatLost(t *testing.T) {
+	id := wire.ID{1}
+	view := func(generation, replica, next uint64) *meta.View {
+		return &meta.View{Version: generation<<44 + 9, NextMeta: next, Members: []meta.Member{{Registration: meta.Registration{ID: id}, MetaReplica: replica}}}
+	}
+	for name, c := range map[string]struct {
+		v    *meta.View
+		want bool
+	}{
+		"it has it":                           {view(1, 7, 8), false},
+		"it has none":                         {view(1, 0, 8), true},
+		"it has another":                      {view(1, 9, 10), true},
+		"before it was given the replica":     {view(1, 0, 7), false},
+		"when it had the one before":          {view(1, 6, 7), false},
+		"of a later generation":               {view(2, 0, 3), true},
+		"of a later generation, where it has": {view(2, 7, 8), true},
+		"of an earlier generation":            {view(0, 0, 30), false},
+	} {
+		if got := seatLost(c.v, id, partition.MetaSeat{Generation: 1, Replica: 7}); got != c.want {
+			t.Errorf("metadata %s: lost %t", name, got)
+		}
+	}
+}
+
+// The member that leads the metadata group is killed. The others agree that it is down and stand in its place, without waiting for an
+// election timeout: nor does whoever waits for the metadata, one that joins or a replica that is to be built anew.
+func TestMetadataLeaderIsReplaced(t *testing.T) {
+	ms := runningMembers(t, 3, nil)
+	seated(t, 3, ms...)
+	for range 2 {
+		leader := leaderOf(t, ms)
+		var left []*Member
+		var cfg Config
+		for _, m := range ms {
+			if m == leader {
+				cfg = m.cfg
+			} else {
+				left = append(left, m)
+			}
+		}
+		stood := left[0].metaNet.Stats().Injected + left[1].metaNet.Stats().Injected
+		leader.Kill()
+		began := time.Now()
+		leaderOf(t, left)
+		t.Logf("another led after %v", time.Since(began))
+		if left[0].metaNet.Stats().Injected+left[1].metaNet.Stats().Injected == stood {
+			t.Error("nobody stood in its place")
+		}
+		changeable(t, left...)
+		cfg.Join, cfg.Listen = []string{left[0].Addr(), left[1].Addr()}, leader.Addr()
+		ms = append(left, again(t, cfg))
+		seated(t, 3, ms...)
 	}
 }

@@ -50,6 +50,11 @@ type MetaHost struct {
 	leader struct {
 		sync.Mutex
 		id, term uint64
+		led      uint64    // who was last known to lead
+		ledTerm  uint64    // in which term
+		at       time.Time // when id or term changed last
+		turns    turns     // when this replica stands in the place of a leader that is down
+		electing bool      // a goroutine sees to that
 	}
 	view    atomic.Pointer[meta.View] // replaced under changed's lock
 	changed struct {
@@ -230,6 +235,13 @@ func (m *MetaHost) Leads() (term uint64, leads bool) {
 	return m.leader.term, at != nil && m.leader.id == at.id
 }
 
+// LedBy reports whether a replica leads the group, or led it last.
+func (m *MetaHost) LedBy(replica uint64) bool {
+	m.leader.Lock()
+	defer m.leader.Unlock()
+	return m.leader.led == replica && (m.leader.id == 0 || m.leader.id == replica)
+}
+
 // MetaSeat is a replica in a generation of the metadata group.
 type MetaSeat struct{ Generation, Replica uint64 }
 
@@ -356,7 +368,10 @@ func (e *metaEvents) LeaderUpdated(info raftio.LeaderInfo) {
 		return
 	}
 	if info.Term >= m.leader.term {
-		m.leader.id, m.leader.term = info.LeaderID, info.Term
+		m.leader.id, m.leader.term, m.leader.at = info.LeaderID, info.Term, time.Now()
+		if info.LeaderID != 0 {
+			m.leader.led, m.leader.ledTerm = info.LeaderID, info.Term
+		}
 	}
 	m.leader.Unlock()
 	m.wakeAll()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/lni/dragonboat/v4"
 
@@ -58,6 +59,58 @@ func (m *MetaHost) LetLead(replica uint64) {
 	}
 }
 
+// Elect has the group elect another leader, without waiting for an election timeout, in the place of a replica that leads it, or led
+// last. place is that of this replica in the order in which the voters stand that are left, so many. Elect reports whether that replica
+// leads and this one stands in its turn. Whatever the caller believes, it is as safe as any election.
+func (m *MetaHost) Elect(gone uint64, place, left int) bool {
+	at := m.at.Load()
+	m.leader.Lock()
+	defer m.leader.Unlock()
+	l := &m.leader
+	if at == nil || at.id == gone || l.led != gone || l.id != 0 && l.id != gone {
+		return false
+	}
+	l.turns.begin(turnDeath, gone, place, left, l.ledTerm, time.Now())
+	m.gate.RLock()
+	defer m.gate.RUnlock()
+	if !l.electing && !m.gate.closed {
+		l.electing = true
+		m.stopped.Add(1)
+		go m.stand(at, gone) // ends with life or the replica, or when somebody else leads
+	}
+	return true
+}
+
+// stand has a replica stand for election whenever it is its turn, until somebody else leads than one that is gone.
+func (m *MetaHost) stand(at *metaReplica, gone uint64) {
+	defer m.stopped.Done()
+	tick := time.NewTicker(injectEvery)
+	defer tick.Stop()
+	for {
+		m.leader.Lock()
+		l := &m.leader
+		if l.id != 0 && l.id != gone || m.at.Load() != at || m.life.Err() != nil {
+			l.turns.end()
+			l.electing = false
+			l.Unlock()
+			return
+		}
+		now := time.Now()
+		due, term := l.turns.due(l.term, now), l.term
+		if l.id == 0 && now.Sub(l.at) > freeFirst {
+			term++ // it has stood in vain, for its messages were lost: a candidate hears nothing but a later term than its own
+		}
+		l.Unlock()
+		if due {
+			m.cfg.Transport.Inject(at.shard, at.id, gone, term)
+		}
+		select {
+		case <-tick.C:
+		case <-m.life.Done():
+		}
+	}
+}
+
 // Quit stops the replica for good; the view stays what it is. Another may be run when Clear has removed what the directory holds of it.
 func (m *MetaHost) Quit() error {
 	at := m.at.Swap(nil)
@@ -65,7 +118,7 @@ func (m *MetaHost) Quit() error {
 		return nil
 	}
 	m.leader.Lock()
-	m.leader.id, m.leader.term = 0, 0
+	m.leader.id, m.leader.term, m.leader.led, m.leader.ledTerm = 0, 0, 0, 0
 	m.leader.Unlock()
 	m.gate.RLock()
 	defer m.gate.RUnlock()
