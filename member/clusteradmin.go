@@ -47,7 +47,7 @@ func (m *Member) administer(ctx context.Context, b wire.AdminBody) (wire.Code, [
 			return a.Code, a.Body
 		}
 	}
-	return wire.CodeUnavailable, []byte("no member leads the metadata group, so that nothing can be changed")
+	return wire.CodeUnavailable, []byte("no member leads the metadata group, so that nothing can be changed; where those who vote there are lost for good: grid cluster recover")
 }
 
 // administerHere carries out an operation of administration if this member leads the metadata group.

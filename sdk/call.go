@@ -98,7 +98,8 @@ func (cl *call) addressed() bool { return cl.req.Partition == wire.NoPartition }
 func (cl *call) repeatable() bool {
 	switch op := cl.req.Op; op {
 	case wire.OpPing, wire.OpTable, wire.OpStatus, wire.OpPartitions, wire.OpMaps, wire.OpMapStats, wire.OpTaskList, wire.OpTaskWait,
-		wire.OpMapConfigs, wire.OpSetMapConfig: // the last is a compare-and-set on a version
+		wire.OpMapConfigs, wire.OpSetMapConfig, // the last is a compare-and-set on a version
+		wire.OpDrainMember, wire.OpRemoveMember, wire.OpRebalance: // begin what they ask for, unless it has begun
 		return true
 	default:
 		return op.IsRead() || op.IsWrite()

@@ -59,13 +59,17 @@ const askTime = 2 * time.Second
 // callAny asks members in turn until one answers. It is for questions only.
 func (c *Client) callAny(ctx context.Context, op wire.Op, body []byte) (answer []byte, err error) {
 	err = c.repeatedly(ctx, op, func(ctx context.Context) error {
-		err := error(&Error{Op: op.String(), Partition: -1, Err: ErrUnavailable, Hint: "no member is known to serve"})
-		for _, id := range c.inTurn() {
+		first := error(&Error{Op: op.String(), Partition: -1, Err: ErrUnavailable, Hint: "no member is known to serve"})
+		for i, id := range c.inTurn() {
+			var err error
 			if answer, err = c.ask(ctx, op, id, body); !unanswered(err) {
-				break
+				return err
+			}
+			if i == 0 {
+				first = err // those that are connected come first: they know best
 			}
 		}
-		return err
+		return first
 	})
 	return answer, err
 }

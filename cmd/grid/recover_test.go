@@ -37,7 +37,10 @@ func TestClusterRecover(t *testing.T) {
 		require.Contains(t, text, c.text)
 	}
 	cl.Kill(0)
-	code, _, text := grid("recover", "--lost", "m0", "--timeout", "3s")
+	code, _, text := grid("remove", "m0", "--force", "--timeout", "6s")
+	require.Equal(t, 5, code, text)
+	require.Contains(t, text, "grid cluster recover", "what is to be done instead")
+	code, _, text = grid("recover", "--lost", "m0", "--timeout", "3s")
 	require.Equal(t, 6, code, text)
 	require.Contains(t, text, "run it again")
 	code, out, text := grid("recover", "--lost", "m0", "-o", "json")
