@@ -25,7 +25,7 @@ const (
 	pendingBytes = 64 << 20
 	// waitingReads bounds the reads of all partitions that wait to be served.
 	waitingReads = 1 << 17
-	// snapshotWorkers bounds the images that are sent and received at a time, and the logs that are trimmed.
+	// snapshotWorkers bounds the logs that are trimmed and the images that are begun and have come, at a time.
 	snapshotWorkers = 16 + 4
 )
 
@@ -58,6 +58,10 @@ type Host struct {
 	seeding     atomic.Int64              // generations that are being given the state of the one before
 	batches     atomic.Uint64
 
+	images struct {
+		slots chan struct{} // as many as are sent at a time
+		pace  pace
+	}
 	elections, ownerChanges atomic.Uint64  // see Load
 	readers                 sync.WaitGroup // goroutines that serve reads
 
@@ -120,6 +124,7 @@ func newHost(cfg HostConfig) *Host {
 	h.replicas = make([]atomic.Pointer[replica], cfg.Partitions)
 	h.publishedTo = make([]atomic.Uint64, cfg.Partitions)
 	h.groups = make([]group, cfg.Partitions)
+	h.images.slots = make(chan struct{}, imagesAtOnce)
 	h.wake.dirty = make(map[*replica]struct{})
 	h.wake.ch = make(chan struct{}, 1)
 	h.logMax = min(logBytesPerReplica, logBytesPerMember/int64(max(1, cfg.Partitions)))

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"sync"
+	"time"
 
 	"github.com/gridiron-io/gridiron/partition/raftnet"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -123,13 +125,13 @@ type carried Host
 
 var _ raftnet.Images = (*carried)(nil)
 
-// Outgoing freezes the state of a replica.
+// Outgoing returns what sends the state of a replica.
 func (c *carried) Outgoing(shard, replica uint64) (io.WriterTo, error) {
 	r := (*Host)(c).find(shard, replica)
 	if r == nil {
 		return nil, fmt.Errorf("send an image: replica %d of shard %d does not run here", replica, shard)
 	}
-	return &outgoing{host: (*Host)(c), img: r.freeze()}, nil
+	return outgoing{r}, nil
 }
 
 // Incoming reads an image and gives it to a replica.
@@ -146,10 +148,63 @@ func (c *carried) Incoming(shard, replica uint64, src io.Reader) error {
 	return nil
 }
 
-// outgoing is an image that is being sent.
-type outgoing struct {
-	host *Host
-	img  *image
+// outgoing is a replica whose image is being sent.
+type outgoing struct{ r *replica }
+
+// WriteTo freezes the state when it is its turn, and writes it no faster than the host's images may go.
+func (o outgoing) WriteTo(w io.Writer) (int64, error) {
+	h := o.r.host
+	select {
+	case h.images.slots <- struct{}{}:
+	case <-h.life.Done():
+		return 0, errClosed
+	}
+	defer func() { <-h.images.slots }()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	return o.r.freeze().writeTo(&pacedWriter{w: w, host: h, timer: timer})
 }
 
-func (o *outgoing) WriteTo(w io.Writer) (int64, error) { return o.img.writeTo(w) }
+// Bounds of the images that a host sends. Who sends one, and who takes it, has also calls to answer, on the same processors and the same
+// network: at this rate it is some tenth of a processor and half of a network of 1 Gbit/s.
+const (
+	imagesAtOnce = 2
+	imageRate    = 48 << 20 // bytes per second
+	// imageBurst is what may go at once after a while without.
+	imageBurst = 512 << 10
+)
+
+// pace says when the next bytes may go.
+type pace struct {
+	sync.Mutex
+	due time.Time // when all that went would have gone at the rate alone
+}
+
+// reserve takes n bytes and returns how long whoever sends them must wait after that.
+func (p *pace) reserve(n int, now time.Time) time.Duration {
+	p.Lock()
+	defer p.Unlock()
+	if earliest := now.Add(-imageBurst * time.Second / imageRate); p.due.Before(earliest) {
+		p.due = earliest
+	}
+	p.due = p.due.Add(time.Duration(n) * time.Second / imageRate)
+	return p.due.Sub(now)
+}
+
+// pacedWriter waits after each write for as long as the host's pace asks for.
+type pacedWriter struct {
+	w     io.Writer
+	host  *Host
+	timer *time.Timer // at rest
+}
+
+func (p *pacedWriter) Write(b []byte) (int, error) {
+	n, err := p.w.Write(b)
+	if err != nil {
+		return n, err
+	}
+	if wait := p.host.images.pace.reserve(n, time.Now()); wait > 0 && !p.host.sleep(wait, p.timer) {
+		return n, errClosed
+	}
+	return n, nil
+}

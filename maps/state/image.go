@@ -3,6 +3,7 @@ package state
 import (
 	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"hash/crc64"
 	"io"
 
@@ -14,10 +15,10 @@ import (
 // An image is
 //
 //	"GRDS" · version (1)
-//	blocks: length (4, big-endian, 1 to 64 KB) · that many bytes · checksum (8)
-//	end: length 0 (4) · checksum (8)
+//	blocks: length (4, big-endian, 1 to 64 KB) · that many bytes · checksum (4)
+//	end: length 0 (4) · checksum (4)
 //
-// where a checksum is the CRC-64 (ECMA) of all blocks' bytes so far. The blocks' bytes together are, integers as in package wire:
+// where a checksum is the CRC-32C of all blocks' bytes so far, for which processors have an instruction. The blocks' bytes together are, integers as in package wire:
 //
 //	generation (8) · counter (8) · clock (8) · published (8)
 //	maps (uvarint), by name: name · instance (8) · seq (uvarint) · entries (uvarint), by key:
@@ -45,7 +46,9 @@ const (
 	partNew uint8 = 1 << 2
 )
 
-var crcTable = crc64.MakeTable(crc64.ECMA)
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+const crcSize = 4
 
 var errClosed = errors.New("maps/state: the image is closed")
 
@@ -85,10 +88,11 @@ func (s *State) image() *Image {
 // Hash returns a checksum of the whole state. It is equal on all replicas at the same place in the log, and for a state and
 // its restored image. It takes as long as writing an image. It only reads.
 func (s *State) Hash() uint64 {
-	w := blockWriter{w: io.Discard}
+	h := crc64.New(crc64.MakeTable(crc64.ECMA)) // whose own errors are none
+	w := blockWriter{w: h}
 	s.image().encode(&w)
 	w.end()
-	return w.crc
+	return h.Sum64()
 }
 
 // Close lets go of the view's memory. It may be called again and returns nil.
@@ -211,7 +215,7 @@ func encodeEvent(w *blockWriter, e *ringEvent) {
 type blockWriter struct {
 	w   io.Writer
 	buf []byte
-	crc uint64
+	crc uint32
 	n   int64 // bytes written to w
 	err error
 	tmp [binary.MaxVarintLen64]byte
@@ -229,7 +233,7 @@ func (w *blockWriter) raw(b []byte) {
 
 func (w *blockWriter) write(b []byte) {
 	if w.buf == nil {
-		w.buf = make([]byte, 4, 4+imageBlock+8)
+		w.buf = make([]byte, 4, 4+imageBlock+crcSize)
 	}
 	for len(b) > 0 {
 		n := min(len(b), 4+imageBlock-len(w.buf))
@@ -243,8 +247,8 @@ func (w *blockWriter) write(b []byte) {
 // flush writes the block that was gathered.
 func (w *blockWriter) flush() {
 	binary.BigEndian.PutUint32(w.buf, uint32(len(w.buf)-4))
-	w.crc = crc64.Update(w.crc, crcTable, w.buf[4:])
-	w.raw(wire.AppendU64(w.buf, w.crc))
+	w.crc = crc32.Update(w.crc, castagnoli, w.buf[4:])
+	w.raw(wire.AppendU32(w.buf, w.crc))
 	w.buf = w.buf[:4]
 }
 

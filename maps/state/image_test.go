@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"flag"
-	"hash/crc64"
+	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -325,28 +325,28 @@ func seal(payload []byte) []byte { return sealCut(payload, imageBlock) }
 // sealCut is seal with a block that ends at cut.
 func sealCut(payload []byte, cut int) []byte {
 	out := append([]byte(imageMagic), imageVersion)
-	crc := uint64(0)
+	crc := uint32(0)
 	for len(payload) > 0 {
 		n := min(len(payload), imageBlock)
 		if cut > 0 {
 			n = min(n, cut)
 		}
 		cut -= n
-		crc = crc64.Update(crc, crcTable, payload[:n])
+		crc = crc32.Update(crc, castagnoli, payload[:n])
 		out = binary.BigEndian.AppendUint32(out, uint32(n))
-		out = binary.BigEndian.AppendUint64(append(out, payload[:n]...), crc)
+		out = binary.BigEndian.AppendUint32(append(out, payload[:n]...), crc)
 		payload = payload[n:]
 	}
-	return binary.BigEndian.AppendUint64(append(out, 0, 0, 0, 0), crc)
+	return binary.BigEndian.AppendUint32(append(out, 0, 0, 0, 0), crc)
 }
 
 // unseal returns the payload of an image.
 func unseal(image []byte) (payload []byte) {
 	image = image[len(imageMagic)+1:]
-	for len(image) >= 12 {
+	for len(image) >= 4+crcSize {
 		n := binary.BigEndian.Uint32(image)
 		payload = append(payload, image[4:4+n]...)
-		image = image[12+n:]
+		image = image[4+n+crcSize:]
 	}
 	return payload
 }

@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc64"
+	"hash/crc32"
 	"io"
 	"math"
 
@@ -240,7 +240,7 @@ type blockReader struct {
 	r   io.Reader
 	mem []byte
 	buf []byte // what is left of the current block
-	crc uint64
+	crc uint32
 	err error
 	tmp [16]byte // for array
 	len [4]byte  // of the next block: it may begin while tmp is being filled
@@ -256,7 +256,7 @@ func (b *blockReader) must(ok bool, format string, args ...any) {
 // next reads a block and returns its length, 0 for the end.
 func (b *blockReader) next() int {
 	if b.mem == nil {
-		b.mem = make([]byte, imageBlock+8)
+		b.mem = make([]byte, imageBlock+crcSize)
 	}
 	if _, err := io.ReadFull(b.r, b.len[:]); err != nil {
 		b.err = readError(err)
@@ -266,13 +266,13 @@ func (b *blockReader) next() int {
 	if b.must(n <= imageBlock, "a block of %d bytes", n); b.err != nil {
 		return 0
 	}
-	if _, err := io.ReadFull(b.r, b.mem[:n+8]); err != nil {
+	if _, err := io.ReadFull(b.r, b.mem[:n+crcSize]); err != nil {
 		b.err = readError(err)
 		return 0
 	}
 	b.buf = b.mem[:n]
-	b.crc = crc64.Update(b.crc, crcTable, b.buf)
-	b.must(b.crc == binary.BigEndian.Uint64(b.mem[n:]), "a checksum does not match")
+	b.crc = crc32.Update(b.crc, castagnoli, b.buf)
+	b.must(b.crc == binary.BigEndian.Uint32(b.mem[n:]), "a checksum does not match")
 	return int(n)
 }
 
