@@ -71,6 +71,8 @@ type holding struct {
 	m     *Member
 	slots chan struct{}
 	parts []held // by partition
+
+	located *meta.View // of which the registry was told
 }
 
 type held struct {
@@ -89,7 +91,8 @@ func (h *holding) follow(v *meta.View) {
 	if h.parts == nil {
 		h.parts = make([]held, len(v.Table))
 	}
-	partition.LocateReplicas(m.dataReg, v)
+	partition.LocateReplicas(m.dataReg, h.located, v)
+	h.located = v
 	for p := range v.Table {
 		t, part := &v.Table[p], &h.parts[p]
 		mine, ok := t.Replica(m.id)

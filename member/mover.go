@@ -104,19 +104,20 @@ func (mv *mover) look(v *meta.View) {
 			mv.start(p, func(ctx context.Context) error { return mv.handOver(ctx, v, p, t, m.heirs(v, t)) })
 		case t.Preferred != m.id && mv.tokens >= 1:
 			if heir, ok := m.heirOf(v, t, t.Preferred); ok && v.Member(heir.Member).State == meta.StateReady {
-				mv.tokens--
-				mv.start(p, func(ctx context.Context) error { return mv.handOver(ctx, v, p, t, []meta.Replica{heir}) })
+				if mv.start(p, func(ctx context.Context) error { return mv.handOver(ctx, v, p, t, []meta.Replica{heir}) }) {
+					mv.tokens--
+				}
 			}
 		}
 	}
 }
 
-// start has a goroutine take a step for a partition.
-func (mv *mover) start(p int, step func(ctx context.Context) error) {
+// start has a goroutine take a step for a partition, and reports whether one was free.
+func (mv *mover) start(p int, step func(ctx context.Context) error) bool {
 	select {
 	case mv.slots <- struct{}{}:
 	default:
-		return // in its turn
+		return false // in its turn
 	}
 	m := mv.m
 	mv.busy[p].Store(true)
@@ -137,6 +138,7 @@ func (mv *mover) start(p int, step func(ctx context.Context) error) {
 		mv.busy[p].Store(false)
 		mv.kick()
 	}()
+	return true
 }
 
 // report tells the metadata what was done.

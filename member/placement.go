@@ -10,8 +10,11 @@ import (
 )
 
 const (
-	// movesAtOnce bounds the partitions whose replicas come and go at a time. Each may be an image that its owner sends.
-	movesAtOnce = 16
+	// learnersAtOnce bounds the partitions that are being given a replica at a time. Each may be an image that its owner sends; how many
+	// of those go at a time, and how fast, the owners bound.
+	learnersAtOnce = 32
+	// leaversAtOnce bounds the partitions that are losing one.
+	leaversAtOnce = 64
 	// learnerPatience is how long the holder of a learner may be silent before another is looked for.
 	learnerPatience = 5 * time.Second
 	// replanEvery is how often a plan is made anew without a reason that the controller knows of.
@@ -36,6 +39,7 @@ type roster struct {
 	list    []meta.Candidate
 	present map[wire.ID]bool // those who may be given replicas at once
 	suspect bool             // somebody is silent who may still come back to what it holds
+	silent  bool             // a member is that, whoever it is: also one that is about to leave
 }
 
 // roster returns who may hold replicas. A member that is silent is counted on until grace has passed. Beyond that it is counted on
@@ -45,11 +49,16 @@ func (m *Member) roster(v *meta.View) roster {
 	var absent []meta.Candidate
 	for i := range v.Members {
 		mb := &v.Members[i]
-		if !mb.Live() || mb.Lite || mb.State == meta.StateDraining {
+		if !mb.Live() || mb.Lite {
+			continue
+		}
+		answers := m.peers.answers(mb.ID, mb.Incarnation)
+		r.silent = r.silent || !answers
+		if mb.State == meta.StateDraining {
 			continue
 		}
 		c := meta.Candidate{ID: mb.ID, Incarnation: mb.Incarnation, Zone: mb.Zone}
-		switch answers := m.peers.answers(mb.ID, mb.Incarnation); {
+		switch {
 		case answers:
 			r.present[mb.ID] = true
 			r.list = append(r.list, c)
@@ -83,7 +92,7 @@ func (pl *placer) step(c *controller, v *meta.View) {
 		// Perhaps the plan was made for a table that has become another, by founding a partition anew.
 		pl.plan(v, r)
 		if steps, moving = pl.steps(v, r); len(steps) == 0 && moving == 0 {
-			if !r.suspect {
+			if !r.silent { // what is due may wait for whoever is
 				pl.fulfilled = v.Version
 			}
 			return
@@ -99,13 +108,18 @@ func (pl *placer) plan(v *meta.View, r roster) {
 // steps returns what is to be proposed now, partitions that lack most first, and how many partitions are on their way.
 func (pl *placer) steps(v *meta.View, r roster) (steps []meta.Command, moving int) {
 	order := make([]int, 0, len(v.Table))
+	learners, leavers := 0, 0
 	for p := range v.Table {
 		t := &v.Table[p]
 		if t.Halted {
 			continue
 		}
 		if one, ok := t.Changing(); ok {
-			moving++
+			if one.Role == meta.RoleLearner {
+				learners++
+			} else {
+				leavers++
+			}
 			if pl.stranded(v, p, one) {
 				steps = append(steps, &meta.Retire{ReplicaStep: stepOf(p, t, one)})
 			}
@@ -116,16 +130,24 @@ func (pl *placer) steps(v *meta.View, r roster) (steps []meta.Command, moving in
 	lacks := func(p int) int { return v.Table[p].Voters() - len(pl.targets[p].Holders) }
 	slices.SortStableFunc(order, func(a, b int) int { return lacks(a) - lacks(b) })
 	for _, p := range order {
-		c, heavy := pl.next(v, r, p)
-		if c == nil || heavy && moving >= movesAtOnce {
+		c := pl.next(v, r, p)
+		switch c.(type) {
+		case nil:
 			continue
-		}
-		if heavy {
-			moving++
+		case *meta.AddReplica:
+			if learners >= learnersAtOnce {
+				continue
+			}
+			learners++
+		case *meta.Retire:
+			if leavers >= leaversAtOnce {
+				continue
+			}
+			leavers++
 		}
 		steps = append(steps, c)
 	}
-	return steps, moving
+	return steps, learners + leavers
 }
 
 // stranded reports whether a learner will not make it: its process is no more or silent, or shall hold nothing any more.
@@ -138,8 +160,8 @@ func (pl *placer) stranded(v *meta.View, p int, r meta.Replica) bool {
 		!slices.Contains(pl.targets[p].Holders, r.Holder) || pl.m.peers.silence(r.Member) > learnerPatience
 }
 
-// next returns the next step of a partition, nil if none is due, and whether it moves a replica.
-func (pl *placer) next(v *meta.View, r roster, p int) (c meta.Command, heavy bool) {
+// next returns the next step of a partition, nil if none is due.
+func (pl *placer) next(v *meta.View, r roster, p int) meta.Command {
 	t, target := &v.Table[p], &pl.targets[p]
 	live, dead := 0, -1
 	var surplus []int
@@ -156,34 +178,34 @@ func (pl *placer) next(v *meta.View, r roster, p int) (c meta.Command, heavy boo
 		}
 	}
 	if live <= len(t.Replicas)/2 {
-		return nil, false // it has no quorum: nothing can be changed
+		return nil // it has no quorum: nothing can be changed
 	}
 	if dead >= 0 && len(t.Replicas) > 1 { // it only raises the majority that the others have to be
-		return &meta.Retire{ReplicaStep: stepOf(p, t, t.Replicas[dead])}, true
+		return &meta.Retire{ReplicaStep: stepOf(p, t, t.Replicas[dead])}
 	}
 	// Balance waits until everybody is there.
 	needed := t.Voters() != len(target.Holders) || slices.ContainsFunc(surplus, func(i int) bool { return !pl.counted(r, t.Replicas[i]) })
 	if r.suspect && !needed {
-		return nil, false
+		return nil
 	}
 	if t.Voters() > len(target.Holders) && len(surplus) > 0 {
 		// Of several the one that is least able to stay.
 		slices.SortStableFunc(surplus, func(a, b int) int { return pl.rank(r, t, a) - pl.rank(r, t, b) })
 		one := t.Replicas[surplus[0]]
 		if live < len(t.Replicas) && pl.m.peers.answers(one.Member, one.Incarnation) {
-			return nil, false // while another is silent, those that answer are all needed
+			return nil // while another is silent, those that answer are all needed
 		}
-		return &meta.Retire{ReplicaStep: stepOf(p, t, one)}, true
+		return &meta.Retire{ReplicaStep: stepOf(p, t, one)}
 	}
 	for _, h := range target.Holders {
 		if _, ok := t.Replica(h.Member); !ok && r.present[h.Member] {
-			return &meta.AddReplica{Partition: uint32(p), Generation: t.Generation, Holder: h}, true
+			return &meta.AddReplica{Partition: uint32(p), Generation: t.Generation, Holder: h}
 		}
 	}
 	if one, ok := t.Replica(target.Preferred); ok && one.Role == meta.RoleVoter && t.Preferred != target.Preferred {
-		return &meta.Prefer{Partition: uint32(p), Generation: t.Generation, Member: target.Preferred}, false
+		return &meta.Prefer{Partition: uint32(p), Generation: t.Generation, Member: target.Preferred}
 	}
-	return nil, false
+	return nil
 }
 
 // counted reports whether a replica's holder is among those that may hold replicas.

@@ -7,14 +7,39 @@ import (
 	"github.com/gridiron-io/gridiron/partition/raftnet"
 )
 
-// LocateReplicas tells the registry of the data partitions in which processes the replicas of a table run.
-func LocateReplicas(reg *raftnet.Registry, v *meta.View) {
-	targets := make(map[raftio.NodeInfo]string, len(v.Table)*v.ReplicasWanted)
+// LocateReplicas tells the registry of the data partitions in which processes the replicas of a table run. before is the view of which
+// it was told last, nil if of none: it is told of the partitions whose replicas are others since then.
+func LocateReplicas(reg *raftnet.Registry, before, v *meta.View) {
+	if before == nil || len(before.Table) != len(v.Table) {
+		targets := make(map[raftio.NodeInfo]string, len(v.Table)*v.ReplicasWanted)
+		for p := range v.Table {
+			for _, r := range v.Table[p].Replicas {
+				targets[locationOf(v, p, r)] = r.Incarnation.String()
+			}
+		}
+		reg.SetAll(targets)
+		return
+	}
 	for p := range v.Table {
-		shard := ShardOf(v.Table[p].Generation, p)
-		for _, r := range v.Table[p].Replicas {
-			targets[raftio.NodeInfo{ShardID: shard, ReplicaID: r.ID}] = r.Incarnation.String()
+		old, now := before.Table[p].Replicas, v.Table[p].Replicas
+		if before.Table[p].Generation == v.Table[p].Generation && len(old) == len(now) && (len(now) == 0 || &old[0] == &now[0]) {
+			continue // a list is replaced as a whole
+		}
+		gone := make(map[raftio.NodeInfo]bool, len(old))
+		for _, r := range old {
+			gone[locationOf(before, p, r)] = true
+		}
+		for _, r := range now {
+			at := locationOf(v, p, r)
+			reg.Set(at.ShardID, at.ReplicaID, r.Incarnation.String())
+			delete(gone, at)
+		}
+		for at := range gone {
+			reg.Unset(at.ShardID, at.ReplicaID)
 		}
 	}
-	reg.SetAll(targets)
+}
+
+func locationOf(v *meta.View, p int, r meta.Replica) raftio.NodeInfo {
+	return raftio.NodeInfo{ShardID: ShardOf(v.Table[p].Generation, p), ReplicaID: r.ID}
 }

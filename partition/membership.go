@@ -35,7 +35,7 @@ const (
 
 // run carries out the change through a NodeHost that has a replica of the group.
 func (c *groupChange) run(ctx context.Context, nh *dragonboat.NodeHost) error {
-	m, err := nh.SyncGetShardMembership(ctx, c.shard)
+	m, err := membership(ctx, nh, c.shard)
 	if err != nil {
 		return fmt.Errorf("read the group's membership: %w", err)
 	}
@@ -50,6 +50,19 @@ func (c *groupChange) run(ctx context.Context, nh *dragonboat.NodeHost) error {
 		return nh.SyncRequestDeleteReplica(ctx, c.shard, c.replica, m.ConfigChangeID)
 	}
 	return nil
+}
+
+// membership reads who belongs to a group. The library can lose an answer for ever, so each try has an end of its own.
+func membership(ctx context.Context, nh *dragonboat.NodeHost, shard uint64) (*dragonboat.Membership, error) {
+	for {
+		short, cancel := context.WithTimeout(ctx, readIndexTimeout)
+		m, err := nh.SyncGetShardMembership(short, shard)
+		timedOut := short.Err() != nil
+		cancel()
+		if err == nil || !timedOut || ctx.Err() != nil {
+			return m, err
+		}
+	}
 }
 
 // AddLearner gives a partition's group a replica that learns, in the process of an incarnation. It is for the partition's owner, as

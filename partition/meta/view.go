@@ -3,6 +3,7 @@ package meta
 import (
 	"bytes"
 	"slices"
+	"sort"
 
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -55,7 +56,8 @@ func (v *View) Member(id wire.ID) *Member {
 
 // find returns the place of a member in Members, or where it would be.
 func (v *View) find(id wire.ID) (int, bool) {
-	return slices.BinarySearchFunc(v.Members, id, func(m Member, id wire.ID) int { return bytes.Compare(m.ID[:], id[:]) })
+	// By hand: the search of package slices copies a Member for each comparison.
+	return sort.Find(len(v.Members), func(i int) int { return bytes.Compare(id[:], v.Members[i].ID[:]) })
 }
 
 // Named returns the live member that holds a name, or nil. The result is part of the view.

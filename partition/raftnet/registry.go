@@ -21,12 +21,15 @@ var ErrUnknownReplica = errors.New("raftnet: no target known for the replica")
 // applies a configuration change, its own removal included: earlier than the metadata has moved on, while the removed
 // replica still has to be told; so they are left to the metadata too.
 //
-// Resolve runs for every message sent and takes no lock: the table is an immutable map behind a pointer. A change of one
-// replica copies the table, so that whoever has many changes uses SetAll.
+// Resolve runs for every message sent and takes no lock: the table is in stripes, each an immutable map behind a pointer, of which a
+// change copies one.
 type Registry struct {
-	table atomic.Pointer[map[raftio.NodeInfo]string]
-	mu    sync.Mutex // serialises writers
+	stripes [stripes]atomic.Pointer[map[raftio.NodeInfo]string]
+	mu      sync.Mutex // serialises writers
 }
+
+// stripes is a power of two: the lowest bits of a shard's number are those of its partition.
+const stripes = 256
 
 var (
 	_ raftio.INodeRegistry       = (*Registry)(nil)
@@ -36,8 +39,14 @@ var (
 // NewRegistry returns an empty registry.
 func NewRegistry() *Registry {
 	r := &Registry{}
-	r.table.Store(&map[raftio.NodeInfo]string{})
+	for i := range r.stripes {
+		r.stripes[i].Store(&map[raftio.NodeInfo]string{})
+	}
 	return r
+}
+
+func (r *Registry) stripe(shardID uint64) *atomic.Pointer[map[raftio.NodeInfo]string] {
+	return &r.stripes[shardID%stripes]
 }
 
 // Create returns the registry itself: it implements config.NodeRegistryFactory. One registry may serve several NodeHosts,
@@ -49,9 +58,10 @@ func (r *Registry) Create(string, uint64, config.TargetValidator) (raftio.INodeR
 // Set says that the process with the given NodeHostID runs the replica. An empty target unsets it.
 func (r *Registry) Set(shardID, replicaID uint64, target string) {
 	key := raftio.NodeInfo{ShardID: shardID, ReplicaID: replicaID}
+	at := r.stripe(shardID)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	old := *r.table.Load()
+	old := *at.Load()
 	if old[key] == target {
 		return
 	}
@@ -61,32 +71,42 @@ func (r *Registry) Set(shardID, replicaID uint64, target string) {
 	} else {
 		next[key] = target
 	}
-	r.table.Store(&next)
+	at.Store(&next)
 }
 
 // Unset forgets the replica.
 func (r *Registry) Unset(shardID, replicaID uint64) { r.Set(shardID, replicaID, "") }
 
-// SetAll replaces the whole table at once. Entries with an empty target are left out. The map is copied.
+// SetAll replaces the whole table, stripe by stripe. Entries with an empty target are left out. The map is copied.
 func (r *Registry) SetAll(table map[raftio.NodeInfo]string) {
-	next := make(map[raftio.NodeInfo]string, len(table))
+	var next [stripes]map[raftio.NodeInfo]string
+	for i := range next {
+		next[i] = make(map[raftio.NodeInfo]string)
+	}
 	for k, target := range table {
 		if target != "" {
-			next[k] = target
+			next[k.ShardID%stripes][k] = target
 		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.table.Store(&next)
+	for i := range next {
+		r.stripes[i].Store(&next[i])
+	}
 }
 
 // Len returns how many replicas are known.
-func (r *Registry) Len() int { return len(*r.table.Load()) }
+func (r *Registry) Len() (n int) {
+	for i := range r.stripes {
+		n += len(*r.stripes[i].Load())
+	}
+	return n
+}
 
 // Resolve returns the target of the replica, twice: the second is the name of the queue in which dragonboat puts the
 // message, so that all messages to one process share one queue, one goroutine and one connection.
 func (r *Registry) Resolve(shardID, replicaID uint64) (target, queue string, err error) {
-	target, ok := (*r.table.Load())[raftio.NodeInfo{ShardID: shardID, ReplicaID: replicaID}]
+	target, ok := (*r.stripe(shardID).Load())[raftio.NodeInfo{ShardID: shardID, ReplicaID: replicaID}]
 	if !ok {
 		return "", "", ErrUnknownReplica
 	}
