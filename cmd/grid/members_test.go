@@ -2,9 +2,15 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -89,4 +95,53 @@ func TestProcessesComeAndGo(t *testing.T) {
 	got, err := m.GetAll(ctx, keys...)
 	require.NoError(t, err)
 	require.Equal(t, all, got)
+}
+
+// A member is lite by its file or by its flag: it holds nothing, whatever there is to hold, and calls go through it as through every other.
+func TestLiteProcess(t *testing.T) {
+	binary, err := exec.LookPath("grid")
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cl, err := proc.Start(ctx, proc.Config{Binary: binary, Members: 1, Partitions: 3})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = cl.Close() })
+	dir, env := scratch(t)
+	file := filepath.Join(dir, "lite.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("member: {lite: true}\n"), 0o600))
+	for name, how := range map[string]string{"file": "--config=" + file, "flag": "--lite"} {
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(t)))
+		lite := start(t, env, "start", how, "--name", name, "--listen", addr, "--data-dir", filepath.Join(dir, name), "--join", cl.Addr(0))
+		require.Equal(t, addr, lite.line())
+		through := append(env, "GRID_SERVER="+addr)
+		require.Empty(t, output(t, through, "map", "set", "words", name, "word"))
+		require.Equal(t, "word", output(t, through, "map", "get", "words", name))
+		var balance struct {
+			ReplicasMin int `json:"replicas_min"`
+			ReplicasMax int `json:"replicas_max"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(output(t, through, "cluster", "rebalance", "-o", "json")), &balance))
+		require.Equal(t, [2]int{3, 3}, [2]int{balance.ReplicasMin, balance.ReplicasMax}, "of the one that may hold any")
+		list := partitions(t, through)
+		require.Len(t, list, 3)
+		for _, p := range list {
+			require.Len(t, p.Replicas, 1)
+			require.Equal(t, p.Replicas[0], p.Owner)
+		}
+		lite.interrupt(syscall.SIGTERM)
+		code, _ := lite.end()
+		require.Equal(t, 0, code, lite.stderr.String())
+	}
+}
+
+// partition is what "grid cluster partitions" says of one.
+type partition struct {
+	Owner    string
+	Replicas []string
+}
+
+func partitions(t *testing.T, env []string) (list []partition) {
+	t.Helper()
+	require.NoError(t, json.Unmarshal([]byte(output(t, env, "cluster", "partitions", "-o", "json")), &list))
+	return list
 }
