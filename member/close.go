@@ -83,6 +83,7 @@ func (m *Member) leave(ctx context.Context) {
 // moveAway has the other members take over this one's replicas and its seat in the metadata group, while it goes on serving. It
 // returns when they have, when nobody else stays, when nothing comes of it any more, or when ctx ends.
 func (m *Member) moveAway(ctx context.Context) {
+	m.going.Store(true)
 	if !m.isReady() || !m.othersStay() {
 		return
 	}

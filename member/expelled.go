@@ -79,7 +79,7 @@ func (m *Member) doubt(other wire.ID) {
 			if v.Generation() > at.Generation || m.started.Load() {
 				m.expel(reason)
 			}
-		case seatLost(v, m.id, at):
+		case seatLost(v, m.id, at) && !m.going.Load():
 			m.learnAgain(v)
 		}
 	})

@@ -56,7 +56,8 @@ type Member struct {
 	host             *partition.Host
 	hostReady        atomic.Bool // host may be read
 	metaReady        atomic.Bool // meta may be read
-	seatGone         atomic.Bool // this member has given up its seat in the metadata group, for it leaves
+	going            atomic.Bool // this member is about to leave: others take over what it has
+	seatGone         atomic.Bool // of that, its seat in the metadata group
 
 	started  atomic.Bool             // Start has returned: from here on the metadata have this incarnation, unless it was given up
 	doubting atomic.Bool             // a goroutine asks whether the cluster still counts this process among its members

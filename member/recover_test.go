@@ -191,7 +191,11 @@ func TestRecoverWhileStarting(t *testing.T) {
 
 // The member stops on the way: when it is started again it goes on, whether or not anybody is there to tell it what is lost.
 func TestRecoverGoesOnAfterACrash(t *testing.T) {
-	for _, point := range []string{"saved *meta.Recover", "before *meta.Recover", "after *meta.Recover"} {
+	points := []string{"saved *meta.Recover", "before *meta.Recover", "after *meta.Recover"}
+	if testing.Short() {
+		points = points[:1]
+	}
+	for _, point := range points {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel() // most of it is waiting
 			var armed atomic.Bool
