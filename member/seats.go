@@ -134,13 +134,13 @@ func (s *seats) step(c *controller, v *meta.View) {
 	replaced := good >= want && len(sit.voters) > full // another has been given its place
 	switch {
 	case len(sit.goers) > 0 && good > 0 && (replaced || alone):
-		s.dismiss(ctx, c, v, sit.goers[0])
+		s.dismiss(ctx, c, v, &sit, sit.goers[0])
 		return
 	case len(sit.expired) > 0 && (!sit.expired[0].MetaVoter || good > 0):
-		s.dismiss(ctx, c, v, sit.expired[0])
+		s.dismiss(ctx, c, v, &sit, sit.expired[0])
 		return
 	case good > full: // there were more members; it learns from now on
-		s.dismiss(ctx, c, v, s.surplus(sit.good))
+		s.dismiss(ctx, c, v, &sit, s.surplus(sit.good))
 		return
 	}
 	s.forget(c, v)
@@ -169,8 +169,12 @@ func (s *seats) promote(ctx context.Context, c *controller, mb *meta.Member) boo
 	return c.commit(&meta.SetMetaVoter{ID: mb.ID, Replica: mb.MetaReplica, Voter: true})
 }
 
-// dismiss takes a member's seat away. A leader first lets another lead.
-func (s *seats) dismiss(ctx context.Context, c *controller, v *meta.View, mb *meta.Member) {
+// dismiss takes a member's seat away, unless the voters that answer would be no majority any more: then one that does not has to go
+// first, or to come back. A leader first lets another lead.
+func (s *seats) dismiss(ctx context.Context, c *controller, v *meta.View, sit *sitting, mb *meta.Member) {
+	if mb.MetaVoter && s.m.peers.answers(mb.ID, mb.Incarnation) && sit.alive-1 <= (len(sit.voters)-1)/2 {
+		return
+	}
 	if mb.ID == s.m.id {
 		s.m.letLead(v)
 		return
