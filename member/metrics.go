@@ -86,6 +86,15 @@ var instruments = []instrument{
 		one(func(r *reading) float64 { return float64(r.status.Unavailable) })},
 	{"gridiron.cluster.partitions.lost", gauge, "{partition}", "Partitions that have lost data since the cluster was founded.",
 		one(func(r *reading) float64 { return float64(r.status.Lost) })},
+	{"gridiron.cluster.partitions.doubtful", gauge, "{partition}", "Partitions that went on from what one replica had, so that acknowledged writes may be lost.",
+		one(func(r *reading) float64 { return float64(r.status.Doubtful) })},
+	{"gridiron.cluster.metadata.led", gauge, "1", "1 while a member that answers leads the metadata, else 0.",
+		one(func(r *reading) float64 {
+			if r.status.MetadataLed {
+				return 1
+			}
+			return 0
+		})},
 	{"gridiron.cluster.moves", gauge, "{move}", "Replicas that are being moved or made.",
 		one(func(r *reading) float64 { return float64(r.status.Moves) })},
 	{"gridiron.cluster.tolerates", gauge, "{member}", "Members that may be lost at once without loss of data or an outage.",

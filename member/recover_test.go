@@ -122,6 +122,7 @@ func TestRecover(t *testing.T) {
 	killed := time.Now()
 	notRecovered(t, ms[1].Addr(), sdk.ErrConflict, "the one that is asked", "m1", "m0")
 	notRecovered(t, ms[1].Addr(), sdk.ErrConflict, "are not lost")
+	statusOf1(t, ms[1], "the metadata to be without a leader", func(st sdk.ClusterStatus) bool { return !st.MetadataLed })
 	recovered(t, ms[1].Addr(), "m0")
 	if d := time.Since(killed); d < leaderlessFor {
 		t.Errorf("recovered after %v", d)
@@ -131,7 +132,7 @@ func TestRecover(t *testing.T) {
 	}
 	verify(t, ms[1])
 	statusOf1(t, ms[1], "one member with everything", func(st sdk.ClusterStatus) bool {
-		return st.Members == 1 && st.Unavailable == 0 && st.Lost == 0 && st.Doubtful == 0
+		return st.Members == 1 && st.Unavailable == 0 && st.Lost == 0 && st.Doubtful == 0 && st.MetadataLed
 	})
 	seated(t, 1, ms[1])
 

@@ -12,6 +12,7 @@ import (
 func (m *Member) status() wire.Status {
 	v := m.metaView()
 	st := wire.Status{ID: v.Cluster, Name: m.cfg.ClusterName, State: "forming", Partitions: uint32(v.PartitionCount), Skew: m.skew()}
+	leader := m.meta.Leader()
 	alive := make(map[wire.ID]wire.ID) // members and the incarnations that answer
 	holders := 0
 	for i := range v.Members {
@@ -29,6 +30,7 @@ func (m *Member) status() wire.Status {
 		if !m.peers.answers(mb.ID, mb.Incarnation) {
 			continue
 		}
+		st.MetadataLed = st.MetadataLed || leader != 0 && mb.MetaReplica == leader
 		alive[mb.ID] = mb.Incarnation
 		if mb.State == meta.StateReady {
 			st.Ready++

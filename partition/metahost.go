@@ -235,6 +235,13 @@ func (m *MetaHost) Leads() (term uint64, leads bool) {
 	return m.leader.term, at != nil && m.leader.id == at.id
 }
 
+// Leader returns the replica that leads the group as far as this one knows; 0 if it knows of none.
+func (m *MetaHost) Leader() uint64 {
+	m.leader.Lock()
+	defer m.leader.Unlock()
+	return m.leader.id
+}
+
 // LedBy reports whether a replica leads the group, or led it last.
 func (m *MetaHost) LedBy(replica uint64) bool {
 	m.leader.Lock()

@@ -55,7 +55,7 @@ func statusOf(body []byte) (ClusterStatus, error) {
 	return ClusterStatus{
 		ID: s.ID.String(), Name: s.Name, State: s.State, Safe: s.Safe, Tolerates: int(s.Tolerates), Members: int(s.Members),
 		Ready: int(s.Ready), Partitions: int(s.Partitions), Replicas: int(s.Replicas), UnderReplicated: int(s.UnderReplicated),
-		Unavailable: int(s.Unavailable), Lost: int(s.Lost), Doubtful: int(s.Doubtful), Moves: int(s.Moves), Versions: s.Versions,
+		Unavailable: int(s.Unavailable), Lost: int(s.Lost), Doubtful: int(s.Doubtful), Moves: int(s.Moves), Versions: s.Versions, MetadataLed: s.MetadataLed,
 	}, nil
 }
 

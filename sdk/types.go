@@ -49,6 +49,9 @@ type ClusterStatus struct {
 	Doubtful        int // partitions that went on from what one replica had, so that acknowledged writes may be lost
 	Moves           int // under way
 	Versions        []string
+	// MetadataLed: a member that answers leads the metadata, so that members can come and go and what is lost is repaired. Data is served
+	// without.
+	MetadataLed bool
 }
 
 // Partition describes one partition. Members are named by their IDs.

@@ -157,6 +157,7 @@ type Status struct {
 	Doubtful                                                                                   uint32 // partitions that went on from what one replica had, so that acknowledged writes may be lost
 	Versions                                                                                   []string
 	Skew                                                                                       uint32 // largest disagreement of the members' cluster clocks in milliseconds
+	MetadataLed                                                                                bool   // a member that answers leads the metadata group
 }
 
 func (s *Status) numbers() [10]*uint32 {
@@ -169,11 +170,7 @@ func AppendStatus(dst []byte, s *Status) []byte {
 	dst = append(dst, s.ID[:]...)
 	dst = AppendString(dst, s.Name)
 	dst = AppendString(dst, s.State)
-	if s.Safe {
-		dst = append(dst, 1)
-	} else {
-		dst = append(dst, 0)
-	}
+	dst = appendFlags(dst, s.Safe, s.MetadataLed)
 	for _, n := range s.numbers() {
 		dst = AppendU32(dst, *n)
 	}
@@ -187,7 +184,9 @@ func AppendStatus(dst []byte, s *Status) []byte {
 // DecodeStatus reads what AppendStatus wrote.
 func DecodeStatus(b []byte) (s Status, err error) {
 	r := NewReader(b)
-	s.ID, s.Name, s.State, s.Safe = r.ID(), r.String(), r.String(), r.U8() != 0
+	s.ID, s.Name, s.State = r.ID(), r.String(), r.String()
+	flags := r.U8()
+	s.Safe, s.MetadataLed = flags&1 != 0, flags&2 != 0
 	for _, n := range s.numbers() {
 		*n = r.U32()
 	}

@@ -47,6 +47,7 @@ func statusFields(s *sdk.ClusterStatus) []render.Field {
 		{Name: "lost", Value: s.Lost},
 		{Name: "doubtful", Value: s.Doubtful},
 		{Name: "moves", Value: s.Moves},
+		{Name: "metadata_led", Value: s.MetadataLed},
 		{Name: "versions", Value: texts(s.Versions)},
 	}
 }
