@@ -106,12 +106,17 @@ func (m *Member) startMeta(ctx context.Context, found founding.Result) error {
 	if err != nil {
 		return err
 	}
-	if next, err := loadRecovery(m.cfg.DataDir); err != nil {
+	next, err := loadRecovery(m.cfg.DataDir)
+	switch {
+	case err != nil:
 		return err
-	} else if next != nil && next.Generation() >= given.generation {
-		// It stopped on the way.
+	case next != nil && next.Generation() >= given.generation: // it stopped on the way
 		m.metaReady.Store(true)
 		return m.begin(ctx, next)
+	case next != nil: // others were told to begin a later one meanwhile
+		if err := endRecovery(m.cfg.DataDir); err != nil {
+			return err
+		}
 	}
 	if holds && given != kept {
 		// Its seat was given up while it was away: it learns again, under another replica ID.
