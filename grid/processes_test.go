@@ -194,6 +194,32 @@ func (w *watched) done(t *testing.T) {
 	t.Logf("%d calls meanwhile, the longest took %v", w.calls, w.longest.Round(time.Millisecond))
 }
 
+// Three processes that start at the same moment, without anything on disk, are one cluster every time: each says so itself, before a
+// client has asked any other.
+func TestProcessesFoundTogether(t *testing.T) {
+	for round := range 3 {
+		cl := startProcesses(t, proc.Config{Members: 3})
+		first := ""
+		for i := range 3 {
+			s, err := processClient(t, cl.Addr(i)).Cluster(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i == 0 {
+				first = s.ID
+			}
+			if s.ID != first || s.Members != 3 || s.Partitions != 271 || s.Lost != 0 {
+				t.Errorf("round %d: member %d is in %+v, member 0 in cluster %s", round, i, s, first)
+			}
+		}
+		took := awaitStatus(t, processClient(t, cl.Addrs()...), "whole", whole(3))
+		t.Logf("round %d: one cluster, whole %v after all were ready", round, took.Round(time.Millisecond))
+		if err := cl.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // Two of four members leave in good order, eight seconds apart, with 100,000 entries: all of them stay, and both exit with 0.
 func TestProcessesTwoLeave(t *testing.T) {
 	const apart = 8 * time.Second

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -83,6 +84,11 @@ func (m *Member) startMeta(ctx context.Context, found founding.Result) error {
 		return err
 	}
 	if last != nil {
+		for _, s := range seats { // founders who had not registered yet when the list was written
+			if !slices.ContainsFunc(last, func(known wire.MetaSeat) bool { return known.Member == s.Member }) {
+				last = append(last, s)
+			}
+		}
 		seats = last
 		start.Campaign *= 4 // somebody may lead already, and will say so within a heartbeat
 		if len(start.Initial) > 1 {
@@ -210,7 +216,10 @@ func (m *Member) checkCopy(ctx context.Context, kept seat) (seat, error) {
 		return kept, nil
 	}
 	mb := newest.Member(m.id)
-	if mb == nil {
+	switch {
+	case mb == nil && slices.Contains(newest.Founders, m.id):
+		return kept, nil // it founds the cluster, and has stopped before it was registered
+	case mb == nil:
 		return seat{generation: newest.Generation()}, nil // forgotten
 	}
 	if mb.Start >= m.store.Starts() {
