@@ -13,7 +13,7 @@ import (
 	"github.com/gridiron-io/gridiron/grid/gridtest"
 )
 
-// TestClusterScripts runs the scripts of testdata/cluster, each with a cluster of its own.
+// TestClusterScripts runs the scripts of testdata/cluster, each with a cluster of its own. What each shows is in the README there.
 //
 // A script has one command a line; what follows # is a comment. Members count from 0. What is expected of the cluster is
 // expected eventually, within patience; what is expected of a call is expected of that call.

@@ -3,6 +3,7 @@ package member
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -188,6 +189,49 @@ func TestOldCopyOfADirectory(t *testing.T) {
 	_, err = Start(testContext(t), configs[1])
 	if !errors.Is(err, ErrDataDir) || !strings.Contains(err.Error(), saved) {
 		t.Errorf("started from an old copy: %v", err)
+	}
+}
+
+// A member that comes back on another port, under another host name, is the same: the others find it there, and so do clients.
+func TestChangedAddress(t *testing.T) {
+	configs := make([]Config, 3)
+	ms := runningMembers(t, 3, func(i int, cfg *Config) { configs[i] = *cfg })
+	id := ms[1].id
+	ms[1].Kill()
+	addr := freeBases(t, 1)[0]
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	configs[1].Listen, configs[1].Advertise = addr, "localhost"
+	moved, err := Start(testContext(t), configs[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(moved.Kill)
+	now := net.JoinHostPort("localhost", port)
+	if moved.id != id || moved.Addr() != now {
+		t.Errorf("it is %v at %s, it was %v", moved.id, moved.Addr(), id)
+	}
+	for _, m := range []*Member{ms[0], ms[2], moved} {
+		eventually(t, "everybody to know the address and reach it", func() bool {
+			mb, st := m.metaView().Member(id), m.status()
+			return mb != nil && mb.Addr == now && m.peers.answers(id, moved.incarnation) && st.Ready == 3 && st.UnderReplicated+st.Unavailable == 0
+		})
+	}
+	c, err := sdk.Connect(testContext(t), []string{now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	m, err := sdk.OpenMap[string, int](c, "words")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 30 { // of all partitions
+		if err := m.Set(testContext(t), fmt.Sprint(i), i); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
