@@ -91,6 +91,9 @@ func (h *Host) change(ctx context.Context, partition int, c groupChange) error {
 	if c.step == stepRemove && c.replica == r.id {
 		return fmt.Errorf("change the group of partition %d: its leader does not remove itself", partition)
 	}
+	if c.step == stepLearner {
+		h.shorten(ctx, r)
+	}
 	c.shard = r.shard
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()

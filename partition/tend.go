@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -124,18 +125,56 @@ func (h *Host) trimLog(r *replica) {
 		return
 	}
 	to := applied - keep
-	h.gate.RLock()
-	defer h.gate.RUnlock()
-	if h.gate.closed {
-		return
-	}
-	opt := dragonboat.SnapshotOption{OverrideCompactionOverhead: true, CompactionIndex: to}
-	rs, err := h.gate.nh.RequestSnapshot(r.shard, opt, trimTimeout)
+	rs, err := h.trim(r, to)
 	if err != nil {
-		if !errors.Is(err, dragonboat.ErrSystemBusy) && !errors.Is(err, dragonboat.ErrShardNotFound) {
+		if !errors.Is(err, dragonboat.ErrSystemBusy) && !errors.Is(err, dragonboat.ErrShardNotFound) && !errors.Is(err, errClosed) {
 			r.log.Warn("the log was not trimmed", "err", err, "entries", entries, "bytes", bytes)
 		}
 		return
 	}
 	r.trimming.request, r.trimming.to = rs, to
+}
+
+// trim asks for a log to be cut up to an index.
+func (h *Host) trim(r *replica, to uint64) (*dragonboat.RequestState, error) {
+	h.gate.RLock()
+	defer h.gate.RUnlock()
+	if h.gate.closed {
+		return nil, errClosed
+	}
+	return h.gate.nh.RequestSnapshot(r.shard, dragonboat.SnapshotOption{OverrideCompactionOverhead: true, CompactionIndex: to}, trimTimeout)
+}
+
+const (
+	// learnerLog is how many bytes of a log a learner is given: to apply more of it takes longer than to take an image, which also
+	// goes at a pace of its own and not beside everybody's messages.
+	learnerLog = 128 << 10
+	// learnerKeeps is how many entries stay in any case, for voters that have not answered yet.
+	learnerKeeps = 16
+	// shortenFor bounds the wait for a log to be cut.
+	shortenFor = 500 * time.Millisecond
+)
+
+// shorten cuts a log that is too long for a learner, so that it gets an image. Nothing may come of it.
+func (h *Host) shorten(ctx context.Context, r *replica) {
+	entries, bytes := h.log.Size(r.shard, r.id)
+	applied, keep := r.applied.Load(), uint64(learnerKeeps)
+	if bytes > 0 {
+		keep = max(keep, uint64(int64(entries)*learnerLog/2/bytes))
+	}
+	if bytes <= learnerLog || applied <= keep {
+		return
+	}
+	rs, err := h.trim(r, applied-keep)
+	if err != nil {
+		return
+	}
+	timer := time.NewTimer(shortenFor)
+	defer timer.Stop()
+	select {
+	case <-rs.ResultC():
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-h.life.Done():
+	}
 }
