@@ -169,7 +169,7 @@ func (o outgoing) WriteTo(w io.Writer) (int64, error) {
 // network: at this rate it is some tenth of a processor and half of a network of 1 Gbit/s.
 const (
 	imagesAtOnce = 2
-	imageRate    = 48 << 20 // bytes per second
+	imageRate    = 64 << 20 // bytes per second
 	// imageBurst is what may go at once after a while without.
 	imageBurst = 512 << 10
 )
