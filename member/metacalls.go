@@ -15,6 +15,8 @@ const (
 	metaRetry = 50 * time.Millisecond
 	// metaTimeout bounds one attempt.
 	metaTimeout = 3 * time.Second
+	// ownTimeout bounds the part of it in which this member's own replica is tried.
+	ownTimeout = 700 * time.Millisecond
 	// barrierTimeout bounds how long a read of the metadata waits to be the newest.
 	barrierTimeout = 500 * time.Millisecond
 	// nameFreeAfter is the silence after which the name of a member that cannot be reached may be taken over.
@@ -43,11 +45,13 @@ func (m *Member) metaProposeOnce(ctx context.Context, cmd []byte) (meta.Result, 
 	defer cancel()
 	var errs []error
 	if m.metaVotes() {
-		res, err := m.meta.Propose(ctx, cmd)
+		own, cancel := context.WithTimeout(ctx, ownTimeout)
+		res, err := m.meta.Propose(own, cmd)
+		cancel()
 		if err == nil || m.ctx.Err() != nil {
 			return res, err
 		}
-		// It may have lost its seat without hearing of it.
+		// It may have lost its seat without hearing of it, or have sent the command to one that leads no more.
 		errs = append(errs, err)
 	}
 	for _, id := range m.metaVoters() {
