@@ -181,7 +181,7 @@ func (m *Member) passLead(ctx context.Context) {
 		if _, leads := m.meta.Leads(); !leads {
 			return
 		}
-		m.letLead(m.metaView())
+		m.letLead(ctx, m.metaView())
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

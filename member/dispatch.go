@@ -73,7 +73,7 @@ func (m *Member) dispatch(c *conn, req *wire.Request, t *touched) {
 		id := req.ID
 		m.goOn(func() { m.answerRecover(c, id, b.Lost) })
 	case wire.OpMemberPing, wire.OpMemberDown, wire.OpMetaPropose, wire.OpMetaRead, wire.OpMetaJoin,
-		wire.OpReplica, wire.OpMetaCaughtUp, wire.OpMetaLeave, wire.OpAdmin:
+		wire.OpReplica, wire.OpMetaCaughtUp, wire.OpMetaLeave, wire.OpMetaLead, wire.OpAdmin:
 		m.dispatchPeer(c, req)
 	default:
 		c.Answer(req.ID, wire.CodeInvalid, []byte(fmt.Sprintf("%v is not for callers", req.Op)))
@@ -226,6 +226,8 @@ func (m *Member) dispatchPeer(c *conn, req *wire.Request) {
 		m.goOn(func() { c.Answer(id, wire.CodeOK, wire.AppendReplicaResult(nil, m.replicaState(b))) })
 	case wire.OpMetaCaughtUp:
 		m.goOn(func() { m.answerMetaCaughtUp(c, id) })
+	case wire.OpMetaLead:
+		m.goOn(func() { m.answerMetaLead(c, id, c.hello.Member) })
 	case wire.OpMetaLeave:
 		if m.metaView() == nil {
 			c.Answer(id, wire.CodeNotReady, []byte("this member has no metadata yet"))

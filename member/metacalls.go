@@ -143,6 +143,22 @@ func (m *Member) answerMetaCaughtUp(c *conn, id uint64) {
 	}
 }
 
+// answerMetaLead has this member's replica stand in the place of the leader's, which asks for it, once it has all that is committed.
+func (m *Member) answerMetaLead(c *conn, id uint64, from wire.ID) {
+	ctx, cancel := context.WithTimeout(m.ctx, seatCaughtUpFor)
+	defer cancel()
+	v := m.metaView()
+	if v == nil || !m.metaVotes() || m.going.Load() {
+		c.Answer(id, wire.CodeNotReady, []byte("this member does not vote, or leaves"))
+	} else if err := m.meta.Barrier(ctx); err != nil {
+		c.Answer(id, wire.CodeNotReady, []byte(err.Error()))
+	} else if mb := m.metaView().Member(from); mb == nil || !m.meta.Elect(mb.MetaReplica, 0, 1) {
+		c.Answer(id, wire.CodeNotReady, []byte("the member that asks does not lead"))
+	} else {
+		c.Answer(id, wire.CodeOK, nil)
+	}
+}
+
 // answerMetaRead returns the metadata that were committed: all of them where the group can tell within barrierTimeout, else those
 // that this member knows of.
 func (m *Member) answerMetaRead(c *conn, id uint64) {

@@ -176,7 +176,7 @@ func (s *seats) dismiss(ctx context.Context, c *controller, v *meta.View, sit *s
 		return
 	}
 	if mb.ID == s.m.id {
-		s.m.letLead(v)
+		s.m.letLead(ctx, v)
 		return
 	}
 	if err := s.m.meta.Remove(ctx, mb.MetaReplica); err != nil {
@@ -215,12 +215,16 @@ func (s *seats) heard(ctx context.Context, v *meta.View, gone wire.ID) bool {
 	return applied.Load() > int64(voters/2)
 }
 
-// letLead has another voter that stays lead the metadata group.
-func (m *Member) letLead(v *meta.View) {
+// letLead asks another voter that stays to lead the metadata group.
+func (m *Member) letLead(ctx context.Context, v *meta.View) {
 	for i := range v.Members {
 		mb := &v.Members[i]
 		if mb.MetaVoter && mb.ID != m.id && mb.Live() && mb.State != meta.StateDraining && m.peers.answers(mb.ID, mb.Incarnation) {
-			m.meta.LetLead(mb.MetaReplica)
+			ctx, cancel := context.WithTimeout(ctx, seatCaughtUpFor)
+			defer cancel()
+			if a, err := m.peers.ask(ctx, mb.ID, wire.OpMetaLead, nil); err != nil || a.Code != wire.CodeOK {
+				m.log.Debug("another does not lead the metadata group yet", "other", mb.Name, "answer", string(a.Body), "err", err)
+			}
 			return
 		}
 	}

@@ -46,22 +46,13 @@ func (m *MetaHost) change(ctx context.Context, c groupChange) error {
 	return nil
 }
 
-// LetLead asks Raft to have another voter lead, if this one does. It returns at once; nothing may come of it.
-func (m *MetaHost) LetLead(replica uint64) {
-	m.gate.RLock()
-	defer m.gate.RUnlock()
-	at := m.at.Load()
-	if m.gate.closed || at == nil {
-		return
-	}
-	if err := m.gate.nh.RequestLeaderTransfer(at.shard, replica); err != nil {
-		m.cfg.Logger.Debug("the metadata group was not handed over", "err", err)
-	}
-}
+// standFor bounds how long a replica stands in the place of another.
+const standFor = 5 * time.Second
 
 // Elect has the group elect another leader, without waiting for an election timeout, in the place of a replica that leads it, or led
-// last. place is that of this replica in the order in which the voters stand that are left, so many. Elect reports whether that replica
-// leads and this one stands in its turn. Whatever the caller believes, it is as safe as any election.
+// last, because that is down or wants another to lead. place is that of this replica in the order in which the voters stand that are left,
+// so many. Elect reports whether that replica leads and this one stands in its turn. Whatever the caller believes, it is as safe as any
+// election. The library's own transfer is not used: one that is lost stops the group for an election timeout.
 func (m *MetaHost) Elect(gone uint64, place, left int) bool {
 	at := m.at.Load()
 	m.leader.Lock()
@@ -84,18 +75,18 @@ func (m *MetaHost) Elect(gone uint64, place, left int) bool {
 // stand has a replica stand for election whenever it is its turn, until somebody else leads than one that is gone.
 func (m *MetaHost) stand(at *metaReplica, gone uint64) {
 	defer m.stopped.Done()
+	until := time.Now().Add(standFor)
 	tick := time.NewTicker(injectEvery)
 	defer tick.Stop()
 	for {
 		m.leader.Lock()
-		l := &m.leader
-		if l.id != 0 && l.id != gone || m.at.Load() != at || m.life.Err() != nil {
+		l, now := &m.leader, time.Now()
+		if l.id != 0 && l.id != gone || m.at.Load() != at || m.life.Err() != nil || now.After(until) {
 			l.turns.end()
 			l.electing = false
 			l.Unlock()
 			return
 		}
-		now := time.Now()
 		due, term := l.turns.due(l.term, now), l.term
 		if l.id == 0 && now.Sub(l.at) > freeFirst {
 			term++ // it has stood in vain, for its messages were lost: a candidate hears nothing but a later term than its own

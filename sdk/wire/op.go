@@ -85,6 +85,8 @@ const (
 	OpMetaCaughtUp Op = 134
 	// OpMetaLeave tells the member that leads the metadata group that the caller leaves: CodeOK when the group can do without it.
 	OpMetaLeave Op = 135
+	// OpMetaLead asks a member to lead the metadata group in the place of the caller, which leads it: CodeOK when its replica stands for that.
+	OpMetaLead Op = 136
 	// OpAdmin passes an operation of administration on: AdminBody -> its answer; CodeNotReady where the member does not lead the metadata group.
 	OpAdmin Op = 160
 )
@@ -134,7 +136,8 @@ var ops = [256]struct {
 
 	OpMemberPing: {"member_ping", opPeer}, OpMetaPropose: {"meta_propose", opPeer}, OpMetaRead: {"meta_read", opPeer},
 	OpMetaJoin: {"meta_join", opPeer}, OpMemberDown: {"member_down", opPeer}, OpReplica: {"replica", opPeer},
-	OpMetaCaughtUp: {"meta_caught_up", opPeer}, OpMetaLeave: {"meta_leave", opPeer}, OpAdmin: {"admin", opPeer},
+	OpMetaCaughtUp: {"meta_caught_up", opPeer}, OpMetaLeave: {"meta_leave", opPeer},
+	OpMetaLead: {"meta_lead", opPeer}, OpAdmin: {"admin", opPeer},
 }
 
 // String returns the operation's name as it appears in spans, metrics and logs.

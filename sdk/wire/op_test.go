@@ -75,6 +75,7 @@ var opTests = []struct {
 	{OpReplica, 133, "replica", false, false, false},
 	{OpMetaCaughtUp, 134, "meta_caught_up", false, false, false},
 	{OpMetaLeave, 135, "meta_leave", false, false, false},
+	{OpMetaLead, 136, "meta_lead", false, false, false},
 	{OpAdmin, 160, "admin", false, false, false},
 }
 
