@@ -68,7 +68,7 @@ func (m *Member) doubt(other wire.ID) {
 		ctx, cancel := context.WithTimeout(m.ctx, metaTimeout)
 		defer cancel()
 		mine := m.metaView()
-		v, err := m.readMeta(ctx, other)
+		v, _, err := m.readMeta(ctx, other)
 		if err != nil || v.Cluster != m.clusterID() || v.Version <= mine.Version {
 			return
 		}
@@ -110,7 +110,7 @@ func (m *Member) learnAgain(v *meta.View) {
 		case <-m.ctx.Done():
 		}
 		for i := range v.Members { // who votes may have changed
-			if now, err := m.readMeta(m.ctx, v.Members[i].ID); v.Members[i].MetaReplica != 0 && err == nil && now.Version > v.Version {
+			if now, _, err := m.readMeta(m.ctx, v.Members[i].ID); v.Members[i].MetaReplica != 0 && err == nil && now.Version > v.Version {
 				v = now
 				break
 			}

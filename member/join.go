@@ -103,8 +103,12 @@ func (m *Member) startMeta(ctx context.Context, found founding.Result) error {
 	holds := kept != (seat{}) && !givenUp
 	given := kept // the seat that the others have for this member, as far as they can be asked
 	if holds {
-		if given, err = m.checkCopy(ctx, kept); err != nil {
+		led := false
+		if given, led, err = m.checkCopy(ctx, kept); err != nil {
 			return err
+		}
+		if led {
+			start.Campaign = 0 // standing now would only depose whoever leads
 		}
 	}
 	m.meta, err = partition.StartMeta(partition.MetaConfig{Dir: dir, Member: m.id, Cluster: found.ClusterID, Addr: m.peerAddr(),
@@ -194,8 +198,8 @@ func (m *Member) foundersSeat(found founding.Result) (start partition.MetaStart,
 // checkCopy asks the others, before anything is started from the directory, how often this member has started: a directory that has been
 // started no more often than they know is an old copy, whose metadata replica would go back on its word. It returns the replica of the
 // metadata that they say this member has, and their generation: replica 0 if it was given up. Where nobody answers, nobody can tell, and
-// kept is returned.
-func (m *Member) checkCopy(ctx context.Context, kept seat) (seat, error) {
+// kept is returned. led says that somebody leads the group.
+func (m *Member) checkCopy(ctx context.Context, kept seat) (given seat, led bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, copyTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -203,9 +207,10 @@ func (m *Member) checkCopy(ctx context.Context, kept seat) (seat, error) {
 	var newest *meta.View
 	for _, id := range m.peers.seated() {
 		wg.Go(func() { // ends with its call
-			v, err := m.readMeta(ctx, id)
+			v, leads, err := m.readMeta(ctx, id)
 			mu.Lock()
 			defer mu.Unlock()
+			led = led || leads
 			if err == nil && (newest == nil || v.Version > newest.Version) {
 				newest = v
 			}
@@ -213,23 +218,23 @@ func (m *Member) checkCopy(ctx context.Context, kept seat) (seat, error) {
 	}
 	wg.Wait()
 	if newest == nil {
-		return kept, nil
+		return kept, led, nil
 	}
 	mb := newest.Member(m.id)
 	switch {
 	case mb == nil && slices.Contains(newest.Founders, m.id):
-		return kept, nil // it founds the cluster, and has stopped before it was registered
+		return kept, led, nil // it founds the cluster, and has stopped before it was registered
 	case mb == nil:
-		return seat{generation: newest.Generation()}, nil // forgotten
+		return seat{generation: newest.Generation()}, led, nil // forgotten
 	}
 	if mb.Start >= m.store.Starts() {
-		return seat{}, fmt.Errorf("%w: %s has been started %d times and the cluster knows of start %d: it was restored or copied; remove it to join anew",
+		return seat{}, led, fmt.Errorf("%w: %s has been started %d times and the cluster knows of start %d: it was restored or copied; remove it to join anew",
 			ErrDataDir, m.cfg.DataDir, m.store.Starts(), mb.Start)
 	}
 	if newest.Generation() == kept.generation && mb.MetaReplica == kept.replica {
-		return kept, nil
+		return kept, led, nil
 	}
-	return seat{generation: newest.Generation(), replica: mb.MetaReplica}, nil
+	return seat{generation: newest.Generation(), replica: mb.MetaReplica}, led, nil
 }
 
 // metaSeat asks the cluster for a place in the metadata group until it has one, the cluster refuses, or ctx ends. It returns the

@@ -15,8 +15,8 @@ const (
 	metaRetry = 50 * time.Millisecond
 	// metaTimeout bounds one attempt.
 	metaTimeout = 3 * time.Second
-	// ownTimeout bounds the part of it in which this member's own replica is tried.
-	ownTimeout = 700 * time.Millisecond
+	// tryTimeout bounds what of the first attempt is one voter's; twice as much of each further one.
+	tryTimeout = 500 * time.Millisecond
 	// barrierTimeout bounds how long a read of the metadata waits to be the newest.
 	barrierTimeout = 500 * time.Millisecond
 	// nameFreeAfter is the silence after which the name of a member that cannot be reached may be taken over.
@@ -27,8 +27,8 @@ const (
 // result or ctx ends. Every command may be repeated.
 func (m *Member) metaPropose(ctx context.Context, c meta.Command) (meta.Result, error) {
 	cmd := meta.Append(nil, c)
-	for {
-		res, err := m.metaProposeOnce(ctx, cmd)
+	for try := tryTimeout; ; try = min(2*try, metaTimeout) {
+		res, err := m.metaProposeOnce(ctx, cmd, try)
 		if err == nil {
 			return res, nil
 		}
@@ -40,22 +40,25 @@ func (m *Member) metaPropose(ctx context.Context, c meta.Command) (meta.Result, 
 	}
 }
 
-func (m *Member) metaProposeOnce(ctx context.Context, cmd []byte) (meta.Result, error) {
+// metaProposeOnce asks one voter after the other, each for so long: it may have lost its seat without hearing of it, or send the command
+// to one that leads no more.
+func (m *Member) metaProposeOnce(ctx context.Context, cmd []byte, try time.Duration) (meta.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, metaTimeout)
 	defer cancel()
 	var errs []error
 	if m.metaVotes() {
-		own, cancel := context.WithTimeout(ctx, ownTimeout)
-		res, err := m.meta.Propose(own, cmd)
+		short, cancel := context.WithTimeout(ctx, try)
+		res, err := m.meta.Propose(short, cmd)
 		cancel()
 		if err == nil || m.ctx.Err() != nil {
 			return res, err
 		}
-		// It may have lost its seat without hearing of it, or have sent the command to one that leads no more.
 		errs = append(errs, err)
 	}
 	for _, id := range m.metaVoters() {
-		a, err := m.peers.ask(ctx, id, wire.OpMetaPropose, cmd)
+		short, cancel := context.WithTimeout(ctx, try)
+		a, err := m.peers.ask(short, id, wire.OpMetaPropose, cmd)
+		cancel()
 		if err == nil && a.Code == wire.CodeOK {
 			return meta.DecodeResult(a.Body)
 		}
@@ -168,27 +171,29 @@ func (m *Member) answerMetaRead(c *conn, id uint64) {
 		c.Answer(id, wire.CodeNotReady, []byte("this member has no metadata yet"))
 		return
 	}
+	newest := byte(1)
 	if err := m.meta.Barrier(ctx); err != nil {
 		m.log.Debug("metadata are read as they are known here", "err", err)
+		newest = 0
 	}
-	c.Answer(id, wire.CodeOK, meta.AppendImage(nil, m.meta.View()))
+	c.Answer(id, wire.CodeOK, meta.AppendImage([]byte{newest}, m.meta.View()))
 }
 
-// readMeta returns the metadata as a member reads them: see answerMetaRead.
-func (m *Member) readMeta(ctx context.Context, from wire.ID) (*meta.View, error) {
+// readMeta returns the metadata as a member reads them, and whether somebody led the group when it did: see answerMetaRead.
+func (m *Member) readMeta(ctx context.Context, from wire.ID) (v *meta.View, led bool, err error) {
 	a, err := m.peers.ask(ctx, from, wire.OpMetaRead, nil)
-	if err == nil && a.Code != wire.CodeOK {
+	if err == nil && (a.Code != wire.CodeOK || len(a.Body) == 0) {
 		err = fmt.Errorf("answered %v: %s", a.Code, a.Body)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the metadata of member %v: %w", from, err)
+		return nil, false, fmt.Errorf("read the metadata of member %v: %w", from, err)
 	}
-	st, err := meta.DecodeImage(a.Body)
+	st, err := meta.DecodeImage(a.Body[1:])
 	if err != nil {
 		m.log.Warn("a member's metadata cannot be read", "of", from.String(), "err", err)
-		return nil, fmt.Errorf("read the metadata of member %v: %w", from, err)
+		return nil, false, fmt.Errorf("read the metadata of member %v: %w", from, err)
 	}
-	return st.Snapshot(), nil
+	return st.Snapshot(), a.Body[0] == 1, nil
 }
 
 // answerMetaJoin registers a member that is new to the cluster, or has no place in the metadata group, and gives it one, as a learner.

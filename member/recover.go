@@ -173,17 +173,14 @@ func (m *Member) mayBegin(ctx context.Context, v *meta.View, lost []wire.ID) err
 		case !mb.Live() && !mb.MetaVoter:
 		default:
 			wg.Go(func() { // likewise
-				theirs, err := m.readMeta(ctx, mb.ID)
+				theirs, led, err := m.readMeta(ctx, mb.ID)
 				switch {
+				case led:
+					refused("member %q reaches a leader of the metadata group", mb.Name)
 				case err != nil:
 					refused("member %q does not answer and is not said to be lost: %v", mb.Name, err)
 				case theirs.Version > v.Version || theirs.Version == v.Version && bytes.Compare(mb.ID[:], m.id[:]) < 0:
 					refused("member %q is the one to begin: it knows as much as this one or more; ask it at %s", mb.Name, mb.Addr)
-				}
-			})
-			wg.Go(func() { // likewise
-				if a, err := m.peers.ask(ctx, mb.ID, wire.OpMetaCaughtUp, nil); err == nil && a.Code == wire.CodeOK {
-					refused("member %q reaches a leader of the metadata group", mb.Name)
 				}
 			})
 		}

@@ -216,3 +216,29 @@ func TestMetadataLeaderIsReplaced(t *testing.T) {
 		seated(t, 3, ms...)
 	}
 }
+
+// Who leads the metadata group and leaves has another lead before it goes: nobody waits for an election timeout.
+func TestMetadataLeaderLeaves(t *testing.T) {
+	ms := runningMembers(t, 3, nil)
+	seated(t, 3, ms...)
+	leader := leaderOf(t, ms)
+	var left []*Member
+	for _, m := range ms {
+		if m != leader {
+			left = append(left, m)
+		}
+	}
+	leader.letLead(testContext(t), leader.metaView())
+	eventually(t, "another to lead at once", func() bool {
+		_, leads := leader.meta.Leads()
+		return !leads
+	})
+	next := leaderOf(t, left)
+	if n := next.metaNet.Stats().Injected; n == 0 {
+		t.Error("it was not asked to stand")
+	}
+	if a, err := leader.peers.ask(testContext(t), next.id, wire.OpMetaLead, nil); err != nil || a.Code == wire.CodeOK {
+		t.Errorf("one that does not lead was answered %v, %v", a.Code, err)
+	}
+	changeable(t, ms...)
+}
