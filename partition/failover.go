@@ -39,27 +39,63 @@ func (r *replica) elect(gone wire.ID, agreed map[wire.ID]bool, now time.Time) (t
 	if !r.ledBy(leader, gone) {
 		return false, false
 	}
-	place, left, yes := 0, 0, 0
+	yes := 0
 	for _, v := range r.role.voters {
-		if v.id == leader {
+		if v.id == leader || v.id == r.id {
 			continue
 		}
-		if v.id == r.id {
-			place = left
-		} else if down, answered := agreed[v.incarnation]; answered {
+		if down, answered := agreed[v.incarnation]; answered {
 			if !down {
 				return false, true
 			}
 			yes++
 		}
-		left++
 	}
 	if yes == 0 || r.role.stopped {
 		return false, true
 	}
-	// Rotated by partition, so that the dead member's partitions are spread over the others.
-	r.role.turns.begin(turnDeath, leader, (place+r.partition)%left, left, r.role.ledTerm, now)
+	r.standInLocked(turnDeath, now)
 	return true, true
+}
+
+// standInLocked begins the turns of all voters but the one that led last. REQUIRES r.role's lock.
+func (r *replica) standInLocked(why turnCause, now time.Time) {
+	place, left := -1, 0
+	for _, v := range r.role.voters {
+		if v.id == r.role.led {
+			continue
+		}
+		if v.id == r.id {
+			place = left
+		}
+		left++
+	}
+	if place >= 0 {
+		// Rotated by partition, so that a dead member's partitions are spread over the others.
+		r.role.turns.begin(why, r.role.led, (place+r.partition)%left, left, r.role.ledTerm, now)
+	}
+}
+
+// stalledFor is how long a group may be without a leader after somebody has stood, until its voters stand in turns.
+const stalledFor = 600 * time.Millisecond
+
+// stalledTerms bounds the terms of such turns: who has stood that often and reached nobody is cut off, and must not come back with a
+// term far above the others'.
+const stalledTerms = 8
+
+// stalledLocked begins turns where an election has brought no leader: two have stood at once, or one whose log was too short. By
+// itself each would stand again after an election timeout. REQUIRES r.role's lock.
+func (r *replica) stalledLocked(now time.Time) {
+	ro := &r.role
+	switch {
+	case ro.leader != 0 || ro.led == 0 || ro.led == r.id || ro.term <= ro.ledTerm || ro.stopped:
+	case ro.term-ro.ledTerm > stalledTerms:
+		if ro.turns.why == turnStalled {
+			ro.turns.end()
+		}
+	case ro.turns.gone == 0 && now.Sub(ro.termAt) >= stalledFor:
+		r.standInLocked(turnStalled, now)
+	}
 }
 
 // ledBy reports whether a replica is the process's. REQUIRES r.role's lock.

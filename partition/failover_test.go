@@ -261,3 +261,42 @@ func TestStoodInVain(t *testing.T) {
 	c.await("the partition is owned again", func() bool { return c.server(0) >= 0 })
 	require.Less(t, time.Since(began), electionTimeout, "no better than without")
 }
+
+// After an election that has brought no leader the voters stand in turns: they do not wait for another timeout.
+func TestElectionInVain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(t, 1)
+		s.role.Lock()
+		s.role.voters = []voter{{id: s.id, incarnation: alice}, {id: 2, incarnation: bob}, {id: 3, incarnation: carol}}
+		s.role.Unlock()
+		s.leaderChanged(2, 5)
+		time.Sleep(time.Minute)
+		s.tend(time.Now(), true)
+		require.Zero(t, s.role.turns, "somebody leads")
+		s.leaderChanged(0, 6)
+		time.Sleep(stalledFor - time.Millisecond)
+		s.tend(time.Now(), true)
+		require.Zero(t, s.role.turns, "an election takes its time")
+		time.Sleep(time.Millisecond)
+		s.tend(time.Now(), true)
+		require.Equal(t, turnStalled, s.role.turns.why)
+		require.EqualValues(t, 2, s.role.turns.gone)
+		require.EqualValues(t, 5, s.role.turns.first, "all count from the term of the leader that was")
+		s.leaderChanged(2, 8)
+		require.Zero(t, s.role.turns, "it leads again: nobody stands against it")
+		s.leaderChanged(0, 9)
+		time.Sleep(time.Second)
+		s.tend(time.Now(), true)
+		require.Equal(t, turnStalled, s.role.turns.why)
+		s.leaderChanged(0, 8+stalledTerms+1)
+		time.Sleep(time.Second)
+		s.tend(time.Now(), true)
+		require.Zero(t, s.role.turns, "it reaches nobody, it seems")
+
+		s.leaderChanged(s.id, 30)
+		s.leaderChanged(0, 30)
+		time.Sleep(time.Minute)
+		s.tend(time.Now(), true)
+		require.NotEqual(t, turnStalled, s.role.turns.why, "who led and lost its majority waits for an election timeout")
+	})
+}

@@ -259,7 +259,7 @@ func (r *replica) leaderChanged(leader, term uint64) {
 	if leader != 0 {
 		r.role.led, r.role.ledTerm = leader, term
 		r.role.free = freeFirst
-		if leader != r.role.turns.gone || r.role.turns.why == turnDeposed {
+		if why := r.role.turns.why; leader != r.role.turns.gone || why == turnDeposed || why == turnStalled {
 			r.role.turns.end()
 		}
 	} else if lost && term > before {
@@ -307,8 +307,12 @@ func (r *replica) tend(now time.Time, mayOwn bool) (electing bool) {
 	case !leads || !mayOwn:
 		release = r.releaseLocked(now)
 	}
+	r.stalledLocked(now)
 	term := r.role.term
 	standing, replacing := r.role.turns.due(term, now), r.role.turns.gone
+	if why := r.role.turns.why; standing && r.role.leader == 0 && (why == turnDeath || why == turnStalled) && now.Sub(r.role.termAt) > freeFirst {
+		term++ // it has stood in vain in this term: a candidate hears nothing but a later one
+	}
 	first, electing := r.standLocked(now)
 	r.role.Unlock()
 

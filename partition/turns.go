@@ -32,6 +32,7 @@ const (
 	turnDeath    turnCause = iota // the leader is down: all other voters have turns
 	turnHandOver                  // it hands the partition over: the heir has turns, and the leader itself
 	turnDeposed                   // another has stood against it, in vain perhaps: then this replica, which led, stands once
+	turnStalled                   // others have stood in its place and nobody was elected: all voters but it have turns
 )
 
 // begin starts the turns, or leaves them as they are if they have begun for this leader.
