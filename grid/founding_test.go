@@ -99,11 +99,12 @@ func TestAllStopped(t *testing.T) {
 		cl.Kill(i)
 	}
 	cl.Restart(0, 1, 2)
-	cl.WaitSafe()
-	after, err := cl.Client().Cluster(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var after sdk.ClusterStatus
+	await(t, "all replicas", func(ctx context.Context) (bool, error) { // while partitions are handed over, some of them know no leader
+		var err error
+		after, err = cl.Client().Cluster(ctx)
+		return after.Safe && after.Ready == 3, err
+	})
 	if after.ID != before.ID || after.Lost != 6 || !after.Safe || after.Tolerates != 1 {
 		t.Errorf("it came back as %+v, it was %+v", after, before)
 	}
