@@ -111,7 +111,7 @@ func (l *Lock) Unlock(ctx context.Context) error {
 func (l *Lock) call(op wire.Op) *call { return newCall(op, l.name, uint32(l.partition)) }
 
 // ask runs OpLock or OpRenew. With a slice the call waits for so long: for the lock, or for its loss.
-func (l *Lock) ask(ctx context.Context, op wire.Op, slice time.Duration) (r wire.LockResult, err error) {
+func (l *Lock) ask(ctx context.Context, op wire.Op, slice time.Duration) (wire.LockResult, error) {
 	cl := l.call(op)
 	defer cl.release()
 	b := wire.LockBody{Map: []byte(l.name), Key: l.key, ID: l.id, Lease: l.lease}
@@ -121,15 +121,21 @@ func (l *Lock) ask(ctx context.Context, op wire.Op, slice time.Duration) (r wire
 			b.Keep = uint64(lockKeep / time.Millisecond)
 		}
 	}
-	cl.body = wire.AppendLockBody(cl.body[:0], &b)
-	if err := l.c.run(ctx, cl); err != nil {
-		return r, err
+	return l.c.askLock(ctx, cl, &b)
+}
+
+// askLock makes a call whose body is b, of an operation that a LockResult answers.
+func (c *Client) askLock(ctx context.Context, cl *call, b *wire.LockBody) (wire.LockResult, error) {
+	cl.body = wire.AppendLockBody(cl.body[:0], b)
+	if err := c.run(ctx, cl); err != nil {
+		return wire.LockResult{}, err
 	}
-	if r, err = wire.DecodeLockResult(cl.Answer.Body); err != nil {
+	r, err := wire.DecodeLockResult(cl.Answer.Body)
+	if err != nil {
 		return wire.LockResult{}, cl.fail(ErrUnknownOutcome, "the answer cannot be read: "+err.Error())
 	}
 	// The answer may be that of an earlier copy, and older than the lease.
-	if r.Flags&wire.LockHeld != 0 && r.Ends <= l.c.clock.cluster(l.c.clock.now()) {
+	if r.Flags&wire.LockHeld != 0 && r.Ends <= c.clock.cluster(c.clock.now()) {
 		r.Flags &^= wire.LockHeld
 	}
 	return r, nil

@@ -105,7 +105,7 @@ type loading struct {
 }
 
 // ask runs OpLoad.
-func (l *loading) ask(ctx context.Context, flags uint8) (r wire.LockResult, err error) {
+func (l *loading) ask(ctx context.Context, flags uint8) (wire.LockResult, error) {
 	cl := newCall(wire.OpLoad, l.name, l.partition)
 	defer cl.release()
 	b := wire.LockBody{Map: []byte(l.name), Key: l.key, ID: l.id, Lease: uint64(loadLease.Milliseconds()), Flags: flags}
@@ -116,18 +116,7 @@ func (l *loading) ask(ctx context.Context, flags uint8) (r wire.LockResult, err 
 			b.Keep = uint64(lockKeep.Milliseconds())
 		}
 	}
-	cl.body = wire.AppendLockBody(cl.body[:0], &b)
-	if err := l.c.run(ctx, cl); err != nil {
-		return r, err
-	}
-	if r, err = wire.DecodeLockResult(cl.Answer.Body); err != nil {
-		return wire.LockResult{}, cl.fail(ErrUnknownOutcome, "the answer cannot be read: "+err.Error())
-	}
-	// The answer may be that of an earlier copy, and older than the lease.
-	if r.Flags&wire.LockHeld != 0 && r.Ends <= l.c.clock.cluster(l.c.clock.now()) {
-		r.Flags &^= wire.LockHeld
-	}
-	return r, nil
+	return l.c.askLock(ctx, cl, &b)
 }
 
 // wait waits until the value is there, or is to be loaded by the caller: then mine is true. After an error neither is.
