@@ -49,7 +49,7 @@ func (p *Process) clusterRemove() *cli.Command {
 			"has are lost, and its process, should it be at work all the same, stops as soon as it hears of it. On a terminal --force asks first, unless told --yes.",
 		run: func(ctx context.Context, inv *invocation) error {
 			member, force := inv.args[0], inv.flags.Bool("force")
-			if force && isTerminal(inv.In) && !inv.flags.Bool("yes") {
+			if force {
 				if err := inv.confirm(ctx, fmt.Sprintf("Is member %q dead for certain? What only it has is lost.", member)); err != nil {
 					return err
 				}

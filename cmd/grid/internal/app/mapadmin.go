@@ -89,18 +89,20 @@ func (p *Process) mapDestroy() *cli.Command {
 		details: "On a terminal it asks first, unless told --yes.",
 		run: func(ctx context.Context, inv *invocation) error {
 			name := inv.args[0]
-			if isTerminal(inv.In) && !inv.flags.Bool("yes") {
-				if err := inv.confirm(ctx, fmt.Sprintf("Destroy map %q with all its entries?", name)); err != nil {
-					return err
-				}
+			if err := inv.confirm(ctx, fmt.Sprintf("Destroy map %q with all its entries?", name)); err != nil {
+				return err
 			}
 			return inv.withMap(ctx, name, func(ctx context.Context, m *sdk.Map[string, any]) error { return m.Destroy(ctx) })
 		},
 	}, 0))
 }
 
-// confirm asks on standard error and returns an error unless the answer on standard input is yes.
+// confirm asks on standard error and returns an error unless the answer on standard input is yes. It asks on a terminal alone, and not
+// who has said --yes.
 func (inv *invocation) confirm(ctx context.Context, question string) error {
+	if !isTerminal(inv.In) || inv.flags.Bool("yes") {
+		return nil
+	}
 	return inv.interruptible(ctx, func(ctx context.Context) error {
 		if _, err := fmt.Fprintf(inv.Err, "%s [y/N] ", render.Escape(question)); err != nil {
 			return err

@@ -36,10 +36,8 @@ func (p *Process) clusterRecover() *cli.Command {
 			case len(inv.conn.servers) != 1:
 				return usagef("--server: want the one member that begins the metadata anew, not %d", len(inv.conn.servers))
 			}
-			if isTerminal(inv.In) && !inv.flags.Bool("yes") {
-				if err := inv.confirm(ctx, fmt.Sprintf("Are %s dead for certain? What only they have is lost.", strings.Join(lost, ", "))); err != nil {
-					return err
-				}
+			if err := inv.confirm(ctx, fmt.Sprintf("Are %s dead for certain? What only they have is lost.", strings.Join(lost, ", "))); err != nil {
+				return err
 			}
 			return inv.interruptible(ctx, func(ctx context.Context) error {
 				ctx, cancel := context.WithTimeout(ctx, inv.conn.timeout)
