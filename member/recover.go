@@ -99,17 +99,19 @@ func (m *Member) recoverMeta(names []string) (res wire.RecoverResult, err error)
 // lostMembers returns the members that an operator has named.
 func lostMembers(v *meta.View, names []string) (ids []wire.ID, err error) {
 	for _, name := range names {
-		i := slices.IndexFunc(v.Members, func(mb meta.Member) bool { return mb.ID.String() == name })
-		if mb := v.Named(name); i < 0 && mb != nil {
-			i = slices.IndexFunc(v.Members, func(o meta.Member) bool { return o.ID == mb.ID })
+		found := v.Named(name) // of several that had the name in turn, the one that has it now
+		for i := range v.Members {
+			if mb := &v.Members[i]; mb.ID.String() == name {
+				found = mb
+				break
+			} else if found == nil && mb.Name == name {
+				found = mb
+			}
 		}
-		if i < 0 {
-			i = slices.IndexFunc(v.Members, func(mb meta.Member) bool { return mb.Name == name })
-		}
-		if i < 0 {
+		if found == nil {
 			return nil, refuse(wire.CodeNotFound, "there is no member %q", name)
 		}
-		ids = append(ids, v.Members[i].ID)
+		ids = append(ids, found.ID)
 	}
 	return ids, nil
 }
