@@ -29,6 +29,11 @@ func (c *clock) now() int64 { return int64(time.Since(c.base)) }
 // cluster returns the cluster time at now in milliseconds.
 func (c *clock) cluster(now int64) int64 { return (now + c.offset.Load()) / int64(time.Millisecond) }
 
+// Now returns the cluster's time, as the client knows it from the members' answers: the clock by which entries expire and events
+// and [EntryView] are stamped. It is the right one to compare those with, whatever this machine's clock says. It is off by half
+// the time that a call takes, about, and asks nobody.
+func (c *Client) Now() time.Time { return instant(c.clock.cluster(c.clock.now())) }
+
 // sample takes in the cluster time that an answer carried. It is one comparison unless the answer improves the estimate.
 func (c *clock) sample(clusterMs, sent, received int64) {
 	const half = int64(time.Millisecond) / 2 // cluster time comes in whole milliseconds

@@ -152,6 +152,35 @@ func TestEntryViewAndExpiry(t *testing.T) {
 	}
 }
 
+// What an entry has left, and the cluster's time, have nothing to do with this machine's clock.
+func TestRemainingTimeIsTheClusters(t *testing.T) {
+	for _, skew := range []time.Duration{-time.Hour, 0, time.Hour, 50 * 365 * 24 * time.Hour} {
+		g := fakegrid.New(t, 1, 3)
+		g.Skew(skew)
+		c := connected(t, g)
+		m := opened[string, string](t, c, "m")
+		noErr(t, m.Set(t.Context(), "a", "v", WithTTL(10*time.Minute)))
+		v, _, err := m.EntryView(t.Context(), "a")
+		noErr(t, err)
+		if v.Remaining <= 5*time.Minute || v.Remaining > 10*time.Minute {
+			t.Errorf("skew %v: %v remain of 10 minutes", skew, v.Remaining)
+		}
+		if left := v.Expires.Sub(c.Now()); left <= 5*time.Minute || left > 10*time.Minute+time.Second {
+			t.Errorf("skew %v: %v remain by Now of 10 minutes", skew, left)
+		}
+		noErr(t, m.Set(t.Context(), "a", "v"))
+		if v, _, err = m.EntryView(t.Context(), "a"); v.Remaining != 0 || err != nil {
+			t.Errorf("skew %v: %v remain of an entry that does not expire, %v", skew, v.Remaining, err)
+		}
+	}
+	if got := remaining(5, 10); got != time.Millisecond {
+		t.Errorf("an entry that was found has %v left", got)
+	}
+	if got := remaining(math.MaxInt64, 0); got <= 0 {
+		t.Errorf("an entry without an end has %v left", got)
+	}
+}
+
 func TestIfVersion(t *testing.T) {
 	g := fakegrid.New(t, 1, 3)
 	m := opened[string, string](t, connected(t, g), "m")

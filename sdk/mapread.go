@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -69,7 +70,7 @@ func (m *Map[K, V]) EntryView(ctx context.Context, key K) (view EntryView[K, V],
 	}
 	return EntryView[K, V]{
 		Key: key, Value: value, Version: r.Version, Created: instant(r.Created), Updated: instant(r.Updated), Accessed: instant(r.Accessed),
-		Expires: instant(r.Expires), TTL: duration(r.TTL), MaxIdle: duration(r.MaxIdle), Hits: r.Hits, Cost: int64(r.Cost),
+		Expires: instant(r.Expires), Remaining: remaining(r.Expires, cl.Answer.Time), TTL: duration(r.TTL), MaxIdle: duration(r.MaxIdle), Hits: r.Hits, Cost: int64(r.Cost),
 	}, true, nil
 }
 
@@ -79,6 +80,16 @@ func instant(ms int64) time.Time {
 		return time.Time{}
 	}
 	return time.UnixMilli(ms).UTC()
+}
+
+// remaining returns how long an entry has left at a cluster time, both in milliseconds; 0 if it does not expire. An entry that was
+// found has time left, though its owner's clock went on while it answered.
+func remaining(expires, now int64) time.Duration {
+	if expires == 0 {
+		return 0
+	}
+	const most = int64(math.MaxInt64 / time.Millisecond)
+	return time.Duration(min(max(1, expires-now), most)) * time.Millisecond
 }
 
 // duration returns a TTL or max-idle in milliseconds; one that never ends is 0.

@@ -69,7 +69,10 @@ type Entry[K comparable, V any] struct {
 	Value V
 }
 
-// EntryView is one entry with what the cluster knows about it. Times are the cluster's. Looking at an entry so is no use of it.
+// EntryView is one entry with what the cluster knows about it. Looking at an entry in this way is no use of it.
+//
+// Instants are in cluster time, which may differ from this machine's clock by hours. Compare them with [Client.Now], never with
+// time.Now. How long the entry has left is in Remaining.
 //
 // NOTE: Accessed and Hits are what the partition's owner has seen. They go on when the entry is written over, and begin anew at
 // another owner: so they are for judging what is worth keeping, and not for counting.
@@ -81,10 +84,12 @@ type EntryView[K comparable, V any] struct {
 	Updated  time.Time
 	Accessed time.Time // last write, or read of the key
 	Expires  time.Time // zero: never
-	TTL      time.Duration
-	MaxIdle  time.Duration
-	Hits     uint64 // reads of the key
-	Cost     int64  // bytes of memory that the entry is counted with: encoded key and value, and a fixed overhead
+	// Remaining is how long the entry had left when its owner answered, at least one millisecond; 0: it does not expire.
+	Remaining time.Duration
+	TTL       time.Duration
+	MaxIdle   time.Duration
+	Hits      uint64 // reads of the key
+	Cost      int64  // bytes of memory that the entry is counted with: encoded key and value, and a fixed overhead
 }
 
 // EventKind is what happened to an entry.

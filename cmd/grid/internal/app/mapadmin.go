@@ -65,7 +65,7 @@ func (p *Process) mapTTL() *cli.Command {
 				case !found:
 					remaining = 0
 				case !view.Expires.IsZero():
-					remaining = max(0, time.Until(view.Expires).Milliseconds())
+					remaining = view.Remaining.Milliseconds()
 				}
 				return inv.print(render.Record(render.Field{Name: "key", Value: key}, render.Field{Name: "remaining_ms", Value: remaining}).RawColumn("remaining_ms"))
 			})

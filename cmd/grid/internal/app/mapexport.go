@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -100,7 +99,7 @@ func exportBatch(ctx context.Context, m *sdk.Map[any, any], keys []any, w record
 		}
 		r := record{key: v.Key, value: v.Value}
 		if v.TTL > 0 && !v.Expires.IsZero() {
-			r.ttl = max(time.Until(v.Expires), time.Millisecond)
+			r.ttl = v.Remaining
 		}
 		if err := w.write(r); err != nil {
 			return err
