@@ -44,10 +44,14 @@ type mover struct {
 	running sync.WaitGroup
 	tokens  float64 // hand-overs for the sake of balance that may be made now
 	filled  time.Time
+
+	compared []comparedGroup // by partition; belongs to whoever has set busy, else to run
+	looked   time.Time       // when it was last seen which groups have changed
 }
 
 func newMover(m *Member, partitions int) *mover {
-	return &mover{m: m, wake: make(chan struct{}, 1), busy: make([]atomic.Bool, partitions), slots: make(chan struct{}, stepsAtOnce)}
+	return &mover{m: m, wake: make(chan struct{}, 1), busy: make([]atomic.Bool, partitions), slots: make(chan struct{}, stepsAtOnce),
+		compared: make([]comparedGroup, partitions)}
 }
 
 // kick has the mover look soon. It never blocks.
@@ -110,6 +114,7 @@ func (mv *mover) look(v *meta.View) {
 			}
 		}
 	}
+	mv.compareGroups(v)
 }
 
 // start has a goroutine take a step for a partition, and reports whether one was free.

@@ -27,6 +27,8 @@ const (
 type seats struct {
 	m *Member
 
+	compared time.Time // when the group was last compared with the members; the controller's own
+
 	mu      sync.Mutex            // guards the following
 	leaving map[wire.ID]wire.ID   // members that have asked to be let go, with their incarnations
 	away    map[wire.ID]time.Time // members that are away, since when this controller knows
@@ -143,6 +145,7 @@ func (s *seats) step(c *controller, v *meta.View) {
 		s.dismiss(ctx, c, v, &sit, s.surplus(sit.good))
 		return
 	}
+	s.removeSurplus(ctx)
 	s.forget(c, v)
 }
 

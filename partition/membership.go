@@ -1,9 +1,11 @@
 package partition
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/lni/dragonboat/v4"
@@ -107,6 +109,63 @@ func (h *Host) change(ctx context.Context, partition int, c groupChange) error {
 		return fmt.Errorf("change the group of partition %d by replica %d: %w", partition, c.replica, err)
 	}
 	return nil
+}
+
+// GroupMember is one replica of a partition's group, as the group itself has it.
+type GroupMember struct {
+	Replica uint64
+	Voter   bool
+}
+
+// Group returns who belongs to a partition's group now. It is for the partition's owner.
+func (h *Host) Group(ctx context.Context, partition int) ([]GroupMember, error) {
+	r := h.replicas[partition].Load()
+	if r == nil || r.serving.Load() == 0 {
+		return nil, fmt.Errorf("read the group of partition %d: %w", partition, errNotServing)
+	}
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	defer context.AfterFunc(h.life, cancel)() // Close does not wait for us
+	h.gate.RLock()
+	defer h.gate.RUnlock()
+	if h.gate.closed {
+		return nil, errClosed
+	}
+	m, err := membership(ctx, h.gate.nh, r.shard)
+	if err != nil {
+		return nil, fmt.Errorf("read the group of partition %d: %w", partition, err)
+	}
+	return groupMembers(m), nil
+}
+
+// groupMembers lists a group, in the order of the replicas' IDs.
+func groupMembers(m *dragonboat.Membership) []GroupMember {
+	list := make([]GroupMember, 0, len(m.Nodes)+len(m.NonVotings))
+	for id := range m.Nodes {
+		list = append(list, GroupMember{Replica: id, Voter: true})
+	}
+	for id := range m.NonVotings {
+		list = append(list, GroupMember{Replica: id})
+	}
+	slices.SortFunc(list, func(a, b GroupMember) int { return cmp.Compare(a.Replica, b.Replica) })
+	return list
+}
+
+// GroupChanges returns, by partition, the log index of the last change of the group that the replica here has applied; 0 where none
+// runs. It is cheap: whoever keeps what it returned knows which groups to look at again.
+func (h *Host) GroupChanges() []uint64 {
+	changes := make([]uint64, len(h.replicas))
+	h.gate.RLock()
+	defer h.gate.RUnlock()
+	if h.gate.closed {
+		return changes
+	}
+	for _, info := range h.gate.nh.GetNodeHostInfo(dragonboat.NodeHostInfoOption{SkipLogInfo: true}).ShardInfoList {
+		if _, p := partitionOf(info.ShardID); p < len(changes) && h.find(info.ShardID, info.ReplicaID) != nil {
+			changes[p] = info.ConfigChangeIndex
+		}
+	}
+	return changes
 }
 
 // SetVoters tells a replica who its group's voters are, by replica ID: who is asked and takes turns when the leader is down. A

@@ -26,6 +26,27 @@ func (m *MetaHost) Remove(ctx context.Context, replica uint64) error {
 	return m.change(ctx, groupChange{replica: replica, step: stepRemove})
 }
 
+// Group returns who belongs to the group now.
+func (m *MetaHost) Group(ctx context.Context) ([]GroupMember, error) {
+	at := m.at.Load()
+	if at == nil {
+		return nil, errNoSeat
+	}
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	defer context.AfterFunc(m.life, cancel)() // Close does not wait for us
+	m.gate.RLock()
+	defer m.gate.RUnlock()
+	if m.gate.closed {
+		return nil, errClosed
+	}
+	members, err := membership(ctx, m.gate.nh, at.shard)
+	if err != nil {
+		return nil, fmt.Errorf("read the metadata group: %w", err)
+	}
+	return groupMembers(members), nil
+}
+
 func (m *MetaHost) change(ctx context.Context, c groupChange) error {
 	at := m.at.Load()
 	if at == nil {

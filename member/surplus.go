@@ -1,0 +1,189 @@
+package member
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gridiron-io/gridiron/partition"
+	"github.com/gridiron-io/gridiron/partition/meta"
+)
+
+const (
+	// groupsEvery is how often an owner looks which of its groups have changed since it last compared them with the table.
+	groupsEvery = time.Second
+	// metaGroupEvery is how often the controller compares the metadata group with the members that have a place in it.
+	metaGroupEvery = 2 * time.Second
+	// surplusFor bounds the comparison of the metadata group.
+	surplusFor = time.Second
+)
+
+// A group may have a replica that the table does not know: an owner asked for a learner, lost its partition, and its proposal was
+// committed after the table had given the learner up. Nobody would ever remove it: the leader would send to it for as long as the
+// group lives, and hold its log for it. So owners compare.
+
+// comparedGroup is the state of a group that was found to agree with the table.
+type comparedGroup struct {
+	generation uint64
+	change     uint64 // see partition.Host.GroupChanges
+}
+
+// compareGroups has each group compared with the table that has changed since it last was, or that this member has only just come to
+// own.
+func (mv *mover) compareGroups(v *meta.View) {
+	m := mv.m
+	if time.Since(mv.looked) < groupsEvery {
+		return
+	}
+	mv.looked = time.Now()
+	for p, change := range m.host.GroupChanges() {
+		if p >= len(v.Table) || change == 0 || mv.busy[p].Load() {
+			continue
+		}
+		t := &v.Table[p]
+		epoch := m.host.Serving(p)
+		if epoch == 0 {
+			mv.compared[p] = comparedGroup{} // the next owner compares, be it this member
+			continue
+		}
+		now := comparedGroup{t.Generation, change}
+		if _, changing := t.Changing(); changing || t.Halted || epoch>>44 != t.Generation || mv.compared[p] == now {
+			continue
+		}
+		mv.start(p, func(ctx context.Context) error {
+			surplus, err := mv.removeSurplus(ctx, p)
+			if err == nil && surplus == 0 {
+				mv.compared[p] = now // nobody else is at it while the partition is busy
+			}
+			return err
+		})
+	}
+}
+
+// removeSurplus removes the replicas of a partition's group that the table does not know, and returns how many there were.
+//
+// The group is read before the table. A replica's ID stands in the table before the group is given it, and is never given out again:
+// one that the group had, and that a table which is certainly not older does not have, is surplus for good. So a step that is under
+// way, or whose news has not come here yet, is safe.
+func (mv *mover) removeSurplus(ctx context.Context, p int) (surplus int, err error) {
+	m := mv.m
+	generation := m.metaView().Table[p].Generation
+	group, err := m.host.Group(ctx, p)
+	if err != nil {
+		return 0, err
+	}
+	if len(surplusOf(group, &m.metaView().Table[p])) == 0 {
+		return 0, nil
+	}
+	if err := m.meta.Barrier(ctx); err != nil {
+		return 0, fmt.Errorf("read the newest table: %w", err)
+	}
+	v := m.metaView()
+	t := &v.Table[p]
+	if t.Generation != generation || t.Halted {
+		return 0, nil // the group is about to be no more, or is none already
+	}
+	list := surplusOf(group, t)
+	for _, one := range list {
+		if one.Voter && !m.canLose(group, t, one.Replica) {
+			return len(list), fmt.Errorf("replica %d, which the table does not know, is still needed for a majority", one.Replica)
+		}
+		if err := m.host.Remove(ctx, p, one.Replica); err != nil {
+			return len(list), err
+		}
+		m.log.Info("a replica that the table does not know was removed from its group", "partition", p, "replica", one.Replica, "voter", one.Voter)
+	}
+	return len(list), nil
+}
+
+// surplusOf returns the replicas of a group that the table does not know.
+func surplusOf(group []partition.GroupMember, t *meta.Partition) []partition.GroupMember {
+	var list []partition.GroupMember
+	for _, one := range group {
+		if !slices.ContainsFunc(t.Replicas, func(r meta.Replica) bool { return r.ID == one.Replica }) {
+			list = append(list, one)
+		}
+	}
+	return list
+}
+
+// canLose reports whether the voters of a group that the table knows and that answer are a majority without a replica.
+func (m *Member) canLose(group []partition.GroupMember, t *meta.Partition, replica uint64) bool {
+	voters, answering := 0, 0
+	for _, one := range group {
+		if !one.Voter || one.Replica == replica {
+			continue
+		}
+		voters++
+		if slices.ContainsFunc(t.Replicas, func(r meta.Replica) bool { return r.ID == one.Replica && m.peers.answers(r.Member, r.Incarnation) }) {
+			answering++
+		}
+	}
+	return answering > voters/2
+}
+
+// removeSurplus does for the metadata group what the owners do for the groups of partitions: it removes what no member has as its
+// place.
+func (s *seats) removeSurplus(ctx context.Context) {
+	if time.Since(s.compared) < metaGroupEvery {
+		return
+	}
+	s.compared = time.Now()
+	ctx, cancel := context.WithTimeout(ctx, surplusFor)
+	defer cancel()
+	at := s.m.meta.Seat()
+	group, err := s.m.meta.Group(ctx)
+	if err == nil {
+		err = s.m.meta.Barrier(ctx)
+	}
+	if err != nil {
+		s.m.log.Debug("the metadata group was not compared with the members", "err", err)
+		return
+	}
+	v := s.m.meta.View()
+	if v.Generation() != at.Generation {
+		return
+	}
+	for _, one := range group {
+		if one.Replica == at.Replica || hasMetaReplica(v, one.Replica) {
+			continue
+		}
+		if one.Voter && !s.canLose(v, group, one.Replica) {
+			return
+		}
+		if err := s.m.meta.Remove(ctx, one.Replica); err != nil {
+			s.m.log.Debug("a replica that no member has was not removed from the metadata group", "replica", one.Replica, "err", err)
+			return
+		}
+		s.m.log.Info("a replica that no member has was removed from the metadata group", "replica", one.Replica, "voter", one.Voter)
+		s.compared = time.Time{} // there may be more
+		return
+	}
+}
+
+// canLose reports whether the metadata group's voters that answer are a majority without a replica.
+func (s *seats) canLose(v *meta.View, group []partition.GroupMember, replica uint64) bool {
+	voters, answering := 0, 0
+	for _, one := range group {
+		if !one.Voter || one.Replica == replica {
+			continue
+		}
+		voters++
+		if slices.ContainsFunc(v.Members, func(mb meta.Member) bool {
+			return mb.MetaReplica == one.Replica && s.m.peers.answers(mb.ID, mb.Incarnation)
+		}) {
+			answering++
+		}
+	}
+	return answering > voters/2
+}
+
+// hasMetaReplica reports whether a replica of the metadata is a member's, or of a founder that has not registered yet.
+func hasMetaReplica(v *meta.View, replica uint64) bool {
+	if slices.ContainsFunc(v.Members, func(mb meta.Member) bool { return mb.MetaReplica == replica }) {
+		return true
+	}
+	i := int(replica) - 1
+	return i < len(v.Founders) && !v.Founders[i].IsZero() && v.Member(v.Founders[i]) == nil
+}

@@ -1,0 +1,99 @@
+package member
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/gridiron-io/gridiron/partition"
+	"github.com/gridiron-io/gridiron/partition/meta"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// A learner that the table does not know, as a deposed owner's late proposal leaves it, is found and removed from its group, by an owner
+// and, of the metadata group, by the controller. Those that the table knows stay.
+func TestSurplusReplicasAreRemoved(t *testing.T) {
+	members := runningMembers(t, 3, nil)
+	ctx := testContext(t)
+	const stray = 1 << 40
+	nobody := wire.ID{0xee, 1} // of whom there is no process any more
+	added := make(map[int]bool)
+	for _, m := range members {
+		for p := range m.partitions() {
+			if m.host.Serving(p) == 0 {
+				continue
+			}
+			if err := m.host.AddLearner(ctx, p, stray, nobody); err != nil {
+				t.Log(err)
+			} else {
+				added[p] = true
+			}
+		}
+	}
+	if len(added) == 0 {
+		t.Fatal("no group has taken in a stray")
+	}
+	var leader *Member
+	eventually(t, "a leader of the metadata group", func() bool {
+		for _, m := range members {
+			if _, leads := m.meta.Leads(); leads {
+				leader = m
+			}
+		}
+		return leader != nil
+	})
+	if err := leader.meta.AddLearner(ctx, stray, nobody); err != nil {
+		t.Fatal(err)
+	}
+
+	for p := range added {
+		eventually(t, "only replicas of the table in the group", func() bool {
+			for _, m := range members {
+				if group, err := m.host.Group(ctx, p); err == nil {
+					return slices.Equal(ids(group), tableIDs(&m.metaView().Table[p]))
+				}
+			}
+			return false
+		})
+	}
+	eventually(t, "only members' replicas in the metadata group", func() bool {
+		group, err := leader.meta.Group(ctx)
+		return err == nil && slices.Equal(ids(group), []uint64{1, 2, 3})
+	})
+	eventually(t, "a whole cluster", func() bool { return leader.status().Safe })
+}
+
+func ids(group []partition.GroupMember) []uint64 {
+	var list []uint64
+	for _, one := range group {
+		list = append(list, one.Replica)
+	}
+	return list
+}
+
+func tableIDs(t *meta.Partition) []uint64 {
+	var list []uint64
+	for _, r := range t.Replicas {
+		list = append(list, r.ID)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// What is surplus is judged by the table alone: a replica that learns, or leaves, is known to it.
+func TestSurplusOfAGroup(t *testing.T) {
+	table := &meta.Partition{Generation: 1, Replicas: []meta.Replica{{ID: 4}, {ID: 7, Role: meta.RoleLearner}, {ID: 9, Role: meta.RoleLeaving}}}
+	group := []partition.GroupMember{{Replica: 4, Voter: true}, {Replica: 7}, {Replica: 9, Voter: true}}
+	if list := surplusOf(group, table); list != nil {
+		t.Errorf("all of it is known, but %v is called surplus", list)
+	}
+	group = append(group, partition.GroupMember{Replica: 8}, partition.GroupMember{Replica: 11, Voter: true})
+	if got := ids(surplusOf(group, table)); !slices.Equal(got, []uint64{8, 11}) {
+		t.Errorf("surplus are %v", got)
+	}
+	v := &meta.View{Founders: []wire.ID{{1}, {2}, {}}, Members: []meta.Member{{Registration: meta.Registration{ID: wire.ID{1}}, MetaReplica: 5}}}
+	for replica, want := range map[uint64]bool{1: false, 2: true, 3: false, 5: true, 6: false} {
+		if hasMetaReplica(v, replica) != want {
+			t.Errorf("replica %d of the metadata is a member's or founder's: %t", replica, !want)
+		}
+	}
+}
