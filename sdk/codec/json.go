@@ -2,9 +2,7 @@ package codec
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 	"strconv"
@@ -14,61 +12,10 @@ import (
 	"unicode/utf8"
 )
 
-// FromJSON returns the value that a person means by text: what it says as JSON, else text itself as a string. Numbers
-// without fraction and exponent are int64, or uint64 above its range; the others, and integers beyond both, are float64.
-// Text that is not UTF-8, or has a number beyond float64, is not JSON.
-func FromJSON(text string) any {
-	if !utf8.ValidString(text) {
-		return text
-	}
-	d := json.NewDecoder(strings.NewReader(text))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		return text
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return text
-	}
-	v, ok := numbers(v)
-	if !ok {
-		return text
-	}
-	return v
-}
-
-// numbers replaces every json.Number within v.
-func numbers(v any) (_ any, ok bool) {
-	switch v := v.(type) {
-	case json.Number:
-		if n, err := strconv.ParseInt(string(v), 10, 64); err == nil {
-			return n, true
-		}
-		if n, err := strconv.ParseUint(string(v), 10, 64); err == nil {
-			return n, true
-		}
-		f, err := v.Float64()
-		return f, err == nil
-	case []any:
-		for i := range v {
-			if v[i], ok = numbers(v[i]); !ok {
-				return nil, false
-			}
-		}
-	case map[string]any:
-		for k := range v {
-			if v[k], ok = numbers(v[k]); !ok {
-				return nil, false
-			}
-		}
-	}
-	return v, true
-}
-
 // ToJSON renders v, as decoded into an any, as JSON in one line, keys sorted. []byte becomes base64, a time RFC 3339 with
 // milliseconds in UTC, NaN and the infinities the strings "NaN", "Infinity" and "-Infinity". A float always has a fraction
 // or an exponent, so that FromJSON tells it from an integer. A key that is not a string becomes what it would be as a
-// value; if that is the name of another key too, a prime is appended. Control characters are escaped, also those that
+// value; if that is the name of another key too, primes are appended, from the fourth on their number. Control characters are escaped, also those that
 // JSON would let pass, and what is not UTF-8 becomes U+FFFD.
 //
 // Other values are encoded and decoded first. It returns the errors of that, and ErrUnsupported for too deep a nesting.
@@ -200,13 +147,24 @@ func nameKeys[K comparable](m map[K]any) (map[string]any, error) {
 		others = append(others, named{string(b), name, v})
 	}
 	slices.SortFunc(others, func(a, b named) int { return strings.Compare(a.encoded, b.encoded) })
+	alike := make(map[string]int) // how many of a name have been told apart
 	for _, x := range others {
-		for _, taken := out[x.name]; taken; _, taken = out[x.name] {
-			x.name += "'"
+		name := x.name
+		for _, taken := out[name]; taken; _, taken = out[name] {
+			alike[x.name]++
+			name = x.name + primes(alike[x.name])
 		}
-		out[x.name] = x.value
+		out[name] = x.value
 	}
 	return out, nil
+}
+
+// primes returns the n-th suffix for names that are alike. It does not grow with n as n primes would.
+func primes(n int) string {
+	if n <= 3 {
+		return strings.Repeat("'", n)
+	}
+	return "'" + strconv.Itoa(n)
 }
 
 // nameOf returns the JSON of a key that is not a string, without quotes.

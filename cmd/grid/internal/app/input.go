@@ -61,7 +61,7 @@ func checkKeys(keys ...string) error {
 }
 
 // value returns the value that an argument stands for: JSON where it is, else a string; of "-", what standard input has,
-// without a newline at its end.
+// without a newline at its end. What JSON says and no value holds, such as a number of thirty digits, is an error.
 func (inv *invocation) value(ctx context.Context, arg string) (any, error) {
 	if arg == "-" {
 		text, err := readAll(ctx, inv.In)
@@ -70,7 +70,10 @@ func (inv *invocation) value(ctx context.Context, arg string) (any, error) {
 		}
 		arg = strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
 	}
-	v := codec.FromJSON(arg)
+	v, err := codec.FromJSON(arg)
+	if err != nil {
+		return nil, usagef("value: %w", err)
+	}
 	b, err := codec.Msgpack{}.Encode(nil, v)
 	if err != nil {
 		return nil, usagef("value: %w", err)

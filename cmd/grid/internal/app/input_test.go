@@ -49,6 +49,13 @@ func TestValue(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, got, "%q", in)
 	}
+	for _, in := range []string{"10769150350006150715113082367", `{"a":[1e400]}`, "0.10000000000000000001", `{"a":1,"a":2}`, `"\ud800"`, "\"\xff\""} {
+		inv := &invocation{Process: &Process{In: strings.NewReader(in + "\n")}}
+		_, err := inv.value(t.Context(), in)
+		require.Equal(t, exitUsage, exitCode(err), "%q", in)
+		_, err = inv.value(t.Context(), "-")
+		require.Equal(t, exitUsage, exitCode(err), "%q", in)
+	}
 	inv := &invocation{Process: &Process{In: strings.NewReader(strings.Repeat("x", wire.MaxValueHard+1))}}
 	_, err := inv.value(t.Context(), "-")
 	require.Equal(t, exitUsage, exitCode(err))

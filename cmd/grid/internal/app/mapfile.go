@@ -93,7 +93,12 @@ func parseJSONRecord(line []byte) (rec record, err error) {
 	case fields.Value == nil:
 		return rec, errors.New("no value")
 	}
-	rec.key, rec.value = codec.FromJSON(string(fields.Key)), codec.FromJSON(string(fields.Value))
+	if rec.key, err = codec.ParseJSON(string(fields.Key)); err != nil {
+		return rec, fmt.Errorf("key: %w", err)
+	}
+	if rec.value, err = codec.ParseJSON(string(fields.Value)); err != nil {
+		return rec, fmt.Errorf("value: %w", err)
+	}
 	if fields.TTL != nil {
 		rec.ttl, err = ttlOf(*fields.TTL)
 	}
@@ -152,7 +157,10 @@ func (r *csvReader) next() (record, error) {
 	}
 	line, _ := r.in.FieldPos(0)
 	r.n = line
-	rec := record{line: line, key: fields[r.key], value: codec.FromJSON(fields[r.value])}
+	rec := record{line: line, key: fields[r.key]}
+	if rec.value, err = codec.FromJSON(fields[r.value]); err != nil {
+		return record{}, badLine(line, fmt.Errorf("value: %w", err))
+	}
 	if r.ttl >= 0 && fields[r.ttl] != "" {
 		ms, err := strconv.ParseInt(fields[r.ttl], 10, 64)
 		if err != nil {
@@ -208,7 +216,7 @@ func (w csvWriter) write(r record) error {
 		return fmt.Errorf("the key %v is no string: CSV has strings only, JSON lines have all", r.key)
 	}
 	value, ok := r.value.(string)
-	if read, same := codec.FromJSON(value).(string); !ok || !same || read != value {
+	if read, err := codec.FromJSON(value); !ok || err != nil || read != any(value) {
 		b, err := codec.ToJSON(r.value)
 		if err != nil {
 			return err
