@@ -134,12 +134,12 @@ func (c *Client) begin(ctx context.Context, cl *call) error {
 	}
 	now := c.clock.now()
 	cl.since = now
-	cl.limit, cl.byContext = now+int64(c.cfg.timeout), false
+	cl.limit, cl.byContext = later(now, c.cfg.timeout), false
 	if cl.slice > 0 {
-		cl.limit = now + int64(cl.slice)
+		cl.limit = later(now, cl.slice)
 	}
 	if at, ok := ctx.Deadline(); ok {
-		if end := now + int64(time.Until(at)); cl.slice == 0 || end < cl.limit {
+		if end := later(now, time.Until(at)); cl.slice == 0 || end < cl.limit {
 			cl.limit, cl.byContext = end, true
 		}
 	}

@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,14 @@ func newClock() *clock { return &clock{base: time.Now().Add(-time.Second), bound
 
 // now returns nanoseconds on a clock that never goes back and is never 0.
 func (c *clock) now() int64 { return int64(time.Since(c.base)) }
+
+// later returns the local time that is d after now, or the last that there is: a caller may wait for ever.
+func later(now int64, d time.Duration) int64 {
+	if d > 0 && now > math.MaxInt64-int64(d) {
+		return math.MaxInt64
+	}
+	return now + int64(d)
+}
 
 // cluster returns the cluster time at now in milliseconds.
 func (c *clock) cluster(now int64) int64 { return (now + c.offset.Load()) / int64(time.Millisecond) }

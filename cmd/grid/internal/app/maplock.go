@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -32,7 +33,10 @@ func (p *Process) mapLock() *cli.Command {
 			if err != nil {
 				return err
 			}
-			inv.conn.timeout += wait
+			// Both together may be longer than a duration can be.
+			if inv.conn.timeout += wait; inv.conn.timeout < wait {
+				inv.conn.timeout = math.MaxInt64
+			}
 			return inv.withMap(ctx, inv.args[0], func(ctx context.Context, m *sdk.Map[string, any]) error {
 				l, err := lock(ctx, m, inv.args[1], lease, wait)
 				if err != nil {

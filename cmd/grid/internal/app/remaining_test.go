@@ -54,3 +54,15 @@ func TestRemainingByClusterTime(t *testing.T) {
 		})
 	}
 }
+
+// Flags of the longest duration there is are taken for what they are.
+func TestFlagsOfTheFarFuture(t *testing.T) {
+	m, err := member.Start(t.Context(), member.Config{Partitions: 2, NoHTTP: true})
+	require.NoError(t, err)
+	t.Cleanup(m.Kill)
+	server, long := "--server="+m.Addr(), "2562047h47m16s"
+	run(t, "map", "set", "e", "a", "1", "--ttl="+long, "--max-idle="+long, "--timeout="+long, server)
+	run(t, "map", "ttl", "e", "a", long, "--timeout="+long, server)
+	run(t, "map", "lock", "e", "a", "--wait="+long, "--lease="+long, server)
+	require.Equal(t, "1\n", run(t, "map", "get", "e", "a", server))
+}
