@@ -53,7 +53,7 @@ func (m *Member) dialClientPort(ctx context.Context, addr string, plane wire.Pla
 		_ = nc.Close()
 		var r *refusal
 		if errors.As(err, &r) && a.Cluster != "" && a.Cluster != m.cfg.ClusterName {
-			return nil, a, &founding.OtherClusterError{Where: "member at " + addr, Want: m.cfg.ClusterName, Got: a.Cluster}
+			return nil, a, &founding.OtherClusterError{Where: "member at " + addr, Want: m.cfg.ClusterName, Got: a.Cluster, ID: a.ClusterID}
 		}
 		return nil, a, err
 	}
@@ -67,11 +67,16 @@ func (m *Member) clusterRef() founding.ClusterRef {
 		return founding.ClusterRef{}
 	}
 	ref := founding.ClusterRef{ID: v.Cluster, Name: v.Name}
+	var others []string
 	for i := range v.Members {
-		if mb := &v.Members[i]; mb.Live() {
+		switch mb := &v.Members[i]; {
+		case mb.MetaVoter: // nothing goes on without them: where not all can be named, they are
 			ref.Addrs = append(ref.Addrs, mb.Addr)
+		case mb.Live():
+			others = append(others, mb.Addr)
 		}
 	}
+	ref.Addrs = slices.Concat(ref.Addrs, m.locator.addrs(), others)
 	return ref
 }
 
@@ -240,6 +245,8 @@ func (m *Member) checkCopy(ctx context.Context, kept seat) (given seat, led bool
 // metaSeat asks the cluster for a place in the metadata group until it has one, the cluster refuses, or ctx ends. It returns the
 // place and where the group's members are. gone is the place that this member has given up, if it had one.
 func (m *Member) metaSeat(ctx context.Context, found founding.Result, gone seat) (seat, []wire.MetaSeat, error) {
+	what := "a place in the cluster"
+	m.waiting.Store(&what)
 	for {
 		res, err := m.askToJoin(ctx, found, gone)
 		if err == nil {
@@ -267,7 +274,7 @@ func (m *Member) askToJoin(ctx context.Context, found founding.Result, gone seat
 	asked := map[wire.ID]bool{m.id: true}
 	if found.Founding != nil {
 		for _, s := range found.Founding.Voters() {
-			res, err := m.joinThrough(ctx, &wire.MemberInfo{ID: s.Member, Name: s.Addr, PeerAddr: s.PeersAddr}, gone)
+			res, err := m.joinThrough(ctx, &wire.MemberInfo{ID: s.Member, Name: s.Addr, PeerAddr: m.peers.whereabouts(s.Member, s.PeersAddr)}, gone)
 			if err == nil || errors.Is(err, errRefused) {
 				return res, err
 			}
@@ -279,7 +286,8 @@ func (m *Member) askToJoin(ctx context.Context, found founding.Result, gone seat
 			continue
 		}
 		asked[s.Member] = true
-		res, err := m.joinThrough(ctx, &wire.MemberInfo{ID: s.Member, Name: s.PeerAddr, PeerAddr: s.PeerAddr}, gone)
+		at := m.peers.whereabouts(s.Member, s.PeerAddr)
+		res, err := m.joinThrough(ctx, &wire.MemberInfo{ID: s.Member, Name: at, PeerAddr: at}, gone)
 		if err == nil || errors.Is(err, errRefused) {
 			return res, err
 		}
@@ -358,6 +366,8 @@ func (m *Member) registration() meta.Registration {
 // over.
 func (m *Member) register(ctx context.Context) error {
 	cmd := &meta.Register{Registration: m.registration()}
+	what := "the metadata group to register this start"
+	m.waiting.Store(&what)
 	for {
 		res, err := m.metaPropose(ctx, cmd)
 		switch {

@@ -66,8 +66,10 @@ type Member struct {
 	replan   atomic.Bool             // an operator wants the placement planned anew
 	admin    chan struct{}           // one slot: an operator's change is being made, if this member leads the metadata group
 	recovery recovery
+	waiting  atomic.Pointer[string] // what Start waits for; nil: nothing that is worth saying
 
 	peers    *peers
+	locator  *locator
 	failover *failover
 	views    *views
 	conns    conns
@@ -126,6 +128,7 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	m.clock = clock.System()
 	m.views = newViews(m)
 	m.peers = &peers{m: m}
+	m.locator = newLocator(m)
 	m.failover = &failover{m: m}
 	m.seats = newSeats(m)
 	if cfg.TracerProvider != nil {
@@ -165,6 +168,9 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 		return nil, fmt.Errorf("found or join a cluster: %w", err)
 	}
 	if err := m.enter(ctx, found); err != nil {
+		if cause := context.Cause(ctx); errors.Is(cause, founding.ErrOtherCluster) {
+			err = cause // a join address has answered while it started
+		}
 		return nil, errors.Join(err, m.Err())
 	}
 	if m.started.Store(true); m.Err() != nil {

@@ -35,7 +35,7 @@ func (p *peers) find(id wire.ID) *peer {
 	return p.known[id]
 }
 
-// addrOf returns the address of a member's port.
+// addrOf returns the address of a member's port, as the metadata have it.
 func (p *peers) addrOf(id wire.ID) (string, bool) {
 	if v := p.m.metaView(); v != nil {
 		if mb := v.Member(id); mb != nil {
@@ -46,6 +46,14 @@ func (p *peers) addrOf(id wire.ID) (string, bool) {
 	defer p.mu.Unlock()
 	s, ok := p.seats[id]
 	return s.PeerAddr, ok
+}
+
+// whereabouts returns the address of a member's port: where it was found, else the one that is given.
+func (p *peers) whereabouts(id wire.ID, given string) string {
+	if at, ok := p.m.locator.locate(id); ok {
+		return at.peerAddr
+	}
+	return given
 }
 
 // setSeats tells where the members of the metadata group are until the metadata itself can be read.
@@ -80,6 +88,16 @@ func (p *peers) seated() []wire.ID {
 
 // dial connects to a member's port and exchanges hellos.
 func (p *peers) dial(ctx context.Context, id wire.ID, plane wire.Plane, stream uint8) (net.Conn, wire.HelloAnswer, error) {
+	if at, ok := p.m.locator.locate(id); ok {
+		nc, a, err := p.dialAddr(ctx, id, at.peerAddr, plane, stream)
+		if err == nil || p.m.ctx.Err() != nil {
+			return nc, a, err
+		}
+		p.m.locator.lost(id, at)
+		if ctx.Err() != nil {
+			return nil, a, err
+		}
+	}
 	addr, ok := p.addrOf(id)
 	if !ok {
 		return nil, wire.HelloAnswer{}, fmt.Errorf("dial member %v: its address is not known", id)
@@ -97,6 +115,7 @@ func (p *peers) dialAddr(ctx context.Context, id wire.ID, addr string, plane wir
 		Member: p.m.id, Incarnation: p.m.incarnation, Stream: stream}
 	a, err := exchangeHello(ctx, nc, &h, p.m.cfg.HelloTimeout)
 	if err == nil && a.Member != id {
+		p.m.locator.met(&a, addr) // whoever it is
 		err = fmt.Errorf("member %v answers there", a.Member)
 	}
 	if err != nil {

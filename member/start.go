@@ -64,12 +64,17 @@ func (m *Member) makeTransports() (err error) {
 
 func (m *Member) foundingConfig() founding.Config {
 	return founding.Config{Store: m.store, Addr: m.Addr(), PeersAddr: m.peerAddr(), ClusterName: m.cfg.ClusterName,
-		Expect: m.cfg.Expect, Join: m.cfg.Join, Dial: m.dialJoin, Members: m.clusterRef, Logger: m.log}
+		Expect: m.cfg.Expect, Join: m.cfg.Join, Dial: m.dialJoin, Members: m.clusterRef, Heard: m.locator.heard, Logger: m.log}
 }
 
 // enter makes the member part of the cluster that it founded or found.
 func (m *Member) enter(ctx context.Context, found founding.Result) error {
 	m.cluster.Store(&found.ClusterID)
+	if err := m.locator.begin(ctx); err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	m.wg.Add(1)
+	go m.locator.run() // ends with m.ctx
 	var secret [16]byte
 	_, _ = rand.Read(secret[:]) // never fails
 	password := hex.EncodeToString(secret[:])
@@ -239,6 +244,7 @@ const lookAgain = 20 * time.Millisecond
 
 // await waits until ok reports true. It is asked at every change of the view and of the metadata.
 func (m *Member) await(ctx context.Context, what string, ok func() bool) error {
+	m.waiting.Store(&what)
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
 	for {

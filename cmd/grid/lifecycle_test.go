@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -28,7 +29,25 @@ type running struct {
 	t      *testing.T
 	cmd    *exec.Cmd
 	lines  chan string // of standard output; closed at its end
-	stderr bytes.Buffer
+	stderr said
+}
+
+// said is what a run has written to standard error so far.
+type said struct {
+	mu  sync.Mutex // guards the following
+	buf bytes.Buffer
+}
+
+func (s *said) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.Write(b)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.String()
 }
 
 // start runs the binary with an environment. It is killed with the test unless it has ended.
@@ -113,6 +132,13 @@ func refused(t *testing.T, env []string, args ...string) string {
 // freePort returns a base port whose followers are free too.
 func freePort(t *testing.T) int {
 	t.Helper()
+	return freePorts(t, 1)[0]
+}
+
+// freePorts returns base ports whose followers are free too.
+func freePorts(t *testing.T, n int) []int {
+	t.Helper()
+	var list []int
 	for base := 31_000 + os.Getpid()%500*3; base < 32_500; base += 3 {
 		free := true
 		for _, offset := range []int{0, 1, 2, 79} {
@@ -123,12 +149,15 @@ func freePort(t *testing.T) int {
 			}
 			require.NoError(t, l.Close())
 		}
-		if free {
-			return base
+		if !free {
+			continue
+		}
+		if list = append(list, base); len(list) == n {
+			return list
 		}
 	}
-	t.Fatal("no free port")
-	return 0
+	t.Fatalf("%d of %d free ports", len(list), n)
+	return nil
 }
 
 // A member serves, keeps others off its ports and its directory, leaves at SIGTERM, and knows its directory again.

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -131,6 +132,77 @@ func TestLiteProcess(t *testing.T) {
 		lite.interrupt(syscall.SIGTERM)
 		code, _ := lite.end()
 		require.Equal(t, 0, code, lite.stderr.String())
+	}
+}
+
+// Three processes are killed and all come back from their directories at other addresses, told the new ones, and without names of their
+// own. The first waits, and says for whom; when the others come they are the same cluster.
+func TestProcessesAtOtherAddresses(t *testing.T) {
+	dir, env := scratch(t)
+	var addrs []string
+	for _, port := range freePorts(t, 6) {
+		addrs = append(addrs, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	}
+	processes := make([]*running, 3)
+	run := func(i int, addr string, join []string) {
+		processes[i] = start(t, env, "start", "--listen", addr, "--data-dir", filepath.Join(dir, strconv.Itoa(i)), "--expect", "3",
+			"--join", strings.Join(join, ","), "--partitions", "6", "--log-level", "warn", "--log-format", "text")
+	}
+	cluster := func() (id string) {
+		var status struct {
+			ID    string `json:"id"`
+			Ready int    `json:"ready"`
+		}
+		through := append(env, "GRID_SERVER="+strings.Join(addrs, ","))
+		require.Eventually(t, func() bool {
+			return json.Unmarshal([]byte(output(t, through, "cluster", "status", "-o", "json")), &status) == nil && status.Ready == 3
+		}, patience, 100*time.Millisecond)
+		return status.ID
+	}
+	old, moved := addrs[:3], addrs[3:]
+	for i := range processes {
+		run(i, old[i], old)
+	}
+	for i, p := range processes {
+		require.Equal(t, old[i], p.line())
+	}
+	was := cluster()
+	for _, p := range processes {
+		p.interrupt(syscall.SIGKILL)
+	}
+	for _, p := range processes {
+		p.end()
+	}
+
+	run(0, moved[0], moved)
+	require.Eventually(t, func() bool { return strings.Contains(processes[0].stderr.String(), "waiting for other members") }, patience, 50*time.Millisecond)
+	require.Contains(t, processes[0].stderr.String(), "a leader of the metadata group")
+	run(1, moved[1], moved)
+	run(2, moved[2], moved)
+	for i, p := range processes {
+		require.Equal(t, moved[i], p.line())
+	}
+	require.Equal(t, was, cluster())
+}
+
+// A directory of one cluster and a member of another to join: one line says which is which, and the process ends with 1.
+func TestJoinAddressOfAnotherCluster(t *testing.T) {
+	dir, env := scratch(t)
+	var addrs []string
+	for _, port := range freePorts(t, 2) {
+		addrs = append(addrs, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	}
+	x, y := filepath.Join(dir, "x"), filepath.Join(dir, "y")
+	first := start(t, env, "start", "--listen", addrs[0], "--data-dir", x, "--partitions", "2")
+	require.Equal(t, addrs[0], first.line())
+	first.interrupt(syscall.SIGTERM)
+	code, _ := first.end()
+	require.Equal(t, 0, code)
+	other := start(t, env, "start", "--listen", addrs[1], "--data-dir", y, "--partitions", "2")
+	require.Equal(t, addrs[1], other.line())
+	line := refused(t, env, "start", "--listen", addrs[0], "--data-dir", x, "--join", addrs[1])
+	for _, want := range []string{"another cluster", x, addrs[1], "use another data directory", "remove this one to join"} {
+		require.Contains(t, line, want)
 	}
 }
 

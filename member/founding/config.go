@@ -29,8 +29,10 @@ type Config struct {
 	// zero ClusterRef, and the addresses of the record are told instead. It is called for every message served after
 	// founding, without locks. Nil: what SetCluster said last.
 	Members func() ClusterRef
-	Logger  *slog.Logger // nil: slog.Default()
-	Timing  Timing       // zero: the protocol's
+	// Heard is optional: it is called with what each sender of a request says of itself, without locks, and must not block.
+	Heard  func(*Hello)
+	Logger *slog.Logger // nil: slog.Default()
+	Timing Timing       // zero: the protocol's
 }
 
 // validate returns everything that is wrong with c.

@@ -3,6 +3,8 @@ package founding
 import (
 	"errors"
 	"fmt"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
 var (
@@ -21,9 +23,10 @@ var (
 // OtherClusterError says that a data directory or a member belongs to a cluster other than the one wanted.
 // errors.Is(err, ErrOtherCluster) is true for it.
 type OtherClusterError struct {
-	Where string // "data directory /x" or "member at a:5701"
-	Got   string // the cluster found there: its name, or its ID where the names are equal
-	Want  string // the cluster wanted
+	Where string  // "data directory /x" or "member at a:5701"
+	Got   string  // the cluster found there: its name, or its ID where the names are equal
+	Want  string  // the cluster wanted
+	ID    wire.ID // of the cluster found, where names differ and it is known
 }
 
 // Error names both clusters.

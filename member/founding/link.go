@@ -110,6 +110,32 @@ func (r *Runner) drive(ctx context.Context, l *link) {
 	}
 }
 
+// Ask says hello to an address and returns what the member there says of itself. It is for members that belong to a cluster: it takes no
+// part in founding. The connection ends with it.
+func (r *Runner) Ask(ctx context.Context, addr string) (Hello, error) {
+	if ref, known := r.memberList(); known {
+		if err := r.SetCluster(ref); err != nil {
+			return Hello{}, err
+		}
+	}
+	r.mu.Lock()
+	err := r.mu.failed
+	req := Message{Kind: KindHello, From: r.mu.machine.hello()}
+	r.mu.Unlock()
+	if err != nil {
+		return Hello{}, err
+	}
+	var conn net.Conn
+	ans, err := r.exchange(ctx, &conn, addr, &req)
+	if conn != nil {
+		_ = conn.Close() // nothing is left unsent
+	}
+	if err != nil {
+		return Hello{}, fmt.Errorf("ask: %w", err)
+	}
+	return ans.From, nil
+}
+
 // exchange sends one request, over a new connection if there is none, and returns its answer.
 func (r *Runner) exchange(ctx context.Context, conn *net.Conn, addr string, req *Message) (Message, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timing.Timeout)

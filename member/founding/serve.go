@@ -57,6 +57,9 @@ func (r *Runner) answer(req Message) (*Message, error) {
 		}
 	}
 	out, err := r.step(func(m *Machine, now time.Duration) Effects { return m.Receive(now, req) })
+	if err == nil && r.cfg.Heard != nil {
+		r.cfg.Heard(&req.From)
+	}
 	return out.Reply, err
 }
 

@@ -1,0 +1,448 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gridiron-io/gridiron/member/founding"
+	"github.com/gridiron-io/gridiron/partition/meta"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+const (
+	// locateEvery is how often members that are missing are looked for.
+	locateEvery = time.Second
+	// locateFor bounds one question to one address.
+	locateFor = time.Second
+	// lateEvery is how often a join address that has never answered is asked again.
+	lateEvery = 5 * time.Second
+	// foreignEvery is how often a member that runs says that a join address belongs to another cluster.
+	foreignEvery = time.Minute
+	// waitingEvery is how often a member says for whom it waits.
+	waitingEvery = 10 * time.Second
+	// maxLearned bounds the addresses that are kept because others have named them, and the claims that wait to be looked at.
+	maxLearned = 128
+)
+
+// locator finds members that are not where the metadata say: after a restart with other addresses nobody may be, and the metadata
+// cannot say so before their voters have found each other. It asks the join addresses, the addresses of the metadata, and those that
+// the answers name; and it takes what members that look for this one say of themselves.
+//
+// An address is believed only when the members' port there has been reached and the member that is meant has answered, by its identity,
+// as one of this cluster. So a swapped address leads nowhere, and a false claim costs one connection.
+//
+// It also sees to it that a join address of another cluster is noticed. It owns one goroutine.
+type locator struct {
+	m    *Member
+	wake chan struct{} // one slot: there are claims
+
+	mu      sync.Mutex // guards the following
+	found   map[wire.ID]location
+	claims  map[wire.ID]string // members' ports where members say that they are
+	learned []string           // client addresses that answers have named
+	tried   map[string]string  // client addresses, and what came of asking there last
+	late    map[string]bool    // join addresses that have not answered yet
+	foreign error              // a join address belongs to another cluster
+	told    time.Time          // when that was last logged
+}
+
+// location is where a member was found.
+type location struct {
+	peerAddr    string
+	incarnation wire.ID // of the process that answered there
+	registered  wire.ID // the incarnation that the metadata had for the member then: when they have another, they know better
+}
+
+func newLocator(m *Member) *locator {
+	l := &locator{m: m, wake: make(chan struct{}, 1), found: make(map[wire.ID]location), claims: make(map[wire.ID]string),
+		tried: make(map[string]string), late: make(map[string]bool)}
+	return l
+}
+
+// begin asks the join addresses once, before this member becomes part of its cluster. Its error wraps founding.ErrOtherCluster: one of
+// them belongs to another cluster. Those that do not answer hold nothing up for longer than it takes to ask.
+func (l *locator) begin(ctx context.Context) error {
+	joins := slices.DeleteFunc(slices.Clone(l.m.cfg.Join), func(a string) bool { return a == l.m.Addr() })
+	if len(joins) == 0 {
+		return nil
+	}
+	l.mu.Lock()
+	for _, a := range joins {
+		l.late[a] = true
+	}
+	l.mu.Unlock()
+	l.ask(ctx, joins)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.foreign != nil {
+		return l.foreign
+	}
+	if len(l.late) == len(joins) && ctx.Err() == nil {
+		l.m.log.Warn("no join address answers: this member goes on with the cluster of its data directory", "cluster", l.m.clusterID().String(),
+			"data_dir", l.m.cfg.DataDir, "tried", l.triedLocked())
+	}
+	return nil
+}
+
+// run looks for members that are missing, until the member stops.
+func (l *locator) run() {
+	m := l.m
+	defer m.wg.Done()
+	tick := time.NewTicker(locateEvery)
+	defer tick.Stop()
+	since, asked := time.Now(), time.Now() // since when nothing is amiss or it was last said what is; when late join addresses were last asked
+	for {
+		select {
+		case <-l.wake:
+			l.look(m.ctx)
+			continue
+		case <-tick.C:
+		case <-m.ctx.Done():
+			return
+		}
+		missing := l.missing()
+		if len(missing) == 0 {
+			l.settled()
+		}
+		unled := m.metaView() != nil && m.meta.Leader() == 0
+		switch {
+		case m.started.Load() && !unled:
+			since = time.Now()
+		case time.Since(since) >= waitingEvery:
+			since = time.Now()
+			l.warn(missing, unled)
+		}
+		if len(missing) > 0 && (!m.started.Load() || unled) {
+			l.ask(m.ctx, l.candidates())
+		} else if late := l.lateOnes(); len(late) > 0 && time.Since(asked) >= lateEvery {
+			asked = time.Now()
+			l.ask(m.ctx, late)
+		}
+		l.tellForeign()
+	}
+}
+
+// locate returns where a member was found, if that was not where the metadata say.
+func (l *locator) locate(id wire.ID) (location, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at, ok := l.found[id]
+	if ok && l.registered(id) != at.registered { // it has registered since
+		delete(l.found, id)
+		return location{}, false
+	}
+	return at, ok
+}
+
+// registered returns the incarnation at which the metadata have a member; zero if they do not know it.
+func (l *locator) registered(id wire.ID) wire.ID {
+	if v := l.m.metaView(); v != nil {
+		if mb := v.Member(id); mb != nil {
+			return mb.Incarnation
+		}
+	}
+	return wire.ID{}
+}
+
+// lost forgets where a member was found, for it does not answer there.
+func (l *locator) lost(id wire.ID, at location) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.found[id] == at {
+		delete(l.found, id)
+	}
+}
+
+// met takes the answer to a hello on a members' port, from a member of this cluster that was perhaps not the one that was looked for.
+func (l *locator) met(a *wire.HelloAnswer, peerAddr string) {
+	if a.Member == l.m.id || a.Member.IsZero() || l.reached(a.Member) {
+		return
+	}
+	at := location{peerAddr: peerAddr, incarnation: a.Incarnation, registered: l.registered(a.Member)}
+	v := l.m.metaView()
+	name, was := "", ""
+	if v != nil {
+		if mb := v.Member(a.Member); mb != nil {
+			if name, was = mb.Name, mb.PeerAddr; mb.Incarnation == a.Incarnation && mb.PeerAddr == peerAddr {
+				return // it is where the metadata say
+			}
+		}
+	}
+	l.mu.Lock()
+	old, known := l.found[a.Member]
+	if known || len(l.found) < maxLearned {
+		l.found[a.Member] = at
+	}
+	l.mu.Unlock()
+	if !known || old.peerAddr != peerAddr {
+		l.m.log.Info("a member was found", "id", a.Member.String(), "name", name, "addr", peerAddr, "was", was)
+	}
+}
+
+// heard takes what a member says of itself, in a question to this one or in an answer. It does not block.
+func (l *locator) heard(h *founding.Hello) {
+	if h.State != founding.StateMember || h.ID != l.m.clusterID() || h.Member == l.m.id {
+		return
+	}
+	missing := !l.reached(h.Member)
+	l.mu.Lock()
+	for _, a := range append([]string{h.Addr}, h.Addrs...) {
+		if a == l.m.Addr() || slices.Contains(l.learned, a) {
+			continue
+		}
+		if l.learned = append(l.learned, a); len(l.learned) > maxLearned {
+			l.learned = slices.Delete(l.learned, 0, 1) // the oldest is the least likely
+		}
+	}
+	if _, waits := l.claims[h.Member]; missing && (waits || len(l.claims) < maxLearned) && l.found[h.Member].peerAddr != h.PeersAddr {
+		l.claims[h.Member] = h.PeersAddr
+	}
+	l.mu.Unlock()
+	if missing {
+		select {
+		case l.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// look goes where members say that they are.
+func (l *locator) look(ctx context.Context) {
+	l.mu.Lock()
+	claims := l.claims
+	l.claims = make(map[wire.ID]string)
+	l.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, locateFor)
+	defer cancel()
+	var wg sync.WaitGroup
+	for id, addr := range claims {
+		wg.Go(func() { // ends with its connection
+			nc, a, err := l.m.peers.dialAddr(ctx, id, addr, wire.PlaneCalls, 0)
+			if err != nil {
+				l.m.log.Debug("a member is not where it was said to be", "id", id.String(), "addr", addr, "err", err)
+				return
+			}
+			_ = nc.Close() // it was only to see who answers
+			l.met(&a, addr)
+		})
+	}
+	wg.Wait()
+}
+
+// ask asks addresses who is there, and those that the answers name, until nobody names another.
+func (l *locator) ask(ctx context.Context, addrs []string) {
+	asked := map[string]bool{l.m.Addr(): true}
+	for len(addrs) > 0 && ctx.Err() == nil {
+		var wg sync.WaitGroup
+		for _, a := range addrs {
+			if !asked[a] {
+				asked[a] = true
+				wg.Go(func() { l.askOne(ctx, a) }) // ends with its connection
+			}
+		}
+		wg.Wait()
+		l.look(ctx)
+		l.mu.Lock()
+		addrs = slices.DeleteFunc(slices.Clone(l.learned), func(a string) bool { return asked[a] })
+		l.mu.Unlock()
+		if len(l.missing()) == 0 {
+			return // nobody is looked for any more
+		}
+	}
+}
+
+// askOne asks one address.
+func (l *locator) askOne(ctx context.Context, addr string) {
+	ctx, cancel := context.WithTimeout(ctx, locateFor)
+	defer cancel()
+	h, err := l.m.runner.Ask(ctx, addr)
+	var other *founding.OtherClusterError
+	var result, cluster string
+	switch {
+	case errors.As(err, &other):
+		cluster = strconv.Quote(other.Got)
+		if !other.ID.IsZero() {
+			cluster += " with ID " + other.ID.String()
+		}
+		result = "a member of cluster " + cluster
+	case err != nil:
+		result = plainly(err)
+	case h.State != founding.StateMember:
+		result = "a member without a cluster"
+	case h.ID != l.m.clusterID():
+		cluster = h.ID.String()
+		result = "a member of cluster " + cluster
+	case h.Member == l.m.id:
+		result = "this member"
+	default:
+		result = "member " + h.Member.String()
+	}
+	l.mu.Lock()
+	l.tried[addr] = result
+	if len(l.tried) > 4*maxLearned {
+		clear(l.tried)
+	}
+	joins := slices.Contains(l.m.cfg.Join, addr)
+	if joins && err == nil {
+		delete(l.late, addr)
+	}
+	if joins && cluster != "" {
+		l.foreign = l.otherCluster(addr, cluster)
+	}
+	l.mu.Unlock()
+	if err == nil && cluster == "" {
+		l.heard(&h)
+	}
+}
+
+// otherCluster is the error of a join address at which there is a member of another cluster.
+func (l *locator) otherCluster(addr, cluster string) error {
+	dir := l.m.cfg.DataDir
+	return fmt.Errorf("%w: data directory %s belongs to cluster %v, and the member at %s, which is to be joined, to cluster %s: "+
+		"use another data directory, or remove this one to join that cluster as a new member, or leave the address out to go on with this cluster",
+		founding.ErrOtherCluster, dir, l.m.clusterID(), addr, cluster)
+}
+
+// tellForeign ends a start, or says again and again, that a join address belongs to another cluster: it may have answered only now.
+func (l *locator) tellForeign() {
+	l.mu.Lock()
+	err := l.foreign
+	due := err != nil && time.Since(l.told) >= foreignEvery
+	if due {
+		l.told = time.Now()
+	}
+	l.mu.Unlock()
+	switch {
+	case err != nil && !l.m.started.Load():
+		l.m.abort(err)
+	case due:
+		l.m.log.Error("a join address belongs to another cluster; this member goes on with its own", "event", "OTHER_CLUSTER", "err", err)
+	}
+}
+
+// settled forgets addresses that are of use only while somebody is missing.
+func (l *locator) settled() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.learned = nil
+}
+
+// lateOnes returns the join addresses that have not answered yet.
+func (l *locator) lateOnes() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Collect(maps.Keys(l.late))
+}
+
+// reached reports whether a member answers, whichever start of it.
+func (l *locator) reached(id wire.ID) bool {
+	pr := l.m.peers.find(id)
+	if pr == nil {
+		return false
+	}
+	_, _, _, spoke := pr.word()
+	_, well := pr.state()
+	return spoke && well
+}
+
+// lostMember is one that does not answer, and where it was.
+type lostMember struct {
+	id       wire.ID
+	name     string
+	peerAddr string
+	voter    bool // of the metadata group
+}
+
+// missing returns the members that do not answer.
+func (l *locator) missing() []lostMember {
+	v := l.m.metaView()
+	var list []lostMember
+	if v == nil || len(v.Members) == 0 {
+		for _, s := range l.m.peers.seatList() {
+			if s.Member != l.m.id && !l.reached(s.Member) {
+				list = append(list, lostMember{id: s.Member, peerAddr: s.PeerAddr, voter: true})
+			}
+		}
+		return list
+	}
+	for i := range v.Members {
+		if mb := &v.Members[i]; mb.ID != l.m.id && (mb.Live() || mb.MetaVoter) && mb.State != meta.StateDead && !l.reached(mb.ID) {
+			list = append(list, lostMember{mb.ID, mb.Name, mb.PeerAddr, mb.MetaVoter})
+		}
+	}
+	return list
+}
+
+// candidates returns all client addresses at which members may be, this member's own former one among them: another may be there now.
+func (l *locator) candidates() []string {
+	list := append(slices.Clone(l.m.cfg.Join), l.m.store.Record().Addrs...)
+	if v := l.m.metaView(); v != nil {
+		for i := range v.Members {
+			if mb := &v.Members[i]; mb.Live() || mb.MetaVoter {
+				list = append(list, mb.Addr)
+			}
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append(list, l.learned...)
+}
+
+// addrs returns client addresses of members that were found, or have named themselves, for those who ask.
+func (l *locator) addrs() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.learned)
+}
+
+// warn says for whom this member waits.
+func (l *locator) warn(missing []lostMember, unled bool) {
+	what := "its start"
+	if w := l.m.waiting.Load(); w != nil {
+		what = *w
+	}
+	if unled {
+		what = "a leader of the metadata group"
+		missing = slices.DeleteFunc(missing, func(one lostMember) bool { return !one.voter })
+	}
+	names := make([]string, 0, len(missing))
+	for _, one := range missing {
+		at := one.peerAddr
+		if found, ok := l.locate(one.id); ok {
+			at = found.peerAddr
+		}
+		names = append(names, strings.TrimSpace(fmt.Sprintf("%s %s, last at %s", one.name, one.id, at)))
+	}
+	l.mu.Lock()
+	tried := l.triedLocked()
+	l.mu.Unlock()
+	l.m.log.Warn("waiting for other members", "for", what, "members", names, "tried", tried)
+}
+
+// triedLocked returns what came of asking addresses. REQUIRES l.mu.
+func (l *locator) triedLocked() []string {
+	list := make([]string, 0, len(l.tried))
+	for _, a := range slices.Sorted(maps.Keys(l.tried)) {
+		list = append(list, a+": "+l.tried[a])
+	}
+	return list
+}
+
+// plainly returns what an error of a connection comes down to, without the addresses, which the reader has.
+func plainly(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "no answer"
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Err.Error()
+	}
+	return err.Error()
+}
