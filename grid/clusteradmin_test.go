@@ -97,6 +97,7 @@ func holds(t *testing.T, c *sdk.Client, id string, n int) {
 
 // A member that is drained holds nothing, serves all the same, and takes part again when it is started anew.
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	cl, m := adminCluster(t, 3)
 	c := cl.Client()
 	id := cl.Member(1).ID()
@@ -123,6 +124,7 @@ func TestDrain(t *testing.T) {
 
 // Who answers is not removed, whoever says so; who is silent and holds data only by force.
 func TestRemove(t *testing.T) {
+	t.Parallel()
 	cl, m := adminCluster(t, 3)
 	c := cl.Client()
 	for _, force := range []bool{false, true} {
@@ -162,6 +164,7 @@ func TestRemove(t *testing.T) {
 
 // Of two members one is dead for certain: the other goes on with all its data.
 func TestRemoveOneOfTwo(t *testing.T) {
+	t.Parallel()
 	cl, m := adminCluster(t, 2)
 	c := cl.Client()
 	cl.Kill(1)
@@ -184,6 +187,7 @@ func TestRemoveOneOfTwo(t *testing.T) {
 // A member that was declared dead while nobody heard of it stops when it hears of that, whether it is still known or not, and joins
 // anew when it is started again.
 func TestZombie(t *testing.T) {
+	t.Parallel()
 	for _, forgotten := range []bool{false, true} {
 		t.Run(fmt.Sprintf("forgotten=%t", forgotten), func(t *testing.T) {
 			cl, m := adminCluster(t, 3)
@@ -226,6 +230,7 @@ func TestZombie(t *testing.T) {
 
 // After a member has come back replicas and owners are spread again, each within one of its share.
 func TestRebalance(t *testing.T) {
+	t.Parallel()
 	cl, m := adminCluster(t, 3)
 	c := cl.Client()
 	cl.Kill(1)
@@ -249,6 +254,7 @@ func TestRebalance(t *testing.T) {
 
 // A watch of the cluster tells of a member that dies and of the cluster as it is then, and ends with its context.
 func TestWatchCluster(t *testing.T) {
+	t.Parallel()
 	cl, _ := adminCluster(t, 3)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -52,6 +52,7 @@ func newAny(i int) any {
 // TestConformance holds the map to its contract: every operation, on values of every kind, by a client in a member's process and
 // by one over the network, on one member and on three.
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{1, 3} {
 		t.Run(fmt.Sprintf("%d members", n), func(t *testing.T) {
 			cl := gridtest.New(t, n)
@@ -86,7 +87,7 @@ func conform[V any](t *testing.T, c *sdk.Client, where string, value func(i int)
 		"RemoveAll": conformRemoveAll[V],
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 			defer cancel()
 			sub := &suite[V]{t, s.m, s.value}
 			sub.ok(s.m.Clear(ctx))
@@ -496,7 +497,7 @@ func conformIteration[V any](t *testing.T, ctx context.Context, s *suite[V]) {
 // conformKeys checks that keys are the same key whatever their Go type, and values of another type than asked for an error.
 func conformKeys(t *testing.T, c *sdk.Client, where string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	name := where + "/keys"
 	ints, err1 := sdk.OpenMap[int, string](c, name)

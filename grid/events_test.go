@@ -129,6 +129,7 @@ func anonymous[K comparable, V any](t *testing.T, list []sdk.Event[K, V]) []sdk.
 
 // Every kind of change is heard with its key, old and new value, in order, and nothing from before the listener.
 func TestEventKinds(t *testing.T) {
+	t.Parallel()
 	ctx := t.Context()
 	cl := gridtest.New(t, 1)
 	m := openMap[string, string](t, cl.Client(), "kinds")
@@ -166,6 +167,7 @@ func TestEventKinds(t *testing.T) {
 }
 
 func TestListenerOptions(t *testing.T) {
+	t.Parallel()
 	ctx := t.Context()
 	cl := gridtest.New(t, 1)
 	m := openMap[int64, string](t, cl.Client(), "options")
@@ -287,6 +289,7 @@ func anyLost[K comparable, V any](list []sdk.Event[K, V]) bool {
 
 // All listeners, of whatever client, hear the same for each key, in the order of the writes.
 func TestEventOrder(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 3)
 	m := openMap[string, int](t, cl.Client(), "order")
 	other, err := sdk.Connect(t.Context(), cl.Addrs())
@@ -312,6 +315,7 @@ func TestEventOrder(t *testing.T) {
 
 // The owner of a third of the keys dies while they are written: each event is heard once and in order.
 func TestEventsSurviveOwner(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 3)
 	m := openMap[string, int](t, cl.Client(), "failover")
 	h, _ := listen(t, m)
@@ -334,6 +338,7 @@ func TestEventsSurviveOwner(t *testing.T) {
 
 // Values that are too large for NATS are sent for.
 func TestLargeEvents(t *testing.T) {
+	t.Parallel()
 	ctx := t.Context()
 	cl := gridtest.New(t, 3)
 	m := openMap[string, []byte](t, cl.Client(), "large")
@@ -350,6 +355,7 @@ func TestLargeEvents(t *testing.T) {
 
 // A listener that does not keep up is told what it lost, and hears everything that comes afterwards.
 func TestSlowListener(t *testing.T) {
+	t.Parallel()
 	ctx := t.Context()
 	cl := gridtest.New(t, 1, gridtest.WithPartitions(2))
 	m := openMap[string, []byte](t, cl.Client(), "slow")
@@ -392,6 +398,7 @@ func TestSlowListener(t *testing.T) {
 
 // What happens while nobody listens is heard by who comes back with a token; where it is forgotten, that is said.
 func TestResume(t *testing.T) {
+	t.Parallel()
 	ctx := t.Context()
 	cl := gridtest.New(t, 3)
 	m := openMap[string, int](t, cl.Client(), "resume")
@@ -443,6 +450,7 @@ func TestResume(t *testing.T) {
 }
 
 func TestWatch(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), eventWait)
 	defer cancel()
 	cl := gridtest.New(t, 1)
@@ -503,6 +511,7 @@ func TestWatch(t *testing.T) {
 
 // No callback begins after Close, whoever closes.
 func TestSubscriptionClose(t *testing.T) {
+	t.Parallel()
 	ctx := t.Context()
 	cl := gridtest.New(t, 1)
 	c, err := sdk.Connect(ctx, cl.Addrs())

@@ -35,6 +35,7 @@ func heardAll(t *testing.T, all []*heard[string, int], keys, n int) {
 
 // Two members cannot talk: what one publishes does not reach those who listen at the other. They ask its owner for it.
 func TestEventsAcrossACut(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 3, gridtest.WithPartitions(6))
 	m := openMap[string, int](t, cl.Client(), "cut")
 	all := listeners(t, cl, "cut")
@@ -50,6 +51,7 @@ func TestEventsAcrossACut(t *testing.T) {
 
 // A member falls silent with those who listen there. They go elsewhere, and miss nothing.
 func TestEventsOfAnIsolatedMember(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 3, gridtest.WithPartitions(6))
 	m := openMap[string, int](t, cl.Client(), "isolated")
 	all := listeners(t, cl, "isolated")

@@ -153,6 +153,7 @@ var everyone = []string{"m0", "m1", "m2"}
 
 // TestExecutor tells of one cluster in which nothing fails but tasks.
 func TestExecutor(t *testing.T) {
+	t.Parallel()
 	w := newWorkshop(t)
 	ex := w.client.Executor("jobs")
 	for _, c := range []struct {
@@ -164,7 +165,7 @@ func TestExecutor(t *testing.T) {
 		{"contexts", testTaskContexts}, {"Tasks", testTaskList},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 			defer cancel()
 			c.f(t, ctx, w, ex)
 		})
@@ -443,13 +444,14 @@ func testTaskList(t *testing.T, ctx context.Context, w *workshop, ex *sdk.Execut
 
 // A task that one member does not have runs nowhere, and the error says which member that is.
 func TestUnknownTaskRunsNowhere(t *testing.T) {
+	t.Parallel()
 	w := newWorkshop(t, gridtest.WithConfig(func(i int, cfg *grid.Config) {
 		if i == 1 {
 			cfg.Registry = exec.NewRegistry()
 			builtin.Register(cfg.Registry)
 		}
 	}))
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	ex, id := w.client.Executor("jobs"), w.ids(t)["m1"]
 	var e *sdk.Error
@@ -475,8 +477,9 @@ func TestUnknownTaskRunsNowhere(t *testing.T) {
 
 // A member that dies takes its tasks with it: they are ErrMemberLeft, run nowhere else, and the others' results are there.
 func TestMemberKilledDuringTask(t *testing.T) {
+	t.Parallel()
 	w := newWorkshop(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	ex, ids := w.client.Executor("jobs"), w.ids(t)
 	all, err := sdk.SubmitToAllMembers[string](ctx, ex, "hold", "x")
@@ -524,6 +527,7 @@ func TestMemberKilledDuringTask(t *testing.T) {
 
 // TestExecutorsAreConfigured gives one executor a pool and a queue of its own: a third task has no place.
 func TestExecutorsAreConfigured(t *testing.T) {
+	t.Parallel()
 	reg := exec.NewRegistry()
 	hold, started := make(chan struct{}), make(chan struct{}, 4)
 	exec.RegisterTask(reg, "hold", func(ctx context.Context, _ exec.TaskContext, _ int) (int, error) {
@@ -538,7 +542,7 @@ func TestExecutorsAreConfigured(t *testing.T) {
 	cl := gridtest.New(t, 1, gridtest.WithRegistry(reg), gridtest.WithConfig(func(_ int, cfg *grid.Config) {
 		cfg.Executors = map[string]exec.PoolConfig{"small": {Pool: 1, Queue: 1}}
 	}))
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	defer close(hold)
 	for name, want := range map[string]error{"small": sdk.ErrRejected, "other": nil} {

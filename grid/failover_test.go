@@ -17,12 +17,13 @@ import (
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
-// callTime is the deadline of each call under a failover: none may miss it.
-const callTime = 10 * time.Second
+// callTime is the deadline of each call under a failover: none may miss it, on a busy machine either.
+const callTime = 40 * time.Second
 
 // TestKillUnderLoad kills one of three members while writers are at work. No call fails, every write that was acknowledged is
 // there, and counters that were raised by ReplaceIfSame, whose calls are repeated when an answer is lost, are exact.
 func TestKillUnderLoad(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 3)
 	words, err := sdk.OpenMap[string, int](cl.Client(), "words")
 	if err != nil {
@@ -80,7 +81,7 @@ func TestKillUnderLoad(t *testing.T) {
 	close(stop)
 	wg.Wait()
 
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	for w, n := range written {
 		keys := make([]string, n)
@@ -110,7 +111,7 @@ func awaitSteps(t *testing.T, steps *atomic.Int64, n int64) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	end := time.After(60 * time.Second)
+	end := time.After(3 * time.Minute)
 	for steps.Load() < n {
 		select {
 		case <-tick.C:
@@ -171,6 +172,7 @@ var cellModel = porcupine.Model{
 // TestHistories has six clients work on a few keys while an owner is killed, and checks that what they saw can be explained by one
 // order of all operations on each key.
 func TestHistories(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 3, gridtest.WithPartitions(6))
 	const clients, keys = 6, 5
 	start := time.Now()

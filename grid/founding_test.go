@@ -43,6 +43,7 @@ func (l *memberLog) contains(s string) bool {
 
 // TestThreeFoundOneCluster starts three members in all sorts of orders, and at the same moment: it is one cluster every time.
 func TestThreeFoundOneCluster(t *testing.T) {
+	t.Parallel()
 	rounds := 20
 	if testing.Short() {
 		rounds = 5
@@ -78,13 +79,14 @@ func TestThreeFoundOneCluster(t *testing.T) {
 // TestAllStopped kills all members of a cluster in memory and starts them again: it is the same cluster, without its data, and
 // says so.
 func TestAllStopped(t *testing.T) {
+	t.Parallel()
 	var log memberLog
 	cl := gridtest.New(t, 3, gridtest.WithPartitions(6), gridtest.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 	m, err := sdk.OpenMap[string, int](cl.Client(), "words")
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	for i := range 30 {
 		if err := m.Set(ctx, fmt.Sprint(i), i); err != nil {
@@ -130,12 +132,13 @@ func TestAllStopped(t *testing.T) {
 
 // TestRestartedMember kills one of three members and starts it again: it serves clients, and holds nothing.
 func TestRestartedMember(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 3, gridtest.WithPartitions(6))
 	m, err := sdk.OpenMap[string, int](cl.Client(), "words")
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	id := cl.Member(1).ID()
 	for i := range 30 {
@@ -178,8 +181,9 @@ func joining(t *testing.T, cl *gridtest.Cluster, name string) grid.Config {
 }
 
 func TestFourthJoins(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 3, gridtest.WithPartitions(6))
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	m, err := sdk.OpenMap[string, int](cl.Client(), "words")
 	if err != nil {
@@ -236,8 +240,9 @@ func TestFourthJoins(t *testing.T) {
 
 // A name belongs to one live member. One that is gone gives it up to whoever comes next.
 func TestNames(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 3, gridtest.WithPartitions(6))
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	if m, err := grid.Start(ctx, joining(t, cl, "m0")); err == nil {
 		m.Kill()

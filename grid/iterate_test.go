@@ -14,6 +14,7 @@ import (
 // An iteration is complete, and nothing in it comes twice, while members come and go and partitions move under it; and a removal by
 // pattern removes all that it is to, and nothing else.
 func TestIterationWhileMembersComeAndGo(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 3, gridtest.WithPartitions(12))
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
@@ -90,13 +91,14 @@ func TestIterationWhileMembersComeAndGo(t *testing.T) {
 // What is remembered of a client's calls is what it has in flight, not what it could still repeat: here 12,000 calls with deadlines ten
 // seconds ahead, made by eight callers.
 func TestRememberedAreCallsInFlight(t *testing.T) {
+	t.Parallel()
 	const partitions, callers, calls = 12, 8, 1500
 	cl := gridtest.New(t, 1, gridtest.WithPartitions(partitions))
 	m, err := sdk.OpenMap[int, int](cl.Client(), "counted")
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	began := time.Now()
 	var calling sync.WaitGroup

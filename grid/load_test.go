@@ -16,8 +16,9 @@ import (
 // One load of a key runs at a time in the whole cluster, and all get its value; an error is for one alone; what was deleted
 // meanwhile is not stored; and a loader whose client has gone lets the next load.
 func TestGetOrLoad(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 3)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	var maps []*sdk.Map[string, string]
 	for _, c := range []*sdk.Client{cl.Client(), cl.Member(0).Client(), cl.Member(2).Client()} {

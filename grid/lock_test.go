@@ -19,6 +19,7 @@ import (
 // TestLocks holds locks to their contract, by a client in a member's process and by one over the network, on one member and on
 // three.
 func TestLocks(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{1, 3} {
 		t.Run(fmt.Sprintf("%d members", n), func(t *testing.T) {
 			cl := gridtest.New(t, n)
@@ -28,7 +29,7 @@ func TestLocks(t *testing.T) {
 					"contexts": lockContexts, "a dead waiter": lockDeadWaiter, "a hundred": lockHundred,
 				} {
 					t.Run(where+"/"+name, func(t *testing.T) {
-						ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+						ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 						defer cancel()
 						f(t, ctx, c, openMap[string, int](t, c, where+"/"+name))
 					})
@@ -309,8 +310,9 @@ func lockHundred(t *testing.T, ctx context.Context, _ *sdk.Client, m *sdk.Map[st
 
 // A lock is held through the death of its key's owner, however short its lease, and those who wait keep their places.
 func TestLocksSurviveTheOwner(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 3, gridtest.WithPartitions(6))
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	m := openMap[string, int](t, cl.Client(), "locks")
 	const keys, waiters = 12, 3
@@ -411,6 +413,7 @@ var lockModel = porcupine.Model{
 
 // The checker notices two holders, a fence that does not grow, and a write under a fence after which another was given out.
 func TestLockModel(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		ops []lockOp
 		out []lockSeen
@@ -438,6 +441,7 @@ func TestLockModel(t *testing.T) {
 // TestLockHistories has clients lock a few keys, write under their fences, also under those that they have lost, and take locks
 // from each other by force, while owners are killed; what they saw must be explained by one order of all operations on each key.
 func TestLockHistories(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 3, gridtest.WithPartitions(6))
 	const clients, keys = 6, 3
 	h := &lockHistory{start: time.Now()}
@@ -560,8 +564,9 @@ func did(err, refusal error) (lockSeen, error) {
 
 // While nobody can serve a partition its leases go on: their holders could not renew them.
 func TestLeasesGoOnOverAnOutage(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 3, gridtest.WithPartitions(6))
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	m := openMap[string, int](t, cl.Client(), "locks")
 	const lease = 2 * time.Second
@@ -592,8 +597,9 @@ func TestLeasesGoOnOverAnOutage(t *testing.T) {
 
 // Locks, queues and fences go on in the generation that is founded from what a survivor has kept, however long that takes.
 func TestLocksSurviveAGeneration(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 2, gridtest.WithPartitions(6))
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	m := openMap[string, int](t, cl.Client(), "locks")
 	const keys = 12

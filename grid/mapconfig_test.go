@@ -16,9 +16,10 @@ import (
 // TestMapConfigIsTheClusters founds a cluster with configured maps. A member that joins with others takes the cluster's and says
 // so; what is changed through one is seen through all, and outlives them.
 func TestMapConfigIsTheClusters(t *testing.T) {
+	t.Parallel()
 	maps := map[string]sdk.MapConfig{"users": {TTL: new(time.Minute)}, "u*": {MaxIdle: new(time.Hour)}}
 	cl := gridtest.New(t, 3, gridtest.WithPartitions(3), gridtest.WithConfig(func(_ int, cfg *grid.Config) { cfg.Maps = maps }))
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 
 	var log memberLog
@@ -61,8 +62,9 @@ func TestMapConfigIsTheClusters(t *testing.T) {
 
 // TestMapConfigChangedByAll changes one pattern from every member at once: nothing is lost.
 func TestMapConfigChangedByAll(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 3, gridtest.WithPartitions(3))
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	errs := make(chan error)
 	for i := range 3 {

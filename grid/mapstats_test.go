@@ -13,8 +13,9 @@ import (
 // TestMapConfigAtWork configures a map while it is used: what is written from then on has its TTL and max-idle, unless it has
 // its own; what stands there keeps what it has.
 func TestMapConfigAtWork(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 3, gridtest.WithPartitions(6))
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	m, err := sdk.OpenMap[string, int](cl.Client(), "sessions")
 	if err != nil {
@@ -97,8 +98,9 @@ func TestMapConfigAtWork(t *testing.T) {
 
 // TestMapStats counts on three members, also when one of them is gone.
 func TestMapStats(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 3, gridtest.WithPartitions(12))
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	m, err := sdk.OpenMap[string, int](cl.Client(), "users")
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 // What is used stays, also when the owner that saw it being used is no more; what is not used goes.
 func TestMaxIdleSurvivesOwner(t *testing.T) {
+	t.Parallel()
 	const maxIdle = 2 * time.Second
 	cl := gridtest.New(t, 3, gridtest.WithPartitions(6))
 	ctx := t.Context()
@@ -64,6 +65,7 @@ func TestMaxIdleSurvivesOwner(t *testing.T) {
 
 // An entry's view counts the reads at the owner, and is none itself.
 func TestEntryViewIsNoHit(t *testing.T) {
+	t.Parallel()
 	m, err := sdk.OpenMap[string, string](gridtest.New(t, 1, gridtest.WithPartitions(2)).Client(), "pages")
 	if err != nil {
 		t.Fatal(err)
@@ -95,6 +97,7 @@ func TestEntryViewIsNoHit(t *testing.T) {
 
 // The map's own TTL, configured while the cluster runs, is that of entries written without one from then on.
 func TestConfiguredTTL(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 3, gridtest.WithPartitions(3))
 	ctx := t.Context()
 	m, err := sdk.OpenMap[string, int](cl.Client(), "sessions")

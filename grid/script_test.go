@@ -39,11 +39,13 @@ import (
 //	owners were-ready                      and nothing was owned by a member that was still joining
 //	load on                                writes in the background
 //	load steps=N, load for=T               until each writer has taken N more steps; for as long as something might happen
-//	load off [within=T]                    the end: no call failed, none took longer than T, all that was acknowledged is there
+//	load off [within=T]                    the end: no call failed, all that was acknowledged is there, and with the flag -quiet
+//	                                       none took longer than T
 //	load allow-errors                      calls may fail from here on; what was acknowledged must still be there
 //
 // Via I, a call goes through the client in member I's own process.
 func TestClusterScripts(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob(filepath.Join("testdata", "cluster", "*.txt"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts: %v", err)
@@ -268,6 +270,7 @@ func (a *args) end() error {
 
 // A mistake in a script is found before anything is started, and named with its place.
 func TestClusterScriptMistakes(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{
 		"klil 1":                             `unknown command "klil"`,
 		"kill":                               "no member",

@@ -16,7 +16,7 @@ import (
 )
 
 // patience is within what the cluster must be as a script expects it.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // scriptCommands are the commands by name. Each takes its arguments and returns what it does; what is wrong with the arguments
 // they remember.

@@ -214,8 +214,8 @@ func (l *scriptLoad) goOn(d time.Duration) error {
 	return l.await(1)
 }
 
-// end ends the load and returns what was wrong: calls that failed, or took longer than within if that is not 0, and writes that
-// were acknowledged and are not there.
+// end ends the load and returns what was wrong: calls that failed, or on a quiet machine took longer than within if that is not 0, and
+// writes that were acknowledged and are not there.
 func (l *scriptLoad) end(within time.Duration) error {
 	close(l.quit)
 	l.wg.Wait()
@@ -230,7 +230,7 @@ func (l *scriptLoad) end(within time.Duration) error {
 	if l.failed > 0 {
 		bad("%d calls failed: %q", l.failed, l.failures)
 	}
-	if within > 0 && l.longest > within {
+	if *quiet && within > 0 && l.longest > within {
 		bad("%s took %v", l.slowest, l.longest.Round(time.Millisecond))
 	}
 	return errors.Join(append(errs, l.check())...)

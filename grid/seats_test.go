@@ -11,6 +11,7 @@ import (
 // The only voter of the metadata leaves: the other member takes its seat. It comes back without one and learns again, and the seat
 // goes the same way once more.
 func TestSeatsGoToThoseWhoStay(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 1, gridtest.WithPartitions(6))
 	cl.Add()
 	cl.WaitSafe()

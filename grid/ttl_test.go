@@ -36,7 +36,7 @@ func (l *life) check(t *testing.T, key string, late time.Duration) {
 // them are written.
 func watchLives(t *testing.T, m *sdk.Map[string, int], n int, ttl time.Duration, meanwhile func()) map[string]*life {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	lives := make(map[string]*life)
 	for i := range n {
@@ -73,6 +73,7 @@ func watchLives(t *testing.T, m *sdk.Map[string, int], n int, ttl time.Duration,
 }
 
 func TestTTL(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{1, 3} {
 		t.Run(fmt.Sprintf("%d members", n), func(t *testing.T) {
 			cl := gridtest.New(t, n, gridtest.WithPartitions(6))
@@ -92,6 +93,7 @@ func TestTTL(t *testing.T) {
 
 // An entry goes at its time also when the owner that wrote it is no more, and never comes back.
 func TestTTLSurvivesOwner(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 3, gridtest.WithPartitions(6))
 	m, err := sdk.OpenMap[string, int](cl.Client(), "sessions")
 	if err != nil {

@@ -171,17 +171,17 @@ func (m *Member) seatFree(ctx context.Context) bool {
 	return false
 }
 
-// passLead has another voter lead the metadata group if this member does: those who stay would wait for an election otherwise.
+// passLead has another voter lead the metadata group if this member does and another could: those who stay would wait for an election
+// otherwise.
 func (m *Member) passLead(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, goodbyeFor)
 	defer cancel()
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
 	for {
-		if _, leads := m.meta.Leads(); !leads {
+		if _, leads := m.meta.Leads(); !leads || !m.letLead(ctx, m.metaView()) {
 			return
 		}
-		m.letLead(ctx, m.metaView())
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

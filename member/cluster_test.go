@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gridiron-io/gridiron/member/porttest"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/sdk"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -30,6 +31,7 @@ func statusOf(t *testing.T, m *Member, what string, want func(st *wire.Status) b
 }
 
 func TestStatus(t *testing.T) {
+	t.Parallel()
 	t.Run("1 member", func(t *testing.T) {
 		m := runningMember(t, Config{Partitions: 4})
 		statusOf(t, m, "a single member", func(st *wire.Status) bool {
@@ -76,6 +78,7 @@ func TestStatus(t *testing.T) {
 
 // After the same operations all replicas are the same, byte for byte.
 func TestReplicasAgree(t *testing.T) {
+	t.Parallel()
 	ms := runningMembers(t, 3, nil)
 	ctx := testContext(t)
 	m, err := sdk.OpenMap[int, []byte](ms[0].Client(), "m")
@@ -131,6 +134,7 @@ func TestReplicasAgree(t *testing.T) {
 
 // A member that leaves in good order gives up what it owns: nobody waits for a time-out, nobody meets an error.
 func TestLeaving(t *testing.T) {
+	t.Parallel()
 	ms := runningMembers(t, 3, nil)
 	ctx := testContext(t)
 	c, err := sdk.Connect(ctx, []string{ms[0].Addr(), ms[1].Addr()})
@@ -172,6 +176,7 @@ func TestLeaving(t *testing.T) {
 
 // A directory that the cluster knows to have been started later is an old copy: nothing is started from it.
 func TestOldCopyOfADirectory(t *testing.T) {
+	t.Parallel()
 	dirs := make([]string, 3)
 	configs := make([]Config, 3)
 	ms := runningMembers(t, 3, func(i int, cfg *Config) { dirs[i], configs[i] = cfg.DataDir, *cfg })
@@ -194,11 +199,12 @@ func TestOldCopyOfADirectory(t *testing.T) {
 
 // A member that comes back on another port, under another host name, is the same: the others find it there, and so do clients.
 func TestChangedAddress(t *testing.T) {
+	t.Parallel()
 	configs := make([]Config, 3)
 	ms := runningMembers(t, 3, func(i int, cfg *Config) { configs[i] = *cfg })
 	id := ms[1].id
 	ms[1].Kill()
-	addr := freeBases(t, 1)[0]
+	addr := porttest.Addrs(t, 1)[0]
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		t.Fatal(err)
@@ -238,6 +244,7 @@ func TestChangedAddress(t *testing.T) {
 // The events of one member reach the listeners of another: the NATS servers find each other, also those of members that come
 // later.
 func TestRoutes(t *testing.T) {
+	t.Parallel()
 	var log lineLog
 	ms := runningMembers(t, 2, func(_ int, cfg *Config) { cfg.Logger = log.logger(0) })
 	routed := func(m *Member, n int) func() bool {
@@ -263,6 +270,7 @@ func TestRoutes(t *testing.T) {
 
 // Files of a member are nobody else's business.
 func TestFileModes(t *testing.T) {
+	t.Parallel()
 	m := runningMember(t, Config{DataDir: filepath.Join(t.TempDir(), "data")})
 	err := filepath.WalkDir(m.cfg.DataDir, func(path string, d os.DirEntry, err error) error {
 		if err != nil || path == filepath.Join(m.cfg.DataDir, "meta") {
@@ -284,6 +292,7 @@ func TestFileModes(t *testing.T) {
 
 // To others, Kill is a crash: connections are reset, and nothing is said.
 func TestKillCutsConnections(t *testing.T) {
+	t.Parallel()
 	ms := runningMembers(t, 2, nil)
 	c := connected(t, ms[1])
 	var at time.Time

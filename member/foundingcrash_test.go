@@ -6,12 +6,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/gridiron-io/gridiron/member/porttest"
 )
 
 // Of three members that found a cluster one dies at a step that is to make it one: before or after the metadata begin, have a time, or
 // place the partitions. When it comes back it is of the same cluster as the others, which is whole. What happens before the metadata
 // begin is the business of package founding, whose simulation crashes around every record that it saves.
 func TestFoundingGoesOnAfterACrashAnywhere(t *testing.T) {
+	t.Parallel()
 	points := []string{"before *meta.Init", "after *meta.Init", "before *meta.SetTime", "after *meta.SetTime",
 		"before *meta.CreateTable", "after *meta.CreateTable"}
 	if testing.Short() {
@@ -28,7 +31,7 @@ func TestFoundingGoesOnAfterACrashAnywhere(t *testing.T) {
 func foundDyingAt(t *testing.T, point string) {
 	const n = 3
 	ctx := testContext(t)
-	addrs := freeBases(t, n)
+	addrs := porttest.Addrs(t, n)
 	members, errs := make([]*Member, n), make([]error, n)
 	var died atomic.Int32
 	var wg sync.WaitGroup

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,15 +15,20 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/gridiron-io/gridiron/member/porttest"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// The tests wait for most of their time: more run side by side than there are processors, unless told otherwise.
+	_ = flag.Set("test.parallel", "6")
+	goleak.VerifyTestMain(m)
+}
 
 // testContext returns a context that ends with the test, or after a time that no test takes.
 func testContext(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -46,7 +52,7 @@ func runningMember(t testing.TB, cfg Config) *Member {
 // change each Config before it is used.
 func runningMembers(t testing.TB, n int, configure func(i int, cfg *Config)) []*Member {
 	t.Helper()
-	addrs := freeBases(t, n)
+	addrs := porttest.Addrs(t, n)
 	members, errs := make([]*Member, n), make([]error, n)
 	var wg sync.WaitGroup
 	ctx := testContext(t)
@@ -74,45 +80,12 @@ func runningMembers(t testing.TB, n int, configure func(i int, cfg *Config)) []*
 	return members
 }
 
-// basePort is where the search for free base ports goes on: below the ephemeral range and apart from gridtest's.
-var (
-	basePort  = 9000
-	basePorts sync.Mutex // guards basePort
-)
-
-// freeBases returns n client addresses whose ports, and those that follow from them, are free.
-func freeBases(t testing.TB, n int) []string {
-	t.Helper()
-	basePorts.Lock()
-	defer basePorts.Unlock()
-	var addrs []string
-	for len(addrs) < n {
-		base := basePort
-		if basePort += 3; base > 9900 {
-			t.Fatal("no free ports")
-		}
-		free := true
-		for offset := range 3 {
-			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+offset))
-			if err != nil {
-				free = false
-				break
-			}
-			_ = l.Close()
-		}
-		if free {
-			addrs = append(addrs, fmt.Sprintf("127.0.0.1:%d", base))
-		}
-	}
-	return addrs
-}
-
 // eventually waits until ok reports true, asking again and again.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for !ok() {
 		select {
 		case <-tick.C:

@@ -12,10 +12,12 @@ import (
 	"time"
 
 	"github.com/gridiron-io/gridiron/member/founding"
+	"github.com/gridiron-io/gridiron/member/porttest"
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
 func TestStartAndClose(t *testing.T) {
+	t.Parallel()
 	m := runningMember(t, Config{})
 	users, err := sdk.OpenMap[string, int](m.Client(), "users")
 	if err != nil {
@@ -23,6 +25,9 @@ func TestStartAndClose(t *testing.T) {
 	}
 	if err := users.Set(testContext(t), "a", 1); err != nil {
 		t.Fatal(err)
+	}
+	if m.letLead(testContext(t), m.metaView()) {
+		t.Error("it finds another that could lead the metadata group") // Close would wait for that
 	}
 	dir := m.cfg.DataDir
 	for range 2 { // the second does nothing
@@ -46,7 +51,7 @@ func TestStartGivenUp(t *testing.T) {
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
 	for _, after := range []time.Duration{0, time.Millisecond, 10 * time.Millisecond, 40 * time.Millisecond, 80 * time.Millisecond, 150 * time.Millisecond} {
-		base := freeBases(t, 1)[0]
+		base := porttest.Addrs(t, 1)[0]
 		ctx, cancel := context.WithTimeout(context.Background(), after)
 		m, err := Start(ctx, Config{Listen: base, Partitions: 64, NoHTTP: true})
 		cancel()
@@ -68,7 +73,8 @@ func TestStartGivenUp(t *testing.T) {
 }
 
 func TestStartGivenUpWhileItWaitsForOthers(t *testing.T) {
-	addrs := freeBases(t, 3)
+	t.Parallel()
+	addrs := porttest.Addrs(t, 3)
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	if _, err := Start(ctx, Config{Listen: addrs[0], Join: addrs, Expect: 3, NoHTTP: true}); !errors.Is(err, context.DeadlineExceeded) {
@@ -82,8 +88,9 @@ func TestStartGivenUpWhileItWaitsForOthers(t *testing.T) {
 }
 
 func TestPortInUse(t *testing.T) {
+	t.Parallel()
 	for offset, what := range map[int]string{0: "clients", peerOffset: "members", routeOffset: "NATS routes", httpOffset: "HTTP"} {
-		base := freeBases(t, 1)[0]
+		base := porttest.Addrs(t, 1)[0]
 		_, port, _ := net.SplitHostPort(base)
 		var n int
 		_, _ = fmt.Sscan(port, &n)
@@ -101,6 +108,7 @@ func TestPortInUse(t *testing.T) {
 }
 
 func TestDataDirectory(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	m := runningMember(t, Config{DataDir: dir, Name: "m"})
 	id := m.ID()
@@ -126,6 +134,7 @@ func TestDataDirectory(t *testing.T) {
 }
 
 func TestDamagedFilesOfTheDirectory(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{metaFile, seatsFile} {
 		dir := t.TempDir()
 		m := runningMember(t, Config{DataDir: dir})
@@ -142,6 +151,7 @@ func TestDamagedFilesOfTheDirectory(t *testing.T) {
 
 // Kill while a Close waits for something ends the waiting.
 func TestKillHurriesClose(t *testing.T) {
+	t.Parallel()
 	m := runningMember(t, Config{})
 	c := connected(t, m)
 	// A call that nobody answers: the drain would wait for it.

@@ -14,6 +14,7 @@ import (
 // A member dies at each step of a move in turn, whoever takes that step: the controller before and after what it proposes, an owner
 // after what it has done to a group. The others bring every partition back to three replicas, and nothing is lost.
 func TestMovesGoOnAfterACrashAnywhere(t *testing.T) {
+	t.Parallel()
 	points := []string{"before *meta.AddReplica", "after *meta.AddReplica", "group *meta.AddReplica", "group *meta.Promote",
 		"after *meta.Retire", "group *meta.DropReplica", "after *meta.Prefer", "group *meta.Prefer"}
 	if testing.Short() {

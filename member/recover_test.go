@@ -9,13 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gridiron-io/gridiron/member/porttest"
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
 // pair starts a member, and a second one that joins it and has no vote on the metadata. configure may change each Config.
 func pair(t *testing.T, configure func(i int, cfg *Config)) (ms []*Member, configs []Config) {
 	t.Helper()
-	addrs := freeBases(t, 2)
+	addrs := porttest.Addrs(t, 2)
 	for i := range 2 {
 		cfg := Config{Name: fmt.Sprintf("m%d", i), Listen: addrs[i], Partitions: 6, NoHTTP: true, DataDir: t.TempDir()}
 		if i > 0 {
@@ -192,6 +193,7 @@ func TestRecoverWhileStarting(t *testing.T) {
 
 // The member stops on the way: when it is started again it goes on, whether or not anybody is there to tell it what is lost.
 func TestRecoverGoesOnAfterACrash(t *testing.T) {
+	t.Parallel()
 	points := []string{"saved *meta.Recover", "before *meta.Recover", "after *meta.Recover"}
 	if testing.Short() {
 		points = points[:1]

@@ -218,8 +218,8 @@ func (s *seats) heard(ctx context.Context, v *meta.View, gone wire.ID) bool {
 	return applied.Load() > int64(voters/2)
 }
 
-// letLead asks another voter that stays to lead the metadata group.
-func (m *Member) letLead(ctx context.Context, v *meta.View) {
+// letLead asks another voter that stays to lead the metadata group, and reports whether there is one that could.
+func (m *Member) letLead(ctx context.Context, v *meta.View) bool {
 	for i := range v.Members {
 		mb := &v.Members[i]
 		if mb.MetaVoter && mb.ID != m.id && mb.Live() && mb.State != meta.StateDraining && m.peers.answers(mb.ID, mb.Incarnation) {
@@ -228,9 +228,10 @@ func (m *Member) letLead(ctx context.Context, v *meta.View) {
 			if a, err := m.peers.ask(ctx, mb.ID, wire.OpMetaLead, nil); err != nil || a.Code != wire.CodeOK {
 				m.log.Debug("another does not lead the metadata group yet", "other", mb.Name, "answer", string(a.Body), "err", err)
 			}
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // forget removes the memory of members that left long ago.

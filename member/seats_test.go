@@ -81,6 +81,7 @@ func drain(t *testing.T, through, m *Member) {
 // Two of three members stay: the metadata group has one voter. The one that was drained and the one too many run on, and learn under
 // other replica IDs. When a third comes there are three again.
 func TestSeatsShrinkAndGrow(t *testing.T) {
+	t.Parallel()
 	ms := runningMembers(t, 3, nil)
 	seated(t, 3, ms...)
 	leader := leaderOf(t, ms) // that it leads keeps nobody from being drained
@@ -109,6 +110,7 @@ func TestSeatsShrinkAndGrow(t *testing.T) {
 
 // The seat of a drained member goes to one who learned until now, at once.
 func TestDrainedSeatIsReplaced(t *testing.T) {
+	t.Parallel()
 	ms := runningMembers(t, 4, nil)
 	seated(t, 3, ms...)
 	var learner, voter *Member
@@ -131,6 +133,7 @@ func TestDrainedSeatIsReplaced(t *testing.T) {
 // A member starts again with a seat that was given up behind its back, and nobody has told it so before it runs: it hears of that from
 // the others' answers to its pings, and learns under another replica ID.
 func TestStartWithASeatThatIsGone(t *testing.T) {
+	t.Parallel()
 	ms := runningMembers(t, 3, nil)
 	cfg := Config{Name: "m3", Join: []string{ms[0].Addr(), ms[1].Addr(), ms[2].Addr()}, NoHTTP: true, DataDir: t.TempDir()}
 	fourth, err := Start(testContext(t), cfg)
@@ -163,6 +166,7 @@ func TestStartWithASeatThatIsGone(t *testing.T) {
 // Metadata from before a replica was given out do not say that it is gone: a member that has only just learned again may hear the news of
 // the seat that it had before from one that is behind.
 func TestSeatLost(t *testing.T) {
+	t.Parallel()
 	id := wire.ID{1}
 	view := func(generation, replica, next uint64) *meta.View {
 		return &meta.View{Version: generation<<44 + 9, NextMeta: next, Members: []meta.Member{{Registration: meta.Registration{ID: id}, MetaReplica: replica}}}
@@ -189,6 +193,7 @@ func TestSeatLost(t *testing.T) {
 // The member that leads the metadata group is killed. The others agree that it is down and stand in its place, without waiting for an
 // election timeout: nor does whoever waits for the metadata, one that joins or a replica that is to be built anew.
 func TestMetadataLeaderIsReplaced(t *testing.T) {
+	t.Parallel()
 	ms := runningMembers(t, 3, nil)
 	seated(t, 3, ms...)
 	for range 2 {
@@ -219,6 +224,7 @@ func TestMetadataLeaderIsReplaced(t *testing.T) {
 
 // Who leads the metadata group and leaves has another lead before it goes: nobody waits for an election timeout.
 func TestMetadataLeaderLeaves(t *testing.T) {
+	t.Parallel()
 	ms := runningMembers(t, 3, nil)
 	seated(t, 3, ms...)
 	leader := leaderOf(t, ms)

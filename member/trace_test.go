@@ -85,6 +85,7 @@ func (r *recorder) named(name string, kind trace.SpanKind) []*recorded {
 
 // One write is three spans of one trace: the client's call, the member's work on it, and the proposal in that.
 func TestTrace(t *testing.T) {
+	t.Parallel()
 	rec := new(recorder)
 	m := runningMember(t, Config{TracerProvider: rec})
 	c, err := sdk.Connect(testContext(t), []string{m.Addr()}, sdk.WithTracerProvider(rec))

@@ -12,6 +12,7 @@ import (
 // A member whose wall clock is hours off, and steps by hours while the cluster runs, changes nothing: nothing expires early or
 // late, whoever owns it, and members agree about the time.
 func TestWrongWallClock(t *testing.T) {
+	t.Parallel()
 	const life = 1500 * time.Millisecond
 	var wrong atomic.Int64
 	wrong.Store(int64(-5 * time.Hour))

@@ -7,8 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"sync"
+
+	"github.com/gridiron-io/gridiron/member/porttest"
 )
 
 // ErrNotRunning is what errors about a member wrap that has ended, or was never there.
@@ -26,6 +27,7 @@ type Cluster struct {
 
 	mu        sync.Mutex // guards the following
 	closed    bool
+	ports     []*porttest.Set
 	addrs     []string   // of all members, those that found the cluster first
 	processes []*process // the last life of each member
 }
@@ -40,12 +42,15 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 		return nil, fmt.Errorf("start a cluster: %w", err)
 	}
 	c := &Cluster{cfg: cfg, dir: cfg.Dir, env: cfg.environ(os.Environ())}
-	if c.addrs, err = freeAddrs(cfg.Members); err != nil {
+	ports, err := porttest.Take(cfg.Members)
+	if err != nil {
 		return nil, fmt.Errorf("start a cluster: %w", err)
 	}
+	c.ports, c.addrs = append(c.ports, ports), ports.Addrs()
 	if c.dir == "" {
 		c.remove = true
 		if c.dir, err = os.MkdirTemp("", "gridiron-proc-"); err != nil {
+			ports.Release()
 			return nil, fmt.Errorf("start a cluster: %w", err)
 		}
 	}
@@ -239,18 +244,17 @@ func (c *Cluster) launchNext() (i int, p *process, err error) {
 	if i = len(c.processes); c.closed || i == maxMembers {
 		return 0, nil, fmt.Errorf("add a member to %d: the cluster is closed, or has all that it may have", i)
 	}
-	addrs, err := freeAddrs(1)
-	for err == nil && slices.Contains(c.addrs, addrs[0]) { // of a member that does not run now
-		addrs, err = freeAddrs(1)
-	}
+	ports, err := porttest.Take(1)
 	if err != nil {
 		return 0, nil, fmt.Errorf("add a member: %w", err)
 	}
-	c.addrs = append(c.addrs, addrs...)
+	c.addrs = append(c.addrs, ports.Addrs()...)
 	if p, err = c.launch(i); err != nil {
 		c.addrs = c.addrs[:i]
+		ports.Release()
 		return 0, nil, err
 	}
+	c.ports = append(c.ports, ports)
 	c.processes = append(c.processes, p)
 	return i, p, nil
 }
@@ -297,6 +301,9 @@ func (c *Cluster) kill() error {
 }
 
 func (c *Cluster) cleanUp() error {
+	for _, p := range c.ports {
+		p.Release()
+	}
 	if !c.remove {
 		return nil
 	}

@@ -42,6 +42,7 @@ func put(t *testing.T, cl *proc.Cluster, key string) {
 func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
 
 func TestThreeMembersServeWhileOneIsKilled(t *testing.T) {
+	t.Parallel()
 	cl := start(t, proc.Config{Members: 3, Partitions: 8})
 	pids := cl.PIDs()
 	if len(pids) != 3 || pids[0] == pids[1] || slices.Contains(pids, os.Getpid()) {
@@ -61,6 +62,7 @@ func TestThreeMembersServeWhileOneIsKilled(t *testing.T) {
 }
 
 func TestMemberThatIsGone(t *testing.T) {
+	t.Parallel()
 	cl := start(t, proc.Config{Partitions: 2})
 	pid, err := cl.PID(0)
 	if err != nil || !alive(pid) {
@@ -91,6 +93,7 @@ func TestMemberThatIsGone(t *testing.T) {
 }
 
 func TestStopLetsAMemberLeave(t *testing.T) {
+	t.Parallel()
 	cl := start(t, proc.Config{Partitions: 2})
 	if err := cl.Stop(t.Context(), 0); err != nil {
 		t.Fatalf("a member that obeys: %v", err)
@@ -98,6 +101,7 @@ func TestStopLetsAMemberLeave(t *testing.T) {
 }
 
 func TestStopKillsWhoDoesNotObey(t *testing.T) {
+	t.Parallel()
 	cl := start(t, proc.Config{Partitions: 2})
 	pid, err := cl.PID(0)
 	if err != nil {
@@ -117,6 +121,7 @@ func TestStopKillsWhoDoesNotObey(t *testing.T) {
 }
 
 func TestRestartKeepsTheAddress(t *testing.T) {
+	t.Parallel()
 	cl := start(t, proc.Config{Partitions: 2})
 	addr := cl.Addr(0)
 	before, err := cl.PID(0)
@@ -168,6 +173,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 }
 
 func TestDirStays(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	cl := start(t, proc.Config{Partitions: 2, Dir: dir})
 	if err := cl.Close(); err != nil {
@@ -248,6 +254,7 @@ func TestEnvironmentOfTheCallerDoesNotConfigureMembers(t *testing.T) {
 }
 
 func TestPortsAreApart(t *testing.T) {
+	t.Parallel()
 	a, b := start(t, proc.Config{Partitions: 2}), start(t, proc.Config{Partitions: 2})
 	if a.Addr(0) == b.Addr(0) {
 		t.Errorf("two clusters at %s", a.Addr(0))
@@ -262,6 +269,7 @@ func TestPortsAreApart(t *testing.T) {
 }
 
 func TestAddedMemberJoins(t *testing.T) {
+	t.Parallel()
 	cl := start(t, proc.Config{Partitions: 2})
 	i, err := cl.Add(t.Context())
 	if err != nil {

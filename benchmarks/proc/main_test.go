@@ -2,6 +2,7 @@ package proc_test
 
 import (
 	"context"
+	"flag"
 	"os"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 func TestMain(m *testing.M) {
 	standin.Main()
+	_ = flag.Set("test.parallel", "6") // unless told otherwise: they wait for most of their time
 	os.Exit(m.Run())
 }
 

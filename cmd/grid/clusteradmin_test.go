@@ -15,6 +15,7 @@ import (
 // watch prints the status at once, then a line for each change, with the members that it is about, and ends with 130 when it is
 // interrupted.
 func TestClusterWatch(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 1, gridtest.WithPartitions(3))
 	_, env := scratch(t)
 	w := start(t, append(env, "GRID_SERVER="+cl.Addr(0)), "cluster", "watch", "-o", "json")
@@ -47,6 +48,7 @@ func TestClusterWatch(t *testing.T) {
 
 // A member whose cluster was never founded can begin anew; one that has a cluster, and one that runs, cannot.
 func TestResetFoundingCommand(t *testing.T) {
+	t.Parallel()
 	dir, env := scratch(t)
 	data := filepath.Join(dir, "data")
 	reset := func(args ...string) (int, string) {
@@ -62,7 +64,7 @@ func TestResetFoundingCommand(t *testing.T) {
 
 	// Its companion never comes: nobody listens on port 1.
 	waits := start(t, env, "start", "--data-dir", data, "--listen", "127.0.0.1:0", "--join", "127.0.0.1:1", "--expect", "2")
-	for until := time.Now().Add(time.Minute); ; {
+	for until := time.Now().Add(2 * time.Minute); ; {
 		if _, err := os.Stat(filepath.Join(data, "member.record")); err == nil {
 			break
 		}

@@ -17,7 +17,7 @@ import (
 // connect returns a client that knows one member to begin with.
 func connect(t *testing.T, ctx context.Context, addr string) *sdk.Client {
 	t.Helper()
-	c, err := sdk.Connect(ctx, []string{addr}, sdk.WithTimeout(30*time.Second))
+	c, err := sdk.Connect(ctx, []string{addr}, sdk.WithTimeout(2*time.Minute))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
@@ -27,6 +27,7 @@ func connect(t *testing.T, ctx context.Context, addr string) *sdk.Client {
 // after one of them was killed, and is written again; what has a time to live is gone at its time, though its owner died
 // meanwhile.
 func TestThreeProcessesOneKilled(t *testing.T) {
+	t.Parallel()
 	const entries, ttl = 10_000, 3 * time.Second
 	binary, err := exec.LookPath("grid")
 	require.NoError(t, err)

@@ -18,6 +18,7 @@ import (
 // A process is held up, and an operator declares its member dead meanwhile. When it goes on it ends with 1 and says why; started again
 // it is a member like any other.
 func TestExpelledProcess(t *testing.T) {
+	t.Parallel()
 	binary, err := exec.LookPath("grid")
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -19,10 +19,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gridiron-io/gridiron/grid/gridtest"
+	"github.com/gridiron-io/gridiron/member/porttest"
 )
 
 // patience bounds how long a run of the binary may take.
-const patience = 90 * time.Second
+const patience = 4 * time.Minute
 
 // running is a run of the binary in the background.
 type running struct {
@@ -129,39 +130,28 @@ func refused(t *testing.T, env []string, args ...string) string {
 	return last
 }
 
-// freePort returns a base port whose followers are free too.
+// freePort returns a base port that is the test's to the end, as are the next two, porttest.Apart from each other.
 func freePort(t *testing.T) int {
 	t.Helper()
-	return freePorts(t, 1)[0]
+	return freePorts(t, 3)[0]
 }
 
-// freePorts returns base ports whose followers are free too.
-func freePorts(t *testing.T, n int) []int {
+// freePorts returns base ports that are the test's to the end.
+func freePorts(t *testing.T, n int) (list []int) {
 	t.Helper()
-	var list []int
-	for base := 31_000 + os.Getpid()%500*3; base < 32_500; base += 3 {
-		free := true
-		for _, offset := range []int{0, 1, 2, 79} {
-			l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(base+offset)))
-			if err != nil {
-				free = false
-				break
-			}
-			require.NoError(t, l.Close())
-		}
-		if !free {
-			continue
-		}
-		if list = append(list, base); len(list) == n {
-			return list
-		}
+	for _, addr := range porttest.Addrs(t, n) {
+		_, port, err := net.SplitHostPort(addr)
+		require.NoError(t, err)
+		base, err := strconv.Atoi(port)
+		require.NoError(t, err)
+		list = append(list, base)
 	}
-	t.Fatalf("%d of %d free ports", len(list), n)
-	return nil
+	return list
 }
 
 // A member serves, keeps others off its ports and its directory, leaves at SIGTERM, and knows its directory again.
 func TestStart(t *testing.T) {
+	t.Parallel()
 	dir, env := scratch(t)
 	port := freePort(t)
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
@@ -205,6 +195,7 @@ func TestStart(t *testing.T) {
 
 // A start that waits for others ends at the first signal, with the code of an interrupt.
 func TestStartInterrupted(t *testing.T) {
+	t.Parallel()
 	dir, env := scratch(t)
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(t)))
 	m := start(t, env, "start", "--listen", addr, "--join", addr+",127.0.0.1:1,127.0.0.1:2", "--expect", "3", "--data-dir", filepath.Join(dir, "d"))
@@ -221,6 +212,7 @@ func TestStartInterrupted(t *testing.T) {
 
 // A development cluster prints its members' addresses, serves, and leaves no file behind.
 func TestDev(t *testing.T) {
+	t.Parallel()
 	dir, env := scratch(t)
 	base := freePort(t)
 	d := start(t, env, "dev", "--listen", net.JoinHostPort("127.0.0.1", strconv.Itoa(base)), "--partitions", "3", "--cluster-name", "dev")
@@ -256,6 +248,7 @@ func entriesOf(t *testing.T, dir string) []os.DirEntry {
 
 // The story is told to its end, and every step of it came true.
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	dir, env := scratch(t)
 	d := start(t, env, "demo")
 	code, out := d.end()
@@ -273,6 +266,7 @@ func TestDemo(t *testing.T) {
 
 // watch prints a document for each change, goes on where a token says, and ends with 130 when it is interrupted.
 func TestWatch(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 1, gridtest.WithPartitions(3))
 	_, env := scratch(t)
 	env = append(env, "GRID_SERVER="+cl.Addr(0))

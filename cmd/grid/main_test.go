@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,11 +23,14 @@ import (
 
 // TestMain makes the test binary also be the command "grid", for scripts and for exec.Command.
 func TestMain(m *testing.M) {
+	// The tests wait for most of their time: more run side by side than there are processors, unless told otherwise.
+	_ = flag.Set("test.parallel", "8")
 	testscript.Main(m, map[string]func(){"grid": main})
 }
 
 // TestScripts runs testdata/script against one cluster of three members. Scripts share it: each uses maps of its own.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	tasks := taskexec.NewRegistry()
 	builtin.Register(tasks)
 	cl := gridtest.New(t, 3, gridtest.WithRegistry(tasks), gridtest.WithPartitions(12))
@@ -54,6 +58,7 @@ func TestScripts(t *testing.T) {
 
 // TestClusterScripts runs testdata/cluster, each script against three members of its own, m0 to m2, that it may end and start.
 func TestClusterScripts(t *testing.T) {
+	t.Parallel()
 	eachMember := func(do func(cl *gridtest.Cluster, i int)) func(*testscript.TestScript, bool, []string) {
 		return func(ts *testscript.TestScript, neg bool, args []string) {
 			if neg || len(args) != 1 {
@@ -111,7 +116,7 @@ func suspect(ts *testscript.TestScript, neg bool, args []string) {
 // untilAll waits until every member that runs knows the members as look wants them: the client asks them in turn.
 func untilAll(ts *testscript.TestScript, look func([]sdk.Member) bool) {
 	cl := ts.Value(clusterKey{}).(*gridtest.Cluster)
-	until := time.Now().Add(time.Minute)
+	until := time.Now().Add(2 * time.Minute)
 	for agree := 0; agree < 2*cl.Size(); {
 		members, err := cl.Client().Members(context.Background())
 		if err == nil && look(members) {

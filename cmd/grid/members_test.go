@@ -24,6 +24,7 @@ import (
 // Three processes that start at once are one cluster. One of them is killed and comes back, a fourth joins, and two leave in good
 // order, all under calls none of which fails: every entry is there, and each who left exits with 0.
 func TestProcessesComeAndGo(t *testing.T) {
+	t.Parallel()
 	const entries = 2_000
 	binary, err := exec.LookPath("grid")
 	require.NoError(t, err)
@@ -100,6 +101,7 @@ func TestProcessesComeAndGo(t *testing.T) {
 
 // A member is lite by its file or by its flag: it holds nothing, whatever there is to hold, and calls go through it as through every other.
 func TestLiteProcess(t *testing.T) {
+	t.Parallel()
 	binary, err := exec.LookPath("grid")
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

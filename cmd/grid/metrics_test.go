@@ -16,6 +16,7 @@ import (
 
 // A member shows its metrics as a page, and sends what is left of them when it leaves.
 func TestMetrics(t *testing.T) {
+	t.Parallel()
 	var sent atomic.Bool
 	collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)

@@ -12,6 +12,7 @@ import (
 
 // Of two members the one that votes on the metadata is killed. The other begins them anew when it is told to, and not before.
 func TestClusterRecover(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 1, gridtest.WithPartitions(3))
 	cl.Add()
 	cl.WaitSafe()

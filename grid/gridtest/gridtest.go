@@ -13,7 +13,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"slices"
 	"sync"
 	"testing"
@@ -22,11 +21,12 @@ import (
 	"github.com/gridiron-io/gridiron/exec"
 	"github.com/gridiron-io/gridiron/grid"
 	"github.com/gridiron-io/gridiron/grid/gridtest/internal/cable"
+	"github.com/gridiron-io/gridiron/member/porttest"
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
 // startTimeout bounds how long a cluster may take to be founded, and WaitSafe.
-const startTimeout = 60 * time.Second
+const startTimeout = 3 * time.Minute
 
 // Option changes how New makes a cluster.
 type Option interface{ apply(*options) }
@@ -73,6 +73,7 @@ type Cluster struct {
 	client  *sdk.Client
 	opts    options
 	network *cable.Network
+	ports   []*porttest.Set // of members that were added
 
 	mu      sync.Mutex // guards the following, by member
 	addrs   []string
@@ -88,8 +89,10 @@ func New(t testing.TB, n int, opts ...Option) *Cluster {
 		opt.apply(&o)
 	}
 	c := &Cluster{t: t, opts: o, network: cable.New()}
+	// What is registered first is undone last: the directories, and the ports, are given up once the members have ended.
+	_ = t.TempDir()
+	addrs := porttest.Addrs(t, n)
 	t.Cleanup(c.close)
-	addrs := reserve(t, n)
 	all := make([]int, n)
 	for i := range all {
 		if n == 1 {
@@ -135,30 +138,6 @@ func (c *Cluster) clusterName() string {
 	return c.configs[0].ClusterName
 }
 
-// reserve finds base ports whose followers are free too. Another process can still take one before the member does; ports
-// are taken far from the ephemeral range, so that only another such test could.
-func reserve(t testing.TB, n int) []string {
-	t.Helper()
-	addrs := make([]string, 0, n)
-	for base := nextBase(); len(addrs) < n; base = nextBase() {
-		if base > 32000 {
-			t.Fatal("no free ports")
-		}
-		if free(base) && free(base+1) && free(base+2) {
-			addrs = append(addrs, fmt.Sprintf("127.0.0.1:%d", base))
-		}
-	}
-	return addrs
-}
-
-func free(port int) bool {
-	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-	if err != nil {
-		return false
-	}
-	return l.Close() == nil
-}
-
 // close ends the cluster with the test.
 func (c *Cluster) close() {
 	if c.client != nil {
@@ -172,6 +151,9 @@ func (c *Cluster) close() {
 	}
 	wg.Wait()
 	c.network.Close()
+	for _, p := range c.ports {
+		p.Release()
+	}
 }
 
 // take returns member i, which then is no longer among those that run; nil if it does not run.

@@ -3,6 +3,7 @@ package gridtest_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"testing"
 	"time"
@@ -13,7 +14,10 @@ import (
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", "4") // unless told otherwise: they wait for most of their time
+	goleak.VerifyTestMain(m)
+}
 
 // callTime is within what every call must succeed that can.
 const callTime = 20 * time.Second
@@ -47,6 +51,7 @@ func expect(t *testing.T, m *sdk.Map[string, int], key string, want int) {
 
 // A member behind a pulled cable is neither asked nor answered, and goes on where it was when the cable is back.
 func TestIsolate(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 3, gridtest.WithPartitions(4))
 	m := openMap(t, cl.Client())
 	inside := openMap(t, cl.Member(1).Client())
@@ -71,6 +76,7 @@ func TestIsolate(t *testing.T) {
 
 // A member that dies behind a pulled cable does so unheard, and the test ends all the same.
 func TestIsolatedToTheEnd(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 3, gridtest.WithPartitions(4))
 	m := openMap(t, cl.Client())
 	set(t, m, "k", 1)
@@ -83,6 +89,7 @@ func TestIsolatedToTheEnd(t *testing.T) {
 
 // Members come and go.
 func TestMembersComeAndGo(t *testing.T) {
+	t.Parallel()
 	cl := gridtest.New(t, 3, gridtest.WithPartitions(4))
 	m := openMap(t, cl.Client())
 	set(t, m, "k", 1)

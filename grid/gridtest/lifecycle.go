@@ -9,6 +9,7 @@ import (
 
 	"github.com/gridiron-io/gridiron/grid"
 	"github.com/gridiron-io/gridiron/grid/internal/network"
+	"github.com/gridiron-io/gridiron/member/porttest"
 )
 
 // start starts members, all at the same time but for their delays, and returns when they are ready.
@@ -81,7 +82,7 @@ func (c *Cluster) Stop(i int) {
 
 // Restart starts members again that were killed or stopped, each from its directory, all at the same time; one that still runs
 // is stopped first. It returns when they are ready. Each is the same member in a new incarnation, in memory without its data,
-// at its address unless somebody has taken that meanwhile.
+// at its address, which is kept for it.
 func (c *Cluster) Restart(members ...int) {
 	c.t.Helper()
 	for _, i := range members {
@@ -89,31 +90,7 @@ func (c *Cluster) Restart(members ...int) {
 			c.Stop(i)
 		}
 	}
-	for _, i := range members {
-		c.rehouse(i)
-	}
 	c.start(members, nil)
-}
-
-// rehouse gives a member other ports if its own are taken.
-func (c *Cluster) rehouse(i int) {
-	c.t.Helper()
-	c.known(i)
-	_, p, err := net.SplitHostPort(c.Addr(i))
-	if err != nil {
-		c.t.Fatalf("the address of member %d: %v", i, err)
-	}
-	base, err := strconv.Atoi(p)
-	if err != nil {
-		c.t.Fatalf("the address of member %d: %v", i, err)
-	}
-	if free(base) && free(base+1) && free(base+routeOffset) {
-		return
-	}
-	addr := reserve(c.t, 1)[0]
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.addrs[i], c.configs[i].Listen = addr, addr
 }
 
 // Add starts a further member, which joins through those that run, and returns its number once it is ready.
@@ -128,7 +105,12 @@ func (c *Cluster) Add() int {
 	if len(join) == 0 {
 		c.t.Fatal("no member runs that another could join")
 	}
-	i := c.configure(reserve(c.t, 1)[0], join, 0)
+	p, err := porttest.Take(1)
+	if err != nil {
+		c.t.Fatalf("add a member: %v", err)
+	}
+	c.ports = append(c.ports, p)
+	i := c.configure(p.Addrs()[0], join, 0)
 	c.start([]int{i}, nil)
 	return i
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/gridiron-io/gridiron/member/porttest"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -38,10 +39,10 @@ type process struct {
 	closing  sync.Once
 }
 
-// newListener takes a free port.
+// newListener listens on a port that is free, and the test's also while nobody listens.
 func newListener(t *testing.T) net.Listener {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", porttest.Addrs(t, 1)[0])
 	require.NoError(t, err)
 	return l
 }
@@ -182,7 +183,7 @@ func (p *process) run(ctx context.Context) <-chan outcome {
 
 func testContext(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -5,10 +5,12 @@ package fakegrid
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -142,9 +144,19 @@ func newGrid(t testing.TB, n, partitions int) *Grid {
 	return g
 }
 
+// relistenFor bounds how long a member that comes back waits for its port.
+const relistenFor = 30 * time.Second
+
 func (g *Grid) listen(i int, addr string) {
 	g.t.Helper()
 	l, err := net.Listen("tcp", addr)
+	// The port of one that comes back was anybody's meanwhile, for a connection that may soon end.
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for until := time.Now().Add(relistenFor); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(until); {
+		<-again.C
+		l, err = net.Listen("tcp", addr)
+	}
 	if err != nil {
 		g.t.Fatalf("fake member: %v", err)
 	}

@@ -131,7 +131,7 @@ func choosePorts(cfg localConfig) ([]int, error) {
 		return ports, nil
 	}
 	// From below the range from which systems give out ports for connections, at a place that is likely another for every process.
-	const first, last = 11_000, 30_000
+	const first, last = 20_000, 30_000
 	span := cfg.members * portsApart
 	for try := range 200 {
 		base := first + (os.Getpid()*37+try*101)%(last-first-span-100)
