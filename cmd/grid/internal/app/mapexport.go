@@ -2,10 +2,7 @@ package app
 
 import (
 	"context"
-	"errors"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 
@@ -18,32 +15,36 @@ func (p *Process) mapExport() *cli.Command {
 	return p.command(mapLeaf(leaf{
 		name: "export", usage: "write all entries to a file", args: "MAP FILE|-", least: 2, most: 2, quiet: true,
 		details: "The file is what import reads, with the time that each entry has left to live. It is of no one instant while entries are written. " +
-			"A file that exists is replaced when the export is complete. --timeout bounds how long it takes to connect, and each page.",
+			"A file that exists is replaced when the export is complete, and keeps its mode; a pipe or a device is written to. --timeout bounds how long it takes to connect, and each page.",
 		flags: []cli.Flag{formatFlag()},
 		run: func(ctx context.Context, inv *invocation) error {
 			format, err := inv.fileFormat()
 			if err != nil {
 				return err
 			}
-			name := inv.args[1]
-			if name == "-" {
-				return inv.export(ctx, format, inv.Out)
-			}
-			f, err := os.CreateTemp(filepath.Dir(name), ".export-*")
-			if err != nil {
-				return usagef("%w", err)
-			}
-			err = inv.export(ctx, format, f)
-			err = errors.Join(err, f.Close())
-			if err == nil {
-				err = os.Rename(f.Name(), name)
-			}
-			if err != nil {
-				_ = os.Remove(f.Name())
-			}
-			return err
+			return inv.exportTo(ctx, format, inv.args[1])
 		},
 	}, 0))
+}
+
+// exportTo writes all entries to the file that name stands for.
+func (inv *invocation) exportTo(ctx context.Context, format, name string) error {
+	if name == "-" {
+		return inv.export(ctx, format, inv.Out)
+	}
+	return inv.interruptible(ctx, func(ctx context.Context) error {
+		out, err := createFile(ctx, name)
+		if err != nil {
+			return err
+		}
+		stop := out.until(ctx)
+		defer stop()
+		if err := inv.export(ctx, format, out); err != nil {
+			out.abandon()
+			return err
+		}
+		return out.complete()
+	})
 }
 
 // export writes all entries to out.
