@@ -19,8 +19,9 @@ type call struct {
 	op        wire.Op
 	partition uint32
 	deadline  int64  // cluster time in milliseconds
-	waits     bool   // OpLock, OpRenew: the call waits, see mustWait
-	body      []byte // reads, and writes that wait: a copy of the request's body; writes: the body that goes into the log, if not the request's
+	locks     bool   // OpLock, OpRenew, OpLoad: the parking answers it
+	retry     bool   // a copy may have been executed
+	body      []byte // reads, and calls that lock: a copy of the request's body; writes: the body that goes into the log, if not the request's
 	code      wire.Code
 	found     []wire.GetResult // reads of keys: what was found. Values are the state's own bytes, which never change
 	views     []state.View     // what found was made of; no Use where there is no entry
@@ -39,6 +40,7 @@ var calls = sync.Pool{New: func() any { return new(call) }}
 func newCall(s *Service, req *wire.Request, caller Caller) *call {
 	c := calls.Get().(*call)
 	c.s, c.caller, c.id, c.op, c.partition, c.deadline = s, caller, req.ID, req.Op, req.Partition, req.Deadline
+	c.retry = req.Flags&wire.FlagRetry != 0
 	c.started = elapsed()
 	return c
 }
@@ -47,7 +49,7 @@ func newCall(s *Service, req *wire.Request, caller Caller) *call {
 const pooledBytes = 64 << 10
 
 func (c *call) free() {
-	c.s, c.caller, c.tally, c.bound, c.waits, c.removal = nil, nil, nil, nil, false, nil
+	c.s, c.caller, c.tally, c.bound, c.locks, c.removal = nil, nil, nil, nil, false, nil
 	if cap(c.body) > pooledBytes {
 		c.body = nil
 	}
@@ -63,36 +65,33 @@ func (c *call) free() {
 
 // Complete answers a write, or parks it if it waits for a lock that another has.
 func (c *call) Complete(o partition.Outcome, r entry.Result) {
-	if o == partition.Applied {
-		if c.tally != nil { // before the answer: who has it and asks finds it counted
-			c.tally.done(c.s, c.op, c.partition, elapsed()-c.started)
-		}
-		if c.mustWait(r) {
-			c.s.parking.park(c, r.Body)
-			return
-		}
-		c.caller.Answer(c.id, r.Code, r.Body)
-		if c.bound != nil && c.bound.wrote(c.partition, c.op, c.size, r) {
-			c.s.evictor.wakeUp()
-		}
-	} else {
+	switch {
+	case o == partition.Unknown && c.locks:
+		c.s.parking.unknown(c)
+		return
+	case o != partition.Applied:
 		c.s.answerOutcome(o, c.partition, c.id, c.caller)
+		c.free()
+		return
+	}
+	if c.tally != nil { // before the answer: who has it and asks finds it counted
+		c.tally.done(c.s, c.op, c.partition, elapsed()-c.started)
+	}
+	if c.locks {
+		c.s.parking.applied(c, r)
+		return
+	}
+	c.caller.Answer(c.id, r.Code, r.Body)
+	if c.bound != nil && c.bound.wrote(c.partition, c.op, c.size, r) {
+		c.s.evictor.wakeUp()
 	}
 	c.free()
 }
 
-// mustWait reports whether the result of a call that may wait is that it does: for a lock that another has, or for the loss of
-// one that it has renewed.
-func (c *call) mustWait(r entry.Result) bool {
-	if !c.waits || r.Code != wire.CodeOK {
-		return false
-	}
-	flag := wire.LockQueued
-	if c.op == wire.OpRenew {
-		flag = wire.LockHeld
-	}
-	l, err := wire.DecodeLockResult(r.Body)
-	return err == nil && l.Flags&flag != 0
+// reply answers the call and lets go of it.
+func (c *call) reply(code wire.Code, body []byte) {
+	c.caller.Answer(c.id, code, body)
+	c.free()
 }
 
 // Fail answers a read that could not be made.

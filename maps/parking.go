@@ -15,8 +15,8 @@ import (
 const (
 	// answerTime is what the answer to a call that waited gets to reach its caller before that one stops waiting.
 	answerTime = 100 * time.Millisecond
-	// orphanTime is how long a caller whose connection has ended may take to ask again on another before its place in the queue
-	// of a lock is given up for it.
+	// orphanTime is how long a caller whose connection has ended may take to ask again on another before its lock, or its place in
+	// the wait queue of a lock, is given up for it.
 	orphanTime = time.Second
 )
 
@@ -33,10 +33,12 @@ type parking struct {
 	stop  chan struct{}  // closed by close
 	done  chan struct{}  // closed when the goroutine has ended; nil before it is started
 
-	mu     sync.Mutex // guards the following
-	lots   []map[lockKey]map[wire.ID]*parked
-	dirty  map[int]bool // partitions to look at; true: also if no lock has moved there
-	closed bool
+	mu      sync.Mutex // guards the following
+	lots    []map[lockKey]map[wire.ID]*parked
+	grants  map[claim]*grant  // answers that say that a caller has its lock, until they have left
+	orphans map[claim]*orphan // what callers have whose connections have ended
+	dirty   map[int]bool      // partitions to look at; true: also if no lock has moved there
+	closed  bool
 
 	seen map[int]moves // by partition: what was looked at last. It belongs to the goroutine
 }
@@ -61,19 +63,44 @@ type lockKey struct {
 	load      bool
 }
 
+// claim is a lock, or a place in its wait queue, that a caller has under an ID.
+type claim struct {
+	part int
+	key  lockKey
+	id   wire.ID
+}
+
+// claimOf returns what a call is about. b is its body.
+func claimOf(c *call, b *wire.LockBody) claim {
+	return claim{int(c.partition), lockKey{string(b.Map), string(b.Key), c.op == wire.OpLoad}, b.ID}
+}
+
+// grant is an answer on its way that says that a caller has its lock. A later one for the same claim takes its place.
+type grant struct{ _ byte }
+
+// orphan is a claim whose caller can be answered no more, until the caller asks again or orphanTime is over.
+type orphan struct {
+	epoch uint64 // under which the partition was owned here
+	timer *time.Timer
+}
+
 // parked is a call that waits.
 type parked struct {
 	c     *call
 	key   lockKey
 	id    wire.ID
 	holds bool        // it waits for the loss of the lock, and not for the lock
-	still []byte      // what it is answered when its time is up
-	timer *time.Timer // answers it then; or gives up the place of one whose connection has ended
+	copy  bool        // it is the copy of a call that was given the lock: it only waits for a look at whether that is still so
+	still []byte      // what it is answered when its time is up; nil: nothing is known
+	timer *time.Timer // answers it then
 }
+
+func (w *parked) claim() claim { return claim{int(w.c.partition), w.key, w.id} }
 
 func newParking(host owned, now func() int64, partitions int) *parking {
 	return &parking{host: host, now: now, count: make([]atomic.Int32, partitions), wake: make(chan struct{}, 1), stop: make(chan struct{}),
-		lots: make([]map[lockKey]map[wire.ID]*parked, partitions), dirty: make(map[int]bool), seen: make(map[int]moves)}
+		lots: make([]map[lockKey]map[wire.ID]*parked, partitions), grants: make(map[claim]*grant), orphans: make(map[claim]*orphan),
+		dirty: make(map[int]bool), seen: make(map[int]moves)}
 }
 
 // start starts the goroutine.
@@ -93,6 +120,10 @@ func (p *parking) close() {
 	for i := range p.lots {
 		all = p.clearLocked(i, all)
 	}
+	for _, o := range p.orphans {
+		o.timer.Stop()
+	}
+	clear(p.orphans)
 	p.mu.Unlock()
 	for _, w := range all {
 		w.fail(partition.NotProposed)
@@ -122,19 +153,74 @@ func (p *parking) wakeUp() {
 	}
 }
 
+// applied answers a call of OpLock, OpRenew or OpLoad that was applied, or parks it if it waits: for a lock that another has, or for
+// the loss of one that it has renewed.
+func (p *parking) applied(c *call, r entry.Result) {
+	b, _ := wire.DecodeLockBody(c.body) // was checked when it arrived
+	l, err := wire.DecodeLockResult(r.Body)
+	if r.Code != wire.CodeOK || err != nil {
+		c.reply(r.Code, r.Body)
+		return
+	}
+
+	held, w := l.Flags&wire.LockHeld != 0, &parked{c: c, still: r.Body}
+	switch {
+	case c.op == wire.OpRenew || b.Flags&wire.LockAgain != 0:
+		if w.holds = c.op == wire.OpRenew && held && b.Flags&wire.LockWait != 0; w.holds {
+			p.park(w, &b)
+			return
+		}
+		p.returned(claimOf(c, &b))
+		c.reply(r.Code, r.Body)
+	case held && c.retry:
+		// The result is the one that the first copy got. The lock may have been given up for its caller since.
+		w.copy, w.still = true, nil
+		p.park(w, &b)
+	case held:
+		p.grant(claimOf(c, &b), c, r.Body)
+	case l.Flags&wire.LockQueued != 0 && b.Flags&wire.LockWait != 0:
+		p.park(w, &b)
+	default:
+		c.reply(r.Code, r.Body)
+	}
+}
+
+// unknown answers a call of OpLock, OpRenew or OpLoad of which it is not known whether it will be applied.
+func (p *parking) unknown(c *call) {
+	if c.op != wire.OpRenew && ended(c.caller) {
+		b, _ := wire.DecodeLockBody(c.body)
+		epoch := p.host.Serving(int(c.partition))
+		p.mu.Lock()
+		p.orphanLocked(claimOf(c, &b), epoch)
+		p.mu.Unlock()
+	}
+	c.s.answerOutcome(partition.Unknown, c.partition, c.id, c.caller)
+	c.free()
+}
+
 // park keeps a call whose place in the queue of a lock, or whose lease, is in the log until it has the lock, no longer has the
 // place or the lock, or its time is up: then it is answered with still. That the lock has moved already is looked at before
-// anything else, for the call may be a copy.
-func (p *parking) park(c *call, still []byte) {
-	b, _ := wire.DecodeLockBody(c.body) // was checked when it arrived
-	w := &parked{c: c, key: lockKey{string(b.Map), string(b.Key), c.op == wire.OpLoad}, id: b.ID, holds: c.op == wire.OpRenew, still: still}
+// anything else, for the call may be a copy. b is the call's body.
+func (p *parking) park(w *parked, b *wire.LockBody) {
+	c, mine := w.c, claimOf(w.c, b)
+	w.key, w.id = mine.key, mine.id
 	left := time.Duration(c.deadline-p.now()) * time.Millisecond
 	left = max(left-answerTime, left/2)
-	part := int(c.partition)
+	part := mine.part
+	epoch := p.host.Serving(part)
 	p.mu.Lock()
+	p.returnedLocked(mine)
 	if p.closed || left <= 0 {
 		p.mu.Unlock()
-		w.answer(wire.CodeOK, w.still)
+		w.stay()
+		return
+	}
+	if ended(c.caller) { // else gone will find it
+		if !w.holds {
+			p.orphanLocked(mine, epoch)
+		}
+		p.mu.Unlock()
+		w.fail(partition.NotProposed)
 		return
 	}
 	before := p.lots[part][w.key][w.id] // an earlier copy, on a connection that its client has given up
@@ -156,8 +242,83 @@ func (p *parking) park(c *call, still []byte) {
 	p.mu.Unlock()
 	p.wakeUp()
 	if before != nil {
-		before.answer(wire.CodeOK, before.still)
+		before.stay()
 	}
+}
+
+// grant tells a call that it has its lock. Should its connection end before the answer has left, nobody knows of that.
+func (p *parking) grant(mine claim, c *call, body []byte) {
+	conn, ok := c.caller.(Connection)
+	if !ok {
+		p.returned(mine)
+		c.reply(wire.CodeOK, body)
+		return
+	}
+	epoch, g := p.host.Serving(mine.part), new(grant)
+	p.mu.Lock()
+	p.returnedLocked(mine)
+	p.grants[mine] = g
+	p.mu.Unlock()
+	conn.Deliver(c.id, wire.CodeOK, body, func(delivered bool) { p.told(mine, g, epoch, delivered) })
+	c.free()
+}
+
+// told takes in what became of the answer to a caller that has its lock.
+func (p *parking) told(mine claim, g *grant, epoch uint64, delivered bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.grants[mine] != g { // the caller has asked again since
+		return
+	}
+	delete(p.grants, mine)
+	if !delivered {
+		p.orphanLocked(mine, epoch)
+	}
+}
+
+// returned notes that a caller has shown that it lives.
+func (p *parking) returned(mine claim) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.returnedLocked(mine)
+}
+
+// returnedLocked is returned. REQUIRES p.mu.
+func (p *parking) returnedLocked(mine claim) {
+	delete(p.grants, mine)
+	if o := p.orphans[mine]; o != nil {
+		o.timer.Stop()
+		delete(p.orphans, mine)
+	}
+}
+
+// orphanLocked gives up a claim in orphanTime, unless its caller asks again. REQUIRES p.mu.
+func (p *parking) orphanLocked(c claim, epoch uint64) {
+	if p.closed || p.orphans[c] != nil {
+		return
+	}
+	o := &orphan{epoch: epoch}
+	o.timer = time.AfterFunc(orphanTime, func() { p.abandon(c, o) })
+	p.orphans[c] = o
+}
+
+// abandon gives up the claim of a caller that has not come back. Under another owner it may have come back there.
+func (p *parking) abandon(c claim, o *orphan) {
+	p.mu.Lock()
+	mine := p.orphans[c] == o
+	if mine {
+		delete(p.orphans, c)
+	}
+	p.mu.Unlock()
+	if !mine || o.epoch == 0 || p.host.Serving(c.part) != o.epoch {
+		return
+	}
+	op := &entry.Op{Code: wire.OpUnlock, Body: wire.AppendUnlockBody(nil, &wire.UnlockBody{Map: []byte(c.key.name), Key: []byte(c.key.key), ID: c.id})}
+	if c.key.load {
+		op = &entry.Op{Code: wire.OpLoaded, Body: wire.AppendLoadedBody(nil, &wire.LoadedBody{Map: []byte(c.key.name), Key: []byte(c.key.key), ID: c.id})}
+	}
+	p.host.Submit(c.part, op, nobody{})
+	p.host.Flush(c.part)
 }
 
 // giveUp answers a call whose time is nearly up: all is as it was.
@@ -166,26 +327,35 @@ func (p *parking) giveUp(part int, w *parked) {
 	mine := p.removeLocked(part, w)
 	p.mu.Unlock()
 	if mine {
-		w.answer(wire.CodeOK, w.still)
+		w.stay()
 	}
 }
 
 // gone is called when a connection has ended. Who waited there for a lock has orphanTime to ask again before the place is given
-// up in its name: else the lock would be granted to nobody.
+// up in its name, and the lock if it was granted meanwhile: else nobody would have it for a whole lease.
 func (p *parking) gone(caller Caller) {
 	if p.total.Load() == 0 {
 		return
 	}
+	var all []*parked
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	for part, lot := range p.lots {
 		for _, calls := range lot {
 			for _, w := range calls {
-				if origin(w.c.caller) == caller && !w.holds && w.timer.Stop() {
-					w.timer = time.AfterFunc(orphanTime, func() { p.orphaned(part, w) })
+				if origin(w.c.caller) != caller {
+					continue
 				}
+				p.removeLocked(part, w)
+				if !w.holds {
+					p.orphanLocked(w.claim(), p.host.Serving(part))
+				}
+				all = append(all, w)
 			}
 		}
+	}
+	p.mu.Unlock()
+	for _, w := range all {
+		w.fail(partition.NotProposed)
 	}
 }
 
@@ -200,21 +370,10 @@ func origin(c Caller) Caller {
 	}
 }
 
-// orphaned gives up the place of a caller that has not come back.
-func (p *parking) orphaned(part int, w *parked) {
-	p.mu.Lock()
-	mine := p.removeLocked(part, w)
-	p.mu.Unlock()
-	if !mine {
-		return
-	}
-	op := &entry.Op{Code: wire.OpUnlock, Body: wire.AppendUnlockBody(nil, &wire.UnlockBody{Map: []byte(w.key.name), Key: []byte(w.key.key), ID: w.id})}
-	if w.key.load {
-		op = &entry.Op{Code: wire.OpLoaded, Body: wire.AppendLoadedBody(nil, &wire.LoadedBody{Map: []byte(w.key.name), Key: []byte(w.key.key), ID: w.id})}
-	}
-	p.host.Submit(part, op, nobody{})
-	p.host.Flush(part)
-	w.fail(partition.NotProposed)
+// ended reports whether a caller can be answered no more.
+func ended(c Caller) bool {
+	conn, ok := origin(c).(Connection)
+	return ok && conn.Ended()
 }
 
 // nobody is the Completion of operations whose outcome does not matter.
@@ -271,9 +430,10 @@ func (p *parking) run() {
 
 // news is what a parked call is answered.
 type news struct {
-	w    *parked
-	code wire.Code
-	body []byte
+	w       *parked
+	code    wire.Code
+	body    []byte
+	granted bool // it has its lock
 }
 
 // look answers the calls of a partition that have their lock, or no longer their lock or place. Unless fresh is set it has
@@ -310,7 +470,11 @@ func (p *parking) look(part int, fresh bool) {
 	}
 	p.mu.Unlock()
 	for _, n := range mine {
-		n.w.answer(n.code, n.body)
+		if n.granted {
+			p.grant(n.w.claim(), n.w.c, n.body)
+			continue
+		}
+		n.w.c.reply(n.code, n.body)
 	}
 }
 
@@ -349,7 +513,10 @@ func tell(list []news, st *state.State, key lockKey, calls []*parked) []news {
 			list = append(list, news{w: w, code: wire.CodeLockNotHeld, body: []byte("the lock was lost")})
 		case w.holds:
 		case mine:
-			list = append(list, news{w: w, body: wire.AppendLockResult(nil, &wire.LockResult{Flags: wire.LockHeld, Fence: v.Fence, Ends: v.Ends, Waiting: uint64(v.Waiting)})})
+			list = append(list, news{w: w, granted: true,
+				body: wire.AppendLockResult(nil, &wire.LockResult{Flags: wire.LockHeld, Fence: v.Fence, Ends: v.Ends, Waiting: uint64(v.Waiting)})})
+		case w.copy:
+			list = append(list, news{w: w, body: wire.AppendLockResult(nil, &wire.LockResult{Flags: wire.LockLapsed})})
 		default:
 			waiting++
 		}
@@ -358,16 +525,20 @@ func tell(list []news, st *state.State, key lockKey, calls []*parked) []news {
 		return list
 	}
 	for _, w := range calls {
-		if !w.holds && v.Holder != w.id && !waits([]byte(key.name), []byte(key.key), w.id) {
+		if !w.holds && !w.copy && v.Holder != w.id && !waits([]byte(key.name), []byte(key.key), w.id) {
 			list = append(list, news{w: w, body: wire.AppendLockResult(nil, &wire.LockResult{})})
 		}
 	}
 	return list
 }
 
-func (w *parked) answer(code wire.Code, body []byte) {
-	w.c.caller.Answer(w.c.id, code, body)
-	w.c.free()
+// stay tells a call whose time is up that all is as it was.
+func (w *parked) stay() {
+	if w.still == nil {
+		w.fail(partition.NotProposed)
+		return
+	}
+	w.c.reply(wire.CodeOK, w.still)
 }
 
 // fail tells that nothing more is known here.

@@ -76,27 +76,39 @@ func (h *heard) take() []wire.Answer {
 }
 
 // lock has a call wait for the lock of a key, as a call of so long.
-func (l *lot) lock(h *heard, request uint64, key string, id byte, d time.Duration) {
+func (l *lot) lock(h Caller, request uint64, key string, id byte, d time.Duration) {
 	l.call(h, request, wire.OpLock, key, id, d)
 }
 
 // watch has a call renew a lock and wait for its loss.
-func (l *lot) watch(h *heard, request uint64, key string, id byte, d time.Duration) {
+func (l *lot) watch(h Caller, request uint64, key string, id byte, d time.Duration) {
 	l.call(h, request, wire.OpRenew, key, id, d)
 }
 
-func (l *lot) call(h *heard, request uint64, op wire.Op, key string, id byte, d time.Duration) {
-	b := wire.LockBody{Map: []byte("m"), Key: []byte(key), ID: wire.ID{id}, Lease: 60_000, Flags: wire.LockWait}
+func (l *lot) call(h Caller, request uint64, op wire.Op, key string, id byte, d time.Duration) {
+	b := wire.LockBody{Map: []byte("m"), Key: []byte(key), ID: wire.ID{id}, Lease: 60_000}
+	if d > 0 {
+		b.Flags = wire.LockWait
+	}
 	if op == wire.OpLock {
 		b.Keep = 10_000
 	}
 	req := &wire.Request{ID: request, Op: op, Partition: 1, Deadline: time.Now().Add(d).UnixMilli(), Body: wire.AppendLockBody(nil, &b)}
 	c := newCall(l.s, req, h)
-	c.waits, c.body = true, append(c.body[:0], req.Body...)
+	c.locks, c.body = true, append(c.body[:0], req.Body...)
 	l.mu.Lock()
 	r := l.st.Apply(&entry.Op{Code: op, Deadline: req.Deadline, Body: req.Body})
 	l.mu.Unlock()
 	c.Complete(partition.Applied, r)
+}
+
+// copy has the copy of a call come that got the lock of a key.
+func (l *lot) copy(h Caller, request uint64, key string, id byte) {
+	b := wire.LockBody{Map: []byte("m"), Key: []byte(key), ID: wire.ID{id}, Lease: 60_000}
+	req := &wire.Request{ID: request, Op: wire.OpLock, Flags: wire.FlagRetry, Partition: 1, Deadline: time.Now().Add(20 * time.Second).UnixMilli()}
+	c := newCall(l.s, req, h)
+	c.locks, c.body = true, wire.AppendLockBody(c.body[:0], &b)
+	c.Complete(partition.Applied, entry.Result{Body: wire.AppendLockResult(nil, &wire.LockResult{Flags: wire.LockHeld, Fence: 1, Ends: 1 << 60})})
 }
 
 // apply applies an operation that nobody waits for.
@@ -109,6 +121,28 @@ func (l *lot) apply(op *entry.Op) {
 
 func (l *lot) unlock(key string, id byte) {
 	l.apply(&entry.Op{Code: wire.OpUnlock, Body: wire.AppendUnlockBody(nil, &wire.UnlockBody{Map: []byte("m"), Key: []byte(key), ID: wire.ID{id}})})
+}
+
+// waits reports whether an ID has a place in the queue of a lock.
+func (l *lot) waits(key string, id byte) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.st.WaitsForLock([]byte("m"), []byte(key), wire.ID{id})
+}
+
+// holder returns who holds the lock of a key.
+func (l *lot) holder(key string) byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.st.Lock([]byte("m"), []byte(key)).Holder[0]
+}
+
+// loader returns who loads the value of a key.
+func (l *lot) loader(key string) byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	v, _ := l.st.Load([]byte("m"), []byte(key))
+	return v.Holder[0]
 }
 
 // only checks that there is one answer, to a request, and returns its result.
@@ -129,8 +163,9 @@ func (l *lot) idle() {
 	l.t.Helper()
 	l.parking.mu.Lock()
 	defer l.parking.mu.Unlock()
-	if l.count[1].Load() != 0 || l.lots[1] != nil {
-		l.t.Fatalf("%d calls are counted, %d locks are waited for", l.count[1].Load(), len(l.lots[1]))
+	if l.count[1].Load() != 0 || l.lots[1] != nil || len(l.grants) > 0 || len(l.orphans) > 0 {
+		l.t.Fatalf("%d calls are counted, %d locks are waited for, %d grants are on their way, %d callers may come back",
+			l.count[1].Load(), len(l.lots[1]), len(l.grants), len(l.orphans))
 	}
 }
 
@@ -179,7 +214,7 @@ func TestParking(t *testing.T) {
 			b := wire.LockBody{Map: []byte("m"), Key: []byte("k"), ID: wire.ID{1}, Lease: 60_000, Flags: wire.LockWait}
 			req := &wire.Request{ID: 2, Op: wire.OpLock, Partition: 1, Deadline: time.Now().Add(time.Minute).UnixMilli()}
 			c := newCall(l.s, req, h)
-			c.waits, c.body = true, wire.AppendLockBody(c.body[:0], &b)
+			c.locks, c.body = true, wire.AppendLockBody(c.body[:0], &b)
 			c.Complete(partition.Applied, entry.Result{Body: wire.AppendLockResult(nil, &wire.LockResult{Flags: wire.LockQueued})})
 			if r := l.only("the copy", h.take(), 2); r.Flags != wire.LockHeld {
 				l.t.Fatalf("%+v", r)
@@ -247,12 +282,15 @@ func TestParking(t *testing.T) {
 			l.lock(other, 3, "k", 3, 20*time.Second)
 			l.lock(h, 4, "k", 4, 20*time.Second)
 			l.gone(h)
+			if got := h.take(); len(got) != 2 || got[0].Code != wire.CodeNotReady || got[1].Code != wire.CodeNotReady {
+				l.t.Fatalf("%+v", got)
+			}
 			// One asks again on another connection.
 			time.Sleep(orphanTime / 2)
 			l.lock(other, 5, "k", 4, 20*time.Second)
 			time.Sleep(orphanTime)
-			if got := h.take(); len(got) != 2 || l.st.WaitsForLock([]byte("m"), []byte("k"), wire.ID{2}) || l.st.Lock([]byte("m"), []byte("k")).Waiting != 2 {
-				l.t.Fatalf("%+v", got)
+			if l.waits("k", 2) || l.st.Lock([]byte("m"), []byte("k")).Waiting != 2 {
+				l.t.Fatalf("%+v", l.st.Lock([]byte("m"), []byte("k")))
 			}
 			l.unlock("k", 1)
 			l.only("the one who stayed", other.take(), 3)
@@ -290,7 +328,7 @@ func TestParking(t *testing.T) {
 		"what was not applied is not parked": func(l *lot, h *heard) {
 			for o, code := range map[partition.Outcome]wire.Code{partition.Moved: wire.CodeMoved, partition.Unknown: wire.CodeUnknown, partition.Overloaded: wire.CodeOverloaded} {
 				c := newCall(l.s, &wire.Request{ID: 1, Op: wire.OpLock, Partition: 1}, h)
-				c.waits = true
+				c.locks = true
 				c.Complete(o, entry.Result{})
 				if got := h.take(); len(got) != 1 || got[0].Code != code {
 					l.t.Fatalf("%+v, want %v", got, code)

@@ -68,6 +68,16 @@ type Caller interface {
 	Answer(id uint64, code wire.Code, body []byte)
 }
 
+// Connection is a Caller that may end before its answers have left. Once it has ended, Gone is called.
+type Connection interface {
+	Caller
+	// Ended reports whether the connection has ended.
+	Ended() bool
+	// Deliver is Answer, and tells what became of the answer: told is called once, on any goroutine, with true when it was handed to
+	// the network whole, with false if the connection ended before. told does not block.
+	Deliver(id uint64, code wire.Code, body []byte, told func(delivered bool))
+}
+
 // Handle carries out a read or write of one partition. It reports whether the partition must be flushed: the caller does that
 // once it has handled all requests at hand (Host.Flush). req and its body may be reused when Handle has returned.
 func (s *Service) Handle(req *wire.Request, caller Caller) (flush bool) {
@@ -163,9 +173,7 @@ func (s *Service) prepare(c *call, op wire.Op, body []byte) ([]byte, error) {
 		if err == nil {
 			err = wire.CheckLock(op, &l)
 		}
-		if c.waits = err == nil && l.Flags&wire.LockWait != 0; c.waits {
-			c.body = append(c.body[:0], body...)
-		}
+		c.locks, c.body = true, append(c.body[:0], body...)
 		return body, err
 	case wire.OpLoaded:
 		l, err := wire.DecodeLoadedBody(body)

@@ -49,7 +49,8 @@ type conn struct {
 	out struct {
 		sync.Mutex
 		buf     []byte
-		writing bool // the writer has taken a buffer and not yet written it
+		told    []told // who wants to know what becomes of answers in buf
+		writing bool   // the writer has taken a buffer and not yet written it
 		closed  bool
 		room    chan struct{} // closed when buf is taken; nil if nobody waits for that
 		idle    chan struct{} // closed when nothing is under way, waiting or being written; nil if nobody waits for that
@@ -62,7 +63,20 @@ type conn struct {
 	closeOnce sync.Once
 }
 
-var _ maps.Caller = (*conn)(nil)
+var _ maps.Connection = (*conn)(nil)
+
+// told is who wants to know what becomes of an answer.
+type told struct {
+	end int // of the answer, in its buffer
+	f   func(delivered bool)
+}
+
+// tell tells them, when n bytes of their buffer were handed to the network and no more will be.
+func tell(list []told, n int) {
+	for _, t := range list {
+		t.f(t.end <= n)
+	}
+}
 
 func newConn(m *Member, nc net.Conn, hello wire.Hello, peer bool) *conn {
 	c := &conn{m: m, nc: nc, hello: hello, peer: peer, limit: wire.MaxFrame, wake: make(chan struct{}, 1), done: make(chan struct{})}
@@ -161,22 +175,35 @@ func (c *conn) handle(frame []byte, touched *touched) error {
 }
 
 // Answer queues the answer to a request. It copies body. Each request that was dispatched is answered once.
-func (c *conn) Answer(id uint64, code wire.Code, body []byte) {
+func (c *conn) Answer(id uint64, code wire.Code, body []byte) { c.Deliver(id, code, body, nil) }
+
+// Deliver is Answer, and tells whether the answer was handed to the network. f may be nil.
+func (c *conn) Deliver(id uint64, code wire.Code, body []byte, f func(delivered bool)) {
 	if wire.AnswerHeader+len(body) > c.limit {
 		code, body = wire.CodeTooLarge, []byte(fmt.Sprintf("an answer of %d bytes, the limit is %d: ask for less at once", len(body), c.limit-wire.AnswerHeader))
 	}
-	c.send(&wire.Answer{ID: id, Code: code, Body: body}, true)
+	c.send(&wire.Answer{ID: id, Code: code, Body: body}, true, f)
+}
+
+// Ended reports whether the connection has ended.
+func (c *conn) Ended() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // push queues an answer that nobody asked for, unless the peer has enough to read already: it then asks by itself, because
 // every answer names the table's version.
 func (c *conn) push(op wire.Op, body []byte) {
 	if c.outBytes.Load() <= holdOut {
-		c.send(&wire.Answer{ID: uint64(op), Flags: wire.FlagPush, Body: body}, false)
+		c.send(&wire.Answer{ID: uint64(op), Flags: wire.FlagPush, Body: body}, false, nil)
 	}
 }
 
-func (c *conn) send(a *wire.Answer, answers bool) {
+func (c *conn) send(a *wire.Answer, answers bool, f func(delivered bool)) {
 	a.Time, a.Table = c.m.clock.Now(), c.m.views.version()
 	c.out.Lock()
 	if answers {
@@ -184,10 +211,16 @@ func (c *conn) send(a *wire.Answer, answers bool) {
 	}
 	if c.out.closed {
 		c.out.Unlock()
+		if f != nil {
+			f(false)
+		}
 		return
 	}
 	c.out.buf = wire.AppendAnswer(c.out.buf, a)
 	n := len(c.out.buf)
+	if f != nil {
+		c.out.told = append(c.out.told, told{n, f})
+	}
 	c.outBytes.Store(int64(n))
 	c.out.Unlock()
 	if n > maxOut {
@@ -211,8 +244,10 @@ func (c *conn) write() {
 		case <-c.done:
 			return
 		}
-		for buf := c.take(spare); buf != nil; buf = c.take(spare) {
-			if err := c.writeAll(buf); err != nil {
+		for buf, list := c.take(spare); buf != nil; buf, list = c.take(spare) {
+			n, err := c.writeAll(buf)
+			tell(list, n)
+			if err != nil {
 				if errors.Is(err, errSlowPeer) {
 					c.m.log.Warn("a peer that does not read its answers is cut off", "remote", c.nc.RemoteAddr().String(), "client", c.hello.Name)
 				}
@@ -226,9 +261,9 @@ func (c *conn) write() {
 	}
 }
 
-// take returns what has gathered and puts an empty buffer in its place; nil if there is nothing, and then the connection
-// may be idle.
-func (c *conn) take(spare []byte) []byte {
+// take returns what has gathered, and who wants to know what becomes of it, and puts an empty buffer in its place; nil if there is
+// nothing, and then the connection may be idle.
+func (c *conn) take(spare []byte) ([]byte, []told) {
 	c.out.Lock()
 	defer c.out.Unlock()
 	buf := c.out.buf
@@ -238,32 +273,35 @@ func (c *conn) take(spare []byte) []byte {
 			close(c.out.idle)
 			c.out.idle = nil
 		}
-		return nil
+		return nil, nil
 	}
-	c.out.buf, c.out.writing = spare[:0], true
+	list := c.out.told
+	c.out.buf, c.out.told, c.out.writing = spare[:0], nil, true
 	c.outBytes.Store(0)
 	if c.out.room != nil {
 		close(c.out.room)
 		c.out.room = nil
 	}
-	return buf
+	return buf, list
 }
 
 var errSlowPeer = errors.New("the peer takes nothing")
 
-func (c *conn) writeAll(buf []byte) error {
+// writeAll writes buf, and returns how much of it was taken.
+func (c *conn) writeAll(buf []byte) (written int, err error) {
 	for len(buf) > 0 {
 		_ = c.nc.SetWriteDeadline(time.Now().Add(c.m.cfg.SlowPeer))
 		n, err := c.nc.Write(buf[:min(len(buf), writeChunk)])
+		written += n
 		if err != nil {
 			if ne := net.Error(nil); errors.As(err, &ne) && ne.Timeout() {
 				err = errSlowPeer
 			}
-			return err
+			return written, err
 		}
 		buf = buf[n:]
 	}
-	return nil
+	return written, nil
 }
 
 // awaitRoom waits until the writer has taken what is queued and reports whether the connection goes on.
@@ -305,12 +343,14 @@ func (c *conn) drained() <-chan struct{} {
 func (c *conn) close() {
 	c.closeOnce.Do(func() {
 		c.out.Lock()
+		list := c.out.told
 		c.out.closed = true
-		c.out.buf = nil
+		c.out.buf, c.out.told = nil, nil
 		c.outBytes.Store(0)
 		c.out.Unlock()
 		close(c.done)
 		_ = c.nc.Close()
+		tell(list, 0)
 	})
 }
 

@@ -48,6 +48,28 @@ func (t *tracedCall) Unwrap() maps.Caller { return t.caller }
 
 // Answer ends the spans and answers.
 func (t *tracedCall) Answer(id uint64, code wire.Code, body []byte) {
+	t.end(code)
+	t.caller.Answer(id, code, body)
+}
+
+// Ended reports whether the caller's connection has ended.
+func (t *tracedCall) Ended() bool {
+	c, ok := t.caller.(maps.Connection)
+	return ok && c.Ended()
+}
+
+// Deliver ends the spans and answers.
+func (t *tracedCall) Deliver(id uint64, code wire.Code, body []byte, told func(bool)) {
+	t.end(code)
+	if c, ok := t.caller.(maps.Connection); ok {
+		c.Deliver(id, code, body, told)
+		return
+	}
+	t.caller.Answer(id, code, body)
+	told(true)
+}
+
+func (t *tracedCall) end(code wire.Code) {
 	if t.propose != nil {
 		t.propose.End()
 	}
@@ -56,5 +78,4 @@ func (t *tracedCall) Answer(id uint64, code wire.Code, body []byte) {
 		t.span.SetStatus(codes.Error, code.String())
 	}
 	t.span.End()
-	t.caller.Answer(id, code, body)
 }

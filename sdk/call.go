@@ -43,6 +43,7 @@ type call struct {
 	byContext bool          // limit is the context's deadline, whose Done channel ends the wait
 	notBefore int64         // local time of the next attempt, unless something changes before
 	attempts  int
+	sent      int   // attempts that were given to a connection
 	begun     bool  // counted among those outstanding
 	queued    bool  // on conn in this round
 	unknown   bool  // an attempt may have been executed
@@ -104,6 +105,19 @@ func (cl *call) repeatable() bool {
 	default:
 		return op.IsRead() || op.IsWrite()
 	}
+}
+
+// refused reports whether the last attempt was answered in a way that says that it was not executed, and never will be.
+func (cl *call) refused() bool {
+	if cl.Err != nil {
+		return false
+	}
+	switch cl.Answer.Code {
+	case wire.CodeOverloaded, wire.CodeInvalid, wire.CodeTooLarge, wire.CodeForbidden, wire.CodeUnauthenticated, wire.CodeLockNotHeld,
+		wire.CodeExpired, wire.CodeStale:
+		return true
+	}
+	return false
 }
 
 // fail returns the call's error for its caller.

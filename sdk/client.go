@@ -26,6 +26,7 @@ type Client struct {
 	seq    atomic.Uint64
 	writes atomic.Pointer[[]outstanding] // by partition; set with the first table
 	events func() *eventHub              // makes it when it is first called
+	loads  flights                       // of GetOrLoad
 
 	table   atomic.Pointer[table] // nil until the first view
 	changed broadcast             // the table or a connection

@@ -157,6 +157,7 @@ func (c *Client) send(cl *call, flush bool) (sent, done bool) {
 	switch {
 	case err == nil:
 		cl.reached = true
+		cl.sent++
 		return true, false
 	case errors.Is(err, rpc.ErrQueueFull) && !cl.unknown:
 		return false, cl.end(cl.fail(ErrOverloaded, err.Error()))

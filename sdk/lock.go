@@ -110,8 +110,9 @@ func (l *Lock) Unlock(ctx context.Context) error {
 // call returns a call of op for the lock, without a body.
 func (l *Lock) call(op wire.Op) *call { return newCall(op, l.name, uint32(l.partition)) }
 
-// ask runs OpLock or OpRenew. With a slice the call waits for so long: for the lock, or for its loss.
-func (l *Lock) ask(ctx context.Context, op wire.Op, slice time.Duration) (wire.LockResult, error) {
+// ask runs OpLock or OpRenew. With a slice the call waits for so long: for the lock, or for its loss. placed reports whether members may
+// know of the holder by it.
+func (l *Lock) ask(ctx context.Context, op wire.Op, slice time.Duration) (r wire.LockResult, placed bool, err error) {
 	cl := l.call(op)
 	defer cl.release()
 	b := wire.LockBody{Map: []byte(l.name), Key: l.key, ID: l.id, Lease: l.lease}
@@ -124,38 +125,46 @@ func (l *Lock) ask(ctx context.Context, op wire.Op, slice time.Duration) (wire.L
 	return l.c.askLock(ctx, cl, &b)
 }
 
-// askLock makes a call whose body is b, of an operation that a LockResult answers.
-func (c *Client) askLock(ctx context.Context, cl *call, b *wire.LockBody) (wire.LockResult, error) {
+// askLock makes a call whose body is b, of an operation that a LockResult answers. placed reports whether members may know of b.ID by
+// it: whenever an attempt was sent that was not refused. An owner that gives its partition up answers *moved* to a call that waits, which
+// stands in the log all the same.
+func (c *Client) askLock(ctx context.Context, cl *call, b *wire.LockBody) (r wire.LockResult, placed bool, err error) {
 	cl.body = wire.AppendLockBody(cl.body[:0], b)
-	if err := c.run(ctx, cl); err != nil {
-		return wire.LockResult{}, err
-	}
-	r, err := wire.DecodeLockResult(cl.Answer.Body)
+	err = c.run(ctx, cl)
+	placed = cl.sent > 0 && (cl.sent > 1 || err == nil || !cl.refused())
 	if err != nil {
-		return wire.LockResult{}, cl.fail(ErrUnknownOutcome, "the answer cannot be read: "+err.Error())
+		return wire.LockResult{}, placed, err
+	}
+	r, err = wire.DecodeLockResult(cl.Answer.Body)
+	if err != nil {
+		return wire.LockResult{}, true, cl.fail(ErrUnknownOutcome, "the answer cannot be read: "+err.Error())
 	}
 	// The answer may be that of an earlier copy, and older than the lease.
 	if r.Flags&wire.LockHeld != 0 && r.Ends <= c.clock.cluster(c.clock.now()) {
 		r.Flags &^= wire.LockHeld
 	}
-	return r, nil
+	return r, placed, nil
 }
 
 // acquire waits for the lock as long as ctx does.
 func (l *Lock) acquire(ctx context.Context) error {
-	placed, unreached := false, false // it may be that members know of it; nobody could be asked
+	// It may be that members know of it; somebody has said that it waits, or has said nothing; nobody could be asked.
+	placed, waited, unreached := false, false, false
 	for pause := firstBackoff; ; {
 		began := l.c.clock.now()
-		r, err := l.ask(ctx, wire.OpLock, lockSlice)
-		placed = placed || err == nil || errors.Is(err, ErrUnknownOutcome)
+		r, may, err := l.ask(ctx, wire.OpLock, lockSlice)
+		placed = placed || may
+		waited = waited || err == nil || errors.Is(err, ErrUnknownOutcome)
 		switch {
 		case err == nil && r.Flags&wire.LockHeld != 0:
 			l.granted(r)
 			return nil
 		case ctx.Err() != nil:
-			switch {
-			case placed:
+			if placed {
 				l.leave()
+			}
+			switch {
+			case waited:
 				return l.fail(because(ErrTimeout, ctx.Err()), "another holds the lock")
 			case unreached || errors.Is(err, ErrUnavailable):
 				return l.fail(because(ErrUnavailable, ctx.Err()), "")
@@ -255,7 +264,7 @@ func (l *Lock) renew() {
 		}
 		began := l.c.clock.now()
 		ctx, cancel := context.WithTimeout(l.c.life, min(left, lockSlice))
-		r, err := l.ask(ctx, wire.OpRenew, slice)
+		r, _, err := l.ask(ctx, wire.OpRenew, slice)
 		cancel()
 		switch {
 		case err == nil && r.Flags&wire.LockHeld != 0:

@@ -15,13 +15,17 @@ const loadLease = 5 * time.Second
 // none. In the whole cluster one load of a key runs at a time: other callers of GetOrLoad wait for its value. Should it return an
 // error, that is its caller's alone, and the next who waits loads; likewise within some seconds if its client dies.
 //
+// The callers of one client share one wait, so any number of them may want one key at a time, by the same Map or another of that
+// name. The value is stored with the opts of the caller whose load has run: those of the others do not count.
+//
 // A value that comes too late is not stored: when another value was written meanwhile, GetOrLoad returns that; when the key was
 // deleted meanwhile, so that what was read before may be stale, or the client was cut off from the cluster for longer than others wait,
 // it returns what load returned, and the next caller loads anew. Delete, Remove, Evict, DeleteAll, RemoveAll, Clear and Destroy delete in
 // this sense also where there is nothing.
 //
 // load runs in the caller's goroutine, with a context that ends with ctx. ctx bounds all together, the client's timeout where it has no
-// deadline. If load succeeded and its value could not be stored, GetOrLoad returns the value and the error.
+// deadline. If load succeeded and its value could not be stored, GetOrLoad returns the value and the error. While members are
+// overloaded, or 1,024 clients wait already, it asks again until ctx ends.
 //
 // Errors: load's own, as it is. Those of Get and of Set. ErrTimeout when ctx ends while another loads. ErrInvalid for IfVersion and
 // WithFence, which say nothing about a key without an entry.
@@ -41,57 +45,157 @@ func (m *Map[K, V]) GetOrLoad(ctx context.Context, key K, load func(context.Cont
 		ctx, cancel = context.WithTimeout(ctx, m.c.cfg.timeout)
 		defer cancel()
 	}
-	v, found, err := m.Get(ctx, key)
-	if err != nil || found {
-		return v, err
-	}
 	cl, err := m.keyed(wire.OpLoad, key)
 	if err != nil {
 		return zero, err
 	}
-	l := &loading{c: m.c, name: m.name, key: append([]byte(nil), cl.key...), partition: cl.req.Partition, id: newLockID()}
+	at := flightKey{m.name, string(cl.key), cl.req.Partition}
 	cl.release()
 	for {
-		mine, err := l.wait(ctx)
-		if err != nil {
-			return zero, err
+		if v, found, err := m.getPatiently(ctx, key); err != nil || found {
+			return v, err
 		}
-		if mine {
-			return m.load(ctx, l, key, load, w)
-		}
-		if v, found, err := m.Get(ctx, key); err != nil || found {
+		if v, over, err := m.fly(ctx, m.c.loads.join(m.c, at), key, load, w); over {
 			return v, err
 		}
 	}
 }
 
-// load loads the value of a key as l has been told to.
-func (m *Map[K, V]) load(ctx context.Context, l *loading, key K, load func(context.Context, K) (V, error), w wire.WriteOptions) (v V, err error) {
-	settled := false
+// getPatiently is Get, which asks again while members are overloaded.
+func (m *Map[K, V]) getPatiently(ctx context.Context, key K) (v V, found bool, err error) {
+	for n := 0; ; n++ {
+		v, found, err = m.Get(ctx, key)
+		if !errors.Is(err, ErrOverloaded) || !m.c.pauseLoad(ctx, backoff(n)) {
+			return v, found, err
+		}
+	}
+}
+
+// pauseLoad waits, and reports whether there is still somebody who wants to know.
+func (c *Client) pauseLoad(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	case <-c.life.Done():
+	}
+	return ctx.Err() == nil && c.life.Err() == nil
+}
+
+// fly takes part in a flight that was joined, until there is something to return; else over is false.
+func (m *Map[K, V]) fly(ctx context.Context, f *flight, key K, load func(context.Context, K) (V, error), w wire.WriteOptions) (v V, over bool, err error) {
+	defer m.c.loads.leave(f)
+	select {
+	case <-f.landed:
+		if f.value == nil {
+			return v, false, nil
+		}
+		v, err = m.decodeLoaded(f)
+		return v, true, err
+	case <-f.lead:
+		return m.lead(ctx, f, key, load, w)
+	case <-m.c.life.Done():
+		return v, true, f.l.fail(ErrClosed, "")
+	case <-ctx.Done():
+		return v, true, f.l.fail(because(ErrTimeout, ctx.Err()), "another loads the value")
+	}
+}
+
+// lead waits for the value on behalf of all who take part in the flight, and loads it if that is the client's task. Who fails leaves the
+// lead to another of them.
+func (m *Map[K, V]) lead(ctx context.Context, f *flight, key K, load func(context.Context, K) (V, error), w wire.WriteOptions) (v V, over bool, err error) {
+	landed := false
+	defer func() { // also when load panics
+		if !landed {
+			f.lead <- struct{}{}
+		}
+	}()
+	mine, err := f.l.wait(ctx)
+	if err != nil {
+		return v, true, err
+	}
+	if mine {
+		v, landed, err = m.load(ctx, f, key, load, w)
+		return v, true, err
+	}
+	// From here on nobody joins: what is read now is not too old for those who have.
+	m.c.loads.close(f)
+	landed = true
+	value, found, err := m.getEncoded(ctx, key)
+	f.land(value)
+	if err != nil || !found { // where members are overloaded, all ask again
+		return v, err != nil && !errors.Is(err, ErrOverloaded), err
+	}
+	v, err = m.decodeLoaded(f)
+	return v, true, err
+}
+
+// getEncoded is Get without decoding the value. The value belongs to the caller.
+func (m *Map[K, V]) getEncoded(ctx context.Context, key K) (value []byte, found bool, err error) {
+	cl, err := m.keyed(wire.OpGet, key)
+	if err != nil {
+		return nil, false, err
+	}
+	defer cl.release()
+	r, err := m.read(ctx, cl)
+	if err != nil || r.Flags&wire.ResultFound == 0 {
+		return nil, false, err
+	}
+	return append([]byte(nil), r.Value...), true, nil
+}
+
+// decodeLoaded reads the value that a flight has brought. Each caller gets a V of its own.
+func (m *Map[K, V]) decodeLoaded(f *flight) (V, error) {
+	cl := newCall(wire.OpLoad, m.name, f.at.partition)
+	defer cl.release()
+	return m.decodeValue(cl, f.value)
+}
+
+// load loads the value of a key as the flight has been told to. landed says that the flight is over.
+func (m *Map[K, V]) load(ctx context.Context, f *flight, key K, load func(context.Context, K) (V, error), w wire.WriteOptions) (v V, landed bool, err error) {
+	settled, l := false, f.l
 	defer l.renewing()()
 	defer func() { // also when load panics
 		if !settled {
 			l.leave()
 		}
+		if !landed {
+			f.l = newLoading(m.c, f.at) // whoever leads next has a place of its own
+		}
 	}()
 	if v, err = load(ctx, key); err != nil {
 		var zero V
-		return zero, err
+		return zero, false, err
 	}
 	value, err := m.encodeValue(wire.OpLoaded, nil, v)
 	if err != nil {
-		return v, err
+		return v, false, err
 	}
+
+	// From here on nobody joins: who comes after the value was stored may come after it was deleted, too.
+	m.c.loads.close(f)
+	landed = true
+	defer func() { f.land(value) }()
 	err = l.loaded(ctx, w, value)
+	if err == nil {
+		settled = true
+		return v, landed, nil
+	}
+	value = nil
 	if !errors.Is(err, ErrLockNotHeld) {
-		settled = err == nil
-		return v, err
+		return v, landed, err
 	}
 	settled = true
-	if other, found, err := m.Get(ctx, key); err == nil && found {
-		return other, nil
+	other, found, err := m.getEncoded(ctx, key)
+	if err != nil || !found {
+		return v, landed, nil
 	}
-	return v, nil
+	value = other
+	cl := newCall(wire.OpLoad, m.name, f.at.partition)
+	defer cl.release()
+	if stored, err := m.decodeValue(cl, other); err == nil {
+		return stored, landed, nil
+	}
+	return v, landed, nil
 }
 
 // loading is the task to load the value of a key: as long as it waits for others that have it, and when it has it itself.
@@ -101,11 +205,16 @@ type loading struct {
 	key       []byte // encoded
 	partition uint32
 	id        wire.ID // under which members know it
+	placed    bool    // it may be that they do
 	fence     uint64  // once it is its own
 }
 
-// ask runs OpLoad.
-func (l *loading) ask(ctx context.Context, flags uint8) (wire.LockResult, error) {
+func newLoading(c *Client, at flightKey) *loading {
+	return &loading{c: c, name: at.name, key: []byte(at.key), partition: at.partition, id: newLockID()}
+}
+
+// ask runs OpLoad. placed is as that of askLock.
+func (l *loading) ask(ctx context.Context, flags uint8) (r wire.LockResult, placed bool, err error) {
 	cl := newCall(wire.OpLoad, l.name, l.partition)
 	defer cl.release()
 	b := wire.LockBody{Map: []byte(l.name), Key: l.key, ID: l.id, Lease: uint64(loadLease.Milliseconds()), Flags: flags}
@@ -119,43 +228,43 @@ func (l *loading) ask(ctx context.Context, flags uint8) (wire.LockResult, error)
 	return l.c.askLock(ctx, cl, &b)
 }
 
-// wait waits until the value is there, or is to be loaded by the caller: then mine is true. After an error neither is.
+// wait waits until the value is there, or is to be loaded by the caller: then mine is true. After an error neither is; the place
+// among those who wait stays, for the next call of wait or leave.
 func (l *loading) wait(ctx context.Context) (mine bool, err error) {
-	placed := false // it may be that members know of it
-	for pause := firstBackoff; ; pause = min(2*pause, maxBackoff) {
+	hint, waited := "", false // why nobody was asked to load; a member has said that the caller waits, or has said nothing
+	for n := 0; ; n++ {
 		began := l.c.clock.now()
-		r, err := l.ask(ctx, wire.LockWait)
-		placed = placed || err == nil || errors.Is(err, ErrUnknownOutcome)
+		r, placed, err := l.ask(ctx, wire.LockWait)
+		l.placed = l.placed || placed
+		switch {
+		case err == nil, errors.Is(err, ErrUnknownOutcome):
+			hint, waited = "another loads the value", true
+		case errors.Is(err, ErrOverloaded):
+			hint, waited = err.Error(), true
+		}
 		switch {
 		case err == nil && r.Flags&wire.LockHeld != 0:
 			l.fence = r.Fence
 			return true, nil
 		case err == nil && r.Flags&wire.LockLoaded != 0:
+			l.placed = false
 			return false, nil
 		case l.c.life.Err() != nil:
 			return false, l.fail(ErrClosed, "")
 		case ctx.Err() != nil:
-			if !placed {
-				return false, err
+			if waited {
+				return false, l.fail(because(ErrTimeout, ctx.Err()), hint)
 			}
-			l.leave()
-			return false, l.fail(because(ErrTimeout, ctx.Err()), "another loads the value")
-		case err == nil, errors.Is(err, ErrUnknownOutcome), errors.Is(err, ErrTimeout), errors.Is(err, ErrUnavailable):
+			return false, err
+		case err == nil, errors.Is(err, ErrUnknownOutcome), errors.Is(err, ErrTimeout), errors.Is(err, ErrUnavailable), errors.Is(err, ErrOverloaded):
 		default:
-			if placed {
-				l.leave()
-			}
 			return false, err
 		}
 		// A member holds the call as long as it can. One that does not is not asked all the time.
 		if time.Duration(l.c.clock.now()-began) > maxBackoff {
-			pause = firstBackoff
+			n = 0
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-		case <-l.c.life.Done():
-		}
+		l.c.pauseLoad(ctx, backoff(n))
 	}
 }
 
@@ -175,7 +284,7 @@ func (l *loading) renewing() (stop func()) {
 				return
 			case <-tick.C:
 			}
-			if _, err := l.ask(ctx, wire.LockAgain); errors.Is(err, ErrLockNotHeld) {
+			if _, _, err := l.ask(ctx, wire.LockAgain); errors.Is(err, ErrLockNotHeld) {
 				return
 			}
 		}

@@ -2,7 +2,6 @@ package sdk
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -36,18 +35,22 @@ func (m *Map[K, V]) TryLock(ctx context.Context, key K, opts ...LockOption) (*Lo
 	if err != nil {
 		return nil, false, err
 	}
-	r, err := l.ask(ctx, wire.OpLock, 0)
-	switch {
-	case err != nil:
-		if errors.Is(err, ErrUnknownOutcome) {
-			l.leave()
+	for {
+		r, placed, err := l.ask(ctx, wire.OpLock, 0)
+		switch {
+		case err != nil:
+			if placed {
+				l.leave()
+			}
+			return nil, false, err
+		case r.Flags&wire.LockLapsed != 0: // it had the lock, but its connection was away for too long to be told
+			continue
+		case r.Flags&wire.LockHeld == 0:
+			return nil, false, nil
 		}
-		return nil, false, err
-	case r.Flags&wire.LockHeld == 0:
-		return nil, false, nil
+		l.granted(r)
+		return l, true, nil
 	}
-	l.granted(r)
-	return l, true, nil
 }
 
 // newLock returns the lock of a key before it is held.

@@ -90,6 +90,7 @@ const (
 	LockHeld   uint8 = 1 << 0 // OpLock, OpRenew: the caller holds the lock; OpLockView: somebody does
 	LockQueued uint8 = 1 << 1 // OpLock: the caller waits in the queue
 	LockLoaded uint8 = 1 << 2 // OpLoad: there is nothing to load, for the key has an entry
+	LockLapsed uint8 = 1 << 3 // OpLock, OpLoad: a copy of the call was granted the lock, which the caller no longer has. It may ask again
 )
 
 // LockResult answers OpLock, OpRenew, OpLoad and OpLockView. An answer to OpLock with neither flag says that another holds the lock, or,

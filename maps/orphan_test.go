@@ -1,0 +1,233 @@
+package maps
+
+import (
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gridiron-io/gridiron/partition"
+	"github.com/gridiron-io/gridiron/partition/entry"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// line is a caller whose connection the test ends. What is delivered on it leaves at once, unless it is blocked.
+type line struct {
+	heard
+	mu      sync.Mutex // guards the following
+	over    bool
+	blocked bool
+	waiting []func(bool)
+}
+
+func (c *line) Ended() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.over
+}
+
+func (c *line) Deliver(id uint64, code wire.Code, body []byte, told func(bool)) {
+	c.Answer(id, code, body)
+	c.mu.Lock()
+	if !c.over && c.blocked {
+		c.waiting = append(c.waiting, told)
+		c.mu.Unlock()
+		return
+	}
+	left := !c.over
+	c.mu.Unlock()
+	told(left)
+}
+
+// cut ends the connection.
+func (c *line) cut(l *lot) {
+	c.mu.Lock()
+	c.over = true
+	list := c.waiting
+	c.waiting = nil
+	c.mu.Unlock()
+	for _, told := range list {
+		told(false)
+	}
+	l.gone(c)
+}
+
+// holds checks who holds the lock of k.
+func (l *lot) holds(what string, want byte) {
+	l.t.Helper()
+	synctest.Wait()
+	if got := l.holder("k"); got != want {
+		l.t.Fatalf("%s: %d holds the lock, want %d", what, got, want)
+	}
+}
+
+// A lock that is given to a caller whose connection has ended goes to the next within a second, whenever it ended: while the
+// caller waited, within the second after that, before the lock was given to it, or before the answer had left. A caller that has come
+// back, or was told, keeps it.
+func TestLockOfACallerThatIsGone(t *testing.T) {
+	const long = 20 * time.Second
+	for name, f := range map[string]func(l *lot, h *heard){
+		"granted within the second that it is given": func(l *lot, h *heard) {
+			dead := &line{}
+			l.lock(h, 1, "k", 1, long)
+			l.lock(dead, 2, "k", 2, long)
+			l.lock(h, 3, "k", 3, long)
+			dead.cut(l)
+			time.Sleep(orphanTime / 2)
+			l.unlock("k", 1)
+			l.holds("at once", 2)
+			time.Sleep(orphanTime)
+			l.holds("after the second", 3)
+		},
+		"granted when the connection has ended": func(l *lot, h *heard) {
+			dead := &line{}
+			dead.cut(l)
+			l.lock(dead, 1, "k", 1, long)
+			l.lock(h, 2, "k", 2, long)
+			l.holds("at once", 1)
+			time.Sleep(orphanTime + time.Millisecond)
+			l.holds("after the second", 2)
+		},
+		"parked when the connection has ended": func(l *lot, h *heard) {
+			dead := &line{}
+			l.lock(h, 1, "k", 1, long)
+			dead.cut(l)
+			l.lock(dead, 2, "k", 2, long)
+			if !l.waits("k", 2) {
+				l.t.Fatal("it does not wait")
+			}
+			time.Sleep(orphanTime + time.Millisecond)
+			if synctest.Wait(); l.waits("k", 2) {
+				l.t.Fatal("it still waits")
+			}
+		},
+		"not known to be applied when the connection has ended": func(l *lot, h *heard) {
+			dead := &line{}
+			dead.cut(l)
+			b := wire.LockBody{Map: []byte("m"), Key: []byte("k"), ID: wire.ID{1}, Lease: 60_000}
+			c := newCall(l.s, &wire.Request{ID: 1, Op: wire.OpLock, Partition: 1}, dead)
+			c.locks, c.body = true, wire.AppendLockBody(c.body[:0], &b)
+			c.Complete(partition.Unknown, entry.Result{})
+			l.apply(&entry.Op{Code: wire.OpLock, Body: wire.AppendLockBody(nil, &b)})
+			l.holds("applied after all", 1)
+			time.Sleep(orphanTime + time.Millisecond)
+			l.holds("after the second", 0)
+		},
+		"the answer has not left": func(l *lot, h *heard) {
+			dead := &line{blocked: true}
+			l.lock(h, 1, "k", 1, long)
+			l.lock(dead, 2, "k", 2, long)
+			l.lock(dead, 3, "other", 2, long)
+			l.unlock("k", 1)
+			l.lock(h, 4, "k", 4, long)
+			l.lock(h, 5, "other", 4, long)
+			l.holds("at once", 2)
+			time.Sleep(10 * orphanTime)
+			l.holds("the connection is slow", 2)
+			dead.cut(l)
+			time.Sleep(orphanTime + time.Millisecond)
+			if l.holds("after the second", 4); l.holder("other") != 4 {
+				l.t.Fatalf("the other is held by %d", l.holder("other"))
+			}
+		},
+		"the answer has left": func(l *lot, h *heard) {
+			c := &line{}
+			l.lock(c, 1, "k", 1, long)
+			c.cut(l)
+			time.Sleep(10 * orphanTime)
+			l.holds("the holder was told", 1)
+		},
+		"it has come back by another call": func(l *lot, h *heard) {
+			for what, back := range map[string]func(){
+				"lock":  func() { l.lock(h, 2, "k", 1, long) },
+				"renew": func() { l.call(h, 2, wire.OpRenew, "k", 1, 0) },
+			} {
+				dead := &line{}
+				dead.cut(l)
+				l.lock(dead, 1, "k", 1, long)
+				time.Sleep(orphanTime / 2)
+				back()
+				time.Sleep(2 * orphanTime)
+				l.holds(what, 1)
+				l.unlock("k", 1)
+			}
+		},
+		"it has come back before the connection was found to have ended": func(l *lot, h *heard) {
+			dead := &line{blocked: true}
+			l.lock(dead, 1, "k", 1, long)
+			l.lock(h, 2, "k", 1, long)
+			dead.cut(l)
+			time.Sleep(2 * orphanTime)
+			l.holds("told on another", 1)
+		},
+		"it comes back by a copy too late": func(l *lot, h *heard) {
+			dead := &line{}
+			dead.cut(l)
+			l.lock(dead, 1, "k", 1, long)
+			h.take()
+			time.Sleep(orphanTime + time.Millisecond)
+			l.holds("given up", 0)
+			l.copy(h, 2, "k", 1)
+			if r := l.only("the copy", h.take(), 2); r.Flags != wire.LockLapsed {
+				l.t.Fatalf("%+v", r)
+			}
+			// While it has the lock, a copy is told so.
+			l.lock(dead, 3, "k", 1, long)
+			l.copy(h, 4, "k", 1)
+			if r := l.only("the copy", h.take(), 4); r.Flags != wire.LockHeld || r.Fence == 0 {
+				l.t.Fatalf("%+v", r)
+			}
+			time.Sleep(2 * orphanTime)
+			l.holds("the copy was told", 1)
+		},
+		"another owner": func(l *lot, h *heard) {
+			dead := &line{}
+			dead.cut(l)
+			l.lock(dead, 1, "k", 1, long)
+			l.mu.Lock()
+			l.epoch++
+			l.mu.Unlock()
+			time.Sleep(2 * orphanTime)
+			l.holds("it may have come back there", 1)
+		},
+		"the member stops": func(l *lot, h *heard) {
+			dead := &line{blocked: true}
+			l.lock(dead, 1, "k", 1, long)
+			l.close()
+			dead.cut(l)
+			time.Sleep(2 * orphanTime)
+			l.holds("nothing is done any more", 1)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLot(t)
+				f(l, &heard{})
+				l.close()
+				synctest.Wait()
+				l.idle()
+			})
+		})
+	}
+}
+
+// Likewise who is to load a value.
+func TestLoadOfACallerThatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, h := newLot(t), &heard{}
+		dead, waits := &line{}, &line{}
+		dead.cut(l)
+		l.call(dead, 1, wire.OpLoad, "k", 1, 20*time.Second)
+		l.call(waits, 2, wire.OpLoad, "k", 2, 20*time.Second)
+		l.call(h, 3, wire.OpLoad, "k", 3, 20*time.Second)
+		waits.cut(l)
+		if got := l.loader("k"); got != 1 {
+			t.Fatalf("%d loads", got)
+		}
+		time.Sleep(orphanTime + time.Millisecond)
+		if r := l.only("the one who stayed", h.take(), 3); r.Flags != wire.LockHeld || l.loader("k") != 3 {
+			t.Fatalf("%+v, and %d loads", r, l.loader("k"))
+		}
+		l.idle()
+	})
+}

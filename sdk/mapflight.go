@@ -1,0 +1,78 @@
+package sdk
+
+import "sync"
+
+// flights are the loads under way that callers of one client share, by what they load.
+type flights struct {
+	mu   sync.Mutex // guards the following, and the callers of every flight
+	open map[flightKey]*flight
+}
+
+// flightKey names the value of a key. How a key is routed is its type's, so the partition belongs to it.
+type flightKey struct {
+	name      string // of the map
+	key       string // encoded
+	partition uint32
+}
+
+// flight is one wait for a value, for all callers of the client that have joined it. One of them leads at a time: it waits among
+// those of other clients, and loads if it is told to. The others wait for the value, or for the lead.
+type flight struct {
+	at      flightKey
+	callers int           // who takes part
+	lead    chan struct{} // one slot, full while nobody leads
+	landed  chan struct{} // closed at the end
+	value   []byte        // encoded, set before the end; nil: each must look again
+	l       *loading      // belongs to who leads
+}
+
+// join returns the flight to a value, which begins here if none is open. leave must follow.
+func (s *flights) join(c *Client, at flightKey) *flight {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.open[at]
+	if f == nil {
+		f = &flight{at: at, lead: make(chan struct{}, 1), landed: make(chan struct{}), l: newLoading(c, at)}
+		f.lead <- struct{}{}
+		if s.open == nil {
+			s.open = make(map[flightKey]*flight)
+		}
+		s.open[at] = f
+	}
+	f.callers++
+	return f
+}
+
+// close lets nobody join any more.
+func (s *flights) close(f *flight) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[f.at] == f {
+		delete(s.open, f.at)
+	}
+}
+
+// leave ends a caller's part. With the last one the flight's place among those who wait is given up.
+func (s *flights) leave(f *flight) {
+	s.mu.Lock()
+	f.callers--
+	last := f.callers == 0
+	if last && s.open[f.at] == f {
+		delete(s.open, f.at)
+	}
+	s.mu.Unlock()
+	select {
+	case <-f.landed:
+		return
+	default:
+	}
+	if last && f.l.placed {
+		f.l.leave()
+	}
+}
+
+// land ends the flight. REQUIRES that the caller leads, and that the flight was closed.
+func (f *flight) land(value []byte) {
+	f.value = value
+	close(f.landed)
+}
