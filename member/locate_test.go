@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/gridiron-io/gridiron/member/founding"
+	"github.com/gridiron-io/gridiron/member/porttest"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -73,7 +74,7 @@ func (ns *nomads) restart(join []string, at map[int]string) {
 func TestMembersAtOtherAddresses(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	ns := runningNomads(t, 3)
-	at := freeBases(t, 9)
+	at := porttest.Addrs(t, 9)
 	old := []string{ns.members[0].Addr(), ns.members[1].Addr(), ns.members[2].Addr()}
 
 	t.Log("one moves")
@@ -95,7 +96,7 @@ func TestMemberSaysForWhomItWaits(t *testing.T) {
 	for _, m := range ns.members {
 		m.Kill()
 	}
-	nobody := freeBases(t, 2)
+	nobody := porttest.Addrs(t, 2)
 	var lines lineLog
 	cfg := ns.cfgs[0]
 	cfg.Listen, cfg.Join, cfg.Logger = nobody[0], nobody[1:], lines.logger(slog.LevelWarn)
@@ -158,7 +159,7 @@ func TestJoinAddressOfAnotherCluster(t *testing.T) {
 	y := runningMember(t, Config{Name: "y", Partitions: 2})
 	refused := func(t *testing.T, cfg Config, join string, wants ...string) {
 		t.Helper()
-		cfg.Join = []string{freeBases(t, 1)[0], join}
+		cfg.Join = []string{porttest.Addrs(t, 1)[0], join}
 		m, err := Start(testContext(t), cfg)
 		if err == nil {
 			m.Kill()
@@ -180,7 +181,7 @@ func TestJoinAddressOfAnotherCluster(t *testing.T) {
 		ns.members[1].Kill()
 		refused(t, ns.cfgs[1], y.Addr(), ns.members[0].clusterID().String(), y.clusterID().String())
 		cfg := ns.cfgs[1]
-		cfg.Join = append(cfg.Join, freeBases(t, 1)...)
+		cfg.Join = append(cfg.Join, porttest.Addrs(t, 1)...)
 		m, err := Start(testContext(t), cfg)
 		if err != nil {
 			t.Fatalf("an address where nobody is keeps it from its cluster: %v", err)
@@ -192,7 +193,7 @@ func TestJoinAddressOfAnotherCluster(t *testing.T) {
 		for _, m := range ns.members {
 			m.Kill()
 		}
-		late := freeBases(t, 1)[0]
+		late := porttest.Addrs(t, 1)[0]
 		cfg := ns.cfgs[0]
 		cfg.Join = []string{late}
 		failed := make(chan error, 1)
@@ -210,7 +211,7 @@ func TestJoinAddressOfAnotherCluster(t *testing.T) {
 		}
 	})
 	t.Run("that answers when the member runs", func(t *testing.T) {
-		late := freeBases(t, 1)[0]
+		late := porttest.Addrs(t, 1)[0]
 		var lines lineLog
 		cfg := x
 		cfg.Join, cfg.Logger = []string{late}, lines.logger(slog.LevelWarn)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/gridiron-io/gridiron/member/founding"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -103,11 +105,22 @@ func (m *Member) metaVoters() []wire.ID {
 }
 
 // metaSeats returns the members of the metadata group and where they are.
-func (m *Member) metaSeats() []wire.MetaSeat {
-	var seats []wire.MetaSeat
-	for _, mb := range m.metaView().Members {
-		if mb.MetaReplica != 0 {
+func (m *Member) metaSeats() []wire.MetaSeat { return seatsOf(m.metaView(), m.foundingSeats) }
+
+// seatsOf returns the seats of a view, and those of founders that have not registered yet: who joined meanwhile would otherwise hear
+// of no voter that it could ask.
+func seatsOf(v *meta.View, founders []founding.Seat) (seats []wire.MetaSeat) {
+	for i := range v.Members {
+		if mb := &v.Members[i]; mb.MetaReplica != 0 {
 			seats = append(seats, wire.MetaSeat{Replica: mb.MetaReplica, Member: mb.ID, PeerAddr: mb.PeerAddr})
+		}
+	}
+	if v.Generation() > 0 {
+		return seats // another voter began it
+	}
+	for _, s := range founders {
+		if slices.Contains(v.Founders, s.Member) && v.Member(s.Member) == nil {
+			seats = append(seats, wire.MetaSeat{Replica: s.ReplicaID, Member: s.Member, PeerAddr: s.PeersAddr})
 		}
 	}
 	return seats

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/gridiron-io/gridiron/member/founding"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -247,4 +249,28 @@ func TestMetadataLeaderLeaves(t *testing.T) {
 		t.Errorf("one that does not lead was answered %v, %v", a.Code, err)
 	}
 	changeable(t, ms...)
+}
+
+// While a cluster is founded, who joins hears of voters that have not registered yet too: else it would know nobody whom it could ask to
+// register it, for ever.
+func TestSeatsOfFoundersWhoHaveNotRegistered(t *testing.T) {
+	founder, joiner, forgotten := wire.ID{1}, wire.ID{2}, wire.ID{3}
+	founders := []founding.Seat{{Member: founder, ReplicaID: 1, PeersAddr: "a:1"}, {Member: joiner, ReplicaID: 2, PeersAddr: "b:1"},
+		{Member: forgotten, ReplicaID: 3, PeersAddr: "c:1"}}
+	registered := meta.Member{Registration: meta.Registration{ID: joiner, PeerAddr: "b:1"}, MetaReplica: 4}
+	v := &meta.View{Version: 7, Founders: []wire.ID{founder, {}, {}}, Members: []meta.Member{registered}}
+	want := []wire.MetaSeat{{Replica: 4, Member: joiner, PeerAddr: "b:1"}, {Replica: 1, Member: founder, PeerAddr: "a:1"}}
+	if got := seatsOf(v, founders); !slices.Equal(got, want) {
+		t.Errorf("seats %v, want %v", got, want)
+	}
+	// Once it has registered it is where it says, and those who began a later generation are not its founders.
+	v.Members = append([]meta.Member{{Registration: meta.Registration{ID: founder, PeerAddr: "z:1"}, MetaReplica: 1}}, registered)
+	want = []wire.MetaSeat{{Replica: 1, Member: founder, PeerAddr: "z:1"}, want[0]}
+	if got := seatsOf(v, founders); !slices.Equal(got, want) {
+		t.Errorf("seats %v, want %v", got, want)
+	}
+	v.Version, v.Members = 1<<44, v.Members[1:]
+	if got := seatsOf(v, founders); !slices.Equal(got, want[1:]) {
+		t.Errorf("seats %v, want %v", got, want[1:])
+	}
 }
