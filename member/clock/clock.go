@@ -1,5 +1,6 @@
-// Package clock owns cluster time: a clock that all members of a cluster share to within milliseconds, that never goes back and
-// never jumps, and that no wall clock can move once it has been set.
+// Package clock owns cluster time: a clock that all members of a cluster share to within milliseconds, that never goes back, and
+// that no wall clock can move once it has been set. It never jumps either, but for one case: the clock of a machine that was
+// suspended is behind by as long, and is stepped forward while its member owns nothing.
 //
 // A member's clock is its own monotonic clock plus an offset. The offset comes from the clocks of its peers, sampled by heartbeats;
 // how the samples travel is not this package's business, nor is what first sets the clocks of a new cluster.
@@ -34,14 +35,29 @@ type Clock struct {
 	last  atomic.Int64         // greatest time ever shown, in microseconds
 	ready chan struct{}        // closed when the clock is set
 
+	// What the last comparison with the peers has said, written under mu.
+	standing atomic.Uint32 // a Standing
+	gap      atomic.Int64  // nanoseconds that the clock lacks
+
 	mu struct {
 		sync.Mutex
 		peers map[wire.ID]*peer
+		asked time.Duration // when the newest ping that a peer answered was sent, on the monotonic clock
+
+		// When a time that does not fit the clock was first seen, on the monotonic clock.
+		doubted   bool
+		doubtedAt time.Duration
+
+		// How far the wall clock is ahead of the monotonic clock, and what it has gained on it of late: a suspension.
+		looked  bool
+		lead    time.Duration
+		slept   time.Duration
+		sleptAt time.Duration // on the monotonic clock
 	}
 }
 
 // New returns a clock that is unset. mono is a clock that never goes back, however often the wall clock is set; wall is the wall
-// clock, which only WallDrift looks at. Both must be safe for concurrent use.
+// clock, which shows that the machine was suspended, and nothing else; it may be nil. Both must be safe for concurrent use.
 func New(mono func() time.Duration, wall func() time.Time) *Clock {
 	c := &Clock{mono: mono, wall: wall, ready: make(chan struct{})}
 	c.mu.peers = make(map[wire.ID]*peer)
@@ -71,6 +87,7 @@ func (c *Clock) setLocked(micros int64) bool {
 		return false
 	}
 	c.line.Store(&line{from: c.mono(), time: time.Duration(micros) * time.Microsecond})
+	c.sleptLocked(c.mono()) // from here on a suspension counts
 	close(c.ready)
 	return true
 }

@@ -210,8 +210,8 @@ func TestMedian(t *testing.T) {
 		list []time.Duration
 		want time.Duration
 	}{{[]time.Duration{7}, 7}, {[]time.Duration{9, 1}, 5}, {[]time.Duration{9, 1, 2}, 2}, {[]time.Duration{-4, 8, 0, 2}, 1}} {
-		if got := median(x.list); got != x.want {
-			t.Errorf("median of %v is %d, want %d", x.list, got, x.want)
+		if got := middle(x.list); got != x.want {
+			t.Errorf("middle of %v is %d, want %d", x.list, got, x.want)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package clock
 
 import (
-	"slices"
 	"time"
 
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -39,7 +38,12 @@ type peer struct {
 	count   int
 }
 
+// add takes a sample. One that the earlier ones cannot be reconciled with shows that one of the two machines was suspended, or that
+// a clock was stepped: the earlier ones are forgotten, however good they were.
 func (p *peer) add(s sample) {
+	if old, n := p.best(s.received); n > 0 && (s.ahead-old.ahead).Abs() > s.doubt(s.received)+old.doubt(s.received)+maxDoubt {
+		p.count = 0
+	}
 	p.samples[p.next] = s
 	p.next = (p.next + 1) % keepSamples
 	p.count = min(p.count+1, keepSamples)
@@ -64,8 +68,8 @@ func (p *peer) best(now time.Duration) (best sample, n int) {
 // instants of the monotonic clock. peerSet is false for a peer whose clock is unset, which says nothing: earlier samples of it are
 // forgotten. A sample that contradicts itself is ignored.
 //
-// A clock that is set is then corrected towards the median of all clocks, its own among them, by slewing. One that is unset is set,
-// at once, to the median of its peers'.
+// A clock that is set is then corrected towards the median of all clocks, its own among them, by slewing; what slewing cannot make
+// good in time is told by Standing. One that is unset is set, at once, to the median of its peers'.
 func (c *Clock) Sample(id wire.ID, peerMicros int64, peerSet bool, sent, received time.Duration) {
 	if !peerSet {
 		c.Forget(id)
@@ -83,6 +87,7 @@ func (c *Clock) Sample(id wire.ID, peerMicros int64, peerSet bool, sent, receive
 		c.mu.peers[id] = p
 	}
 	p.add(sample{received: received, trip: trip, ahead: time.Duration(peerMicros)*time.Microsecond + trip/2 - received})
+	c.mu.asked = max(c.mu.asked, sent)
 	c.correctLocked()
 }
 
@@ -132,20 +137,13 @@ func (c *Clock) correctLocked() {
 	}
 	if l == nil {
 		if len(offsets) > 0 {
-			c.setLocked((now + median(offsets)).Microseconds())
+			c.setLocked((now + middle(offsets)).Microseconds())
 		}
 		return
 	}
 	at := l.at(now)
 	own := at - now
 	offsets = append(offsets, own)
-	c.line.Store(&line{from: now, time: at, correct: median(offsets) - own})
-}
-
-// median returns the middle of list, which it sorts, or the mean of the two in the middle. It has at least one element.
-func median(list []time.Duration) time.Duration {
-	slices.Sort(list)
-	n := len(list)
-	low, high := list[(n-1)/2], list[n/2]
-	return low + (high-low)/2
+	c.line.Store(&line{from: now, time: at, correct: middle(offsets) - own})
+	c.judgeLocked(now)
 }

@@ -1,0 +1,211 @@
+package clock
+
+import (
+	"slices"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+const (
+	// MaxApart is by how much a clock may differ from the median of all members' clocks. Beyond it the clock is out of step: at
+	// MaxSlew, a second takes more than half an hour to be made good.
+	MaxApart = time.Second
+
+	// backApart is the difference at which a clock that was out of step is in step again. It is below MaxApart so that a clock at
+	// the limit does not change sides with every sample.
+	backApart = MaxApart / 2
+
+	// maxDoubt bounds the error of a sample by which clocks are judged. A ping that was under way while one of the two processes
+	// was suspended has a round trip of seconds, and says nothing to the second.
+	maxDoubt = MaxApart / 4
+
+	// sleptFor is for how long the wall clock is believed about a suspension that it has shown.
+	sleptFor = 5 * time.Minute
+)
+
+// Standing is how a clock compares with the clocks of its peers.
+type Standing uint8
+
+const (
+	// InStep is a clock within MaxApart of the median, or one without peers.
+	InStep Standing = iota
+	// Behind is a clock that stood still while others ran: its machine was suspended. It may be stepped forward.
+	Behind
+	// Ahead is a clock that most others are behind of. It is never stepped back: it is slewed.
+	Ahead
+)
+
+// String returns what a log line says.
+func (s Standing) String() string {
+	switch s {
+	case InStep:
+		return "in step"
+	case Behind:
+		return "behind"
+	case Ahead:
+		return "ahead"
+	default:
+		return "unknown"
+	}
+}
+
+// judge compares a clock with those of its peers, and returns by how much it lacks of the time that they agree on; less than 0 if
+// it is ahead. All times are offsets from one monotonic clock. was is what the last comparison has said.
+//
+// What they agree on is the middle of all clocks: of two groups that differ, the larger is right, and of two groups of one size the
+// later, because nobody can step back. slept is for how long the wall clock of this machine says that the machine was suspended, 0
+// if it does not. It lets a member that was suspended together with most others believe the later clock of the rest, no farther
+// than it has slept: a clock that has leapt ahead by itself, by more than that, is believed by nobody.
+func judge(own time.Duration, peers []time.Duration, slept time.Duration, was Standing) (s Standing, gap time.Duration) {
+	gap = middle(append([]time.Duration{own}, peers...)) - own
+	if slept > MaxApart {
+		for _, p := range peers {
+			if p-own <= slept+MaxApart {
+				gap = max(gap, p-own)
+			}
+		}
+	}
+	limit := MaxApart
+	if was != InStep {
+		limit = backApart
+	}
+	switch {
+	case gap > limit:
+		return Behind, gap
+	case gap < -limit:
+		return Ahead, gap
+	default:
+		return InStep, gap
+	}
+}
+
+// middle returns the median of list, which it sorts. Of two in the middle it is the mean, or the later one if they are more than
+// MaxApart apart: then the earlier is that of a machine that was suspended. It has at least one element.
+func middle(list []time.Duration) time.Duration {
+	slices.Sort(list)
+	n := len(list)
+	low, high := list[(n-1)/2], list[n/2]
+	if high-low > MaxApart {
+		return high
+	}
+	return low + (high-low)/2
+}
+
+// Standing compares the clock with those of its peers that were sampled of late, and returns by how much it lacks of the time that
+// they agree on; less than 0 if it is ahead. A clock that is unset, or has no peers, is in step.
+func (c *Clock) Standing() (Standing, time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.judgeLocked(c.mono())
+	return Standing(c.standing.Load()), time.Duration(c.gap.Load())
+}
+
+// IsBehind reports whether the clock was behind when it was last compared: then what it shows must be stamped on nothing. It takes
+// no lock.
+func (c *Clock) IsBehind() bool { return Standing(c.standing.Load()) == Behind }
+
+// Agreed returns the time that the members agree on, in milliseconds since 1970, or 0 while the clock is unset: Now while the clock
+// is in step, else what Now would be. It is for those who take their time from this member. It may go back.
+func (c *Clock) Agreed() int64 {
+	now := c.Now()
+	if now != 0 && Standing(c.standing.Load()) != InStep {
+		now += time.Duration(c.gap.Load()).Milliseconds()
+	}
+	return now
+}
+
+// Agrees reports whether a peer's clock is within MaxApart of the time that the members agree on, as far as samples tell.
+func (c *Clock) Agrees(id wire.ID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l, p := c.line.Load(), c.mu.peers[id]
+	if l == nil || p == nil {
+		return true
+	}
+	now := c.mono()
+	s, n := p.best(now)
+	if n == 0 || s.doubt(now) > maxDoubt {
+		return true
+	}
+	c.judgeLocked(now)
+	return (l.at(now) - now + time.Duration(c.gap.Load()) - s.ahead).Abs() <= MaxApart
+}
+
+// Confirmed reports whether a peer was asked since the clock was first doubted, and has borne it out. Without peers there is nobody
+// to ask, and the clock is right. A member doubts its clock when a caller's time does not fit it: its machine may have been
+// suspended a moment ago, and no peer have said so yet.
+func (c *Clock) Confirmed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.mono()
+	c.judgeLocked(now)
+	if Standing(c.standing.Load()) != InStep {
+		return false
+	}
+	if !c.mu.doubted || now-c.mu.doubtedAt > maxAge {
+		c.mu.doubted, c.mu.doubtedAt = true, now
+	}
+	for _, p := range c.mu.peers {
+		if _, n := p.best(now); n > 0 {
+			return c.mu.asked > c.mu.doubtedAt
+		}
+	}
+	return true
+}
+
+// StepForward makes up for what the clock lacks, at once, and returns how much that was; 0 if the clock is not behind. Only a
+// process that owns nothing may do that: whoever reads the clock sees it leap.
+func (c *Clock) StepForward() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.mono()
+	c.judgeLocked(now)
+	l := c.line.Load()
+	if l == nil || Standing(c.standing.Load()) != Behind {
+		return 0
+	}
+	gap := time.Duration(c.gap.Load())
+	if at := l.at(now) + gap; at <= maxMicros*time.Microsecond {
+		c.line.Store(&line{from: now, time: at})
+		c.mu.slept = max(0, c.mu.slept-gap)
+	} else {
+		gap = 0
+	}
+	c.correctLocked()
+	return gap
+}
+
+// judgeLocked compares the clock with its peers'. REQUIRES: c.mu is held.
+func (c *Clock) judgeLocked(now time.Duration) {
+	l := c.line.Load()
+	if l == nil {
+		return
+	}
+	var peers []time.Duration
+	for _, p := range c.mu.peers {
+		if s, n := p.best(now); n > 0 && s.doubt(now) <= maxDoubt {
+			peers = append(peers, s.ahead)
+		}
+	}
+	s, gap := judge(l.at(now)-now, peers, c.sleptLocked(now), Standing(c.standing.Load()))
+	c.gap.Store(int64(gap))
+	c.standing.Store(uint32(s))
+}
+
+// sleptLocked returns for how long this machine was suspended in the last minutes, by its wall clock: that goes on while the
+// machine sleeps, or is put right soon after. REQUIRES: c.mu is held.
+func (c *Clock) sleptLocked(now time.Duration) time.Duration {
+	if c.wall == nil {
+		return 0
+	}
+	lead := time.Duration(c.wall().UnixNano()) - now
+	if leapt := lead - c.mu.lead; c.mu.looked && leapt > MaxApart {
+		c.mu.slept, c.mu.sleptAt = c.mu.slept+leapt, now
+	}
+	c.mu.lead, c.mu.looked = lead, true
+	if now-c.mu.sleptAt > sleptFor {
+		c.mu.slept = 0
+	}
+	return c.mu.slept
+}
