@@ -23,6 +23,8 @@ type Config struct {
 	MaxValue int // bytes of an encoded value; at most wire.MaxValueHard
 	// MapConfig is optional: it returns the configuration of a map. It is called for every operation and must not block.
 	MapConfig func(name []byte) wire.MapConfig
+	// ClockConfirmed is optional: it reports whether this member may hold its clock for right, where a caller's does not fit it.
+	ClockConfirmed func() bool
 	// Latency is optional: it is asked once for each map and operation for whom to tell how long each took. That must not block.
 	Latency func(name string, op wire.Op) func(took time.Duration)
 	// MaxMemory is how many bytes the replicas on this member may be counted with, all together; 0: as many as come. When that
@@ -86,12 +88,8 @@ func (s *Service) Handle(req *wire.Request, caller Caller) (flush bool) {
 		return false
 	}
 	now := s.cfg.Now()
-	if req.Deadline > now+maxAhead+1000 {
-		caller.Answer(req.ID, wire.CodeInvalid, []byte("a deadline more than 60 seconds ahead"))
-		return false
-	}
-	if req.Deadline <= now {
-		caller.Answer(req.ID, wire.CodeExpired, nil)
+	if req.Deadline > now+maxAhead+1000 || req.Deadline <= now {
+		s.refuseDeadline(req, caller, now)
 		return false
 	}
 	if req.Op.IsRead() {
@@ -119,6 +117,21 @@ func (s *Service) write(req *wire.Request, caller Caller) bool {
 	s.cfg.Host.Submit(int(req.Partition), &entry.Op{Code: req.Op, Client: req.Client, Seq: req.Seq, Lowest: req.Lowest,
 		Deadline: req.Deadline, Body: body}, c)
 	return true
+}
+
+// refuseDeadline answers a request whose deadline has passed or is too far ahead. It is this member's clock that may be wrong: one
+// that owns nothing for that reason sends the caller to the owner, and one that cannot be sure has it ask again.
+func (s *Service) refuseDeadline(req *wire.Request, caller Caller, now int64) {
+	switch {
+	case s.cfg.Host.Serving(int(req.Partition)) == 0:
+		s.answerOutcome(partition.Moved, req.Partition, req.ID, caller)
+	case req.Deadline <= now:
+		caller.Answer(req.ID, wire.CodeExpired, nil)
+	case s.cfg.ClockConfirmed != nil && !s.cfg.ClockConfirmed():
+		s.answerOutcome(partition.NotProposed, req.Partition, req.ID, caller)
+	default:
+		caller.Answer(req.ID, wire.CodeInvalid, []byte("a deadline more than 60 seconds ahead"))
+	}
 }
 
 // refuse answers a request that cannot be understood, or is above a limit.

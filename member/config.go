@@ -84,6 +84,10 @@ type Config struct {
 	// Wall is the wall clock, by default the system's: tests set one that is wrong.
 	Wall func() time.Time
 
+	// Mono is the monotonic clock on which cluster time runs here, by default the system's: tests set one that stops, as it does while a
+	// virtual machine is suspended.
+	Mono func() time.Duration
+
 	// Version of the program, as members and clients are shown it.
 	Version string
 }
@@ -95,6 +99,10 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.Wall == nil {
 		c.Wall = time.Now
+	}
+	if c.Mono == nil {
+		start := time.Now()
+		c.Mono = func() time.Duration { return time.Since(start) }
 	}
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:0"

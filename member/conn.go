@@ -204,7 +204,7 @@ func (c *conn) push(op wire.Op, body []byte) {
 }
 
 func (c *conn) send(a *wire.Answer, answers bool, f func(delivered bool)) {
-	a.Time, a.Table = c.m.clock.Now(), c.m.views.version()
+	a.Time, a.Table = c.m.clock.Agreed(), c.m.views.version()
 	c.out.Lock()
 	if answers {
 		c.inFlight.Add(-1)

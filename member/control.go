@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gridiron-io/gridiron/member/clock"
 	"github.com/gridiron-io/gridiron/partition/meta"
 )
 
@@ -73,7 +74,7 @@ func (c *controller) step(v *meta.View, term uint64) {
 		c.placer.step(c, c.m.meta.View())
 		c.m.seats.step(c, c.m.meta.View())
 	}
-	if time.Since(c.kept) > keepTimeEvery {
+	if s, _ := m.clock.Standing(); s == clock.InStep && time.Since(c.kept) > keepTimeEvery {
 		c.kept = time.Now()
 		c.commit(&meta.SetTime{Time: m.clock.Now()})
 	}

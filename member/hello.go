@@ -77,7 +77,7 @@ func (m *Member) answerHello(nc net.Conn, code wire.Code, text string) error {
 		text = strings.ToValidUTF8(text[:maxRefusal], "")
 	}
 	a := wire.HelloAnswer{Version: wire.Version, Code: code, Message: text, Cluster: m.cfg.ClusterName, ClusterID: m.clusterID(),
-		Member: m.id, Incarnation: m.incarnation, MemberName: m.cfg.Name, Time: m.clock.Now(), Partitions: uint32(m.partitions())}
+		Member: m.id, Incarnation: m.incarnation, MemberName: m.cfg.Name, Time: m.clock.Agreed(), Partitions: uint32(m.partitions())}
 	_, err := nc.Write(wire.AppendHelloAnswer(nil, &a))
 	return err
 }

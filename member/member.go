@@ -43,6 +43,7 @@ type Member struct {
 	runner *founding.Runner
 	ports  *ports
 	clock  *clock.Clock
+	inStep *inStep
 	tracer trace.Tracer // nil: no spans
 
 	cluster       atomic.Pointer[wire.ID]
@@ -125,7 +126,8 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	m.leaving, m.hurry = context.WithCancel(context.Background())
 	ctx, m.abort = context.WithCancelCause(ctx)
 	m.watch.ch = make(chan struct{})
-	m.clock = clock.System()
+	m.clock = clock.New(cfg.Mono, cfg.Wall)
+	m.inStep = newInStep(m)
 	m.views = newViews(m)
 	m.peers = &peers{m: m}
 	m.locator = newLocator(m)

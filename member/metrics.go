@@ -101,6 +101,8 @@ var instruments = []instrument{
 		one(func(r *reading) float64 { return float64(r.status.Tolerates) })},
 	{"gridiron.cluster.clock.skew", gauge, "s", "Largest disagreement of the members' clocks of cluster time.",
 		one(func(r *reading) float64 { return float64(r.status.Skew) / 1000 })},
+	{"gridiron.cluster.clock.out_of_step", gauge, "{member}", "Members whose clock differs by more than a second from the others': they do not own partitions that others can own.",
+		one(func(r *reading) float64 { return float64(r.status.OutOfStep) })},
 
 	{"gridiron.member.replicas", level, "{replica}", "Replicas of partitions that the member runs.",
 		one(func(r *reading) float64 { return float64(r.load.Replicas) })},

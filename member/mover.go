@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gridiron-io/gridiron/member/clock"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -92,7 +93,8 @@ func (mv *mover) look(v *meta.View) {
 	mv.tokens = min(handOversPerSecond, mv.tokens+now.Sub(mv.filled).Seconds()*handOversPerSecond)
 	mv.filled = now
 	me := v.Member(m.id)
-	leaving := me != nil && me.State == meta.StateDraining
+	standing, _ := m.clock.Standing()
+	leaving := me != nil && me.State == meta.StateDraining || standing == clock.Ahead
 	for p := range v.Table {
 		t := &v.Table[p]
 		if epoch := m.host.Serving(p); epoch == 0 || epoch>>44 != t.Generation || t.Halted || mv.busy[p].Load() {
@@ -300,7 +302,7 @@ func (m *Member) heirOf(v *meta.View, t *meta.Partition, member wire.ID) (meta.R
 	r, ok := t.Replica(member)
 	mb := v.Member(member)
 	ok = ok && member != m.id && r.Role == meta.RoleVoter && mb != nil && mb.State != meta.StateDraining && mb.Live() &&
-		mb.Incarnation == r.Incarnation && m.peers.answers(member, r.Incarnation)
+		mb.Incarnation == r.Incarnation && m.peers.answers(member, r.Incarnation) && m.clock.Agrees(member)
 	return r, ok
 }
 

@@ -249,6 +249,9 @@ func (p *peers) ping(ctx context.Context, pr *peer) (changed bool, err error) {
 			return false, fmt.Errorf("ping: answered %v: %w", a.Code, errors.Join(err))
 		}
 		p.m.clock.Sample(pr.id, said.Clock, said.ClockSet, sent, received)
+		if p.m.clock.IsBehind() {
+			p.m.inStep.kick()
+		}
 		if said.Stranger || said.Seatless {
 			p.m.doubt(pr.id)
 		}

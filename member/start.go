@@ -89,8 +89,9 @@ func (m *Member) enter(ctx context.Context, found founding.Result) error {
 	if err := m.startMeta(ctx, found); err != nil {
 		return err
 	}
-	m.wg.Add(3)
+	m.wg.Add(4)
 	go m.views.run()          // ends with m.ctx
+	go m.inStep.run()         // likewise
 	go newController(m).run() // likewise
 	go m.follow()             // likewise
 	if err := m.register(ctx); err != nil {
@@ -161,7 +162,7 @@ func (m *Member) startData() (err error) {
 	m.host, err = partition.Start(partition.HostConfig{
 		Member: m.id, Incarnation: m.incarnation, Cluster: m.clusterID(), Addr: m.peerAddr(), Partitions: n,
 		Machines: maps.Machines{Limits: state.Limits{}}, Transport: m.dataNet, Registry: m.dataReg, Now: m.clock.Now,
-		MayOwn: func() bool { return m.clock.IsSet() && !m.isClosing() },
+		MayOwn: func() bool { return m.clock.IsSet() && !m.clock.IsBehind() && !m.isClosing() },
 		Heir:   m.heir,
 		OnOwner: func(p int) {
 			m.views.ownerChanged(p)
@@ -186,7 +187,7 @@ func (m *Member) startData() (err error) {
 	m.mover = newMover(m, n)
 	configs := &mapConfigs{view: m.metaView}
 	m.maps = maps.New(maps.Config{Host: m.host, Partitions: n, Now: m.clock.Now, Owner: m.views.moved, MaxValue: m.cfg.MaxValue,
-		MapConfig: configs.of, Latency: latency, MaxMemory: m.cfg.MaxMemory})
+		MapConfig: configs.of, Latency: latency, MaxMemory: m.cfg.MaxMemory, ClockConfirmed: m.clock.Confirmed})
 	m.maps.Start()
 	m.hostReady.Store(true)
 	m.wg.Add(3)

@@ -12,6 +12,7 @@ import (
 func (m *Member) status() wire.Status {
 	v := m.metaView()
 	st := wire.Status{ID: v.Cluster, Name: m.cfg.ClusterName, State: "forming", Partitions: uint32(v.PartitionCount), Skew: m.skew()}
+	st.OutOfStep = m.outOfStep(v)
 	leader := m.meta.Leader()
 	alive := make(map[wire.ID]wire.ID) // members and the incarnations that answer
 	holders := 0

@@ -25,7 +25,9 @@ type HostConfig struct {
 	Transport   *raftnet.Transport
 	Registry    *raftnet.Registry
 	Now         func() int64 // cluster time in milliseconds
-	MayOwn      func() bool  // optional; asked before ownership is taken
+	// MayOwn is optional: it is asked before ownership is taken, and while it is held. A process that may not own serves nothing. It must
+	// not block.
+	MayOwn func() bool
 	// Heir is optional: of the incarnations that hold the partition's other replicas, the one to which it is handed when this
 	// process gives it up; zero: nobody in particular.
 	Heir      func(partition int, others []wire.ID) (member wire.ID)

@@ -87,7 +87,7 @@ func (r *replica) mineLocked() bool {
 // once the lock is released. REQUIRES r.role's lock.
 func (r *replica) serveLocked() bool {
 	var epoch uint64
-	if !r.role.stopped && r.leadsLocked() && r.mineLocked() && r.role.given != r.role.own.epoch {
+	if !r.role.stopped && r.leadsLocked() && r.mineLocked() && r.role.given != r.role.own.epoch && r.host.mayOwn() {
 		epoch = r.role.own.epoch
 	}
 	if r.serving.Load() == epoch {

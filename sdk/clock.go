@@ -11,6 +11,12 @@ import (
 // two crystals.
 const maxDrift = 1000 // nanoseconds for each millisecond
 
+// maxApart is by how much members' clocks may differ while they own anything.
+const maxApart = time.Second
+
+// trustFor is for how long a time is believed that a later answer contradicts with an earlier one.
+const trustFor = 10 * time.Second
+
 // clock is the client's monotonic clock, and its estimate of the cluster's. The estimate rests on one answer, the one that
 // bounds it best: an answer's time is off by no more than half its round trip, and the bound grows as it ages.
 type clock struct {
@@ -51,11 +57,17 @@ func (c *clock) sample(clusterMs, sent, received int64) {
 		return
 	}
 	bound := rtt/2 + half
+	offset := clusterMs*int64(time.Millisecond) + half - (sent + rtt/2)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.bound >= 0 && bound >= c.bound+(received-c.at)/int64(time.Millisecond)*maxDrift {
+	aged := c.bound + (received-c.at)/int64(time.Millisecond)*maxDrift
+	// Cluster time never goes back: of two answers that cannot both be right, the earlier time comes from a member that was suspended.
+	contradict, leap := bound+aged+int64(maxApart), offset-c.offset.Load()
+	switch {
+	case c.bound < 0 || leap > contradict:
+	case bound >= aged, leap < -contradict && received-c.at < int64(trustFor):
 		return
 	}
 	c.bound, c.at = bound, received
-	c.offset.Store(clusterMs*int64(time.Millisecond) + half - (sent + rtt/2))
+	c.offset.Store(offset)
 }

@@ -39,7 +39,7 @@ func TestClockKeepsTheBestSample(t *testing.T) {
 	ms := int64(time.Millisecond)
 	c.sample(1_000_000, 10*ms, 12*ms)
 	good := c.offset.Load()
-	c.sample(2_000_000, 20*ms, 420*ms) // a long round trip says less than what is known
+	c.sample(1_000_900, 20*ms, 420*ms) // a long round trip says less than what is known
 	if c.offset.Load() != good {
 		t.Fatal("a worse sample replaced a better one")
 	}
@@ -51,5 +51,25 @@ func TestClockKeepsTheBestSample(t *testing.T) {
 	c.sample(1_000_090, 100*ms, 101*ms)
 	if got, want := c.cluster(101*ms), int64(1_000_091); got != want {
 		t.Fatalf("cluster time %d, want %d", got, want)
+	}
+}
+
+// An answer that shows a time far beyond what is known is believed at once: what is known came from a member that had been suspended.
+func TestClockBelievesTheLaterTime(t *testing.T) {
+	c := newClock()
+	ms := int64(time.Millisecond)
+	c.sample(1_000_000, 10*ms, 11*ms)
+	c.sample(1_060_010, 20*ms, 60*ms)
+	if got, want := c.cluster(60*ms), int64(1_060_030); got != want {
+		t.Fatalf("cluster time %d, want %d", got, want)
+	}
+	c.sample(1_000_050, 100*ms, 101*ms)
+	if got, want := c.cluster(101*ms), int64(1_060_071); got != want {
+		t.Fatalf("an answer of the member that is behind was believed: %d, want %d", got, want)
+	}
+	after := 101*ms + int64(trustFor)
+	c.sample(1_000_000, after-ms, after)
+	if got, want := c.cluster(after), int64(1_000_001); got != want {
+		t.Fatalf("cluster time %d, want %d, as nobody has borne out the later time", got, want)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -56,6 +57,7 @@ func statusOf(body []byte) (ClusterStatus, error) {
 		ID: s.ID.String(), Name: s.Name, State: s.State, Safe: s.Safe, Tolerates: int(s.Tolerates), Members: int(s.Members),
 		Ready: int(s.Ready), Partitions: int(s.Partitions), Replicas: int(s.Replicas), UnderReplicated: int(s.UnderReplicated),
 		Unavailable: int(s.Unavailable), Lost: int(s.Lost), Doubtful: int(s.Doubtful), Moves: int(s.Moves), Versions: s.Versions, MetadataLed: s.MetadataLed,
+		OutOfStep: int(s.OutOfStep), ClockSkew: time.Duration(s.Skew) * time.Millisecond,
 	}, nil
 }
 

@@ -228,6 +228,14 @@ func (c *Client) settle(ctx context.Context, cl *call) (done bool) {
 		if !write && c.clock.now() < cl.limit {
 			return c.again(cl, cl.text()) // under a fresh deadline
 		}
+		// The time that the deadline came from was that of a member whose clock was behind. No copy was executed, nor will be: the call
+		// may have another deadline.
+		if now := c.clock.now(); code == wire.CodeExpired && !cl.unknown && now < cl.limit {
+			if at := c.deadline(cl.limit); at > cl.req.Deadline+maxApart.Milliseconds() {
+				cl.req.Deadline = at
+				return c.again(cl, cl.text())
+			}
+		}
 		return cl.end(c.outcome(cl, c.cause(ctx, cl, cl.limit)))
 	case wire.CodeStale:
 		return cl.end(cl.fail(ErrUnknownOutcome, cl.hint()))

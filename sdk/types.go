@@ -52,6 +52,11 @@ type ClusterStatus struct {
 	// MetadataLed: a member that answers leads the metadata, so that members can come and go and what is lost is repaired. Data is served
 	// without.
 	MetadataLed bool
+	// OutOfStep is how many members have a clock that differs by more than a second from the one that most agree on, as that of a machine
+	// that was suspended. They own nothing that others can own.
+	OutOfStep int
+	// ClockSkew is the largest difference between the cluster clock of the member that answered and another member's.
+	ClockSkew time.Duration
 }
 
 // Partition describes one partition. Members are named by their IDs.

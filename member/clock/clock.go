@@ -35,14 +35,12 @@ type Clock struct {
 	last  atomic.Int64         // greatest time ever shown, in microseconds
 	ready chan struct{}        // closed when the clock is set
 
-	// What the last comparison with the peers has said, written under mu.
-	standing atomic.Uint32 // a Standing
-	gap      atomic.Int64  // nanoseconds that the clock lacks
+	standing atomic.Uint32 // the Standing of the last comparison with the peers, written under mu
 
 	mu struct {
 		sync.Mutex
 		peers map[wire.ID]*peer
-		asked time.Duration // when the newest ping that a peer answered was sent, on the monotonic clock
+		gap   time.Duration // that the last comparison has found
 
 		// When a time that does not fit the clock was first seen, on the monotonic clock.
 		doubted   bool
@@ -142,6 +140,7 @@ type line struct {
 	from    time.Duration // on the monotonic clock
 	time    time.Duration // cluster time at from, since 1970
 	correct time.Duration // to be added from then on, at MaxSlew
+	lacks   time.Duration // of the time that the members agree on; 0 while the clock is in step
 }
 
 // at returns the cluster time at an instant of the monotonic clock. It grows with it, as MaxSlew is far below one in one.

@@ -36,6 +36,7 @@ type peer struct {
 	samples [keepSamples]sample // a ring
 	next    int
 	count   int
+	asked   time.Duration // when the newest ping that was answered was sent, on the monotonic clock
 }
 
 // add takes a sample. One that the earlier ones cannot be reconciled with shows that one of the two machines was suspended, or that
@@ -87,7 +88,7 @@ func (c *Clock) Sample(id wire.ID, peerMicros int64, peerSet bool, sent, receive
 		c.mu.peers[id] = p
 	}
 	p.add(sample{received: received, trip: trip, ahead: time.Duration(peerMicros)*time.Microsecond + trip/2 - received})
-	c.mu.asked = max(c.mu.asked, sent)
+	p.asked = max(p.asked, sent)
 	c.correctLocked()
 }
 
@@ -144,6 +145,6 @@ func (c *Clock) correctLocked() {
 	at := l.at(now)
 	own := at - now
 	offsets = append(offsets, own)
-	c.line.Store(&line{from: now, time: at, correct: middle(offsets) - own})
+	c.line.Store(&line{from: now, time: at, correct: middle(offsets) - own, lacks: l.lacks})
 	c.judgeLocked(now)
 }

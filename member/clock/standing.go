@@ -20,6 +20,9 @@ const (
 	// was suspended has a round trip of seconds, and says nothing to the second.
 	maxDoubt = MaxApart / 4
 
+	// doubtFor is for how long a doubt stands: whoever asks again within that asks for the same reason.
+	doubtFor = time.Second
+
 	// sleptFor is for how long the wall clock is believed about a suspension that it has shown.
 	sleptFor = 5 * time.Minute
 )
@@ -98,7 +101,7 @@ func (c *Clock) Standing() (Standing, time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.judgeLocked(c.mono())
-	return Standing(c.standing.Load()), time.Duration(c.gap.Load())
+	return Standing(c.standing.Load()), c.mu.gap
 }
 
 // IsBehind reports whether the clock was behind when it was last compared: then what it shows must be stamped on nothing. It takes
@@ -108,11 +111,12 @@ func (c *Clock) IsBehind() bool { return Standing(c.standing.Load()) == Behind }
 // Agreed returns the time that the members agree on, in milliseconds since 1970, or 0 while the clock is unset: Now while the clock
 // is in step, else what Now would be. It is for those who take their time from this member. It may go back.
 func (c *Clock) Agreed() int64 {
-	now := c.Now()
-	if now != 0 && Standing(c.standing.Load()) != InStep {
-		now += time.Duration(c.gap.Load()).Milliseconds()
+	// Time and what it lacks come from one line: a step between two looks would count twice.
+	l := c.line.Load()
+	if l == nil || l.lacks == 0 {
+		return c.Now()
 	}
-	return now
+	return (l.at(c.mono()) + l.lacks).Milliseconds()
 }
 
 // Agrees reports whether a peer's clock is within MaxApart of the time that the members agree on, as far as samples tell.
@@ -129,12 +133,12 @@ func (c *Clock) Agrees(id wire.ID) bool {
 		return true
 	}
 	c.judgeLocked(now)
-	return (l.at(now) - now + time.Duration(c.gap.Load()) - s.ahead).Abs() <= MaxApart
+	return (l.at(now) - now + c.mu.gap - s.ahead).Abs() <= MaxApart
 }
 
-// Confirmed reports whether a peer was asked since the clock was first doubted, and has borne it out. Without peers there is nobody
+// Confirmed reports whether all peers were asked since the clock was first doubted, and have borne it out. Without peers there is nobody
 // to ask, and the clock is right. A member doubts its clock when a caller's time does not fit it: its machine may have been
-// suspended a moment ago, and no peer have said so yet.
+// suspended a moment ago, and not all peers have said so yet.
 func (c *Clock) Confirmed() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -143,12 +147,12 @@ func (c *Clock) Confirmed() bool {
 	if Standing(c.standing.Load()) != InStep {
 		return false
 	}
-	if !c.mu.doubted || now-c.mu.doubtedAt > maxAge {
+	if !c.mu.doubted || now-c.mu.doubtedAt > doubtFor {
 		c.mu.doubted, c.mu.doubtedAt = true, now
 	}
 	for _, p := range c.mu.peers {
-		if _, n := p.best(now); n > 0 {
-			return c.mu.asked > c.mu.doubtedAt
+		if _, n := p.best(now); n > 0 && p.asked <= c.mu.doubtedAt {
+			return false
 		}
 	}
 	return true
@@ -165,7 +169,7 @@ func (c *Clock) StepForward() time.Duration {
 	if l == nil || Standing(c.standing.Load()) != Behind {
 		return 0
 	}
-	gap := time.Duration(c.gap.Load())
+	gap := c.mu.gap
 	if at := l.at(now) + gap; at <= maxMicros*time.Microsecond {
 		c.line.Store(&line{from: now, time: at})
 		c.mu.slept = max(0, c.mu.slept-gap)
@@ -189,8 +193,16 @@ func (c *Clock) judgeLocked(now time.Duration) {
 		}
 	}
 	s, gap := judge(l.at(now)-now, peers, c.sleptLocked(now), Standing(c.standing.Load()))
-	c.gap.Store(int64(gap))
+	c.mu.gap = gap
 	c.standing.Store(uint32(s))
+	if s == InStep {
+		gap = 0
+	}
+	if gap != l.lacks {
+		l := *l
+		l.lacks = gap
+		c.line.Store(&l)
+	}
 }
 
 // sleptLocked returns for how long this machine was suspended in the last minutes, by its wall clock: that goes on while the

@@ -225,7 +225,10 @@ func TestConfirmed(t *testing.T) {
 	if !c.Confirmed() || !c.Confirmed() {
 		t.Error("not confirmed by a sample from after")
 	}
-	m.pass(10 * time.Millisecond)
+	m.pass(doubtFor + time.Millisecond)
+	if c.Confirmed() {
+		t.Error("confirmed by a sample from before another doubt")
+	}
 	sampleAhead(c, wire.ID{1}, ahead+time.Minute, 0)
 	if c.Confirmed() {
 		t.Error("confirmed while it is behind")

@@ -157,6 +157,7 @@ type Status struct {
 	Doubtful                                                                                   uint32 // partitions that went on from what one replica had, so that acknowledged writes may be lost
 	Versions                                                                                   []string
 	Skew                                                                                       uint32 // largest disagreement of the members' cluster clocks in milliseconds
+	OutOfStep                                                                                  uint32 // members whose cluster clock is not the one that most agree on
 	MetadataLed                                                                                bool   // a member that answers leads the metadata group
 }
 
@@ -178,7 +179,7 @@ func AppendStatus(dst []byte, s *Status) []byte {
 	for _, v := range s.Versions {
 		dst = AppendString(dst, v)
 	}
-	return AppendU32(dst, s.Skew)
+	return AppendU32(AppendU32(dst, s.Skew), s.OutOfStep)
 }
 
 // DecodeStatus reads what AppendStatus wrote.
@@ -194,7 +195,7 @@ func DecodeStatus(b []byte) (s Status, err error) {
 	for i := range s.Versions {
 		s.Versions[i] = r.String()
 	}
-	s.Skew = r.U32()
+	s.Skew, s.OutOfStep = r.U32(), r.U32()
 	return s, r.Done()
 }
 

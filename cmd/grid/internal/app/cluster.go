@@ -48,6 +48,8 @@ func statusFields(s *sdk.ClusterStatus) []render.Field {
 		{Name: "doubtful", Value: s.Doubtful},
 		{Name: "moves", Value: s.Moves},
 		{Name: "metadata_led", Value: s.MetadataLed},
+		{Name: "out_of_step", Value: s.OutOfStep},
+		{Name: "clock_skew_ms", Value: s.ClockSkew.Milliseconds()},
 		{Name: "versions", Value: texts(s.Versions)},
 	}
 }
