@@ -45,24 +45,13 @@ func (m *Member) follow() {
 		}
 		h.follow(v)
 		m.views.kick()
-		m.nats.setRoutes(m.routes(v))
+		m.routes.kick()
 		select {
 		case <-changed:
 		case <-m.ctx.Done():
 			return
 		}
 	}
-}
-
-// routes returns where the NATS servers of the other members are.
-func (m *Member) routes(v *meta.View) []string {
-	var routes []string
-	for i := range v.Members {
-		if mb := &v.Members[i]; mb.ID != m.id && mb.Live() && mb.RouteAddr != "" {
-			routes = append(routes, m.cfg.Network.Route(mb.RouteAddr))
-		}
-	}
-	return routes
 }
 
 // holding has this member run the replicas that the table gives to this incarnation, and no others. Partitions are started and

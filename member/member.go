@@ -80,6 +80,7 @@ type Member struct {
 	mover    *mover
 	seats    *seats
 	nats     *natsServer
+	routes   *routes
 	events   *publisher
 	nc       *nats.Conn
 	client   *sdk.Client

@@ -144,6 +144,9 @@ var instruments = []instrument{
 	{"gridiron.connections.limit", level, "{connection}", "Connections on all planes together that the member accepts.",
 		one(func(r *reading) float64 { return float64(r.m.cfg.MaxConnections) })},
 
+	{"gridiron.events.routes", level, "{route}", "Routes to other members' NATS servers that are up: as many as there are other members.",
+		one(func(r *reading) float64 { return float64(len(r.m.nats.connected())) })},
+
 	{"gridiron.tasks.submitted", counter, "{task}", "Tasks that were given to the member, by whether it accepted them.",
 		func(r *reading, put func(float64, ...attribute.KeyValue)) {
 			put(float64(r.tasks.Accepted), attribute.String("gridiron.task.outcome", "accepted"))

@@ -1,12 +1,12 @@
 package member
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
-	"slices"
 	"strconv"
 	"time"
 
@@ -22,7 +22,7 @@ type natsServer struct {
 	srv    *server.Server
 	opts   *server.Options
 	log    *slog.Logger
-	routes []string // owned by setRoutes' caller: to which the server connects
+	dialed map[wire.ID]*url.URL // owned by connect's caller: to which the server connects, by incarnation
 }
 
 // Users of the NATS server. What they may do is the protection, not their passwords: a connection comes here only after the
@@ -32,20 +32,40 @@ const (
 	subscriberUser = wire.EventsUser
 )
 
-func startNATS(cluster wire.ID, host string, port int, password string, network Network, log *slog.Logger) (*natsServer, error) {
+const (
+	// serverPrefix stands before the incarnation in a server's name.
+	serverPrefix = "gridiron-"
+	// maxPendingEvents is how many bytes may wait for one client or route. Messages for one that is nearly full are dropped, and asked for
+	// by the subscriber: nobody else waits for it.
+	maxPendingEvents = 16 << 20
+	// routeDeadline bounds one write to another member's server. That is enough for all that may wait at 8 MB/s.
+	routeDeadline = 2 * time.Second
+)
+
+// routeName is what a server calls itself to others. It is a host name that cannot be: its first label has 64 characters. Servers tell
+// each other where others are, and each dials what it hears of. Who dials is decided by routes alone, so what they hear must lead nowhere.
+func routeName(incarnation wire.ID) string {
+	return hex.EncodeToString(incarnation[:]) + hex.EncodeToString(incarnation[:]) + ":1"
+}
+
+func startNATS(cluster, incarnation wire.ID, host string, port int, password string, log *slog.Logger) (*natsServer, error) {
 	if port == 0 {
 		port = server.RANDOM_PORT
 	}
 	opts := &server.Options{
-		ServerName: "gridiron-" + password[:8],
+		ServerName: serverPrefix + incarnation.String(),
 		Host:       "127.0.0.1", Port: server.RANDOM_PORT,
 		NoSigs: true, NoSystemAccount: true,
 		MaxPayload:    1 << 20,
-		MaxPending:    16 << 20,
+		MaxPending:    maxPendingEvents,
 		WriteDeadline: 5 * time.Second,
+		// The publisher must not be slowed by whoever does not keep up: what is dropped is a gap, and gaps are asked for.
+		NoFastProducerStall: true,
 		Cluster: server.ClusterOpts{
 			Name: cluster.String(), Host: host, Port: port,
 			Username: "route", Password: cluster.String(), AuthTimeout: 5, PoolSize: 1,
+			Advertise:     routeName(incarnation),
+			WriteDeadline: routeDeadline, WriteTimeout: server.WriteTimeoutPolicyClose,
 		},
 		Users: []*server.User{
 			{Username: publisherUser, Password: password, Permissions: &server.Permissions{
@@ -57,10 +77,6 @@ func startNATS(cluster wire.ID, host string, port int, password string, network 
 				Subscribe: &server.SubjectPermission{Allow: []string{"grid.ev.>", "grid.beat.>"}},
 			}},
 		},
-	}
-	if network != (plain{}) {
-		// Servers tell each other where the others are. What they connect to by themselves would go around the network.
-		opts.Cluster.Advertise = "127.0.0.1:1"
 	}
 	srv, err := server.NewServer(opts)
 	if err != nil {
@@ -82,24 +98,6 @@ func (n *natsServer) routePort() int {
 		return a.Port
 	}
 	return 0
-}
-
-// setRoutes tells the server where the others' are. It connects to new ones and keeps trying. It is called by one goroutine.
-func (n *natsServer) setRoutes(addrs []string) {
-	slices.Sort(addrs)
-	if slices.Equal(addrs, n.routes) {
-		return
-	}
-	n.routes = addrs
-	opts := n.opts.Clone()
-	opts.Routes = nil
-	for _, a := range addrs {
-		opts.Routes = append(opts.Routes, &url.URL{Scheme: "nats", Host: a, User: url.UserPassword(opts.Cluster.Username, opts.Cluster.Password)})
-	}
-	if err := n.srv.ReloadOptions(opts); err != nil {
-		n.routes = nil // to be tried again at the next change
-		n.log.Warn("the NATS routes were not changed", "err", err)
-	}
 }
 
 // publisher returns the connection on which the member publishes.
@@ -131,8 +129,10 @@ type natsLog struct{ log *slog.Logger }
 
 var _ server.Logger = (*natsLog)(nil)
 
-// Noticef drops.
-func (l *natsLog) Noticef(string, ...any) {}
+// Noticef logs at debug level: routes that begin and end.
+func (l *natsLog) Noticef(format string, v ...any) {
+	l.log.Debug(fmt.Sprintf(format, v...), "component", "nats")
+}
 
 // Warnf logs at debug level: routes that are not there yet are warnings to NATS.
 func (l *natsLog) Warnf(format string, v ...any) {

@@ -205,6 +205,7 @@ func (p *peers) tend(ctx context.Context, pr *peer) {
 		if changed {
 			p.m.views.kick()
 			p.m.failover.noticed(pr.id, before)
+			p.m.routes.kick()
 		}
 		var ended <-chan struct{}
 		if c := pr.live(); c != nil {

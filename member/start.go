@@ -78,20 +78,21 @@ func (m *Member) enter(ctx context.Context, found founding.Result) error {
 	var secret [16]byte
 	_, _ = rand.Read(secret[:]) // never fails
 	password := hex.EncodeToString(secret[:])
-	n, err := startNATS(found.ClusterID, m.ports.routeHost, m.ports.routePort, password, m.cfg.Network, m.log)
+	n, err := startNATS(found.ClusterID, m.incarnation, m.ports.routeHost, m.ports.routePort, password, m.log)
 	if err != nil {
 		return err
 	}
-	m.nats = n
+	m.nats, m.routes = n, newRoutes(m.id, n, m.routePeers, m.log)
 	if m.nc, err = n.publisher(password); err != nil {
 		return err
 	}
 	if err := m.startMeta(ctx, found); err != nil {
 		return err
 	}
-	m.wg.Add(4)
+	m.wg.Add(5)
 	go m.views.run()          // ends with m.ctx
 	go m.inStep.run()         // likewise
+	go m.keepRoutes()         // likewise
 	go newController(m).run() // likewise
 	go m.follow()             // likewise
 	if err := m.register(ctx); err != nil {
@@ -106,7 +107,24 @@ func (m *Member) enter(ctx context.Context, found founding.Result) error {
 	if err := m.await(ctx, "its replicas and every partition's owner", m.settled); err != nil {
 		return err
 	}
+	m.awaitRoutes(ctx)
 	return m.open(ctx)
+}
+
+// keepRoutes keeps the routes to the other members' NATS servers.
+func (m *Member) keepRoutes() {
+	defer m.wg.Done()
+	m.routes.run(m.ctx.Done())
+}
+
+// awaitRoutes waits until there is a route to every member that answers: before that, events of theirs would come late. One that
+// falls silent is not waited for any longer, and nobody for ever.
+func (m *Member) awaitRoutes(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, routesFor)
+	defer cancel()
+	if err := m.await(ctx, "its routes", m.routes.complete); err != nil && ctx.Err() != nil {
+		m.log.Warn("there is no route for events to some members: their events come late; is the port for routes open on both sides?", "err", err)
+	}
 }
 
 // open lets clients in, the member's own first among them.
