@@ -89,7 +89,7 @@ func (s *Service) Handle(req *wire.Request, caller Caller) (flush bool) {
 	}
 	now := s.cfg.Now()
 	if req.Deadline > now+maxAhead+1000 || req.Deadline <= now {
-		s.refuseDeadline(req, caller, now)
+		s.refuseDeadline(req, caller)
 		return false
 	}
 	if req.Op.IsRead() {
@@ -121,13 +121,14 @@ func (s *Service) write(req *wire.Request, caller Caller) bool {
 
 // refuseDeadline answers a request whose deadline has passed or is too far ahead. It is this member's clock that may be wrong: one
 // that owns nothing for that reason sends the caller to the owner, and one that cannot be sure has it ask again.
-func (s *Service) refuseDeadline(req *wire.Request, caller Caller, now int64) {
-	switch {
+func (s *Service) refuseDeadline(req *wire.Request, caller Caller) {
+	switch now := s.cfg.Now(); {
 	case s.cfg.Host.Serving(int(req.Partition)) == 0:
 		s.answerOutcome(partition.Moved, req.Partition, req.ID, caller)
 	case req.Deadline <= now:
 		caller.Answer(req.ID, wire.CodeExpired, nil)
-	case s.cfg.ClockConfirmed != nil && !s.cfg.ClockConfirmed():
+	case req.Deadline <= now+maxAhead+1000, // the clock was stepped since it was looked at
+		s.cfg.ClockConfirmed != nil && !s.cfg.ClockConfirmed():
 		s.answerOutcome(partition.NotProposed, req.Partition, req.ID, caller)
 	default:
 		caller.Answer(req.ID, wire.CodeInvalid, []byte("a deadline more than 60 seconds ahead"))

@@ -151,8 +151,8 @@ func (c *Clock) Confirmed() bool {
 		c.mu.doubted, c.mu.doubtedAt = true, now
 	}
 	for _, p := range c.mu.peers {
-		if _, n := p.best(now); n > 0 && p.asked <= c.mu.doubtedAt {
-			return false
+		if s, n := p.best(now); n > 0 && (p.asked <= c.mu.doubtedAt || s.doubt(now) > maxDoubt) {
+			return false // not asked, or its answer was too slow to say anything
 		}
 	}
 	return true

@@ -221,7 +221,12 @@ func TestConfirmed(t *testing.T) {
 		t.Error("confirmed by a sample from before")
 	}
 	m.pass(10 * time.Millisecond)
+	sampleAhead(c, wire.ID{2}, ahead+time.Minute, 4*maxDoubt)
 	sampleAhead(c, wire.ID{1}, ahead, 0)
+	if c.Confirmed() {
+		t.Error("confirmed by an answer that took too long to say anything")
+	}
+	c.Forget(wire.ID{2})
 	if !c.Confirmed() || !c.Confirmed() {
 		t.Error("not confirmed by a sample from after")
 	}
