@@ -124,7 +124,9 @@ func (c *Client) Maps(ctx context.Context) (maps []MapInfo, err error) {
 	}
 	maps = make([]MapInfo, 0, len(sums))
 	for _, m := range sums {
-		maps = append(maps, *m)
+		if m.Entries > 0 { // members remember one that was emptied for a while
+			maps = append(maps, *m)
+		}
 	}
 	slices.SortFunc(maps, func(a, b MapInfo) int { return cmp.Compare(a.Name, b.Name) })
 	return maps, nil

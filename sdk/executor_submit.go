@@ -57,7 +57,7 @@ func (c *Client) readyMembers() []wire.ID {
 // submitKeyed submits a task to the owner of a key.
 func (ex *Executor) submitKeyed(ctx context.Context, body *wire.TaskBody, key any) (*remoteTask, error) {
 	op := wire.OpTaskSubmit.String()
-	encoded, err := codec.EncodeKey(nil, key)
+	encoded, err := codec.AppendMapKey(nil, key)
 	if err != nil {
 		return nil, invalidf(op, ex.name, "the key: %v", err)
 	}
@@ -66,7 +66,7 @@ func (ex *Executor) submitKeyed(ctx context.Context, body *wire.TaskBody, key an
 	}
 	body.Keyed, body.Key = true, encoded
 	if routing, custom := codec.RouteKey(key); custom {
-		if encoded, err = codec.EncodeKey(nil, routing); err != nil {
+		if encoded, err = codec.AppendMapKey(nil, routing); err != nil {
 			return nil, invalidf(op, ex.name, "the key's PartitionKey: %v", err)
 		}
 	}

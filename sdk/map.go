@@ -12,8 +12,11 @@ import (
 // Map is a distributed map from K to V. It is a name and a codec: opening one does no I/O, any number of Maps may be open
 // under one name, and none needs closing. It is safe for concurrent use.
 //
-// Keys are the same key when they encode alike: an integer whatever its Go type, a string whatever its. Operations on one
-// key are linearizable. Those on several keys or on the whole map are so in each partition, but see no single instant.
+// Keys are the same key when they encode alike: an integer whatever its Go type, a string whatever its. So int(7), int32(7), int64(7)
+// and uint8(7) are one key, in maps opened under different types and in a Map[any, V]; 7.0 is another. 0.0 and -0.0 are one key, as in
+// Go; NaN, which is not equal to itself, is ErrInvalid, also within a key. docs/KEYS.md has the rules.
+//
+// Operations on one key are linearizable. Those on several keys or on the whole map are so in each partition, but see no single instant.
 //
 // Where a value in the map is not a V, operations that return it fail with an error wrapping ErrInvalid. If that is the
 // previous value of a write, the write has taken effect.
@@ -105,7 +108,7 @@ func (m *Map[K, V]) keyed(op wire.Op, key K) (*call, error) {
 
 // encodeKey encodes key into cl.key and returns its partition.
 func (m *Map[K, V]) encodeKey(cl *call, key K) (partition int, err error) {
-	cl.key, err = codec.AppendKey(cl.key[:0], key)
+	cl.key, err = codec.AppendMapKey(cl.key[:0], key)
 	if err != nil {
 		return 0, err
 	}
@@ -114,7 +117,7 @@ func (m *Map[K, V]) encodeKey(cl *call, key K) (partition int, err error) {
 	}
 	if m.routed {
 		if routing, custom := codec.RouteKey(key); custom {
-			if cl.value, err = codec.EncodeKey(cl.value[:0], routing); err != nil {
+			if cl.value, err = codec.AppendMapKey(cl.value[:0], routing); err != nil {
 				return 0, fmt.Errorf("PartitionKey: %w", err)
 			}
 			return m.c.partitionOf(cl.value), nil

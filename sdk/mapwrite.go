@@ -109,8 +109,10 @@ func (m *Map[K, V]) Delete(ctx context.Context, key K) (existed bool, err error)
 	return m.touch(ctx, wire.OpDelete, key, nil)
 }
 
-// SetTTL makes the entry under key end after ttl, counted from now, and reports whether there is one. With 0 it stays; a
-// negative ttl is ErrInvalid.
+// SetTTL makes the entry under key end after ttl, counted from now, and reports whether there is one. With 0 its TTL never ends it; its
+// max-idle, if it has one, still does. A negative ttl is ErrInvalid. It counts as a use of the entry: its max-idle begins anew.
+//
+// NOTE: a ttl that is computed, as time.Until(deadline) is, may come out as exactly 0, and then means for ever; see [WithTTL].
 func (m *Map[K, V]) SetTTL(ctx context.Context, key K, ttl time.Duration) (bool, error) {
 	return m.touch(ctx, wire.OpSetTTL, key, []WriteOption{WithTTL(ttl)})
 }

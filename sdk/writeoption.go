@@ -22,6 +22,9 @@ func (o ttlOption) applyWrite(w *wire.WriteOptions) (err error) {
 
 // WithTTL makes the entry end after d, counted from the write; 0: never. A fraction of a millisecond counts as a whole
 // one. A negative d is ErrInvalid.
+//
+// NOTE: a d that is computed, as time.Until(deadline) is, is ErrInvalid once the deadline has passed, but for ever at the one instant at
+// which it is exactly 0. Use max(d, 1) where that must not be: it is rounded up to a millisecond.
 func WithTTL(d time.Duration) WriteOption { return ttlOption(d) }
 
 type maxIdleOption time.Duration

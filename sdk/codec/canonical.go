@@ -46,7 +46,7 @@ func (e *encoder) rewrite(b []byte) (rest []byte, err error) {
 	case famInt:
 		e.dst = appendInt(e.dst, int64(t.n))
 	case famFloat:
-		e.dst = appendFloat(e.dst, math.Float64frombits(t.n))
+		e.appendFloat(math.Float64frombits(t.n))
 	case famTime:
 		sec, nsec := t.instant(b)
 		e.dst = appendInstant(e.dst, sec, nsec)

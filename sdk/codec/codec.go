@@ -84,7 +84,7 @@ func (Msgpack) Encode(dst []byte, v any) ([]byte, error) {
 	if out, ok := appendScalar(dst, v); ok {
 		return out, nil
 	}
-	return encode(dst, v, false)
+	return encode(dst, v, asValue)
 }
 
 // Decode reads the encoding b into the value that v points to. It returns errors wrapping ErrMalformed, ErrType, also

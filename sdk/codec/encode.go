@@ -21,6 +21,7 @@ type encoder struct {
 	depth   int     // containers around the value
 	hops    int     // pointers and interfaces around the value
 	keys    int     // map keys around the value; with any, NaN is refused
+	oneZero bool    // -0.0 is written as 0.0
 	entries []entry // a stack: of the maps being encoded, what has been written of each
 	scratch []byte
 }
@@ -50,13 +51,23 @@ func putEncoder(e *encoder) {
 	encoders.Put(e)
 }
 
-// encode appends v to dst. A key contains no NaN.
-func encode(dst []byte, v any, key bool) ([]byte, error) {
+// use says what a value is encoded for.
+type use uint8
+
+const (
+	asValue  use = iota
+	asKey        // it contains no NaN
+	asMapKey     // nor -0.0
+)
+
+// encode appends v to dst.
+func encode(dst []byte, v any, as use) ([]byte, error) {
 	e := getEncoder(dst)
 	defer putEncoder(e)
-	if key {
+	if as != asValue {
 		e.keys = 1
 	}
+	e.oneZero = as == asMapKey
 	if err := e.any(v); err != nil {
 		return dst, err
 	}
@@ -118,8 +129,15 @@ func (e *encoder) float(f float64) error {
 	if f != f && e.keys > 0 {
 		return fmt.Errorf("%w: NaN in a key", ErrUnsupported)
 	}
-	e.dst = appendFloat(e.dst, f)
+	e.appendFloat(f)
 	return nil
+}
+
+func (e *encoder) appendFloat(f float64) {
+	if e.oneZero && f == 0 {
+		f = 0 // without a sign
+	}
+	e.dst = appendFloat(e.dst, f)
 }
 
 // enter begins an array or a map. The caller takes the depth back.

@@ -26,7 +26,26 @@ func EncodeKey(dst []byte, key any) ([]byte, error) {
 	if out, ok := appendScalarKey(dst, key); ok {
 		return out, nil
 	}
-	return encodeKey(dst, key)
+	return encodeKey(dst, key, asKey)
+}
+
+// AppendMapKey is AppendKey for a key of a grid's map. Keys that Go finds equal encode alike: -0.0, also within the key, is written
+// as 0.0. Keys that a type encodes itself are what it makes of them.
+func AppendMapKey[K any](dst []byte, key K) ([]byte, error) {
+	switch k := any(key).(type) {
+	case float64:
+		if k == 0 {
+			return appendFloat(dst, 0), nil
+		}
+	case float32:
+		if k == 0 {
+			return appendFloat(dst, 0), nil
+		}
+	}
+	if out, ok := appendScalarKey(dst, key); ok {
+		return out, nil
+	}
+	return encodeKey(dst, key, asMapKey)
 }
 
 // AppendKey is EncodeKey for a key whose type is known. It allocates nothing for predeclared scalar types.
@@ -34,7 +53,7 @@ func AppendKey[K any](dst []byte, key K) ([]byte, error) {
 	if out, ok := appendScalarKey(dst, key); ok {
 		return out, nil
 	}
-	return encodeKey(dst, key)
+	return encodeKey(dst, key, asKey)
 }
 
 // DecodeKey reads the encoding b of a key into the value that key points to, under the rules of Msgpack.Decode.
@@ -61,8 +80,8 @@ func appendScalarKey(dst []byte, key any) ([]byte, bool) {
 	return appendScalar(dst, key)
 }
 
-func encodeKey(dst []byte, key any) ([]byte, error) {
-	out, err := encode(dst, key, true)
+func encodeKey(dst []byte, key any, as use) ([]byte, error) {
+	out, err := encode(dst, key, as)
 	if err != nil {
 		return dst, err
 	}
