@@ -38,16 +38,41 @@ func (m *Member) administer(ctx context.Context, b wire.AdminBody) (wire.Code, [
 	if code, answer := m.administerHere(ctx, b); code != wire.CodeNotReady {
 		return code, answer
 	}
-	body := wire.AppendAdminBody(nil, b)
-	for _, id := range m.metaVoters() {
-		short, cancel := context.WithTimeout(ctx, passOnFor)
-		a, err := m.peers.ask(short, id, wire.OpAdmin, body)
-		cancel()
-		if err == nil && a.Code != wire.CodeNotReady {
-			return a.Code, a.Body
-		}
+	if a := m.passOn(ctx, b); a != nil {
+		return a.Code, a.Body
 	}
 	return wire.CodeUnavailable, []byte("no member leads the metadata group, so that nothing can be changed; where those who vote there are lost for good: grid cluster recover")
+}
+
+// passOn asks all voters of the metadata at the same time, of whom at most one leads and does it, and returns what that answers, or
+// nil. For those that are silent it waits only as long as for the others: the caller is told at once that nobody leads.
+func (m *Member) passOn(ctx context.Context, b wire.AdminBody) *wire.Answer {
+	voters := m.metaVoters()
+	ctx, cancel := context.WithTimeout(ctx, passOnFor)
+	defer cancel()
+	body := wire.AppendAdminBody(nil, b)
+	answers := make(chan *wire.Answer, len(voters))
+	waiting := 0
+	for _, id := range voters {
+		silent := m.peers.silent(id)
+		if !silent {
+			waiting++
+		}
+		m.goOn(func() { // ends with its call
+			a, err := m.peers.ask(ctx, id, wire.OpAdmin, body)
+			if err == nil && a.Code != wire.CodeNotReady {
+				answers <- &a
+			} else if !silent {
+				answers <- nil
+			}
+		})
+	}
+	for ; waiting > 0; waiting-- {
+		if a := <-answers; a != nil {
+			return a
+		}
+	}
+	return nil
 }
 
 // administerHere carries out an operation of administration if this member leads the metadata group.

@@ -49,6 +49,7 @@ type call struct {
 	unknown   bool  // an attempt may have been executed
 	reached   bool  // the last attempt went to who should execute it, and was not turned away
 	why       error // the last attempt was not the last
+	said      error // what a member last answered why it cannot do it now
 	done      bool  // ended, in err
 	err       error
 }

@@ -43,31 +43,52 @@ func (c *Client) callOwner(ctx context.Context, op wire.Op, name string, partiti
 // operation may have been executed; if members know it again by an ID of its own, it may be made again. It ends in
 // ErrUnknownOutcome where its time was up first.
 func (c *Client) callMember(ctx context.Context, op wire.Op, member wire.ID, body []byte) ([]byte, error) {
+	answer, _, err := c.callOne(ctx, op, member, body)
+	return answer, err
+}
+
+// callOne is callMember. Where the member has said why it cannot do it now, said is an error with that, whatever came after.
+func (c *Client) callOne(ctx context.Context, op wire.Op, member wire.ID, body []byte) (answer []byte, said, err error) {
 	cl := newCall(op, "", wire.NoPartition)
 	defer cl.release()
 	cl.member = member
 	cl.body = append(cl.body, body...)
 	if err := c.invoke(ctx, cl); err != nil {
-		return nil, err
+		if cl.said != nil {
+			said = cl.fail(ErrUnavailable, cl.said.Error())
+		}
+		return nil, said, err
 	}
-	return append([]byte(nil), cl.Answer.Body...), nil
+	return append([]byte(nil), cl.Answer.Body...), nil, nil
 }
 
 // askTime is how long callAny waits for one member before it asks another.
 const askTime = 2 * time.Second
 
-// callAny asks members in turn until one answers. It is for questions only.
+// callAny asks members in turn until one answers. It is for questions only. When time is up its error says what a member last said
+// why it could not answer, also where the last that were asked said nothing.
 func (c *Client) callAny(ctx context.Context, op wire.Op, body []byte) (answer []byte, err error) {
+	var reason error // of a round before, or of this one
 	err = c.repeatedly(ctx, op, func(ctx context.Context) error {
 		first := error(&Error{Op: op.String(), Partition: -1, Err: ErrUnavailable, Hint: "no member is known to serve"})
+		fresh := false
 		for i, id := range c.inTurn() {
-			var err error
-			if answer, err = c.ask(ctx, op, id, body); !unanswered(err) {
+			short, cancel := context.WithTimeout(ctx, askTime)
+			got, said, err := c.callOne(short, op, id, body)
+			cancel()
+			if !unanswered(err) {
+				answer = got
 				return err
 			}
-			if i == 0 {
-				first = err // those that are connected come first: they know best
+			if said != nil && !fresh {
+				reason, fresh = said, true // those that are connected come first: they know best
 			}
+			if i == 0 {
+				first = err
+			}
+		}
+		if reason != nil {
+			return reason
 		}
 		return first
 	})

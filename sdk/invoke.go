@@ -217,7 +217,8 @@ func (c *Client) settle(ctx context.Context, cl *call) (done bool) {
 		}
 		return c.again(cl, errors.New("the owner is stopping"))
 	case wire.CodeNotReady, wire.CodeUnavailable:
-		return c.again(cl, cl.text())
+		cl.said = cl.text()
+		return c.again(cl, cl.said)
 	case wire.CodeUnknown:
 		cl.unknown = cl.unknown || write
 		if !cl.repeatable() {

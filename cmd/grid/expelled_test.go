@@ -34,8 +34,8 @@ func TestExpelledProcess(t *testing.T) {
 
 	late.interrupt(syscall.SIGSTOP)
 	admin := append(env, "GRID_SERVER="+cl.Addr(0)+","+cl.Addr(1))
-	for code, text := 4, ""; code != 0; { // while it is not missed yet
-		require.Equal(t, 4, code, text)
+	for code, text := 4, ""; code != 0; { // while it is not missed yet, or, where it led the metadata, nobody else does
+		require.Contains(t, []int{4, 5}, code, text)
 		require.NoError(t, ctx.Err())
 		removal := start(t, admin, "cluster", "remove", "late", "--force")
 		code, _ = removal.end()

@@ -88,6 +88,7 @@ func TestClusterScripts(t *testing.T) {
 			"member-stop":    eachMember((*gridtest.Cluster).Stop),
 			"known":          known,
 			"suspect":        suspect,
+			"led":            led,
 			"member-restart": eachMember(func(cl *gridtest.Cluster, i int) { cl.Restart(i) }),
 		},
 	})
@@ -111,6 +112,24 @@ func suspect(ts *testscript.TestScript, neg bool, args []string) {
 	untilAll(ts, func(members []sdk.Member) bool {
 		return slices.ContainsFunc(members, func(m sdk.Member) bool { return m.Name == args[0] && m.State == sdk.MemberSuspect })
 	})
+}
+
+// led waits until some member leads the metadata, as all see it.
+func led(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: led")
+	}
+	cl := ts.Value(clusterKey{}).(*gridtest.Cluster)
+	until := time.Now().Add(2 * time.Minute)
+	for agree := 0; agree < 2*cl.Size(); agree++ {
+		status, err := cl.Client().Cluster(context.Background())
+		if err == nil && status.MetadataLed {
+			continue
+		}
+		if agree = -1; time.Now().After(until) {
+			ts.Fatalf("nobody leads: %+v, %v", status, err)
+		}
+	}
 }
 
 // untilAll waits until every member that runs knows the members as look wants them: the client asks them in turn.

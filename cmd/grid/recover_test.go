@@ -38,7 +38,7 @@ func TestClusterRecover(t *testing.T) {
 		require.Contains(t, text, c.text)
 	}
 	cl.Kill(0)
-	code, _, text := grid("remove", "m0", "--force", "--timeout", "6s")
+	code, _, text := grid("remove", "m0", "--force", "--timeout", "4s")
 	require.Equal(t, 5, code, text)
 	require.Contains(t, text, "grid cluster recover", "what is to be done instead")
 	code, _, text = grid("recover", "--lost", "m0", "--timeout", "3s")

@@ -127,7 +127,8 @@ func moved(before, after []sdk.Partition) (replicas, owners int) {
 }
 
 // waitFor calls look until it reports that what the command waits for has come about, or fails, or ctx ends. On a terminal it shows
-// on standard error what look says meanwhile. Once look has succeeded, the end of ctx is a time-out: what was begun goes on.
+// on standard error what look says meanwhile. Once look has succeeded what was begun goes on: then that no member could answer for a
+// while is no failure, and the end of ctx is a time-out.
 func (inv *invocation) waitFor(ctx context.Context, what string, look func(context.Context) (done bool, progress string, err error)) error {
 	terminal, last := isTerminal(inv.Err), ""
 	tick := time.NewTicker(repairLook)
@@ -136,11 +137,12 @@ func (inv *invocation) waitFor(ctx context.Context, what string, look func(conte
 		call, cancel := context.WithTimeout(ctx, defaultTimeout)
 		done, progress, err := look(call)
 		cancel()
-		late := last != "" && ctx.Err() != nil
-		if done || err != nil && !late {
+		begun := last != ""
+		passes := begun && (ctx.Err() != nil || errors.Is(err, sdk.ErrUnavailable) || errors.Is(err, sdk.ErrTimeout))
+		if done || err != nil && !passes {
 			return err
 		}
-		if late {
+		if err != nil {
 			progress = last
 		}
 		shown := last == progress

@@ -49,7 +49,7 @@ func (p *Process) clusterRecover() *cli.Command {
 					return r.Done, fmt.Sprintf("nobody must lead the metadata for %v more", r.Wait.Round(time.Second)), inv.conn.explain(err)
 				})
 				var f *failure
-				if errors.As(err, &f) && f.code == exitTimeout {
+				if errors.As(err, &f) && f.code == exitTimeout || errors.Is(err, sdk.ErrTimeout) {
 					return failf(exitTimeout, "recover: time is up before it is done; run it again")
 				}
 				if err != nil {
