@@ -74,6 +74,28 @@ func TestEvictLRU(t *testing.T) {
 	}
 }
 
+// What was just read stays, also in a small map whose other entries were written within the same milliseconds.
+func TestEvictionSparesWhatWasJustRead(t *testing.T) {
+	for _, policy := range []wire.EvictionPolicy{wire.EvictLRU, wire.EvictLFU} {
+		for _, apart := range []int64{0, 1, graceMillis - 1, graceMillis, 5 * graceMillis} {
+			t.Run(fmt.Sprintf("policy=%v/apart=%d", policy, apart), func(t *testing.T) {
+				o := newOwner(t, 1)
+				const bound = 4
+				o.configure("m", wire.MapConfig{Eviction: policy, MaxEntries: bound})
+				o.set("m", keyOf(0), "v")
+				o.ahead.Add(apart)
+				for i := 1; i < 40; i++ {
+					if o.get("m", keyOf(0)) != "v" {
+						t.Fatalf("the key that was just read is gone after %d others were written", i-1)
+					}
+					o.set("m", keyOf(i), "v")
+					o.fits("m", bound)
+				}
+			})
+		}
+	}
+}
+
 func TestEvictLFU(t *testing.T) {
 	const bound, hot = 300, 50
 	o := newOwner(t, 9)

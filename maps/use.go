@@ -34,6 +34,12 @@ func used(v *state.View, now int64) {
 // hits returns how often the entry that v shows was read here.
 func hits(v *state.View) uint64 { return atomic.LoadUint64(v.Use) >> useTimeBits }
 
+// readSinceWritten reports whether the entry that v shows was read here at, or after, the time of its last write.
+func readSinceWritten(v *state.View) bool {
+	u := atomic.LoadUint64(v.Use)
+	return u>>useTimeBits != 0 && v.Created+int64(u&useTimeLimit) >= max(v.Updated, v.Touched)
+}
+
 // accessed returns when the entry that v shows was last written, or read, as far as is known here.
 func accessed(v *state.View) int64 {
 	at := max(v.Updated, v.Touched)

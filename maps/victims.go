@@ -16,8 +16,8 @@ const (
 	sampleEach = 8
 	// samplePartition bounds the entries that are looked at in one partition: it is locked for reading meanwhile.
 	samplePartition = 2048
-	// graceMillis is for how long an entry that was just written is taken only if all others were, too: its writer may be about
-	// to read it.
+	// graceMillis is for how long an entry that was just written or read is taken by LFU only if all others were, too: who wrote it
+	// may be about to read it, and nothing can have been used often that is new. LRU takes it last by itself.
 	graceMillis = 20
 )
 
@@ -63,14 +63,17 @@ func (s *Service) sample(b *bound, policy wire.EvictionPolicy, parts []held, n i
 				if !ok || b.isLast(p.partition, v.Version) {
 					continue
 				}
-				c := candidate{partition: p.partition, key: key, version: v.Version, cost: v.Cost, young: v.Updated >= now-graceMillis}
-				switch {
-				case c.young:
-					c.rank[0] = v.Updated
-				case policy == wire.EvictLFU:
+				c := candidate{partition: p.partition, key: key, version: v.Version, cost: v.Cost}
+				if policy == wire.EvictLFU {
+					c.young = accessed(&v) >= now-graceMillis
 					c.rank = [2]int64{int64(hits(&v)), accessed(&v)}
-				default:
-					c.rank = [2]int64{accessed(&v), v.Updated}
+				} else {
+					c.rank[0] = accessed(&v)
+					// Of what was used within one millisecond, what was written goes before what was read: a cache that is
+					// being filled must not lose what is asked for.
+					if readSinceWritten(&v) {
+						c.rank[1] = 1
+					}
 				}
 				list = append(list, c)
 			}
