@@ -65,6 +65,38 @@ type testHost struct {
 	tr      *raftnet.Transport
 	mute    atomic.Bool // nothing that it sends arrives, nor what is sent to it, and nobody notices
 	mayOwn  atomic.Bool
+	imaging atomic.Pointer[imageGate] // of images that are sent to it
+}
+
+// imageGate holds images up.
+type imageGate struct {
+	open  <-chan struct{}
+	began chan struct{} // closed when there is one
+	once  sync.Once
+}
+
+// holdImages holds up the images that are sent to the host until letGo is called. began is closed when there is one.
+func (h *testHost) holdImages() (began <-chan struct{}, letGo func()) {
+	open := make(chan struct{})
+	g := &imageGate{open: open, began: make(chan struct{})}
+	h.imaging.Store(g)
+	return g.began, sync.OnceFunc(func() { close(open) })
+}
+
+// imageConn carries an image, through the gate of whom it is for. It has all the time that the test takes.
+type imageConn struct {
+	net.Conn
+	to *testHost
+}
+
+func (c *imageConn) SetWriteDeadline(time.Time) error { return nil }
+
+func (c *imageConn) Write(b []byte) (int, error) {
+	if g := c.to.imaging.Load(); g != nil {
+		g.once.Do(func() { close(g.began) })
+		<-g.open
+	}
+	return c.Conn.Write(b)
 }
 
 // muteConn loses whole writes, which are whole frames, while an end is mute.
@@ -195,6 +227,9 @@ func (h *testHost) dial(ctx context.Context, target string, stream uint8) (net.C
 	if _, err := nc.Write([]byte{stream}); err != nil {
 		nc.Close()
 		return nil, err
+	}
+	if stream == raftnet.StreamChunks {
+		return &imageConn{&muteConn{nc, h, to}, to}, nil
 	}
 	return &muteConn{nc, h, to}, nil
 }

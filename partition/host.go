@@ -37,7 +37,9 @@ type Host struct {
 	cfg    HostConfig
 	random *lockedRandom
 	log    *memlog.DB
-	logMax int64 // bytes of log that each replica may keep
+	logMax int64 // bytes of log that each replica keeps
+	// logBudget is how many bytes of log all replicas may keep together, for those that lag.
+	logBudget atomic.Int64
 
 	// gate is held for reading around every call of the NodeHost, and for writing to close it: the library sets its fields
 	// to nil under calls that still run.
@@ -58,10 +60,7 @@ type Host struct {
 	seeding     atomic.Int64              // generations that are being given the state of the one before
 	batches     atomic.Uint64
 
-	images struct {
-		slots chan struct{} // as many as are sent at a time
-		pace  pace
-	}
+	images                  streams
 	elections, ownerChanges atomic.Uint64  // see Load
 	readers                 sync.WaitGroup // goroutines that serve reads
 
@@ -125,8 +124,10 @@ func newHost(cfg HostConfig) *Host {
 	h.publishedTo = make([]atomic.Uint64, cfg.Partitions)
 	h.groups = make([]group, cfg.Partitions)
 	h.images.slots = make(chan struct{}, imagesAtOnce)
+	h.images.byReplica = make(map[streamKey]*stream)
 	h.wake.dirty = make(map[*replica]struct{})
 	h.wake.ch = make(chan struct{}, 1)
+	h.logBudget.Store(logBytesPerMember)
 	h.logMax = min(logBytesPerReplica, logBytesPerMember/int64(max(1, cfg.Partitions)))
 	return h
 }

@@ -12,6 +12,8 @@ type Load struct {
 	FullRecords  int64 // likewise, in the partition that has most of them; bounded by MaxRecordBytes
 	Elections    uint64
 	OwnerChanges uint64
+	ImagesSent   uint64 // states that were sent to other members' replicas whole, or begun to be
+	ImagesTaken  uint64 // states that came so
 }
 
 // Bounds of a host: of all replicas together, and the last of each.
@@ -25,6 +27,8 @@ const (
 // that they applied, since the host was started.
 func (h *Host) Load() Load {
 	l := Load{PendingBytes: h.pending.Load(), WaitingReads: h.reading.Load(), Elections: h.elections.Load(), OwnerChanges: h.ownerChanges.Load()}
+	sent := h.cfg.Transport.Stats()
+	l.ImagesSent, l.ImagesTaken = sent.SentImages, sent.ReceivedImages
 	for i := range h.replicas {
 		r := h.replicas[i].Load()
 		if r == nil {

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/lni/dragonboat/v4"
 	"github.com/lni/dragonboat/v4/client"
 	sm "github.com/lni/dragonboat/v4/statemachine"
 
@@ -56,11 +55,9 @@ type replica struct {
 	closed    chan struct{} // closed by the library when it has let go of the replica: nothing is applied after that
 	closeOnce sync.Once
 
-	// trimming belongs to the host's loop.
-	trimming struct {
-		request *dragonboat.RequestState // nil: none is under way
-		to      uint64                   // index up to which it was last asked for
-	}
+	incoming  sync.Mutex // held by whoever reads an image for the replica
+	followers followers
+	trimming  trimming
 
 	proposer proposer
 	reads    readQueue
@@ -161,7 +158,7 @@ func (r *replica) Update(entries []sm.Entry) ([]sm.Entry, error) {
 	if fx.applied && r.host.cfg.OnApplied != nil {
 		r.host.cfg.OnApplied(r.partition)
 	}
-	if fx.ownership || fx.retry || fx.seeded || r.host.logFull(r) {
+	if fx.ownership || fx.retry || fx.seeded || r.host.logFull(r) && !r.trimming.held.Load() {
 		r.host.kick(r)
 	}
 	return entries, nil

@@ -78,6 +78,14 @@ func (r *replica) serves() (epoch uint64, ended <-chan struct{}) {
 // leadsLocked reports whether Raft elected this replica. REQUIRES r.role's lock.
 func (r *replica) leadsLocked() bool { return r.role.leader == r.id && r.role.term != 0 }
 
+// leads reports whether Raft elected this replica, and whether it elected another.
+func (r *replica) leads() (leads, follows bool) {
+	r.role.Lock()
+	defer r.role.Unlock()
+	leads = r.leadsLocked()
+	return leads, r.role.leader != 0 && !leads
+}
+
 // mineLocked reports whether the log names this process as the owner. REQUIRES r.role's lock.
 func (r *replica) mineLocked() bool {
 	return r.role.own.live() != 0 && r.role.own.incarnation == r.host.cfg.Incarnation

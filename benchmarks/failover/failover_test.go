@@ -43,7 +43,7 @@ func TestScenarios(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	for _, bad := range []string{"-scenario dance", "-rounds 0", "-rate 0", "-partitions 0", "-megabytes 0", "-settle 0s", "more"} {
+	for _, bad := range []string{"-scenario dance", "-rounds 0", "-rate 0", "-partitions 0", "-megabytes 0", "-members 1", "-write-mb-s -1", "-write-mb-s much", "-settle 0s", "more"} {
 		if _, err := parse(strings.Fields(bad)); err == nil {
 			t.Errorf("%q is taken", bad)
 		}

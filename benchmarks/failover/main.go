@@ -20,9 +20,12 @@ import (
 type options struct {
 	scenarios  []string
 	partitions int
-	rounds     int // of all but rebuild
-	rate       int // writes per second
-	megabytes  int // of entries that are rebuilt
+	rounds     int  // of all but rebuild
+	rate       int  // writes per second
+	megabytes  int  // of entries that are rebuilt
+	members    int  // when something is rebuilt
+	again      bool // it comes back
+	writeMB    int  // written in a second while something is rebuilt, in megabytes
 	settle     time.Duration
 	verbose    bool
 	dir        string
@@ -52,6 +55,9 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&o.rounds, "rounds", 5, "how often a member is killed, paused, and stopped")
 	flags.IntVar(&o.rate, "rate", 2000, "writes that begin in a second")
 	flags.IntVar(&o.megabytes, "megabytes", 300, "of values that are there when a member is killed for good")
+	flags.IntVar(&o.members, "members", 4, "of the cluster in which a member's replicas are rebuilt")
+	flags.BoolVar(&o.again, "restart", false, "start the member whose replicas are rebuilt again at once, and not without it")
+	flags.IntVar(&o.writeMB, "write-mb-s", 0, "megabytes of values that are written in a second while replicas are rebuilt, besides the measured writes")
 	flags.DurationVar(&o.settle, "settle", 3*time.Second, "of load before and after each fault")
 	flags.StringVar(&o.dir, "dir", "", "an empty `DIRECTORY` that keeps the members' logs (default: none is kept)")
 	flags.StringVar(&o.profiles, "profiles", "", "an existing `DIRECTORY` for CPU profiles of the members, from the first move to the last (rebuild), or of the round (leave)")
@@ -65,7 +71,7 @@ func parse(args []string) (options, error) {
 			return o, fmt.Errorf("scenario %q: there are %s", s, strings.Join(scenarios, ", "))
 		}
 	}
-	if o.partitions < 1 || o.rounds < 1 || o.rate < 1 || o.megabytes < 1 || o.settle <= 0 || flags.NArg() > 0 {
+	if o.partitions < 1 || o.rounds < 1 || o.rate < 1 || o.megabytes < 1 || o.members < 2 || o.writeMB < 0 || o.settle <= 0 || flags.NArg() > 0 {
 		return o, errors.New("want positive numbers, and nothing but flags")
 	}
 	return o, nil

@@ -10,7 +10,6 @@ import (
 
 	"github.com/gridiron-io/gridiron/benchmarks/internal/standin"
 	"github.com/gridiron-io/gridiron/benchmarks/proc"
-	"github.com/gridiron-io/gridiron/sdk"
 )
 
 // seen is what the calls of a stretch of load came to.
@@ -251,77 +250,6 @@ func (o *options) leave(ctx context.Context) (r report, err error) {
 	return r, nil
 }
 
-// rebuild kills one of four members for good, whose replicas are built anew on the others.
-func (o *options) rebuild(ctx context.Context) (r report, err error) {
-	const members = 4
-	r.title = "kill -9 of one of four members for good"
-	cl, err := o.start(ctx, members)
-	if err != nil {
-		return r, err
-	}
-	defer cl.close()
-	if err := o.fill(ctx, cl); err != nil {
-		return r, err
-	}
-	victim, _, err := cl.most(ctx, members)
-	if err != nil {
-		return r, err
-	}
-	lost, err := cl.held(ctx, victim)
-	if err != nil {
-		return r, err
-	}
-	megabytes := float64(o.megabytes) * float64(lost) / float64(o.partitions)
-	l, err := startLoad(ctx, cl.measured, o.partitions, o.rate)
-	if err != nil {
-		return r, err
-	}
-	var began, moving, done time.Time
-	started := time.Now()
-	work := func() error {
-		if err := goOn(ctx, 2*o.settle); err != nil {
-			return err
-		}
-		began = time.Now()
-		if err := cl.Kill(victim); err != nil {
-			return err
-		}
-		if err := cl.await(ctx, awaitFor, "rebuilding", func(s *sdk.ClusterStatus) bool { return s.Moves > 0 }); err != nil {
-			return err
-		}
-		moving = time.Now()
-		if err := o.profile(cl, standin.BeginProfile); err != nil {
-			return err
-		}
-		// The dead member stays one of the cluster.
-		if err := cl.await(ctx, awaitFor, "whole", func(s *sdk.ClusterStatus) bool { return s.Safe && s.Ready == members-1 }); err != nil {
-			return err
-		}
-		done = time.Now()
-		return o.profile(cl, standin.EndProfile)
-	}
-	err = work()
-	samples := l.stop()
-	if err != nil {
-		return r, err
-	}
-	var before, waiting, during seen
-	before.add(samples, started.Add(o.settle), began.Add(-aside))
-	waiting.add(samples, began.Add(-aside), moving)
-	during.add(samples, moving, done)
-	r.rowf("values of 10 KB in the cluster", "%d MB", o.megabytes)
-	r.rowf("replicas lost", "%d, %.0f MB", lost, megabytes)
-	r.rowf("from the kill to all replicas", "%v, of which until the first was built %v", done.Sub(began).Round(time.Millisecond), moving.Sub(began).Round(time.Millisecond))
-	r.rowf("rebuilt", "%.0f MB/s", megabytes/done.Sub(moving).Seconds())
-	r.spread("calls before the kill", before.took)
-	r.spread("calls until rebuilding began", waiting.took)
-	r.spread("calls while rebuilding", during.took)
-	all := seen{}
-	all.add(samples, began.Add(-aside), done)
-	r.calls(all)
-	return r, nil
-}
-
 // held counts the replicas of a member.
 func (cl *cluster) held(ctx context.Context, member int) (n int, err error) {
 	id, err := cl.id(ctx, member)
@@ -337,24 +265,4 @@ func (cl *cluster) held(ctx context.Context, member int) (n int, err error) {
 		}
 	}
 	return n, err
-}
-
-// fill writes values of 10 KB, some at a time.
-func (o *options) fill(ctx context.Context, cl *cluster) error {
-	const size, chunk = 10_000, 200
-	m, err := sdk.OpenMap[int, []byte](cl.asks, "filling")
-	if err != nil {
-		return err
-	}
-	value := make([]byte, size)
-	for from, n := 0, max(1, o.megabytes*1_000_000/size); from < n; from += chunk {
-		entries := make(map[int][]byte, chunk)
-		for k := from; k < min(n, from+chunk); k++ {
-			entries[k] = value
-		}
-		if err := m.SetAll(ctx, entries); err != nil {
-			return fmt.Errorf("write the values: %w", err)
-		}
-	}
-	return nil
 }

@@ -135,6 +135,29 @@ func (db *DB) Bounds(shardID, replicaID uint64) (first, lastTerm, last uint64, e
 	return first, lastTerm, last, nil
 }
 
+// Since tells of the part of a replica's log behind an index and up to another: the term of its last entry, and whether a change of
+// the group's membership stands in it, as which counts also a part that is not there any more.
+//
+// It returns ErrNoReplica if the DB does not know the replica, ErrCompacted if it does not know the term, and ErrClosed.
+func (db *DB) Since(shardID, replicaID, from, to uint64) (term uint64, changed bool, err error) {
+	r, err := db.lock(shardID, replicaID)
+	if err == nil && r == nil {
+		err = ErrNoReplica
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("look at the log of shard %d replica %d: %w", shardID, replicaID, err)
+	}
+	defer r.mu.Unlock()
+	log := &r.mu.log
+	if term = log.term(to); term == 0 {
+		return 0, false, fmt.Errorf("look at the log of shard %d replica %d up to %d, there are %d to %d: %w",
+			shardID, replicaID, to, log.first(), log.last(), ErrCompacted)
+	}
+	between := log.between(max(from+1, log.first()), to+1)
+	changed = from < log.prev || slices.ContainsFunc(between, func(e pb.Entry) bool { return e.Type == pb.ConfigChangeEntry })
+	return term, changed, nil
+}
+
 // ListNodeInfo returns the replicas that have a bootstrap record, ordered by shard and replica.
 func (db *DB) ListNodeInfo() ([]raftio.NodeInfo, error) {
 	if db.replicas.closed() {
@@ -234,7 +257,7 @@ func (db *DB) drop(r *replica) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.mu.removed = true
-	r.mu.log.reset(0)
+	r.mu.log.reset(0, 0)
 	db.countLocked(r)
 	r.mu.state, r.mu.bootstrap, r.mu.snapshot = pb.State{}, nil, nil
 }

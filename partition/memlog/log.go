@@ -156,7 +156,7 @@ func (db *DB) ImportSnapshot(ss pb.Snapshot, replicaID uint64) error {
 	r.mu.bootstrap = pb.MustMarshal(&pb.Bootstrap{Join: true, Type: ss.Type})
 	r.mu.state = pb.State{Term: ss.Term, Commit: ss.Index}
 	r.setSnapshotLocked(&ss)
-	r.mu.log.reset(ss.Index)
+	r.mu.log.reset(ss.Index, ss.Term)
 	db.countLocked(r)
 	return nil
 }

@@ -50,7 +50,7 @@ func (r *replica) saveLocked(u *pb.Update) error {
 	}
 	if received {
 		r.setSnapshotLocked(&u.Snapshot)
-		r.mu.log.reset(u.Snapshot.Index)
+		r.mu.log.reset(u.Snapshot.Index, u.Snapshot.Term)
 	}
 	if len(u.EntriesToSave) > 0 {
 		r.mu.log.put(u.EntriesToSave)

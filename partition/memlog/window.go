@@ -30,6 +30,8 @@ type window struct {
 
 	// prev is the index before the first entry: the last that was removed, or the snapshot that replaced the log.
 	prev uint64
+	// prevTerm is the term of that one; 0 if it is not known.
+	prevTerm uint64
 
 	// Invariant: bytes == sizeOf(buf[head:]).
 	bytes int64
@@ -57,7 +59,7 @@ func (w *window) between(low, high uint64) []pb.Entry {
 // REQUIRES: checkFollows(ents, w.last()) == nil.
 func (w *window) put(ents []pb.Entry) {
 	if first := ents[0].Index; first <= w.prev {
-		w.reset(first - 1)
+		w.reset(first-1, 0)
 	} else {
 		w.cut(first)
 	}
@@ -71,6 +73,9 @@ func (w *window) removeTo(index uint64) {
 		return
 	}
 	dead := w.live()[:min(index, w.last())-w.prev]
+	if len(dead) > 0 {
+		w.prevTerm = dead[len(dead)-1].Term
+	}
 	w.bytes -= sizeOf(dead)
 	clear(dead)
 	w.head += len(dead)
@@ -87,8 +92,19 @@ func (w *window) removeTo(index uint64) {
 	}
 }
 
-// reset drops all entries. The next one is prev+1.
-func (w *window) reset(prev uint64) { *w = window{prev: prev} }
+// reset drops all entries. The next one is prev+1, and prev is of the given term.
+func (w *window) reset(prev, term uint64) { *w = window{prev: prev, prevTerm: term} }
+
+// term returns the term of an entry, or of the one before the first; 0 if it is not known.
+func (w *window) term(index uint64) uint64 {
+	if index == w.prev {
+		return w.prevTerm
+	}
+	if e := w.between(index, index+1); len(e) > 0 {
+		return e[0].Term
+	}
+	return 0
+}
 
 // cut drops the entries from index on. REQUIRES: w.prev < index <= w.last()+1.
 func (w *window) cut(index uint64) {

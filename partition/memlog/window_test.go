@@ -82,8 +82,8 @@ func TestWindow(t *testing.T) {
 		{"remove all", func(w *window) { w.put(run(1, 3, 1, 8)); w.removeTo(3) }, "", 4, 3},
 		{"remove more than there is", func(w *window) { w.put(run(1, 3, 1, 8)); w.removeTo(1 << 63) }, "", 4, 3},
 		{"append after removal", func(w *window) { w.put(run(1, 3, 1, 8)); w.removeTo(3); w.put(run(4, 5, 1, 8)) }, "4:1 5:1 ", 4, 5},
-		{"reset", func(w *window) { w.put(run(1, 3, 1, 8)); w.reset(10) }, "", 11, 10},
-		{"append after reset", func(w *window) { w.reset(10); w.put(run(11, 12, 3, 8)) }, "11:3 12:3 ", 11, 12},
+		{"reset", func(w *window) { w.put(run(1, 3, 1, 8)); w.reset(10, 1) }, "", 11, 10},
+		{"append after reset", func(w *window) { w.reset(10, 1); w.put(run(11, 12, 3, 8)) }, "11:3 12:3 ", 11, 12},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var w window
@@ -151,7 +151,7 @@ func TestWindowReleasesMemory(t *testing.T) {
 		{"most of it", []int{0, 1, 2, 3, 4, 5}, func(w *window) { w.removeTo(6) }},
 		{"all", []int{0, 1, 2, 3, 4, 5, 6, 7}, func(w *window) { w.removeTo(8) }},
 		{"an overwritten tail", []int{4, 5, 6, 7}, func(w *window) { w.put(run(5, 5, 2, 64)) }},
-		{"a replaced log", []int{0, 1, 2, 3, 4, 5, 6, 7}, func(w *window) { w.reset(20) }},
+		{"a replaced log", []int{0, 1, 2, 3, 4, 5, 6, 7}, func(w *window) { w.reset(20, 1) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var w window

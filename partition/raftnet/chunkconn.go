@@ -1,6 +1,7 @@
 package raftnet
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -16,7 +17,8 @@ import (
 type chunkConn struct {
 	t    *Transport
 	nc   net.Conn
-	head []byte // reused
+	head []byte        // reused
+	gone chan struct{} // closed when the connection is broken
 
 	mu struct {
 		sync.Mutex
@@ -26,7 +28,7 @@ type chunkConn struct {
 }
 
 func newChunkConn(t *Transport, nc net.Conn) *chunkConn {
-	c := &chunkConn{t: t, nc: nc}
+	c := &chunkConn{t: t, nc: nc, gone: make(chan struct{})}
 	c.done.Go(func() { watch(c.nc, c.shut) })
 	return c
 }
@@ -41,6 +43,9 @@ func (c *chunkConn) SendChunk(chunk pb.Chunk) error {
 	c.mu.Lock()
 	err := c.mu.err
 	c.mu.Unlock()
+	if errors.Is(err, ErrGiveUp) {
+		return nil // the chunks after the image: there is nothing to be said any more
+	}
 	if err != nil {
 		return err
 	}
@@ -70,6 +75,7 @@ func (c *chunkConn) shut(cause error) {
 	c.mu.Lock()
 	if c.mu.err == nil {
 		c.mu.err = cause
+		close(c.gone)
 	}
 	c.mu.Unlock()
 	_ = c.nc.Close() // the cause is what counts

@@ -18,15 +18,43 @@ import (
 // as ever, of which the first chunk alone is sent, without its data, and after it the image: in frames of bytes up to an empty one. Where it
 // arrives the replica takes the image first; then the NodeHost is given a snapshot that says of itself that it has no data (standIn).
 //
-// That an image be as new as its snapshot is enough: the replica leaves out the entries that the image has already.
+// A stream may wait for a long time before its image is made. So index, term and membership of the snapshot that arrives are the image's
+// own, not those that the NodeHost gave its stream: the receiver's log begins where its state ends.
 type Images interface {
-	// Outgoing returns the image of a replica here, at least as new as when it was called. Its WriteTo is called once, by a goroutine
-	// that it may hold up; its errors, as Outgoing's own, end the stream.
-	Outgoing(shardID, replicaID uint64) (io.WriterTo, error)
+	// Outgoing waits until an image of the state of the replica From may go to another, and returns it. None and no error: the other
+	// has been given one meanwhile, for another request. The wait ends when gone is closed: the connection is broken. Errors end the stream.
+	Outgoing(gone <-chan struct{}, of Request) (Image, error)
 
 	// Incoming reads an image and has a replica here take it. Errors end the connection; the replica is as it was, then.
 	Incoming(shardID, replicaID uint64, src io.Reader) error
+
+	// Heard tells that a replica here has heard from another of its group, which has the log up to an index; 0: it did not say.
+	// It is called for each such message and must not block.
+	Heard(shardID, replicaID, from, index uint64, now time.Time)
 }
+
+// Request is a replica's need of an image.
+type Request struct {
+	Shard, From, To uint64 // To and From are replicas
+
+	// What the NodeHost has given its stream: where the state stood when it began, and who belonged to the group there.
+	Index, Term uint64
+	Membership  pb.Membership
+}
+
+// Image is a state that no longer changes. One goroutine has it.
+type Image interface {
+	// At returns the index and term of the last entry in the image, and who belonged to the group there.
+	At() (index, term uint64, members pb.Membership)
+	// WriteTo is called once. It may take as long as it likes; its errors end the stream, but for ErrGiveUp.
+	io.WriterTo
+	// Close lets go of the image and tells what became of it: nil if the operating system has taken the whole. It is called once.
+	Close(err error)
+}
+
+// ErrGiveUp is what an Image's WriteTo returns if nothing is wrong but the image is no longer wanted. Its connection ends and the
+// receiver forgets what it has read. The NodeHost, which would blame the receiver's whole process for a failure, is told of none.
+var ErrGiveUp = errors.New("the image is no longer wanted")
 
 // Carry has t carry images. It is called before the NodeHost is made, if at all.
 func (t *Transport) Carry(images Images) { t.images = images }
@@ -41,12 +69,26 @@ func (c *chunkConn) sendImage(chunk *pb.Chunk) error {
 	if chunk.ChunkId != 0 {
 		return nil
 	}
-	image, err := c.t.images.Outgoing(chunk.ShardID, chunk.From)
-	if err != nil {
+	image, err := c.t.images.Outgoing(c.gone, Request{Shard: chunk.ShardID, From: chunk.From, To: chunk.ReplicaID,
+		Index: chunk.Index, Term: chunk.Term, Membership: chunk.Membership})
+	if err != nil || image == nil {
 		return err
 	}
+	c.t.counters.sentImages.Add(1)
+	err = c.writeImage(chunk, image)
+	image.Close(err)
+	if errors.Is(err, ErrGiveUp) {
+		c.shut(err)
+		return nil
+	}
+	return err
+}
+
+// writeImage writes an image behind the chunk that announces it.
+func (c *chunkConn) writeImage(chunk *pb.Chunk, image Image) error {
 	bare := *chunk
 	bare.Data = nil
+	bare.Index, bare.Term, bare.Membership = image.At()
 	c.head = appendChunkHead(openFrame(c.head[:0]), &bare, true)
 	if err := c.writeFrame(nil); err != nil {
 		return err
@@ -135,6 +177,7 @@ func (t *Transport) receiveImage(first *pb.Chunk, in *frameReader) (pb.Chunk, er
 	} else if !errors.Is(err, io.EOF) {
 		return pb.Chunk{}, err
 	}
+	t.counters.receivedImages.Add(1)
 	return standIn(first), nil
 }
 

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"time"
 
 	"github.com/lni/dragonboat/v4"
 	"github.com/lni/dragonboat/v4/config"
+	pb "github.com/lni/dragonboat/v4/raftpb"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -20,14 +22,49 @@ type testImages struct {
 	err   error // of both
 	read  int64 // how much is read of what comes; 0: all
 	taken chan []byte
+
+	done   bool // the receiver has been given one already
+	giveUp bool // in the midst
+	closed []error
+	heard  [][4]uint64
 }
 
-func (i *testImages) Outgoing(shard, replica uint64) (io.WriterTo, error) {
-	if shard != 1 || replica != 3 {
+func (i *testImages) Outgoing(_ <-chan struct{}, of Request) (Image, error) {
+	first := testChunk(0)
+	if of.Shard != 1 || of.From != 3 || of.To != 2 || of.Index != first.Index || of.Term != first.Term {
 		return nil, errors.New("another replica")
 	}
-	return bytes.NewBuffer(i.send), i.err
+	if i.err != nil || i.done {
+		return nil, i.err
+	}
+	return &testImage{i, bytes.NewReader(i.send)}, nil
 }
+
+func (i *testImages) Heard(shard, replica, from, index uint64, _ time.Time) {
+	i.heard = append(i.heard, [4]uint64{shard, replica, from, index})
+}
+
+// testImage is what testImages sends.
+type testImage struct {
+	of *testImages
+	*bytes.Reader
+}
+
+// imageMembers belong to the group where a testImage ends.
+var imageMembers = pb.Membership{ConfigChangeId: 8, Addresses: map[uint64]string{3: "c", 4: "d"}, NonVotings: map[uint64]string{2: "b"},
+	Removed: map[uint64]bool{1: true}}
+
+func (i *testImage) At() (index, term uint64, members pb.Membership) { return 9, 7, imageMembers }
+
+func (i *testImage) WriteTo(w io.Writer) (int64, error) {
+	n, err := i.Reader.WriteTo(w)
+	if i.of.giveUp && err == nil {
+		err = ErrGiveUp
+	}
+	return n, err
+}
+
+func (i *testImage) Close(err error) { i.of.closed = append(i.of.closed, err) }
 
 func (i *testImages) Incoming(shard, replica uint64, src io.Reader) error {
 	if i.err != nil || shard != 1 || replica != 2 {
@@ -79,8 +116,31 @@ func TestImagesGoInPlaceOfSnapshots(t *testing.T) {
 		c := next(t, r.chunks)
 		require.Empty(t, r.chunks, "one chunk stands for all")
 		require.True(t, c.Witness && c.IsLastChunk() && c.ChunkId == 0)
-		require.Equal(t, []uint64{first.ShardID, first.ReplicaID, first.From, first.Index, first.Term}, []uint64{c.ShardID, c.ReplicaID, c.From, c.Index, c.Term})
+		require.Equal(t, []uint64{first.ShardID, first.ReplicaID, first.From}, []uint64{c.ShardID, c.ReplicaID, c.From})
+		require.Equal(t, []uint64{9, 7}, []uint64{c.Index, c.Term}, "those of the image, which was made later")
+		require.Equal(t, imageMembers, c.Membership)
 		require.Zero(t, c.OnDiskIndex)
+	})
+	t.Run("are let go of", func(t *testing.T) {
+		from := &testImages{send: image}
+		_, sent, _ := stream(t, from, &testImages{})
+		require.NoError(t, sent)
+		require.Equal(t, []error{nil}, from.closed)
+	})
+	t.Run("sent for another request", func(t *testing.T) {
+		r, sent, served := stream(t, &testImages{done: true}, &testImages{})
+		require.NoError(t, sent)
+		require.NoError(t, served)
+		require.Empty(t, r.chunks)
+	})
+	t.Run("no longer wanted", func(t *testing.T) {
+		from := &testImages{send: image, giveUp: true}
+		r, sent, served := stream(t, from, &testImages{})
+		require.NoError(t, sent, "nobody is to blame")
+		require.ErrorIs(t, served, io.ErrUnexpectedEOF)
+		require.Empty(t, r.chunks)
+		require.Len(t, from.closed, 1)
+		require.ErrorIs(t, from.closed[0], ErrGiveUp)
 	})
 	t.Run("refused by the source", func(t *testing.T) {
 		r, sent, served := stream(t, &testImages{err: errors.New("stopped")}, &testImages{})
@@ -129,10 +189,26 @@ func TestImagesGoInPlaceOfSnapshots(t *testing.T) {
 	})
 }
 
+// What followers answer is told of: how far they are, or only that they are there.
+func TestImagesHear(t *testing.T) {
+	images := &testImages{}
+	tr := startedTransport(t, Config{}, newReceived())
+	tr.images = images
+	tr.handOver([]pb.Message{
+		{Type: pb.ReplicateResp, ShardID: 1, To: 2, From: 3, LogIndex: 40, Term: 1},
+		{Type: pb.ReplicateResp, ShardID: 1, To: 2, From: 4, LogIndex: 41, Hint: 5, Reject: true, Term: 1},
+		{Type: pb.HeartbeatResp, ShardID: 5, To: 6, From: 7, Term: 1},
+		{Type: pb.Heartbeat, ShardID: 5, To: 6, From: 8, Term: 1},
+	})
+	require.Equal(t, [][4]uint64{{1, 2, 3, 40}, {1, 2, 4, 0}, {5, 6, 7, 0}}, images.heard)
+}
+
 // carriedMachine is a member's machine as what its transport carries.
 type carriedMachine struct{ m *testMember }
 
-func (c carriedMachine) Outgoing(uint64, uint64) (io.WriterTo, error) {
+func (c carriedMachine) Heard(_, _, _, _ uint64, _ time.Time) {}
+
+func (c carriedMachine) Outgoing(_ <-chan struct{}, of Request) (Image, error) {
 	machine := c.m.machine.Load()
 	view, err := machine.PrepareSnapshot()
 	if err != nil {
@@ -142,8 +218,20 @@ func (c carriedMachine) Outgoing(uint64, uint64) (io.WriterTo, error) {
 	if err := machine.SaveSnapshot(view, &b, nil); err != nil {
 		return nil, err
 	}
-	return &b, nil
+	return machineImage{of, &b}, nil
 }
+
+// machineImage is the image of a carriedMachine that is at least as new as was asked for.
+type machineImage struct {
+	of Request
+	*bytes.Buffer
+}
+
+func (i machineImage) At() (index, term uint64, members pb.Membership) {
+	return i.of.Index, i.of.Term, i.of.Membership
+}
+
+func (machineImage) Close(error) {}
 
 func (c carriedMachine) Incoming(_, _ uint64, src io.Reader) error {
 	return c.m.machine.Load().RecoverFromSnapshot(src, nil)

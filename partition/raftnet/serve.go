@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"time"
 
 	"github.com/lni/dragonboat/v4/raftio"
 	pb "github.com/lni/dragonboat/v4/raftpb"
@@ -117,7 +118,29 @@ func (t *Transport) decodeMessages(payload []byte, batch []pb.Message) ([]pb.Mes
 func (t *Transport) handOver(batch []pb.Message) {
 	t.counters.handovers.Add(1)
 	t.counters.receivedMessages.Add(uint64(len(batch)))
+	if t.images != nil {
+		t.hear(batch)
+	}
 	t.handler(pb.MessageBatch{Requests: batch, DeploymentId: t.deploymentID, BinVer: raftio.TransportBinVersion})
+}
+
+// hear tells of the answers in a batch, by which a leader knows how far the others are.
+func (t *Transport) hear(batch []pb.Message) {
+	var now time.Time
+	for i := range batch {
+		m := &batch[i]
+		index := uint64(0)
+		switch {
+		case m.Type == pb.ReplicateResp && !m.Reject:
+			index = m.LogIndex
+		case m.Type != pb.ReplicateResp && m.Type != pb.HeartbeatResp:
+			continue
+		}
+		if now.IsZero() {
+			now = time.Now()
+		}
+		t.images.Heard(m.ShardID, m.To, m.From, index, now)
+	}
 }
 
 // receiveChunks hands over the chunks of one snapshot, or the one that stands for it when its image is taken.

@@ -13,11 +13,13 @@ type Stats struct {
 	Dropped        uint64 // messages in them, and messages too large for a frame
 	Discarded      uint64 // bytes that were queued when their connection broke
 	SentChunks     uint64
+	SentImages     uint64 // images begun
 
 	Handovers        uint64 // batches handed to the NodeHost
 	ReceivedMessages uint64 // messages in them
 	ReceivedBytes    uint64 // bytes read from sockets
 	ReceivedChunks   uint64 // chunks handed to the NodeHost
+	ReceivedImages   uint64 // images that a replica here has taken, or did not need
 	Refused          uint64 // messages and chunks that may not come from another process, or could harm this one
 	Malformed        uint64 // connections ended for bytes that are not a frame of ours: length, checksum, content
 	Injected         uint64 // messages handed over by Inject
@@ -28,9 +30,9 @@ type Stats struct {
 
 // counters are the Transport's own, written without a lock.
 type counters struct {
-	sentBatches, sentMessages, sentBytes, writes, suppressed, droppedBatches, dropped, discarded, sentChunks atomic.Uint64
+	sentBatches, sentMessages, sentBytes, writes, suppressed, droppedBatches, dropped, discarded, sentChunks, sentImages atomic.Uint64
 
-	handovers, receivedMessages, receivedBytes, receivedChunks, refused, malformed, injected atomic.Uint64
+	handovers, receivedMessages, receivedBytes, receivedChunks, receivedImages, refused, malformed, injected atomic.Uint64
 }
 
 // Stats returns the counters. It may be called at any time, also before Start and after Close.
@@ -46,10 +48,12 @@ func (t *Transport) Stats() Stats {
 		Dropped:          c.dropped.Load(),
 		Discarded:        c.discarded.Load(),
 		SentChunks:       c.sentChunks.Load(),
+		SentImages:       c.sentImages.Load(),
 		Handovers:        c.handovers.Load(),
 		ReceivedMessages: c.receivedMessages.Load(),
 		ReceivedBytes:    c.receivedBytes.Load(),
 		ReceivedChunks:   c.receivedChunks.Load(),
+		ReceivedImages:   c.receivedImages.Load(),
 		Refused:          c.refused.Load(),
 		Malformed:        c.malformed.Load(),
 		Injected:         c.injected.Load(),

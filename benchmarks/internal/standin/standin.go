@@ -49,7 +49,8 @@ func run(args []string) error {
 	if len(args) == 0 || args[0] != "start" {
 		return fmt.Errorf("want the command start, got %q", args)
 	}
-	cfg := grid.Config{Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	level := new(slog.LevelVar)
+	cfg := grid.Config{Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))}
 	flags := flag.NewFlagSet("start", flag.ContinueOnError)
 	flags.StringVar(&cfg.Name, "name", "", "")
 	flags.StringVar(&cfg.Listen, "listen", "", "")
@@ -58,6 +59,7 @@ func run(args []string) error {
 	flags.IntVar(&cfg.Expect, "expect", 0, "")
 	flags.IntVar(&cfg.Partitions, "partitions", 0, "")
 	flags.IntVar(&cfg.Replicas, "replicas", 0, "")
+	flags.TextVar(level, "log-level", level, "")
 	mediate := flags.String("mediate", "", "host whose ports the member listens on, behind a mediator of BeginSlow to EndSlow")
 	profile := flags.String("cpu-profile", "", "directory for CPU profiles from BeginProfile to EndProfile")
 	if err := flags.Parse(args[1:]); err != nil {

@@ -60,8 +60,7 @@ func (inv *invocation) memberConfig() (config.Config, error) {
 			given = append(given, config.Given{Flag: f.Name, Value: inv.flags.String(f.Name)})
 		}
 	}
-	cfg, err := config.Load(inv.setting("config", "GRID_CONFIG"), inv.LookupEnv, given)
-	return cfg, errors.Join(config.CheckEnvironment(inv.environ(), false), err)
+	return config.Load(inv.setting("config", "GRID_CONFIG"), inv.LookupEnv, given)
 }
 
 // serve runs a member until the process is interrupted.

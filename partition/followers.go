@@ -1,0 +1,55 @@
+package partition
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// aliveFor is how long after it was last heard a replica counts as alive: for one that is silent for longer the log is not kept. A
+// leader hears from each several times a second.
+const aliveFor = 5 * time.Second
+
+// followers are the other replicas of a group, as far as this one has heard of them: a leader hears from all. Its methods may be called
+// at any time.
+type followers struct {
+	sync.Mutex // guards the following
+	list       []follower
+}
+
+type follower struct {
+	id    uint64
+	match uint64    // it has the log up to there, at least
+	at    time.Time // when it was last heard
+}
+
+// heard notes that a replica was heard from, and that it has the log up to an index; 0 if it did not say.
+func (f *followers) heard(id, index uint64, now time.Time) {
+	f.Lock()
+	defer f.Unlock()
+	for i := range f.list {
+		if o := &f.list[i]; o.id == id {
+			o.match, o.at = max(o.match, index), now
+			return
+		}
+	}
+	f.list = slices.DeleteFunc(f.list, func(o follower) bool { return now.Sub(o.at) > aliveFor })
+	f.list = append(f.list, follower{id, index, now})
+}
+
+// floor returns up to where the one of the live ones is that is furthest behind. Those that are behind the log's beginning, before which stands an index, do not
+// count: nothing that is kept helps them. False: there is none.
+func (f *followers) floor(before uint64, now time.Time) (index uint64, ok bool) {
+	f.Lock()
+	defer f.Unlock()
+	for i := range f.list {
+		o := &f.list[i]
+		if o.match < before || now.Sub(o.at) > aliveFor {
+			continue
+		}
+		if !ok || o.match < index {
+			index, ok = o.match, true
+		}
+	}
+	return index, ok
+}

@@ -1,0 +1,335 @@
+package partition
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/lni/dragonboat/v4/raftpb"
+
+	"github.com/gridiron-io/gridiron/partition/raftnet"
+)
+
+// carried is a host as the source and the target of the images that its transport carries.
+type carried Host
+
+var _ raftnet.Images = (*carried)(nil)
+
+// A streamKey names a replica that is given an image.
+type streamKey struct{ shard, to uint64 }
+
+// stream is an image that waits for its turn or is being sent. Of each replica that needs one there is one stream: what is asked for
+// the same replica meanwhile waits for that to end. As the state is frozen when the turn has come, a stream that waits is as good
+// as the newest request; and one that runs brings all that a newer one would have to, for the log goes on where its image ends.
+type stream struct {
+	done chan struct{} // closed at the end, when err is set
+	err  error
+
+	// Guarded by streams.
+	asked  int    // requests for which it stands
+	frozen uint64 // index at which the receiver's log will begin; 0 while it waits
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+}
+
+// ended returns why the stream is to end, nil while it is not.
+func (st *stream) ended() error { return context.Cause(st.ctx) }
+
+// streams are those of a host.
+type streams struct {
+	slots chan struct{} // as many as are sent at a time
+	pace  pace
+
+	sync.Mutex // guards the following
+	byReplica  map[streamKey]*stream
+}
+
+// begin returns the stream to a replica, whose context is a child of life, and whether it is the caller's to run: else another one is under way.
+func (s *streams) begin(life context.Context, key streamKey) (st *stream, mine bool) {
+	s.Lock()
+	defer s.Unlock()
+	if st := s.byReplica[key]; st != nil {
+		st.asked++
+		return st, false
+	}
+	st = &stream{done: make(chan struct{}), asked: 1}
+	st.ctx, st.cancel = context.WithCancelCause(life)
+	s.byReplica[key] = st
+	return st, true
+}
+
+func (s *streams) freeze(st *stream, index uint64) {
+	s.Lock()
+	defer s.Unlock()
+	st.frozen = index
+}
+
+func (s *streams) end(key streamKey, st *stream, err error) {
+	s.Lock()
+	delete(s.byReplica, key)
+	s.Unlock()
+	st.err = err
+	st.cancel(nil)
+	close(st.done)
+}
+
+// floor returns the lowest index at which the log of a replica that is being given an image of a shard will begin: what comes
+// after that must not be cut. False: there is none.
+func (s *streams) floor(shard uint64) (index uint64, ok bool) {
+	s.Lock()
+	defer s.Unlock()
+	for key, st := range s.byReplica {
+		if key.shard == shard && st.frozen != 0 && (!ok || st.frozen < index) {
+			index, ok = st.frozen, true
+		}
+	}
+	return index, ok
+}
+
+// stop ends the streams of a shard that have begun, for a reason.
+func (s *streams) stop(shard uint64, why error) {
+	s.Lock()
+	defer s.Unlock()
+	for key, st := range s.byReplica {
+		if key.shard == shard && st.frozen != 0 {
+			st.cancel(why)
+		}
+	}
+}
+
+var errGone = errors.New("the connection is broken")
+
+// Outgoing waits for its turn and freezes the state.
+func (c *carried) Outgoing(gone <-chan struct{}, of raftnet.Request) (raftnet.Image, error) {
+	h := (*Host)(c)
+	r := h.find(of.Shard, of.From)
+	if r == nil {
+		return nil, fmt.Errorf("send an image: replica %d of shard %d does not run here", of.From, of.Shard)
+	}
+	// Until it has the image and says so, the receiver is no further than the log goes back now. The library may try that place of the
+	// log again, should an answer be lost: so it is kept, as far as there is room.
+	if first, _, _, err := h.log.Bounds(r.shard, r.id); err == nil {
+		r.followers.heard(of.To, first-1, time.Now())
+	}
+	key := streamKey{of.Shard, of.To}
+	for {
+		st, mine := h.images.begin(h.life, key)
+		if mine {
+			img, err := h.freezeFor(gone, r, st, &of)
+			if err != nil {
+				h.images.end(key, st, err)
+				return nil, fmt.Errorf("send an image of partition %d: %w", r.partition, err)
+			}
+			r.log.Debug("a replica is sent the whole state", "to", of.To, "index", img.index)
+			return &outgoing{frozen: *img, r: r, key: key, stream: st}, nil
+		}
+		select {
+		case <-st.done:
+			if st.err == nil {
+				return nil, nil
+			}
+		case <-gone:
+			return nil, errGone
+		case <-h.life.Done():
+			return nil, errClosed
+		}
+	}
+}
+
+// frozen is an image and its place in the log.
+type frozen struct {
+	image       *image
+	index, term uint64
+	members     raftpb.Membership
+}
+
+// freezeFor freezes the state of a replica when it is a stream's turn. The stream has the slot then.
+func (h *Host) freezeFor(gone <-chan struct{}, r *replica, st *stream, of *raftnet.Request) (*frozen, error) {
+	select {
+	case h.images.slots <- struct{}{}:
+	case <-gone:
+		return nil, errGone
+	case <-h.life.Done():
+		return nil, errClosed
+	}
+	f, err := h.place(r, st, of)
+	if err != nil {
+		<-h.images.slots
+	}
+	return f, err
+}
+
+// membershipFor bounds the question who belongs to a group.
+const membershipFor = 5 * time.Second
+
+// place freezes the state and finds its place in the log. What the library has given the stream is that of an index which may have
+// been passed long ago.
+func (h *Host) place(r *replica, st *stream, of *raftnet.Request) (*frozen, error) {
+	for {
+		// The log is kept from here on before the state is frozen: it is cut by another goroutine.
+		h.images.freeze(st, max(r.applied.Load(), of.Index))
+		f := &frozen{image: r.freeze(), index: of.Index, term: of.Term, members: of.Membership}
+		if f.image.applied <= of.Index {
+			// Behind the last entry of ours stand none but the library's own, up to that index.
+			h.images.freeze(st, f.index)
+			return f, nil
+		}
+		h.images.freeze(st, f.image.applied)
+		var changed bool
+		var err error
+		f.index = f.image.applied
+		if f.term, changed, err = h.log.Since(r.shard, r.id, of.Index, f.index); err != nil {
+			f.image.machine.Close()
+			return nil, err
+		}
+		if !changed {
+			return f, nil
+		}
+		// The group's members are others than they were. Who they are can be asked, and is the answer unless they have changed once more
+		// behind the image.
+		m, err := h.membershipOf(st.ctx, r.shard)
+		if err == nil && m.ConfigChangeId <= f.index {
+			f.members = *m
+			return f, nil
+		}
+		f.image.machine.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// membershipOf returns who belongs to a group now.
+func (h *Host) membershipOf(ctx context.Context, shard uint64) (*raftpb.Membership, error) {
+	ctx, cancel := context.WithTimeout(ctx, membershipFor)
+	defer cancel()
+	defer context.AfterFunc(h.life, cancel)() // Close does not wait for us
+	h.gate.RLock()
+	defer h.gate.RUnlock()
+	if h.gate.closed {
+		return nil, errClosed
+	}
+	m, err := membership(ctx, h.gate.nh, shard)
+	if err != nil {
+		return nil, fmt.Errorf("read the group's membership: %w", err)
+	}
+	members := &raftpb.Membership{ConfigChangeId: m.ConfigChangeID, Addresses: m.Nodes, NonVotings: m.NonVotings, Witnesses: m.Witnesses,
+		Removed: make(map[uint64]bool, len(m.Removed))}
+	for id := range m.Removed {
+		members.Removed[id] = true
+	}
+	return members, nil
+}
+
+// outgoing is an image that is being sent.
+type outgoing struct {
+	frozen
+	r      *replica
+	key    streamKey
+	stream *stream
+}
+
+func (o *outgoing) At() (index, term uint64, members raftpb.Membership) {
+	return o.index, o.term, o.members
+}
+
+// WriteTo writes the image no faster than the host's images may go.
+func (o *outgoing) WriteTo(w io.Writer) (int64, error) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	return o.image.writeTo(&pacedWriter{w: w, out: o, timer: timer})
+}
+
+func (o *outgoing) Close(err error) {
+	h := o.r.host
+	o.image.machine.Close()
+	<-h.images.slots
+	h.images.end(o.key, o.stream, err)
+	if err != nil && !errors.Is(err, errClosed) {
+		o.r.log.Debug("an image was not sent to its end", "to", o.key.to, "err", err)
+	}
+}
+
+// Incoming reads an image and gives it to a replica.
+func (c *carried) Incoming(shard, replica uint64, src io.Reader) error {
+	r := (*Host)(c).find(shard, replica)
+	if r == nil {
+		return fmt.Errorf("read an image: replica %d of shard %d does not run here", replica, shard)
+	}
+	// Two leaders, one after the other, may each send one. The first may make the second needless.
+	r.incoming.Lock()
+	defer r.incoming.Unlock()
+	img, err := r.readImage(src)
+	if err != nil {
+		return fmt.Errorf("read an image of partition %d: %w", r.partition, err)
+	}
+	if img != nil {
+		r.install(img)
+	}
+	return nil
+}
+
+// Heard notes how far another replica is.
+func (c *carried) Heard(shard, replica, from, index uint64, now time.Time) {
+	if r := (*Host)(c).find(shard, replica); r != nil {
+		r.followers.heard(from, index, now)
+	}
+}
+
+// Bounds of the images that a host sends. Who sends one, and who takes it, has also calls to answer, on the same processors and the same
+// network: at this rate it is some tenth of a processor and half of a network of 1 Gbit/s.
+const (
+	imagesAtOnce = 2
+	imageRate    = 64 << 20 // bytes per second
+	// imageBurst is what may go at once after a while without.
+	imageBurst = 512 << 10
+)
+
+// pace says when the next bytes may go.
+type pace struct {
+	sync.Mutex
+	due time.Time // when all that went would have gone at the rate alone
+}
+
+// reserve takes n bytes and returns how long whoever sends them must wait after that.
+func (p *pace) reserve(n int, now time.Time) time.Duration {
+	p.Lock()
+	defer p.Unlock()
+	if earliest := now.Add(-imageBurst * time.Second / imageRate); p.due.Before(earliest) {
+		p.due = earliest
+	}
+	p.due = p.due.Add(time.Duration(n) * time.Second / imageRate)
+	return p.due.Sub(now)
+}
+
+// pacedWriter waits after each write for as long as the host's pace asks for.
+type pacedWriter struct {
+	w     io.Writer
+	out   *outgoing
+	timer *time.Timer // at rest
+	led   bool        // the replica was seen to lead
+}
+
+func (p *pacedWriter) Write(b []byte) (int, error) {
+	r := p.out.r
+	if err := p.out.stream.ended(); err != nil {
+		return 0, err
+	}
+	// Who leads in its place sends an image of its own.
+	if leads, follows := r.leads(); follows && p.led {
+		return 0, raftnet.ErrGiveUp
+	} else if leads {
+		p.led = true
+	}
+	n, err := p.w.Write(b)
+	if err != nil {
+		return n, err
+	}
+	if wait := r.host.images.pace.reserve(n, time.Now()); wait > 0 && !r.host.sleep(wait, p.timer) {
+		return n, errClosed
+	}
+	return n, nil
+}

@@ -1,0 +1,403 @@
+package partition
+
+import (
+	"context"
+	"errors"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/lni/dragonboat/v4/raftpb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gridiron-io/gridiron/partition/raftnet"
+)
+
+// Bytes go at the rate in the long run; after a while without, the burst goes at once, and no more than that.
+func TestPace(t *testing.T) {
+	var p pace
+	start := time.Unix(1000, 0)
+	require.LessOrEqual(t, p.reserve(imageBurst, start), time.Duration(0))
+	sent, now := 0, start
+	for sent < 3*imageRate {
+		if wait := p.reserve(64<<10, now); wait > 0 {
+			now = now.Add(wait)
+		}
+		sent += 64 << 10
+	}
+	require.InDelta(t, 3, now.Sub(start).Seconds(), 0.01)
+	now = now.Add(time.Hour)
+	require.LessOrEqual(t, p.reserve(imageBurst, now), time.Duration(0))
+	require.InDelta(t, 1, p.reserve(imageRate, now).Seconds(), 0.01, "what was not used in an hour is gone")
+}
+
+// An image waits for its turn, and does not wait for a host that is closed.
+func TestImagesWaitForTheirTurn(t *testing.T) {
+	s := newScripted(t, 1)
+	for range imagesAtOnce {
+		s.host.images.slots <- struct{}{}
+	}
+	s.host.end()
+	_, err := (*carried)(s.host).Outgoing(t.Context().Done(), raftnet.Request{Shard: s.shard, From: s.id, To: 2})
+	require.ErrorIs(t, err, errClosed)
+	require.Empty(t, s.host.images.byReplica)
+}
+
+// logged applies an entry, which its log has too.
+func (s *scripted) logged() {
+	s.tb.Helper()
+	index := s.commit([]byte{0})
+	var ents []raftpb.Entry
+	for i := uint64(1); i <= index; i++ {
+		ents = append(ents, raftpb.Entry{Index: i, Term: 3, Type: raftpb.EncodedEntry})
+	}
+	require.NoError(s.tb, s.host.log.SaveRaftState([]raftpb.Update{{ShardID: s.shard, ReplicaID: s.id, State: raftpb.State{Term: 3}, EntriesToSave: ents}}, 1))
+}
+
+// asked is what came of a request for an image.
+type asked struct {
+	image raftnet.Image
+	err   error
+}
+
+// ask asks for an image for replica 2, and returns when the request is one of those that wait.
+func ask(t *testing.T, ctx context.Context, s *scripted) <-chan asked {
+	t.Helper()
+	s.logged()
+	index := s.index
+	res := make(chan asked, 1)
+	done := make(chan struct{})
+	go func() { // ends with the request, which t's context bounds
+		defer close(done)
+		img, err := (*carried)(s.host).Outgoing(ctx.Done(), raftnet.Request{Shard: s.shard, From: s.id, To: 2, Index: index, Term: 3,
+			Membership: raftpb.Membership{ConfigChangeId: 5}})
+		res <- asked{img, err}
+	}()
+	t.Cleanup(func() { <-done })
+	return res
+}
+
+// Of each replica that needs an image there is one stream. What is asked meanwhile gets nothing of its own if that succeeds, and takes
+// its place if not. What waits for its turn is frozen when that has come.
+func TestOneStreamOfEachReplica(t *testing.T) {
+	s := newScripted(t, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	turns := s.host.images.slots
+	for range imagesAtOnce {
+		turns <- struct{}{}
+	}
+	key := streamKey{s.shard, 2}
+	// stream returns the replica's once it stands for so many requests.
+	stream := func(requests int) (st *stream) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			s.host.images.Lock()
+			defer s.host.images.Unlock()
+			st = s.host.images.byReplica[key]
+			return st != nil && st.asked == requests
+		}, patience, time.Millisecond)
+		return st
+	}
+	dead, end := context.WithCancel(ctx)
+	queued := ask(t, dead, s)
+	was := stream(1)
+	newer := ask(t, ctx, s)
+	stream(2)
+
+	end() // its connection is gone: the newer one takes its place in the queue
+	require.ErrorIs(t, (<-queued).err, errGone)
+	require.NotSame(t, was, stream(1))
+	_, frozen := s.host.images.floor(s.shard)
+	require.False(t, frozen, "it waits")
+	s.logged()
+
+	<-turns
+	first := <-newer
+	require.NoError(t, first.err)
+	index, ok := s.host.images.floor(s.shard)
+	require.True(t, ok)
+	require.Equal(t, s.applied.Load(), index, "it is as new as can be")
+	at, term, members := first.image.At()
+	require.Equal(t, []uint64{index, 3, 5}, []uint64{at, term, members.ConfigChangeId})
+
+	duplicate := ask(t, ctx, s)
+	stream(2)
+	require.Empty(t, duplicate, "a second stream to the same replica")
+	_, err := first.image.WriteTo(io.Discard)
+	require.NoError(t, err)
+	first.image.Close(nil)
+	got := <-duplicate
+	require.NoError(t, got.err)
+	require.Nil(t, got.image, "the replica has one")
+	require.Empty(t, s.host.images.byReplica)
+
+	require.Equal(t, 1, first.image.(*outgoing).image.machine.(*registersImage).closed, "the view is let go")
+
+	third := <-ask(t, ctx, s)
+	require.NoError(t, third.err)
+	fourth := ask(t, ctx, s)
+	stream(2)
+	third.image.Close(errors.New("cut off"))
+	again := <-fourth
+	require.NoError(t, again.err)
+	require.NotNil(t, again.image, "the one before has not arrived")
+	again.image.Close(nil)
+	require.Len(t, turns, imagesAtOnce-1, "every turn was given back")
+}
+
+// An image that is being sent ends when another replica was elected: that one sends its own.
+func TestDeposedLeaderEndsItsStreams(t *testing.T) {
+	s := newScripted(t, 1)
+	s.leaderChanged(s.id, 3)
+	got := <-ask(t, t.Context(), s)
+	require.NoError(t, got.err)
+	writes := 0
+	_, err := got.image.WriteTo(writerFunc(func(b []byte) (int, error) {
+		if writes++; writes == 1 {
+			s.leaderChanged(2, 4)
+		}
+		return len(b), nil
+	}))
+	require.ErrorIs(t, err, raftnet.ErrGiveUp)
+	require.Equal(t, 1, writes)
+	got.image.Close(err)
+}
+
+type writerFunc func(b []byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
+// A learner of a partition that is written to all the time is given one image and goes on with the log: however long the image waits for its
+// turn, and however long it takes.
+func TestLearnerUnderWritesGetsOneImage(t *testing.T) {
+	c := newCluster(t, 4, 1)
+	owner, learner := c.hosts[0], c.hosts[3]
+	c.foundThree()
+	shard := ShardOf(1, 0)
+	// fill writes more than twice as much as a log keeps.
+	fill := func() {
+		t.Helper()
+		for i := range 2*logBytesPerReplica/(64<<10) + 10 {
+			op := owner.submit(0, paddedOp(uint64(i%20), uint64(i), 64<<10))
+			owner.Flush(0)
+			require.Equal(t, Applied, op.wait(t).what)
+		}
+	}
+	fill()
+	for range imagesAtOnce {
+		owner.images.slots <- struct{}{}
+	}
+	began, letGo := learner.holdImages()
+	defer letGo()
+	c.join(0, 4, 3)
+	c.poke("its image waits for its turn", func() bool {
+		owner.images.Lock()
+		defer owner.images.Unlock()
+		return len(owner.images.byReplica) == 1
+	}, func() {})
+	fill()
+	<-owner.images.slots
+	select {
+	case <-began:
+	case <-time.After(patience):
+		t.Fatal("the image was not begun")
+	}
+	for range 2 {
+		fill()
+		first, _, _, err := owner.log.Bounds(shard, 1)
+		require.NoError(t, err)
+		index, ok := owner.images.floor(shard)
+		require.True(t, ok)
+		require.LessOrEqual(t, first, index+1, "what comes after the image is kept until it has arrived")
+	}
+	letGo()
+	c.caughtUp(0, 4, 3)
+	for _, h := range c.hosts[:3] {
+		if h == owner {
+			require.EqualValues(t, 1, h.tr.Stats().SentImages)
+		} else {
+			require.Zero(t, h.tr.Stats().SentImages)
+		}
+	}
+	require.EqualValues(t, 1, learner.tr.Stats().ReceivedImages)
+	fill()
+	c.await("the log is cut again", func() bool { return !owner.logFull(owner.replicas[0].Load()) })
+	c.caughtUp(0, 4, 3)
+	require.EqualValues(t, 1, owner.tr.Stats().SentImages, "and not too early")
+	last := c.state(owner)
+	c.await("the learner has the same", func() bool { return c.state(learner) == last })
+}
+
+// The group changes while an image waits for its turn: the replica to which it goes learns of that with it.
+func TestImageBringsItsMembership(t *testing.T) {
+	c := newCluster(t, 5, 1)
+	owner := c.hosts[0]
+	c.foundThree()
+	for i := range uint64(3 * logEntries / 2) {
+		op := owner.submit(0, setOp(i%50, i, 0))
+		owner.Flush(0)
+		require.Equal(t, Applied, op.wait(t).what)
+	}
+	for range imagesAtOnce {
+		owner.images.slots <- struct{}{}
+	}
+	c.join(0, 4, 3)
+	waits := func(n int) func() bool {
+		return func() bool {
+			owner.images.Lock()
+			defer owner.images.Unlock()
+			return len(owner.images.byReplica) == n
+		}
+	}
+	c.poke("its image waits for its turn", waits(1), func() {})
+	c.locate(1, 0, 5, c.hosts[4])
+	require.NoError(t, owner.AddLearner(t.Context(), 0, 5, c.hosts[4].id))
+	require.Equal(t, Applied, owner.write(0, 1, 1).what, "the state is newer than the change")
+	<-owner.images.slots
+	c.caughtUp(0, 4, 3)
+	require.EqualValues(t, 1, c.hosts[3].tr.Stats().ReceivedImages)
+	st, _ := owner.Status(0)
+	m, err := membership(t.Context(), c.hosts[3].gate.nh, ShardOf(1, 0))
+	require.NoError(t, err)
+	want, err := membership(t.Context(), owner.gate.nh, ShardOf(1, 0))
+	require.NoError(t, err)
+	require.Equal(t, want, m)
+	require.Contains(t, m.NonVotings, uint64(5))
+	require.LessOrEqual(t, m.ConfigChangeID, st.Applied)
+}
+
+// foundThree founds the partition on the first three hosts, owned by the first.
+func (c *testCluster) foundThree() {
+	c.tb.Helper()
+	three := c.placement(0, 0).Initial
+	for id := range three {
+		if id > 3 {
+			delete(three, id)
+		}
+	}
+	for i, h := range c.hosts[:3] {
+		require.NoError(c.tb, h.Found(Placement{Partition: 0, Generation: 1, Replica: uint64(i + 1), Initial: three, Preferred: i == 0}))
+	}
+	c.await("an owner", func() bool { return c.hosts[0].Serving(0) != 0 })
+}
+
+// state returns a digest of a host's replica of the first partition.
+func (c *testCluster) state(h *testHost) (hash uint64) {
+	h.View(0, func(m Machine) { hash = m.Hash() })
+	return hash
+}
+
+// A log is kept for a follower that lives and is behind, and cut when that has come after.
+func TestLogIsKeptForAFollower(t *testing.T) {
+	c := newFoundedCluster(t, 1, 1)
+	h := c.hosts[0]
+	r := h.replicas[0].Load()
+	const behind = 42 // a replica of which nothing is heard but what the test says
+	later := time.Now().Add(time.Hour)
+	r.followers.heard(behind, 3, later)
+	fill := func() {
+		for i := range 3 * logEntries / 2 {
+			op := h.submit(0, setOp(1, uint64(i), 0))
+			h.Flush(0)
+			require.Equal(t, Applied, op.wait(t).what)
+		}
+	}
+	first := func() uint64 {
+		first, _, _, err := h.log.Bounds(r.shard, r.id)
+		require.NoError(t, err)
+		return first
+	}
+	fill()
+	require.LessOrEqual(t, first(), uint64(4))
+	require.Equal(t, uint64(3), h.mayTrim(r, r.applied.Load(), time.Now(), false))
+	require.Equal(t, r.applied.Load(), h.mayTrim(r, r.applied.Load(), time.Now(), true), "not at any price")
+	r.followers.heard(behind, r.applied.Load(), later)
+	c.poke("the log is cut", func() bool { return first() > 4 && !h.logFull(r) }, func() { h.kick(r) })
+}
+
+// Followers that are silent, and such as the log cannot help any more, are not waited for.
+func TestFollowers(t *testing.T) {
+	var f followers
+	start := time.Unix(1000, 0)
+	_, ok := f.floor(0, start)
+	require.False(t, ok)
+	f.heard(1, 50, start)
+	f.heard(2, 60, start)
+	f.heard(2, 55, start) // an answer that came late
+	f.heard(3, 0, start)  // it has nothing yet, as far as is known
+	index, ok := f.floor(40, start)
+	require.True(t, ok)
+	require.EqualValues(t, 50, index)
+	f.heard(1, 0, start.Add(aliveFor)) // it is there, and no further
+	index, _ = f.floor(40, start.Add(aliveFor))
+	require.EqualValues(t, 50, index)
+	index, ok = f.floor(50, start.Add(aliveFor+1))
+	require.True(t, ok)
+	require.EqualValues(t, 50, index, "the others are silent")
+	_, ok = f.floor(51, start.Add(aliveFor+1))
+	require.False(t, ok, "the log begins after what it has")
+	_, ok = f.floor(0, start.Add(3*aliveFor))
+	require.False(t, ok)
+	f.heard(9, 1, start.Add(3*aliveFor))
+	require.Len(t, f.list, 1, "who is silent is forgotten")
+}
+
+// For a follower that is dead the log is kept no further than there is room.
+func TestLogOfADeadFollower(t *testing.T) {
+	c := newFoundedCluster(t, 3, 1)
+	h := c.hosts[0]
+	r := h.replicas[0].Load()
+	h.logBudgetForTest(t, 3<<20)
+	st, _ := h.Status(0)
+	r.followers.heard(3, st.Applied, time.Now().Add(time.Hour)) // silent, and taken for alive for ever
+	c.hosts[2].mute.Store(true)
+	for i := range 6 << 20 / (64 << 10) {
+		op := h.submit(0, paddedOp(1, uint64(i), 64<<10))
+		h.Flush(0)
+		require.Equal(t, Applied, op.wait(t).what)
+	}
+	c.poke("the logs are within the budget", func() bool { return h.log.TotalBytes() <= 3<<20 }, func() {})
+	c.hosts[2].mute.Store(false)
+}
+
+// logBudgetForTest sets the budget of a host's logs. The loop reads it too.
+func (h *testHost) logBudgetForTest(t *testing.T, bytes int64) {
+	t.Helper()
+	h.logBudget.Store(bytes)
+}
+
+// A stream for which too much of the log would have to be kept is ended.
+func TestStreamEndsForWantOfRoom(t *testing.T) {
+	c := newCluster(t, 4, 1)
+	owner, learner := c.hosts[0], c.hosts[3]
+	c.foundThree()
+	fill := func(bytes int) {
+		t.Helper()
+		for i := range bytes / (64 << 10) {
+			op := owner.submit(0, paddedOp(1, uint64(i), 64<<10))
+			owner.Flush(0)
+			require.Equal(t, Applied, op.wait(t).what)
+		}
+	}
+	fill(4 << 20)
+	owner.logBudgetForTest(t, 3<<20)
+	began, letGo := learner.holdImages()
+	defer letGo()
+	c.join(0, 4, 3)
+	<-began
+	fill(8 << 20)
+	c.poke("the stream is to end", func() bool {
+		owner.images.Lock()
+		defer owner.images.Unlock()
+		for _, st := range owner.images.byReplica {
+			if st.ended() == nil {
+				return false
+			}
+		}
+		return true
+	}, func() {})
+	letGo()
+	c.poke("the logs are within the budget", func() bool { return owner.log.TotalBytes() <= 3<<20 }, func() {})
+	c.caughtUp(0, 4, 3)
+}
