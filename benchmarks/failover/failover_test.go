@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"os"
 	"strings"
 	"testing"
@@ -12,33 +13,33 @@ import (
 
 func TestMain(m *testing.M) {
 	standin.Main()
+	_ = flag.Set("test.parallel", "3") // unless told otherwise: scenarios wait for most of their time
 	os.Exit(m.Run())
 }
 
-// TestScenarios runs three of the scenarios in small: every number is there, and no call fails.
+// TestScenarios runs scenarios in small: each comes to its end, and says all that it is to say. What the numbers are is the
+// business of a machine that does nothing else, and not looked at here.
 func TestScenarios(t *testing.T) {
-	var out strings.Builder
-	args := strings.Fields("-scenario kill,disagree,leave -partitions 12 -rounds 1 -rate 200 -settle 200ms -dir " + t.TempDir())
-	if err := run(t.Context(), args, &out); err != nil {
-		t.Fatal(err)
-	}
-	text := out.String()
-	for _, want := range []string{
-		"12 partitions, 200 writes per second", "kill -9 of one of three members", "SIGTERM of one of three members",
-		"on which the others do not agree", "by nobody",
-		"to the first successful write", "… detection", "… election", "… client's retry", "longest call", "to the end of the process",
+	for scenario, want := range map[string][]string{
+		"kill": {"kill -9 of one of three members", "… detection", "… election", "… client's retry", "to the first successful write",
+			"calls, failed", "longest call", "to all replicas after the return"},
+		"disagree": {"on which the others do not agree", "rounds in which they agreed", "by nobody", "to the first successful write", "longest call"},
+		"leave":    {"SIGTERM of one of three members", "to the end of the process", "calls meanwhile", "calls, failed", "longest call"},
 	} {
-		if !strings.Contains(text, want) {
-			t.Errorf("there is no %q in\n%s", want, text)
-		}
-	}
-	for line := range strings.Lines(text) {
-		if strings.Contains(line, "calls, failed") && !strings.HasSuffix(strings.TrimSpace(line), ", 0") {
-			t.Errorf("calls failed:\n%s", text)
-		}
-		if strings.HasSuffix(strings.TrimSpace(line), "none") {
-			t.Errorf("nothing was measured: %s", line)
-		}
+		t.Run(scenario, func(t *testing.T) {
+			t.Parallel() // they wait for most of their time
+			var out strings.Builder
+			args := strings.Fields("-partitions 6 -rounds 1 -rate 100 -settle 100ms -scenario " + scenario + " -dir " + t.TempDir())
+			if err := run(t.Context(), args, &out); err != nil {
+				t.Fatal(err)
+			}
+			text := out.String()
+			for _, want := range append(want, "6 partitions, 100 writes per second") {
+				if !strings.Contains(text, want) {
+					t.Errorf("there is no %q in\n%s", want, text)
+				}
+			}
+		})
 	}
 }
 
