@@ -153,7 +153,7 @@ func (c *call) readView(st *state.State, name, key []byte, at partition.ReadPoin
 			return false
 		}
 		e = wire.EntryViewResult{Flags: wire.ResultFound, Version: v.Version, Created: v.Created, Updated: v.Updated,
-			Accessed: accessed(&v), Expires: v.Expires, TTL: v.TTL, MaxIdle: v.MaxIdle, Hits: hits(&v), Cost: uint64(v.Cost), Value: v.Value}
+			Accessed: accessed(&v), Expires: v.Expires, End: v.End, TTL: v.TTL, MaxIdle: v.MaxIdle, Hits: hits(&v), Cost: uint64(v.Cost), Value: v.Value}
 	}
 	c.out = wire.AppendEntryViewResult(c.out, &e)
 	return true

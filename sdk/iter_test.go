@@ -6,6 +6,7 @@ import (
 	"maps"
 	"testing"
 
+	"github.com/gridiron-io/gridiron/sdk/codec"
 	"github.com/gridiron-io/gridiron/sdk/internal/fakegrid"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -158,5 +159,46 @@ func TestIterationDuringMoves(t *testing.T) {
 		if got[k] != v {
 			t.Fatalf("%s is missing", k)
 		}
+	}
+}
+
+// placedKey knows where it was found. What it is stored as chose its partition by its tenant alone.
+type placedKey struct {
+	text          string
+	partition, of int
+}
+
+func (k *placedKey) UnmarshalText(b []byte) error {
+	k.text = string(b)
+	return nil
+}
+func (k placedKey) MarshalText() ([]byte, error)   { return []byte(k.text), nil }
+func (k *placedKey) PlacedIn(partition, of int)    { k.partition, k.of = partition, of }
+func (k tenantText) MarshalText() ([]byte, error)  { return []byte(k), nil }
+func (k *tenantText) UnmarshalText(b []byte) error { *k = tenantText(b); return nil }
+func (k tenantText) PartitionKey() any             { return string(k[:1]) }
+
+type tenantText string
+
+// A key is told the partition in which it lies, whatever its own bytes would say.
+func TestKeysAreToldTheirPlace(t *testing.T) {
+	g := fakegrid.New(t, 1, 31)
+	c := connected(t, g)
+	stored := opened[tenantText, int](t, c, "m")
+	for i := range 50 {
+		noErr(t, stored.Set(t.Context(), tenantText(fmt.Sprintf("%c%d", 'a'+i%5, i)), i))
+	}
+	n := 0
+	for e, err := range opened[placedKey, int](t, c, "m").Entries(t.Context()) {
+		noErr(t, err)
+		tenant, err := codec.EncodeKey(nil, e.Key.text[:1])
+		noErr(t, err)
+		if want := wire.PartitionOf(tenant, 31); e.Key.partition != want || e.Key.of != 31 {
+			t.Fatalf("%+v, want partition %d", e.Key, want)
+		}
+		n++
+	}
+	if n != 50 {
+		t.Fatalf("%d keys", n)
 	}
 }

@@ -26,6 +26,7 @@ type Map[K comparable, V any] struct {
 	wire   []byte      // name
 	codec  codec.Codec // nil: codec.Msgpack, called directly
 	routed bool        // K may choose its partition itself
+	placed bool        // K wants to know where it was found
 }
 
 type mapConfig struct {
@@ -78,7 +79,13 @@ func OpenMap[K comparable, V any](c *Client, name string, opts ...MapOption) (*M
 	if _, ok := cfg.codec.(codec.Msgpack); ok {
 		cfg.codec = nil
 	}
-	return &Map[K, V]{c: c, name: name, wire: []byte(name), codec: cfg.codec, routed: mayRoute[K]()}, nil
+	return &Map[K, V]{c: c, name: name, wire: []byte(name), codec: cfg.codec, routed: mayRoute[K](), placed: wantsPlace[K]()}, nil
+}
+
+// wantsPlace reports whether a K is told where it was found.
+func wantsPlace[K comparable]() bool {
+	_, ok := any(new(K)).(codec.Placed)
+	return ok
 }
 
 // mayRoute reports whether a K may have the method PartitionKey: if its type has it, or is an interface.
@@ -181,6 +188,9 @@ func (m *Map[K, V]) decodeKey(cl *call, b []byte) (k K, err error) {
 	if err = codec.DecodeKey(b, &k); err != nil {
 		var zero K
 		return zero, cl.fail(because(ErrInvalid, err), fmt.Sprintf("a stored key is no %T", zero))
+	}
+	if m.placed {
+		any(&k).(codec.Placed).PlacedIn(int(cl.req.Partition), m.c.partitionCount())
 	}
 	return k, nil
 }

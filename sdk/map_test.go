@@ -173,6 +173,12 @@ func TestRemainingTimeIsTheClusters(t *testing.T) {
 			t.Errorf("skew %v: %v remain of an entry that does not expire, %v", skew, v.Remaining, err)
 		}
 	}
+	g := fakegrid.New(t, 1, 3)
+	m := opened[string, string](t, connected(t, g), "m")
+	noErr(t, m.Set(t.Context(), "a", "v", WithTTL(10*time.Minute)))
+	if v, _, err := m.EntryView(t.Context(), "a"); v.RemainingTTL <= 5*time.Minute || v.RemainingTTL > 10*time.Minute || err != nil {
+		t.Errorf("%v remain of a TTL of 10 minutes, %v", v.RemainingTTL, err)
+	}
 	if got := remaining(5, 10); got != time.Millisecond {
 		t.Errorf("an entry that was found has %v left", got)
 	}

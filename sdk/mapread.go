@@ -70,7 +70,8 @@ func (m *Map[K, V]) EntryView(ctx context.Context, key K) (view EntryView[K, V],
 	}
 	return EntryView[K, V]{
 		Key: key, Value: value, Version: r.Version, Created: instant(r.Created), Updated: instant(r.Updated), Accessed: instant(r.Accessed),
-		Expires: instant(r.Expires), Remaining: remaining(r.Expires, cl.Answer.Time), TTL: duration(r.TTL), MaxIdle: duration(r.MaxIdle), Hits: r.Hits, Cost: int64(r.Cost),
+		Expires: instant(r.Expires), Remaining: remaining(r.Expires, cl.Answer.Time),
+		RemainingTTL: remaining(r.End, cl.Answer.Time), TTL: duration(r.TTL), MaxIdle: duration(r.MaxIdle), Hits: r.Hits, Cost: int64(r.Cost),
 	}, true, nil
 }
 

@@ -91,10 +91,12 @@ type EntryView[K comparable, V any] struct {
 	Expires  time.Time // zero: never
 	// Remaining is how long the entry had left when its owner answered, at least one millisecond; 0: it does not expire.
 	Remaining time.Duration
-	TTL       time.Duration
-	MaxIdle   time.Duration
-	Hits      uint64 // reads of the key
-	Cost      int64  // bytes of memory that the entry is counted with: encoded key and value, and a fixed overhead
+	// RemainingTTL is how much of the TTL was left then, which is more than Remaining where the max-idle ends earlier; 0: none was set.
+	RemainingTTL time.Duration
+	TTL          time.Duration
+	MaxIdle      time.Duration
+	Hits         uint64 // reads of the key
+	Cost         int64  // bytes of memory that the entry is counted with: encoded key and value, and a fixed overhead
 }
 
 // EventKind is what happened to an entry.

@@ -12,6 +12,7 @@ type View struct {
 	Updated int64
 	Touched int64 // from when the max-idle runs; 0 without one
 	Expires int64 // 0: never
+	End     int64 // when the TTL ends, at which the max-idle does not look; 0: never
 	TTL     uint64
 	MaxIdle uint64
 	Cost    int // bytes that the entry is counted with
@@ -23,7 +24,7 @@ type View struct {
 func viewOf(e item) View {
 	m := e.meta()
 	return View{Value: e.valueBytes(), Version: m.version, Created: m.created, Updated: m.updated, Touched: m.touched,
-		Expires: m.expires(), TTL: m.ttl, MaxIdle: m.maxIdle, Cost: e.cost(), Use: e.use()}
+		Expires: m.expires(), End: m.end, TTL: m.ttl, MaxIdle: m.maxIdle, Cost: e.cost(), Use: e.use()}
 }
 
 // lookup returns the entry under key that is visible by the clock; no entry if there is none.

@@ -12,6 +12,13 @@ type Partitioned interface {
 	PartitionKey() any
 }
 
+// Placed is implemented by key types that are told where they were found when a client iterates over keys or entries. It is for
+// programs that copy entries without the type that chose their partition. *K has the method.
+type Placed interface {
+	// PlacedIn tells a key, once it is decoded, that it lies in the partition of that number among so many.
+	PlacedIn(partition, of int)
+}
+
 // RouteKey returns the value whose encoding decides on the key's partition, and whether it is another than key.
 func RouteKey(key any) (routing any, custom bool) {
 	if p, ok := key.(Partitioned); ok {

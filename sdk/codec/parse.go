@@ -39,9 +39,9 @@ func FromJSON(text string) (any, error) {
 //   - strings with bytes that are not UTF-8 or with half of a surrogate pair, which would be replaced.
 func ParseJSON(text string) (any, error) {
 	b := []byte(text)
-	var raw json.RawMessage
-	if err := json.Unmarshal(b, &raw); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNotJSON, err)
+	if !json.Valid(b) {
+		var raw json.RawMessage // for what the error says
+		return nil, fmt.Errorf("%w: %w", ErrNotJSON, json.Unmarshal(b, &raw))
 	}
 	p := jsonParser{b: b}
 	v, err := p.value()

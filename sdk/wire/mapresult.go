@@ -117,6 +117,7 @@ type EntryViewResult struct {
 	Updated  int64
 	Accessed int64
 	Expires  int64 // 0: never
+	End      int64 // when the TTL ends, if no max-idle ends the entry earlier; 0: never
 	TTL      uint64
 	MaxIdle  uint64
 	Hits     uint64
@@ -128,7 +129,7 @@ type EntryViewResult struct {
 func AppendEntryViewResult(dst []byte, e *EntryViewResult) []byte {
 	dst = append(dst, e.Flags)
 	dst = AppendU64(dst, e.Version)
-	for _, t := range [...]int64{e.Created, e.Updated, e.Accessed, e.Expires} {
+	for _, t := range [...]int64{e.Created, e.Updated, e.Accessed, e.Expires, e.End} {
 		dst = AppendVarint(dst, t)
 	}
 	for _, u := range [...]uint64{e.TTL, e.MaxIdle, e.Hits, e.Cost} {
@@ -141,7 +142,7 @@ func AppendEntryViewResult(dst []byte, e *EntryViewResult) []byte {
 func DecodeEntryViewResult(b []byte) (EntryViewResult, error) {
 	r := NewReader(b)
 	e := EntryViewResult{Flags: r.U8(), Version: r.U64(), Created: r.Varint(), Updated: r.Varint(), Accessed: r.Varint(),
-		Expires: r.Varint(), TTL: r.Uvarint(), MaxIdle: r.Uvarint(), Hits: r.Uvarint(), Cost: r.Uvarint(), Value: r.Bytes()}
+		Expires: r.Varint(), End: r.Varint(), TTL: r.Uvarint(), MaxIdle: r.Uvarint(), Hits: r.Uvarint(), Cost: r.Uvarint(), Value: r.Bytes()}
 	return e, r.Done()
 }
 

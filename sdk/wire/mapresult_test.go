@@ -58,10 +58,10 @@ var mapResults = []*format{
 	formatOf("EntryViewResult", pointed(AppendEntryViewResult), DecodeEntryViewResult,
 		func(t *rapid.T) EntryViewResult {
 			return EntryViewResult{drawU8(t, "flags"), drawU64(t, "version"), drawI64(t, "created"), drawI64(t, "updated"), drawI64(t, "accessed"),
-				drawI64(t, "expires"), drawU64(t, "ttl"), drawU64(t, "max idle"), drawU64(t, "hits"), drawU64(t, "cost"), drawBytes(t, "value")}
+				drawI64(t, "expires"), drawI64(t, "end"), drawU64(t, "ttl"), drawU64(t, "max idle"), drawU64(t, "hits"), drawU64(t, "cost"), drawBytes(t, "value")}
 		},
-		golden{"01 0102030405060708 02 04 06 07 05 06 ac02 08 02 a176", EntryViewResult{Flags: ResultFound, Version: 0x0102030405060708, Created: 1,
-			Updated: 2, Accessed: 3, Expires: -4, TTL: 5, MaxIdle: 6, Hits: 300, Cost: 8, Value: []byte("\xa1v")}}),
+		golden{"01 0102030405060708 02 04 06 07 12 05 06 ac02 08 02 a176", EntryViewResult{Flags: ResultFound, Version: 0x0102030405060708, Created: 1,
+			Updated: 2, Accessed: 3, Expires: -4, End: 9, TTL: 5, MaxIdle: 6, Hits: 300, Cost: 8, Value: []byte("\xa1v")}}),
 	formatOf("ScanResult", pointed(AppendScanResult), DecodeScanResult, drawScanResult,
 		golden{"03 02 01 07 01 08 02 a161 00", ScanResult{Keys: [][]byte{{7}, []byte("\xa1a")}, Values: [][]byte{{8}, nil}, More: true}},
 		golden{"00 01 01 07", ScanResult{Keys: [][]byte{{7}}}},

@@ -173,7 +173,7 @@ func (p *partition) read(req *wire.Request, now int64) (wire.Code, []byte) {
 				return wire.CodeOK, wire.AppendEntryViewResult(nil, &wire.EntryViewResult{})
 			}
 			return wire.CodeOK, wire.AppendEntryViewResult(nil, &wire.EntryViewResult{Flags: wire.ResultFound, Version: e.version, Created: e.created,
-				Updated: e.modified, Accessed: now, Expires: e.expires, TTL: e.ttl, MaxIdle: e.idle, Hits: 7, Cost: uint64(len(e.value)), Value: e.value})
+				Updated: e.modified, Accessed: now, Expires: e.expires, End: e.expires, TTL: e.ttl, MaxIdle: e.idle, Hits: 7, Cost: uint64(len(e.value)), Value: e.value})
 		}
 		if req.Op == wire.OpContains {
 			r.Flags, r.Value = r.Flags&^wire.ResultValue, nil

@@ -1,7 +1,10 @@
 package app
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -39,11 +42,12 @@ func (inv *invocation) exportTo(ctx context.Context, format, name string) error 
 		}
 		stop := out.until(ctx)
 		defer stop()
-		if err := inv.export(ctx, format, out); err != nil {
+		err = inv.export(ctx, format, out)
+		if _, but := errors.AsType[*leftOut](err); err != nil && !but {
 			out.abandon()
 			return err
 		}
-		return out.complete()
+		return cmp.Or(out.complete(), err)
 	})
 }
 
@@ -55,31 +59,52 @@ func (inv *invocation) export(ctx context.Context, format string, out io.Writer)
 	}
 	bar := inv.progress(0)
 	defer bar.end()
-	return inv.longRunning(ctx, func(ctx context.Context, m *sdk.Map[any, any]) error {
-		var batch []any
+	left := leftOuts{inv: inv}
+	err = inv.longRunning(ctx, func(ctx context.Context, _ *sdk.Client, m *storedMap) error {
+		var batch []storedKey
 		for key, err := range m.Keys(ctx) {
 			if err != nil {
 				return err
 			}
 			if batch = append(batch, key); len(batch) == importBatch {
-				if err := exportBatch(ctx, m, batch, w); err != nil {
+				if err := exportBatch(ctx, m, batch, w, &left); err != nil {
 					return err
 				}
 				bar.stored(len(batch))
 				batch = batch[:0]
 			}
 		}
-		if err := exportBatch(ctx, m, batch, w); err != nil {
+		if err := exportBatch(ctx, m, batch, w, &left); err != nil {
 			return err
 		}
 		bar.stored(len(batch))
 		return w.end()
 	})
+	return cmp.Or(err, left.failure())
+}
+
+// leftOuts are the entries that an export goes on without. Each is named as it comes.
+type leftOuts struct {
+	inv *invocation
+	n   int
+}
+
+func (l *leftOuts) add(key storedKey, err error) {
+	l.n++
+	l.inv.note(fmt.Sprintf("the entry %s is left out: %v", jsonNotation{}.key([]byte(key.encoded)), err))
+}
+
+// failure returns the failure of a file that is complete but for them.
+func (l *leftOuts) failure() error {
+	if l.n == 0 {
+		return nil
+	}
+	return &leftOut{failf(exitOther, "entries that were left out: %d; all others are written", l.n)}
 }
 
 // exportBatch writes the entries of keys, those that are still there, in the order of keys. Looking at them is no use of them.
-func exportBatch(ctx context.Context, m *sdk.Map[any, any], keys []any, w recordWriter) error {
-	views := make([]sdk.EntryView[any, any], len(keys))
+func exportBatch(ctx context.Context, m *storedMap, keys []storedKey, w recordWriter, left *leftOuts) error {
+	views := make([]sdk.EntryView[storedKey, storedValue], len(keys))
 	found := make([]bool, len(keys))
 	errs := make([]error, importWriters)
 	var readers sync.WaitGroup
@@ -98,20 +123,12 @@ func exportBatch(ctx context.Context, m *sdk.Map[any, any], keys []any, w record
 		if !found[at] {
 			continue
 		}
-		r := record{key: v.Key, value: v.Value}
-		if v.TTL > 0 && !v.Expires.IsZero() {
-			r.ttl = v.Remaining
-		}
-		if err := w.write(r); err != nil {
+		err := w.write(record{key: v.Key, value: v.Value, expiry: expiry{given: true, ttl: v.RemainingTTL, maxIdle: v.MaxIdle}})
+		if out, ok := errors.AsType[*leftOut](err); ok {
+			left.add(v.Key, out)
+		} else if err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func writerOf(format string, out io.Writer) (recordWriter, error) {
-	if format == "csv" {
-		return newCSVWriter(out)
-	}
-	return newJSONWriter(out), nil
 }

@@ -3,32 +3,68 @@ package app
 import (
 	"bufio"
 	"bytes"
-	"encoding/csv"
-	"encoding/json"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/gridiron-io/gridiron/sdk"
 	"github.com/gridiron-io/gridiron/sdk/codec"
+	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// maxLine bounds one line of JSON in bytes.
-const maxLine = maxInput + 1<<20
+// A file has an entry a line. Its key and value stand there for people, and for programs that know nothing of this one, and are
+// read as what they say. Where that is not exactly what is stored, their encodings stand beside them, and count.
 
 // record is one entry as it stands in a file.
 type record struct {
 	line  int // where it begins, from 1; in CSV the header is line 1
-	key   any
-	value any
-	ttl   time.Duration // 0: none
+	key   storedKey
+	value storedValue
+	expiry
+}
+
+// expiry is when an entry ends.
+type expiry struct {
+	given        bool          // else it is the map's
+	ttl, maxIdle time.Duration // 0: none
+}
+
+// options returns what a write needs to say.
+func (e expiry) options() []sdk.WriteOption {
+	if !e.given {
+		return nil
+	}
+	return []sdk.WriteOption{sdk.WithTTL(e.ttl), sdk.WithMaxIdle(e.maxIdle)}
+}
+
+// same reports whether two records are the same entry, wherever they stand.
+func (r record) same(as record) bool {
+	return r.key == as.key && bytes.Equal(r.value, as.value) && r.expiry == as.expiry
 }
 
 // recordReader reads the records of a file. Next returns io.EOF after the last; another error names the line.
 type recordReader interface {
 	next() (record, error)
 }
+
+// recordWriter writes records to a file. Write returns a leftOut, and has written nothing, for a record that would not be read as
+// what it is.
+type recordWriter interface {
+	write(record) error
+	end() error
+}
+
+// leftOut is the failure of an entry that no file can hold.
+type leftOut struct{ err error }
+
+func (e *leftOut) Error() string { return e.err.Error() }
+func (e *leftOut) Unwrap() error { return e.err }
+
+var errNotTheSame = errors.New("it would not be read as what it is")
 
 // lineError is the failure of a line that is no record, or cannot be stored. Reading may go on after it.
 type lineError struct {
@@ -41,196 +77,223 @@ func (e *lineError) Unwrap() error { return e.err }
 
 func badLine(n int, err error) error { return &lineError{n, err} }
 
-// jsonReader reads {"key":…,"value":…,"ttl_ms":…} a line. Empty lines are passed over.
-type jsonReader struct {
-	in *bufio.Scanner
-	n  int
+// recordsOf returns a reader of a file. It calls note with what a person should know about the file, and is none of its lines'
+// fault.
+func recordsOf(format string, in io.Reader, note func(string)) (recordReader, error) {
+	text, err := skipMark(in, note)
+	if err != nil {
+		return nil, err
+	}
+	if format == "csv" {
+		return newCSVReader(text)
+	}
+	return newJSONReader(text), nil
 }
 
-func newJSONReader(in io.Reader) *jsonReader {
-	s := bufio.NewScanner(in)
-	s.Buffer(make([]byte, 64<<10), maxLine)
-	return &jsonReader{in: s}
-}
-
-func (r *jsonReader) next() (record, error) {
-	for r.in.Scan() {
-		r.n++
-		line := bytes.TrimSpace(r.in.Bytes())
-		if len(line) == 0 {
-			continue
-		}
-		rec, err := parseJSONRecord(line)
-		if err != nil {
-			return record{}, badLine(r.n, err)
-		}
-		rec.line = r.n
-		return rec, nil
-	}
-	if err := r.in.Err(); err != nil {
-		return record{}, fmt.Errorf("line %d: %w", r.n+1, err) // which is the end
-	}
-	return record{}, io.EOF
-}
-
-func parseJSONRecord(line []byte) (rec record, err error) {
-	var fields struct {
-		Key   json.RawMessage `json:"key"`
-		Value json.RawMessage `json:"value"`
-		TTL   *int64          `json:"ttl_ms"`
-	}
-	d := json.NewDecoder(bytes.NewReader(line))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&fields); err != nil {
-		return rec, fmt.Errorf("want {\"key\":…,\"value\":…,\"ttl_ms\":…}: %w", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return rec, errors.New("there is something after the record")
-	}
+// skipMark returns in without a byte order mark at its beginning.
+func skipMark(in io.Reader, note func(string)) (*bufio.Reader, error) {
+	text := bufio.NewReaderSize(in, 64<<10)
+	begin, err := text.Peek(3)
 	switch {
-	case fields.Key == nil:
-		return rec, errors.New("no key")
-	case fields.Value == nil:
-		return rec, errors.New("no value")
+	case len(begin) == 0 && err != nil && !errors.Is(err, io.EOF):
+		return nil, badLine(1, err)
+	case bytes.HasPrefix(begin, []byte("\xef\xbb\xbf")):
+		note("the file begins with a byte order mark, which is passed over")
+		_, err := text.Discard(3)
+		return text, err
+	case bytes.HasPrefix(begin, []byte("\xff\xfe")), bytes.HasPrefix(begin, []byte("\xfe\xff")):
+		return nil, badLine(1, errors.New("the file is UTF-16: want UTF-8"))
 	}
-	if rec.key, err = codec.ParseJSON(string(fields.Key)); err != nil {
-		return rec, fmt.Errorf("key: %w", err)
-	}
-	if rec.value, err = codec.ParseJSON(string(fields.Value)); err != nil {
-		return rec, fmt.Errorf("value: %w", err)
-	}
-	if fields.TTL != nil {
-		rec.ttl, err = ttlOf(*fields.TTL)
-	}
-	return rec, err
+	return text, nil
 }
 
-func ttlOf(ms int64) (time.Duration, error) {
+func writerOf(format string, out io.Writer) (recordWriter, error) {
+	if format == "csv" {
+		return newCSVWriter(out)
+	}
+	return newJSONWriter(out), nil
+}
+
+// notation is how a format writes keys and values for people to read. What it writes for an encoding depends on that alone.
+type notation interface {
+	// key and value write an encoding. What they return is read as something else where the encoding cannot be written.
+	key(encoded []byte) string
+	value(encoded []byte) string
+
+	// readKey and readValue return what a text says.
+	readKey(text string) (any, error)
+	readValue(text string) (any, error)
+}
+
+// lineText is a record as a line has it: what is "" or false is not there.
+type lineText struct {
+	key, value               any // what the readable forms say
+	hasKey, hasValue         bool
+	keyEncoded, valueEncoded string // base64
+	partition                string // "17/24"
+	expiry
+}
+
+// Names of the fields of a line beside key and value.
+const (
+	fieldTTL          = "ttl_ms"
+	fieldMaxIdle      = "max_idle_ms"
+	fieldKeyEncoded   = "key_encoded"
+	fieldValueEncoded = "value_encoded"
+	fieldPartition    = "partition"
+)
+
+// record returns the entry that the line stands for.
+func (t *lineText) record(n notation) (r record, err error) {
+	var key []byte
+	switch {
+	case t.keyEncoded != "":
+		if key, err = decoded(fieldKeyEncoded, t.keyEncoded); err == nil && t.hasKey {
+			err = agree(fieldKeyEncoded, "key", t.key, n.readKey, n.key(key))
+		}
+	case t.hasKey:
+		if key, err = codec.EncodeKey(nil, t.key); err != nil {
+			err = fmt.Errorf("key: %w", err)
+		}
+	default:
+		err = errors.New("no key")
+	}
+	if err != nil {
+		return r, err
+	}
+	if len(key) > wire.MaxKey {
+		return r, fmt.Errorf("key: %d bytes, at most %d are allowed", len(key), wire.MaxKey)
+	}
+	if r.key, err = keyOf(key); err != nil {
+		return r, fmt.Errorf("key: %w", err)
+	}
+
+	switch {
+	case t.valueEncoded != "":
+		if r.value, err = decoded(fieldValueEncoded, t.valueEncoded); err == nil && t.hasValue {
+			err = agree(fieldValueEncoded, "value", t.value, n.readValue, n.value(r.value))
+		}
+	case t.hasValue:
+		if r.value, err = (codec.Msgpack{}).Encode(nil, t.value); err != nil {
+			err = fmt.Errorf("value: %w", err)
+		}
+	default:
+		err = errors.New("no value")
+	}
+	if err != nil {
+		return r, err
+	}
+	if len(r.value) > wire.MaxValueHard {
+		return r, fmt.Errorf("value: %d bytes, at most %d are allowed", len(r.value), wire.MaxValueHard)
+	}
+
+	r.expiry = t.expiry
+	if t.partition != "" {
+		err = r.key.place(t.partition)
+	}
+	return r, err
+}
+
+// decoded returns the bytes of a field in base64.
+func decoded(field, text string) ([]byte, error) {
+	b, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err == nil && len(b) == 0 {
+		err = errors.New("it is empty")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", field, err)
+	}
+	return b, nil
+}
+
+// agree returns an error unless what a line says for people is what would be written beside its encoding: else somebody has
+// changed the one and not the other, and which of them counts is not for us to guess.
+func agree(field, name string, says any, read func(string) (any, error), text string) error {
+	want, err := read(text)
+	if err != nil {
+		return err
+	}
+	a, errA := codec.Msgpack{}.Encode(nil, says)
+	b, errB := codec.Msgpack{}.Encode(nil, want)
+	if err := errors.Join(errA, errB); err != nil {
+		return err
+	}
+	if !bytes.Equal(a, b) {
+		return fmt.Errorf("%s and %s are not of the same %s: leave out the one that does not count", name, field, name)
+	}
+	return nil
+}
+
+// place puts the key where the text of a line says.
+func (k *storedKey) place(text string) error {
+	partition, of, ok := strings.Cut(text, "/")
+	p, err := strconv.Atoi(partition)
+	n, errOf := strconv.Atoi(of)
+	if err = errors.Join(err, errOf); !ok || err != nil || p < 0 || p >= n || n > wire.MaxPartitions {
+		return fmt.Errorf("%s is %q: want the number of a partition and of all, such as 17/24", fieldPartition, text)
+	}
+	k.PlacedIn(p, n)
+	return nil
+}
+
+// written is a record as it is to be written: texts that are "" are left out.
+type written struct {
+	key, value                               string
+	keyEncoded, valueEncoded, partition, ttl string
+	maxIdle                                  string
+}
+
+// writtenOf returns how a record is written: with encodings where what is readable is read as something else.
+func writtenOf(n notation, r record) written {
+	w := written{key: n.key([]byte(r.key.encoded)), value: n.value(r.value)}
+	if v, err := n.readKey(w.key); err != nil || !encodesAs(v, []byte(r.key.encoded)) {
+		w.keyEncoded = base64.StdEncoding.EncodeToString([]byte(r.key.encoded))
+	}
+	if v, err := n.readValue(w.value); err != nil || !encodesAs(v, r.value) {
+		w.valueEncoded = base64.StdEncoding.EncodeToString(r.value)
+	}
+	if r.key.of > 0 {
+		w.partition = fmt.Sprintf("%d/%d", r.key.partition, r.key.of)
+	}
+	if r.ttl > 0 {
+		w.ttl = strconv.FormatInt(r.ttl.Milliseconds(), 10)
+	}
+	if r.maxIdle > 0 {
+		w.maxIdle = strconv.FormatInt(r.maxIdle.Milliseconds(), 10)
+	}
+	return w
+}
+
+func encodesAs(v any, b []byte) bool {
+	got, err := codec.Msgpack{}.Encode(nil, v)
+	return err == nil && bytes.Equal(got, b)
+}
+
+// maxReadable bounds in bytes what is written for people beside an encoding. It is not what is read.
+const maxReadable = 64 << 10
+
+// jsonOf returns the JSON of an encoding, and what it stands for; null where there is none, or where it is long and would not be
+// read as what it is.
+func jsonOf(encoded []byte) (text string, v any) {
+	if err := (codec.Msgpack{}).Decode(encoded, &v); err != nil {
+		return "null", nil
+	}
+	b, err := codec.ToJSON(v)
+	if err != nil {
+		return "null", nil
+	}
+	if len(b) > maxReadable {
+		if said, err := codec.ParseJSON(string(b)); err != nil || !encodesAs(said, encoded) {
+			return "null", nil
+		}
+	}
+	return string(b), v
+}
+
+// millisecondsOf returns the duration that a field of a line says.
+func millisecondsOf(field string, ms int64) (time.Duration, error) {
 	if ms < 1 || ms > int64(1<<63-1)/int64(time.Millisecond) {
-		return 0, fmt.Errorf("ttl_ms is %d: want a number of milliseconds from 1 on, or null", ms)
+		return 0, fmt.Errorf("%s is %d: want a number of milliseconds from 1 on, or null", field, ms)
 	}
 	return time.Duration(ms) * time.Millisecond, nil
-}
-
-// csvReader reads key, value and ttl_ms under a header that names them, in any order; ttl_ms may be left out. Keys are strings, values
-// JSON where they parse as JSON, else strings.
-type csvReader struct {
-	in              *csv.Reader
-	key, value, ttl int // columns; ttl -1: there is none
-	n               int
-}
-
-func newCSVReader(in io.Reader) (*csvReader, error) {
-	r := &csvReader{in: csv.NewReader(in), key: -1, value: -1, ttl: -1}
-	header, err := r.in.Read()
-	if err != nil {
-		if errors.Is(err, io.EOF) {
-			err = errors.New("no header")
-		}
-		return nil, badLine(1, err)
-	}
-	r.n = 1
-	for i, name := range header {
-		column := map[string]*int{"key": &r.key, "value": &r.value, "ttl_ms": &r.ttl}[name]
-		if column == nil || *column >= 0 {
-			return nil, badLine(1, fmt.Errorf("column %q: want key, value and ttl_ms, each once", name))
-		}
-		*column = i
-	}
-	if r.key < 0 || r.value < 0 {
-		return nil, badLine(1, errors.New("want at least the columns key and value"))
-	}
-	return r, nil
-}
-
-func (r *csvReader) next() (record, error) {
-	fields, err := r.in.Read()
-	if errors.Is(err, io.EOF) {
-		return record{}, io.EOF
-	}
-	if err != nil {
-		var bad *csv.ParseError
-		if errors.As(err, &bad) {
-			return record{}, badLine(bad.StartLine, bad.Err)
-		}
-		return record{}, fmt.Errorf("line %d: %w", r.n+1, err)
-	}
-	line, _ := r.in.FieldPos(0)
-	r.n = line
-	rec := record{line: line, key: fields[r.key]}
-	if rec.value, err = codec.FromJSON(fields[r.value]); err != nil {
-		return record{}, badLine(line, fmt.Errorf("value: %w", err))
-	}
-	if r.ttl >= 0 && fields[r.ttl] != "" {
-		ms, err := strconv.ParseInt(fields[r.ttl], 10, 64)
-		if err != nil {
-			return record{}, badLine(line, fmt.Errorf("ttl_ms is %q: want a number of milliseconds", fields[r.ttl]))
-		}
-		if rec.ttl, err = ttlOf(ms); err != nil {
-			return record{}, badLine(line, err)
-		}
-	}
-	return rec, nil
-}
-
-// recordWriter writes records to a file.
-type recordWriter interface {
-	write(record) error
-	end() error
-}
-
-type jsonWriter struct{ out *bufio.Writer }
-
-func newJSONWriter(out io.Writer) jsonWriter { return jsonWriter{bufio.NewWriter(out)} }
-
-func (w jsonWriter) write(r record) error {
-	key, err := codec.ToJSON(r.key)
-	if err != nil {
-		return err
-	}
-	value, err := codec.ToJSON(r.value)
-	if err != nil {
-		return err
-	}
-	ttl := "null"
-	if r.ttl > 0 {
-		ttl = strconv.FormatInt(r.ttl.Milliseconds(), 10)
-	}
-	_, err = fmt.Fprintf(w.out, "{\"key\":%s,\"value\":%s,\"ttl_ms\":%s}\n", key, value, ttl)
-	return err
-}
-
-func (w jsonWriter) end() error { return w.out.Flush() }
-
-type csvWriter struct{ out *csv.Writer }
-
-func newCSVWriter(out io.Writer) (csvWriter, error) {
-	w := csvWriter{csv.NewWriter(out)}
-	return w, w.out.Write([]string{"key", "value", "ttl_ms"})
-}
-
-// write writes strings as they are where they are read as what they are, else as JSON.
-func (w csvWriter) write(r record) error {
-	key, ok := r.key.(string)
-	if !ok {
-		return fmt.Errorf("the key %v is no string: CSV has strings only, JSON lines have all", r.key)
-	}
-	value, ok := r.value.(string)
-	if read, err := codec.FromJSON(value); !ok || err != nil || read != any(value) {
-		b, err := codec.ToJSON(r.value)
-		if err != nil {
-			return err
-		}
-		value = string(b)
-	}
-	ttl := ""
-	if r.ttl > 0 {
-		ttl = strconv.FormatInt(r.ttl.Milliseconds(), 10)
-	}
-	return w.out.Write([]string{key, value, ttl})
-}
-
-func (w csvWriter) end() error {
-	w.out.Flush()
-	return w.out.Error()
 }

@@ -4,19 +4,24 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/gridiron-io/gridiron/cmd/grid/internal/render"
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
 const (
 	// importBatch is how many entries are read before they are stored, together.
 	importBatch = 512
-	// importWriters is how many entries with a time to live are stored at the same time.
+	// importWriters is how many entries are stored, or read, at the same time one by one.
 	importWriters = 32
 )
 
@@ -36,7 +41,8 @@ func (inv *invocation) fileFormat() (string, error) {
 func (p *Process) mapImport() *cli.Command {
 	return p.command(mapLeaf(leaf{
 		name: "import", usage: "store the entries of a file", args: "MAP FILE|-", least: 2, most: 2, quiet: true,
-		details: "A line of JSON is {\"key\":…,\"value\":…,\"ttl_ms\":…}; CSV has a header with these names. A line that is no entry, or cannot be stored, " +
+		details: "A line of JSON is {\"key\":…,\"value\":…,\"ttl_ms\":…}; CSV has a header with these names. Without ttl_ms and max_idle_ms an entry " +
+			"lives as long as the map says; null, or an empty field, is for ever. A line that is no entry, or cannot be stored, " +
 			"ends the import with an error that names it: all lines before it are stored. It can then be resumed with --from-line. " +
 			"--timeout bounds how long it takes to connect, and each write.",
 		flags: []cli.Flag{formatFlag(), &cli.IntFlag{Name: "from-line", Value: 1, Usage: "pass over what comes before line `N`"}},
@@ -49,41 +55,59 @@ func (p *Process) mapImport() *cli.Command {
 			if from < 1 {
 				return usagef("--from-line %d: lines are counted from 1", from)
 			}
-			in, size := inv.In, int64(0)
-			if name := inv.args[1]; name != "-" {
-				f, err := os.Open(name)
-				if err != nil {
-					return usagef("%w", err)
-				}
-				defer func() { _ = f.Close() }()
-				if info, err := f.Stat(); err == nil {
-					size = info.Size()
-				}
-				in = f
-			}
-			bar := inv.progress(size)
-			defer bar.end()
-			return inv.longRunning(ctx, func(ctx context.Context, m *sdk.Map[any, any]) error {
-				records, err := recordsOf(format, bar.reads(in))
-				if err != nil {
-					return err
-				}
-				i := importing{m: m, records: records, from: from, bar: bar}
-				return i.run(ctx)
-			})
+			return inv.interruptible(ctx, func(ctx context.Context) error { return inv.importFrom(ctx, format, inv.args[1], from) })
 		},
 	}, 0))
 }
 
-func recordsOf(format string, in io.Reader) (recordReader, error) {
-	if format == "csv" {
-		return newCSVReader(in)
+// importFrom stores what is in the file of a name from a line on.
+func (inv *invocation) importFrom(ctx context.Context, format, name string, from int) error {
+	in, size := inv.In, int64(0)
+	if name != "-" {
+		f, err := openWaiting(ctx, name, os.O_RDONLY)
+		if err != nil {
+			return usagef("%w", err)
+		}
+		defer func() { _ = f.Close() }()
+		if info, err := f.Stat(); err == nil {
+			if size = info.Size(); info.IsDir() {
+				return usagef("%q is a directory", name)
+			}
+		}
+		stop := context.AfterFunc(ctx, func() {
+			_ = f.SetReadDeadline(time.Unix(1, 0)) // of a pipe: regular files have none, and need none
+		})
+		defer stop()
+		in = f
 	}
-	return newJSONReader(in), nil
+	bar := inv.progress(size)
+	defer bar.end()
+	return inv.longRunning(ctx, func(ctx context.Context, c *sdk.Client, m *storedMap) error {
+		records, err := recordsOf(format, bar.reads(in), inv.note)
+		if err != nil {
+			return err
+		}
+		i := importing{c: c, m: m, records: records, from: from, bar: bar}
+		return cannotStore(i.run(ctx))
+	})
+}
+
+// cannotStore returns err with the exit code of a line that cannot be stored, where err is one whose fault it is: the command line
+// is not to blame for it.
+func cannotStore(err error) error {
+	if bad, ok := errors.AsType[*lineError](err); ok && exitCode(bad) == exitUsage {
+		return &failure{exitOther, err}
+	}
+	return err
+}
+
+// note tells a person something that is no failure.
+func (inv *invocation) note(text string) {
+	_, _ = fmt.Fprintf(inv.Err, "grid: note: %s\n", render.Escape(text))
 }
 
 // longRunning calls f with a map and a context that ends when the process is interrupted; --timeout bounds connecting.
-func (inv *invocation) longRunning(ctx context.Context, f func(context.Context, *sdk.Map[any, any]) error) error {
+func (inv *invocation) longRunning(ctx context.Context, f func(context.Context, *sdk.Client, *storedMap) error) error {
 	return inv.interruptible(ctx, func(ctx context.Context) error {
 		connecting, cancel := context.WithTimeout(ctx, inv.conn.timeout)
 		defer cancel()
@@ -91,9 +115,9 @@ func (inv *invocation) longRunning(ctx context.Context, f func(context.Context, 
 		if err != nil {
 			return err
 		}
-		m, err := sdk.OpenMap[any, any](c, inv.args[0])
+		m, err := openStored(c, inv.args[0])
 		if err == nil {
-			err = f(ctx, m)
+			err = f(ctx, c, m)
 		}
 		return errors.Join(err, c.Close())
 	})
@@ -101,16 +125,18 @@ func (inv *invocation) longRunning(ctx context.Context, f func(context.Context, 
 
 // importing is an import under way.
 type importing struct {
-	m       *sdk.Map[any, any]
-	records recordReader
-	from    int
-	bar     *progress
+	c          *sdk.Client
+	m          *storedMap
+	records    recordReader
+	from       int
+	bar        *progress
+	partitions int // of the cluster; 0: not asked for yet
 }
 
 // run stores the file in batches, one after the other. A batch ends where a key comes again, so that the last line of a key counts.
 func (i *importing) run(ctx context.Context) error {
 	var batch []record
-	keys := make(map[any]bool)
+	keys := make(map[storedKey]bool)
 	flush := func() error {
 		if len(batch) == 0 {
 			return nil
@@ -137,8 +163,8 @@ func (i *importing) run(ctx context.Context) error {
 		case r.line < i.from:
 			continue
 		}
-		if !plainKey(r.key) {
-			return cmp.Or(flush(), badLine(r.line, errors.New("a key must be a string, a number or a truth value")))
+		if err := i.checkPlace(ctx, r); err != nil {
+			return cmp.Or(flush(), err)
 		}
 		if len(batch) == importBatch || keys[r.key] {
 			if err := flush(); err != nil {
@@ -149,45 +175,69 @@ func (i *importing) run(ctx context.Context) error {
 	}
 }
 
-// plainKey reports whether a value that JSON stands for can be a key here.
-func plainKey(key any) bool {
-	switch key.(type) {
-	case string, int64, uint64, float64, bool:
-		return true
+// checkPlace returns an error for an entry whose partition its program chose, unless it can have that in this cluster: elsewhere
+// the program would not find it.
+func (i *importing) checkPlace(ctx context.Context, r record) error {
+	if r.key.of == 0 {
+		return nil
 	}
-	return false
+	if i.partitions == 0 {
+		list, err := i.c.Partitions(ctx)
+		if err != nil {
+			return err
+		}
+		i.partitions = len(list)
+	}
+	if r.key.of != i.partitions {
+		return badLine(r.line, fmt.Errorf("the key's program chose partition %d of %d, and this cluster has %d: only that program can store it here",
+			r.key.partition, r.key.of, i.partitions))
+	}
+	return nil
 }
+
+// bulkFrom is from how many entries on that expire alike they are stored by one call.
+const bulkFrom = 8
 
 // store stores a batch in which no key comes twice. Its error is that of the first line that failed.
 func (i *importing) store(ctx context.Context, batch []record) error {
 	failed := make(map[int]error) // by line
-	forever, lines := make(map[any]any), make(map[any]int)
-	var mortal []record
+	lines := make(map[storedKey]int)
+	alike := make(map[expiry]map[storedKey]storedValue)
 	for _, r := range batch {
-		if lines[r.key] = r.line; r.ttl > 0 {
-			mortal = append(mortal, r)
-		} else {
-			forever[r.key] = r.value
+		lines[r.key] = r.line
+		if alike[r.expiry] == nil {
+			alike[r.expiry] = make(map[storedKey]storedValue)
+		}
+		alike[r.expiry][r.key] = r.value
+	}
+	for expiry, entries := range alike {
+		if len(entries) < bulkFrom {
+			continue
+		}
+		var bulk *sdk.BulkError
+		err := i.m.SetAll(ctx, entries, expiry.options()...)
+		switch {
+		case errors.As(err, &bulk):
+			for key, e := range bulk.Errs {
+				failed[lines[key.(storedKey)]] = e
+			}
+		case err != nil:
+			for key := range entries {
+				failed[lines[key]] = err
+			}
 		}
 	}
-	var bulk *sdk.BulkError
-	err := i.m.SetAll(ctx, forever)
-	switch {
-	case errors.As(err, &bulk):
-		for key, e := range bulk.Errs {
-			failed[lines[key]] = e
-		}
-	case err != nil:
-		return badLine(batch[0].line, err)
-	}
+
+	single := slices.DeleteFunc(slices.Clone(batch), func(r record) bool { return len(alike[r.expiry]) >= bulkFrom })
 	var mu sync.Mutex // guards failed
 	var writers sync.WaitGroup
-	for w := range min(importWriters, len(mortal)) {
+	for w := range min(importWriters, len(single)) {
 		writers.Go(func() { // ends with its part of the batch
-			for at := w; at < len(mortal); at += importWriters {
-				if err := i.m.Set(ctx, mortal[at].key, mortal[at].value, sdk.WithTTL(mortal[at].ttl)); err != nil {
+			for at := w; at < len(single); at += importWriters {
+				r := single[at]
+				if err := i.m.Set(ctx, r.key, r.value, r.options()...); err != nil {
 					mu.Lock()
-					failed[mortal[at].line] = err
+					failed[r.line] = err
 					mu.Unlock()
 				}
 			}
@@ -197,9 +247,6 @@ func (i *importing) store(ctx context.Context, batch []record) error {
 	if len(failed) == 0 {
 		return nil
 	}
-	first := batch[len(batch)-1].line
-	for line := range failed {
-		first = min(first, line)
-	}
+	first := slices.Min(slices.Collect(maps.Keys(failed)))
 	return badLine(first, failed[first])
 }

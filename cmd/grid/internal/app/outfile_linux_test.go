@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -11,16 +10,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
-
-	"github.com/gridiron-io/gridiron/member"
 )
 
-// written writes a text to what name stands for.
-func written(t *testing.T, name, text string) {
+// writeTo writes a text to what name stands for.
+func writeTo(t *testing.T, name, text string) {
 	t.Helper()
 	o, err := createFile(t.Context(), name)
 	require.NoError(t, err)
@@ -77,7 +73,7 @@ func TestOutFileReplaces(t *testing.T) {
 		o.abandon()
 		require.Equal(t, []string{"out"}, names(t, filepath.Dir(name)))
 
-		written(t, name, "new")
+		writeTo(t, name, "new")
 		require.Equal(t, mode, modeOf(t, name))
 		require.Equal(t, []string{"out"}, names(t, filepath.Dir(name)))
 		if os.Getuid() == 0 {
@@ -96,7 +92,7 @@ func TestOutFileUnderUmask(t *testing.T) {
 	was := syscall.Umask(0o027)
 	defer syscall.Umask(was)
 	name := filepath.Join(t.TempDir(), "out")
-	written(t, name, "new")
+	writeTo(t, name, "new")
 	require.Equal(t, fs.FileMode(0o640), modeOf(t, name))
 	require.Equal(t, "new", contents(t, name))
 }
@@ -125,7 +121,7 @@ func TestOutFileFollowsLinks(t *testing.T) {
 			}
 			before, _ := os.Readlink(root + "/" + name)
 			text := fmt.Sprintf("%s, %v", name, there)
-			written(t, root+"/"+name, text)
+			writeTo(t, root+"/"+name, text)
 			require.Equal(t, text, contents(t, file), name)
 			after, _ := os.Readlink(root + "/" + name)
 			require.Equal(t, before, after, name)
@@ -152,7 +148,7 @@ func TestOutFileWritesThrough(t *testing.T) {
 			b, err := os.ReadFile(fifo)
 			read <- fmt.Sprint(string(b), err)
 		}()
-		written(t, filepath.Join(dir, name), "through")
+		writeTo(t, filepath.Join(dir, name), "through")
 		require.Equal(t, "through<nil>", <-read)
 		require.Equal(t, fs.ModeNamedPipe, modeOf(t, fifo).Type())
 	}
@@ -169,7 +165,7 @@ func TestOutFileWritesThrough(t *testing.T) {
 	}
 	for _, name := range devices {
 		before := modeOf(t, name)
-		written(t, name, "through")
+		writeTo(t, name, "through")
 		require.Equal(t, before, modeOf(t, name), name)
 		require.NotZero(t, modeOf(t, os.DevNull)&fs.ModeCharDevice)
 	}
@@ -185,13 +181,13 @@ func TestOutFileOfDescriptors(t *testing.T) {
 	link := filepath.Join(t.TempDir(), "link")
 	require.NoError(t, os.Symlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), link))
 	for _, path := range []string{fmt.Sprintf("/dev/fd/%d", f.Fd()), fmt.Sprintf("/proc/self/fd/%d", f.Fd()), fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), f.Fd()), link} {
-		written(t, path, "more\n")
+		writeTo(t, path, "more\n")
 	}
 	require.Equal(t, "before\n"+strings.Repeat("more\n", 4), contents(t, name))
 
 	in, out, err := os.Pipe()
 	require.NoError(t, err)
-	written(t, fmt.Sprintf("/dev/fd/%d", out.Fd()), "through")
+	writeTo(t, fmt.Sprintf("/dev/fd/%d", out.Fd()), "through")
 	require.NoError(t, out.Close())
 	b, err := io.ReadAll(in)
 	require.NoError(t, err)
@@ -254,10 +250,7 @@ func TestOutFileInterrupted(t *testing.T) {
 
 // The command as a whole, to a file, to a link, to a pipe, to a device that is full; and what is left where it fails.
 func TestExportTo(t *testing.T) {
-	m, err := member.Start(t.Context(), member.Config{Partitions: 2, NoHTTP: true})
-	require.NoError(t, err)
-	t.Cleanup(m.Kill)
-	server := "--server=" + m.Addr()
+	_, server := oneMember(t, 2)
 	run(t, "map", "set", "e", "k", "1", server)
 	const line = `{"key":"k","value":1,"ttl_ms":null}` + "\n"
 
@@ -281,16 +274,20 @@ func TestExportTo(t *testing.T) {
 	run(t, "map", "export", "e", fifo, server)
 	require.Equal(t, line, <-read)
 
-	var errs bytes.Buffer
-	fails := func(code int, args ...string) {
+	failsAlone := func(code int, args ...string) {
 		t.Helper()
-		errs.Reset()
-		p := &Process{Args: args, In: strings.NewReader(""), Out: io.Discard, Err: &errs, LookupEnv: func(string) (string, bool) { return "", false }}
-		require.Equal(t, code, p.Run(t.Context()), "%s", &errs)
+		fails(t, code, args...)
 		require.Equal(t, line, contents(t, file))
 		require.Equal(t, []string{"fifo", "link", "out"}, names(t, dir))
 	}
-	fails(exitOther, "map", "export", "e", "/dev/full", server)
-	fails(exitUsage, "map", "export", "e", dir, server)
-	fails(exitUnavailable, "map", "export", "e", file, "--server=127.0.0.1:1", fmt.Sprint("--timeout=", 200*time.Millisecond))
+	failsAlone(exitOther, "map", "export", "e", "/dev/full", server)
+	failsAlone(exitUsage, "map", "export", "e", dir, server)
+	failsAlone(exitUnavailable, "map", "export", "e", file, "--server=127.0.0.1:1", "--timeout=200ms")
+
+	// Import reads what export writes through, too.
+	go func() { // ends with the command that reads
+		_ = os.WriteFile(fifo, []byte(line), 0)
+	}()
+	run(t, "map", "import", "copy", fifo, server)
+	require.Equal(t, "1\n", run(t, "map", "get", "copy", "k", server))
 }
