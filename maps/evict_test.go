@@ -143,7 +143,7 @@ func TestEvictUnderLoad(t *testing.T) {
 	evicted := 0
 	for p := range o.cfg.Partitions {
 		o.host.View(p, func(m partition.Machine) {
-			events, _ := StateOf(m).EventsFrom(0)
+			events, _ := StateOf(m).EventsFrom(0, nil)
 			for _, e := range events {
 				if e.Kind == wire.EventEvicted {
 					evicted++

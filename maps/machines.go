@@ -9,18 +9,21 @@ import (
 
 // Machines makes the states of partitions.
 type Machines struct {
-	Limits state.Limits
+	Limits  state.Limits
+	Dropped *DroppedEvents // optional: takes what the states' rings drop
 }
 
 var _ partition.Machines = Machines{}
 
 // New returns an empty state.
-func (m Machines) New(_ int, generation uint64) partition.Machine {
-	return machine{state.New(generation, m.Limits)}
+func (m Machines) New(part int, generation uint64) partition.Machine {
+	s := state.New(generation, m.Limits)
+	m.Dropped.watch(s, part)
+	return machine{s}
 }
 
 // Restore reads a state from its image, which may be one of an earlier generation.
-func (m Machines) Restore(_ int, generation uint64, r io.Reader) (partition.Machine, error) {
+func (m Machines) Restore(part int, generation uint64, r io.Reader) (partition.Machine, error) {
 	s, err := state.Restore(r, m.Limits)
 	if err != nil {
 		return nil, err
@@ -28,6 +31,7 @@ func (m Machines) Restore(_ int, generation uint64, r io.Reader) (partition.Mach
 	if err := s.Continue(generation); err != nil {
 		return nil, err
 	}
+	m.Dropped.watch(s, part)
 	return machine{s}, nil
 }
 

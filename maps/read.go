@@ -189,11 +189,10 @@ func (c *call) events(st *state.State, at partition.ReadPoint) bool {
 	if b.Limit > 0 {
 		limit = min(limit, int(b.Limit))
 	}
-	var res wire.EventsResult
-	res.AsOf = at.AsOf
-	res.Last = wire.Position{Partition: c.partition, Epoch: at.Epoch}
-	res.Last.Instance, res.Last.Seq = st.Position(b.Map)
-	res.Events, res.Lost, res.More = st.Events(b.Map, b.Instance, b.Seq, limit, pageBytes)
+	res := wire.EventsResult{AsOf: at.AsOf, Last: st.Standing(b.Map)}
+	res.Last.Partition, res.Last.Epoch = c.partition, at.Epoch
+	from := state.Place{Generation: b.Generation, Pos: b.Pos}
+	res.Events, res.More = st.Events(b.Map, from, limit, pageBytes, c.s.cfg.Dropped.of(int(c.partition)))
 	c.out = wire.AppendEventsResult(c.out, &res)
 	return true
 }

@@ -30,6 +30,8 @@ type Config struct {
 	// MaxMemory is how many bytes the replicas on this member may be counted with, all together; 0: as many as come. When that
 	// is used up, maps that have a bound are evicted from, and writes that would take more are refused as overloaded.
 	MaxMemory int64
+	// Dropped is optional: events that the rings have dropped.
+	Dropped *DroppedEvents
 }
 
 // Service answers the operations on maps. Beside the replicated state it keeps only what an owner alone knows: who used

@@ -157,7 +157,7 @@ func (h *holding) settle(v *meta.View, p int) error {
 		return err
 	}
 	place := partition.Placement{Partition: p, Generation: t.Generation, Replica: mine.ID, Join: mine.Joined || !t.Whole(), Learner: mine.Joined, Preferred: t.Preferred == m.id,
-		Seeded: t.Seeded}
+		Seeded: t.Seeded, Losses: t.Lost + t.Doubtful}
 	if !place.Join {
 		place.Initial = make(map[uint64]wire.ID)
 		for _, r := range t.Replicas {

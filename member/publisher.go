@@ -1,6 +1,8 @@
 package member
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,31 +23,50 @@ const (
 	maxEventValues = 256 << 10
 	// maxMessage bounds one message of events, unless it holds one event only.
 	maxMessage = 512 << 10
+	// beatPause is the least time between two looks at which beats are due.
+	beatPause = 5 * time.Millisecond
 )
 
 // publisher sends the events of the partitions owned here over NATS, for the maps that somebody listens to. The log is the
 // truth: what NATS loses, the subscriber sees missing and asks for. It owns one goroutine.
 type publisher struct {
-	m    *Member
-	conn *nats.Conn
+	m       *Member
+	conn    *nats.Conn
+	dropped *mapsvc.DroppedEvents
 
 	listeners atomic.Int64 // all maps together: with none, nothing is done
 
-	mu        sync.Mutex // guards the following
-	interests map[string]int
-	dirty     []bool
-	list      []int
+	interests struct {
+		sync.RWMutex
+		listeners map[string]int // by map
+	}
+
+	mu    sync.Mutex // guards the following
+	dirty []bool
+	list  []int
 
 	// The following belong to the goroutine.
 	epochs []uint64 // under which positions were read
 	pos    []uint64 // published up to
+	round  beatRound
 
 	wake chan struct{} // one slot
 }
 
+// beatRound is one second of beats: one map after the other, spread over it.
+type beatRound struct {
+	began time.Time
+	names []string // still to come, and
+	done  int      // how many have been
+}
+
+// newPublisher returns a publisher for a member whose partitions there are so many. It is ready for interest; run needs conn.
 func newPublisher(m *Member, partitions int, conn *nats.Conn) *publisher {
-	return &publisher{m: m, conn: conn, interests: make(map[string]int), dirty: make([]bool, partitions),
-		epochs: make([]uint64, partitions), pos: make([]uint64, partitions), wake: make(chan struct{}, 1)}
+	p := &publisher{m: m, conn: conn, dirty: make([]bool, partitions), epochs: make([]uint64, partitions),
+		pos: make([]uint64, partitions), wake: make(chan struct{}, 1)}
+	p.interests.listeners = make(map[string]int)
+	p.dropped = mapsvc.NewDroppedEvents(p.wanted)
+	return p
 }
 
 // applied is called by Raft's workers when operations of a partition were applied here.
@@ -68,20 +89,30 @@ func (p *publisher) applied(partition int) {
 // interest adds a listener of a map and returns where its events stand in the partitions owned here. Events after these
 // positions are published.
 func (p *publisher) interest(name string) []wire.Position {
-	p.mu.Lock()
-	p.interests[name]++
-	p.mu.Unlock()
+	p.interests.Lock()
+	p.interests.listeners[name]++
+	p.interests.Unlock()
 	p.listeners.Add(1)
 	return p.positions(name)
 }
 
 func (p *publisher) uninterest(name string) {
-	p.mu.Lock()
-	if p.interests[name]--; p.interests[name] <= 0 {
-		delete(p.interests, name)
+	p.interests.Lock()
+	if p.interests.listeners[name]--; p.interests.listeners[name] <= 0 {
+		delete(p.interests.listeners, name)
 	}
-	p.mu.Unlock()
+	p.interests.Unlock()
 	p.listeners.Add(-1)
+}
+
+// wanted reports whether somebody listens to a map.
+func (p *publisher) wanted(name string) bool {
+	if p.listeners.Load() == 0 {
+		return false
+	}
+	p.interests.RLock()
+	defer p.interests.RUnlock()
+	return p.interests.listeners[name] > 0
 }
 
 func (p *publisher) positions(name string) []wire.Position {
@@ -91,38 +122,42 @@ func (p *publisher) positions(name string) []wire.Position {
 		if epoch == 0 {
 			continue
 		}
-		pos := wire.Position{Partition: uint32(i), Epoch: epoch}
-		p.m.host.View(i, func(m partition.Machine) {
-			pos.Instance, pos.Seq = mapsvc.StateOf(m).Position([]byte(name))
-		})
+		var pos wire.Position
+		p.m.host.View(i, func(m partition.Machine) { pos = mapsvc.StateOf(m).Standing([]byte(name)) })
+		pos.Partition, pos.Epoch = uint32(i), epoch
 		out = append(out, pos)
 	}
 	return out
 }
 
-// run publishes until the member stops.
+// run publishes until the member stops. Events go before beats, of which it sends one map's at a time.
 func (p *publisher) run() {
 	defer p.m.wg.Done()
-	tick := time.NewTicker(beatEvery)
-	defer tick.Stop()
+	next := time.NewTimer(beatEvery)
+	defer next.Stop()
 	for {
 		select {
 		case <-p.m.ctx.Done():
 			return
-		case <-tick.C:
-			p.beat()
 		case <-p.wake:
-			p.mu.Lock()
-			list := p.list
-			p.list = nil
-			for _, i := range list {
-				p.dirty[i] = false
-			}
-			p.mu.Unlock()
-			for _, i := range list {
-				p.publish(i)
-			}
+			p.publishDirty()
+		case <-next.C:
+			next.Reset(p.beat(time.Now()))
 		}
+	}
+}
+
+// publishDirty publishes what has come of the partitions in which something was applied.
+func (p *publisher) publishDirty() {
+	p.mu.Lock()
+	list := p.list
+	p.list = nil
+	for _, i := range list {
+		p.dirty[i] = false
+	}
+	p.mu.Unlock()
+	for _, i := range list {
+		p.publish(i)
 	}
 }
 
@@ -133,34 +168,29 @@ func (p *publisher) publish(part int) {
 		return
 	}
 	var events []state.MapEvent
+	var after, first uint64
 	p.m.host.View(part, func(m partition.Machine) {
 		st := mapsvc.StateOf(m)
 		if p.epochs[part] != epoch {
 			p.epochs[part], p.pos[part] = epoch, st.Published()
 		}
-		events, _ = st.EventsFrom(p.pos[part]) // what is gone from the ring is a gap to the subscriber, who asks
+		// Who begins to listen while this view holds back all writes has a position that covers what is passed over here.
+		after, first = p.pos[part], st.FirstPos()
+		events, _ = st.EventsFrom(after, p.wanted)
 		p.pos[part] = st.LastPos()
 	})
+	// What the ring has lost and nobody has kept is a gap to the subscriber, who asks.
+	events = p.dropped.Complete(part, after, first, events)
 	for len(events) > 0 {
 		name := events[0].Map
 		n := 1
 		for n < len(events) && events[n].Map == name {
 			n++
 		}
-		if p.wanted(name) {
-			p.send(part, epoch, name, events[:n])
-		}
+		p.send(part, epoch, name, events[:n])
 		events = events[n:]
 	}
 	p.m.host.SetPublished(part, p.pos[part])
-}
-
-// wanted reports whether somebody listens to a map. It is asked after the events were read: whoever registers later has a
-// position that covers them.
-func (p *publisher) wanted(name string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.interests[name] > 0
 }
 
 func (p *publisher) send(part int, epoch uint64, name string, events []state.MapEvent) {
@@ -189,21 +219,48 @@ func (p *publisher) send(part int, epoch uint64, name string, events []state.Map
 	flush()
 }
 
-// beat says where the maps stand that somebody listens to.
-func (p *publisher) beat() {
-	if p.listeners.Load() == 0 {
-		return
+// beat says where the next maps stand that somebody listens to, as many as are due, and returns when to go on. All of them are
+// told of in a second, so that no event waits for more than one map.
+func (p *publisher) beat(now time.Time) time.Duration {
+	r := &p.round
+	if len(r.names) == 0 {
+		p.dropped.Expire()
+		*r = beatRound{began: now, names: p.listened()}
 	}
-	p.mu.Lock()
-	names := make([]string, 0, len(p.interests))
-	for n := range p.interests {
-		names = append(names, n)
+	if len(r.names) == 0 {
+		return beatEvery
 	}
-	p.mu.Unlock()
-	for _, n := range names {
-		b := wire.Beat{Member: p.m.id, Positions: p.positions(n)}
-		if err := p.conn.Publish(wire.BeatSubject(n), wire.AppendBeat(nil, &b)); err != nil {
-			p.m.log.Debug("a beat was not published", "map", n, "err", err)
+	total := r.done + len(r.names)
+	for len(r.names) > 0 && now.Sub(r.began) >= beatAt(r.done, total) {
+		if len(p.wake) > 0 {
+			return 0 // when that is done
 		}
+		p.sendBeat(r.names[0])
+		r.names = r.names[1:]
+		r.done++
+	}
+	due := beatEvery
+	if len(r.names) > 0 {
+		due = beatAt(r.done, total)
+	}
+	return max(due-now.Sub(r.began), beatPause)
+}
+
+// beatAt returns when in a round the map after done others is due, of so many in all.
+func beatAt(done, total int) time.Duration {
+	return beatEvery * time.Duration(done) / time.Duration(total)
+}
+
+// listened returns the maps that somebody listens to.
+func (p *publisher) listened() []string {
+	p.interests.RLock()
+	defer p.interests.RUnlock()
+	return slices.Collect(maps.Keys(p.interests.listeners))
+}
+
+func (p *publisher) sendBeat(name string) {
+	b := wire.Beat{Member: p.m.id, Positions: p.positions(name)}
+	if err := p.conn.Publish(wire.BeatSubject(name), wire.AppendBeat(nil, &b)); err != nil {
+		p.m.log.Debug("a beat was not published", "map", name, "err", err)
 	}
 }

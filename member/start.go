@@ -177,9 +177,10 @@ func (m *Member) clientOptions() []sdk.Option {
 
 func (m *Member) startData() (err error) {
 	n := m.partitions()
+	m.events = newPublisher(m, n, m.nc)
 	m.host, err = partition.Start(partition.HostConfig{
 		Member: m.id, Incarnation: m.incarnation, Cluster: m.clusterID(), Addr: m.peerAddr(), Partitions: n,
-		Machines: maps.Machines{Limits: state.Limits{}}, Transport: m.dataNet, Registry: m.dataReg, Now: m.clock.Now,
+		Machines: maps.Machines{Limits: state.Limits{}, Dropped: m.events.dropped}, Transport: m.dataNet, Registry: m.dataReg, Now: m.clock.Now,
 		MayOwn: func() bool { return m.clock.IsSet() && !m.clock.IsBehind() && !m.isClosing() },
 		Heir:   m.heir,
 		OnOwner: func(p int) {
@@ -197,7 +198,6 @@ func (m *Member) startData() (err error) {
 	if err != nil {
 		return err
 	}
-	m.events = newPublisher(m, n, m.nc)
 	latency, err := m.latency()
 	if err != nil {
 		return err
@@ -205,7 +205,7 @@ func (m *Member) startData() (err error) {
 	m.mover = newMover(m, n)
 	configs := &mapConfigs{view: m.metaView}
 	m.maps = maps.New(maps.Config{Host: m.host, Partitions: n, Now: m.clock.Now, Owner: m.views.moved, MaxValue: m.cfg.MaxValue,
-		MapConfig: configs.of, Latency: latency, MaxMemory: m.cfg.MaxMemory, ClockConfirmed: m.clock.Confirmed})
+		MapConfig: configs.of, Latency: latency, MaxMemory: m.cfg.MaxMemory, ClockConfirmed: m.clock.Confirmed, Dropped: m.events.dropped})
 	m.maps.Start()
 	m.hostReady.Store(true)
 	m.wg.Add(3)

@@ -69,6 +69,7 @@ type Placement struct {
 	Learner    bool               // with Join, the group was given the replica later, as a learner; it may be a voter by now
 	Preferred  bool               // this member shall own the partition first
 	Seeded     bool               // the generation begins with the state that one of its founders has kept of the one before
+	Losses     uint64             // how many generations of the partition have ended in a way in which acknowledged operations may be lost
 }
 
 func (p *Placement) validate(cfg *HostConfig) error {

@@ -65,6 +65,9 @@ func (h *Host) Found(p Placement) error {
 func (h *Host) startLocked(p Placement) error {
 	r := newReplica(h, p)
 	if k := h.groups[p.Partition].kept; p.Seeded && k != nil && k.generation+1 == p.Generation {
+		if p.Losses > k.losses && k.machine != nil {
+			k.machine.MarkLoss()
+		}
 		r.role.seed = k
 	} else {
 		h.groups[p.Partition].kept = nil // nobody will ask for it any more

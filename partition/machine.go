@@ -27,6 +27,9 @@ type Machine interface {
 	RecordBytes() int
 	// Freeze returns the state as it is now, in constant time. The image may be written while operations go on.
 	Freeze() Image
+	// MarkLoss says that acknowledged operations may be missing from the state, with which the next generation is to begin. The
+	// image carries that.
+	MarkLoss()
 	// Hash returns a digest of everything that is replicated.
 	Hash() uint64
 }

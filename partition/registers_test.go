@@ -121,6 +121,8 @@ func (s *registers) RecordBytes() int { return s.records }
 
 func (s *registers) Freeze() Image { return &registersImage{b: s.encode()} }
 
+func (s *registers) MarkLoss() {}
+
 func (s *registers) Hash() uint64 {
 	h := fnv.New64a()
 	h.Write(s.encode())

@@ -27,6 +27,7 @@ type replica struct {
 	host      *Host
 	partition int
 	shard     uint64 // of a generation of the partition
+	losses    uint64 // see Placement
 	id        uint64 // replica ID, used once and by this process only
 	preferred bool   // this member shall own the partition first
 	session   *client.Session
@@ -82,7 +83,7 @@ func sortedVoters(by map[uint64]wire.ID) []voter {
 const noneDue = math.MaxInt64
 
 func newReplica(h *Host, p Placement) *replica {
-	r := &replica{host: h, partition: p.Partition, shard: ShardOf(p.Generation, p.Partition), id: p.Replica, preferred: p.Preferred}
+	r := &replica{host: h, partition: p.Partition, shard: ShardOf(p.Generation, p.Partition), losses: p.Losses, id: p.Replica, preferred: p.Preferred}
 	r.session = client.NewNoOPSession(r.shard, h.random)
 	r.log = h.cfg.Logger.With("partition", p.Partition, "shard", r.shard)
 	r.state.own = newOwnership(p.Generation)

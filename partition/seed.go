@@ -35,6 +35,7 @@ type kept struct {
 	generation  uint64
 	term, index uint64 // of the last entry of the log
 	maxLease    uint32
+	losses      uint64 // of generations, up to this one; see Placement
 	machine     Machine
 	image       []byte // of machine, once it is sown; it counts in Host.seeding
 }
@@ -88,7 +89,7 @@ func (r *replica) keep(generation uint64) (*kept, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &kept{generation: generation, term: term, index: last}
+	k := &kept{generation: generation, term: term, index: last, losses: r.losses}
 	var fx applyEffects
 	r.state.Lock()
 	defer r.state.Unlock()

@@ -39,7 +39,7 @@ func newEventGrid(t testing.TB, members, partitions int, mapName string) *eventG
 	g := &eventGrid{Grid: fakegrid.New(t, members, partitions), t: t, mapName: mapName, interest: make([]int, members), deaf: -1,
 		conns: make(map[*natsSession]struct{}), changed: make(chan struct{})}
 	for range partitions {
-		g.rings = append(g.rings, &modelRing{instance: 1 << instanceBits})
+		g.rings = append(g.rings, &modelRing{generation: 1, epoch: 1})
 	}
 	g.OnRequest(g.judge)
 	t.Cleanup(func() { g.setDown(true) })
@@ -95,7 +95,7 @@ func (g *eventGrid) judge(m *fakegrid.Member, req *wire.Request) fakegrid.Verdic
 		}
 		g.asks++
 		g.noteLocked()
-		res := g.rings[req.Partition].events(place{b.Instance, b.Seq}, 100)
+		res := g.rings[req.Partition].events(place{b.Generation, b.Pos}, 100)
 		res.Last.Partition = req.Partition
 		a.Body = wire.AppendEventsResult(nil, res)
 	default:
@@ -107,7 +107,9 @@ func (g *eventGrid) judge(m *fakegrid.Member, req *wire.Request) fakegrid.Verdic
 func (g *eventGrid) positionsLocked(member int) (list []wire.Position) {
 	for i, r := range g.rings {
 		if g.Owner(i) == member {
-			list = append(list, wire.Position{Partition: uint32(i), Epoch: 1, Instance: r.at.instance, Seq: r.at.seq})
+			p := r.stand()
+			p.Partition = uint32(i)
+			list = append(list, p)
 		}
 	}
 	return list
@@ -125,7 +127,7 @@ func (g *eventGrid) put(key string, value any) {
 	r := g.rings[wire.PartitionOf(k, len(g.rings))]
 	r.emit(wire.EventAdded, 0)
 	e := &r.history[len(r.history)-1]
-	e.Key, e.New, e.Version, e.Time = k, v, e.Pos, 1
+	e.Key, e.New, e.Time = k, v, 1
 }
 
 // publish sends what is not published yet to all who are connected.

@@ -110,8 +110,7 @@ func (s *eventStream) begin(ctx context.Context) error {
 		case given:
 			at[i] = from
 		case ok:
-			at[i] = place{b.Instance, b.Seq}
-			t.epoch = b.Epoch
+			at[i] = placeAt(&b)
 		default:
 			unknown = append(unknown, i)
 		}
@@ -127,9 +126,12 @@ func (s *eventStream) begin(ctx context.Context) error {
 		if t == nil {
 			continue
 		}
-		t.start(now, at[i])
 		b, ok := s.baseline[uint32(i)]
-		if _, given := s.from[i]; given && (!ok || at[i] != place{b.Instance, b.Seq}) {
+		if ok {
+			t.hear(now, b.Epoch)
+		}
+		t.start(now, at[i])
+		if _, given := s.from[i]; given && (!ok || at[i].generation != placeAt(&b).generation || at[i].pos < b.Quiet || at[i].pos > b.Pos) {
 			t.suspect(now, 0)
 		}
 	}
@@ -144,8 +146,7 @@ func (s *eventStream) locate(ctx context.Context, partitions []int, at []place) 
 		list := make([]*call, len(partitions))
 		for i, p := range partitions {
 			list[i] = newCall(wire.OpEvents, s.name, uint32(p))
-			// An instance that never comes: the owner answers with where it stands, and no events.
-			list[i].body = wire.AppendEventsBody(list[i].body[:0], &wire.EventsBody{Map: []byte(s.name), Instance: 1<<64 - 1, Limit: 1})
+			list[i].body = wire.AppendEventsBody(list[i].body[:0], &wire.EventsBody{Map: []byte(s.name), Pos: wire.PosNow})
 		}
 		s.c.invokeAll(ctx, list)
 		var left []int
@@ -155,7 +156,7 @@ func (s *eventStream) locate(ctx context.Context, partitions []int, at []place) 
 			case err == nil:
 				var r wire.EventsResult
 				if r, err = wire.DecodeEventsResult(cl.Answer.Body); err == nil {
-					at[partitions[i]] = place{r.Last.Instance, r.Last.Seq}
+					at[partitions[i]] = placeAt(&r.Last)
 				} else {
 					failed = unreadable(cl.req.Op, s.name, partitions[i], err)
 				}

@@ -58,6 +58,7 @@ type eventStream struct {
 	queued   []int   // by partition: its events in queue
 	shown    []place // by partition: of the event taken from queue last
 	token    *tokenWriter
+	listened int // partitions that have a tracker
 	asking   int // requests under way
 	interest map[wire.ID]*interest
 	baseline map[uint32]wire.Position // what members said before the trackers were started; nil afterwards
@@ -94,8 +95,24 @@ func (c *Client) newEventStream(op, name string, cfg streamConfig) *eventStream 
 			s.trackers[i] = newTracker(uint32(i), s, cfg.values, func(d time.Duration) time.Duration { return d + rand.N(d/4) })
 		}
 	}
+	s.listened = listened
 	s.token = newTokenWriter(tokenMap(s.seen.cluster, name), partitions, listened)
 	return s
+}
+
+// forget makes the stream begin anew in another cluster with the same number of partitions.
+func (s *eventStream) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.c.clock.now()
+	for i, t := range s.trackers {
+		if t != nil {
+			t.forget(now)
+			s.shown[i] = place{}
+		}
+	}
+	s.token = newTokenWriter(tokenMap(s.c.table.Load().cluster, s.name), len(s.trackers), s.listened)
+	signal(s.kick)
 }
 
 // close ends the stream. What is queued is dropped. It does not wait for anything and may be called more than once, from
@@ -154,7 +171,7 @@ func (s *eventStream) next(ctx context.Context) (queuedEvent, ResumeToken, error
 			if s.blocked && s.queue.roomy() {
 				s.unblockLocked()
 			}
-			token := s.tokenLocked()
+			token := s.token.next(s.c.clock.now(), int(e.partition), s.shown[e.partition], s.eachPlaceLocked)
 			s.mu.Unlock()
 			if e.Kind == wire.EventLost {
 				s.c.cfg.logger.Warn("gridiron: events were lost", "map", s.name, "partition", e.partition)
@@ -171,19 +188,17 @@ func (s *eventStream) next(ctx context.Context) (queuedEvent, ResumeToken, error
 	}
 }
 
-// tokenLocked returns the token of all that was taken from the queue. REQUIRES s.mu.
-func (s *eventStream) tokenLocked() ResumeToken {
-	s.token.begin()
+// eachPlaceLocked calls f with how far each partition has come in what was taken from the queue. REQUIRES s.mu.
+func (s *eventStream) eachPlaceLocked(f func(int, place)) {
 	for i, t := range s.trackers {
 		switch {
 		case t == nil:
 		case s.queued[i] > 0:
-			s.token.add(i, s.shown[i])
+			f(i, s.shown[i])
 		default:
-			s.token.add(i, t.at)
+			f(i, t.at)
 		}
 	}
-	return s.token.finish()
 }
 
 // unblockLocked makes the trackers ask for what the queue had no room for. REQUIRES s.mu.
@@ -285,7 +300,7 @@ func (s *eventStream) stand(list []wire.Position) {
 			continue
 		}
 		t := s.trackers[p.Partition]
-		t.beat(now, p.Epoch, place{p.Instance, p.Seq})
+		t.beat(now, &p)
 		s.wakeLocked(t.next())
 	}
 }
@@ -391,7 +406,7 @@ func (s *eventStream) askLocked(partition int, after place) {
 	s.spawn(func() {
 		ctx, cancel := context.WithTimeout(s.ctx, askTimeout)
 		defer cancel()
-		body := wire.AppendEventsBody(nil, &wire.EventsBody{Map: []byte(s.name), Instance: after.instance, Seq: after.seq})
+		body := wire.AppendEventsBody(nil, &wire.EventsBody{Map: []byte(s.name), Generation: after.generation, Pos: after.pos})
 		answer, err := s.c.callPartition(ctx, wire.OpEvents, s.name, partition, body)
 		var res *wire.EventsResult
 		if err == nil {

@@ -7,17 +7,27 @@ import (
 	"fmt"
 	"hash/crc32"
 	"hash/fnv"
+	"strings"
+	"time"
 
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// tokenVersion opens every resume token. What follows in version 1: eight bytes that tell the map, the number of
-// partitions of the cluster, the number of places, the places {partitions since the last, generation and counter of the
-// instance, seq}, and four bytes of checksum. Integers are uvarints; the text is base64 for URLs.
-const tokenVersion = 1
+// tokenVersion opens every resume token. What follows in version 2 is one part after the other, each padded with zeros and
+// closed by four bytes of checksum over everything up to there, so that its length is a multiple of three. The first part has
+// eight bytes that tell the map, the number of partitions of the cluster, the number of places, and the places {partitions since
+// the last, generation, position}. Each other part has one place {partition, generation, position} that is later than what
+// stands before it. Integers are uvarints; the text is base64 for URLs.
+const tokenVersion = 2
 
-// instanceBits is how many low bits of an instance, which is a version, hold its counter.
-const instanceBits = 44
+const (
+	// tokenAge is how old the first part of a token may be: places that no event has come from since are as old as that.
+	tokenAge = time.Second
+	// minTokenParts is how many parts a token may have at least before it begins with another first part.
+	minTokenParts = 64
+	// tokenPart is about the text of one part.
+	tokenPart = 16
+)
 
 // errToken is wrapped by what parseToken reports.
 var errToken = errors.New("the resume token cannot be used")
@@ -32,85 +42,152 @@ func tokenMap(cluster wire.ID, name string) uint64 {
 	return h.Sum64()
 }
 
-// tokenWriter makes one token after the other of the same partitions of a map. Each is made for one event, and differs from
-// the one before in few places: what the others are encoded as is kept.
+// tokenWriter makes one token after the other of the same partitions of a map, one for each event. A token is the one before with
+// the event's place appended, in the same memory, until there are as many appended as make up for a new beginning: so a token costs
+// next to nothing, whatever the number of partitions.
 type tokenWriter struct {
 	head  []byte
-	slots []tokenSlot // by the order of partitions in the token
-	next  int         // slot
-	last  int         // partition added last
+	text  strings.Builder // the last token
+	crc   uint32          // of what is encoded in it
+	parts int             // that may still be appended
+	until int64           // when it needs another first part
 	buf   []byte
-	text  []byte
-}
-
-// tokenSlot is one place in its encoding. Its size is that of four uvarints: of a partition, of the 20 and the 44 bits of an
-// instance, and of a seq.
-type tokenSlot struct {
-	place
-	n int // 0: not encoded yet
-	b [3 + 3 + 7 + 10]byte
 }
 
 func newTokenWriter(of uint64, partitions, places int) *tokenWriter {
 	b := wire.AppendU64([]byte{tokenVersion}, of)
 	b = wire.AppendUvarint(wire.AppendUvarint(b, uint64(partitions)), uint64(places))
-	return &tokenWriter{head: b, slots: make([]tokenSlot, places)}
+	return &tokenWriter{head: b}
 }
 
-// begin begins a token. After it come as many calls of add as there are places, and finish.
-func (w *tokenWriter) begin() { w.buf, w.next, w.last = append(w.buf[:0], w.head...), 0, -1 }
-
-// add appends a place. Partitions come in ascending order, in every token the same.
-func (w *tokenWriter) add(partition int, p place) {
-	s := &w.slots[w.next]
-	if s.n == 0 || s.place != p {
-		b := wire.AppendUvarint(s.b[:0], uint64(partition-w.last-1))
-		b = wire.AppendUvarint(wire.AppendUvarint(b, p.instance>>instanceBits), p.instance&(1<<instanceBits-1))
-		s.place, s.n = p, len(wire.AppendUvarint(b, p.seq))
+// next returns the token after an event, which has led to a place. all calls its argument for every partition that is listened
+// to, in ascending order, with how far the listener has come there.
+func (w *tokenWriter) next(now int64, partition int, p place, all func(func(int, place))) ResumeToken {
+	if w.parts == 0 || now >= w.until {
+		return w.begin(now, all)
 	}
-	w.buf = append(w.buf, s.b[:s.n]...)
-	w.next++
-	w.last = partition
+	w.parts--
+	b := wire.AppendUvarint(wire.AppendUvarint(wire.AppendUvarint(w.buf[:0], uint64(partition)), p.generation), p.pos)
+	w.append(b)
+	return ResumeToken(w.text.String())
 }
 
-func (w *tokenWriter) finish() ResumeToken {
-	w.buf = binary.BigEndian.AppendUint32(w.buf, crc32.Checksum(w.buf, tokenChecksum))
-	w.text = base64.RawURLEncoding.AppendEncode(w.text[:0], w.buf)
-	return ResumeToken(w.text)
+// begin returns a token of one part.
+func (w *tokenWriter) begin(now int64, all func(func(int, place))) ResumeToken {
+	b, last := append(w.buf[:0], w.head...), -1
+	all(func(partition int, p place) {
+		b = wire.AppendUvarint(b, uint64(partition-last-1))
+		b = wire.AppendUvarint(wire.AppendUvarint(b, p.generation), p.pos)
+		last = partition
+	})
+	// Tokens that are kept keep their memory, which nothing is appended to any more.
+	w.text, w.crc, w.until = strings.Builder{}, 0, now+int64(tokenAge)
+	size := base64.RawURLEncoding.EncodedLen(len(b) + 6)
+	w.parts = max(minTokenParts, size/tokenPart)
+	w.text.Grow(size)
+	w.append(b)
+	return ResumeToken(w.text.String())
 }
+
+// append appends a part to the text. b becomes w.buf.
+func (w *tokenWriter) append(b []byte) {
+	b = append(b, "\x00\x00"[:tokenPadding(len(b))]...)
+	w.crc = crc32.Update(w.crc, tokenChecksum, b)
+	b = binary.BigEndian.AppendUint32(b, w.crc)
+	var text [64]byte
+	for at := 0; at < len(b); at += 48 {
+		n := min(48, len(b)-at)
+		base64.RawURLEncoding.Encode(text[:], b[at:at+n])
+		w.text.Write(text[:base64.RawURLEncoding.EncodedLen(n)])
+	}
+	w.buf = b
+}
+
+// tokenPadding returns how many zeros make n bytes and a checksum a multiple of three.
+func tokenPadding(n int) int { return (3 - (n+4)%3) % 3 }
 
 // parseToken returns the places that a token of the map names, by partition.
 func parseToken(token ResumeToken, of uint64, partitions int) (map[int]place, error) {
 	b, err := base64.RawURLEncoding.DecodeString(string(token))
-	if err != nil || len(b) < 5 || crc32.Checksum(b[:len(b)-4], tokenChecksum) != binary.BigEndian.Uint32(b[len(b)-4:]) {
+	if err != nil || len(b) < 1 || b[0] == tokenVersion && len(b) < 9 {
 		return nil, fmt.Errorf("%w: it is damaged", errToken)
 	}
 	if b[0] != tokenVersion {
 		return nil, fmt.Errorf("%w: it is of version %d, this is %d", errToken, b[0], tokenVersion)
 	}
-	r := wire.NewReader(b[1 : len(b)-4])
-	if r.U64() != of {
-		return nil, fmt.Errorf("%w: it is of another map or cluster", errToken)
+	p := tokenParser{all: b, r: wire.NewReader(b[1:]), places: make(map[int]place)}
+	p.first(of, partitions)
+	for p.err == nil && p.r.Len() > 0 {
+		p.part()
 	}
-	if n := r.Uvarint(); n != uint64(partitions) {
-		return nil, fmt.Errorf("%w: it is of a cluster with %d partitions, this one has %d", errToken, n, partitions)
+	if p.err != nil {
+		return nil, p.err
 	}
-	places := make(map[int]place)
+	return p.places, nil
+}
+
+// tokenParser reads a token.
+type tokenParser struct {
+	all    []byte
+	done   int // bytes of all whose checksum was right
+	crc    uint32
+	r      wire.Reader
+	places map[int]place
+	err    error
+}
+
+// first reads the first part.
+func (p *tokenParser) first(of uint64, partitions int) {
+	is, n := p.r.U64(), p.r.Uvarint()
 	next := uint64(0)
-	for range r.Count(4) {
-		next += r.Uvarint()
-		p := place{instance: r.Uvarint() << instanceBits}
-		p.instance |= r.Uvarint() & (1<<instanceBits - 1)
-		p.seq = r.Uvarint()
-		if next >= uint64(partitions) {
-			r.Fail("partition %d of %d", next, partitions)
+	for range p.r.Count(3) {
+		next += p.r.Uvarint()
+		at := place{p.r.Uvarint(), p.r.Uvarint()}
+		if next >= n {
+			p.r.Fail("partition %d of %d", next, n)
 			break
 		}
-		places[int(next)] = p
+		p.places[int(next)] = at
 		next++
 	}
-	if err := r.Done(); err != nil {
-		return nil, fmt.Errorf("%w: %w", errToken, err)
+	p.close()
+	switch {
+	case p.err != nil:
+	case is != of:
+		p.err = fmt.Errorf("%w: it is of another map or cluster", errToken)
+	case n != uint64(partitions):
+		p.err = fmt.Errorf("%w: it is of a cluster with %d partitions, this one has %d", errToken, n, partitions)
 	}
-	return places, nil
+}
+
+// part reads a part with one place.
+func (p *tokenParser) part() {
+	partition := p.r.Uvarint()
+	at := place{p.r.Uvarint(), p.r.Uvarint()}
+	p.close()
+	if _, ok := p.places[int(min(partition, 1<<31))]; !ok && p.err == nil {
+		p.err = fmt.Errorf("%w: it is damaged", errToken)
+	}
+	if p.err == nil {
+		p.places[int(partition)] = at
+	}
+}
+
+// close reads what closes a part.
+func (p *tokenParser) close() {
+	n := len(p.all) - p.r.Len() - p.done
+	end := p.done + n + tokenPadding(n)
+	for range tokenPadding(n) {
+		if p.r.U8() != 0 {
+			p.r.Fail("padding")
+		}
+	}
+	sum := p.r.U32()
+	if p.r.Err() == nil {
+		p.crc = crc32.Update(p.crc, tokenChecksum, p.all[p.done:end])
+	}
+	if p.r.Err() != nil || sum != p.crc {
+		p.err = fmt.Errorf("%w: it is damaged", errToken)
+	}
+	p.done = end + 4
 }

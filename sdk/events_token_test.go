@@ -2,54 +2,71 @@ package sdk
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// tokenOf returns a token with the places of a map in a cluster.
-func tokenOf(of uint64, partitions int, places map[int]place) ResumeToken {
-	w := newTokenWriter(of, partitions, len(places))
-	w.begin()
-	for _, p := range slices.Sorted(maps.Keys(places)) {
-		w.add(p, places[p])
+// eachOf calls its argument for each of the places.
+func eachOf(places map[int]place) func(func(int, place)) {
+	return func(f func(int, place)) {
+		for _, p := range slices.Sorted(maps.Keys(places)) {
+			f(p, places[p])
+		}
 	}
-	return w.finish()
 }
 
+// tokenOf returns a token with the places of a map in a cluster.
+func tokenOf(of uint64, partitions int, places map[int]place) ResumeToken {
+	return newTokenWriter(of, partitions, len(places)).next(0, 0, place{}, eachOf(places))
+}
+
+// Each of a writer's tokens has the places as they were when it was made, whatever comes after it.
 func TestTokenRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		partitions := rapid.IntRange(1, 300).Draw(t, "partitions")
-		places := rapid.MapOf(rapid.IntRange(0, partitions-1), rapid.Custom(func(t *rapid.T) place {
-			return place{rapid.Uint64().Draw(t, "instance"), rapid.Uint64().Draw(t, "seq")}
-		})).Draw(t, "places")
-		got, err := parseToken(tokenOf(7, partitions, places), 7, partitions)
-		if err != nil || !maps.Equal(got, places) {
-			t.Fatalf("got %v, %v", got, err)
+		draw := rapid.Custom(func(t *rapid.T) place {
+			return place{rapid.Uint64Range(1, 1<<20).Draw(t, "generation"), rapid.Uint64().Draw(t, "pos")}
+		})
+		places := rapid.MapOfN(rapid.IntRange(0, partitions-1), draw, 1, -1).Draw(t, "places")
+		w, now := newTokenWriter(7, partitions, len(places)), int64(0)
+		type made struct {
+			token  ResumeToken
+			places map[int]place
 		}
-		// A writer's second token is as if it were the first.
-		w := newTokenWriter(7, partitions, len(places))
-		for _, add := range []uint64{0, 1} {
-			w.begin()
-			for _, p := range slices.Sorted(maps.Keys(places)) {
-				w.add(p, place{places[p].instance, places[p].seq - 1 + add})
-			}
-			if token := w.finish(); add == 1 && token != tokenOf(7, partitions, places) {
-				t.Fatalf("the second token of a writer is %s", token)
+		var tokens []made
+		for range rapid.IntRange(1, 200).Draw(t, "events") {
+			p := rapid.SampledFrom(slices.Sorted(maps.Keys(places))).Draw(t, "partition")
+			places[p] = draw.Draw(t, "place")
+			now += rapid.SampledFrom([]int64{0, 0, 0, int64(tokenAge) / 3}).Draw(t, "time")
+			tokens = append(tokens, made{w.next(now, p, places[p], eachOf(places)), maps.Clone(places)})
+		}
+		for i, m := range tokens {
+			if got, err := parseToken(m.token, 7, partitions); err != nil || !maps.Equal(got, m.places) {
+				t.Fatalf("token %d: got %v, %v", i, got, err)
 			}
 		}
 	})
 }
 
-// No change of a token goes unnoticed.
+// No change of a token goes unnoticed; where it is cut, it is refused or one of an event before.
 func TestTokenIsChecked(t *testing.T) {
 	of := tokenMap(wire.ID{1}, "m")
-	token := tokenOf(of, 12, map[int]place{0: {1<<instanceBits | 5, 9}, 3: {}, 11: {1<<instanceBits | 700, 1 << 40}})
+	places := map[int]place{0: {1, 9}, 3: {1, 0}, 11: {2, 1 << 40}}
+	w := newTokenWriter(of, 12, len(places))
+	var made []ResumeToken
+	for i := range 3 {
+		places[3] = place{1, uint64(i)}
+		made = append(made, w.next(0, 3, places[3], eachOf(places)))
+	}
+	token := made[2]
 	if _, err := parseToken(token, of, 12); err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +80,7 @@ func TestTokenIsChecked(t *testing.T) {
 				t.Fatalf("byte %d changed to %c: %v", i, c, err)
 			}
 		}
-		if _, err := parseToken(token[:i], of, 12); !errors.Is(err, errToken) {
+		if _, err := parseToken(token[:i], of, 12); errors.Is(err, errToken) == slices.Contains(made, token[:i]) {
 			t.Fatalf("the first %d bytes: %v", i, err)
 		}
 	}
@@ -72,6 +89,8 @@ func TestTokenIsChecked(t *testing.T) {
 		"another grid":  tokenError(parseToken(token, tokenMap(wire.ID{2}, "m"), 12)),
 		"13 partitions": tokenError(parseToken(token, of, 13)),
 		"out of range":  tokenError(parseToken(tokenOf(of, 12, map[int]place{12: {}}), of, 12)),
+		"another place": tokenError(parseToken(w.next(0, 4, place{1, 1}, eachOf(places)), of, 12)),
+		"version 1":     tokenError(parseToken("AQAAAAAAAAAHDAMAAQUJAgAAAAcCvAWsArhQ3Pg", 7, 12)),
 	} {
 		if !errors.Is(err, errToken) {
 			t.Errorf("%s: %v", what, err)
@@ -83,35 +102,54 @@ func tokenError(_ map[int]place, err error) error { return err }
 
 // The form of a token is kept by those who resume: it does not change within a version.
 func TestTokenForm(t *testing.T) {
-	places := map[int]place{0: {1<<instanceBits | 5, 9}, 3: {}, 11: {2<<instanceBits | 700, 300}}
-	const want = ResumeToken("AQAAAAAAAAAHDAMAAQUJAgAAAAcCvAWsArhQ3Pg")
-	if got := tokenOf(7, 12, places); got != want {
-		t.Errorf("the token is %s, it was %s", got, want)
+	places := map[int]place{0: {1, 9}, 3: {1, 0}, 11: {2, 300}}
+	w := newTokenWriter(7, 12, len(places))
+	for i, want := range []ResumeToken{"AgAAAAAAAAAHDAMAAQkCAQAHAqwCAAA_Ms6C", "AgAAAAAAAAAHDAMAAQkCAQAHAqwCAAA_Ms6CAwEFAABHonu4"} {
+		if got := w.next(0, 3, place{1, 5}, eachOf(places)); got != want {
+			t.Errorf("token %d is %s, it was %s", i, got, want)
+		}
 	}
 }
 
-// With the usual 271 partitions a token stays below four kilobytes.
+// With the usual 271 partitions a token stays below four kilobytes, and one of a single key's partition below two.
 func TestTokenSize(t *testing.T) {
-	places := make(map[int]place)
-	for i := range 271 {
-		places[i] = place{1<<instanceBits | uint64(i*1000), uint64(i * 5000)}
-	}
-	if token := tokenOf(7, 271, places); len(token) > 4<<10 {
-		t.Errorf("%d bytes", len(token))
+	for n, most := range map[int]int{271: 4 << 10, 1: 2 << 10} {
+		places := make(map[int]place)
+		for i := range n {
+			places[i] = place{1, uint64(i * 5000)}
+		}
+		w := newTokenWriter(7, 271, n)
+		for i := range 5000 {
+			places[0] = place{1, uint64(i)}
+			if token := w.next(0, 0, places[0], eachOf(places)); len(token) > most {
+				t.Fatalf("%d bytes for %d partitions", len(token), n)
+			}
+		}
 	}
 }
 
 func BenchmarkToken(b *testing.B) {
-	w := newTokenWriter(7, 271, 271)
-	b.ReportAllocs()
-	for n := 0; b.Loop(); {
-		w.begin()
-		for i := range 271 {
-			w.add(i, place{1<<instanceBits | uint64(i*1000), uint64(i*5000 + (n+i)/271)}) // one differs
-		}
-		n++
-		if token := w.finish(); strings.HasSuffix(string(token), "!") {
-			b.Fatal(token)
-		}
+	for _, partitions := range []int{271, 4096} {
+		b.Run(fmt.Sprintf("partitions=%d", partitions), func(b *testing.B) {
+			at := make([]place, partitions)
+			for i := range at {
+				at[i] = place{1, uint64(i * 5000)}
+			}
+			all := func(f func(int, place)) {
+				for i, p := range at {
+					f(i, p)
+				}
+			}
+			w := newTokenWriter(7, partitions, partitions)
+			b.ReportAllocs()
+			for n := 0; b.Loop(); n++ {
+				i := n % partitions
+				at[i].pos++
+				// 20,000 events per second
+				if token := w.next(int64(n)*int64(50*time.Microsecond), i, at[i], all); strings.HasSuffix(string(token), "!") {
+					b.Fatal(token)
+				}
+			}
+		})
 	}
 }

@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -22,16 +23,19 @@ const (
 	never = int64(math.MaxInt64)
 )
 
-// place is how far the events of a map have come in one partition: everything up to seq of instance. The zero place is that
-// of a map that does not exist there.
-type place struct{ instance, seq uint64 }
+// place is how far the events of a map have come in one partition: everything up to a position in a generation of the
+// partition. Positions count over all maps of the partition. A later generation gives positions out again that the one before
+// has used, so that those of different generations cannot be compared.
+type place struct{ generation, pos uint64 }
 
-// before reports whether p is an earlier place than q.
-func (p place) before(q place) bool {
-	return p.instance < q.instance || p.instance == q.instance && p.seq < q.seq
-}
+// placeOf returns the place right after an event.
+func placeOf(e *wire.Event) place { return place{e.Version >> generationShift, e.Pos} }
 
-func placeOf(e *wire.Event) place { return place{e.Instance, e.Seq} }
+// placeAt returns the place that an owner has told of.
+func placeAt(p *wire.Position) place { return place{p.Epoch >> generationShift, p.Pos} }
+
+// generationShift is where the generation begins in an epoch and a version.
+const generationShift = 44
 
 // eventSink takes the events of partitions, of each in order.
 type eventSink interface {
@@ -55,18 +59,16 @@ type tracker struct {
 
 	open  bool   // at is known; until then events are held
 	at    place  // everything up to here was taken, passed over or told of as lost
-	pos   uint64 // position in the partition of the event at which at is; 0: not known
-	ended uint64 // while at is zero: instances up to this one have ended
-	epoch uint64 // the newest that was heard of
+	epoch uint64 // the newest that was heard of. Its generation may be later than that of at: then the owner must be asked.
 
-	// Invariant: held is sorted by place, without duplicates; once open, all of it is after at.
+	// Invariant: held is sorted by position, without duplicates, and of the newest generation heard of; where that is at's, all of it
+	// is after at.
 	held      []wire.Event
 	heldBytes int
-	known     place // the farthest that the owner is known to have come
+	known     uint64 // the farthest position up to which there may be something to be had, in the newest generation
 
 	asking  bool
 	from    place // what the request under way asks for
-	waiting place // of the first event held when it began; zero if there was none
 	asked   int64 // when the last request began
 	askAt   int64 // when to ask; never: there is no need
 	must    bool  // ask even if all that is known comes by itself
@@ -81,31 +83,46 @@ func newTracker(partition uint32, sink eventSink, values bool, spread func(time.
 // start says where the listener begins. What was held until now and comes later is taken.
 func (t *tracker) start(now int64, at place) {
 	t.open, t.at, t.heard = true, at, now
+	switch {
+	case at.generation < t.generation():
+		t.suspect(now, 0)
+	case at.generation > t.generation():
+		t.renew(at.generation << generationShift)
+	}
 	t.release(now)
 	t.review()
 }
 
+// generation returns the newest generation that was heard of.
+func (t *tracker) generation() uint64 { return t.epoch >> generationShift }
+
+// current reports whether the place is one of the newest generation that was heard of: else only the owner can tell what
+// has become of it.
+func (t *tracker) current() bool { return t.open && t.at.generation == t.generation() }
+
 // batch takes in a message with events.
 func (t *tracker) batch(now int64, b *wire.EventBatch) {
-	t.hear(now, b.Epoch)
+	if !t.hear(now, b.Epoch) && b.Epoch>>generationShift != t.generation() {
+		return // what of it has survived is in the history of the newest generation too
+	}
 	for i := range b.Events {
 		t.receive(now, &b.Events[i])
 	}
 	t.review()
 }
 
-// beat takes in where the owner under epoch says that the map stands.
-func (t *tracker) beat(now int64, epoch uint64, p place) {
-	if !t.open || !t.hear(now, epoch) {
+// beat takes in where the owner says that the map stands.
+func (t *tracker) beat(now int64, p *wire.Position) {
+	if !t.open || !t.hear(now, p.Epoch) {
 		return
 	}
 	switch {
-	case p == t.at:
-	case p.instance == 0: // destroyed, as it seems; or created since
-		t.must = true
-		t.schedule(now, gapGrace)
-	case t.at.before(p) && !t.over(p.instance):
-		t.learn(p)
+	case !t.current() || p.Pos <= t.at.pos:
+	case p.Quiet <= t.at.pos: // nothing has happened since
+		t.at = placeAt(p)
+		t.release(now)
+	default:
+		t.learn(p.Quiet)
 		t.schedule(now, gapGrace)
 	}
 	t.review()
@@ -115,6 +132,15 @@ func (t *tracker) beat(now int64, epoch uint64, p place) {
 func (t *tracker) suspect(now int64, delay time.Duration) {
 	t.must = true
 	t.schedule(now, delay)
+}
+
+// forget makes the tracker lose what it knows: the partition is that of another cluster. The sink is told that events are lost.
+func (t *tracker) forget(now int64) {
+	t.renew(0)
+	if t.open {
+		t.at = place{}
+		t.suspect(now, 0)
+	}
 }
 
 // unblock says that the sink has room again. What it had no room for is asked for.
@@ -136,126 +162,59 @@ func (t *tracker) next() int64 {
 func (t *tracker) ask(now int64) place {
 	t.asking, t.from, t.asked = true, t.at, now
 	t.must, t.askAt = false, never
-	t.waiting = place{}
-	if len(t.held) > 0 {
-		t.waiting = placeOf(&t.held[0])
-	}
 	return t.at
 }
 
 // answered takes in what the owner answered to the request under way. A nil res is a request without an answer.
 func (t *tracker) answered(now int64, res *wire.EventsResult) {
 	t.asking = false
-	if res == nil || res.More && len(res.Events) == 0 {
+	if res == nil || res.More && len(res.Events) == 0 || res.Last.Epoch>>generationShift < t.generation() {
 		t.suspect(now, askEvery)
 		return
+	}
+	if res.Last.Epoch>>generationShift > t.generation() {
+		t.renew(res.Last.Epoch) // and the answer tells what has become of the place
 	}
 	t.hear(now, res.Last.Epoch)
 	if t.blocked {
 		return
 	}
-	if t.missed(res) {
-		if !t.blocked {
-			t.release(now)
-			t.must, t.askAt = true, now // what came after those
-		}
+	last := placeAt(&res.Last)
+	if last.generation > t.at.generation && t.at != t.from {
+		t.must, t.askAt = true, now // what came meanwhile may be no part of the new generation's history
 		return
 	}
-	// The events of an answer follow each other without gaps, and from without a gap unless Lost says otherwise. Where from is
-	// that of no map, they begin with the instance that there is then, after others maybe.
-	end := t.from
-	follow := t.at == t.from || !res.Lost && (t.from.instance != 0 || len(res.Events) > 0 && !t.at.before(place{res.Events[0].Instance, 0}))
-	if res.Lost && follow {
-		if !t.skip(res) {
-			return
-		}
-		end = t.at
-	}
-	if n := len(res.Events); n > 0 {
-		end = placeOf(&res.Events[n-1])
-	}
+
+	// The list is without gaps, from the place on that was asked for: it says where events are lost.
 	for i := range res.Events {
-		e := &res.Events[i]
-		switch order := t.order(e); {
-		case order < 0:
-		case order == 0 || follow:
-			if !t.accept(e) {
-				return
-			}
-		default:
-			t.hold(now, e)
+		if !t.follow(&res.Events[i]) {
+			return
 		}
 	}
 	switch {
 	case res.More:
 		t.must, t.askAt = true, now
-	case t.at != end || !follow: // events that came meanwhile tell more than the answer
-	case res.Last.Instance == 0:
-		t.end()
-	default:
-		t.learn(place{res.Last.Instance, res.Last.Seq})
-		t.schedule(now, gapGrace) // review takes it back where all that is known has come
+	case last.generation > t.at.generation || last.pos > t.at.pos:
+		t.at = last
 	}
 	t.release(now)
 	t.review()
 }
 
-// missed deals with events held of an instance that began and ended while the place was that of no map: the owner, asked
-// from there, does not tell of such an instance. It goes to before them, with a sign that those between are lost, and reports
-// whether it did or wanted to.
-func (t *tracker) missed(res *wire.EventsResult) bool {
-	if t.at.instance != 0 || t.from.instance != 0 || len(t.held) == 0 {
-		return false
+// follow takes in the next event of an answer. It reports false if the sink has no room.
+func (t *tracker) follow(e *wire.Event) bool {
+	p := placeOf(e)
+	if p.pos <= t.at.pos && p.generation <= t.at.generation && (e.Kind != wire.EventLost || t.at != t.from) {
+		return true // it came meanwhile, in a message
 	}
-	p := placeOf(&t.held[0])
-	switch {
-	case len(res.Events) > 0:
-		if p.instance >= res.Events[0].Instance {
+	if e.Kind == wire.EventLost {
+		if !t.offer(e) {
 			return false
 		}
-	case res.Last.Instance != 0 || t.waiting.before(p): // it may have begun after the owner answered
-		return false
-	}
-	p.seq--
-	held, bytes := t.held, t.heldBytes
-	if t.offer(&wire.Event{Kind: wire.EventLost, Instance: p.instance, Seq: p.seq}) {
-		t.at, t.pos = p, 0
-	} else {
-		t.held, t.heldBytes = held, bytes // nobody else tells of it
-	}
-	return true
-}
-
-// skip tells the sink of events that are lost, and goes on where the answer does. It reports whether the sink had room.
-func (t *tracker) skip(res *wire.EventsResult) bool {
-	next := place{res.Last.Instance, res.Last.Seq}
-	if len(res.Events) > 0 {
-		next = placeOf(&res.Events[0])
-		next.seq--
-	}
-	if !t.offer(&wire.Event{Kind: wire.EventLost, Instance: next.instance, Seq: next.seq}) {
-		return false
-	}
-	if next.instance == 0 {
-		t.end()
+		t.at = p
 		return true
 	}
-	t.at, t.pos = next, 0
-	return true
-}
-
-// end goes to the place of a map that does not exist.
-func (t *tracker) end() {
-	t.ended = max(t.ended, t.at.instance)
-	t.at, t.pos = place{}, 0
-}
-
-// over reports whether an instance is known to have ended.
-func (t *tracker) over(instance uint64) bool {
-	if t.at.instance == 0 {
-		return instance <= t.ended
-	}
-	return instance < t.at.instance
+	return t.accept(e)
 }
 
 // hear notes that the partition's owner was heard of. It reports false for one that is owner no more.
@@ -263,15 +222,23 @@ func (t *tracker) hear(now int64, epoch uint64) bool {
 	if epoch < t.epoch {
 		return false
 	}
+	if epoch>>generationShift > t.generation() {
+		t.renew(epoch)
+		if t.open && t.at.generation < t.generation() {
+			t.suspect(now, 0)
+		}
+	}
 	t.epoch, t.heard = epoch, now
 	return true
 }
 
-func (t *tracker) learn(p place) {
-	if t.known.before(p) {
-		t.known = p
-	}
+// renew goes over to the generation of an epoch. What is known of the one before need not be true of this one.
+func (t *tracker) renew(epoch uint64) {
+	t.epoch = epoch
+	t.held, t.heldBytes, t.known = nil, 0, 0
 }
+
+func (t *tracker) learn(pos uint64) { t.known = max(t.known, pos) }
 
 // schedule makes the tracker ask after a delay, or later where it has asked within askEvery.
 func (t *tracker) schedule(now int64, delay time.Duration) {
@@ -280,31 +247,20 @@ func (t *tracker) schedule(now int64, delay time.Duration) {
 
 // review takes back the intent to ask if what it was for has come.
 func (t *tracker) review() {
-	if t.open && !t.must && len(t.held) == 0 && (t.over(t.known.instance) || !t.at.before(t.known)) {
+	if t.current() && !t.must && len(t.held) == 0 && t.known <= t.at.pos {
 		t.askAt = never
 	}
 }
 
-// order compares e with the place: below zero it is past, zero says that it is surely the next one, above zero that it is
-// not or may not be. An event of another instance is the next if nothing happened between in the partition; where there was
-// no map, if no other instance is known of.
+// order compares e, which is of the newest generation, with the place: below zero it is past, zero says that it is the next one,
+// above zero that it is not or that nobody knows.
 func (t *tracker) order(e *wire.Event) int {
 	switch {
-	case t.over(e.Instance):
+	case !t.current():
+		return 1
+	case e.Pos <= t.at.pos:
 		return -1
-	case t.at.instance == e.Instance:
-		switch {
-		case e.Seq <= t.at.seq:
-			return -1
-		case e.Seq == t.at.seq+1:
-			return 0
-		}
-	case e.Seq != 1:
-	case t.at.instance == 0:
-		if len(t.held) == 0 || t.held[0].Instance >= e.Instance {
-			return 0
-		}
-	case t.pos != 0 && e.Pos == t.pos+1:
+	case e.Since <= t.at.pos: // nothing happened to the map before it
 		return 0
 	}
 	return 1
@@ -312,14 +268,10 @@ func (t *tracker) order(e *wire.Event) int {
 
 // receive takes in one event of a message.
 func (t *tracker) receive(now int64, e *wire.Event) {
-	if !t.open {
-		t.hold(now, e)
-		return
-	}
 	switch order := t.order(e); {
 	case order < 0:
 	case t.blocked:
-		t.learn(placeOf(e))
+		t.learn(e.Pos)
 	case order > 0:
 		t.hold(now, e)
 	case t.fetch(now, e):
@@ -333,7 +285,7 @@ func (t *tracker) fetch(now int64, e *wire.Event) bool {
 	if e.Flags&wire.EventFetch == 0 || !t.values || !t.sink.wants(e) {
 		return false
 	}
-	t.learn(placeOf(e))
+	t.learn(e.Pos)
 	t.askAt = now
 	return true
 }
@@ -343,7 +295,9 @@ func (t *tracker) accept(e *wire.Event) bool {
 	if t.sink.wants(e) && !t.offer(e) {
 		return false
 	}
-	t.at, t.pos = placeOf(e), e.Pos
+	p := placeOf(e)
+	p.generation = max(p.generation, t.at.generation)
+	t.at = p
 	return true
 }
 
@@ -358,19 +312,11 @@ func (t *tracker) offer(e *wire.Event) bool {
 
 // hold keeps an event until those before it have come.
 func (t *tracker) hold(now int64, e *wire.Event) {
-	t.learn(placeOf(e))
+	t.learn(e.Pos)
 	if t.open {
 		t.schedule(now, gapGrace)
 	}
-	i, found := slices.BinarySearchFunc(t.held, placeOf(e), func(h wire.Event, p place) int {
-		switch {
-		case placeOf(&h).before(p):
-			return -1
-		case h.Instance == p.instance && h.Seq == p.seq:
-			return 0
-		}
-		return 1
-	})
+	i, found := slices.BinarySearchFunc(t.held, e.Pos, func(h wire.Event, pos uint64) int { return cmp.Compare(h.Pos, pos) })
 	size := eventSize(e)
 	if found {
 		return

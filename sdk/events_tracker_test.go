@@ -2,12 +2,9 @@ package sdk
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -31,14 +28,17 @@ func (s *plainSink) take(_ uint32, e *wire.Event) bool {
 	return true
 }
 
-// text returns what was taken, "instance.seq" each, LOST as "lost".
+// text returns what was taken: the positions, with the generation before those of later ones than the first, LOST as "lost".
 func (s *plainSink) text() string {
 	var out []string
 	for _, e := range s.taken {
-		if e.Kind == wire.EventLost {
+		switch g := e.Version >> generationShift; {
+		case e.Kind == wire.EventLost:
 			out = append(out, "lost")
-		} else {
-			out = append(out, fmt.Sprintf("%d.%d", e.Instance, e.Seq))
+		case g > 1:
+			out = append(out, fmt.Sprintf("%d:%d", g, e.Pos))
+		default:
+			out = append(out, fmt.Sprint(e.Pos))
 		}
 	}
 	return strings.Join(out, " ")
@@ -52,18 +52,48 @@ func started(at place) (*tracker, *plainSink) {
 	return t, s
 }
 
-// ev returns an event that follows the one before in the partition.
-func ev(instance, seq uint64) wire.Event {
-	return wire.Event{Kind: wire.EventAdded, Instance: instance, Seq: seq, Pos: instance*100 + seq}
+// at returns a place of the first generation.
+func at(pos uint64) place { return place{1, pos} }
+
+// ev returns an event of the first generation that follows the one at the position before.
+func ev(pos uint64) wire.Event { return after(pos-1, pos) }
+
+// after returns an event of the first generation that is the next of its map after a position.
+func after(since, pos uint64) wire.Event {
+	return wire.Event{Kind: wire.EventAdded, Pos: pos, Since: since, Version: 1<<generationShift + pos}
 }
 
-func batchOf(events ...wire.Event) *wire.EventBatch {
-	return &wire.EventBatch{Partition: 3, Epoch: 1, Events: events}
+// of returns an event of another generation.
+func of(generation uint64, e wire.Event) wire.Event {
+	e.Version += (generation - 1) << generationShift
+	return e
 }
 
-func stands(at place) wire.Position {
-	return wire.Position{Partition: 3, Epoch: 1, Instance: at.instance, Seq: at.seq}
+// lostAt is what an owner lists where events up to a position are lost, after which those of a generation come.
+func lostAt(generation, pos uint64) wire.Event {
+	return wire.Event{Kind: wire.EventLost, Pos: pos, Version: generation << generationShift}
 }
+
+// epochOf returns the n-th epoch of a generation.
+func epochOf(generation, n uint64) uint64 { return generation<<generationShift | n }
+
+func batchOf(events ...wire.Event) *wire.EventBatch { return batchIn(1, events...) }
+
+func batchIn(generation uint64, events ...wire.Event) *wire.EventBatch {
+	return &wire.EventBatch{Partition: 3, Epoch: epochOf(generation, 5), Events: events}
+}
+
+// stands is where the owner says that the map stands: its last event is at quiet.
+func stands(pos, quiet uint64) wire.Position {
+	return wire.Position{Partition: 3, Epoch: epochOf(1, 5), Pos: pos, Quiet: quiet}
+}
+
+// answer is an answer of an owner in the first generation that stands at a position.
+func answerOf(pos uint64, events ...wire.Event) *wire.EventsResult {
+	return &wire.EventsResult{Last: stands(pos, 0), Events: events}
+}
+
+func (t *tracker) beatAt(now int64, p wire.Position) { t.beat(now, &p) }
 
 // expect checks what was taken and when the owner is to be asked, never if that is only for silence.
 func expect(t *testing.T, tr *tracker, s *plainSink, taken string, askAt int64) {
@@ -81,523 +111,322 @@ func expect(t *testing.T, tr *tracker, s *plainSink, taken string, askAt int64) 
 }
 
 func TestTrackerOrder(t *testing.T) {
-	tr, s := started(place{7, 4})
-	tr.batch(0, batchOf(ev(7, 3), ev(7, 4), ev(7, 5))) // repeated by a new owner
-	expect(t, tr, s, "7.5", never)
-	tr.batch(ms, batchOf(ev(7, 8), ev(7, 9)))
-	tr.batch(2*ms, batchOf(ev(7, 7), ev(7, 8)))
-	expect(t, tr, s, "7.5", 51*ms) // since the gap was seen
-	tr.batch(3*ms, batchOf(ev(7, 6)))
-	expect(t, tr, s, "7.5 7.6 7.7 7.8 7.9", never)
+	tr, s := started(at(4))
+	tr.batch(0, batchOf(ev(3), ev(4), ev(5))) // repeated by a new owner
+	expect(t, tr, s, "5", never)
+	tr.batch(ms, batchOf(ev(8), ev(9)))
+	tr.batch(2*ms, batchOf(ev(7), ev(8)))
+	expect(t, tr, s, "5", 51*ms) // since the gap was seen
+	tr.batch(3*ms, batchOf(ev(6)))
+	expect(t, tr, s, "5 6 7 8 9", never)
 	if len(tr.held) != 0 || tr.heldBytes != 0 {
 		t.Fatalf("%d events, %d bytes are still held", len(tr.held), tr.heldBytes)
 	}
+	tr.batch(4*ms, batchOf(after(9, 20))) // between were events of other maps
+	expect(t, tr, s, "5 6 7 8 9 20", never)
 }
 
 func TestTrackerPassesOver(t *testing.T) {
-	tr, s := started(place{7, 0})
-	unwanted := ev(7, 1)
+	tr, s := started(at(0))
+	unwanted := ev(1)
 	unwanted.Kind, unwanted.Flags = wire.EventTTL, wire.EventFetch // its values are of no interest
-	tr.batch(0, batchOf(unwanted, ev(7, 2)))
-	expect(t, tr, s, "7.2", never)
+	tr.batch(0, batchOf(unwanted, ev(2)))
+	expect(t, tr, s, "2", never)
 }
 
 func TestTrackerAsksForGap(t *testing.T) {
-	tr, s := started(place{7, 1})
-	tr.batch(0, batchOf(ev(7, 4)))
+	tr, s := started(at(1))
+	tr.batch(0, batchOf(ev(4)))
 	expect(t, tr, s, "", 50*ms)
-	if at := tr.ask(50 * ms); at != (place{7, 1}) {
-		t.Fatalf("asked after %v", at)
+	if from := tr.ask(50 * ms); from != at(1) {
+		t.Fatalf("asked after %v", from)
 	}
 	if tr.next() != never {
 		t.Fatal("asks while it asks")
 	}
-	tr.batch(55*ms, batchOf(ev(7, 5), ev(7, 6)))
-	tr.answered(60*ms, &wire.EventsResult{Last: stands(place{7, 4}), Events: []wire.Event{ev(7, 2), ev(7, 3), ev(7, 4)}})
-	expect(t, tr, s, "7.2 7.3 7.4 7.5 7.6", never)
+	tr.batch(55*ms, batchOf(ev(5), ev(6)))
+	tr.answered(60*ms, answerOf(4, ev(2), ev(3), ev(4)))
+	expect(t, tr, s, "2 3 4 5 6", never)
 	// The next gap waits until it is a second since the last request.
-	tr.batch(100*ms, batchOf(ev(7, 8)))
-	expect(t, tr, s, "7.2 7.3 7.4 7.5 7.6", 1050*ms)
+	tr.batch(100*ms, batchOf(ev(8)))
+	expect(t, tr, s, "2 3 4 5 6", 1050*ms)
 	// After a request without an answer there is another a second later.
 	tr.ask(1050 * ms)
 	tr.answered(1200*ms, nil)
-	expect(t, tr, s, "7.2 7.3 7.4 7.5 7.6", 2200*ms)
+	expect(t, tr, s, "2 3 4 5 6", 2200*ms)
 }
 
 func TestTrackerBeat(t *testing.T) {
-	tr, s := started(place{7, 1})
-	tr.beat(0, 5, place{7, 1})
+	tr, s := started(at(1))
+	tr.beatAt(0, stands(1, 1))
 	expect(t, tr, s, "", never)
-	tr.beat(ms, 5, place{7, 2})
+	tr.beatAt(ms, stands(2, 2))
 	expect(t, tr, s, "", 51*ms)
-	tr.batch(2*ms, batchOf(ev(7, 2)))
-	expect(t, tr, s, "7.2", never) // the beat was faster than the event
-	tr.beat(3*ms, 4, place{7, 9})  // of an owner that is none any more
-	expect(t, tr, s, "7.2", never)
-	if tr.heard != ms {
+	tr.batch(2*ms, batchOf(ev(2)))
+	expect(t, tr, s, "2", never) // the beat was faster than the event
+	deposed := stands(9, 9)
+	deposed.Epoch--
+	tr.beatAt(3*ms, deposed)
+	expect(t, tr, s, "2", never)
+	if tr.heard != 2*ms {
 		t.Fatalf("a deposed owner's beat counts: %v", tr.heard)
 	}
-	if want := ms + int64(silence); tr.next() != want {
+	if want := 2*ms + int64(silence); tr.next() != want {
 		t.Fatalf("after silence the owner is asked at %v; want %v", tr.next(), want)
 	}
+	// Other maps' events bring the place forward, so that the ring's end does not pass it.
+	tr.beatAt(4*ms, stands(700, 2))
+	expect(t, tr, s, "2", never)
+	if tr.at != at(700) {
+		t.Fatalf("after a quiet while the place is %v", tr.at)
+	}
+	tr.batch(5*ms, batchOf(after(2, 710)))
+	expect(t, tr, s, "2 710", never)
 }
 
 func TestTrackerMore(t *testing.T) {
-	tr, s := started(place{7, 0})
-	tr.beat(0, 1, place{7, 4})
+	tr, s := started(at(0))
+	tr.beatAt(0, stands(4, 4))
 	tr.ask(50 * ms)
-	tr.answered(60*ms, &wire.EventsResult{Last: stands(place{7, 4}), More: true, Events: []wire.Event{ev(7, 1), ev(7, 2)}})
-	expect(t, tr, s, "7.1 7.2", 60*ms) // at once
-	if at := tr.ask(60 * ms); at != (place{7, 2}) {
-		t.Fatalf("asked after %v", at)
+	page := answerOf(4, ev(1), ev(2))
+	page.More = true
+	tr.answered(60*ms, page)
+	expect(t, tr, s, "1 2", 60*ms) // at once
+	if from := tr.ask(60 * ms); from != at(2) {
+		t.Fatalf("asked after %v", from)
 	}
-	tr.answered(70*ms, &wire.EventsResult{Last: stands(place{7, 4}), Events: []wire.Event{ev(7, 3), ev(7, 4)}})
-	expect(t, tr, s, "7.1 7.2 7.3 7.4", never)
+	tr.answered(70*ms, answerOf(4, ev(3), ev(4)))
+	expect(t, tr, s, "1 2 3 4", never)
 	// A page without events makes no progress: it must not be asked for in a circle.
 	tr.suspect(2000*ms, 0)
 	tr.ask(2000 * ms)
-	tr.answered(2001*ms, &wire.EventsResult{Last: stands(place{7, 4}), More: true})
-	expect(t, tr, s, "7.1 7.2 7.3 7.4", 3001*ms)
+	page.Events = nil
+	tr.answered(2001*ms, page)
+	expect(t, tr, s, "1 2 3 4", 3001*ms)
 }
 
 func TestTrackerFetchesValues(t *testing.T) {
-	tr, s := started(place{7, 0})
-	bare, whole := ev(7, 2), ev(7, 2)
+	tr, s := started(at(0))
+	bare, whole := ev(2), ev(2)
 	bare.Flags, whole.New = wire.EventFetch, []byte("large")
-	tr.batch(0, batchOf(ev(7, 1), bare, ev(7, 3)))
-	expect(t, tr, s, "7.1", 0) // without delay
+	tr.batch(0, batchOf(ev(1), bare, ev(3)))
+	expect(t, tr, s, "1", 0) // without delay
 	tr.ask(0)
-	tr.answered(ms, &wire.EventsResult{Last: stands(place{7, 2}), Events: []wire.Event{whole}})
-	expect(t, tr, s, "7.1 7.2 7.3", never)
+	tr.answered(ms, answerOf(2, whole))
+	expect(t, tr, s, "1 2 3", never)
 	if string(s.taken[1].New) != "large" {
 		t.Fatal("the event came without its value")
 	}
 	// One that comes while another is fetched is fetched next, although no second has passed.
-	bare.Seq = 4
-	tr.batch(2*ms, batchOf(bare))
+	like := func(pos uint64, like wire.Event) wire.Event {
+		like.Pos, like.Since = pos, pos-1
+		return like
+	}
+	tr.batch(2*ms, batchOf(like(4, bare)))
 	tr.ask(2 * ms)
-	bare.Seq, whole.Seq = 5, 4
-	tr.batch(3*ms, batchOf(bare))
-	tr.answered(4*ms, &wire.EventsResult{Last: stands(place{7, 4}), Events: []wire.Event{whole}})
-	tr.batch(5*ms, batchOf(bare))
-	expect(t, tr, s, "7.1 7.2 7.3 7.4", 5*ms)
+	tr.batch(3*ms, batchOf(like(5, bare)))
+	tr.answered(4*ms, answerOf(4, like(4, whole)))
+	tr.batch(5*ms, batchOf(like(5, bare)))
+	expect(t, tr, s, "1 2 3 4", 5*ms)
 
 	tr.values = false
-	tr.batch(6*ms, batchOf(bare))
-	expect(t, tr, s, "7.1 7.2 7.3 7.4 7.5", never)
+	tr.batch(6*ms, batchOf(like(5, bare)))
+	expect(t, tr, s, "1 2 3 4 5", never)
 }
 
 func TestTrackerLost(t *testing.T) {
-	tr, s := started(place{7, 1})
-	tr.batch(0, batchOf(ev(7, 9)))
+	tr, s := started(at(1))
+	tr.batch(0, batchOf(ev(9)))
 	tr.ask(50 * ms)
-	tr.answered(60*ms, &wire.EventsResult{Last: stands(place{7, 8}), Lost: true, Events: []wire.Event{ev(7, 6), ev(7, 7), ev(7, 8)}})
-	expect(t, tr, s, "lost 7.6 7.7 7.8 7.9", never)
-	if e := s.taken[0]; e.Instance != 7 || e.Seq != 5 {
-		t.Fatalf("the sign for what is lost stands at %d.%d", e.Instance, e.Seq)
+	tr.answered(60*ms, answerOf(8, lostAt(1, 5), ev(6), ev(7), ev(8)))
+	expect(t, tr, s, "lost 6 7 8 9", never)
+	if got := placeOf(&s.taken[0]); got != at(5) {
+		t.Fatalf("the sign for what is lost stands at %v", got)
 	}
 	// Nothing is left at all.
-	tr.beat(2000*ms, 1, place{7, 20})
+	tr.beatAt(2000*ms, stands(20, 20))
 	tr.ask(2050 * ms)
-	tr.answered(2060*ms, &wire.EventsResult{Last: stands(place{7, 20}), Lost: true})
-	tr.batch(2070*ms, batchOf(ev(7, 21)))
-	expect(t, tr, s, "lost 7.6 7.7 7.8 7.9 lost 7.21", never)
+	tr.answered(2060*ms, answerOf(20, lostAt(1, 20)))
+	tr.batch(2070*ms, batchOf(ev(21)))
+	expect(t, tr, s, "lost 6 7 8 9 lost 21", never)
 }
 
 func TestTrackerLostIsOvertaken(t *testing.T) {
-	tr, s := started(place{7, 1})
-	tr.batch(0, batchOf(ev(7, 4)))
+	tr, s := started(at(1))
+	tr.batch(0, batchOf(ev(4)))
 	tr.ask(50 * ms)
-	tr.batch(51*ms, batchOf(ev(7, 2), ev(7, 3))) // what the owner has lost came after all
-	tr.answered(60*ms, &wire.EventsResult{Last: stands(place{7, 4}), Lost: true, Events: []wire.Event{ev(7, 4)}})
-	expect(t, tr, s, "7.2 7.3 7.4", never)
+	tr.batch(51*ms, batchOf(ev(2), ev(3))) // what the owner has lost came after all
+	tr.answered(60*ms, answerOf(4, lostAt(1, 3), ev(4)))
+	expect(t, tr, s, "2 3 4", never)
 }
 
+// A map ends, others begin and end, seen and unseen.
 func TestTrackerInstances(t *testing.T) {
-	tr, s := started(place{7, 2})
-	// The map is destroyed and created again, and nothing else happened in the partition.
-	first := ev(9, 1)
-	cleared := ev(7, 3)
-	first.Pos = cleared.Pos + 1
-	tr.batch(0, batchOf(cleared, first))
-	expect(t, tr, s, "7.3 9.1", never)
-	// Here something did, maybe to this map: the owner knows.
-	other := ev(12, 1)
-	tr.batch(0, batchOf(other))
-	expect(t, tr, s, "7.3 9.1", 50*ms)
+	tr, s := started(at(2))
+	// Destroyed and created again, and others between: nothing is missing.
+	tr.batch(0, batchOf(ev(3), after(3, 9)))
+	expect(t, tr, s, "3 9", never)
+	// An instance of this map may have been between these.
+	tr.batch(0, batchOf(after(12, 15)))
+	expect(t, tr, s, "3 9", 50*ms)
 	tr.ask(50 * ms)
-	tr.answered(51*ms, &wire.EventsResult{Last: stands(place{12, 1}), Events: []wire.Event{ev(9, 2), other}})
-	expect(t, tr, s, "7.3 9.1 9.2 12.1", never)
-	// It is gone; a message of the past does not bring it back, the next instance does.
-	tr.beat(2000*ms, 1, place{})
-	expect(t, tr, s, "7.3 9.1 9.2 12.1", 2050*ms)
-	tr.ask(2050 * ms)
-	tr.answered(2051*ms, &wire.EventsResult{Last: stands(place{})})
-	tr.batch(2052*ms, batchOf(other, ev(12, 2)))
-	expect(t, tr, s, "7.3 9.1 9.2 12.1", never)
-	tr.beat(2053*ms, 1, place{12, 2})
-	expect(t, tr, s, "7.3 9.1 9.2 12.1", never)
-	tr.batch(2054*ms, batchOf(ev(15, 1)))
-	expect(t, tr, s, "7.3 9.1 9.2 12.1 15.1", never)
-}
-
-// An instance began and ended unseen, but for a late event of it: the owner does not tell of it, so the listener must be told.
-func TestTrackerUnseenInstance(t *testing.T) {
-	tr, s := started(place{})
-	tr.batch(0, batchOf(ev(7, 3)))
-	tr.ask(50 * ms)
-	tr.batch(51*ms, batchOf(ev(9, 2))) // of an instance that begins only now, maybe
-	tr.answered(52*ms, &wire.EventsResult{Last: stands(place{})})
-	expect(t, tr, s, "lost 7.3", 52*ms)
-	if at := tr.ask(52 * ms); at != (place{7, 3}) {
-		t.Fatalf("asked after %v", at)
-	}
-	tr.answered(53*ms, &wire.EventsResult{Last: stands(place{9, 2}), Events: []wire.Event{ev(7, 4), ev(9, 1), ev(9, 2)}})
-	expect(t, tr, s, "lost 7.3 7.4 9.1 9.2", never)
-
-	// Where the owner answers from a later instance on, the one that is held has ended.
-	tr, s = started(place{})
-	tr.batch(0, batchOf(ev(7, 3)))
-	s.room = 0
-	tr.ask(50 * ms)
-	tr.answered(52*ms, &wire.EventsResult{Last: stands(place{9, 1}), Events: []wire.Event{ev(9, 1)}})
-	tr.batch(53*ms, batchOf(ev(9, 1)))
-	expect(t, tr, s, "", never)
-	s.room = 9
-	tr.unblock(60 * ms)
-	tr.batch(61*ms, batchOf(ev(9, 1))) // not the next: there was another instance
-	tr.ask(61 * ms)
-	tr.answered(62*ms, &wire.EventsResult{Last: stands(place{9, 1}), Events: []wire.Event{ev(9, 1)}})
-	tr.ask(62 * ms)
-	tr.answered(63*ms, &wire.EventsResult{Last: stands(place{9, 1}), Events: []wire.Event{ev(7, 4), ev(9, 1)}})
-	expect(t, tr, s, "lost 7.3 7.4 9.1", never)
+	tr.answered(51*ms, answerOf(15, after(9, 11), after(11, 12), after(12, 15)))
+	expect(t, tr, s, "3 9 11 12 15", never)
+	// It is gone, and nothing else has happened to it.
+	tr.beatAt(2000*ms, stands(20, 15))
+	expect(t, tr, s, "3 9 11 12 15", never)
+	// Some map began and ended; which, the owner knows.
+	tr.beatAt(2001*ms, stands(30, 25))
+	expect(t, tr, s, "3 9 11 12 15", 2051*ms)
+	tr.ask(2051 * ms)
+	tr.answered(2052*ms, answerOf(30, after(20, 22), after(22, 25)))
+	expect(t, tr, s, "3 9 11 12 15 22 25", never)
+	tr.batch(2053*ms, batchOf(after(25, 31)))
+	expect(t, tr, s, "3 9 11 12 15 22 25 31", never)
 }
 
 // An answer is older than events that came while it was under way.
 func TestTrackerAnswerIsOvertaken(t *testing.T) {
-	tr, s := started(place{})
+	tr, s := started(at(0))
 	tr.suspect(0, 0)
 	tr.ask(0)
-	tr.batch(ms, batchOf(ev(7, 1)))
-	tr.answered(2*ms, &wire.EventsResult{Last: stands(place{})})
-	tr.batch(3*ms, batchOf(ev(7, 2)))
-	expect(t, tr, s, "7.1 7.2", never)
+	tr.batch(ms, batchOf(ev(1)))
+	tr.answered(2*ms, answerOf(0))
+	tr.batch(3*ms, batchOf(ev(2)))
+	expect(t, tr, s, "1 2", never)
 }
 
 func TestTrackerHoldsBeforeStart(t *testing.T) {
 	s := &plainSink{room: 1 << 30}
 	tr := newTracker(3, s, true, func(d time.Duration) time.Duration { return d })
-	tr.batch(0, batchOf(ev(7, 3), ev(7, 4), ev(7, 5)))
+	tr.batch(0, batchOf(ev(3), ev(4), ev(5)))
 	if tr.next() != never {
 		t.Fatal("asks before it is started")
 	}
-	tr.start(ms, place{7, 3})
-	expect(t, tr, s, "7.4 7.5", never)
+	tr.start(ms, at(3))
+	expect(t, tr, s, "4 5", never)
+}
+
+// In a later generation the positions are given out again. What it has under them is not what was taken under them.
+func TestTrackerGenerations(t *testing.T) {
+	tr, s := started(at(4))
+	tr.batch(0, batchOf(ev(5), ev(6)))
+	// The survivor had all up to 4.
+	tr.batch(ms, batchIn(2, of(2, ev(5)), of(2, ev(6)), of(2, ev(7))))
+	expect(t, tr, s, "5 6", ms)
+	tr.batch(2*ms, batchOf(ev(7))) // of the past
+	expect(t, tr, s, "5 6", ms)
+	if from := tr.ask(2 * ms); from != at(6) {
+		t.Fatalf("asked after %v", from)
+	}
+	last := wire.Position{Partition: 3, Epoch: epochOf(2, 1), Pos: 6, Quiet: 6}
+	tr.answered(3*ms, &wire.EventsResult{Last: last, Events: []wire.Event{lostAt(2, 4), of(2, ev(5)), of(2, ev(6))}})
+	expect(t, tr, s, "5 6 lost 2:5 2:6 2:7", never)
+
+	tr.batch(4*ms, batchOf(ev(8))) // of the past, and would fit
+	expect(t, tr, s, "5 6 lost 2:5 2:6 2:7", never)
+
+	// An owner that answers for the past, and one that answers for the future of what was asked.
+	last.Epoch, last.Pos, last.Quiet = epochOf(3, 1), 9, 9
+	tr.beatAt(2000*ms, last)
+	tr.ask(2000 * ms)
+	tr.answered(2001*ms, &wire.EventsResult{Last: wire.Position{Epoch: epochOf(2, 9), Pos: 7, Quiet: 7}})
+	expect(t, tr, s, "5 6 lost 2:5 2:6 2:7", 3001*ms)
+	tr.ask(3001 * ms)
+	last.Epoch = epochOf(4, 1)
+	tr.answered(3002*ms, &wire.EventsResult{Last: last, Events: []wire.Event{of(3, ev(8)), lostAt(4, 8), of(4, ev(9))}})
+	expect(t, tr, s, "5 6 lost 2:5 2:6 2:7 3:8 lost 4:9", never)
+	if tr.at != (place{4, 9}) {
+		t.Fatalf("the place is %v", tr.at)
+	}
+}
+
+// While the owner of a later generation answers, an event of the past comes: the answer says nothing about that one.
+func TestTrackerGenerationIsOvertaken(t *testing.T) {
+	tr, s := started(at(4))
+	tr.suspect(0, 0)
+	tr.ask(0)
+	tr.batch(ms, batchOf(ev(5)))
+	last := wire.Position{Partition: 3, Epoch: epochOf(2, 1), Pos: 5, Quiet: 5}
+	tr.answered(2*ms, &wire.EventsResult{Last: last, Events: []wire.Event{of(2, ev(5))}})
+	expect(t, tr, s, "5", 2*ms)
+	if from := tr.ask(2 * ms); from != at(5) {
+		t.Fatalf("asked after %v", from)
+	}
+	tr.answered(3*ms, &wire.EventsResult{Last: last, Events: []wire.Event{lostAt(2, 4), of(2, ev(5))}})
+	expect(t, tr, s, "5 lost 2:5", never)
+}
+
+// A token of an earlier generation: the tracker is started at a place of that.
+func TestTrackerStartsInEarlierGeneration(t *testing.T) {
+	s := &plainSink{room: 1 << 30}
+	tr := newTracker(3, s, true, func(d time.Duration) time.Duration { return d })
+	tr.batch(0, batchIn(2, of(2, ev(6))))
+	tr.start(ms, at(6))
+	expect(t, tr, s, "", ms)
+	tr.ask(ms)
+	last := wire.Position{Partition: 3, Epoch: epochOf(2, 1), Pos: 6, Quiet: 6}
+	tr.answered(2*ms, &wire.EventsResult{Last: last, Events: []wire.Event{lostAt(2, 4), of(2, ev(5)), of(2, ev(6))}})
+	expect(t, tr, s, "lost 2:5 2:6", never)
+}
+
+// The partition is that of another cluster.
+func TestTrackerForgets(t *testing.T) {
+	tr, s := started(place{7, 100})
+	tr.forget(0)
+	if from := tr.ask(0); from != (place{}) {
+		t.Fatalf("asked after %v", from)
+	}
+	tr.answered(ms, answerOf(3, lostAt(1, 3)))
+	tr.batch(2*ms, batchOf(ev(4)))
+	expect(t, tr, s, "lost 4", never)
 }
 
 func TestTrackerFullSink(t *testing.T) {
-	tr, s := started(place{7, 0})
+	tr, s := started(at(0))
 	s.room = 1
-	tr.batch(0, batchOf(ev(7, 1), ev(7, 2)))
-	tr.batch(ms, batchOf(ev(7, 3)))
+	tr.batch(0, batchOf(ev(1), ev(2)))
+	tr.batch(ms, batchOf(ev(3)))
 	if tr.next() != never {
 		t.Fatal("asks for what there is no room for")
 	}
 	s.room = 2
 	tr.unblock(10 * ms)
-	expect(t, tr, s, "7.1", 10*ms)
+	expect(t, tr, s, "1", 10*ms)
 	tr.ask(10 * ms)
-	tr.answered(20*ms, &wire.EventsResult{Last: stands(place{7, 3}), Lost: true, Events: []wire.Event{ev(7, 3)}})
-	expect(t, tr, s, "7.1 lost 7.3", never)
+	tr.answered(20*ms, answerOf(3, lostAt(1, 2), ev(3)))
+	expect(t, tr, s, "1 lost 3", never)
 	// The sign for what is lost needs room too.
 	s.room = 0
 	tr.suspect(2000*ms, 0)
 	tr.ask(2000 * ms)
-	tr.answered(2001*ms, &wire.EventsResult{Last: stands(place{7, 9}), Lost: true, Events: []wire.Event{ev(7, 9)}})
+	tr.answered(2001*ms, answerOf(9, lostAt(1, 8), ev(9)))
 	s.room = 9
 	tr.unblock(2002 * ms)
 	tr.ask(2002 * ms)
-	tr.answered(2003*ms, &wire.EventsResult{Last: stands(place{7, 9}), Lost: true, Events: []wire.Event{ev(7, 9)}})
-	expect(t, tr, s, "7.1 lost 7.3 lost 7.9", never)
+	tr.answered(2003*ms, answerOf(9, lostAt(1, 8), ev(9)))
+	expect(t, tr, s, "1 lost 3 lost 9", never)
 }
 
 func TestTrackerHeldIsBounded(t *testing.T) {
-	tr, s := started(place{7, 0})
+	tr, s := started(at(0))
 	for seq := uint64(2); seq < 3*maxHeld; seq++ {
-		tr.batch(0, batchOf(ev(7, seq)))
+		tr.batch(0, batchOf(ev(seq)))
 	}
 	if len(tr.held) > maxHeld {
 		t.Fatalf("%d events are held", len(tr.held))
 	}
-	tr.batch(0, batchOf(ev(7, 1)))
+	tr.batch(0, batchOf(ev(1)))
 	if len(s.taken) != maxHeld+1 {
 		t.Fatalf("%d events were taken", len(s.taken))
 	}
 	if next := tr.next(); next != 50*ms { // for those that there was no room for
 		t.Fatalf("the owner is asked at %v", time.Duration(next))
 	}
-	large := ev(7, 5*maxHeld)
+	large := ev(5 * maxHeld)
 	large.New = make([]byte, maxHeldBytes+1)
 	tr.batch(0, batchOf(large))
 	if len(tr.held) != 0 {
 		t.Fatal("an event above the bound is held")
 	}
-}
-
-// modelRing is one map in one partition as its owner keeps it, with all that ever happened.
-type modelRing struct {
-	history  []wire.Event
-	gone     int    // history[gone:] are in the ring
-	at       place  // zero while there is no map
-	pos      uint64 // of the partition
-	instance uint64 // the last one there was
-	sent     int    // history[:sent] are published
-}
-
-func (r *modelRing) emit(kind wire.EventKind, flags uint8) {
-	if r.at.instance == 0 {
-		r.instance += 3
-		r.at = place{r.instance, 0}
-	}
-	r.at.seq++
-	r.pos++
-	r.history = append(r.history, wire.Event{Kind: kind, Flags: flags, Pos: r.pos, Instance: r.at.instance, Seq: r.at.seq})
-}
-
-// publish returns the messages for what is not published yet.
-func (r *modelRing) publish() (messages []wire.EventBatch) {
-	for _, e := range r.history[max(r.sent, r.gone):] {
-		n := len(messages) - 1
-		if n >= 0 && messages[n].Events[len(messages[n].Events)-1].Pos == e.Pos-1 {
-			messages[n].Events = append(messages[n].Events, e)
-		} else {
-			messages = append(messages, wire.EventBatch{Partition: 3, Epoch: 1, Events: []wire.Event{e}})
-		}
-	}
-	r.sent = len(r.history)
-	return messages
-}
-
-// events answers like a member, from the description of the answer: everything after the place if it can be had, Lost where
-// it cannot be shown that everything is there.
-func (r *modelRing) events(after place, limit int) *wire.EventsResult {
-	res := &wire.EventsResult{Last: stands(r.at)}
-	if after.instance == 0 {
-		if r.at.instance == 0 {
-			return res
-		}
-		after = place{r.at.instance, 0}
-	}
-	// The ring shows that it is complete by an event of the instance up to the next one wanted; so does the present.
-	shown := after == r.at
-	for _, e := range r.history[r.gone:] {
-		shown = shown || e.Instance == after.instance && e.Seq <= after.seq+1
-		if !after.before(placeOf(&e)) {
-			continue
-		}
-		if len(res.Events) == limit {
-			res.More = true
-			break
-		}
-		e.Flags = 0
-		res.Events = append(res.Events, e)
-	}
-	res.Lost = !shown
-	return res
-}
-
-// checkedSink checks each event against the history as it is taken.
-type checkedSink struct {
-	t       *rapid.T
-	ring    *modelRing
-	tracker *tracker
-	room    int
-	index   int  // of the last event taken in the history
-	lost    bool // told so since then
-	losses  int
-}
-
-// wants is asked about an event that is passed over right before that is done, more than once maybe.
-func (s *checkedSink) wants(e *wire.Event) bool {
-	if e.Kind != wire.EventTTL {
-		return true
-	}
-	if i := s.find(e); i != s.index {
-		s.step(i)
-	}
-	return false
-}
-
-func (s *checkedSink) find(e *wire.Event) int {
-	return slices.IndexFunc(s.ring.history, func(h wire.Event) bool { return placeOf(&h) == placeOf(e) })
-}
-
-// step goes on to history[i].
-func (s *checkedSink) step(i int) {
-	if i <= s.index {
-		s.t.Fatalf("event %d comes after %d", i, s.index)
-	}
-	s.checkHole(i)
-	s.index, s.lost = i, false
-}
-
-func (s *checkedSink) take(_ uint32, e *wire.Event) bool {
-	if s.room == 0 {
-		return false
-	}
-	s.room--
-	if e.Kind == wire.EventLost {
-		if s.ring.gone == 0 && s.tracker.at.instance != 0 {
-			s.t.Fatalf("LOST at %v, although nothing is gone", s.tracker.at)
-		}
-		s.lost = true
-		s.losses++
-		return true
-	}
-	if e.Flags&wire.EventFetch != 0 {
-		s.t.Fatalf("event %d.%d was taken without its values", e.Instance, e.Seq)
-	}
-	s.step(s.find(e))
-	return true
-}
-
-// checkHole checks that nothing is missing between the last event taken and history[i] without a sign. What may be
-// missing are instances of the map that began and ended while the place was that of no map.
-func (s *checkedSink) checkHole(i int) {
-	for j := s.index + 1; j < i && !s.lost; j++ {
-		missing := s.ring.history[j]
-		unseen := s.tracker.at.instance == 0 && missing.Instance > s.tracker.ended && missing.Instance != s.ring.at.instance &&
-			(i == len(s.ring.history) || missing.Instance != s.ring.history[i].Instance)
-		if !unseen {
-			s.t.Fatalf("event %d.%d is missing", missing.Instance, missing.Seq)
-		}
-	}
-}
-
-// Whatever the network loses, repeats, delays and reorders, and however slow the listener is: each event is taken once and
-// in order, or there is a sign that some are lost, which the ring had forgotten; and in the end all has been taken.
-func TestTrackerAgainstModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		ring := &modelRing{instance: 1}
-		keeps := rapid.Bool().Draw(t, "the ring keeps everything")
-		for range rapid.IntRange(0, 3).Draw(t, "before") {
-			ring.emit(wire.EventAdded, 0)
-		}
-		ring.sent = len(ring.history)
-		sink := &checkedSink{t: t, ring: ring, index: len(ring.history) - 1, room: 1 << 30}
-		tr := newTracker(3, sink, true, func(d time.Duration) time.Duration { return d })
-		sink.tracker = tr
-		now := int64(0)
-		tr.start(now, ring.at)
-
-		var messages []wire.EventBatch
-		var beats []place
-		var answer *wire.EventsResult // what the owner has answered to the request under way; nil: nothing yet
-		invariants := func() {
-			for i := range tr.held {
-				if tr.open && !tr.at.before(placeOf(&tr.held[i])) || i > 0 && !placeOf(&tr.held[i-1]).before(placeOf(&tr.held[i])) {
-					t.Fatalf("held is out of order or past %v: %v", tr.at, tr.held)
-				}
-			}
-		}
-		pick := func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "which") }
-		t.Repeat(map[string]func(*rapid.T){
-			"write": func(*rapid.T) {
-				kind := rapid.SampledFrom([]wire.EventKind{wire.EventAdded, wire.EventUpdated, wire.EventCleared, wire.EventTTL}).Draw(t, "kind")
-				flags := rapid.SampledFrom([]uint8{0, 0, 0, wire.EventFetch}).Draw(t, "flags")
-				ring.emit(kind, flags)
-			},
-			"destroy": func(t *rapid.T) {
-				if ring.at.instance == 0 {
-					t.Skip()
-				}
-				if rapid.Bool().Draw(t, "had entries") {
-					ring.emit(wire.EventCleared, 0)
-				}
-				ring.at = place{}
-			},
-			"other map": func(*rapid.T) { ring.pos++ },
-			"forget": func(t *rapid.T) {
-				if keeps || ring.gone == len(ring.history) {
-					t.Skip()
-				}
-				ring.gone++
-			},
-			"publish": func(*rapid.T) { messages = append(messages, ring.publish()...) },
-			"message": func(t *rapid.T) {
-				if len(messages) == 0 {
-					t.Skip()
-				}
-				i := pick(len(messages))
-				tr.batch(now, &messages[i])
-				if rapid.Bool().Draw(t, "once") {
-					messages = slices.Delete(messages, i, i+1)
-				}
-			},
-			"drop": func(t *rapid.T) {
-				if len(messages) == 0 {
-					t.Skip()
-				}
-				i := pick(len(messages))
-				messages = slices.Delete(messages, i, i+1)
-			},
-			"beat": func(*rapid.T) { beats = append(beats, ring.at) },
-			"hear beat": func(t *rapid.T) {
-				if len(beats) == 0 {
-					t.Skip()
-				}
-				i := pick(len(beats))
-				tr.beat(now, 1, beats[i])
-				beats = slices.Delete(beats, i, i+1)
-			},
-			"time": func(t *rapid.T) {
-				now += ms * rapid.Int64Range(1, 2000).Draw(t, "ms")
-				if !tr.asking && tr.next() <= now {
-					tr.ask(now)
-				}
-			},
-			"answer": func(t *rapid.T) {
-				if !tr.asking || answer != nil {
-					t.Skip()
-				}
-				answer = ring.events(tr.from, rapid.IntRange(1, 4).Draw(t, "limit"))
-			},
-			"hear answer": func(t *rapid.T) {
-				if !tr.asking {
-					t.Skip()
-				}
-				tr.answered(now, answer)
-				answer = nil
-			},
-			"no room": func(*rapid.T) { sink.room = rapid.IntRange(0, 3).Draw(t, "room") },
-			"room": func(*rapid.T) {
-				sink.room = 1 << 30
-				tr.unblock(now)
-			},
-			"": func(*rapid.T) { invariants() },
-		})
-
-		sink.room = 1 << 30
-		tr.unblock(now)
-		if tr.asking {
-			tr.answered(now, answer)
-		}
-		for range 100 {
-			now += int64(askEvery)
-			tr.beat(now, 1, ring.at)
-			for asks := 0; tr.next() <= now+int64(gapGrace); asks++ {
-				if asks > len(ring.history)+2 {
-					t.Fatalf("asks again and again at %v, the owner is at %v", tr.at, ring.at)
-				}
-				tr.answered(now+int64(gapGrace), ring.events(tr.ask(now+int64(gapGrace)), 4))
-			}
-		}
-		if tr.at != ring.at {
-			t.Fatalf("in the end it is at %v, the owner at %v", tr.at, ring.at)
-		}
-		if tr.askAt != never || tr.blocked || len(tr.held) > 0 {
-			t.Fatalf("in the end it is not at rest: %+v", tr)
-		}
-		sink.checkHole(len(ring.history))
-	})
 }

@@ -106,6 +106,9 @@ type eventDecoder[K comparable, V any] struct {
 func (d *eventDecoder[K, V]) decode(e *queuedEvent, token ResumeToken) (Event[K, V], bool) {
 	out := Event[K, V]{Kind: eventKinds[e.Kind], Version: e.Version, Time: instant(e.Time), Token: token,
 		Omitted: e.Flags&wire.EventOmitted != 0}
+	if e.Kind == wire.EventLost {
+		out.Version = 0 // which is none of an entry
+	}
 	err := error(nil)
 	if e.Key != nil {
 		err = codec.DecodeKey(e.Key, &out.Key)

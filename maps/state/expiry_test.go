@@ -91,7 +91,7 @@ func TestSetTTL(t *testing.T) {
 	if got := s.kinds("m"); got != "ATT" {
 		t.Fatalf("events %s", got)
 	}
-	events, _ := s.EventsFrom(1)
+	events, _ := s.EventsFrom(1, nil)
 	if e := events[0]; string(e.New) != "v" || string(e.Old) != "v" || e.Expires != 1015 || e.Version != r.Version {
 		t.Fatalf("%+v", e)
 	}
@@ -170,7 +170,7 @@ func TestSweepGoesByExpiryMapKey(t *testing.T) {
 	if n := s.sweepUp(100); n != 2 {
 		t.Fatalf("%d swept at last", n)
 	}
-	events, _ := s.EventsFrom(from)
+	events, _ := s.EventsFrom(from, nil)
 	got := ""
 	for _, e := range events {
 		got += e.Map + string(e.Key) + " "
@@ -206,7 +206,7 @@ func TestWriteOverExpired(t *testing.T) {
 		if got := s.kinds("m"); got != c.want {
 			t.Errorf("%v: events %s, want %s", c.code, got, c.want)
 		}
-		events, _ := s.EventsFrom(1)
+		events, _ := s.EventsFrom(1, nil)
 		if e := events[0]; string(e.Old) != "v" || e.Version <= first.Version {
 			t.Errorf("%v: %+v", c.code, e)
 		}

@@ -21,7 +21,9 @@ import (
 // where a checksum is the CRC-32C of all blocks' bytes so far, for which processors have an instruction. The blocks' bytes together are, integers as in package wire:
 //
 //	generation (8) · counter (8) · clock (8) · published (8)
-//	maps (uvarint), by name: name · instance (8) · seq (uvarint) · entries (uvarint), by key:
+//	position at which the last map ended (8) · whether operations may be missing (1) · generations (uvarint), in order:
+//	    generation (8) · position at which it began (8) · whether operations of the one before may be missing (1)
+//	maps (uvarint), by name: name · instance (8) · seq (uvarint) · position of the last event (uvarint) · entries (uvarint), by key:
 //	    key's length (uvarint) · value's length times two, plus one for the long meta (uvarint) · key · value · meta
 //	windows (uvarint), by client: client (16) · floor (uvarint) · until (8) · look (8) · records (uvarint), by seq:
 //	    seq (uvarint) · deadline (8) · version (8) · code (2) · flags (1) · whole (1) · data
@@ -29,7 +31,7 @@ import (
 //	    ends (8) · waiters (uvarint), in their order: ID (16) · lease (uvarint) · until (8)
 //	the same of who loads values, where freed is always 0
 //	last position (8) · events (uvarint), by position:
-//	    map · instance (8) · seq (uvarint) · version (8) · time (8) · expires (8) · kind (1) · flags (1) · parts (1) · key · old · new
+//	    map · instance (8) · seq (uvarint) · position of the map's event before (uvarint) · version (8) · time (8) · expires (8) · kind (1) · flags (1) · parts (1) · key · old · new
 //
 // Nothing in it depends on how the state came about, only on what it is: equal states have equal images. Images of every
 // version ever released stay readable.
@@ -58,6 +60,9 @@ type Image struct {
 	generation, counter uint64
 	clock               int64
 	published           uint64
+	ended               uint64
+	loss                bool
+	starts              []generationStart
 	maps                *btree.BTreeG[mapSlot]
 	windows             *btree.BTreeG[window]
 	records             *btree.BTreeG[record]
@@ -80,7 +85,7 @@ func (s *State) Freeze() *Image {
 
 // image returns a view that is good until the state is changed.
 func (s *State) image() *Image {
-	return &Image{generation: s.generation, counter: s.counter, clock: s.clock, published: s.published,
+	return &Image{generation: s.generation, counter: s.counter, clock: s.clock, published: s.published, ended: s.ended, loss: s.loss, starts: s.starts,
 		maps: s.maps, windows: s.calls.windows, records: s.calls.records, locks: s.locks.byKey,
 		swept: s.locks.swept, loads: s.loads.byKey, loadsSwept: s.loads.swept, ring: s.ring}
 }
@@ -119,6 +124,7 @@ func (i *Image) encode(w *blockWriter) {
 	w.u64(i.counter)
 	w.u64(uint64(i.clock))
 	w.u64(i.published)
+	i.encodeHistory(w)
 	w.uvarint(uint64(i.maps.Len()))
 	i.maps.Scan(func(slot mapSlot) bool {
 		encodeMap(w, slot.m)
@@ -144,6 +150,7 @@ func encodeMap(w *blockWriter, m *mapState) {
 	w.bytes([]byte(m.ref.name))
 	w.u64(m.ref.instance)
 	w.uvarint(m.seq)
+	w.uvarint(m.pos)
 	w.uvarint(uint64(m.entries.Len()))
 	m.entries.Scan(func(e item) bool {
 		w.uvarint(uint64(e.key))
@@ -189,6 +196,7 @@ func encodeEvent(w *blockWriter, e *ringEvent) {
 	w.bytes([]byte(e.ref.name))
 	w.u64(e.ref.instance)
 	w.uvarint(e.seq)
+	w.uvarint(e.since)
 	w.u64(e.version)
 	w.u64(uint64(e.time))
 	w.u64(uint64(e.expires))
@@ -259,6 +267,14 @@ func (w *blockWriter) end() {
 	}
 	w.buf = append(w.buf[:0], 0, 0, 0, 0)
 	w.flush()
+}
+
+func (w *blockWriter) flag(set bool) {
+	b := byte(0)
+	if set {
+		b = 1
+	}
+	w.write(append(w.tmp[:0], b))
 }
 
 func (w *blockWriter) u64(v uint64)     { w.write(wire.AppendU64(w.tmp[:0], v)) }

@@ -127,6 +127,10 @@ func TestHashSeesEverything(t *testing.T) {
 		"counter":    func(s *State) { s.counter++ },
 		"generation": func(s *State) { s.generation++ },
 		"position":   func(s *State) { s.ring.last++ },
+		"ended":      func(s *State) { s.ended++ },
+		"loss":       func(s *State) { s.MarkLoss() },
+		"beginning":  func(s *State) { s.begin(generationStart{1, 3, false}) },
+		"map's end":  func(s *State) { s.find([]byte("ü")).pos++ },
 		"event":      func(s *State) { s.ring.at(3).time++ },
 		"seq":        func(s *State) { s.find([]byte("ü")).seq++ },
 		"entry":      func(s *State) { s.Apply(writeOp(wire.OpSet, "users", "zoe", "v")) },
@@ -295,7 +299,7 @@ func TestRestoreIntoSmallerRing(t *testing.T) {
 	if err := b.checkInvariants(); err != nil {
 		t.Fatal(err)
 	}
-	events, lost := b.EventsFrom(0)
+	events, lost := b.EventsFrom(0, nil)
 	if len(events) != 3 || !lost || events[2].Pos != a.LastPos() {
 		t.Fatalf("%d events, lost %v", len(events), lost)
 	}

@@ -24,6 +24,9 @@ func (s *State) checkInvariants() error {
 	if err := s.checkLoads(); err != nil {
 		return err
 	}
+	if err := s.checkHistory(); err != nil {
+		return err
+	}
 	return s.checkRing()
 }
 
@@ -60,6 +63,9 @@ func (s *State) checkMaps() (err error) {
 func (m *mapState) check(s *State) (err error) {
 	if m.ref.instance == 0 || m.ref.instance > s.version() || m.seq == 0 {
 		return fmt.Errorf("instance %d at event %d, version %d", m.ref.instance, m.seq, s.version())
+	}
+	if m.pos > s.ring.last {
+		return fmt.Errorf("at position %d, the last event is %d", m.pos, s.ring.last)
 	}
 	bytes, expiring := 0, 0
 	prev := item{}
@@ -134,7 +140,7 @@ func (s *State) checkRing() error {
 		return fmt.Errorf("%d events up to %d", r.n, r.last)
 	}
 	bytes, large := 0, 0
-	seqs := map[mapRef]uint64{}
+	seqs, places := map[mapRef]uint64{}, map[mapRef]uint64{}
 	for i := range r.n {
 		e := r.at(i)
 		bytes += e.size()
@@ -148,6 +154,11 @@ func (s *State) checkRing() error {
 		if m := s.find([]byte(e.ref.name)); m != nil && m.ref.instance == e.ref.instance && e.seq > m.seq {
 			return fmt.Errorf("event %d of map %q, which has come to %d", e.seq, e.ref.name, m.seq)
 		}
+		at := r.first() + uint64(i)
+		if before, ok := places[*e.ref]; e.since >= at || ok && e.since != before {
+			return fmt.Errorf("event %d of map %q at position %d, the one before at %d, not %d", e.seq, e.ref.name, at, e.since, before)
+		}
+		places[*e.ref] = at
 	}
 	if bytes != r.bytes || large != r.large || r.n > 1 && r.over() {
 		return fmt.Errorf("%d bytes of events counted as %d, %d large ones as %d, over the bound: %v", bytes, r.bytes, large, r.large, r.n > 1 && r.over())

@@ -341,12 +341,12 @@ func (m *machine) compareEntry(t *rapid.T, name, key string) {
 }
 
 func (m *machine) compareEvents(t *rapid.T) {
-	events, lost := m.state.EventsFrom(0)
+	events, lost := m.state.EventsFrom(0, nil)
 	if lost != (uint64(len(m.model.ring)) < m.model.pos) || len(events) != len(m.model.ring) {
 		t.Fatalf("%d events, lost %v, want %d of %d", len(events), lost, len(m.model.ring), m.model.pos)
 	}
 	for i, e := range events {
-		if want := m.model.ring[i]; e.Map != want.name || !reflect.DeepEqual(e.Event, want.Event) {
+		if want := m.model.shown(m.model.ring[i]); e.Map != want.name || !reflect.DeepEqual(e.Event, want.Event) {
 			t.Fatalf("event %d of %s: %+v, want %s: %+v", i, e.Map, e.Event, want.name, want.Event)
 		}
 	}
@@ -355,8 +355,16 @@ func (m *machine) compareEvents(t *rapid.T) {
 		if mm := m.model.maps[name]; mm == nil && (instance != 0 || seq != 0) || mm != nil && (instance != mm.instance || seq != mm.seq) {
 			t.Fatalf("Position(%s) = %d, %d", name, instance, seq)
 		}
-		if list, lost, more := m.state.Events([]byte(name), instance, seq, 0, 0); len(list) > 0 || lost || more {
-			t.Fatalf("events of %s after the present: %v, %v, %v", name, list, lost, more)
+		at := m.state.Standing([]byte(name))
+		want := wire.Position{Pos: m.model.pos, Quiet: m.model.ended}
+		if mm := m.model.maps[name]; mm != nil {
+			want.Quiet = mm.pos
+		}
+		if at != want {
+			t.Fatalf("Standing(%s) = %+v, want %+v", name, at, want)
+		}
+		if list, more := m.state.Events([]byte(name), placeAt(m.state, name), 0, 0, nil); len(list) > 0 || more {
+			t.Fatalf("events of %s after the present: %v, %v", name, list, more)
 		}
 	}
 }

@@ -16,6 +16,7 @@ type mapRef struct {
 type mapState struct {
 	ref     *mapRef
 	seq     uint64              // of the instance's last event
+	pos     uint64              // of the same; before the first, of the last event of all maps that had ended by then
 	entries *btree.BTreeG[item] // by key
 	bytes   int                 // Invariant: the sum of the entries' costs
 	stamp   uint64              // State.stamp when it became this one

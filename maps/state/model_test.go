@@ -18,7 +18,7 @@ type model struct {
 	maps                map[string]*modelMap
 	clients             map[wire.ID]*modelClient
 	ring                []modelEvent
-	pos                 uint64
+	pos, ended          uint64 // of the last event; of the last event of maps that have ended
 	locks               map[modelKey]*modelLock
 
 	swept      int64 // clock at the last OpSweep that was not a tick
@@ -31,6 +31,7 @@ type model struct {
 
 type modelMap struct {
 	instance, seq uint64
+	pos           uint64 // of the last event, or that of maps that had ended before
 	entries       map[string]modelEntry
 }
 
@@ -124,11 +125,14 @@ func (m *model) emit(name string, kind wire.EventKind, version uint64, key strin
 	mm := m.maps[name]
 	mm.seq++
 	m.pos++
+	since := mm.pos
+	mm.pos = m.pos
 	e := modelEvent{name: name, Event: wire.Event{Pos: m.pos, Instance: mm.instance, Seq: mm.seq, Version: version, Time: m.clock,
 		Expires: expires, Kind: kind, Old: old, New: after}}
 	if key != "" {
 		e.Key = []byte(key)
 	}
+	e.Since = since
 	m.ring = append(m.ring, e)
 	for len(m.ring) > m.lim.RingEvents {
 		m.ring = m.ring[1:]
@@ -141,6 +145,24 @@ func (m *model) emit(name string, kind wire.EventKind, version uint64, key strin
 }
 
 func (m *model) large(e modelEvent) bool { return len(e.Old)+len(e.New) > m.lim.EventValues }
+
+// shown returns an event with what the entry still has of its values.
+func (m *model) shown(e modelEvent) modelEvent {
+	mm := m.maps[e.name]
+	if e.Flags&wire.EventOmitted == 0 || mm == nil || mm.instance != e.Instance {
+		return e
+	}
+	if entry, ok := mm.entries[string(e.Key)]; ok && entry.version == e.Version {
+		e.New = entry.value
+		if e.Kind == wire.EventTTL {
+			e.Old = e.New
+		}
+		if e.Kind != wire.EventUpdated {
+			e.Flags = 0
+		}
+	}
+	return e
+}
 
 func (m *model) ringBytes() int {
 	n := 0
@@ -243,6 +265,7 @@ func (m *model) execute(op *modelOp) (wire.Code, []byte) {
 		if len(mm.entries) > 0 {
 			m.emit(op.name, wire.EventCleared, v, "", nil, nil, 0)
 		}
+		m.ended = max(m.ended, mm.pos)
 		delete(m.maps, op.name)
 		return wire.CodeOK, result(flags, v, nil)
 	case wire.OpSweep:
@@ -492,7 +515,7 @@ func (m *model) store(name, key string, value []byte, o *wire.WriteOptions) uint
 	v := m.next()
 	mm := m.maps[name]
 	if mm == nil {
-		mm = &modelMap{instance: v, entries: map[string]modelEntry{}}
+		mm = &modelMap{instance: v, pos: m.ended, entries: map[string]modelEntry{}}
 		m.maps[name] = mm
 	}
 	was, found := mm.entries[key]

@@ -62,6 +62,7 @@ func (d *decoder) state(lim Limits) *State {
 	d.s = s
 	s.counter, s.clock, s.published = d.u64(), d.i64(), d.u64()
 	d.must(s.clock >= 0, "a clock of %d", s.clock)
+	d.history(s)
 	for n, prev := d.uvarint(), ""; n > 0 && d.err == nil; n-- {
 		m := d.mapState()
 		d.must(prev < m.ref.name, "map %q after %q", m.ref.name, prev)
@@ -77,6 +78,11 @@ func (d *decoder) state(lim Limits) *State {
 	d.locks(&s.loads)
 	d.must(s.loads.free.Len() == 0, "%d values that nobody loads", s.loads.free.Len())
 	d.ring(&s.ring)
+	if d.err == nil {
+		if err := s.checkHistory(); err != nil {
+			d.must(false, "%v", err)
+		}
+	}
 	return s
 }
 
@@ -90,7 +96,7 @@ func (d *decoder) version() uint64 {
 func (d *decoder) mapState() *mapState {
 	name := d.name()
 	m := newMapState(name, d.version(), d.s.stamp)
-	m.seq = d.uvarint()
+	m.seq, m.pos = d.uvarint(), d.uvarint()
 	d.must(m.ref.instance > 0 && m.seq > 0, "map %q without a beginning", name)
 	prev := item{}
 	for n := d.uvarint(); n > 0 && d.err == nil; n-- {
@@ -105,6 +111,13 @@ func (d *decoder) mapState() *mapState {
 		m.index(e.expires(), e)
 	}
 	return m
+}
+
+// flag reads a yes or no.
+func (d *decoder) flag() bool {
+	b := d.array(1)[0]
+	d.must(b <= 1, "a flag of %d", b)
+	return b == 1
 }
 
 func (d *decoder) name() string {
@@ -185,6 +198,7 @@ func (d *decoder) ring(r *ring) {
 			return
 		}
 		prev := refs[*e.ref]
+		d.must(e.since <= r.last-n, "an event at %d that follows one at %d", r.last-n+1, e.since)
 		d.must(prev == nil || prev.seq+1 == e.seq, "event %d of map %q out of order", e.seq, e.ref.name)
 		if prev != nil {
 			e.ref = prev.ref
@@ -197,6 +211,7 @@ func (d *decoder) ring(r *ring) {
 	d.s.maps.Scan(func(slot mapSlot) bool {
 		e := refs[*slot.m.ref]
 		d.must(e == nil || e.seq == slot.m.seq, "map %q has come to event %d", slot.name, slot.m.seq)
+		d.must(slot.m.pos <= r.last, "map %q has come to position %d", slot.name, slot.m.pos)
 		return d.err == nil
 	})
 	if d.err == nil {
@@ -206,7 +221,7 @@ func (d *decoder) ring(r *ring) {
 
 func (d *decoder) event() *ringEvent {
 	e := &ringEvent{ref: &mapRef{name: d.name(), instance: d.version()}}
-	e.seq, e.version, e.time, e.expires = d.uvarint(), d.version(), d.i64(), d.i64()
+	e.seq, e.since, e.version, e.time, e.expires = d.uvarint(), d.uvarint(), d.version(), d.i64(), d.i64()
 	b := d.array(3)
 	e.kind, e.flags = wire.EventKind(b[0]), b[1]
 	parts := b[2]

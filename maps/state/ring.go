@@ -9,6 +9,7 @@ const eventCost = 32
 type ringEvent struct {
 	ref           *mapRef
 	seq           uint64
+	since         uint64 // position of the map's event before; of the first, one that no earlier instance has an event after
 	version       uint64
 	time, expires int64
 	old, new      item // no entry where there is none; an event without values has its key in new
@@ -31,7 +32,7 @@ func (e *ringEvent) size() int { return eventCost + len(e.key()) + e.values() }
 
 // event returns e as it stands on the wire. Slices are immutable.
 func (e *ringEvent) event(pos uint64) wire.Event {
-	return wire.Event{Pos: pos, Instance: e.ref.instance, Seq: e.seq, Version: e.version, Time: e.time, Expires: e.expires,
+	return wire.Event{Pos: pos, Since: e.since, Instance: e.ref.instance, Seq: e.seq, Version: e.version, Time: e.time, Expires: e.expires,
 		Kind: e.kind, Flags: e.flags, Key: e.key(), Old: e.old.valueBytes(), New: e.new.valueBytes()}
 }
 
@@ -46,6 +47,9 @@ type ring struct {
 	bytes  int         // Invariant: the sum of the events' sizes
 	large  int         // Invariant: how many events have more than lim.EventValues bytes of values
 	shared bool        // buf may be part of a frozen view and is never changed
+	// dropped is told of events that are dropped, or their values; nil: nobody is. It is no part of the replicated state.
+	dropped func(name string, e wire.Event)
+	silent  uint64 // up to here dropped is not told of whole events
 }
 
 // at returns the i-th oldest event.
@@ -114,6 +118,9 @@ func (r *ring) over() bool {
 // pop removes the oldest event.
 func (r *ring) pop() {
 	e := r.at(0)
+	if first := r.first(); first > r.silent && e.flags&wire.EventOmitted == 0 {
+		r.tell(e, first)
+	}
 	r.bytes -= e.size()
 	if r.isLarge(e) {
 		r.large--
@@ -121,6 +128,13 @@ func (r *ring) pop() {
 	*e = ringEvent{}
 	r.head = (r.head + 1) % len(r.buf)
 	r.n--
+}
+
+// tell hands an event that is about to be dropped, or its values, to who wants to know.
+func (r *ring) tell(e *ringEvent, pos uint64) {
+	if r.dropped != nil {
+		r.dropped(e.ref.name, e.event(pos))
+	}
 }
 
 // strip takes the values from the oldest event with large ones, the newest event excepted. It reports whether there was one.
@@ -134,6 +148,7 @@ func (r *ring) strip() bool {
 		if !r.isLarge(e) {
 			continue
 		}
+		r.tell(e, r.first()+uint64(i))
 		r.bytes -= e.values()
 		r.large--
 		from := e.new

@@ -1,6 +1,9 @@
 package state
 
 import (
+	"bytes"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,7 +16,7 @@ func TestRingIsBoundedByCount(t *testing.T) {
 		s.Apply(writeOp(wire.OpSet, "m", "k", "v"))
 	}
 	s.check()
-	events, lost := s.EventsFrom(0)
+	events, lost := s.EventsFrom(0, nil)
 	if len(events) != 1024 || !lost {
 		t.Fatalf("%d events, lost %v", len(events), lost)
 	}
@@ -32,7 +35,7 @@ func TestRingIsBoundedByBytes(t *testing.T) {
 	}
 	s.check()
 	// 32 + 1 + 2,000 bytes each, 64 KB in all.
-	if events, _ := s.EventsFrom(0); len(events) != 32 {
+	if events, _ := s.EventsFrom(0, nil); len(events) != 32 {
 		t.Fatalf("%d events", len(events))
 	}
 }
@@ -44,24 +47,32 @@ func TestRingStripsLargeValuesFirst(t *testing.T) {
 	for range 5 {
 		s.do(wire.OpSet, "m", "small", "v")
 	}
+	var dropped []string
+	s.OnDropped(func(name string, e wire.Event) {
+		dropped = append(dropped, fmt.Sprintf("%s %d: %d -> %d", name, e.Pos, len(e.Old), len(e.New)))
+	})
 	s.do(wire.OpSet, "m", "large", large)
-	events, lost := s.EventsFrom(0)
+	events, lost := s.EventsFrom(0, nil)
 	if len(events) != 6 || lost || len(events[5].New) != len(large) || events[5].Flags != 0 {
 		t.Fatalf("%d events, lost %v", len(events), lost)
 	}
+	s.do(wire.OpSetTTL, "m", "large", "", ttl(9)) // so that the entry has another version than the event
 	s.do(wire.OpSet, "m", "small", "v")
-	events, lost = s.EventsFrom(0)
-	if len(events) != 7 || lost {
+	events, lost = s.EventsFrom(0, nil)
+	if len(events) != 8 || lost {
 		t.Fatalf("%d events, lost %v", len(events), lost)
 	}
 	if e := events[5]; e.New != nil || e.Old != nil || e.Flags != wire.EventOmitted || string(e.Key) != "large" || e.Kind != wire.EventAdded || e.Seq != 6 {
-		t.Fatalf("%+v", e)
+		t.Fatalf("%.200v", e)
 	}
 	s.do(wire.OpRemove, "m", "large", "")
 	s.do(wire.OpSet, "m", "small", "v")
-	events, _ = s.EventsFrom(0)
-	if e := events[7]; e.Old != nil || e.Flags != wire.EventOmitted || string(e.Key) != "large" || e.Kind != wire.EventRemoved {
-		t.Fatalf("%+v", e)
+	events, _ = s.EventsFrom(0, nil)
+	if e := events[8]; e.Old != nil || e.Flags != wire.EventOmitted || string(e.Key) != "large" || e.Kind != wire.EventRemoved {
+		t.Fatalf("%.200v", e)
+	}
+	if got, want := strings.Join(dropped, ", "), "m 6: 0 -> 307200, m 7: 307200 -> 307200, m 9: 307200 -> 0"; got != want {
+		t.Fatalf("dropped: %s, want %s", got, want)
 	}
 }
 
@@ -71,7 +82,7 @@ func TestEventsAreDense(t *testing.T) {
 	for _, name := range []string{"a", "b", "a", "c", "b", "a"} {
 		s.do(wire.OpSet, name, "k", "v")
 	}
-	events, lost := s.EventsFrom(0)
+	events, lost := s.EventsFrom(0, nil)
 	seqs := map[string]uint64{}
 	for i, e := range events {
 		seqs[e.Map]++
@@ -82,73 +93,277 @@ func TestEventsAreDense(t *testing.T) {
 	if lost || len(events) != 6 || s.LastPos() != 6 {
 		t.Fatalf("%d events, last %d", len(events), s.LastPos())
 	}
-	if events, lost := s.EventsFrom(4); len(events) != 2 || lost || events[0].Pos != 5 {
+	if events, lost := s.EventsFrom(4, nil); len(events) != 2 || lost || events[0].Pos != 5 {
 		t.Fatalf("%v, %v", events, lost)
 	}
-	if events, lost := s.EventsFrom(100); events != nil || lost {
+	if events, lost := s.EventsFrom(100, nil); events != nil || lost {
 		t.Fatalf("%v, %v", events, lost)
 	}
 }
 
+// placeAt returns where a map stands.
+func placeAt(s *State, name string) Place {
+	p := s.Standing([]byte(name))
+	return Place{Generation: s.Generation(), Pos: p.Pos}
+}
+
+// listed returns what Events answers: "instance.seq" for each event, where the first instance is 1, and "lost".
+func listed(t testing.TB, s *State, name string, from Place, limit, maxBytes int) string {
+	t.Helper()
+	var out []string
+	names := map[uint64]int{}
+	events, more := s.Events([]byte(name), from, limit, maxBytes, nil)
+	for _, e := range events {
+		if e.Kind == wire.EventLost {
+			out = append(out, "lost")
+			continue
+		}
+		if names[e.Instance] == 0 {
+			names[e.Instance] = len(names) + 1
+		}
+		out = append(out, fmt.Sprintf("%d.%d", names[e.Instance], e.Seq))
+	}
+	if more {
+		out = append(out, "more")
+	}
+	return strings.Join(out, " ")
+}
+
 func TestEventsOfAMap(t *testing.T) {
 	s := newScript(t, Limits{RingEvents: 8})
-	name := []byte("m")
-	type answer struct {
-		seqs       []uint64
-		lost, more bool
-	}
-	ask := func(instance, after uint64, limit, maxBytes int) answer {
-		events, lost, more := s.Events(name, instance, after, limit, maxBytes)
-		a := answer{lost: lost, more: more}
-		for _, e := range events {
-			a.seqs = append(a.seqs, e.Seq)
-		}
-		return a
-	}
-	check := func(what string, got, want answer) {
+	check := func(what string, from Place, want string, bounds ...int) {
 		t.Helper()
-		same := got.lost == want.lost && got.more == want.more && len(got.seqs) == len(want.seqs)
-		for i := range got.seqs {
-			same = same && got.seqs[i] == want.seqs[i]
-		}
-		if !same {
-			t.Errorf("%s: %+v, want %+v", what, got, want)
+		bounds = append(bounds, 0, 0)
+		if got := listed(t, s.State, "m", from, bounds[0], bounds[1]); got != want {
+			t.Errorf("%s: %q, want %q", what, got, want)
 		}
 	}
-	check("no map", ask(0, 0, 0, 0), answer{})
-	first := s.do(wire.OpSet, "m", "k", "v").Version // 1
-	check("a map that came since", ask(0, 0, 0, 0), answer{seqs: []uint64{1}})
-	s.do(wire.OpSet, "m", "k", "v") // 2
-	s.do(wire.OpSet, "m", "k", "v") // 3
-	check("all", ask(first, 0, 0, 0), answer{seqs: []uint64{1, 2, 3}})
-	check("some", ask(first, 1, 0, 0), answer{seqs: []uint64{2, 3}})
-	check("up to date", ask(first, 3, 0, 0), answer{})
-	check("from the future", ask(first, 4, 0, 0), answer{lost: true})
-	check("an instance to come", ask(first+99, 0, 0, 0), answer{lost: true})
-	check("limit", ask(first, 0, 2, 0), answer{seqs: []uint64{1, 2}, more: true})
-	check("exactly the limit", ask(first, 0, 3, 0), answer{seqs: []uint64{1, 2, 3}})
-	check("bytes", ask(first, 0, 0, 5), answer{seqs: []uint64{1, 2}, more: true})
-	check("too few bytes", ask(first, 0, 0, 1), answer{seqs: []uint64{1}, more: true})
+	start := placeAt(s.State, "m")
+	check("no map", start, "")
+	s.do(wire.OpSet, "m", "k", "v")
+	one := placeAt(s.State, "m")
+	check("a map that came since", start, "1.1")
+	s.do(wire.OpSet, "m", "k", "v")
+	s.do(wire.OpSet, "m", "k", "v")
+	three := placeAt(s.State, "m")
+	check("all", start, "1.1 1.2 1.3")
+	check("some", one, "1.2 1.3")
+	check("up to date", three, "")
+	check("where it stands", Place{Pos: wire.PosNow}, "")
+	check("from the future", Place{1, 4}, "lost")
+	check("a generation to come", Place{2, 3}, "lost")
+	check("nowhere", Place{}, "lost")
+	check("limit", start, "1.1 1.2 more", 2)
+	check("exactly the limit", start, "1.1 1.2 1.3", 3)
+	check("bytes", start, "1.1 1.2 more", 0, 5)
+	check("too few bytes", start, "1.1 more", 0, 1)
 
-	s.whole(wire.OpDestroy, "m") // 4, the end
-	check("the end", ask(first, 3, 0, 0), answer{seqs: []uint64{4}})
-	check("after the end", ask(first, 4, 0, 0), answer{})
-	check("a new listener", ask(0, 0, 0, 0), answer{})
-	second := s.do(wire.OpSet, "m", "k", "v").Version
-	check("into the next instance", ask(first, 3, 0, 0), answer{seqs: []uint64{4, 1}})
-	check("the next instance", ask(second, 0, 0, 0), answer{seqs: []uint64{1}})
-	check("a new listener before the next instance", ask(0, 0, 0, 0), answer{seqs: []uint64{1}})
+	s.whole(wire.OpDestroy, "m") // the fourth event
+	end := placeAt(s.State, "m")
+	check("the end", three, "1.4")
+	check("after the end", end, "")
+	check("an instance that began and ended", start, "1.1 1.2 1.3 1.4")
+	s.do(wire.OpSet, "m", "k", "v")
+	second := placeAt(s.State, "m")
+	check("into the next instance", three, "1.4 2.1")
+	check("the next instance", end, "1.1")
 
 	for range 4 {
 		s.do(wire.OpSet, "other", "k", "v") // pushes out the first event
 	}
-	check("just gone", ask(first, 0, 0, 0), answer{seqs: []uint64{2, 3, 4, 1}, lost: true})
-	check("just held", ask(first, 1, 0, 0), answer{seqs: []uint64{2, 3, 4, 1}})
+	check("just gone", start, "lost 1.2 1.3 1.4 2.1")
+	check("just held", one, "1.2 1.3 1.4 2.1")
 	for range 10 {
 		s.do(wire.OpSet, "other", "k", "v")
 	}
-	check("all gone, map unchanged", ask(second, 1, 0, 0), answer{})
-	check("all gone", ask(second, 0, 0, 0), answer{lost: true})
-	check("an instance long ended", ask(first, 4, 0, 0), answer{lost: true})
-	check("a new listener that missed the beginning", ask(0, 0, 0, 0), answer{lost: true})
+	check("all gone, map unchanged", second, "")
+	check("all gone", end, "lost")
+	check("an instance long ended", three, "lost")
+
+	// The map ends without an event of its own. Who was there has missed nothing, though the ring knows nothing of it.
+	s.do(wire.OpDelete, "m", "k", "")
+	gone := placeAt(s.State, "m")
+	s.whole(wire.OpDestroy, "m")
+	for range 10 {
+		s.do(wire.OpSet, "other", "k", "v")
+	}
+	check("no map any more", gone, "")
+	check("no map any more, and a late one", second, "lost")
+	s.do(wire.OpSet, "m", "k", "v")
+	check("and another", gone, "1.1")
+	for range 7 {
+		s.do(wire.OpSet, "other", "k", "v")
+	}
+	check("and another, at the end of the ring", gone, "1.1")
+	s.do(wire.OpSet, "other", "k", "v")
+	check("and another, past the end of the ring", gone, "lost")
+}
+
+func TestEventsAcrossGenerations(t *testing.T) {
+	for _, loss := range []bool{false, true} {
+		s := newScript(t, Limits{RingEvents: 8})
+		for range 3 {
+			s.do(wire.OpSet, "m", "k", "v")
+		}
+		three, other := placeAt(s.State, "m"), placeAt(s.State, "n")
+		image := imageBytes(t, s.State)
+		s.do(wire.OpSet, "m", "k", "lost")
+		ahead := placeAt(s.State, "m")
+
+		next, err := Restore(bytes.NewReader(image), Limits{RingEvents: 8})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if loss {
+			next.MarkLoss()
+		}
+		// The mark is part of what the survivor writes.
+		if next, err = Restore(bytesOf(t, next), Limits{RingEvents: 8}); err != nil {
+			t.Fatal(err)
+		}
+		if err := next.Continue(2); err != nil {
+			t.Fatal(err)
+		}
+		if next, err = Restore(bytesOf(t, next), Limits{RingEvents: 8}); err != nil {
+			t.Fatal(err)
+		}
+		mark := ""
+		if loss {
+			mark = "lost "
+		}
+		check := func(what, name string, from Place, want string, limit int) {
+			t.Helper()
+			if got := listed(t, next, name, from, limit, 0); got != want {
+				t.Errorf("loss %v: %s: %q, want %q", loss, what, got, want)
+			}
+		}
+		check("who knew all", "m", three, strings.TrimSpace(mark), 0)
+		check("who knew of nothing", "n", other, strings.TrimSpace(mark), 0)
+		next.Apply(writeOp(wire.OpSet, "m", "k", "again"))
+		check("who knew all", "m", three, mark+"1.4", 0)
+		check("who knew more", "m", ahead, "lost 1.4", 0)
+		check("who knew less", "m", Place{1, 1}, "1.2 1.3 "+mark+"1.4", 0)
+		if loss {
+			check("in pages", "m", Place{1, 1}, "1.2 1.3 more", 2)
+			check("in pages", "m", Place{1, 3}, "lost more", 1)
+			check("in pages", "m", Place{2, 3}, "1.4", 1)
+		}
+		check("who is there", "m", placeAt(next, "m"), "", 0)
+		for range 10 {
+			next.Apply(writeOp(wire.OpSet, "n", "k", "v"))
+		}
+		check("when the ring has forgotten", "m", ahead, "lost", 0)
+	}
+
+	// A generation that begins empty has lost what there was.
+	s := New(2, Limits{})
+	if got := listed(t, s, "m", Place{1, 0}, 0, 0); got != "lost" {
+		t.Errorf("in an empty generation: %q", got)
+	}
+}
+
+// Whole events that leave the ring are told of until the log says that they are published.
+func TestDroppedEventsAreTold(t *testing.T) {
+	s := newScript(t, Limits{RingEvents: 2})
+	var dropped []uint64
+	s.OnDropped(func(_ string, e wire.Event) { dropped = append(dropped, e.Pos) })
+	for i := range 6 {
+		if i == 4 {
+			s.Advance(s.Clock(), 3)
+		}
+		s.do(wire.OpSet, "m", "k", "v")
+	}
+	if want := []uint64{1, 2, 4}; !slices.Equal(dropped, want) {
+		t.Fatalf("told of %v, want %v", dropped, want)
+	}
+}
+
+// droppedEvents is what was told of as dropped, by position.
+type droppedEvents map[uint64]MapEvent
+
+// Event returns the event at a position.
+func (d droppedEvents) Event(pos uint64) (string, wire.Event, bool) {
+	e, ok := d[pos]
+	return e.Map, e.Event, ok
+}
+
+// What has left the ring is listed where somebody has kept it, as far back as none is missing.
+func TestEventsThatWereKept(t *testing.T) {
+	s := newScript(t, Limits{RingEvents: 3})
+	kept := droppedEvents{}
+	s.OnDropped(func(name string, e wire.Event) { kept[e.Pos] = MapEvent{name, e} })
+	start := placeAt(s.State, "m")
+	for range 4 {
+		s.do(wire.OpSet, "m", "k", "v")
+		s.do(wire.OpSet, "other", "k", "v")
+	}
+	check := func(what, want string, limit int) {
+		t.Helper()
+		var out []string
+		events, more := s.Events([]byte("m"), start, limit, 0, kept)
+		for _, e := range events {
+			if e.Kind == wire.EventLost {
+				out = append(out, "lost")
+			} else {
+				out = append(out, fmt.Sprint(e.Pos))
+			}
+		}
+		if more {
+			out = append(out, "more")
+		}
+		if got := strings.Join(out, " "); got != want {
+			t.Errorf("%s: %q, want %q", what, got, want)
+		}
+	}
+	check("all are kept", "1 3 5 7", 0)
+	check("in pages", "1 3 more", 2)
+	five := kept[5]
+	five.Version += 1 << generationShift
+	kept[5] = five
+	check("one of another generation", "lost 7", 0)
+	delete(kept, 5)
+	check("one is missing", "lost 7", 0)
+	five.Version -= 1 << generationShift
+	kept[5] = five
+	delete(kept, 1)
+	check("the first is missing", "lost 3 5 7", 0)
+	check("the first is missing, in pages", "lost more", 1)
+	for range 3 {
+		s.do(wire.OpSet, "other", "k", "v")
+	}
+	check("none is in the ring", "lost 3 5 7", 0)
+	if got := listed(t, s.State, "m", start, 0, 0); got != "lost" {
+		t.Errorf("without what was kept: %q", got)
+	}
+}
+
+// The value that the ring has dropped is shown while the entry has it.
+func TestDroppedValuesAreShown(t *testing.T) {
+	s := newScript(t, Limits{RingBytes: 4 << 10, EventValues: 1 << 10})
+	big := func(c string) string { return strings.Repeat(c, 3<<10) }
+	s.do(wire.OpSet, "m", "a", big("1"))
+	s.do(wire.OpSet, "m", "b", big("2"))
+	s.do(wire.OpSet, "m", "b", big("3"))
+	s.do(wire.OpSetTTL, "m", "a", "", ttl(1000))
+	s.do(wire.OpSet, "m", "c", big("4"))
+	s.do(wire.OpDelete, "m", "c", "")
+	events, _ := s.EventsFrom(0, nil)
+	want := []struct {
+		old, new string
+		omitted  bool
+	}{
+		{"", "", true}, // the entry has another version
+		{"", "", true},
+		{"", "3", true}, // its old value is gone
+		{"1", "1", false},
+		{"", "4", false},
+		{"4", "", false}, // the newest stays whole
+	}
+	for i, e := range events {
+		old, now := string(e.Old), string(e.New)
+		if w := want[i]; len(old) > 0 != (w.old != "") || len(now) > 0 != (w.new != "") || !strings.HasPrefix(old, w.old) || !strings.HasPrefix(now, w.new) ||
+			(e.Flags&wire.EventOmitted != 0) != w.omitted {
+			t.Errorf("event %d: %.5q -> %.5q, flags %x", i, old, now, e.Flags)
+		}
+	}
 }

@@ -90,7 +90,7 @@ func (s *script) value(name, key string) string {
 func (s *script) kinds(name string) string {
 	letters := " AURXELC?T"
 	out := ""
-	events, _ := s.EventsFrom(0)
+	events, _ := s.EventsFrom(0, nil)
 	for _, e := range events {
 		if e.Map == name {
 			out += string(letters[e.Kind])

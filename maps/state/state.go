@@ -34,7 +34,6 @@
 package state
 
 import (
-	"fmt"
 	"github.com/tidwall/btree"
 
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -50,6 +49,9 @@ type State struct {
 	counter    uint64
 	clock      int64 // milliseconds of cluster time. Invariant: never negative, never falls.
 	published  uint64
+	starts     []generationStart // by generation; never changed in place. Invariant: those of generations after the first
+	loss       bool              // see MarkLoss
+	ended      uint64            // position of the last event of all maps that have ended. Invariant: at most ring.last
 
 	maps  *btree.BTreeG[mapSlot] // by name
 	bytes int                    // Invariant: the sum of the maps' bytes
@@ -80,7 +82,7 @@ type dueSlot struct {
 // New returns the empty state of a partition's generation.
 func New(generation uint64, lim Limits) *State {
 	lim = lim.WithDefaults()
-	return &State{
+	s := &State{
 		lim:        lim,
 		generation: generation,
 		maps:       newTree(func(a, b mapSlot) bool { return a.name < b.name }),
@@ -95,6 +97,10 @@ func New(generation uint64, lim Limits) *State {
 			return a.name < b.name
 		}),
 	}
+	if generation > 1 { // which begins empty: what the one before had is lost
+		s.begin(generationStart{generation, 0, true})
+	}
+	return s
 }
 
 // newTree returns an empty tree without locks.
@@ -108,6 +114,7 @@ func newTree[T any](less func(a, b T) bool) *btree.BTreeG[T] {
 func (s *State) Advance(now int64, published uint64) {
 	s.clock = max(s.clock, now)
 	s.published = max(s.published, published)
+	s.ring.silent = s.published
 	s.calls.forget(s.clock)
 	s.verify()
 }
@@ -117,16 +124,6 @@ func (s *State) Clock() int64 { return s.clock }
 
 // Generation returns the generation that the state was made for.
 func (s *State) Generation() uint64 { return s.generation }
-
-// Continue makes the state that of a later generation of its partition, in which every version is above those of this one. An earlier
-// generation is refused.
-func (s *State) Continue(generation uint64) error {
-	if generation < s.generation {
-		return fmt.Errorf("a state of generation %d cannot go on as %d", s.generation, generation)
-	}
-	s.generation = generation
-	return nil
-}
 
 // Counter returns how many changes were made, over all generations.
 func (s *State) Counter() uint64 { return s.counter }
@@ -160,8 +157,16 @@ func (s *State) find(name []byte) *mapState {
 // create adds an empty map whose instance is the version of the write that creates it.
 func (s *State) create(name []byte, instance uint64) *mapState {
 	m := newMapState(string(name), instance, s.stamp)
+	m.pos = s.ended
 	s.maps.Set(mapSlot{name: m.ref.name, m: m})
 	return m
+}
+
+// end removes a map, whose instance ends with that. Its entries' expiries must be out of s.due.
+func (s *State) end(m *mapState) {
+	s.bytes -= m.bytes
+	s.ended = max(s.ended, m.pos)
+	s.maps.Delete(mapSlot{name: m.ref.name})
 }
 
 // own returns m in a form that may be changed: itself, or a copy that takes its place if m may be part of a frozen view.
@@ -212,9 +217,10 @@ func (s *State) reindex(m *mapState, before int64) {
 // emit appends an event of m, which the caller owns. The key is that of after, or of before where nothing is left.
 func (s *State) emit(m *mapState, kind wire.EventKind, version uint64, before, after item) {
 	m.seq++
-	e := ringEvent{ref: m.ref, seq: m.seq, version: version, time: s.clock, old: before, new: after, kind: kind}
+	e := ringEvent{ref: m.ref, seq: m.seq, since: m.pos, version: version, time: s.clock, old: before, new: after, kind: kind}
 	if after.data != nil {
 		e.expires = after.expires()
 	}
 	s.ring.append(e)
+	m.pos = s.ring.last
 }

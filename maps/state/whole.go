@@ -39,10 +39,10 @@ func (s *State) destroy(name []byte) outcome {
 		s.due.Delete(dueSlot{first, m.ref.name})
 	}
 	if m.entries.Len() > 0 {
-		s.emit(s.own(m), wire.EventCleared, o.version, item{}, item{})
+		m = s.own(m)
+		s.emit(m, wire.EventCleared, o.version, item{}, item{})
 	}
-	s.bytes -= m.bytes
-	s.maps.Delete(mapSlot{name: m.ref.name})
+	s.end(m)
 	return o
 }
 

@@ -54,7 +54,7 @@ func TestWrites(t *testing.T) {
 		if got := s.value("m", "k"); got != c.left {
 			t.Errorf("%v, exists %v: %q is left, want %q", c.code, c.exists, got, c.left)
 		}
-		events, _ := s.EventsFrom(before)
+		events, _ := s.EventsFrom(before, nil)
 		if c.event == "" {
 			if len(events) != 0 || r.Version != 0 || s.Counter() != counter {
 				t.Errorf("%v, exists %v: changed something: %+v, %v", c.code, c.exists, r, events)
@@ -122,7 +122,7 @@ func TestBulk(t *testing.T) {
 	if code, r := many(wire.OpSetMany, wire.ManyBody{Keys: list("a", "b", "a"), Values: list("1", "2", "3")}); code != wire.CodeOK || r.Applied != 3 || r.Failed != nil {
 		t.Fatalf("%v %+v", code, r)
 	}
-	events, _ := s.EventsFrom(0)
+	events, _ := s.EventsFrom(0, nil)
 	if s.kinds("m") != "AAU" || s.value("m", "a") != "3" || events[0].Version >= events[1].Version || events[1].Version >= events[2].Version {
 		t.Fatalf("%s %+v", s.kinds("m"), events)
 	}

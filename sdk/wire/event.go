@@ -13,22 +13,26 @@ const (
 	EventEvicted EventKind = 5
 	EventLoaded  EventKind = 6
 	EventCleared EventKind = 7
-	EventLost    EventKind = 8 // never stored; made where a gap cannot be closed
+	EventLost    EventKind = 8 // never stored; an owner's answer has it in the place of events that cannot be had any more
 	EventTTL     EventKind = 9 // SetTTL; shown as UPDATED to listeners that ask for expiry changes
 )
 
 // Flags of an event.
 const (
-	EventOmitted uint8 = 1 << 0 // Old and New were left out for their size, for good
+	EventOmitted uint8 = 1 << 0 // Old, New or both were left out for their size, for good
 	EventFetch   uint8 = 1 << 1 // Old and New were left out of this message for its size: ask the owner
 )
 
 // Event is one change of one map in one partition. Seq counts from 1 within an instance of the map in the partition, without gaps, and is
 // the same on all replicas; Pos counts over all maps of the partition.
+//
+// Of EventLost only Pos and Version count: all events up to Pos that were not listed before are lost, and Version is the first of
+// the generation of which the next events are.
 type Event struct {
 	Pos      uint64
 	Instance uint64 // version of the write that created the map in this partition
 	Seq      uint64
+	Since    uint64 // no event of the map lies between this position and Pos
 	Version  uint64
 	Time     int64 // the log's clock in milliseconds of cluster time
 	Expires  int64 // of the entry after the change; 0: never
@@ -41,7 +45,7 @@ type Event struct {
 
 // AppendEvent appends e.
 func AppendEvent(dst []byte, e *Event) []byte {
-	for _, u := range [...]uint64{e.Pos, e.Instance, e.Seq, e.Version} {
+	for _, u := range [...]uint64{e.Pos, e.Pos - e.Since, e.Instance, e.Seq, e.Version} {
 		dst = AppendUvarint(dst, u)
 	}
 	dst = AppendVarint(AppendVarint(dst, e.Time), e.Expires)
@@ -49,27 +53,35 @@ func AppendEvent(dst []byte, e *Event) []byte {
 	return AppendBytes(AppendBytes(AppendBytes(dst, e.Key), e.Old), e.New)
 }
 
+// minEvent is the least that an event takes.
+const minEvent = 12
+
 // DecodeEvent reads what AppendEvent wrote from r. Slices alias r's input.
 func DecodeEvent(r *Reader) Event {
-	return Event{Pos: r.Uvarint(), Instance: r.Uvarint(), Seq: r.Uvarint(), Version: r.Uvarint(), Time: r.Varint(), Expires: r.Varint(),
-		Kind: EventKind(r.U8()), Flags: r.U8(), Key: r.Bytes(), Old: r.Bytes(), New: r.Bytes()}
+	pos := r.Uvarint()
+	return Event{Pos: pos, Since: pos - r.Uvarint(), Instance: r.Uvarint(), Seq: r.Uvarint(), Version: r.Uvarint(), Time: r.Varint(),
+		Expires: r.Varint(), Kind: EventKind(r.U8()), Flags: r.U8(), Key: r.Bytes(), Old: r.Bytes(), New: r.Bytes()}
 }
 
-// Position is a place in the events of one map in one partition: everything up to Seq of Instance.
+// Position is a place in the events of one map in one partition: everything up to Pos.
 type Position struct {
 	Partition uint32
-	Epoch     uint64 // of the owner that says so
-	Instance  uint64 // 0 if the map does not exist there
-	Seq       uint64
+	Epoch     uint64 // of the owner that says so; positions of two generations cannot be compared
+	Pos       uint64
+	Quiet     uint64 // no event of the map lies between this position and Pos
 }
 
 func (p *Position) append(dst []byte) []byte {
-	return AppendUvarint(AppendU64(AppendU64(AppendU32(dst, p.Partition), p.Epoch), p.Instance), p.Seq)
+	dst = AppendU64(AppendU32(dst, p.Partition), p.Epoch)
+	return AppendUvarint(AppendUvarint(dst, p.Pos), p.Quiet)
 }
 
 func (p *Position) decode(r *Reader) {
-	*p = Position{Partition: r.U32(), Epoch: r.U64(), Instance: r.U64(), Seq: r.Uvarint()}
+	*p = Position{Partition: r.U32(), Epoch: r.U64(), Pos: r.Uvarint(), Quiet: r.Uvarint()}
 }
+
+// minPosition is the least that a position takes.
+const minPosition = 4 + 8 + 1 + 1
 
 // AppendPositions appends list.
 func AppendPositions(dst []byte, list []Position) []byte {
@@ -83,7 +95,7 @@ func AppendPositions(dst []byte, list []Position) []byte {
 // DecodePositions reads what AppendPositions wrote.
 func DecodePositions(b []byte) ([]Position, error) {
 	r := NewReader(b)
-	list := make([]Position, r.Count(21))
+	list := make([]Position, r.Count(minPosition))
 	for i := range list {
 		list[i].decode(&r)
 	}
@@ -112,7 +124,7 @@ func AppendEventBatch(dst []byte, b *EventBatch) []byte {
 func DecodeEventBatch(b []byte) (EventBatch, error) {
 	r := NewReader(b)
 	e := EventBatch{Partition: r.U32(), Epoch: r.U64(), AsOf: r.I64()}
-	e.Events = make([]Event, r.Count(11))
+	e.Events = make([]Event, r.Count(minEvent))
 	for i := range e.Events {
 		e.Events[i] = DecodeEvent(&r)
 	}
@@ -145,36 +157,39 @@ func DecodeBeat(b []byte) (Beat, error) {
 	return beat, err
 }
 
-// EventsBody asks the owner of a partition for the events of a map after a position.
+// PosNow in an EventsBody asks only where the map stands.
+const PosNow = 1<<64 - 1
+
+// EventsBody asks the owner of a partition for the events of a map after a position, which was one in a generation of the
+// partition.
 type EventsBody struct {
-	Map      []byte
-	Instance uint64
-	Seq      uint64
-	Limit    uint32 // events at most; 0 is the member's choice, which also bounds the answer in bytes
+	Map        []byte
+	Generation uint64
+	Pos        uint64
+	Limit      uint32 // events at most; 0 is the member's choice, which also bounds the answer in bytes
 }
 
 // AppendEventsBody appends e.
 func AppendEventsBody(dst []byte, e *EventsBody) []byte {
-	return AppendU32(AppendUvarint(AppendU64(AppendBytes(dst, e.Map), e.Instance), e.Seq), e.Limit)
+	return AppendU32(AppendUvarint(AppendUvarint(AppendBytes(dst, e.Map), e.Generation), e.Pos), e.Limit)
 }
 
 // DecodeEventsBody reads what AppendEventsBody wrote. Map aliases b.
 func DecodeEventsBody(b []byte) (EventsBody, error) {
 	r := NewReader(b)
-	e := EventsBody{Map: r.Bytes(), Instance: r.U64(), Seq: r.Uvarint(), Limit: r.U32()}
+	e := EventsBody{Map: r.Bytes(), Generation: r.Uvarint(), Pos: r.Uvarint(), Limit: r.U32()}
 	if err := r.Done(); err != nil {
 		return EventsBody{}, err
 	}
 	return e, CheckMapName(e.Map)
 }
 
-// EventsResult answers OpEvents. With Lost, events between the position asked for and the first in Events (or Last where
-// there are none) are no longer to be had.
+// EventsResult answers OpEvents: with all events of the map after the position asked for, of whatever instance and
+// generation, in order, and with EventLost in place of those that are no longer to be had.
 type EventsResult struct {
-	Last   Position // where the partition stands
+	Last   Position // where the map stands
 	AsOf   int64    // cluster time for which Last holds
-	Lost   bool
-	More   bool // ask again from the last event
+	More   bool     // ask again from the last event
 	Events []Event
 }
 
@@ -182,14 +197,11 @@ type EventsResult struct {
 func AppendEventsResult(dst []byte, e *EventsResult) []byte {
 	dst = e.Last.append(dst)
 	dst = AppendI64(dst, e.AsOf)
-	var flags uint8
-	if e.Lost {
-		flags |= 1
-	}
+	more := uint8(0)
 	if e.More {
-		flags |= 2
+		more = 1
 	}
-	dst = append(dst, flags)
+	dst = append(dst, more)
 	dst = AppendUvarint(dst, uint64(len(e.Events)))
 	for i := range e.Events {
 		dst = AppendEvent(dst, &e.Events[i])
@@ -202,9 +214,8 @@ func DecodeEventsResult(b []byte) (e EventsResult, err error) {
 	r := NewReader(b)
 	e.Last.decode(&r)
 	e.AsOf = r.I64()
-	flags := r.U8()
-	e.Lost, e.More = flags&1 != 0, flags&2 != 0
-	e.Events = make([]Event, r.Count(11))
+	e.More = r.U8() != 0
+	e.Events = make([]Event, r.Count(minEvent))
 	for i := range e.Events {
 		e.Events[i] = DecodeEvent(&r)
 	}

@@ -9,26 +9,28 @@ import (
 )
 
 func drawEvent(t *rapid.T, _ string) Event {
-	return Event{Pos: drawU64(t, "pos"), Instance: drawU64(t, "instance"), Seq: drawU64(t, "seq"), Version: drawU64(t, "version"),
+	e := Event{Pos: drawU64(t, "pos"), Instance: drawU64(t, "instance"), Seq: drawU64(t, "seq"), Version: drawU64(t, "version"),
 		Time: drawI64(t, "time"), Expires: drawI64(t, "expires"), Kind: EventKind(drawU8(t, "kind")), Flags: drawU8(t, "flags"),
 		Key: drawBytes(t, "key"), Old: drawBytes(t, "old"), New: drawBytes(t, "new")}
+	e.Since = drawU64(t, "since")
+	return e
 }
 
 func drawPosition(t *rapid.T, _ string) Position {
-	return Position{drawU32(t, "partition"), drawU64(t, "epoch"), drawU64(t, "instance"), drawU64(t, "seq")}
+	return Position{drawU32(t, "partition"), drawU64(t, "epoch"), drawU64(t, "pos"), drawU64(t, "quiet")}
 }
 
 var (
-	goldenEvent = Event{Pos: 300, Instance: 2, Seq: 3, Version: 4, Time: 5, Expires: -6, Kind: EventUpdated, Flags: EventFetch,
+	goldenEvent = Event{Pos: 300, Since: 290, Instance: 2, Seq: 3, Version: 4, Time: 5, Expires: -6, Kind: EventUpdated, Flags: EventFetch,
 		Key: []byte("\xa1a"), Old: []byte{8}, New: []byte{9}}
 	goldenCleared  = Event{Pos: 1, Kind: EventCleared}
-	goldenPosition = Position{Partition: 270, Epoch: 0x0102030405060708, Instance: 0x1112131415161718, Seq: 300}
+	goldenPosition = Position{Partition: 270, Epoch: 0x0102030405060708, Pos: 301, Quiet: 7}
 )
 
 const (
-	goldenEventBytes    = "ac02 02 03 04 0a 0b 02 02 02 a161 01 08 01 09"
-	goldenClearedBytes  = "01 00 00 00 00 00 07 00 00 00 00"
-	goldenPositionBytes = "0000010e 0102030405060708 1112131415161718 ac02"
+	goldenEventBytes    = "ac02 0a 02 03 04 0a 0b 02 02 02 a161 01 08 01 09"
+	goldenClearedBytes  = "01 01 00 00 00 00 00 07 00 00 00 00"
+	goldenPositionBytes = "0000010e 0102030405060708 ad02 07"
 )
 
 var eventFormats = []*format{
@@ -42,7 +44,7 @@ var eventFormats = []*format{
 			EventBatch{270, 0x0102030405060708, -1, []Event{goldenEvent, goldenCleared}}}),
 	formatOf("Positions", AppendPositions, DecodePositions,
 		func(t *rapid.T) []Position { return drawList(t, "position", 10, drawPosition) },
-		golden{"02" + goldenPositionBytes + "00000001" + strings.Repeat("00", 17), []Position{goldenPosition, {Partition: 1}}},
+		golden{"02" + goldenPositionBytes + "00000001" + strings.Repeat("00", 10), []Position{goldenPosition, {Partition: 1}}},
 		golden{"00", []Position{}}),
 	formatOf("Beat", pointed(AppendBeat), DecodeBeat,
 		func(t *rapid.T) Beat {
@@ -52,15 +54,15 @@ var eventFormats = []*format{
 			Beat{testID(0xa0), 0x0102030405060708, []Position{goldenPosition}}}),
 	formatOf("EventsBody", pointed(AppendEventsBody), DecodeEventsBody,
 		func(t *rapid.T) EventsBody {
-			return EventsBody{drawMapName(t), drawU64(t, "instance"), drawU64(t, "seq"), drawU32(t, "limit")}
+			return EventsBody{drawMapName(t), drawU64(t, "generation"), drawU64(t, "pos"), drawU32(t, "limit")}
 		},
-		golden{"01 6d 0102030405060708 ac02 01020304", EventsBody{[]byte("m"), 0x0102030405060708, 300, 0x01020304}}),
+		golden{"01 6d 02 ad02 01020304", EventsBody{[]byte("m"), 2, 301, 0x01020304}}),
 	formatOf("EventsResult", pointed(AppendEventsResult), DecodeEventsResult,
 		func(t *rapid.T) EventsResult {
-			return EventsResult{drawPosition(t, ""), drawI64(t, "as of"), drawBool(t, "lost"), drawBool(t, "more"), drawList(t, "event", 5, drawEvent)}
+			return EventsResult{drawPosition(t, ""), drawI64(t, "as of"), drawBool(t, "more"), drawList(t, "event", 5, drawEvent)}
 		},
-		golden{goldenPositionBytes + "0102030405060708 01 00", EventsResult{goldenPosition, 0x0102030405060708, true, false, []Event{}}},
-		golden{goldenPositionBytes + "0000000000000000 02 01" + goldenEventBytes, EventsResult{goldenPosition, 0, false, true, []Event{goldenEvent}}}),
+		golden{goldenPositionBytes + "0102030405060708 00 00", EventsResult{goldenPosition, 0x0102030405060708, false, []Event{}}},
+		golden{goldenPositionBytes + "0000000000000000 01 01" + goldenEventBytes, EventsResult{goldenPosition, 0, true, []Event{goldenEvent}}}),
 }
 
 func TestEventFormats(t *testing.T) { testFormats(t, eventFormats) }
@@ -68,10 +70,10 @@ func TestEventFormats(t *testing.T) { testFormats(t, eventFormats) }
 func FuzzEventFormats(f *testing.F) { fuzzFormats(f, eventFormats) }
 
 func TestEventFormatsAllocateByWhatIsThere(t *testing.T) {
-	eventFormats[1].testList(t, make([]byte, 20), make([]byte, 11), nil)
-	eventFormats[2].testList(t, nil, make([]byte, 21), nil)
-	eventFormats[3].testList(t, make([]byte, 24), make([]byte, 21), nil)
-	eventFormats[5].testList(t, make([]byte, 30), make([]byte, 11), nil)
+	eventFormats[1].testList(t, make([]byte, 20), make([]byte, minEvent), nil)
+	eventFormats[2].testList(t, nil, make([]byte, minPosition), nil)
+	eventFormats[3].testList(t, make([]byte, 24), make([]byte, minPosition), nil)
+	eventFormats[5].testList(t, make([]byte, minPosition+9), make([]byte, minEvent), nil)
 }
 
 func TestEventsBodyRefuses(t *testing.T) {

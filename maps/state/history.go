@@ -1,0 +1,121 @@
+package state
+
+import (
+	"fmt"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// maxStarts bounds the generations whose beginnings are remembered.
+const maxStarts = 32
+
+// generationStart is where a generation of the partition took over from the one before.
+//
+// A generation begins with what a survivor had. Events that came after that in the generation before are no part of its
+// history, and it gives their positions and seqs out again. So a place is one of a generation, and who was at a later place
+// of the earlier generation than that with which the later one began has heard of what has never been.
+type generationStart struct {
+	generation uint64
+	pos        uint64 // of the last event from before
+	loss       bool   // changes of the generation before may be missing: of those nobody can say whom they concerned
+}
+
+// Place is a position in the events of a partition's generation: everything up to Pos.
+type Place struct{ Generation, Pos uint64 }
+
+// Continue makes the state that of a later generation of its partition, in which every version is above those of this one. An earlier
+// generation is refused.
+func (s *State) Continue(generation uint64) error {
+	if generation < s.generation {
+		return fmt.Errorf("a state of generation %d cannot go on as %d", s.generation, generation)
+	}
+	if generation > s.generation {
+		s.begin(generationStart{generation, s.ring.last, s.loss})
+		s.generation, s.loss = generation, false
+	}
+	return nil
+}
+
+// MarkLoss says that acknowledged operations may be missing from the state. The generation that continues it tells those who
+// listen to its events.
+func (s *State) MarkLoss() { s.loss = true }
+
+// begin remembers where a generation began. What is forgotten counts as lost.
+func (s *State) begin(start generationStart) {
+	starts := append(s.starts[:len(s.starts):len(s.starts)], start) // the old ones may be part of a frozen view
+	if len(starts) > maxStarts {
+		starts = append([]generationStart(nil), starts[1:]...)
+		starts[0].loss = true
+	}
+	s.starts = starts
+}
+
+// startsAfter returns where the generations after a given one began.
+func (s *State) startsAfter(generation uint64) []generationStart {
+	for i, start := range s.starts {
+		if start.generation > generation {
+			return s.starts[i:]
+		}
+	}
+	return nil
+}
+
+// generationAt returns the generation that follows a position.
+func (s *State) generationAt(pos uint64) uint64 {
+	for i := len(s.starts) - 1; i >= 0; i-- {
+		if s.starts[i].pos <= pos {
+			return s.starts[i].generation
+		}
+	}
+	// Before the first that is known there was one generation, or more that nobody remembers.
+	if len(s.starts) > 0 {
+		return s.starts[0].generation - 1
+	}
+	return s.generation
+}
+
+// checkHistory looks at what is known of earlier generations and ended maps.
+func (s *State) checkHistory() error {
+	if s.ended > s.ring.last {
+		return fmt.Errorf("a map ended at %d, the last event is %d", s.ended, s.ring.last)
+	}
+	last := generationStart{}
+	for _, start := range s.starts {
+		if start.generation <= last.generation || start.generation > s.generation || start.pos < last.pos || start.pos > s.ring.last {
+			return fmt.Errorf("generation %d began at %d, after %d at %d; this is generation %d at %d", start.generation, start.pos,
+				last.generation, last.pos, s.generation, s.ring.last)
+		}
+		last = start
+	}
+	return nil
+}
+
+// encodeHistory writes what checkHistory looks at.
+func (i *Image) encodeHistory(w *blockWriter) {
+	w.u64(i.ended)
+	w.flag(i.loss)
+	w.uvarint(uint64(len(i.starts)))
+	for _, start := range i.starts {
+		w.u64(start.generation)
+		w.u64(start.pos)
+		w.flag(start.loss)
+	}
+}
+
+// history reads what encodeHistory wrote.
+func (d *decoder) history(s *State) {
+	s.ended, s.loss, s.starts = d.u64(), d.flag(), nil
+	n := d.uvarint()
+	d.must(n <= maxStarts, "%d generations", n)
+	for ; n > 0 && d.err == nil; n-- {
+		s.starts = append(s.starts, generationStart{d.u64(), d.u64(), d.flag()})
+	}
+}
+
+// lossMark is where events are told of as lost.
+type lossMark struct{ generation, pos uint64 }
+
+// event returns the sign for it on the wire.
+func (l lossMark) event() wire.Event {
+	return wire.Event{Kind: wire.EventLost, Pos: l.pos, Version: l.generation << generationShift}
+}
