@@ -17,7 +17,7 @@ const (
 	// routeSilence is for how long a member that is suspect must have been silent until its route is given up.
 	routeSilence = time.Second
 	// redialAfter is how long a route may take to come about until it is dialed again, and redials how often.
-	redialAfter = 200 * time.Millisecond
+	redialAfter = 250 * time.Millisecond
 	redials     = 2
 	// routesFor bounds how long a member that starts waits for its routes. Events that do not cross are asked for, so it can do without.
 	routesFor = 15 * time.Second
@@ -59,13 +59,13 @@ type dialing struct {
 }
 
 // due reports whether the route is to be dialed again: it was up and has ended, or is not there long after it was dialed. The server
-// goes on by itself after that, once a second.
+// goes on by itself after that, once a second. A route that has ended right after it was dialed is one that the other side does not want.
 func (d *dialing) due(up bool, now time.Time) bool {
 	if up {
 		d.up, d.again = true, 0
 		return false
 	}
-	ended := d.up
+	ended := d.up && now.Sub(d.at) >= routeSilence
 	if d.up = false; !ended && (d.again >= redials || now.Sub(d.at) < redialAfter) {
 		return false
 	}
@@ -134,7 +134,7 @@ func (r *routes) look() {
 	r.nats.connect(dial, again)
 	for inc := range up {
 		if !wanted[inc] {
-			r.log.Info("the route to a silent member is given up", "incarnation", inc.String())
+			r.log.Debug("the route to a silent member is given up", "incarnation", inc.String())
 			r.nats.drop(inc)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/gridiron-io/gridiron/sdk"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -95,31 +96,25 @@ func complete(nodes []*routeNode) bool {
 // Servers that hear of each other at the same moment have a route each to each, and none of these collides with another.
 func TestRoutesDoNotCollide(t *testing.T) {
 	for range 10 {
-		var log lineLog
-		nodes := routeNodes(t, log.logger(slog.LevelDebug), 3)
+		nodes, logs := make([]*routeNode, 3), make([]lineLog, 3)
+		for i := range nodes {
+			nodes[i] = startRouteNode(t, logs[i].logger(slog.LevelDebug), wire.ID{byte(i + 1)}, 1)
+		}
 		meet(nodes)
 		eventually(t, "the routes", func() bool { return complete(nodes) })
 		for i, r := range nodes {
-			info, err := r.nats.srv.Routez(nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			dialed := 0
-			for _, route := range info.Routes {
-				if route.DidSolicit {
-					dialed++
+			for j, other := range nodes {
+				if dialed := hasDialed(&logs[i], other.as().addr); dialed != (i < j) {
+					t.Errorf("server %d has dialed server %d: %t", i, j, dialed)
 				}
-			}
-			if dialed != len(nodes)-1-i {
-				t.Errorf("server %d has dialed %d of its routes", i, dialed)
 			}
 			r.close()
 		}
-		if text := log.text(); strings.Contains(text, "Duplicate") || strings.Contains(text, "duplicate") {
-			t.Fatalf("routes have collided:\n%s", text)
-		}
 	}
 }
+
+// hasDialed reports whether a server with such a log has dialed an address: it names a route by its other end.
+func hasDialed(log *lineLog, addr string) bool { return strings.Contains(log.text(), addr+" - rid:") }
 
 // A server that starts again is dialed at once under its new incarnation, whoever of the two dials.
 func TestRouteToTheNextIncarnation(t *testing.T) {
@@ -306,8 +301,7 @@ func TestFrozenMemberSlowsNobody(t *testing.T) {
 	if n := nodes[0].nats.srv.NumStalledClients(); n != 0 {
 		t.Errorf("the publisher was made to wait %d times", n)
 	}
-	nodes[0].peers.Store(&[]routePeer{}) // or what the deadline of a write does by itself, if it comes first
-	nodes[0].routes.kick()
+	// Nobody says that the member is silent: a write has taken too long.
 	eventually(t, "the route to end", func() bool { return len(nodes[0].nats.connected()) == 0 })
 }
 
@@ -323,14 +317,74 @@ func crossed(t *testing.T, r *routeNode) bool {
 
 // A member is ready only with routes to all others, also when all of them start at the same time.
 func TestReadyWithRoutes(t *testing.T) {
-	var log lineLog
-	members := runningMembers(t, 3, func(_ int, cfg *Config) { cfg.Logger = log.logger(slog.LevelDebug) })
-	for _, m := range members {
-		if !m.routes.complete() {
-			t.Errorf("%s has routes to %d others", m.Name(), len(m.nats.connected()))
+	logs := make([]lineLog, 3)
+	members := runningMembers(t, 3, func(i int, cfg *Config) { cfg.Logger = logs[i].logger(slog.LevelDebug) })
+	for i, m := range members {
+		if strings.Contains(logs[i].text(), "no route for events") {
+			t.Errorf("%s was ready without its routes", m.Name())
+		}
+		for _, p := range m.routePeers() {
+			if dialed := hasDialed(&logs[i], p.addr); dialed != m.routes.dials(p.id) {
+				t.Errorf("%s has dialed %v: %t", m.Name(), p.id, dialed)
+			}
 		}
 	}
-	if strings.Contains(log.text(), "Duplicate Route") {
-		t.Error("routes have collided")
+}
+
+// frozenRoutes is a network whose routes can be frozen.
+type frozenRoutes struct {
+	plain
+	t *testing.T
+
+	mu   sync.Mutex // guards taps
+	taps map[string]*tap
+}
+
+// Route leads through a tap.
+func (n *frozenRoutes) Route(addr string) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.taps[addr] == nil {
+		n.taps[addr] = newTap(n.t, addr)
 	}
+	return n.taps[addr].l.Addr().String()
+}
+
+func (n *frozenRoutes) freeze() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, p := range n.taps {
+		close(p.shut)
+	}
+}
+
+// The interest of a new listener never reaches the other members' NATS servers, and no event crosses. Whatever happens from the moment
+// at which AddEntryListener returns is heard all the same, also what is the last to happen.
+func TestListenerWhoseInterestDoesNotCross(t *testing.T) {
+	network := &frozenRoutes{t: t, taps: make(map[string]*tap)}
+	members := runningMembers(t, 3, func(_ int, cfg *Config) { cfg.Network = network })
+	ctx := testContext(t)
+	m := newcomer(t, members)
+	network.freeze()
+	const keys = 30
+	var heard sync.Map
+	sub, err := m.AddEntryListener(ctx, sdk.EntryListener[string, string]{Added: func(e sdk.Event[string, string]) {
+		if _, twice := heard.LoadOrStore(e.Key, e.New); twice {
+			t.Errorf("%s was heard of twice", e.Key)
+		}
+	}, Lost: func(e sdk.Event[string, string]) { t.Errorf("events were lost: %+v", e) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sub.Close() }()
+	for i := range keys {
+		if err := m.Set(ctx, fmt.Sprint("key", i), "new"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "all events", func() bool {
+		n := 0
+		heard.Range(func(any, any) bool { n++; return true })
+		return n == keys
+	})
 }

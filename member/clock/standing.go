@@ -129,11 +129,11 @@ func (c *Clock) Agrees(id wire.ID) bool {
 	}
 	now := c.mono()
 	s, n := p.best(now)
-	if n == 0 || s.doubt(now) > maxDoubt {
+	if n == 0 {
 		return true
 	}
 	c.judgeLocked(now)
-	return (l.at(now) - now + c.mu.gap - s.ahead).Abs() <= MaxApart
+	return (l.at(now) - now + c.mu.gap - s.ahead).Abs() <= MaxApart+s.doubt(now)
 }
 
 // Confirmed reports whether all peers were asked since the clock was first doubted, and have borne it out. Without peers there is nobody
@@ -187,10 +187,17 @@ func (c *Clock) judgeLocked(now time.Duration) {
 		return
 	}
 	var peers []time.Duration
+	slow := false
 	for _, p := range c.mu.peers {
-		if s, n := p.best(now); n > 0 && s.doubt(now) <= maxDoubt {
+		switch s, n := p.best(now); {
+		case n > 0 && s.doubt(now) <= maxDoubt:
 			peers = append(peers, s.ahead)
+		case n > 0:
+			slow = true
 		}
+	}
+	if len(peers) == 0 && slow {
+		return // they are there, and answer too slowly to say anything: what they said last holds
 	}
 	s, gap := judge(l.at(now)-now, peers, c.sleptLocked(now), Standing(c.standing.Load()))
 	c.mu.gap = gap

@@ -2,6 +2,7 @@ package clock
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -108,6 +109,10 @@ func (w *world) round() {
 			c.StepForward()
 		}
 	}
+}
+
+func inStep(w *world) bool {
+	return !slices.ContainsFunc(w.standings(), func(s Standing) bool { return s != InStep })
 }
 
 func (w *world) standings() (all []Standing) {
@@ -279,6 +284,7 @@ func TestSuspensions(t *testing.T) {
 				switch s, gap := c.Standing(); {
 				case agree && s != InStep:
 					t.Fatalf("of %d members %v were suspended for %v: member %d is %v by %v", n, suspended, d, i, s, gap)
+				case !agree && inStep(w): // the wall clocks have shown an earlier suspension, which lets them believe the later time
 				case !agree && suspended[i] && s != InStep, !agree && !suspended[i] && s != Ahead:
 					t.Fatalf("of %d members %v were suspended for %v: member %d is %v by %v", n, suspended, d, i, s, gap)
 				}
