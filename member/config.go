@@ -192,7 +192,7 @@ func (c Config) Validate() error {
 			bad("listen %q: the port must be 0 to %d", c.Listen, 65535-httpOffset)
 		}
 		if !c.Insecure && !loopback(host) {
-			bad("listen %q is not a loopback address and no authentication is configured; insecure must be set to allow that", c.Listen)
+			bad("listen %q is not a loopback address and no authentication is configured; set Insecure in the Config, or --insecure on the command line, to allow that", c.Listen)
 		}
 	}
 	switch c.Durability {

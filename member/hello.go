@@ -90,7 +90,8 @@ func (m *Member) judge(h *wire.Hello, peer bool) *refusal {
 	if h.Version != wire.Version {
 		return refuse(wire.CodeInvalid, "protocol version %d, this member speaks %d", h.Version, wire.Version)
 	}
-	if h.Cluster != m.cfg.ClusterName {
+	// A client that names no cluster takes what it finds. Members never do.
+	if anyCluster := !peer && h.Cluster == "" && h.Plane != wire.PlaneJoin; !anyCluster && h.Cluster != m.cfg.ClusterName {
 		return refuse(wire.CodeInvalid, "this is cluster %q, not %q", m.cfg.ClusterName, h.Cluster)
 	}
 	switch id := m.clusterID(); {

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/gridiron-io/gridiron/sdk/internal/rpc"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -15,8 +17,9 @@ import (
 // The port is 5701 where it is left out. It tries until one answers that is ready, or until ctx ends, or the client's
 // timeout where ctx has no deadline.
 //
-// Errors: ErrUnavailable when nobody could be reached; ErrInvalid for contradictory options and where a member belongs to
-// a cluster of another name; ErrUnauthenticated and ErrForbidden as members say.
+// Errors: ErrUnavailable when nobody could be reached; ErrInvalid for contradictory options; ErrInvalid and in it an
+// [OtherClusterError] where a member belongs to another cluster than [WithClusterName] says; ErrUnauthenticated and ErrForbidden as
+// members say.
 func Connect(ctx context.Context, addrs []string, opts ...Option) (*Client, error) {
 	cfg, err := newClientConfig(opts)
 	if err != nil {
@@ -38,6 +41,14 @@ func Connect(ctx context.Context, addrs []string, opts ...Option) (*Client, erro
 		_ = c.Close()
 		return nil, err
 	}
+	// Only now is it known which cluster it is. Nobody has made a call yet.
+	name := attribute.String("db.namespace", c.table.Load().name)
+	if c.tracer != nil {
+		c.tracer.cluster = name
+	}
+	if c.meter != nil {
+		c.meter.cluster = name
+	}
 	return c, nil
 }
 
@@ -58,6 +69,9 @@ func (c *Client) connect(ctx context.Context) error {
 	for round := 0; ; round++ {
 		changed := c.changed.wait()
 		err := c.seed(ctx)
+		if other, ok := errors.AsType[*OtherClusterError](err); ok {
+			return failed(because(ErrInvalid, other), nil)
+		}
 		var refused *rpc.Refused
 		if errors.As(err, &refused) && refused.Code != wire.CodeNotReady && refused.Code != wire.CodeClosed {
 			sentinel := SentinelOf(refused.Code)
@@ -116,7 +130,8 @@ func (c *Client) seed(ctx context.Context) error {
 			return nil
 		}
 		var refused *rpc.Refused
-		if errors.As(err, &refused) && (heeded == nil || refused.Code != wire.CodeNotReady) {
+		switch _, other := errors.AsType[*OtherClusterError](err); {
+		case other, errors.As(err, &refused) && (heeded == nil || refused.Code != wire.CodeNotReady):
 			heeded = err
 		}
 		errs = append(errs, err)

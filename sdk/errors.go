@@ -3,6 +3,7 @@ package sdk
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -86,10 +87,31 @@ func (e *Error) Error() string {
 	if e.Err != nil {
 		b.WriteString(": " + e.Err.Error())
 	}
-	if e.Hint != "" {
-		b.WriteString(": " + e.Hint)
+	if hint := e.said(); hint != "" {
+		b.WriteString(": " + hint)
 	}
 	return b.String()
+}
+
+// said returns the hint without what the sentinel says already: a hint is often the text of an error that wraps the same one.
+func (e *Error) said() string {
+	if e.Err == nil || e.Hint == "" {
+		return e.Hint
+	}
+	parts := strings.Split(e.Hint, ": ")
+	for _, sentinel := range sentinels {
+		if sentinel == nil || !errors.Is(e.Err, sentinel) {
+			continue
+		}
+		again := func(part string) bool { return part == sentinel.Error() || part == e.Err.Error() }
+		if last := len(parts) - 1; last > 0 {
+			// The last part is what the others lead to, and stays.
+			parts = append(slices.DeleteFunc(parts[:last:last], again), parts[last])
+		} else if again(parts[0]) {
+			return ""
+		}
+	}
+	return strings.Join(parts, ": ")
 }
 
 // Unwrap returns Err.

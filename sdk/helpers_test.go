@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,7 +54,7 @@ func eventually(t testing.TB, c *Client, what string, cond func() bool) {
 	}
 }
 
-// wantErr checks that err is each of the wanted errors.
+// wantErr checks that err is each of the wanted errors, and that its text says so once.
 func wantErr(t testing.TB, err error, want ...error) {
 	t.Helper()
 	for _, w := range want {
@@ -61,6 +62,34 @@ func wantErr(t testing.TB, err error, want ...error) {
 			t.Fatalf("error %v is not %v", err, w)
 		}
 	}
+	if twice := saidTwice(err); twice != "" {
+		t.Errorf("%q is said more than once: %v", twice, err)
+	}
+}
+
+// saidTwice returns the text of a sentinel that err says more than once, "" if there is none. What stands for several errors may say
+// each of them.
+func saidTwice(err error) string {
+	var bulk *BulkError
+	var multi *MultiError
+	if errors.As(err, &bulk) || errors.As(err, &multi) {
+		return ""
+	}
+	for _, sentinel := range sentinels {
+		if sentinel == nil || !errors.Is(err, sentinel) {
+			continue
+		}
+		times := 0
+		for _, part := range strings.Split(err.Error(), ": ") {
+			if text, _, _ := strings.Cut(part, " ("); text == sentinel.Error() {
+				times++
+			}
+		}
+		if times > 1 {
+			return sentinel.Error()
+		}
+	}
+	return ""
 }
 
 // noErr fails the test if err is not nil.

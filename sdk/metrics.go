@@ -30,7 +30,7 @@ func WithMeterProvider(p metric.MeterProvider) Option {
 // meter measures calls.
 type meter struct {
 	latency metric.Float64Histogram
-	cluster attribute.KeyValue
+	cluster attribute.KeyValue // set once the client is connected
 	kept    atomic.Int64
 	with    sync.Map // measuredCall to []metric.RecordOption
 }
@@ -57,7 +57,7 @@ func newMeter(cfg *clientConfig) (*meter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("WithMeterProvider: %w", err)
 	}
-	return &meter{latency: h, cluster: attribute.String("db.namespace", cfg.cluster)}, nil
+	return &meter{latency: h}, nil
 }
 
 // record measures a call that has ended.

@@ -24,7 +24,7 @@ func (o clientOption) applyClient(c *clientConfig) error { return o(c) }
 
 // clientConfig is what the options say.
 type clientConfig struct {
-	cluster  string
+	cluster  string // name; "": whatever cluster is found
 	name     string
 	timeout  time.Duration
 	maxValue int
@@ -38,7 +38,7 @@ type clientConfig struct {
 }
 
 func newClientConfig(opts []Option) (clientConfig, error) {
-	c := clientConfig{cluster: "grid", timeout: 10 * time.Second, maxValue: wire.MaxValue, logger: slog.New(slog.DiscardHandler), dial: dialTCP}
+	c := clientConfig{timeout: 10 * time.Second, maxValue: wire.MaxValue, logger: slog.New(slog.DiscardHandler), dial: dialTCP}
 	var errs []error
 	for _, o := range opts {
 		if o == nil {
@@ -60,7 +60,9 @@ func dialTCP(ctx context.Context, addr string) (net.Conn, error) {
 	return d.DialContext(ctx, "tcp", addr)
 }
 
-// WithClusterName names the cluster to connect to; "grid" unless given. A member of another one refuses: ErrInvalid.
+// WithClusterName names the cluster to connect to. A member of another one is refused: ErrInvalid, and in it an
+// [OtherClusterError] with the name of the cluster that is there. Without this option the client takes the cluster of the member
+// that answers first, and from then on no other.
 func WithClusterName(name string) Option {
 	return clientOption(func(c *clientConfig) error {
 		if name == "" || len(name) > 255 {

@@ -155,14 +155,11 @@ func (c *Client) greet(ctx context.Context, addr string, plane wire.Plane) (net.
 	}
 	hello := wire.Hello{Version: wire.Version, Plane: plane, Cluster: c.cfg.cluster, Name: c.cfg.name, Client: c.id}
 	if t := c.table.Load(); t != nil {
-		hello.ClusterID = t.cluster
+		hello.Cluster, hello.ClusterID = t.name, t.cluster
 	}
 	answer, err := rpc.Greet(ctx, nc, &hello)
-	if err == nil && answer.Cluster != c.cfg.cluster {
-		err = &rpc.Refused{Code: wire.CodeInvalid, Message: fmt.Sprintf("this is cluster %q, not %q", answer.Cluster, c.cfg.cluster)}
-	}
-	if err == nil && !hello.ClusterID.IsZero() && answer.ClusterID != hello.ClusterID {
-		err = &rpc.Refused{Code: wire.CodeInvalid, Message: fmt.Sprintf("this is cluster ID %v, not %v", answer.ClusterID, hello.ClusterID)}
+	if other := otherCluster(&hello, &answer, addr); other != nil {
+		err = other // what the member says of it itself is the same, in its words
 	}
 	if err != nil {
 		_ = nc.Close()

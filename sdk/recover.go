@@ -50,7 +50,10 @@ func RecoverCluster(ctx context.Context, addr string, lost []string, opts ...Opt
 	_, _ = rand.Read(c.id[:]) // never fails
 	nc, _, err := c.greet(ctx, addr, wire.PlaneAdmin)
 	var refused *rpc.Refused
+	other, isOther := errors.AsType[*OtherClusterError](err)
 	switch {
+	case isOther:
+		return fail(because(ErrInvalid, other), "")
 	case errors.As(err, &refused) && refused.Code == wire.CodeInvalid:
 		return fail(ErrInvalid, err.Error())
 	case err != nil && ctx.Err() != nil:

@@ -13,17 +13,14 @@ import (
 // tracer makes spans for calls. A nil *tracer makes none and costs nothing.
 type tracer struct {
 	otel    trace.Tracer
-	cluster attribute.KeyValue
+	cluster attribute.KeyValue // set once the client is connected
 }
 
 func newTracer(cfg *clientConfig) *tracer {
 	if cfg.tracers == nil {
 		return nil
 	}
-	return &tracer{
-		otel:    cfg.tracers.Tracer("github.com/gridiron-io/gridiron/sdk"),
-		cluster: attribute.String("db.namespace", cfg.cluster),
-	}
+	return &tracer{otel: cfg.tracers.Tracer("github.com/gridiron-io/gridiron/sdk")}
 }
 
 // start begins the span of a call. The span is nil where there is no tracer; end takes that too.

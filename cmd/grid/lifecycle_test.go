@@ -120,9 +120,15 @@ func output(t *testing.T, env []string, args ...string) string {
 // failure; logs may come before.
 func refused(t *testing.T, env []string, args ...string) string {
 	t.Helper()
+	return refusedWith(t, 1, env, args...)
+}
+
+// refusedWith is refused for another exit code.
+func refusedWith(t *testing.T, want int, env []string, args ...string) string {
+	t.Helper()
 	r := start(t, env, args...)
 	code, rest := r.end()
-	require.Equal(t, 1, code, "%s", r.stderr.String())
+	require.Equal(t, want, code, "%s", r.stderr.String())
 	require.Empty(t, rest)
 	lines := strings.Split(strings.TrimSuffix(r.stderr.String(), "\n"), "\n")
 	last := lines[len(lines)-1]
@@ -161,7 +167,8 @@ func TestStart(t *testing.T) {
 
 	m := start(t, env, "start", "--zone", "z2")
 	require.Equal(t, addr, m.line())
-	client := append(env, "GRID_SERVER="+addr, "GRID_CLUSTER_NAME=shop")
+	// Nobody says which cluster it must be: it is the one that is there.
+	client := append(env, "GRID_SERVER="+addr, "GRID_CONFIG=")
 	require.Equal(t, "", output(t, client, "map", "set", "users", "alice", "1"))
 	require.Equal(t, "1", output(t, client, "map", "get", "users", "alice"))
 	members := output(t, client, "cluster", "members", "-o", "json")
@@ -174,10 +181,19 @@ func TestStart(t *testing.T) {
 	require.Equal(t, []string{`{"safe":true,"tolerates":0}`}, out)
 	require.Equal(t, "grid: cluster \"shop\" with 1 members does not tolerate that one goes\n", safe.stderr.String())
 
+	line := refusedWith(t, 2, append(client, "GRID_CLUSTER_NAME=grid"), "map", "get", "users", "alice")
+	require.Contains(t, line, `this is cluster "shop", not "grid" as GRID_CLUSTER_NAME says, in place of --cluster-name`)
+	line = refusedWith(t, 2, append(env, "GRID_CLUSTER_NMAE=shop"), "start")
+	require.Contains(t, line, "unknown variable GRID_CLUSTER_NMAE in the environment; did you mean GRID_CLUSTER_NAME?")
+	line = refusedWith(t, 2, append(env, "GRID_HOME=/opt"), "start")
+	require.Contains(t, line, "unknown variable GRID_HOME")
+	line = refusedWith(t, 2, env, "start", "--listen", "0.0.0.0:0")
+	require.Contains(t, line, "--insecure")
+
 	// Its default directory is its name's, and is held.
 	held := filepath.Join(dir, "state", "gridiron", "shop", "m1")
 	require.DirExists(t, held)
-	line := refused(t, env, "start", "--listen", "127.0.0.1:0")
+	line = refused(t, env, "start", "--listen", "127.0.0.1:0")
 	require.Contains(t, line, held)
 	require.Contains(t, line, "is held by a running member")
 	line = refused(t, env, "start", "--data-dir", filepath.Join(dir, "other"))

@@ -12,6 +12,6 @@ func main() { os.Exit(run()) }
 
 // run does what the command line says and returns the exit code.
 func run() int {
-	p := app.Process{Args: os.Args[1:], In: os.Stdin, Out: os.Stdout, Err: os.Stderr, LookupEnv: os.LookupEnv, Exit: os.Exit}
+	p := app.Process{Args: os.Args[1:], In: os.Stdin, Out: os.Stdout, Err: os.Stderr, LookupEnv: os.LookupEnv, Environ: os.Environ, Exit: os.Exit}
 	return p.Run(context.Background())
 }

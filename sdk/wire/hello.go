@@ -24,7 +24,7 @@ func (p Plane) ForMembers() bool { return p == PlaneCalls || p == PlaneRaft || p
 type Hello struct {
 	Version     uint16
 	Plane       Plane
-	Cluster     string // name of the cluster that the caller wants
+	Cluster     string // name of the cluster that the caller wants; clients: empty if any will do
 	ClusterID   ID     // zero if the caller does not know it
 	Name        string // the client's or member's name, for logs
 	Client      ID     // clients: the client ID of its calls

@@ -148,7 +148,7 @@ func (s *session) hello(r *bufio.Reader) bool {
 	switch {
 	case a.Code != wire.CodeOK:
 		a.Message = "told to refuse"
-	case h.Cluster != g.Name:
+	case h.Cluster != "" && h.Cluster != g.Name:
 		a.Code, a.Message = wire.CodeInvalid, "this is cluster "+g.Name
 	case !h.ClusterID.IsZero() && h.ClusterID != g.ID:
 		a.Code, a.Message = wire.CodeInvalid, "another cluster's ID"

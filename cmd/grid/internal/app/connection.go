@@ -21,7 +21,8 @@ const (
 // connection says how to reach a cluster.
 type connection struct {
 	servers []string
-	cluster string
+	cluster string        // name; "": whatever cluster is there
+	named   string        // what gave the name
 	timeout time.Duration // of the whole command, but for what it waits for without end
 }
 
@@ -29,14 +30,17 @@ type connection struct {
 func remoteFlags(timeout time.Duration) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "server", Usage: "`HOST:PORT[,HOST:PORT]` of any members (default: $GRID_SERVER, else " + defaultServer + ")"},
-		&cli.StringFlag{Name: "cluster-name", Usage: "`NAME` of the cluster (default: $GRID_CLUSTER_NAME, else grid)"},
+		&cli.StringFlag{Name: "cluster-name", Usage: "`NAME` of the cluster that must be there (default: $GRID_CLUSTER_NAME, else cluster.name of the file $GRID_CONFIG, else any)"},
 		&cli.StringFlag{Name: "timeout", Usage: "give up after `DURATION` (default: $GRID_TIMEOUT, else " + timeout.String() + ")"},
 	}
 }
 
 // connection returns what the flags and the environment say; timeout is what holds if they say nothing of it.
 func (inv *invocation) connection(timeout time.Duration) (connection, error) {
-	c := connection{cluster: "grid", timeout: timeout}
+	c := connection{timeout: timeout}
+	if err := config.CheckEnvironment(inv.environ(), true); err != nil {
+		return c, usagef("%w", err)
+	}
 	server := inv.setting("server", "GRID_SERVER")
 	if server == "" {
 		server = defaultServer
@@ -48,11 +52,8 @@ func (inv *invocation) connection(timeout time.Duration) (connection, error) {
 		}
 		c.servers = append(c.servers, addr)
 	}
-	if name := inv.setting("cluster-name", "GRID_CLUSTER_NAME"); name != "" {
-		if err := checkName(name, "the cluster's name"); err != nil {
-			return c, err
-		}
-		c.cluster = name
+	if err := inv.nameCluster(&c); err != nil {
+		return c, err
 	}
 	if text := inv.setting("timeout", "GRID_TIMEOUT"); text != "" {
 		d, err := time.ParseDuration(text)
@@ -62,6 +63,30 @@ func (inv *invocation) connection(timeout time.Duration) (connection, error) {
 		c.timeout = d
 	}
 	return c, nil
+}
+
+// nameCluster puts into c which cluster must be there, and who says so. If nobody does, any will do.
+func (inv *invocation) nameCluster(c *connection) (err error) {
+	file := inv.env("GRID_CONFIG")
+	switch {
+	case inv.flags.IsSet("cluster-name"):
+		c.cluster, c.named = inv.flags.String("cluster-name"), "--cluster-name says"
+		if c.cluster == "" {
+			return nil
+		}
+	case inv.env("GRID_CLUSTER_NAME") != "":
+		c.cluster, c.named = inv.env("GRID_CLUSTER_NAME"), "GRID_CLUSTER_NAME says, in place of --cluster-name"
+	case file != "":
+		if c.cluster, err = config.ClusterName(file); err != nil {
+			return usagef("%w", err)
+		}
+		if c.named = "cluster.name says in " + file + ", in place of --cluster-name"; c.cluster == "" {
+			return nil
+		}
+	default:
+		return nil
+	}
+	return checkName(c.cluster, "the cluster's name")
 }
 
 // setting returns a flag's value, else that of an environment variable. A flag that is given counts though it is empty.
@@ -74,8 +99,27 @@ func (inv *invocation) setting(flag, env string) string {
 
 // connect connects to the cluster. The caller closes the client.
 func (inv *invocation) connect(ctx context.Context) (*sdk.Client, error) {
-	return sdk.Connect(ctx, inv.conn.servers, sdk.WithClusterName(inv.conn.cluster), sdk.WithClientName("grid "+inv.flags.Command.Name),
-		sdk.WithTimeout(inv.conn.timeout), sdk.WithMaxValue(wire.MaxValueHard))
+	opts := append(inv.conn.options(), sdk.WithClientName("grid "+inv.flags.Command.Name), sdk.WithMaxValue(wire.MaxValueHard))
+	c, err := sdk.Connect(ctx, inv.conn.servers, opts...)
+	return c, inv.conn.explain(err)
+}
+
+// options returns what holds for whatever is asked of the cluster.
+func (c *connection) options() []sdk.Option {
+	opts := []sdk.Option{sdk.WithTimeout(c.timeout)}
+	if c.cluster != "" {
+		opts = append(opts, sdk.WithClusterName(c.cluster))
+	}
+	return opts
+}
+
+// explain says of an error that is about another cluster who named the one that was wanted.
+func (c *connection) explain(err error) error {
+	other, ok := errors.AsType[*sdk.OtherClusterError](err)
+	if !ok || c.cluster == "" || other.Name == c.cluster {
+		return err
+	}
+	return usagef("%v as %s", other, c.named)
 }
 
 // withClient calls f with a client, and with a context that ends with the command's timeout and when the process is

@@ -22,7 +22,8 @@ type Process struct {
 	In        io.Reader
 	Out, Err  io.Writer
 	LookupEnv func(string) (string, bool)
-	Exit      func(code int) // ends the process at once, for a second interrupt
+	Environ   func() []string // all variables, as "NAME=VALUE"; nil: none is looked at that nobody asks for by name
+	Exit      func(code int)  // ends the process at once, for a second interrupt
 }
 
 // Run does what the command line says and returns the exit code. It returns soon after ctx has ended, or after the process
@@ -76,6 +77,14 @@ func (p *Process) app() *cli.App {
 func (p *Process) env(name string) string {
 	v, _ := p.LookupEnv(name)
 	return v
+}
+
+// environ returns all variables of the environment.
+func (p *Process) environ() []string {
+	if p.Environ == nil {
+		return nil
+	}
+	return p.Environ()
 }
 
 // printer returns a printer to standard output in the format of a name; "" is table on a terminal, else plain.

@@ -45,8 +45,8 @@ func (p *Process) clusterRecover() *cli.Command {
 				var r sdk.Recovery
 				err := inv.waitFor(ctx, "recover", func(ctx context.Context) (bool, string, error) {
 					var err error
-					r, err = sdk.RecoverCluster(ctx, inv.conn.servers[0], lost, sdk.WithClusterName(inv.conn.cluster), sdk.WithClientName("grid recover"))
-					return r.Done, fmt.Sprintf("nobody must lead the metadata for %v more", r.Wait.Round(time.Second)), err
+					r, err = sdk.RecoverCluster(ctx, inv.conn.servers[0], lost, append(inv.conn.options(), sdk.WithClientName("grid recover"))...)
+					return r.Done, fmt.Sprintf("nobody must lead the metadata for %v more", r.Wait.Round(time.Second)), inv.conn.explain(err)
 				})
 				var f *failure
 				if errors.As(err, &f) && f.code == exitTimeout || errors.Is(err, sdk.ErrTimeout) {

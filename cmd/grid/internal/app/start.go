@@ -60,7 +60,8 @@ func (inv *invocation) memberConfig() (config.Config, error) {
 			given = append(given, config.Given{Flag: f.Name, Value: inv.flags.String(f.Name)})
 		}
 	}
-	return config.Load(inv.setting("config", "GRID_CONFIG"), inv.LookupEnv, given)
+	cfg, err := config.Load(inv.setting("config", "GRID_CONFIG"), inv.LookupEnv, given)
+	return cfg, errors.Join(config.CheckEnvironment(inv.environ(), false), err)
 }
 
 // serve runs a member until the process is interrupted.

@@ -3,7 +3,7 @@
 //
 // A setting has a key such as cluster.name. The file is YAML with a section cluster that has name, the environment variable
 // is GRID_CLUSTER_NAME, and flags have names of their own. A flag goes before the environment, that before the file, and
-// that before the default. An environment variable that is empty is one that is not set. What is configured for maps and
+// that before the default. An environment variable that is empty is one that is not set; one of an unknown name is an error. What is configured for maps and
 // executors, by their names, stands in the file alone.
 package config
 
@@ -74,6 +74,13 @@ func Default() Config {
 	c.Log.Level = slog.LevelInfo
 	c.Log.Format = FormatAuto
 	return c
+}
+
+// ClusterName returns cluster.name of a file, "" if that does not say it. It returns all that is wrong with the file.
+func ClusterName(file string) (string, error) {
+	var c Config
+	err := applyFile(&c, file)
+	return c.Cluster.Name, err
 }
 
 // Given is a flag that was given on the command line, in the order of the command line.
