@@ -3,6 +3,7 @@ package grid_test
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -41,14 +42,13 @@ func (l *memberLog) contains(s string) bool {
 	return strings.Contains(l.buf.String(), s)
 }
 
+// foundings is how many clusters TestThreeFoundOneCluster founds.
+var foundings = flag.Int("foundings", 6, "how many clusters are founded in all sorts of orders")
+
 // TestThreeFoundOneCluster starts three members in all sorts of orders, and at the same moment: it is one cluster every time.
 func TestThreeFoundOneCluster(t *testing.T) {
 	t.Parallel()
-	rounds := 20
-	if testing.Short() {
-		rounds = 5
-	}
-	for i := range rounds {
+	for i := range *foundings {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
 			r := rand.New(rand.NewPCG(3, uint64(i)))

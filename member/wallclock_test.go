@@ -55,7 +55,7 @@ func TestWrongWallClock(t *testing.T) {
 				return !found && err == nil
 			})
 		}
-		if took := time.Since(written); took > life+10*time.Second {
+		if took := time.Since(written); took > life+2*time.Minute {
 			t.Errorf("round %d: entries were there for %v, their TTL is %v", round, took, life)
 		}
 		for i := range 30 {

