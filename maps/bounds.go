@@ -1,7 +1,6 @@
 package maps
 
 import (
-	"maps"
 	"sync"
 	"sync/atomic"
 
@@ -55,44 +54,25 @@ func (b *bound) isLast(partition int, version uint64) bool {
 	return l != nil && int(l.partition) == partition && l.version == version
 }
 
-// bounds finds bounds by the maps' names. Readers take no lock.
-type bounds struct {
-	byName atomic.Pointer[map[string]*bound]
-	mu     sync.Mutex // serialises writers of byName
-}
+// bounds finds bounds by the maps' names.
+type bounds struct{ byName sync.Map } // *bound by string
 
-func (t *bounds) all() map[string]*bound {
-	if m := t.byName.Load(); m != nil {
-		return *m
-	}
-	return nil
+// each calls f for each bound.
+func (t *bounds) each(f func(b *bound)) {
+	t.byName.Range(func(_, b any) bool {
+		f(b.(*bound))
+		return true
+	})
 }
 
 // get returns the bound of a map, which begins here if it is not known yet: without room, so that it is measured.
 func (t *bounds) get(name []byte) *bound {
-	if b := t.all()[string(name)]; b != nil {
-		return b
+	if b, ok := t.byName.Load(string(name)); ok {
+		return b.(*bound)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if b := t.all()[string(name)]; b != nil {
-		return b
-	}
-	next := maps.Clone(t.all())
-	if next == nil {
-		next = make(map[string]*bound)
-	}
-	b := &bound{name: []byte(string(name))}
-	next[string(name)] = b
-	t.byName.Store(&next)
-	return b
+	b, _ := t.byName.LoadOrStore(string(name), &bound{name: []byte(string(name))})
+	return b.(*bound)
 }
 
 // forget drops the bound of a map that has none any more.
-func (t *bounds) forget(b *bound) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	next := maps.Clone(t.all())
-	delete(next, string(b.name))
-	t.byName.Store(&next)
-}
+func (t *bounds) forget(b *bound) { t.byName.CompareAndDelete(string(b.name), b) }

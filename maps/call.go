@@ -20,6 +20,7 @@ type call struct {
 	partition uint32
 	deadline  int64  // cluster time in milliseconds
 	locks     bool   // OpLock, OpRenew, OpLoad: the parking answers it
+	hurry     bool   // of these, one that is answered at once though it asks to wait: there is no memory for that
 	retry     bool   // a copy may have been executed
 	body      []byte // reads, and calls that lock: a copy of the request's body; writes: the body that goes into the log, if not the request's
 	code      wire.Code
@@ -32,7 +33,8 @@ type call struct {
 	tally     *tally           // writes: where they are counted; nil: nowhere
 	bound     *bound           // writes: of the map, nil if it has none
 	size      int              // writes that store: of the body
-	removal   *removal         // OpRemoveAll: the entries that were chosen; else nil
+	held      int64            // memory that is held of the host's for what waits
+	removal   *removal         // OpRemoveAll; else nil
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}
@@ -48,8 +50,27 @@ func newCall(s *Service, req *wire.Request, caller Caller) *call {
 // pooledBytes is the largest buffer that a call takes back to the pool.
 const pooledBytes = 64 << 10
 
+// callBytes is what a call that waits takes beside its body.
+const callBytes = 512
+
+// Size returns what a read takes while it waits.
+func (c *call) Size() int { return callBytes + len(c.body) }
+
+// hold reserves memory for a call that waits until it is answered, and reports whether there was any.
+func (c *call) hold(n int) bool {
+	if !c.s.cfg.Host.Hold(int64(n)) {
+		return false
+	}
+	c.held = int64(n)
+	return true
+}
+
 func (c *call) free() {
-	c.s, c.caller, c.tally, c.bound, c.locks, c.removal = nil, nil, nil, nil, false, nil
+	if c.held > 0 {
+		c.s.cfg.Host.Free(c.held)
+		c.held = 0
+	}
+	c.s, c.caller, c.tally, c.bound, c.locks, c.hurry, c.removal = nil, nil, nil, nil, false, false, nil
 	if cap(c.body) > pooledBytes {
 		c.body = nil
 	}
@@ -103,7 +124,7 @@ func (c *call) Fail(o partition.Outcome) {
 // Finish answers a read. Values are copied here and not before: a batch of reads would hold them all at once.
 func (c *call) Finish() {
 	if c.removal != nil {
-		c.removeChosen()
+		c.s.chooser.add(c)
 		return
 	}
 	for i := range c.found {

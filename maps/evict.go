@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gridiron-io/gridiron/maps/state"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/entry"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -18,8 +19,11 @@ const (
 	slackShare = 64
 	// evictPause is how long the evictor rests between two looks that writes ask for.
 	evictPause = 2 * time.Millisecond
-	// surveyEvery is how many rounds of upkeep pass between two looks at all maps: bounds may have been configured.
+	// surveyEvery is how many rounds of upkeep pass at least between two looks at all maps: bounds may have been configured.
 	surveyEvery = 10
+	// surveyMaps is how many maps one round looks at, surveyViews how often it looks at partitions to measure maps that have a bound.
+	surveyMaps  = 2000
+	surveyViews = 4096
 	// shortEvery is how often the memory is measured when less than a quarter of it is left: other owners' entries come too.
 	shortEvery = 20 * time.Millisecond
 	// roundVictims bounds the entries that one round evicts, roundBytes the bytes of keys of one operation.
@@ -29,12 +33,18 @@ const (
 	fitRounds = 16
 	// writeOverhead is what storing a value takes at most, about, beside what the operation brings: the entry and its result.
 	writeOverhead = 256
+	// mapOverhead is what a write takes at most, about, where its map is not there yet.
+	mapOverhead = 512
 	// roundTimeout is how long a round waits for the log.
 	roundTimeout = 2 * time.Second
 )
 
-// errMemory refuses what would take more memory than there is.
-var errMemory = errors.New("the member's memory is used up")
+var (
+	// errMemory refuses what would take more memory than there is.
+	errMemory = errors.New("the member's memory is used up")
+	// errWaiting refuses what would wait where too much waits already.
+	errWaiting = errors.New("too much waits at the member")
+)
 
 // evictor keeps maps within their bounds, and the member within its memory. It is one goroutine; what writers touch of it is
 // atomic.
@@ -42,8 +52,9 @@ type evictor struct {
 	s      *Service
 	bounds bounds
 	wake   chan struct{} // one slot
-	used   atomic.Int64  // bytes that all replicas here are counted with, as of the last round of upkeep
-	memory atomic.Int64  // bytes that there is room for, less what was written since; only with Config.MaxMemory
+	walk   surveyor
+	used   atomic.Int64 // bytes that all replicas here are counted with, as of the last round of upkeep
+	memory atomic.Int64 // bytes that there is room for, less what was written since; only with Config.MaxMemory
 }
 
 func (e *evictor) init(s *Service) {
@@ -55,7 +66,7 @@ func (e *evictor) init(s *Service) {
 // of its map, nil if it has none.
 func (e *evictor) admit(name []byte, cfg *wire.MapConfig, values, body int) (*bound, error) {
 	var b *bound
-	bytes := body + values*writeOverhead
+	bytes := body + values*writeOverhead + mapOverhead
 	if cfg.Bounded() {
 		b = e.bounds.get(name)
 	}
@@ -73,6 +84,19 @@ func (e *evictor) admit(name []byte, cfg *wire.MapConfig, values, body int) (*bo
 		e.memory.Add(-int64(bytes))
 	}
 	return b, nil
+}
+
+// reserve takes memory for what is no entry, or says why there is none.
+func (e *evictor) reserve(bytes int) error {
+	most := e.s.cfg.MaxMemory
+	if most <= 0 {
+		return nil
+	}
+	if e.memory.Load() < int64(bytes) {
+		return fmt.Errorf("%w: %d of %d bytes", errMemory, e.used.Load(), most)
+	}
+	e.memory.Add(-int64(bytes))
+	return nil
 }
 
 // wakeUp has the bounds looked at soon. It never blocks.
@@ -96,9 +120,8 @@ func (e *evictor) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if rounds++; rounds%surveyEvery == 0 {
-				e.survey()
-			}
+			rounds++
+			e.survey(rounds%surveyEvery == 0)
 			e.relieve(ctx)
 		case <-short.C:
 			if e.memory.Load() < e.s.cfg.MaxMemory/4 {
@@ -115,35 +138,63 @@ func (e *evictor) run(ctx context.Context) {
 				e.relieve(ctx)
 			}
 		}
-		for _, b := range e.bounds.all() {
+		e.bounds.each(func(b *bound) {
 			if b.entries.Load() < 0 || b.bytes.Load() < 0 {
 				e.fit(ctx, b)
 			}
-		}
+		})
 	}
 }
 
+// surveyor walks through the maps of the partitions that this member owns, some with each round of upkeep, and then begins anew. It
+// belongs to the evictor's goroutine.
+type surveyor struct {
+	partition int
+	after     string   // the name of the last map that was looked at there
+	walking   bool     // a walk is under way
+	again     []*bound // still to be measured in this walk
+}
+
 // survey finds maps that have a bound though nobody has written to them since it was set, and has all be measured, also those
-// that have none any more.
-func (e *evictor) survey() {
-	for p := range e.s.cfg.Partitions {
-		if e.s.cfg.Host.Serving(p) == 0 {
-			continue
+// that have none any more. It looks at some of them, and goes on where it ended when it is called again; begin has it begin anew
+// where it had come to the end.
+func (e *evictor) survey(begin bool) {
+	w := &e.walk
+	if !w.walking {
+		if !begin {
+			return
 		}
+		*w = surveyor{walking: true}
+		e.bounds.each(func(b *bound) { w.again = append(w.again, b) })
+		e.s.tallies.walk.Add(1)
+	}
+	n := min(len(w.again), max(1, surveyViews/e.s.cfg.Partitions))
+	for _, b := range w.again[:n] {
+		b.entries.Store(-1)
+	}
+	w.again = w.again[n:]
+	for left := surveyMaps; left > 0 && w.partition < e.s.cfg.Partitions; {
 		var names []string
-		e.s.cfg.Host.View(p, func(m partition.Machine) {
-			for _, info := range StateOf(m).Maps() {
-				names = append(names, info.Name)
-			}
-		})
+		more := false
+		if e.s.cfg.Host.Serving(w.partition) != 0 {
+			e.s.cfg.Host.View(w.partition, func(m partition.Machine) {
+				more = StateOf(m).EachMap(w.after, min(left, mapsAtOnce), func(name string, _, _ uint64, _ state.MapStats) { names = append(names, name) })
+			})
+		}
 		for _, name := range names {
 			if cfg := e.s.config([]byte(name)); cfg.Bounded() {
 				e.bounds.get([]byte(name))
 			}
+			e.s.tallies.seen(name)
+			w.after = name
+		}
+		left -= len(names)
+		if !more {
+			w.partition, w.after = w.partition+1, ""
 		}
 	}
-	for _, b := range e.bounds.all() {
-		b.entries.Store(-1)
+	if w.walking = w.partition < e.s.cfg.Partitions || len(w.again) > 0; !w.walking {
+		e.s.tallies.forget()
 	}
 }
 
@@ -227,7 +278,7 @@ func (e *evictor) evict(ctx context.Context, name []byte, victims []candidate) (
 	for p, list := range byPartition {
 		for len(list) > 0 {
 			body, size := wire.EvictBody{Map: name}, 0
-			for len(list) > 0 && size < roundBytes {
+			for len(list) > 0 && size < roundBytes && len(body.Keys) < wire.MaxKeys {
 				body.Keys, body.Versions = append(body.Keys, list[0].key), append(body.Versions, list[0].version)
 				size += len(list[0].key)
 				list = list[1:]
@@ -288,11 +339,11 @@ func (e *evictor) relieve(ctx context.Context) {
 	}
 	var shares []share
 	total := int64(0)
-	for _, b := range e.bounds.all() {
+	e.bounds.each(func(b *bound) {
 		parts, _, bytes := e.measure(b.name)
 		shares = append(shares, share{b, parts, bytes})
 		total += bytes
-	}
+	})
 	for _, sh := range shares {
 		if sh.bytes == 0 {
 			continue

@@ -36,27 +36,67 @@ func (m *mapOfState) add(c *wire.MapCounts) {
 	c.Locks += m.locks
 }
 
+// mapsAtOnce is how many maps are looked at before a partition's lock is let go of, and taken again.
+const mapsAtOnce = 512
+
+// eachMap calls f for each map of a partition, in the order of their names, some hundred at a time under the partition's read lock.
+func (s *Service) eachMap(p int, f func(name string, instance, seq uint64, stats state.MapStats)) {
+	last := ""
+	for more := true; more; {
+		more = false
+		s.cfg.Host.View(p, func(m partition.Machine) {
+			more = StateOf(m).EachMap(last, mapsAtOnce, func(name string, instance, seq uint64, stats state.MapStats) {
+				last = name
+				f(name, instance, seq, stats)
+			})
+		})
+	}
+}
+
 // look returns the maps of which the state of a partition holds anything, in the order of their names, and what the state keeps of
 // calls in bytes. Of a partition that is not here there is nothing.
 func (s *Service) look(p int) (list []mapOfState, remembered int) {
+	var held map[string]uint64
 	s.cfg.Host.View(p, func(m partition.Machine) {
-		st := StateOf(m)
-		remembered = st.RecordBytes()
-		held := st.HeldLocks()
-		st.EachMap(func(name string, instance, seq uint64, stats state.MapStats) {
-			list = append(list, mapOfState{name: name, instance: instance, entries: uint64(stats.Entries), bytes: uint64(stats.Bytes),
-				locks: held[name], events: seq, expired: stats.Expired, evicted: stats.Evicted})
-			delete(held, name)
-		})
-		if len(held) == 0 {
-			return
-		}
+		remembered, held = StateOf(m).RecordBytes(), StateOf(m).HeldLocks()
+	})
+	s.eachMap(p, func(name string, instance, seq uint64, stats state.MapStats) {
+		list = append(list, mapOfState{name: name, instance: instance, entries: uint64(stats.Entries), bytes: uint64(stats.Bytes),
+			locks: held[name], events: seq, expired: stats.Expired, evicted: stats.Evicted})
+		delete(held, name)
+	})
+	if len(held) > 0 {
 		for name, n := range held { // locks of keys without a map
 			list = append(list, mapOfState{name: name, locks: n})
 		}
 		slices.SortFunc(list, func(a, b mapOfState) int { return cmp.Compare(a.name, b.name) })
-	})
+	}
 	return list, remembered
+}
+
+// Maps returns the maps that have entries in the partitions owned here.
+func (s *Service) Maps() []wire.MapInfo {
+	sums := make(map[string]*wire.MapInfo)
+	for p := range s.cfg.Partitions {
+		if s.cfg.Host.Serving(p) == 0 {
+			continue
+		}
+		s.eachMap(p, func(name string, _, _ uint64, stats state.MapStats) {
+			i := sums[name]
+			if i == nil {
+				i = &wire.MapInfo{Name: name}
+				sums[name] = i
+			}
+			i.Entries += uint64(stats.Entries)
+			i.Bytes += uint64(stats.Bytes)
+		})
+	}
+	out := make([]wire.MapInfo, 0, len(sums))
+	for _, i := range sums {
+		out = append(out, *i)
+	}
+	slices.SortFunc(out, func(a, b wire.MapInfo) int { return cmp.Compare(a.Name, b.Name) })
+	return out
 }
 
 // OwnerChanged says that a partition may have another owner now.

@@ -166,7 +166,7 @@ func (p *parking) applied(c *call, r entry.Result) {
 	held, w := l.Flags&wire.LockHeld != 0, &parked{c: c, still: r.Body}
 	switch {
 	case c.op == wire.OpRenew || b.Flags&wire.LockAgain != 0:
-		if w.holds = c.op == wire.OpRenew && held && b.Flags&wire.LockWait != 0; w.holds {
+		if w.holds = c.op == wire.OpRenew && held && b.Flags&wire.LockWait != 0 && !c.hurry; w.holds {
 			p.park(w, &b)
 			return
 		}

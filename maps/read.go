@@ -1,6 +1,7 @@
 package maps
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/gridiron-io/gridiron/maps/state"
@@ -76,7 +77,7 @@ func (c *call) Read(m partition.Machine, at partition.ReadPoint) bool {
 	case wire.OpScan:
 		return c.scan(st, at)
 	case wire.OpRemoveAll:
-		c.choose(st)
+		c.removal.look(st)
 		return true
 	default: // wire.OpEvents
 		return c.events(st, at)
@@ -172,13 +173,18 @@ func (c *call) scan(st *state.State, at partition.ReadPoint) bool {
 	if b.What&wire.ScanValues != 0 {
 		res.Values = [][]byte{}
 	}
-	res.More = st.Scan(b.Map, b.After, limit, pageBytes, func(key []byte, v state.View) bool {
+	var last []byte
+	next := st.Scan(b.Map, b.After, limit, pageBytes, func(key []byte, v state.View) bool {
+		last = key
 		res.Keys = append(res.Keys, key)
 		if res.Values != nil {
 			res.Values = append(res.Values, v.Value)
 		}
 		return true
 	})
+	if res.More = next != nil; !bytes.Equal(next, last) {
+		res.Next = next
+	}
 	c.out = wire.AppendScanResult(c.out, &res)
 	return true
 }

@@ -2,6 +2,7 @@ package maps
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/gridiron-io/gridiron/maps/state"
 	"github.com/gridiron-io/gridiron/partition/entry"
@@ -11,14 +12,21 @@ import (
 
 const (
 	// removeLook bounds the entries that one OpRemoveAll looks at: the partition is locked for reading meanwhile.
-	removeLook = 10_000
+	removeLook = 1000
 	// removeMax and removeBytes bound the entries that it removes, and the bytes of their keys.
 	removeMax   = 512
 	removeBytes = 256 << 10
+	// removeTime is for how long it compares keys with its predicate, but it does not end before one key.
+	removeTime = 5 * time.Millisecond
+	// removeHeld is about what it takes until it is answered.
+	removeHeld = 48 << 10
 )
 
-// removal is one OpRemoveAll on its way: a linearizable read that chooses entries, and then an operation that removes those which
-// are still what they were. The operation has the identity of the call, so that a copy which chose others gets the first result.
+// removal is one OpRemoveAll on its way: a linearizable read that takes note of some entries, a choice among them, and then an
+// operation that removes those which are still what they were. The operation has the identity of the call, so that a copy which
+// chose others gets the first result.
+//
+// Choosing may take long, since keys and patterns may be long. It is done by the service's chooser, with no lock held.
 type removal struct {
 	op    entry.Op // but for its body
 	where wire.Predicate
@@ -26,9 +34,18 @@ type removal struct {
 	after []byte
 	retry bool // an earlier copy may have been executed: the log knows
 
+	seen []seenKey // in the order of the keys. The slices are the state's own
+	more bool      // there may be keys after those
+
 	chosen wire.RemovalBody // its slices are the state's own
 	code   wire.Code        // why nothing is removed
 	text   string
+}
+
+// seenKey is a key that has an entry, or whose value is being loaded: what is loaded now is as old as what is removed.
+type seenKey struct {
+	key     []byte
+	version uint64 // 0: it has no entry
 }
 
 func (s *Service) removeAll(req *wire.Request, caller Caller) (flush bool) {
@@ -40,46 +57,94 @@ func (s *Service) removeAll(req *wire.Request, caller Caller) (flush bool) {
 	c := newCall(s, req, caller)
 	c.removal = &removal{op: entry.Op{Code: req.Op, Client: req.Client, Seq: req.Seq, Lowest: req.Lowest, Deadline: req.Deadline},
 		where: b.Where, name: bytes.Clone(b.Map), after: bytes.Clone(b.After), retry: req.Flags&wire.FlagRetry != 0}
+	if !c.hold(removeHeld) {
+		c.free()
+		refuse(req.ID, caller, errWaiting)
+		return false
+	}
 	c.tally = s.tallyOf(c.removal.name, true)
 	s.cfg.Host.Read(int(req.Partition), c)
 	return false
 }
 
-// choose chooses the entries that are to be removed.
-func (c *call) choose(st *state.State) {
-	r := c.removal
-	r.chosen, r.code = wire.RemovalBody{Map: r.name}, wire.CodeOK
-	looked, size := 0, 0
-	var last []byte
-	more := st.Scan(r.name, r.after, 0, 0, func(key []byte, v state.View) bool {
-		text, ok := codec.KeyText(key)
-		if !ok {
-			r.code, r.text = wire.CodeInvalid, "the map has keys that are no strings"
+// look takes note of the next keys, those with entries and those without in one order.
+func (r *removal) look(st *state.State) {
+	r.seen, r.code = make([]seenKey, 0, 64), wire.CodeOK
+	last := st.Scan(r.name, r.after, removeLook, 0, func(key []byte, v state.View) bool {
+		r.seen = append(r.seen, seenKey{key, v.Version})
+		return true
+	})
+	r.more = last != nil
+
+	loading := make([]seenKey, 0)
+	st.EachLoad(r.name, r.after, func(key string) bool {
+		if r.more && key > string(last) {
 			return false
 		}
-		last = key
-		if wire.MatchGlob(r.where.Glob, string(text)) {
-			r.chosen.Keys, r.chosen.Versions = append(r.chosen.Keys, key), append(r.chosen.Versions, v.Version)
-			size += len(key)
-		}
-		looked++
-		return looked < removeLook && len(r.chosen.Keys) < removeMax && size < removeBytes
+		loading = append(loading, seenKey{[]byte(key), 0})
+		return len(loading) < removeLook
 	})
-	if more {
-		r.chosen.Next = last
-		return
+	if len(loading) == removeLook { // there may be more of them before the last entry
+		end := loading[len(loading)-1].key
+		for r.more = true; len(r.seen) > 0 && bytes.Compare(r.seen[len(r.seen)-1].key, end) > 0; {
+			r.seen = r.seen[:len(r.seen)-1]
+		}
 	}
-	st.EachLoad(r.name, func(key []byte) { // what is loaded now is as old as what is removed
-		if text, ok := codec.KeyText(key); ok && size < removeBytes && wire.MatchGlob(r.where.Glob, string(text)) {
-			r.chosen.Keys, r.chosen.Versions = append(r.chosen.Keys, key), append(r.chosen.Versions, 0)
-			size += len(key)
-		}
-	})
+	r.seen = merged(r.seen, loading)
+	if r.more && len(r.seen) == 0 { // all that was looked at has expired
+		r.chosen.Next = last
+	}
 }
 
-// removeChosen proposes the removal of what was chosen. Where that is nothing there is nothing to remember either, but an earlier
+// merged returns two lists in the order of their keys, which differ.
+func merged(a, b []seenKey) []seenKey {
+	if len(b) == 0 {
+		return a
+	}
+	out := make([]seenKey, 0, len(a)+len(b))
+	for len(a) > 0 && len(b) > 0 {
+		if bytes.Compare(a[0].key, b[0].key) < 0 {
+			out, a = append(out, a[0]), a[1:]
+		} else {
+			out, b = append(out, b[0]), b[1:]
+		}
+	}
+	return append(append(out, a...), b...)
+}
+
+// choose compares the keys that were noted with the predicate, until it has enough of them or late reports that its time is up.
+func (r *removal) choose(late func() bool) {
+	glob, err := wire.CompileGlob(r.where.Glob)
+	if err != nil {
+		r.code, r.text = wire.CodeInvalid, err.Error()
+		return
+	}
+	r.chosen = wire.RemovalBody{Map: r.name, Next: r.chosen.Next}
+	size := 0
+	for i, k := range r.seen {
+		text, ok := codec.KeyText(k.key)
+		if !ok {
+			if k.version == 0 {
+				continue
+			}
+			r.code, r.text = wire.CodeInvalid, "the map has keys that are no strings"
+			return
+		}
+		if glob.Match(string(text)) {
+			r.chosen.Keys, r.chosen.Versions = append(r.chosen.Keys, k.key), append(r.chosen.Versions, k.version)
+			size += len(k.key)
+		}
+		enough := len(r.chosen.Keys) == removeMax || size >= removeBytes || late()
+		if (i < len(r.seen)-1 && enough) || i == len(r.seen)-1 && r.more {
+			r.chosen.Next = k.key
+			return
+		}
+	}
+}
+
+// remove proposes the removal of what was chosen. Where that is nothing there is nothing to remember either, but an earlier
 // copy may have removed it all.
-func (c *call) removeChosen() {
+func (c *call) remove() {
 	r := c.removal
 	switch {
 	case r.code != wire.CodeOK:

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/gridiron-io/gridiron/maps/state"
+	"github.com/gridiron-io/gridiron/partition"
+	"github.com/gridiron-io/gridiron/partition/entry"
 	"github.com/gridiron-io/gridiron/sdk/codec"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -42,18 +45,24 @@ func TestRemoveAllInSteps(t *testing.T) {
 		many.Values = append(many.Values, []byte("v"), []byte("v"))
 	}
 	o.call(0, wire.OpSetMany, wire.AppendManyBody(nil, &many))
-	first := o.removeStep(0, "m", "user:*", nil)
-	if first.Removed != removeMax || len(first.Next) == 0 {
-		t.Fatalf("first step: %+v", first)
+	removed, steps := uint64(0), 0
+	for after := []byte(nil); ; {
+		r := o.removeStep(0, "m", "user:*", after)
+		removed += r.Removed
+		if steps++; r.Removed > removeMax {
+			t.Fatalf("step %d: %+v", steps, r)
+		}
+		if after = r.Next; len(after) == 0 {
+			break
+		}
 	}
-	second := o.removeStep(0, "m", "user:*", first.Next)
-	if second.Removed != n-removeMax || len(second.Next) != 0 {
-		t.Fatalf("second step: %+v", second)
+	if removed != n || steps < 3 {
+		t.Fatalf("%d of %d removed in %d steps", removed, n, steps)
 	}
 	if st := o.stats("m"); st.Entries != n {
 		t.Fatalf("%d entries are left, want %d", st.Entries, n)
 	}
-	if r := o.removeStep(0, "m", "user:*", nil); r.Removed != 0 || len(r.Next) != 0 {
+	if r := o.removeStep(0, "m", "user:*", nil); r.Removed != 0 {
 		t.Fatalf("again: %+v", r)
 	}
 	if r := o.removeStep(0, "none", "*", nil); r.Removed != 0 || len(r.Next) != 0 {
@@ -109,7 +118,7 @@ func TestRemoveAllComparesVersions(t *testing.T) {
 	c := newCall(o.Service, req, a)
 	c.removal = &removal{chosen: wire.RemovalBody{Map: []byte("m"), Keys: [][]byte{[]byte(key)}, Versions: []uint64{old}}}
 	c.removal.op.Code, c.removal.op.Client, c.removal.op.Seq, c.removal.op.Lowest, c.removal.op.Deadline = req.Op, req.Client, 1, 1, req.Deadline
-	c.Finish()
+	c.remove()
 	if r, err := wire.DecodeRemoveResult(o.wait(a).body); err != nil || r.Removed != 0 {
 		t.Fatalf("%+v, %v", r, err)
 	}
@@ -130,5 +139,110 @@ func TestRemoveAllRefuses(t *testing.T) {
 	}
 	if o.get("m", textKey(t, "a")) == "" || o.get("n", "\x07") == "" {
 		t.Error("something was removed")
+	}
+}
+
+// What one step takes note of, and for how long it chooses, is bounded; steps go on where the one before ended, over keys with entries and
+// those whose values are being loaded alike, and come to all of them.
+func TestRemoveAllGoesOn(t *testing.T) {
+	st := state.New(1, state.Limits{LockBytes: 64 << 20})
+	const entries, loads = 2*removeLook + 5, removeLook + 3
+	want := map[string]bool{}
+	add := func(key string, loading bool) {
+		key = textKey(t, key)
+		op := &entry.Op{Code: wire.OpSet, Body: wire.AppendWriteBody(nil, &wire.WriteBody{Map: []byte("m"), Key: []byte(key), Value: []byte("v")})}
+		if loading {
+			op = &entry.Op{Code: wire.OpLoad, Body: wire.AppendLockBody(nil, &wire.LockBody{Map: []byte("m"), Key: []byte(key), ID: wire.ID{1}, Lease: 60_000})}
+		}
+		if r := st.Apply(op); r.Code != wire.CodeOK {
+			t.Fatalf("%v %s", r.Code, r.Body)
+		}
+		want[key] = true
+	}
+	for i := range entries {
+		add(fmt.Sprintf("e%05d", i), false)
+	}
+	for i := range loads {
+		add(fmt.Sprintf("%c%05dx", "ef"[i%2], i), true)
+	}
+	for name, late := range map[string]func() bool{"never late": func() bool { return false }, "always late": func() bool { return true }} {
+		got, steps := map[string]bool{}, 0
+		for after := []byte(nil); ; {
+			r := &removal{name: []byte("m"), after: after, where: wire.Predicate{Kind: wire.PredicateGlob, Glob: "*"}}
+			r.look(st)
+			if len(r.seen) > 2*removeLook {
+				t.Fatalf("%s: %d keys at once", name, len(r.seen))
+			}
+			r.choose(late)
+			if r.code != wire.CodeOK || len(r.chosen.Keys) > removeMax {
+				t.Fatalf("%s: %v, %d keys", name, r.code, len(r.chosen.Keys))
+			}
+			for i, key := range r.chosen.Keys {
+				if got[string(key)] || (r.chosen.Versions[i] == 0) != (key[len(key)-1] == 'x') {
+					t.Fatalf("%s: %s came twice, or as what it is not", name, key)
+				}
+				got[string(key)] = true
+			}
+			if steps++; len(r.chosen.Next) == 0 {
+				break
+			}
+			after = r.chosen.Next
+		}
+		if len(got) != len(want) {
+			t.Errorf("%s: %d of %d keys came in %d steps", name, len(got), len(want), steps)
+		}
+		if name == "always late" && steps != len(want) {
+			t.Errorf("%s: %d steps for %d keys", name, steps, len(want))
+		}
+	}
+}
+
+// Where nothing but expired entries was looked at, a step says where to go on.
+func TestRemoveAllPastExpired(t *testing.T) {
+	o := newOwner(t, 1)
+	st := state.New(1, state.Limits{})
+	for i := range 6000 {
+		st.Apply(&entry.Op{Code: wire.OpSet, Body: wire.AppendWriteBody(nil, &wire.WriteBody{Map: []byte("m"), Key: []byte(textKey(t, keyOf(i))), Value: []byte("v"),
+			WriteOptions: wire.WriteOptions{Flags: wire.WriteTTL, TTL: 1}})})
+	}
+	st.Advance(10, 0)
+	r := &removal{name: []byte("m"), where: wire.Predicate{Kind: wire.PredicateGlob, Glob: "*"}}
+	r.look(st)
+	r.choose(func() bool { return true })
+	if len(r.chosen.Keys) != 0 || len(r.chosen.Next) == 0 {
+		t.Fatalf("%d keys, next %q", len(r.chosen.Keys), r.chosen.Next)
+	}
+	after := r.chosen.Next
+	r = &removal{name: []byte("m"), after: after, where: r.where}
+	r.look(st)
+	if r.choose(func() bool { return true }); len(r.chosen.Next) != 0 {
+		t.Fatalf("next %q after %q", r.chosen.Next, after)
+	}
+	// A page of a scan says so too.
+	c := newCall(o.Service, &wire.Request{Op: wire.OpScan, Body: wire.AppendScanBody(nil, &wire.ScanBody{Map: []byte("m")})}, make(answers, 1))
+	c.body = wire.AppendScanBody(nil, &wire.ScanBody{Map: []byte("m"), What: wire.ScanKeys})
+	if !c.scan(st, partition.ReadPoint{}) {
+		t.Fatal("not read")
+	}
+	if page, err := wire.DecodeScanResult(c.out); err != nil || !page.More || len(page.Keys) != 0 || len(page.Next) == 0 {
+		t.Fatalf("%+v, %v", page, err)
+	}
+}
+
+// Requests on more keys than an operation may have are refused.
+func TestRequestsOfManyKeys(t *testing.T) {
+	o := newOwner(t, 1)
+	var keys [][]byte
+	for i := range wire.MaxKeys + 1 {
+		keys = append(keys, []byte(keyOf(i)))
+	}
+	for op, body := range map[wire.Op][]byte{
+		wire.OpSetMany:    wire.AppendManyBody(nil, &wire.ManyBody{Map: []byte("m"), Keys: keys, Values: keys}),
+		wire.OpDeleteMany: wire.AppendManyBody(nil, &wire.ManyBody{Map: []byte("m"), Keys: keys}),
+		wire.OpGetMany:    wire.AppendKeysBody(nil, "m", keys),
+	} {
+		if got := o.wait(o.begin(0, op, body)); got.code != wire.CodeTooLarge {
+			t.Errorf("%v: %v %s", op, got.code, got.body)
+		}
 	}
 }

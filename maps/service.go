@@ -43,12 +43,14 @@ type Service struct {
 	tallies tallies
 	parking *parking
 	evictor evictor
+	chooser chooser
 }
 
 // New returns a Service. Its Run must be running too.
 func New(cfg Config) *Service {
 	s := &Service{cfg: cfg, touches: make([]touches, cfg.Partitions), folded: make([]folded, cfg.Partitions),
 		parking: newParking(cfg.Host, cfg.Now, cfg.Partitions)}
+	s.chooser.wake = make(chan struct{}, 1)
 	s.evictor.init(s)
 	return s
 }
@@ -143,7 +145,7 @@ func refuse(id uint64, caller Caller, err error) {
 	switch {
 	case errors.Is(err, wire.ErrTooLarge):
 		code = wire.CodeTooLarge
-	case errors.Is(err, errMemory):
+	case errors.Is(err, errMemory), errors.Is(err, errWaiting):
 		code = wire.CodeOverloaded
 	}
 	caller.Answer(id, code, []byte(err.Error()))
@@ -188,6 +190,9 @@ func (s *Service) prepare(c *call, op wire.Op, body []byte) ([]byte, error) {
 		l, err := wire.DecodeLockBody(body)
 		if err == nil {
 			err = wire.CheckLock(op, &l)
+		}
+		if err == nil {
+			err = s.admitLock(c, op, &l, len(body))
 		}
 		c.locks, c.body = true, append(c.body[:0], body...)
 		return body, err
@@ -238,6 +243,42 @@ func (s *Service) prepare(c *call, op wire.Op, body []byte) ([]byte, error) {
 		}
 		return body, err
 	}
+}
+
+// lockBytes is what a lock, or a place in its wait queue, takes at most in the state, about, beside the names of its map and key.
+const lockBytes = 512
+
+// admitLock decides whether a call that locks may be proposed. A lock takes memory of the partition's replicas; a call that waits takes
+// memory here. Who has a lock, or a place, already keeps it, whatever there is.
+func (s *Service) admitLock(c *call, op wire.Op, l *wire.LockBody, body int) error {
+	if l.Flags&wire.LockWait != 0 && !c.hold(2*callBytes+3*body) {
+		if op != wire.OpRenew {
+			return errWaiting
+		}
+		c.hurry = true
+	}
+	if op == wire.OpRenew || l.Flags&wire.LockAgain != 0 {
+		return nil
+	}
+	err := s.evictor.reserve(lockBytes + len(l.Map) + len(l.Key))
+	if err != nil && s.has(int(c.partition), op, l) {
+		return nil
+	}
+	return err
+}
+
+// has reports whether a caller has a lock, or a place in its wait queue, as far as is known here.
+func (s *Service) has(p int, op wire.Op, l *wire.LockBody) (has bool) {
+	s.cfg.Host.View(p, func(m partition.Machine) {
+		st := StateOf(m)
+		if op == wire.OpLoad {
+			v, _ := st.Load(l.Map, l.Key)
+			has = v.Holder == l.ID || st.WaitsForLoad(l.Map, l.Key, l.ID)
+			return
+		}
+		has = st.Lock(l.Map, l.Key).Holder == l.ID || st.WaitsForLock(l.Map, l.Key, l.ID)
+	})
+	return has
 }
 
 // storing looks at a write that stores so many values, in a body of so many bytes, in the light of its map's configuration: it

@@ -16,6 +16,8 @@ const (
 	tallyShards = 4
 	// maxTallies bounds the maps that are counted: callers can name as many as they like. Operations on others are not counted.
 	maxTallies = 4096
+	// crowded is from how many on maps that are gone make room for others.
+	crowded = maxTallies / 2
 )
 
 // began is what the times of operations are counted from.
@@ -39,6 +41,8 @@ var opIndex, opCount = func() (index [256]uint8, n uint8) {
 // time, no memory.
 type tally struct {
 	name                     string
+	quiet                    bool         // how long operations take is told to nobody
+	walk                     atomic.Int64 // the last in which the map was seen, see tallies.forget
 	shards                   [tallyShards]tallyShard
 	expired, evicted, events atomic.Uint64 // see folded
 }
@@ -70,7 +74,7 @@ func (t *tally) done(s *Service, op wire.Op, partition uint32, took time.Duratio
 	l := at.Load()
 	if l == nil {
 		l = new(latency)
-		if s.cfg.Latency != nil {
+		if s.cfg.Latency != nil && !t.quiet {
 			l.tell = s.cfg.Latency(t.name, op)
 		}
 		if !at.CompareAndSwap(nil, l) {
@@ -135,7 +139,9 @@ func (t *tally) sum(c *wire.MapCounts) {
 // tallies finds the tally of a map by its name. Readers take no lock.
 type tallies struct {
 	byName atomic.Pointer[map[string]*tally]
-	mu     sync.Mutex // serialises writers of byName
+	walk   atomic.Int64 // how often somebody has begun to look at all maps that there are
+	mu     sync.Mutex   // serialises writers of byName, and guards the following
+	begun  int          // tallies that have begun since the start
 }
 
 func (t *tallies) all() map[string]*tally {
@@ -159,9 +165,37 @@ func (t *tallies) get(name []byte, begin bool) *tally {
 	next := make(map[string]*tally, len(now)+1)
 	maps.Copy(next, now)
 	n := newTally(string(name))
+	n.walk.Store(t.walk.Load())
+	// Whoever measures how long operations take never forgets a name.
+	t.begun++
+	n.quiet = t.begun > maxTallies
 	next[n.name] = n
 	t.byName.Store(&next)
 	return n
+}
+
+// seen notes that a map is there.
+func (t *tallies) seen(name string) {
+	if known := t.all()[name]; known != nil {
+		known.walk.Store(t.walk.Load())
+	}
+}
+
+// forget drops the tallies of maps that were not there in the last two looks at all maps, where there are many. So names that are used
+// once do not keep later ones from being counted.
+func (t *tallies) forget() {
+	if len(t.all()) < crowded {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	next, last := make(map[string]*tally), t.walk.Load()
+	for name, known := range t.all() {
+		if known.walk.Load() > last-2 {
+			next[name] = known
+		}
+	}
+	t.byName.Store(&next)
 }
 
 // tallyOf returns where an operation on a map is counted; nil if it is not.

@@ -66,7 +66,7 @@ func touchOps(used map[touched]int64) (ops []*entry.Op) {
 			byMap[u.name] = b
 		}
 		b.Keys, b.At = append(b.Keys, []byte(u.key)), append(b.At, at)
-		if size[u.name] += len(u.key); size[u.name] >= maxTouchBytes {
+		if size[u.name] += len(u.key); size[u.name] >= maxTouchBytes || len(b.Keys) == wire.MaxKeys {
 			add(b)
 			delete(byMap, u.name)
 			delete(size, u.name)

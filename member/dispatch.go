@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/gridiron-io/gridiron/maps"
-	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -44,7 +42,7 @@ func (m *Member) dispatch(c *conn, req *wire.Request, t *touched) {
 		c.Answer(req.ID, wire.CodeOK, wire.AppendPartitionInfos(nil, m.partitionInfos()))
 	case wire.OpMaps:
 		id := req.ID
-		m.goOn(func() { c.Answer(id, wire.CodeOK, wire.AppendMapInfos(nil, m.mapInfos())) })
+		m.goOn(func() { c.Answer(id, wire.CodeOK, wire.AppendMapInfos(nil, m.maps.Maps())) })
 	case wire.OpMapStats:
 		name, err := wire.DecodeMapBody(req.Body)
 		if err != nil {
@@ -256,32 +254,4 @@ func (m *Member) dispatchPeer(c *conn, req *wire.Request) {
 		}
 		m.goOn(func() { m.answerMetaJoin(c, id, c.hello.Member, b) })
 	}
-}
-
-// mapInfos returns the maps that have entries in the partitions owned here.
-func (m *Member) mapInfos() []wire.MapInfo {
-	sums := make(map[string]*wire.MapInfo)
-	var order []string
-	for p := range m.partitions() {
-		if m.host.Serving(p) == 0 {
-			continue
-		}
-		m.host.View(p, func(pm partition.Machine) {
-			for _, info := range maps.StateOf(pm).Maps() {
-				s := sums[info.Name]
-				if s == nil {
-					s = &wire.MapInfo{Name: info.Name}
-					sums[info.Name] = s
-					order = append(order, info.Name)
-				}
-				s.Entries += info.Entries
-				s.Bytes += info.Bytes
-			}
-		})
-	}
-	out := make([]wire.MapInfo, 0, len(order))
-	for _, n := range order {
-		out = append(out, *sums[n])
-	}
-	return out
 }

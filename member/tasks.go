@@ -56,7 +56,7 @@ func (m *Member) localPartition(ctx context.Context, p int, name string, yield f
 			yield(exec.RawEntry{}, err)
 			return false
 		}
-		rd.entries, rd.more = rd.entries[:0], false
+		rd.entries, rd.next = rd.entries[:0], nil
 		m.host.Read(p, rd)
 		select {
 		case o := <-rd.done:
@@ -76,10 +76,10 @@ func (m *Member) localPartition(ctx context.Context, p int, name string, yield f
 				return false
 			}
 		}
-		if !rd.more || len(rd.entries) == 0 {
+		if rd.next == nil {
 			return true
 		}
-		rd.after = rd.entries[len(rd.entries)-1].Key
+		rd.after = rd.next
 	}
 }
 
@@ -87,7 +87,7 @@ func (m *Member) localPartition(ctx context.Context, p int, name string, yield f
 type localRead struct {
 	name, after []byte
 	entries     []exec.RawEntry
-	more        bool
+	next        []byte // the key after which to go on; nil: there are no more
 	done        chan partition.Outcome
 }
 
@@ -97,12 +97,15 @@ func (l *localRead) Read(pm partition.Machine, at partition.ReadPoint) bool {
 	if t, ok := st.MinExpires(l.name); ok && t <= at.Now && st.Clock() < at.Now {
 		return false
 	}
-	l.more = st.Scan(l.name, l.after, localPage, 1<<20, func(key []byte, v state.View) bool {
+	l.next = st.Scan(l.name, l.after, localPage, 1<<20, func(key []byte, v state.View) bool {
 		l.entries = append(l.entries, exec.RawEntry{Key: key, Value: v.Value})
 		return true
 	})
 	return true
 }
+
+// Size counts the names; the page is taken when the read no longer waits.
+func (l *localRead) Size() int { return len(l.name) + len(l.after) + 256 }
 
 // Commit asks for no more than the clock.
 func (l *localRead) Commit() *entry.Op { return nil }

@@ -186,6 +186,7 @@ func (c *testCluster) newHost() *testHost {
 		serving.Wait()
 		require.Zero(c.tb, h.pending.Load(), "bytes that nobody gave back")
 		require.Zero(c.tb, h.reading.Load(), "reads that nobody counted off")
+		require.Zero(c.tb, h.waiting.Load(), "memory of reads that nobody counted off")
 	})
 	return h
 }
@@ -383,6 +384,8 @@ type pendingRead struct {
 	tries int
 	// commit is what the read wants in the log before it is made a second time; nil: nothing.
 	commit *entry.Op
+	size   int
+	run    func() // unless nil, called by Read
 	ch     chan Outcome
 	told   atomic.Int32
 }
@@ -390,6 +393,9 @@ type pendingRead struct {
 func (r *pendingRead) Read(m Machine, at ReadPoint) bool {
 	s := m.(*registers)
 	r.tries++
+	if r.run != nil {
+		r.run()
+	}
 	v := s.values[r.key]
 	if r.commit != nil && r.tries == 1 {
 		return false
@@ -403,6 +409,8 @@ func (r *pendingRead) Read(m Machine, at ReadPoint) bool {
 	}
 	return true
 }
+
+func (r *pendingRead) Size() int { return r.size }
 
 func (r *pendingRead) Commit() *entry.Op { return r.commit }
 

@@ -23,8 +23,10 @@ import (
 const (
 	// pendingBytes bounds the operations of all partitions that were submitted and not yet applied.
 	pendingBytes = 64 << 20
-	// waitingReads bounds the reads of all partitions that wait to be served.
-	waitingReads = 1 << 17
+	// waitingBytes bounds the memory of what waits: the reads of all partitions that wait to be served, and what is held with Hold.
+	waitingBytes = 64 << 20
+	// readOverhead is what a read that waits counts for beside its own size.
+	readOverhead = 64
 	// snapshotWorkers bounds the logs that are trimmed and the images that are begun and have come, at a time.
 	snapshotWorkers = 16 + 4
 )
@@ -57,6 +59,7 @@ type Host struct {
 	publishedTo []atomic.Uint64           // by partition: position up to which this process has published events
 	pending     atomic.Int64              // bytes submitted and not yet applied
 	reading     atomic.Int64              // reads submitted and not yet served
+	waiting     atomic.Int64              // bytes of these, and of what is held with Hold
 	seeding     atomic.Int64              // generations that are being given the state of the one before
 	batches     atomic.Uint64
 
@@ -325,6 +328,19 @@ func (h *Host) admit(n int64) bool {
 }
 
 func (h *Host) release(n int64) { h.pending.Add(-n) }
+
+// Hold reserves memory for what waits on the member, and reports whether there was any: reads have theirs from the same budget. Free
+// must follow.
+func (h *Host) Hold(n int64) bool {
+	if h.waiting.Add(n) <= waitingBytes {
+		return true
+	}
+	h.waiting.Add(-n)
+	return false
+}
+
+// Free gives back what Hold has reserved.
+func (h *Host) Free(n int64) { h.waiting.Add(-n) }
 
 func (h *Host) mayOwn() bool { return h.cfg.MayOwn == nil || h.cfg.MayOwn() }
 

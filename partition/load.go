@@ -7,7 +7,8 @@ type Load struct {
 	LogEntries   int   // kept in the Raft logs
 	LogBytes     int64 // likewise
 	PendingBytes int64 // of operations that were submitted and not yet applied; bounded by MaxPendingBytes
-	WaitingReads int64 // bounded by MaxWaitingReads
+	WaitingReads int64
+	WaitingBytes int64 // of reads that wait, and of what is held with Host.Hold; bounded by MaxWaitingBytes
 	RecordBytes  int64 // of results that are kept for calls which may be repeated
 	FullRecords  int64 // likewise, in the partition that has most of them; bounded by MaxRecordBytes
 	Elections    uint64
@@ -19,14 +20,14 @@ type Load struct {
 // Bounds of a host: of all replicas together, and the last of each.
 const (
 	MaxPendingBytes = pendingBytes
-	MaxWaitingReads = waitingReads
+	MaxWaitingBytes = waitingBytes
 	MaxRecordBytes  = maxRecordBytes
 )
 
 // Load returns what the host carries now. Elections are those in which its replicas learned of a leader, OwnerChanges those
 // that they applied, since the host was started.
 func (h *Host) Load() Load {
-	l := Load{PendingBytes: h.pending.Load(), WaitingReads: h.reading.Load(), Elections: h.elections.Load(), OwnerChanges: h.ownerChanges.Load()}
+	l := Load{PendingBytes: h.pending.Load(), WaitingReads: h.reading.Load(), WaitingBytes: h.waiting.Load(), Elections: h.elections.Load(), OwnerChanges: h.ownerChanges.Load()}
 	sent := h.cfg.Transport.Stats()
 	l.ImagesSent, l.ImagesTaken = sent.SentImages, sent.ReceivedImages
 	for i := range h.replicas {

@@ -74,6 +74,8 @@ type Completion interface {
 
 // Reader is one linearizable read.
 type Reader interface {
+	// Size returns how many bytes of memory the read holds while it waits. It is always the same.
+	Size() int
 	// Read is called under the partition's read lock at a point of the log not before the one that the partition had
 	// reached when the read was submitted. It returns false, having done nothing, if something must be committed first: it
 	// met an entry that is due by at.Now though not by the machine's clock, or one whose use must be in the log. What Commit

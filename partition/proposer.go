@@ -28,7 +28,7 @@ const (
 	// sweepLimit is how many entries a sweep removes. While more are due, each removes twice as many as the one before, up
 	// to sweepMost: so sweeps keep up with writes, of which an entry may hold some thousands too.
 	sweepLimit = 1000
-	sweepMost  = 8 * sweepLimit
+	sweepMost  = 4 * sweepLimit
 	// maxRecordBytes bounds the results that a partition keeps for calls that may be repeated.
 	maxRecordBytes = 16 << 20
 	// maxUsual bounds the operations for which a new batch makes room in advance.

@@ -17,13 +17,16 @@ const (
 	readPause = 20 * time.Millisecond
 	// readTicks bounds how often one batch of reads moves the clock: once is enough, unless a read is broken.
 	readTicks = 2
-	// readsAtOnce is how many reads are made before a waiting Update gets its turn.
+	// readsAtOnce is how many reads are made before a waiting Update gets its turn, and readsTime for how long at most, but for the read
+	// that is under way then.
 	readsAtOnce = 64
+	readsTime   = time.Millisecond
 )
 
 // readQueue gathers the reads that reach a partition while a ReadIndex is under way; the next ReadIndex serves them all.
 type readQueue struct {
-	r *replica
+	r     *replica
+	clock func() time.Time // by which reads are timed
 
 	mu      sync.Mutex // guards the following
 	waiting []Reader
@@ -31,7 +34,7 @@ type readQueue struct {
 	stopped bool
 }
 
-func (q *readQueue) init(r *replica) { q.r = r }
+func (q *readQueue) init(r *replica) { q.r, q.clock = r, time.Now }
 
 // submit queues a read. It is served by the goroutine that submit starts where none runs, which ends with the last read.
 func (q *readQueue) submit(rd Reader) {
@@ -55,10 +58,10 @@ func (q *readQueue) add(rd Reader) (o Outcome, start bool) {
 		return NotProposed, false
 	case q.r.serving.Load() == 0:
 		return Moved, false
-	case h.reading.Add(1) > waitingReads:
-		h.reading.Add(-1)
+	case !h.Hold(held(rd)):
 		return Overloaded, false
 	}
+	h.reading.Add(1)
 	q.waiting = append(q.waiting, rd)
 	if q.running {
 		return Applied, false
@@ -85,8 +88,21 @@ func (q *readQueue) serve() {
 	}
 }
 
+// held is what a read that waits counts for.
+func held(rd Reader) int64 { return int64(rd.Size() + readOverhead) }
+
+// served counts off reads that wait no more.
+func (h *Host) served(list []Reader) {
+	n := int64(0)
+	for _, rd := range list {
+		n += held(rd)
+	}
+	h.reading.Add(-int64(len(list)))
+	h.Free(n)
+}
+
 func (q *readQueue) failAll(list []Reader, o Outcome) {
-	q.r.host.reading.Add(-int64(len(list)))
+	q.r.host.served(list)
 	for _, rd := range list {
 		rd.Fail(o)
 	}
@@ -157,23 +173,24 @@ func readsAfter(o Outcome) Outcome {
 func (q *readQueue) readAll(list []Reader, at ReadPoint) (left []Reader, whole bool) {
 	r := q.r
 	for len(list) > 0 {
-		n := min(len(list), readsAtOnce)
-		part := list[:n]
-		done := make([]Reader, 0, n)
+		n := 0
+		done := make([]Reader, 0, min(len(list), readsAtOnce))
+		began := q.clock()
 		r.state.RLock()
 		if !r.state.own.accepts(at.Epoch) {
 			r.state.RUnlock()
 			return append(left, list...), false
 		}
-		for _, rd := range part {
-			if rd.Read(r.state.machine, at) {
+		for n < min(len(list), readsAtOnce) && (n == 0 || q.clock().Sub(began) < readsTime) {
+			rd := list[n]
+			if n++; rd.Read(r.state.machine, at) {
 				done = append(done, rd)
 			} else {
 				left = append(left, rd)
 			}
 		}
 		r.state.RUnlock()
-		r.host.reading.Add(-int64(len(done)))
+		r.host.served(done)
 		for _, rd := range done {
 			rd.Finish()
 		}

@@ -170,7 +170,8 @@ func (l *Lock) acquire(ctx context.Context) error {
 				return l.fail(because(ErrUnavailable, ctx.Err()), "")
 			}
 			return err
-		case err == nil, errors.Is(err, ErrUnknownOutcome), errors.Is(err, ErrTimeout), errors.Is(err, ErrUnavailable):
+		case err == nil, errors.Is(err, ErrUnknownOutcome), errors.Is(err, ErrTimeout), errors.Is(err, ErrUnavailable),
+			errors.Is(err, ErrOverloaded) && waited: // who has a place keeps it
 			if l.c.life.Err() != nil {
 				return l.fail(ErrClosed, "")
 			}

@@ -183,7 +183,9 @@ func (w *walk) partition(ctx context.Context, cl *call) (goOn bool, err error) {
 		if !page.More {
 			return true, nil
 		}
-		if len(page.Keys) == 0 {
+		if page.Next != nil && (last == nil || bytes.Compare(page.Next, last) > 0) {
+			last = page.Next
+		} else if len(page.Keys) == 0 {
 			return false, unreadable(cl.req.Op, w.name, int(cl.req.Partition), fmt.Errorf("%w: an empty page with more to come", wire.ErrMalformed))
 		}
 		last = append([]byte(nil), last...) // the answer is about to be overwritten

@@ -14,7 +14,8 @@ const (
 	// windowKeep is for how long a client's floor outlives its last call, in milliseconds: twice what a deadline may lie
 	// ahead, so that every copy of a call below the floor has expired when the floor is forgotten.
 	windowKeep = 2 * 60_000
-	// forgetMax bounds how many records and windows are forgotten for their age at the start of one log entry.
+	// forgetMax bounds how many records and windows are forgotten for their age at the start of one log entry, and how many records
+	// of its client with one call.
 	forgetMax = 1024
 
 	windowCost = 64  // what a window is counted with
@@ -34,7 +35,7 @@ type calls struct {
 // window is what is known of a client.
 type window struct {
 	client  wire.ID
-	floor   uint64 // lowest seq that the client may still wait for. Invariant: no record of the client is below.
+	floor   uint64 // lowest seq that the client may still wait for. Records below are dropped, some with each call.
 	records uint64 // Invariant: how many records the client has
 	until   int64  // no copy of a call below floor can be in time after it. Invariant: not before any record's deadline, MaxInt64 excepted.
 	look    int64  // place in calls.ends. Invariant: look ≤ until+1.
@@ -115,19 +116,20 @@ func (c *calls) admit(client wire.ID, lowest uint64, deadline, clock int64) wind
 		c.ends.Set(callEnd{at: w.look, client: client})
 		c.bytes += windowCost
 	}
-	if lowest > w.floor {
-		w.floor = lowest
-		c.dropBelow(&w)
-	}
+	w.floor = max(w.floor, lowest)
+	c.dropBelow(&w)
 	if w != before {
 		c.windows.Set(w)
 	}
 	return w
 }
 
-// dropBelow forgets the records below w's floor.
+// dropBelow forgets records below w's floor, the oldest first, at most forgetMax.
 func (c *calls) dropBelow(w *window) {
-	for w.records > 0 {
+	for range forgetMax {
+		if w.records == 0 {
+			return
+		}
 		var first record
 		c.records.Ascend(record{client: w.client}, func(r record) bool {
 			first = r

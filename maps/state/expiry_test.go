@@ -119,7 +119,7 @@ func TestExpiredIsInvisibleBeforeItIsSwept(t *testing.T) {
 	if at, ok := s.NextDue(); !ok || at != 1010 {
 		t.Errorf("NextDue = %d, %v: what waits for the sweep is due", at, ok)
 	}
-	if info := s.Maps(); len(info) != 1 || info[0].Entries != 1 || info[0].Name != "m" {
+	if info := s.infos(); len(info) != 1 || info[0].Entries != 1 || info[0].Name != "m" {
 		t.Errorf("%+v", info)
 	}
 	if s.value("m", "a") != "" || s.value("m", "f") != "v" {

@@ -113,7 +113,7 @@ func (c *calls) check() (err error) {
 		bytes += r.result.cost()
 		w, ok := c.windows.Get(window{client: r.client})
 		late := r.result.deadline > w.until && r.result.deadline != math.MaxInt64
-		if _, ends := c.ends.Get(callEnd{r.result.deadline, r.client, r.seq}); !ok || !ends || r.seq < w.floor || r.seq == 0 || late {
+		if _, ends := c.ends.Get(callEnd{r.result.deadline, r.client, r.seq}); !ok || !ends || r.seq == 0 || late {
 			err = fmt.Errorf("call %d of %v until %d: window %+v", r.seq, r.client, r.result.deadline, w)
 		}
 		return err == nil

@@ -91,11 +91,14 @@ func (s *State) WaitsForLoad(name, key []byte, id wire.ID) bool {
 	return l != nil && l.waiter(id) >= 0
 }
 
-// EachLoad calls fn for the keys of a map whose values are being loaded, in their order. The slices are immutable.
-func (s *State) EachLoad(name []byte, fn func(key []byte)) {
-	for _, l := range s.loads.of(name) {
-		fn([]byte(l.ref.key))
-	}
+// EachLoad calls fn for the keys of a map, after the given one in their order, whose values are being loaded, until it returns false.
+func (s *State) EachLoad(name, after []byte, fn func(key string) bool) {
+	s.loads.byKey.Ascend(lockSlot{name: view(name), key: view(after)}, func(slot lockSlot) bool {
+		if slot.name == string(name) && slot.key == string(after) {
+			return true
+		}
+		return slot.name == string(name) && fn(slot.key)
+	})
 }
 
 func (s *State) checkLoads() error {

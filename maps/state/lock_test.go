@@ -65,7 +65,7 @@ func TestLockIsHeldByOne(t *testing.T) {
 	if l := s.lock(lockOp(wire.OpLock, "m", "k", 2, 500)); l.Flags != wire.LockHeld || l.Fence <= first.Fence {
 		t.Fatalf("%+v after fence %d", l, first.Fence)
 	}
-	if len(s.Maps()) != 0 {
+	if len(s.infos()) != 0 {
 		t.Fatal("locking has made a map")
 	}
 }

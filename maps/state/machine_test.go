@@ -249,7 +249,7 @@ func (m *machine) compare(t *rapid.T) {
 func (m *machine) compareMaps(t *rapid.T) {
 	s, model := m.state, m.model
 	var earliest int64
-	infos := s.Maps()
+	infos := s.infos()
 	if len(infos) != len(model.maps) {
 		t.Fatalf("maps %+v, want %d", infos, len(model.maps))
 	}
@@ -276,7 +276,7 @@ func (m *machine) compareMaps(t *rapid.T) {
 		if s.Scan([]byte(name), nil, 0, 0, func(key []byte, v View) bool {
 			keys = append(keys, string(key))
 			return true
-		}) {
+		}) != nil {
 			t.Fatalf("Scan(%s) without a bound did not end", name)
 		}
 		if want := model.keys(name); !reflect.DeepEqual(keys, want) {
@@ -301,10 +301,9 @@ func (m *machine) compareMaps(t *rapid.T) {
 func (m *machine) comparePages(t *rapid.T, name string, want []string) {
 	var got []string
 	var after []byte
-	for more := true; more; {
-		more = m.state.Scan([]byte(name), after, 2, 0, func(key []byte, v View) bool {
+	for more := true; more; more = after != nil {
+		after = m.state.Scan([]byte(name), after, 2, 0, func(key []byte, v View) bool {
 			got = append(got, string(key))
-			after = key
 			return true
 		})
 		if len(got) > len(want) {

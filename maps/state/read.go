@@ -1,9 +1,5 @@
 package state
 
-import (
-	"github.com/gridiron-io/gridiron/sdk/wire"
-)
-
 // View is one entry as a read finds it. Times are milliseconds of cluster time.
 type View struct {
 	Value   []byte // immutable
@@ -89,18 +85,32 @@ func (s *State) NextDue() (int64, bool) {
 	return at, ok
 }
 
+// scanLook bounds the entries that one Scan looks at, those among them that have expired and are still to be removed.
+const scanLook = 4096
+
 // Scan calls fn for the map's visible entries with keys after the given one, or from the first where it is empty, in the
 // order of their keys' bytes. It ends after limit entries, or after maxBytes of keys and values but not before one entry, or
-// when fn returns false. Zero or less is no bound. It reports whether there may be more. The slices that fn gets are immutable.
-func (s *State) Scan(name, after []byte, limit, maxBytes int, fn func(key []byte, v View) bool) (more bool) {
+// when fn returns false. Zero or less is no bound. It also ends when it has looked at some thousand entries. next is the key after
+// which to go on; nil if there are no more. The slices are immutable.
+func (s *State) Scan(name, after []byte, limit, maxBytes int, fn func(key []byte, v View) bool) (next []byte) {
 	m := s.find(name)
 	if m == nil {
-		return false
+		return nil
 	}
-	entries, size := 0, 0
+	entries, size, looked := 0, 0, 0
+	last, more := after, false
 	m.entries.Ascend(probe(after), func(e item) bool {
 		key := e.keyBytes()
-		if len(key) == len(after) && string(key) == string(after) || expired(e, s.clock) {
+		if len(key) == len(after) && string(key) == string(after) {
+			return true
+		}
+		if looked == scanLook {
+			more = true
+			return false
+		}
+		looked++
+		if expired(e, s.clock) {
+			last = key
 			return true
 		}
 		size += len(key) + e.valueLen()
@@ -109,10 +119,14 @@ func (s *State) Scan(name, after []byte, limit, maxBytes int, fn func(key []byte
 			return false
 		}
 		entries++
+		last = key
 		more = !fn(key, viewOf(e))
 		return !more
 	})
-	return more
+	if !more {
+		return nil
+	}
+	return last
 }
 
 // Candidate returns the entry of a map that is at place i in the order of keys, if it may be evicted: it is visible and its
@@ -152,21 +166,20 @@ func (s *State) statsOf(m *mapState) MapStats {
 	return MapStats{Entries: m.live(s.clock), Held: m.entries.Len(), Bytes: m.bytes, Expired: m.expired, Evicted: m.evicted}
 }
 
-// EachMap calls fn for each map of the partition, empty ones included, in the order of their names: with its instance, the seq
-// of its last event, and what Stats knows of it.
-func (s *State) EachMap(fn func(name string, instance, seq uint64, stats MapStats)) {
-	s.maps.Scan(func(slot mapSlot) bool {
+// EachMap calls fn for the partition's maps whose names are after the given one, or from the first where it is empty, emptied ones
+// included, in the order of their names: with the map's instance, the seq of its last event, and what Stats knows of it. It ends after
+// limit maps, and reports whether there are more.
+func (s *State) EachMap(after string, limit int, fn func(name string, instance, seq uint64, stats MapStats)) (more bool) {
+	s.maps.Ascend(mapSlot{name: after}, func(slot mapSlot) bool {
+		if slot.name == after {
+			return true
+		}
+		if more = limit == 0; more {
+			return false
+		}
+		limit--
 		fn(slot.name, slot.m.ref.instance, slot.m.seq, s.statsOf(slot.m))
 		return true
 	})
-}
-
-// Maps returns the partition's maps in the order of their names, empty ones included.
-func (s *State) Maps() []wire.MapInfo {
-	list := make([]wire.MapInfo, 0, s.maps.Len())
-	s.maps.Scan(func(slot mapSlot) bool {
-		list = append(list, wire.MapInfo{Name: slot.name, Entries: uint64(slot.m.live(s.clock)), Bytes: uint64(slot.m.bytes)})
-		return true
-	})
-	return list
+	return more
 }

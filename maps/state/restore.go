@@ -174,7 +174,7 @@ func (d *decoder) window(prev wire.ID) wire.ID {
 		b := d.array(2)
 		o.flags, o.whole = b[0], b[1] == 1
 		o.data = d.bytes(maxResult)
-		d.must(last < seq && w.floor <= seq && b[1] <= 1, "call %d after %d from %d", seq, last, w.floor)
+		d.must(last < seq && b[1] <= 1, "call %d after %d", seq, last)
 		d.must(o.deadline <= w.until || o.deadline == math.MaxInt64, "a call until %d in a window until %d", o.deadline, w.until)
 		if d.err != nil {
 			break

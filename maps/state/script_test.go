@@ -1,6 +1,7 @@
 package state
 
 import (
+	"math"
 	"testing"
 
 	"github.com/gridiron-io/gridiron/partition/entry"
@@ -143,4 +144,12 @@ func lockOp(code wire.Op, name, key string, id byte, lease uint64, keep ...uint6
 // unlockOp returns OpUnlock for an ID, a fence, or both; 0 is none.
 func unlockOp(name, key string, id byte, fence uint64) *entry.Op {
 	return &entry.Op{Code: wire.OpUnlock, Body: wire.AppendUnlockBody(nil, &wire.UnlockBody{Map: []byte(name), Key: []byte(key), ID: wire.ID{id}, Fence: fence})}
+}
+
+// infos returns the partition's maps in the order of their names, emptied ones included.
+func (s *State) infos() (list []wire.MapInfo) {
+	s.EachMap("", math.MaxInt, func(name string, _, _ uint64, stats MapStats) {
+		list = append(list, wire.MapInfo{Name: name, Entries: uint64(stats.Entries), Bytes: uint64(stats.Bytes)})
+	})
+	return list
 }

@@ -136,8 +136,14 @@ func (s *State) RecordBytes() int { return s.calls.bytes }
 
 // Bytes returns the memory that the state is counted with: entries, remembered results, locks and events.
 func (s *State) Bytes() int {
-	return s.bytes + s.calls.bytes + s.locks.bytes + s.loads.bytes + s.ring.bytes
+	return s.bytes + s.calls.bytes + s.LockBytes() + s.ring.bytes
 }
+
+// LockBytes returns the memory that locks are counted with, those that are only remembered too, and who loads values.
+func (s *State) LockBytes() int { return s.locks.bytes + s.locks.freed + s.loads.bytes }
+
+// Maps returns how many maps the state keeps.
+func (s *State) Maps() int { return s.maps.Len() }
 
 // version returns the version of the last change.
 func (s *State) version() uint64 { return s.generation<<generationShift + s.counter }

@@ -3,7 +3,7 @@ package state
 import "github.com/gridiron-io/gridiron/sdk/wire"
 
 // sweepMax bounds what one OpSweep removes, whatever it asks for.
-const sweepMax = 10_000
+const sweepMax = wire.MaxKeys
 
 // sweep passes on locks whose leases have ended, and removes entries that have expired, each with its event, in the order of
 // expiry, map and key; at most limit of both together.

@@ -248,7 +248,7 @@ func TestRefusedWriteCreatesNoMap(t *testing.T) {
 	s := newScript(t, Limits{})
 	s.do(wire.OpReplace, "m", "k", "v")
 	s.do(wire.OpDelete, "m", "k", "")
-	if maps := s.Maps(); len(maps) != 0 {
+	if maps := s.infos(); len(maps) != 0 {
 		t.Fatalf("%+v", maps)
 	}
 }
@@ -260,11 +260,11 @@ func TestScanBounds(t *testing.T) {
 	}
 	read := func(after string, limit, maxBytes, stop int) (string, bool) {
 		got := ""
-		more := s.Scan([]byte("m"), []byte(after), limit, maxBytes, func(key []byte, v View) bool {
+		next := s.Scan([]byte("m"), []byte(after), limit, maxBytes, func(key []byte, v View) bool {
 			got += string(key)
 			return len(got) != stop
 		})
-		return got, more
+		return got, next != nil
 	}
 	for _, c := range []struct {
 		after                 string

@@ -136,37 +136,80 @@ func CheckGlob(p string) error {
 	}
 }
 
-// MatchGlob reports whether s matches p, in time proportional to the product of their lengths at most, and without
-// allocating. What is no glob matches nothing.
+// MatchGlob reports whether s matches p. What is no glob matches nothing. See [Glob.Match].
 func MatchGlob(p, s string) bool {
-	if CheckGlob(p) != nil {
-		return false
+	g, err := CompileGlob(p)
+	return err == nil && g.Match(s)
+}
+
+// Glob is a glob that was read once, to be matched with many texts.
+type Glob struct{ parts []globElement }
+
+// globElement is one element of a glob.
+type globElement struct {
+	part globPart
+	c    rune
+	set  string
+}
+
+// CompileGlob reads a glob. Errors are those of CheckGlob.
+func CompileGlob(p string) (Glob, error) {
+	if err := CheckGlob(p); err != nil {
+		return Glob{}, err
 	}
-	var again, from string // where to go on when what follows the last * does not match: one character later
-	starred := false
+	var g Glob
 	for {
-		part, want, set, rest := nextGlob(p)
-		if part == globEnd && s == "" {
+		part, c, set, rest := nextGlob(p)
+		switch {
+		case part == globEnd:
+			return g, nil
+		case part == globAny && len(g.parts) > 0 && g.parts[len(g.parts)-1].part == globAny:
+		default:
+			g.parts = append(g.parts, globElement{part, c, set})
+		}
+		p = rest
+	}
+}
+
+// is reports whether one character matches the element.
+func (e *globElement) is(c rune) bool {
+	switch e.part {
+	case globChar:
+		return c == e.c
+	case globOne:
+		return true
+	}
+	return e.part == globSet && inSet(e.set, c)
+}
+
+// Match reports whether s matches the glob, in time proportional to the product of their lengths at most, and without allocating.
+func (g Glob) Match(s string) bool {
+	at, again := 0, -1 // again: the element after the last *
+	from := ""         // where to go on when what follows the last * does not match: one character later
+	for {
+		switch {
+		case at == len(g.parts) && s == "":
 			return true
-		}
-		if part == globAny {
-			again, from, starred = rest, s, true
-			p = rest
+		case at < len(g.parts) && g.parts[at].part == globAny:
+			at++
+			again, from = at, s
+			if at == len(g.parts) { // the rest may be anything
+				return true
+			}
 			continue
-		}
-		if s != "" && part != globEnd {
+		case at < len(g.parts) && s != "":
 			c, n := utf8.DecodeRuneInString(s)
-			if part == globOne || part == globChar && c == want || part == globSet && inSet(set, c) {
-				p, s = rest, s[n:]
+			if g.parts[at].is(c) {
+				at, s = at+1, s[n:]
 				continue
 			}
 		}
-		if !starred || from == "" {
+		if again < 0 || from == "" {
 			return false
 		}
 		_, n := utf8.DecodeRuneInString(from)
 		from = from[n:]
-		p, s = again, from
+		at, s = again, from
 	}
 }
 

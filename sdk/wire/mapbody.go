@@ -42,6 +42,14 @@ func checkKey(key []byte) error {
 	return nil
 }
 
+// checkKeys returns an error unless an operation may have so many keys.
+func checkKeys(n int) error {
+	if n > MaxKeys {
+		return fmt.Errorf("%w: an operation on %d keys, the limit is %d", ErrTooLarge, n, MaxKeys)
+	}
+	return nil
+}
+
 func checkValue(v []byte) error {
 	if len(v) == 0 {
 		return fmt.Errorf("%w: a value without an encoding", ErrMalformed)
@@ -110,7 +118,11 @@ func AppendKeysBody(dst []byte, name string, keys [][]byte) []byte {
 func DecodeKeysBody(b []byte) (k KeysBody, err error) {
 	r := NewReader(b)
 	k.Map = r.Bytes()
-	k.Keys = make([][]byte, r.Count(2))
+	n := r.Count(2)
+	if err := checkKeys(n); err != nil {
+		return KeysBody{}, err
+	}
+	k.Keys = make([][]byte, n)
 	for i := range k.Keys {
 		k.Keys[i] = r.Bytes()
 		if err := checkKey(k.Keys[i]); r.Err() == nil && err != nil {
@@ -319,6 +331,9 @@ func DecodeManyBody(b []byte) (m ManyBody, err error) {
 		least = 4
 	}
 	n := r.Count(least)
+	if err := checkKeys(n); err != nil {
+		return ManyBody{}, err
+	}
 	m.Keys = make([][]byte, n)
 	if m.Flags&WriteValue != 0 {
 		m.Values = make([][]byte, n)

@@ -151,6 +151,8 @@ type ScanResult struct {
 	Keys   [][]byte
 	Values [][]byte
 	More   bool // there may be entries after the last key
+	// Next is the key after which to go on, if that is not the last one of Keys: others that have expired were looked at after it.
+	Next []byte
 }
 
 // AppendScanResult appends s.
@@ -162,7 +164,13 @@ func AppendScanResult(dst []byte, s *ScanResult) []byte {
 	if s.Values != nil {
 		flags |= 2
 	}
+	if s.Next != nil {
+		flags |= 4
+	}
 	dst = append(dst, flags)
+	if s.Next != nil {
+		dst = AppendBytes(dst, s.Next)
+	}
 	dst = AppendUvarint(dst, uint64(len(s.Keys)))
 	for i, k := range s.Keys {
 		dst = AppendBytes(dst, k)
@@ -177,12 +185,16 @@ func AppendScanResult(dst []byte, s *ScanResult) []byte {
 func DecodeScanResult(b []byte) (ScanResult, error) {
 	r := NewReader(b)
 	flags := r.U8()
+	s := ScanResult{More: flags&1 != 0}
+	if flags&4 != 0 {
+		s.Next = r.Bytes()
+	}
 	least := 2 // a key's length and one byte
 	if flags&2 != 0 {
 		least = 3
 	}
 	n := r.Count(least)
-	s := ScanResult{Keys: make([][]byte, n), More: flags&1 != 0}
+	s.Keys = make([][]byte, n)
 	if flags&2 != 0 {
 		s.Values = make([][]byte, n)
 	}

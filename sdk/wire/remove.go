@@ -82,6 +82,9 @@ func DecodeRemovalBody(b []byte) (out RemovalBody, err error) {
 	r := NewReader(b)
 	out.Map, out.Next = r.Bytes(), r.Bytes()
 	n := r.Count(2 + 8) // a key's length and one byte, a version
+	if err := checkKeys(n); err != nil {
+		return RemovalBody{}, err
+	}
 	out.Keys, out.Versions = make([][]byte, n), make([]uint64, n)
 	for i := range out.Keys {
 		out.Keys[i], out.Versions[i] = r.Bytes(), r.U64()

@@ -23,6 +23,9 @@ func DecodeEvictBody(b []byte) (e EvictBody, err error) {
 	r := NewReader(b)
 	e.Map = r.Bytes()
 	n := r.Count(2 + 8) // a key's length and one byte, a version
+	if err := checkKeys(n); err != nil {
+		return EvictBody{}, err
+	}
 	e.Keys, e.Versions = make([][]byte, n), make([]uint64, n)
 	for i := range e.Keys {
 		e.Keys[i], e.Versions[i] = r.Bytes(), r.U64()
@@ -52,6 +55,9 @@ func DecodeTouchBody(b []byte) (t TouchBody, err error) {
 	r := NewReader(b)
 	t.Map = r.Bytes()
 	n := r.Count(2 + 1) // a key's length and one byte, a time
+	if err := checkKeys(n); err != nil {
+		return TouchBody{}, err
+	}
 	t.Keys, t.At = make([][]byte, n), make([]int64, n)
 	for i := range t.Keys {
 		t.Keys[i], t.At[i] = r.Bytes(), r.Varint()

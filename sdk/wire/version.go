@@ -18,6 +18,7 @@ const Magic = "GRDN"
 const (
 	MaxHello      = 4 << 10            // one hello or hello answer, before authentication
 	MaxKey        = 64 << 10           // an encoded key
+	MaxKeys       = 4096               // keys of one operation: it is executed as a whole, while nobody else gets at the partition
 	MaxValue      = 1 << 20            // an encoded value, unless configured; MaxValueHard is the ceiling
 	MaxValueHard  = 4 << 20            // no configuration allows a larger value
 	MaxMapName    = 255                // a map's name in bytes of UTF-8

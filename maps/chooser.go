@@ -1,0 +1,72 @@
+package maps
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/gridiron-io/gridiron/partition"
+)
+
+// chooser chooses, for OpRemoveAll, among the keys that were read. It is one goroutine, so that however long keys and patterns
+// are they take one processor, and no reader of a partition waits for them. Each call has its turn for removeTime.
+type chooser struct {
+	wake chan struct{} // one slot
+
+	mu     sync.Mutex // guards the following
+	queue  []*call
+	closed bool
+}
+
+// add takes a call whose keys were read.
+func (h *chooser) add(c *call) {
+	h.mu.Lock()
+	closed := h.closed
+	if !closed {
+		h.queue = append(h.queue, c)
+	}
+	h.mu.Unlock()
+	if closed {
+		c.Fail(partition.NotProposed)
+		return
+	}
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns the calls that wait.
+func (h *chooser) take() []*call {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	list := h.queue
+	h.queue = nil
+	return list
+}
+
+// run ends with ctx. Calls that wait then, and later ones, are told to ask again.
+func (h *chooser) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			h.mu.Lock()
+			h.closed = true
+			h.mu.Unlock()
+			for _, c := range h.take() {
+				c.Fail(partition.NotProposed)
+			}
+			return
+		case <-h.wake:
+		}
+		for _, c := range h.take() {
+			if ctx.Err() != nil {
+				c.Fail(partition.NotProposed)
+				continue
+			}
+			began := time.Now()
+			c.removal.choose(func() bool { return time.Since(began) >= removeTime })
+			c.remove()
+		}
+	}
+}

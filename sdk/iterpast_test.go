@@ -1,0 +1,40 @@
+package sdk
+
+import (
+	"testing"
+
+	"github.com/gridiron-io/gridiron/sdk/internal/fakegrid"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// A page that has no keys but says where to go on is no end; one that does not go on is an error.
+func TestPagesWithoutKeys(t *testing.T) {
+	g, _, m := one(t)
+	noErr(t, m.Set(t.Context(), "b", "v"))
+	next := [][]byte{[]byte("\xa1a"), []byte("\xa1aa")}
+	asked := 0
+	g.OnRequest(func(_ *fakegrid.Member, req *wire.Request) fakegrid.Verdict {
+		if req.Op != wire.OpScan || asked >= len(next) || req.Partition != 0 {
+			return fakegrid.Verdict{}
+		}
+		asked++
+		a := wire.Answer{ID: req.ID, Time: g.Now(), Body: wire.AppendScanResult(nil, &wire.ScanResult{More: true, Next: next[asked-1]})}
+		return fakegrid.Verdict{Raw: wire.AppendAnswer(nil, &a)}
+	})
+	got := ""
+	for k, err := range m.Keys(t.Context()) {
+		noErr(t, err)
+		got += k
+	}
+	if got != "b" || asked != 2 {
+		t.Errorf("%q after %d pages without keys", got, asked)
+	}
+	asked, next = 0, [][]byte{[]byte("\xa1a"), []byte("\xa1a")}
+	var last error
+	for _, err := range m.Keys(t.Context()) {
+		last = err
+	}
+	if last == nil {
+		t.Error("a walk that does not go on has an end")
+	}
+}
