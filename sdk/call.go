@@ -32,6 +32,9 @@ type call struct {
 	key, value []byte // for encoding into body
 	body       []byte // req.Body
 
+	cluster wire.ID // for which the call was begun, or is meant
+	bound   error   // if not nil: no other cluster than that will do, and the call ends with this
+
 	member wire.ID // calls to a member: which
 	peer   *peer   // who was asked last
 	conn   *rpc.Conn
@@ -81,7 +84,7 @@ func (cl *call) release() {
 // renew makes the call ready for another request of the same kind to the same partition.
 func (cl *call) renew() {
 	*cl = call{
-		Call: cl.Call, name: cl.name, key: cl.key, value: cl.value, body: cl.body,
+		Call: cl.Call, name: cl.name, key: cl.key, value: cl.value, body: cl.body, cluster: cl.cluster, bound: cl.bound,
 		req: wire.Request{Op: cl.req.Op, Partition: cl.req.Partition},
 	}
 	cl.forget()
@@ -146,6 +149,12 @@ func (c *Client) begin(ctx context.Context, cl *call) error {
 	}
 	if len(cl.body) > maxBody {
 		return cl.fail(ErrTooLarge, fmt.Sprintf("a request of %d bytes, the limit is %d", len(cl.body), maxBody))
+	}
+	if other := c.replaced.Load(); other != nil {
+		return cl.fail(because(ErrInvalid, other), "")
+	}
+	if cl.cluster.IsZero() {
+		cl.cluster = c.table.Load().cluster
 	}
 	now := c.clock.now()
 	cl.since = now

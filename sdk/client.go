@@ -28,10 +28,11 @@ type Client struct {
 	events func() *eventHub              // makes it when it is first called
 	loads  flights                       // of GetOrLoad
 
-	table   atomic.Pointer[table] // nil until the first view
-	changed broadcast             // the table or a connection
-	asked   atomic.Int64          // when tables were last asked for
-	turn    atomic.Uint32         // spreads calls that any member may answer
+	table    atomic.Pointer[table]             // nil until the first view
+	replaced atomic.Pointer[OtherClusterError] // by what the cluster was replaced that the client must stay with; nil: by nothing
+	changed  broadcast                         // the table, a connection, or replaced
+	asked    atomic.Int64                      // when tables were last asked for
+	turn     atomic.Uint32                     // spreads calls that any member may answer
 
 	life context.Context // ends with Close; what is done for the client as a whole, like dialing, runs under it
 	end  context.CancelFunc
@@ -40,9 +41,11 @@ type Client struct {
 	// mu comes before the mutexes of peers and connections; none is held while other code is called.
 	mu struct {
 		sync.Mutex
-		closed  bool
-		seeding bool // the addresses given to Connect are being tried
-		peers   map[wire.ID]*peer
+		closed     bool
+		seeding    bool  // the addresses given to Connect are being tried
+		seededFrom int64 // when they were last begun to be tried in vain
+		peers      map[wire.ID]*peer
+		succession succession
 	}
 }
 
@@ -111,6 +114,18 @@ func (c *Client) onView(conn *rpc.Conn, body []byte) {
 		cur = &table{}
 		writes := make([]outstanding, len(v.Partitions))
 		c.writes.Store(&writes)
+	} else if v.Cluster == c.mu.succession.chosen {
+		if len(v.Partitions) != len(cur.routes) {
+			c.mu.Unlock()
+			c.stay(&OtherClusterError{Addr: "the cluster's address", Name: v.Name, ID: v.Cluster.String(), WantName: cur.name, WantID: cur.cluster.String()})
+			conn.Fail(errGone)
+			return
+		}
+		fresh, gone := c.goOverLocked(v)
+		c.mu.Unlock()
+		c.cfg.logger.Warn("gridiron: the cluster was bootstrapped again, and the client goes on with the new one", "old", cur.cluster, "new", v.Cluster)
+		c.revised(fresh, gone)
+		return
 	} else if v.Cluster != cur.cluster || len(v.Partitions) != len(cur.routes) {
 		c.mu.Unlock()
 		conn.Fail(fmt.Errorf("table: %w: cluster %v with %d partitions, not %v with %d", wire.ErrMalformed,
@@ -128,7 +143,11 @@ func (c *Client) onView(conn *rpc.Conn, body []byte) {
 	}
 	c.table.Store(next)
 	c.mu.Unlock()
+	c.revised(fresh, gone)
+}
 
+// revised does what a table with other members asks for.
+func (c *Client) revised(fresh, gone []*peer) {
 	for _, p := range gone {
 		if conn := p.conn.Load(); conn != nil {
 			conn.Fail(errGone)
@@ -252,6 +271,14 @@ func (c *Client) askTables() {
 	}
 }
 
+// seekSuccessor reports whether another cluster was seen at the cluster's addresses, so that it must be found out which of them is there.
+func (c *Client) seekSuccessor() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := &c.mu.succession
+	return len(s.seen) > 0 && c.clock.now()-s.last <= int64(sightingsLast)
+}
+
 // ownAnswer is how long a member that has lost a partition is given to answer what it was asked about it, before the new owner
 // is asked instead. It mostly says itself that it is not the owner any more; one that has fallen silent does not.
 const ownAnswer = 150 * time.Millisecond
@@ -275,6 +302,10 @@ func (c *Client) keepTime() {
 			}
 		}
 		c.mu.Unlock()
+		if c.seekSuccessor() {
+			c.refresh(nil)
+			c.succeed()
+		}
 		now, t := c.clock.now(), c.table.Load()
 		for conn, p := range conns {
 			conn.Tick(now)

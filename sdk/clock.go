@@ -49,6 +49,14 @@ func (c *clock) cluster(now int64) int64 { return (now + c.offset.Load()) / int6
 // the time that a call takes, about, and asks nobody.
 func (c *Client) Now() time.Time { return instant(c.clock.cluster(c.clock.now())) }
 
+// restart is sample for another cluster: what was known of the time of the one before counts no more.
+func (c *clock) restart(clusterMs, sent, received int64) {
+	c.mu.Lock()
+	c.bound = -1
+	c.mu.Unlock()
+	c.sample(clusterMs, sent, received)
+}
+
 // sample takes in the cluster time that an answer carried. It is one comparison unless the answer improves the estimate.
 func (c *clock) sample(clusterMs, sent, received int64) {
 	const half = int64(time.Millisecond) / 2 // cluster time comes in whole milliseconds

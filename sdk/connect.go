@@ -152,9 +152,13 @@ func (c *Client) reseed() {
 	c.mu.seeding = true
 	c.mu.Unlock()
 	c.spawn(func() {
-		_ = c.seed(c.life)
+		began := c.clock.now()
+		err := c.seed(c.life)
 		c.mu.Lock()
 		c.mu.seeding = false
+		if err != nil {
+			c.mu.seededFrom = began
+		}
 		c.mu.Unlock()
 		c.changed.signal()
 	})

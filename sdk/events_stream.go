@@ -350,6 +350,10 @@ func (s *eventStream) worker() {
 		case <-timer.C:
 		case <-changed:
 		}
+		if other := s.c.replaced.Load(); other != nil {
+			s.close(s.fail(because(ErrInvalid, other), "")) // nothing more will come
+			return
+		}
 	}
 }
 
@@ -392,6 +396,10 @@ func (s *eventStream) followLocked(now int64) {
 	if cur == s.seen {
 		return
 	}
+	if cur.cluster != s.seen.cluster {
+		s.restartLocked(now, cur)
+		return
+	}
 	for i, t := range s.trackers {
 		if t != nil && cur.routes[i].epoch != s.seen.routes[i].epoch && cur.routes[i].epoch > t.epoch {
 			t.suspect(now, gapGrace+rand.N(2*gapGrace))
@@ -400,9 +408,36 @@ func (s *eventStream) followLocked(now int64) {
 	s.seen = cur
 }
 
+// restartLocked begins anew in a cluster that has taken the place of the one before: its events have nothing to do with those. What is
+// queued goes, since tokens could not tell where it was, and the listener hears that events are lost. REQUIRES s.mu.
+func (s *eventStream) restartLocked(now int64, cur *table) {
+	s.seen, s.queue, s.blocked, s.baseline = cur, eventQueue{}, false, nil
+	listened, first := 0, -1
+	for i, t := range s.trackers {
+		if t == nil {
+			continue
+		}
+		if listened++; first < 0 {
+			first = i
+		}
+		// From where there is no map: so what has happened in the new cluster comes, as far as its owners still have it.
+		fresh := newTracker(uint32(i), s, s.values, t.spread)
+		fresh.start(now, place{})
+		fresh.suspect(now, 0)
+		s.trackers[i], s.queued[i], s.shown[i] = fresh, 0, place{}
+	}
+	s.token = newTokenWriter(tokenMap(cur.cluster, s.name), len(s.trackers), listened)
+	if first >= 0 {
+		s.take(uint32(first), &wire.Event{Kind: wire.EventLost})
+	}
+	s.looks = append(s.looks[:0], now)
+	s.settleLocked(now)
+}
+
 // askLocked asks a partition's owner for the events after a place. REQUIRES s.mu.
 func (s *eventStream) askLocked(partition int, after place) {
 	s.asking++
+	t := s.trackers[partition]
 	s.spawn(func() {
 		ctx, cancel := context.WithTimeout(s.ctx, askTimeout)
 		defer cancel()
@@ -420,7 +455,9 @@ func (s *eventStream) askLocked(partition int, after place) {
 		}
 		s.mu.Lock()
 		s.asking--
-		s.trackers[partition].answered(s.c.clock.now(), res)
+		if s.trackers[partition] == t { // else it asked the cluster before
+			t.answered(s.c.clock.now(), res)
+		}
 		s.mu.Unlock()
 		signal(s.kick)
 	})

@@ -52,6 +52,9 @@ const maxRound = 4 << 20
 func (c *Client) invokeAll(ctx context.Context, all []*call) {
 	pending := make([]*call, 0, len(all))
 	for _, cl := range all {
+		if cl.bound == nil { // half of an operation in one cluster and half in another would be neither
+			cl.bound = ErrUnavailable
+		}
 		if err := c.begin(ctx, cl); err != nil {
 			cl.end(err)
 		} else {
@@ -114,6 +117,15 @@ func unfinished(list []*call) []*call {
 func (c *Client) send(cl *call, flush bool) (sent, done bool) {
 	now := c.clock.now()
 	t := c.table.Load()
+	if other := c.replaced.Load(); other != nil {
+		if cl.unknown && cl.req.Op.IsWrite() {
+			return false, cl.end(cl.fail(because(ErrUnknownOutcome, other), ""))
+		}
+		return false, cl.end(cl.fail(because(ErrInvalid, other), ""))
+	}
+	if cl.cluster != t.cluster && c.moveCluster(cl, t) {
+		return false, true
+	}
 	if cl.addressed() {
 		if cl.peer == nil {
 			cl.peer = c.peer(cl.member)
@@ -324,7 +336,7 @@ func (cl *call) hint() string { return string(cl.Answer.Body) }
 
 // due reports whether another attempt may be made now: its time has come, or there is somebody else to ask.
 func (c *Client) due(cl *call) bool {
-	if cl.attempts == 0 || c.clock.now() >= cl.notBefore {
+	if cl.attempts == 0 || c.clock.now() >= cl.notBefore || c.replaced.Load() != nil || c.table.Load().cluster != cl.cluster {
 		return true
 	}
 	if cl.addressed() {

@@ -59,6 +59,7 @@ type Lock struct {
 	id        wire.ID // under which members know the holder
 	lease     uint64  // milliseconds
 	fence     uint64
+	cluster   wire.ID // that granted it: in another one, the fence says nothing
 	lost      chan struct{}
 
 	mu      sync.Mutex // guards the following
@@ -108,7 +109,13 @@ func (l *Lock) Unlock(ctx context.Context) error {
 }
 
 // call returns a call of op for the lock, without a body.
-func (l *Lock) call(op wire.Op) *call { return newCall(op, l.name, uint32(l.partition)) }
+func (l *Lock) call(op wire.Op) *call {
+	cl := newCall(op, l.name, uint32(l.partition))
+	if op != wire.OpLock { // it is held, or was, in the cluster that granted it
+		cl.cluster, cl.bound = l.cluster, ErrLockNotHeld
+	}
+	return cl
+}
 
 // ask runs OpLock or OpRenew. With a slice the call waits for so long: for the lock, or for its loss. placed reports whether members may
 // know of the holder by it.
@@ -215,7 +222,7 @@ func (l *Lock) leave() {
 func (l *Lock) granted(r wire.LockResult) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.fence = r.Fence
+	l.fence, l.cluster = r.Fence, l.c.table.Load().cluster
 	l.extendLocked(r, false)
 }
 
@@ -329,6 +336,16 @@ func checkFence(op wire.Op, name string, key []byte, opts []WriteOption) error {
 		}
 	}
 	return nil
+}
+
+// fencedBy returns the cluster that granted the lock whose fence opts hold.
+func fencedBy(opts []WriteOption) (cluster wire.ID) {
+	for _, o := range opts {
+		if f, ok := o.(fenceOption); ok {
+			cluster = f.l.cluster
+		}
+	}
+	return cluster
 }
 
 // newLockID returns an ID that nobody else has.

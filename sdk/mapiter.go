@@ -110,7 +110,7 @@ func (m *Map[K, V]) scan(ctx context.Context, what uint8, opts []QueryOption, vi
 			return invalidf("scan", m.name, "%v", err)
 		}
 	}
-	w := walk{c: m.c, name: m.name, wire: m.wire, what: what, queryConfig: cfg, visit: visit}
+	w := walk{c: m.c, cluster: m.c.table.Load().cluster, name: m.name, wire: m.wire, what: what, queryConfig: cfg, visit: visit}
 	for next, ahead := 0, 1; next < m.c.partitionCount(); ahead = min(2*ahead, maxAhead) {
 		end := min(next+ahead, m.c.partitionCount())
 		goOn, err := w.partitions(ctx, next, end)
@@ -124,10 +124,11 @@ func (m *Map[K, V]) scan(ctx context.Context, what uint8, opts []QueryOption, vi
 
 // walk is an iteration under way.
 type walk struct {
-	c    *Client
-	name string
-	wire []byte
-	what uint8
+	c       *Client
+	cluster wire.ID
+	name    string
+	wire    []byte
+	what    uint8
 	queryConfig
 	seen  int // entries visited
 	visit func(cl *call, key, value []byte) (bool, error)
@@ -203,6 +204,7 @@ func (w *walk) ask(cl *call, after []byte) {
 		}
 	}
 	cl.renew()
+	cl.cluster = w.cluster
 	cl.body = wire.AppendScanBody(cl.body[:0], &wire.ScanBody{Map: w.wire, After: after, Limit: limit, What: w.what})
 }
 

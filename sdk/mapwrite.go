@@ -146,6 +146,7 @@ func (m *Map[K, V]) prepare(op wire.Op, key K, opts []WriteOption) (cl *call, w 
 			cl.release()
 			return nil, w, err
 		}
+		cl.cluster, cl.bound = fencedBy(opts), ErrFenced
 	}
 	return cl, w, err
 }

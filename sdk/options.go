@@ -24,15 +24,16 @@ func (o clientOption) applyClient(c *clientConfig) error { return o(c) }
 
 // clientConfig is what the options say.
 type clientConfig struct {
-	cluster  string // name; "": whatever cluster is found
-	name     string
-	timeout  time.Duration
-	maxValue int
-	tls      *tls.Config
-	logger   *slog.Logger
-	tracers  trace.TracerProvider // nil: no tracing
-	meters   metric.MeterProvider // nil: nothing is measured
-	dial     func(context.Context, string) (net.Conn, error)
+	cluster   string  // name; "": whatever cluster is found
+	clusterID wire.ID // zero: whatever cluster is found, and its successor
+	name      string
+	timeout   time.Duration
+	maxValue  int
+	tls       *tls.Config
+	logger    *slog.Logger
+	tracers   trace.TracerProvider // nil: no tracing
+	meters    metric.MeterProvider // nil: nothing is measured
+	dial      func(context.Context, string) (net.Conn, error)
 
 	silence, pongWait time.Duration // of rpc.Config; zero: its own
 }
@@ -69,6 +70,24 @@ func WithClusterName(name string) Option {
 			return fmt.Errorf("WithClusterName: a name has 1 to 255 bytes, this one %d", len(name))
 		}
 		c.cluster = name
+		return nil
+	})
+}
+
+// WithClusterID is for clients that must never take one cluster for another of the same name: id is that of [ClusterStatus]. Connect to
+// another one is ErrInvalid, with an [OtherClusterError] in it.
+//
+// A cluster whose members all lost their data directories, and that was bootstrapped again, has another ID. A client without this option
+// goes over to it once no member of the cluster that it knew answers any more: writes under way end in ErrUnknownOutcome, listeners hear
+// of LOST, locks are lost. With this option, and where the new cluster has another number of partitions, all calls from then on fail with
+// ErrInvalid and an OtherClusterError, which has both IDs, until a member of the old cluster is back.
+func WithClusterID(id string) Option {
+	return clientOption(func(c *clientConfig) error {
+		parsed, err := wire.ParseID(id)
+		if err != nil || parsed.IsZero() {
+			return fmt.Errorf("WithClusterID: %q is not the ID of a cluster", id)
+		}
+		c.clusterID = parsed
 		return nil
 	})
 }

@@ -29,13 +29,14 @@ type peer struct {
 
 	mu struct {
 		sync.Mutex
-		announced string   // address that the member announces
-		known     []string // addresses given to Connect behind which it was found
-		gone      bool     // no longer among the members
-		dialing   bool
-		failures  int   // dials in a row
-		notBefore int64 // when the next dial may begin
-		lastErr   error // of the last dial
+		announced  string   // address that the member announces
+		known      []string // addresses given to Connect behind which it was found
+		gone       bool     // no longer among the members
+		dialing    bool
+		failures   int   // dials in a row
+		failedFrom int64 // when the last of them began
+		notBefore  int64 // when the next dial may begin
+		lastErr    error // of the last dial
 	}
 }
 
@@ -76,6 +77,7 @@ func (c *Client) dial(p *peer) {
 	}
 	addrs := append([]string{p.mu.announced}, p.mu.known...)
 	p.mu.Unlock()
+	began := c.clock.now()
 	if !ok {
 		return
 	}
@@ -100,6 +102,7 @@ func (c *Client) dial(p *peer) {
 		if err != nil {
 			p.mu.notBefore = c.clock.now() + int64(backoff(p.mu.failures))
 			p.mu.failures++
+			p.mu.failedFrom = began
 		} else {
 			p.mu.failures = 0
 		}
@@ -130,8 +133,16 @@ func (c *Client) open(ctx context.Context, addr string, want wire.ID) error {
 	return nil
 }
 
-// greet makes a connection to addr for plane and exchanges hellos on it.
+// greet makes a connection to addr for plane and exchanges hellos on it. Only members of the client's cluster will do.
 func (c *Client) greet(ctx context.Context, addr string, plane wire.Plane) (net.Conn, wire.HelloAnswer, error) {
+	if t := c.table.Load(); t != nil {
+		return c.greetCluster(ctx, addr, plane, t.name, t.cluster)
+	}
+	return c.greetCluster(ctx, addr, plane, c.cfg.cluster, c.cfg.clusterID)
+}
+
+// greetCluster is greet for members of a cluster with a name and an ID, which mean any if they are empty.
+func (c *Client) greetCluster(ctx context.Context, addr string, plane wire.Plane, name string, id wire.ID) (net.Conn, wire.HelloAnswer, error) {
 	nc, err := c.cfg.dial(ctx, addr)
 	if err != nil {
 		return nil, wire.HelloAnswer{}, fmt.Errorf("%s: %w", addr, err)
@@ -153,11 +164,9 @@ func (c *Client) greet(ctx context.Context, addr string, plane wire.Plane) (net.
 		}
 		nc = secured
 	}
-	hello := wire.Hello{Version: wire.Version, Plane: plane, Cluster: c.cfg.cluster, Name: c.cfg.name, Client: c.id}
-	if t := c.table.Load(); t != nil {
-		hello.Cluster, hello.ClusterID = t.name, t.cluster
-	}
+	hello := wire.Hello{Version: wire.Version, Plane: plane, Cluster: name, ClusterID: id, Name: c.cfg.name, Client: c.id}
 	answer, err := rpc.Greet(ctx, nc, &hello)
+	c.sighted(addr, &hello, &answer)
 	if other := otherCluster(&hello, &answer, addr); other != nil {
 		err = other // what the member says of it itself is the same, in its words
 	}

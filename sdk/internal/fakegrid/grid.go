@@ -68,6 +68,7 @@ type Member struct {
 	frozen   chan struct{}         // not nil: the member reads nothing until it is closed
 	refuse   wire.Code             // hellos are answered with this
 	hellos   int
+	away     bool // nobody can dial it
 }
 
 // Seen is a request that reached a member.
@@ -111,8 +112,11 @@ func (g *Grid) Dial(_ context.Context, addr string) (net.Conn, error) {
 		if m.Info.Addr == addr {
 			near, far := net.Pipe()
 			g.mu.Lock()
+			defer g.mu.Unlock()
+			if m.away {
+				break
+			}
 			m.startLocked(far)
-			g.mu.Unlock()
 			return near, nil
 		}
 	}
@@ -394,6 +398,56 @@ func (g *Grid) Kill(i int) {
 func (g *Grid) Restart(i int) {
 	g.t.Helper()
 	g.listen(i, g.Addr(i))
+}
+
+// Bootstrap makes the grid, none of whose members runs, another one of the same name at the same addresses, in which there is nothing.
+func (g *Grid) Bootstrap(partitions int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ID[15]++
+	g.mu.meta, g.mu.version = 1, 1
+	g.mu.records = make(map[identity]record)
+	for _, m := range g.mu.members {
+		m.Info.ID[15]++
+		m.Info.Incarnation[15]++
+		m.hellos = 0
+	}
+	g.mu.parts = make([]partition, partitions)
+	for i := range g.mu.parts {
+		g.mu.parts[i] = partition{owner: i % len(g.mu.members), epoch: 1 << 44, maps: make(map[string]*table)}
+	}
+}
+
+// Return makes the grid the one again that it was before Bootstrap, but for what was in it.
+func (g *Grid) Return() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ID[15]--
+	for _, m := range g.mu.members {
+		m.Info.ID[15]--
+		m.Info.Incarnation[15]--
+	}
+}
+
+// Serve makes member i listen at one more address. It stops with the test.
+func (g *Grid) Serve(i int, addr string) {
+	g.t.Helper()
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		g.t.Fatalf("fake member: %v", err)
+	}
+	m := g.mu.members[i]
+	g.mu.Lock()
+	m.wg.Go(func() { m.accept(l) })
+	g.mu.Unlock()
+	g.t.Cleanup(func() { _ = l.Close() }) // before that of the grid
+}
+
+// Unreachable makes Dial find nobody at member i's address.
+func (g *Grid) Unreachable(i int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.mu.members[i].away = true
 }
 
 // Cut ends member i's connections; new ones are accepted.

@@ -1,0 +1,203 @@
+package sdk
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+const (
+	// goneAfter is for how long nobody of the client's cluster may answer, while members of another one answer at its addresses, before
+	// the client takes that for its successor. Where all its addresses are the other's it takes no time.
+	goneAfter = 3 * time.Second
+	// sightingsLast is how long it counts that another cluster was seen.
+	sightingsLast = 10 * time.Second
+)
+
+// succession is what the client finds out about a cluster of the same name that has taken the place of its own: it was bootstrapped
+// again, without its directories. It is guarded by Client.mu.
+//
+// A network that is split may show the same to a client that is cut off from its cluster. So every member that is known must have been
+// tried, and must not have answered, since another cluster was first seen.
+type succession struct {
+	seen   map[string]sighting // by address
+	since  int64               // when another cluster was first seen
+	last   int64               // and last
+	chosen wire.ID             // whose table makes the client go over to it; zero: nobody's
+	asking bool                // its members are being connected to
+	sample clockSample         // of the chosen one's clock
+}
+
+// sighting is another cluster at an address.
+type sighting struct {
+	cluster    wire.ID
+	partitions uint32
+}
+
+// clockSample is one look at a cluster's clock.
+type clockSample struct{ cluster, sent, received int64 }
+
+// sighted notes what answered at an address to a hello that wanted the client's cluster.
+func (c *Client) sighted(addr string, hello *wire.Hello, a *wire.HelloAnswer) {
+	if hello.ClusterID.IsZero() || a.ClusterID.IsZero() || a.Cluster != hello.Cluster {
+		return
+	}
+	now := c.clock.now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := &c.mu.succession
+	if t := c.table.Load(); t == nil || t.cluster != hello.ClusterID {
+		return // it was asked before the client went over, or about what it goes over to
+	}
+	if a.ClusterID == hello.ClusterID {
+		// The cluster is there, ready or not.
+		*s = succession{}
+		if c.replaced.Swap(nil) != nil {
+			c.changed.signal()
+		}
+		return
+	}
+	for _, p := range c.mu.peers {
+		if p.live() != nil {
+			return // the cluster is there
+		}
+	}
+	if s.seen == nil || now-s.last > int64(sightingsLast) {
+		*s = succession{seen: make(map[string]sighting), since: now}
+	}
+	s.seen[addr] = sighting{a.ClusterID, a.Partitions}
+	s.last = now
+}
+
+// succeed looks whether the client's cluster has been replaced by another one, and goes over to that or, where it must not, has all calls
+// fail.
+func (c *Client) succeed() {
+	c.mu.Lock()
+	id, partitions, ok := c.successorLocked()
+	if !ok {
+		c.mu.Unlock()
+		return
+	}
+	t := c.table.Load()
+	s := &c.mu.succession
+	other := &OtherClusterError{Name: t.name, ID: id.String(), WantName: t.name, WantID: t.cluster.String()}
+	var addrs []string
+	for addr := range s.seen {
+		addrs, other.Addr = append(addrs, addr), addr
+	}
+	// A member that has just become one of its cluster may not know yet how many partitions that has.
+	if !c.cfg.clusterID.IsZero() || partitions != 0 && int(partitions) != len(t.routes) {
+		c.mu.Unlock()
+		c.stay(other)
+		return
+	}
+	s.chosen, s.asking = id, true
+	c.mu.Unlock()
+
+	c.spawn(func() {
+		for _, addr := range addrs {
+			if err := c.openSuccessor(addr, t.name, id); err == nil {
+				break
+			}
+		}
+		c.mu.Lock()
+		c.mu.succession.asking = false
+		c.mu.Unlock()
+	})
+}
+
+// stay has all calls fail from now on: the client's cluster is gone, and it must not go over to the other one.
+func (c *Client) stay(other *OtherClusterError) {
+	if c.replaced.Swap(other) == nil {
+		c.cfg.logger.Error("gridiron: the cluster was replaced by another one: connect to that with a new client", "old", other.WantID, "new", other.ID)
+		c.changed.signal()
+	}
+}
+
+// successorLocked returns the cluster that has taken the place of the client's, if that is for sure. REQUIRES c.mu.
+func (c *Client) successorLocked() (id wire.ID, partitions uint32, ok bool) {
+	t, s, now := c.table.Load(), &c.mu.succession, c.clock.now()
+	if t == nil || len(s.seen) == 0 || s.asking || c.mu.seededFrom < s.since {
+		return id, 0, false
+	}
+	for _, there := range s.seen {
+		if !id.IsZero() && id != there.cluster {
+			return id, 0, false // two others: which is it?
+		}
+		id, partitions = there.cluster, there.partitions
+	}
+	everywhere := true
+	for i := range t.members {
+		m := &t.members[i]
+		if state := MemberState(m.State); state == MemberLeft || state == MemberDead {
+			continue
+		}
+		p := c.mu.peers[m.ID]
+		if p == nil || p.live() != nil {
+			return id, 0, false
+		}
+		p.mu.Lock()
+		tried := p.mu.failedFrom >= s.since
+		p.mu.Unlock()
+		if !tried {
+			return id, 0, false
+		}
+		_, taken := s.seen[m.Addr]
+		everywhere = everywhere && taken
+	}
+	return id, partitions, everywhere || now-s.since >= int64(goneAfter)
+}
+
+// openSuccessor connects to a member of the cluster that the client goes over to, and asks it for its table.
+func (c *Client) openSuccessor(addr, name string, id wire.ID) error {
+	ctx, cancel := context.WithTimeout(c.life, dialTimeout)
+	defer cancel()
+	sent := c.clock.now()
+	nc, answer, err := c.greetCluster(ctx, addr, wire.PlaneCalls, name, id)
+	if err != nil {
+		return err
+	}
+	if answer.ClusterID != id {
+		_ = nc.Close()
+		return fmt.Errorf("%s: cluster ID %v, not %v", addr, answer.ClusterID, id)
+	}
+	c.mu.Lock()
+	c.mu.succession.sample = clockSample{answer.Time, sent, c.clock.now()}
+	c.mu.Unlock()
+	c.adopt(nc, addr, &answer)
+	return nil
+}
+
+// goOverLocked makes v, the first table of the chosen successor, the client's table. What was known of the cluster before counts no more.
+// It returns peers as reviseLocked does. REQUIRES c.mu.
+func (c *Client) goOverLocked(v *wire.View) (fresh, gone []*peer) {
+	next, _ := (&table{}).merge(v, func(m *wire.MemberInfo) *peer { return c.peerLocked(m.ID) })
+	fresh, gone = c.reviseLocked(next)
+	s := c.mu.succession.sample
+	c.clock.restart(s.cluster, s.sent, s.received)
+	c.mu.succession = succession{}
+	c.table.Store(next)
+	return fresh, gone
+}
+
+// textReplaced is the hint of calls that the client's cluster did not survive.
+const textReplaced = "the cluster was bootstrapped again meanwhile"
+
+// moveCluster makes a call that was not begun under t's cluster one of that cluster, and reports whether it has ended instead, in cl.err:
+// what may have been executed in the cluster before, and what belongs to it, is not asked of another.
+func (c *Client) moveCluster(cl *call, t *table) (done bool) {
+	switch {
+	case cl.addressed(): // the table says that there is no such member
+	case cl.unknown && cl.req.Op.IsWrite():
+		return cl.end(cl.fail(ErrUnknownOutcome, textReplaced))
+	case cl.bound != nil:
+		return cl.end(cl.fail(cl.bound, textReplaced))
+	}
+	cl.cluster = t.cluster
+	if cl.req.Seq != 0 {
+		cl.req.Deadline = c.deadline(cl.limit) // by another clock
+	}
+	return false
+}
