@@ -44,6 +44,8 @@ var (
 	errMemory = errors.New("the member's memory is used up")
 	// errWaiting refuses what would wait where too much waits already.
 	errWaiting = errors.New("too much waits at the member")
+	// errNoRoom refuses it where it is another member's, which holds a replica of the partition.
+	errNoRoom = errors.New("the memory of a member that holds a replica is used up")
 )
 
 // evictor keeps maps within their bounds, and the member within its memory. It is one goroutine; what writers touch of it is
@@ -55,6 +57,9 @@ type evictor struct {
 	walk   surveyor
 	used   atomic.Int64 // bytes that all replicas here are counted with, as of the last round of upkeep
 	memory atomic.Int64 // bytes that there is room for, less what was written since; only with Config.MaxMemory
+	since  atomic.Int64 // bytes of writes that were let in since memory was measured
+
+	measured atomic.Int64 // when used was measured, see elapsed
 }
 
 func (e *evictor) init(s *Service) {
@@ -62,40 +67,55 @@ func (e *evictor) init(s *Service) {
 	e.memory.Store(s.cfg.MaxMemory)
 }
 
-// admit decides whether a write that stores so many values may be proposed, in a body of so many bytes, and returns the bound
-// of its map, nil if it has none.
-func (e *evictor) admit(name []byte, cfg *wire.MapConfig, values, body int) (*bound, error) {
+// admit decides whether a write of a partition that stores so many values may be proposed, in a body of so many bytes, and returns the
+// bound of its map, nil if it has none.
+func (e *evictor) admit(p uint32, name []byte, cfg *wire.MapConfig, values, body int) (*bound, error) {
 	var b *bound
-	bytes := body + values*writeOverhead + mapOverhead
 	if cfg.Bounded() {
 		b = e.bounds.get(name)
 	}
-	if most := e.s.cfg.MaxMemory; most > 0 {
-		room := e.memory.Load()
-		if b != nil { // what it needs is made free, but not at any rate
-			room += most / 16
-		}
-		if b != nil && room-int64(bytes) < most/16 {
-			e.wakeUp()
-		}
-		if room < int64(bytes) {
-			return nil, fmt.Errorf("%w: entries take %d of %d bytes", errMemory, e.used.Load(), most)
-		}
-		e.memory.Add(-int64(bytes))
+	if err := e.take(p, int64(body+values*writeOverhead+mapOverhead), b); err != nil {
+		return nil, err
 	}
 	return b, nil
 }
 
 // reserve takes memory for what is no entry, or says why there is none.
-func (e *evictor) reserve(bytes int) error {
+func (e *evictor) reserve(p uint32, bytes int) error { return e.take(p, int64(bytes), nil) }
+
+// take takes memory for an operation of a partition, here and at the members that hold other replicas, or says who has none. b is the bound
+// of the map, if it has one: then what it needs is made free.
+func (e *evictor) take(p uint32, bytes int64, b *bound) error {
 	most := e.s.cfg.MaxMemory
-	if most <= 0 {
-		return nil
+	if most > 0 {
+		room := e.memory.Load()
+		if others := e.s.owners() - 1; others > 0 {
+			// The other owners fill replicas here too, and what they have let in since is not known: as much as this one each.
+			theirs := int64(others) * e.since.Load()
+			if theirs > room/4 {
+				e.wakeUp() // it is measured again at once
+			}
+			room -= theirs
+		}
+		if b != nil { // what it needs is made free, but not at any rate
+			room += most / 16
+		}
+		if b != nil && room-bytes < most/16 {
+			e.wakeUp()
+		}
+		if room < bytes {
+			return fmt.Errorf("%w: %d of %d bytes", errMemory, e.used.Load(), most)
+		}
 	}
-	if e.memory.Load() < int64(bytes) {
-		return fmt.Errorf("%w: %d of %d bytes", errMemory, e.used.Load(), most)
+	if e.s.cfg.Room != nil {
+		if err := e.s.cfg.Room(p, bytes, b != nil); err != nil {
+			return fmt.Errorf("%w: %w", errNoRoom, err)
+		}
 	}
-	e.memory.Add(-int64(bytes))
+	if most > 0 {
+		e.memory.Add(-bytes)
+		e.since.Add(bytes)
+	}
 	return nil
 }
 
@@ -134,7 +154,7 @@ func (e *evictor) run(ctx context.Context) {
 				return
 			case <-pause.C:
 			}
-			if e.s.cfg.MaxMemory > 0 && e.memory.Load() < 0 {
+			if e.s.cfg.MaxMemory > 0 && (e.memory.Load() < 0 || int64(e.s.owners()-1)*e.since.Load() > e.memory.Load()/4) {
 				e.relieve(ctx)
 			}
 		}
@@ -322,12 +342,14 @@ func (e *evictor) relieve(ctx context.Context) {
 	if most <= 0 {
 		return
 	}
-	was, used := e.memory.Load(), int64(0)
-	for p := range e.s.cfg.Partitions {
-		e.s.cfg.Host.View(p, func(m partition.Machine) { used += int64(StateOf(m).Bytes()) })
+	was, since := e.memory.Load(), e.since.Load()
+	used := e.sum(elapsed())
+	left := most - used
+	if e.s.cfg.Expected != nil {
+		left -= e.s.cfg.Expected()
 	}
-	e.used.Store(used)
-	e.memory.Add(most - used - was)
+	e.memory.Add(left - was)
+	e.since.Add(-since)
 	need := excess(used, uint64(most))
 	if need == 0 {
 		return

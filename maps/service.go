@@ -32,6 +32,14 @@ type Config struct {
 	MaxMemory int64
 	// Dropped is optional: events that the rings have dropped.
 	Dropped *DroppedEvents
+	// Owners is optional: among how many members' writes the room of a member is shared, for replicas of the same member are filled by
+	// several owners. Nil: this one alone.
+	Owners func() int
+	// Expected is optional: how many bytes replicas will take here yet which are being built.
+	Expected func() int64
+	// Room is optional: it is asked for every write that stores so many bytes, whether the other members that hold a replica of the
+	// partition have room for them, and answers why not. evictable says that the map makes room by itself. It must not block.
+	Room func(partition uint32, bytes int64, evictable bool) error
 }
 
 // Service answers the operations on maps. Beside the replicated state it keeps only what an owner alone knows: who used
@@ -145,7 +153,7 @@ func refuse(id uint64, caller Caller, err error) {
 	switch {
 	case errors.Is(err, wire.ErrTooLarge):
 		code = wire.CodeTooLarge
-	case errors.Is(err, errMemory), errors.Is(err, errWaiting):
+	case errors.Is(err, errMemory), errors.Is(err, errNoRoom), errors.Is(err, errWaiting):
 		code = wire.CodeOverloaded
 	}
 	caller.Answer(id, code, []byte(err.Error()))
@@ -260,7 +268,7 @@ func (s *Service) admitLock(c *call, op wire.Op, l *wire.LockBody, body int) err
 	if op == wire.OpRenew || l.Flags&wire.LockAgain != 0 {
 		return nil
 	}
-	err := s.evictor.reserve(lockBytes + len(l.Map) + len(l.Key))
+	err := s.evictor.reserve(c.partition, lockBytes+len(l.Map)+len(l.Key))
 	if err != nil && s.has(int(c.partition), op, l) {
 		return nil
 	}
@@ -286,7 +294,7 @@ func (s *Service) has(p int, op wire.Op, l *wire.LockBody) (has bool) {
 func (s *Service) storing(c *call, name []byte, o *wire.WriteOptions, values, body int) (changed bool, err error) {
 	cfg := s.config(name)
 	c.size = body
-	if c.bound, err = s.evictor.admit(name, &cfg, values, body); err != nil {
+	if c.bound, err = s.evictor.admit(c.partition, name, &cfg, values, body); err != nil {
 		return false, err
 	}
 	return setDefaults(&cfg, o), nil

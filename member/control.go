@@ -48,6 +48,7 @@ func (c *controller) run() {
 			c.step(m.meta.View(), term)
 		} else {
 			c.since = time.Time{}
+			c.placer.leads(false)
 		}
 		select {
 		case <-changed:

@@ -201,7 +201,7 @@ func (m *Member) dispatchPeer(c *conn, req *wire.Request) {
 			c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
 			return
 		}
-		res := m.pong(p.Have)
+		res := m.pong(p)
 		res.Stranger, res.Seatless = m.stranger(c.hello.Member, c.hello.Incarnation)
 		c.Answer(id, wire.CodeOK, wire.AppendPingResult(nil, &res))
 	case wire.OpMemberDown:

@@ -34,6 +34,7 @@ func (m *Member) follow() {
 			}
 		}
 		m.peers.update()
+		m.rooms.follow(v)
 		if now := m.metaSeats(); len(now) > 0 {
 			var err error
 			if seats, err = saveSeats(m.cfg.DataDir, seats, now); err != nil {

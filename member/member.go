@@ -64,6 +64,7 @@ type Member struct {
 	doubting atomic.Bool             // a goroutine asks whether the cluster still counts this process among its members
 	abort    context.CancelCauseFunc // ends Start
 	expelled atomic.Pointer[error]   // why this member has stopped by itself; nil if it has not
+	noRoom   atomic.Uint32           // replicas that this member, if it controls the cluster, has placed nowhere for want of memory
 	replan   atomic.Bool             // an operator wants the placement planned anew
 	admin    chan struct{}           // one slot: an operator's change is being made, if this member leads the metadata group
 	recovery recovery
@@ -71,6 +72,7 @@ type Member struct {
 
 	peers    *peers
 	locator  *locator
+	rooms    *rooms
 	failover *failover
 	views    *views
 	conns    conns
@@ -132,6 +134,7 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	m.views = newViews(m)
 	m.peers = &peers{m: m}
 	m.locator = newLocator(m)
+	m.rooms = newRooms(m)
 	m.failover = &failover{m: m}
 	m.seats = newSeats(m)
 	if cfg.TracerProvider != nil {

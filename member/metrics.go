@@ -82,6 +82,8 @@ var instruments = []instrument{
 		}},
 	{"gridiron.cluster.partitions.under_replicated", gauge, "{partition}", "Partitions with fewer caught-up replicas than they should have.",
 		one(func(r *reading) float64 { return float64(r.status.UnderReplicated) })},
+	{"gridiron.cluster.replicas.no_room", gauge, "{replica}", "Replicas that are missing because no member that may hold them has memory for them.",
+		one(func(r *reading) float64 { return float64(r.status.NoRoom) })},
 	{"gridiron.cluster.partitions.unavailable", gauge, "{partition}", "Partitions without an owner or a majority.",
 		one(func(r *reading) float64 { return float64(r.status.Unavailable) })},
 	{"gridiron.cluster.partitions.lost", gauge, "{partition}", "Partitions that have lost data since the cluster was founded.",

@@ -33,6 +33,7 @@ type peer struct {
 	last     time.Time       // of the last answer to a ping
 	from     wire.ID         // incarnation that gave it
 	said     wire.PingResult // what it was, with the newest list of what the member owns
+	sized    time.Time       // when it last said how large its partitions are
 	patience time.Duration
 	suspect  bool
 	gone     bool

@@ -195,12 +195,16 @@ func (p *peers) tend(ctx context.Context, pr *peer) {
 	defer pr.end()
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
+	room := p.m.rooms.of(pr.id)
 	for {
 		began := time.Now()
 		_, _, before, _ := pr.word()
-		changed, err := p.ping(ctx, pr)
+		changed, err := p.ping(ctx, pr, room)
 		if err != nil && ctx.Err() == nil {
 			changed = pr.missed(began, time.Now(), err)
+			if _, well := pr.state(); !well {
+				room.silent()
+			}
 		}
 		if changed {
 			p.m.views.kick()
@@ -213,6 +217,7 @@ func (p *peers) tend(ctx context.Context, pr *peer) {
 		}
 		select {
 		case <-tick.C:
+		case <-room.ask:
 		case <-ended:
 		case <-ctx.Done():
 			return
@@ -222,7 +227,7 @@ func (p *peers) tend(ctx context.Context, pr *peer) {
 
 // ping asks a member once how it is, and reports whether it is seen in another light than before. A connection that turns out
 // to have ended is made anew at once: what is found where the member was tells whether it is gone.
-func (p *peers) ping(ctx context.Context, pr *peer) (changed bool, err error) {
+func (p *peers) ping(ctx context.Context, pr *peer, room *room) (changed bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	for {
@@ -231,10 +236,11 @@ func (p *peers) ping(ctx context.Context, pr *peer) (changed bool, err error) {
 			return false, err
 		}
 		pr.mu.Lock()
-		have := pr.said.Version
+		body := wire.PingBody{Have: pr.said.Version, Sizes: time.Since(pr.sized) >= sizesEvery && p.m.rooms.wantSizes()}
 		pr.mu.Unlock()
+		room.asking(time.Now())
 		sent := p.m.clock.Mono()
-		a, err := c.call(ctx, wire.OpMemberPing, wire.AppendPingBody(nil, wire.PingBody{Have: have}))
+		a, err := c.call(ctx, wire.OpMemberPing, wire.AppendPingBody(nil, body))
 		received := p.m.clock.Mono()
 		if errors.Is(err, errConnClosed) {
 			pr.drop(c)
@@ -255,6 +261,14 @@ func (p *peers) ping(ctx context.Context, pr *peer) (changed bool, err error) {
 		}
 		if said.Stranger || said.Seatless {
 			p.m.doubt(pr.id)
+		}
+		room.answered(&said)
+		if body.Sizes {
+			p.m.rooms.sized(said.Sizes)
+			pr.mu.Lock()
+			pr.sized = time.Now()
+			pr.mu.Unlock()
+			said.Sizes = nil // they are kept elsewhere
 		}
 		changed, owned := pr.heard(&said, c.answer.Incarnation, time.Now())
 		if owned != nil {

@@ -32,6 +32,71 @@ type placer struct {
 	candidates []meta.Candidate
 	made       time.Time
 	fulfilled  uint64 // version of the metadata at which nothing was left to do
+
+	space  space     // as it is while steps are chosen
+	noRoom int       // replicas that the plan places nowhere, for nobody has room for them
+	told   time.Time // when that was last logged
+}
+
+const (
+	// spareShare is which part of its memory a member keeps for what is written to the replicas that it has: none is placed there.
+	spareShare = 16
+	// tellEvery is how often it is logged that replicas find no room.
+	tellEvery = time.Minute
+)
+
+// space is what is known of the members' memory at a moment.
+type space struct {
+	sizes []int64           // by partition: bytes of a replica; -1: not known
+	room  map[wire.ID]int64 // by member: bytes of new replicas for which there is room; members that are not in it are not bounded
+}
+
+// space returns what the members of a roster have room for. What replicas will take that are on their way to a member is taken off: it does
+// not count them yet.
+func (m *Member) space(v *meta.View, r roster) space {
+	s := space{room: make(map[wire.ID]int64)}
+	for _, c := range r.list {
+		mb := v.Member(c.ID)
+		if limit, used := m.memoryOf(mb); limit > 0 {
+			s.room[c.ID] = limit - limit/spareShare - used
+		}
+	}
+	if len(s.room) == 0 {
+		return s
+	}
+	s.sizes = m.rooms.partitionSizes(v)
+	for p := range v.Table {
+		one, ok := v.Table[p].Changing()
+		if room, bounded := s.room[one.Member]; ok && bounded && one.Role == meta.RoleLearner {
+			s.room[one.Member] = room - max(0, s.sizes[p])
+		}
+	}
+	return s
+}
+
+// take reports whether a member has room for a replica of a partition, and takes it off.
+func (s *space) take(member wire.ID, partition int) bool {
+	room, bounded := s.room[member]
+	if !bounded {
+		return true
+	}
+	size := s.sizes[partition]
+	if size < 0 || room < size {
+		return false // an owner whose size is not known has not answered yet
+	}
+	s.room[member] = room - size
+	return true
+}
+
+// planned returns where replicas shall be, given where they are, who may hold them and how much room they have.
+func (m *Member) planned(v *meta.View, r roster) []meta.Target {
+	s := m.space(v, r)
+	list := slices.Clone(r.list)
+	for i := range list {
+		room, bounded := s.room[list[i].ID]
+		list[i].Room, list[i].Bounded = room, bounded
+	}
+	return meta.ReplanWithin(v.Table, v.ReplicasWanted, list, s.sizes)
 }
 
 // roster is who may hold replicas now.
@@ -57,7 +122,8 @@ func (m *Member) roster(v *meta.View) roster {
 		if mb.State == meta.StateDraining {
 			continue
 		}
-		c := meta.Candidate{ID: mb.ID, Incarnation: mb.Incarnation, Zone: mb.Zone}
+		limit, _ := m.memoryOf(mb)
+		c := meta.Candidate{ID: mb.ID, Incarnation: mb.Incarnation, Zone: mb.Zone, Bounded: limit > 0} // how much room it has is looked up when it matters
 		switch {
 		case answers:
 			r.present[mb.ID] = true
@@ -102,12 +168,35 @@ func (pl *placer) step(c *controller, v *meta.View) {
 }
 
 func (pl *placer) plan(v *meta.View, r roster) {
-	pl.targets, pl.candidates, pl.made, pl.fulfilled = meta.Replan(v.Table, v.ReplicasWanted, r.list), r.list, time.Now(), 0
+	pl.targets, pl.candidates, pl.made, pl.fulfilled = pl.m.planned(v, r), r.list, time.Now(), 0
+	was := pl.noRoom
+	pl.noRoom = 0
+	for p := range pl.targets {
+		pl.noRoom += pl.targets[p].NoRoom
+	}
+	pl.m.noRoom.Store(uint32(pl.noRoom))
+	switch {
+	case pl.noRoom > 0 && (was == 0 || time.Since(pl.told) > tellEvery):
+		pl.told = time.Now()
+		pl.m.log.Warn("replicas are missing and are not built, for no member has memory for them", "event", "NO_ROOM", "replicas", pl.noRoom,
+			"reason", pl.m.noRoomReason(v, uint32(pl.noRoom)))
+	case pl.noRoom == 0 && was > 0:
+		pl.m.log.Info("there is memory again for all replicas that were missing")
+	}
+}
+
+// leads notes whether this member controls the cluster: if it does not, another knows what finds no room.
+func (pl *placer) leads(yes bool) {
+	if !yes && pl.noRoom > 0 {
+		pl.noRoom = 0
+		pl.m.noRoom.Store(0)
+	}
 }
 
 // steps returns what is to be proposed now, partitions that lack most first, and how many partitions are on their way.
 func (pl *placer) steps(v *meta.View, r roster) (steps []meta.Command, moving int) {
 	order := make([]int, 0, len(v.Table))
+	pl.space = pl.m.space(v, r)
 	learners, leavers := 0, 0
 	for p := range v.Table {
 		t := &v.Table[p]
@@ -188,7 +277,7 @@ func (pl *placer) next(v *meta.View, r roster, p int) meta.Command {
 	if r.suspect && !needed {
 		return nil
 	}
-	if t.Voters() > len(target.Holders) && len(surplus) > 0 {
+	if t.Voters() > len(target.Holders)+target.NoRoom && len(surplus) > 0 { // what finds no room elsewhere stays where it is
 		// Of several the one that is least able to stay.
 		slices.SortStableFunc(surplus, func(a, b int) int { return pl.rank(r, t, a) - pl.rank(r, t, b) })
 		one := t.Replicas[surplus[0]]
@@ -198,7 +287,7 @@ func (pl *placer) next(v *meta.View, r roster, p int) meta.Command {
 		return &meta.Retire{ReplicaStep: stepOf(p, t, one)}
 	}
 	for _, h := range target.Holders {
-		if _, ok := t.Replica(h.Member); !ok && r.present[h.Member] {
+		if _, ok := t.Replica(h.Member); !ok && r.present[h.Member] && pl.space.take(h.Member, p) {
 			return &meta.AddReplica{Partition: uint32(p), Generation: t.Generation, Holder: h}
 		}
 	}

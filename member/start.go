@@ -205,7 +205,8 @@ func (m *Member) startData() (err error) {
 	m.mover = newMover(m, n)
 	configs := &mapConfigs{view: m.metaView}
 	m.maps = maps.New(maps.Config{Host: m.host, Partitions: n, Now: m.clock.Now, Owner: m.views.moved, MaxValue: m.cfg.MaxValue,
-		MapConfig: configs.of, Latency: latency, MaxMemory: m.cfg.MaxMemory, ClockConfirmed: m.clock.Confirmed, Dropped: m.events.dropped})
+		MapConfig: configs.of, Latency: latency, MaxMemory: m.cfg.MaxMemory, ClockConfirmed: m.clock.Confirmed, Dropped: m.events.dropped,
+		Owners: m.rooms.share, Expected: m.rooms.expected, Room: m.rooms.admit})
 	m.maps.Start()
 	m.hostReady.Store(true)
 	m.wg.Add(3)
@@ -238,6 +239,7 @@ func (m *Member) settled() bool {
 			return false // it was not heard yet
 		}
 	}
+	lacking, noRoom := uint32(0), m.replicasWithoutRoom(v)
 	for p := range v.Table {
 		t := &v.Table[p]
 		mine, ok := t.Replica(m.id)
@@ -245,7 +247,10 @@ func (m *Member) settled() bool {
 		case t.Halted, ok && !m.host.Runs(partition.ShardOf(t.Generation, p), mine.ID), ok && mine.Role == meta.RoleLearner:
 			return false
 		case !ok && !m.cfg.Lite && v.LiveVoters(t) < min(v.ReplicasWanted, holders):
-			return false // it lacks a replica that this member can hold
+			// It lacks a replica that this member can hold, unless it has not the memory.
+			if lacking++; lacking > noRoom {
+				return false
+			}
 		}
 		owner := m.views.moved(p)
 		if owner.Epoch>>44 < t.Generation || !holds(v, t, owner.Owner) {

@@ -1,7 +1,9 @@
 package member
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -43,6 +45,9 @@ func (m *Member) status() wire.Status {
 		return st
 	}
 	m.countPartitions(v, alive, &st)
+	if st.NoRoom = m.replicasWithoutRoom(v); st.NoRoom > 0 {
+		st.Reason = m.noRoomReason(v, st.NoRoom)
+	}
 	st.Safe = st.Unavailable == 0 && st.UnderReplicated == 0 && st.Moves == 0
 	switch {
 	case st.Unavailable > 0:
@@ -107,6 +112,43 @@ func (m *Member) countPartitions(v *meta.View, alive map[wire.ID]wire.ID, st *wi
 	}
 }
 
+// replicasWithoutRoom returns how many replicas are placed nowhere for want of memory, as the member says that controls the cluster.
+func (m *Member) replicasWithoutRoom(v *meta.View) uint32 {
+	leader := m.meta.Leader()
+	for i := range v.Members {
+		switch mb := &v.Members[i]; {
+		case leader == 0 || mb.MetaReplica != leader:
+		case mb.ID == m.id:
+			return m.noRoom.Load()
+		default:
+			said, _, _ := m.peers.said(mb.ID, mb.Incarnation)
+			return said.NoRoom
+		}
+	}
+	return 0
+}
+
+// reasonMembers bounds the members that a reason names.
+const reasonMembers = 8
+
+// noRoomReason says why replicas are placed nowhere: whose memory is used up.
+func (m *Member) noRoomReason(v *meta.View, replicas uint32) string {
+	var list []string
+	for i := range v.Members {
+		mb := &v.Members[i]
+		limit, used := m.memoryOf(mb)
+		if limit == 0 || !m.peers.answers(mb.ID, mb.Incarnation) || mb.Lite || !mb.Live() || mb.State == meta.StateDraining {
+			continue
+		}
+		if len(list) == reasonMembers {
+			list = append(list, "…")
+			break
+		}
+		list = append(list, fmt.Sprintf("%s uses %d of %d bytes", mb.Name, used, limit))
+	}
+	return fmt.Sprintf("no member has memory for %d more replicas (%s)", replicas, strings.Join(list, ", "))
+}
+
 // running returns how many replicas that know a leader a member runs.
 func (m *Member) running(id, incarnation wire.ID) uint32 {
 	if id == m.id {
@@ -154,19 +196,26 @@ func (m *Member) partitionInfos() []wire.PartitionInfo {
 }
 
 // pong answers a ping.
-func (m *Member) pong(have uint64) wire.PingResult {
+func (m *Member) pong(b wire.PingBody) wire.PingResult {
 	res := wire.PingResult{ClockSet: m.clock.IsSet(), Wall: m.cfg.Wall().UnixMicro()}
 	if res.ClockSet {
 		res.Clock = m.clock.NowMicros()
 	}
+	res.Limit, res.NoRoom = uint64(m.cfg.MaxMemory), m.noRoom.Load()
 	host := m.dataHost()
 	if host == nil {
 		return res
+	}
+	if m.cfg.MaxMemory > 0 {
+		res.Used, res.Expected = uint64(m.maps.Used()), uint64(m.rooms.expected())
 	}
 	owned := make([]wire.Owned, 0, 64)
 	for p := range m.partitions() {
 		if e := host.Serving(p); e != 0 {
 			owned = append(owned, wire.Owned{Partition: uint32(p), Epoch: e})
+			if b.Sizes {
+				res.Sizes = append(res.Sizes, wire.PartitionSize{Partition: uint32(p), Bytes: uint64(m.maps.Size(p))})
+			}
 		}
 	}
 	res.Replicas = m.runningHere()
@@ -177,7 +226,7 @@ func (m *Member) pong(have uint64) wire.PingResult {
 	}
 	res.Version = m.owned.version
 	m.owned.Unlock()
-	if res.Changed = res.Version != have; res.Changed {
+	if res.Changed = res.Version != b.Have; res.Changed {
 		res.Owned = owned
 	}
 	return res

@@ -1,5 +1,14 @@
 package partition
 
+// Unapplied returns how many bytes of log a partition's replica here has that it has not applied yet.
+func (h *Host) Unapplied(partition int) int64 {
+	r := h.replicas[partition].Load()
+	if r == nil {
+		return 0
+	}
+	return h.log.BytesAfter(r.shard, r.id, r.applied.Load())
+}
+
 // Load is what a host carries, over all its replicas.
 type Load struct {
 	Replicas     int   // that run

@@ -58,6 +58,7 @@ func statusOf(body []byte) (ClusterStatus, error) {
 		Ready: int(s.Ready), Partitions: int(s.Partitions), Replicas: int(s.Replicas), UnderReplicated: int(s.UnderReplicated),
 		Unavailable: int(s.Unavailable), Lost: int(s.Lost), Doubtful: int(s.Doubtful), Moves: int(s.Moves), Versions: s.Versions, MetadataLed: s.MetadataLed,
 		OutOfStep: int(s.OutOfStep), ClockSkew: time.Duration(s.Skew) * time.Millisecond,
+		NoRoom: int(s.NoRoom), Reason: s.Reason,
 	}, nil
 }
 

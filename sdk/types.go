@@ -57,6 +57,11 @@ type ClusterStatus struct {
 	OutOfStep int
 	// ClockSkew is the largest difference between the cluster clock of the member that answered and another member's.
 	ClockSkew time.Duration
+	// NoRoom is how many replicas are missing because no member that may hold them has memory for them. They are built when there is room
+	// again: when entries are removed, a member joins, or one is started with more memory.
+	NoRoom int
+	// Reason says why replicas are missing and stay so: which members' memory is used up. It is empty while nothing is, or they are being built.
+	Reason string
 }
 
 // Partition describes one partition. Members are named by their IDs.

@@ -85,6 +85,17 @@ func (db *DB) Size(shardID, replicaID uint64) (entries int, bytes int64) {
 	return int(r.count.Load()), r.bytes.Load()
 }
 
+// BytesAfter returns how many bytes the entries after an index take, as Size counts them. An unknown replica, and one whose log ends there,
+// has none.
+func (db *DB) BytesAfter(shardID, replicaID, index uint64) int64 {
+	r, err := db.lock(shardID, replicaID)
+	if err != nil || r == nil {
+		return 0
+	}
+	defer r.mu.Unlock()
+	return sizeOf(r.mu.log.between(max(index+1, r.mu.log.first()), r.mu.log.last()+1))
+}
+
 // TotalBytes returns the bytes of all replicas' entries, as Size counts them. It takes no lock.
 func (db *DB) TotalBytes() int64 { return db.total.Load() }
 

@@ -455,3 +455,21 @@ func heap() uint64 {
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
 }
+
+// What a log has after an index is counted as Size counts it.
+func TestBytesAfter(t *testing.T) {
+	db := New()
+	require.Zero(t, db.BytesAfter(1, 1, 0), "an unknown replica")
+	var list []pb.Entry
+	for i := range 10 {
+		list = append(list, pb.Entry{Index: uint64(i + 1), Term: 1, Cmd: make([]byte, 100)})
+	}
+	require.NoError(t, db.SaveRaftState([]pb.Update{{ShardID: 1, ReplicaID: 1, State: pb.State{Term: 1, Commit: 1}, EntriesToSave: list}}, 0))
+	_, all := db.Size(1, 1)
+	require.Equal(t, all, db.BytesAfter(1, 1, 0))
+	require.Equal(t, all*3/10, db.BytesAfter(1, 1, 7))
+	require.Zero(t, db.BytesAfter(1, 1, 10))
+	require.Zero(t, db.BytesAfter(1, 1, 11))
+	require.NoError(t, db.RemoveEntriesTo(1, 1, 4))
+	require.Equal(t, all*6/10, db.BytesAfter(1, 1, 2), "those that were removed take nothing")
+}

@@ -15,6 +15,10 @@ type Candidate struct {
 	Incarnation wire.ID
 	Zone        string // members without one count as one zone: nothing says that they are apart
 	Lite        bool   // holds no replicas
+
+	// Bounded says that the member may be given new replicas of Room bytes in all, and no more; else of as many as come.
+	Bounded bool
+	Room    int64
 }
 
 // Target is what a plan wants of one partition.
@@ -23,6 +27,7 @@ type Target struct {
 	Kept      int      // Holders[:Kept] do already, the others need a replica
 	Live      int      // replicas in the table that a candidate holds; some of them may have to go
 	Preferred wire.ID  // who shall own the partition once it has a replica: one of Holders
+	NoRoom    int      // holders that are left out, for nobody has room for another replica
 }
 
 // Missing returns how many replicas a partition lacks, whatever happens to those it has. Those that lack most should be served
@@ -50,7 +55,21 @@ func (t *Target) Missing() int { return max(0, len(t.Holders)-t.Live) }
 //     fails.
 //
 // Candidates must have distinct IDs; their order does not matter. The same arguments give the same plan in every build.
+//
+// Members are taken to have room for everything: see ReplanWithin.
 func Replan(table []Partition, replicas int, members []Candidate) []Target {
+	return ReplanWithin(table, replicas, members, nil)
+}
+
+// ReplanWithin is Replan where members' memory is bounded. sizes are what one replica of each partition takes, in bytes; -1 for one that is
+// not known, which is taken to be as large as the others are on average.
+//
+//   - No member is given new replicas that take more than the room it has, all together. Replicas that it is still being given are for
+//     the caller to take off its room.
+//   - A partition that cannot have all its holders for that reason has fewer, and says so in NoRoom. It keeps what it has: no live replica
+//     is given up for one that finds no room.
+//   - As long as anybody has room, replicas go there, whatever the shares of the members are.
+func ReplanWithin(table []Partition, replicas int, members []Candidate, sizes []int64) []Target {
 	members = slices.DeleteFunc(slices.Clone(members), func(c Candidate) bool { return c.Lite })
 	slices.SortFunc(members, func(a, b Candidate) int {
 		return cmp.Or(strings.Compare(a.Zone, b.Zone), bytes.Compare(a.ID[:], b.ID[:]))
@@ -60,8 +79,10 @@ func Replan(table []Partition, replicas int, members []Candidate) []Target {
 		return nil
 	}
 	p := newPlanner(table, replicas, members)
+	p.bound(members, sizes)
 	p.place()
 	p.scatter()
+	p.keepWithin()
 	owners := p.owners()
 	plan := make([]Target, len(table))
 	for i := range plan {
@@ -77,6 +98,7 @@ func Replan(table []Partition, replicas int, members []Candidate) []Target {
 				t.Holders = append(t.Holders, p.holders[m])
 			}
 		}
+		t.NoRoom = replicas - len(t.Holders)
 		plan[i] = t
 	}
 	return plan
@@ -115,6 +137,7 @@ type planner struct {
 	preferred []int   // by partition: one of present, or -1
 	prices    []prices
 	rows      [][]int // planned holders by partition
+	memory    *memory // nil: nobody's is bounded
 }
 
 // zones says who is in which zone.
@@ -230,8 +253,14 @@ func (p *planner) place() {
 	}
 	f := newFlow(p.replicas, near, costNew, p.zones)
 	low, high := p.shares()
+	if p.memory != nil {
+		p.memory.lower(low)
+		p.memory.lower(high)
+	}
 	f.fill(low)
-	f.fill(high)
+	if !f.fill(high) && p.memory != nil {
+		f.fill(p.memory.most) // those that have room take the share of those that have none
+	}
 	p.rows = f.rows
 }
 
@@ -254,7 +283,9 @@ func (p *planner) scatter() {
 			for i := range p.rows[a] {
 				if p.cost(a, p.rows[a][i]) == costNew {
 					b := moved[r.below(len(moved))]
-					p.exchange(a, i, b, r.below(p.replicas))
+					if n := len(p.rows[b]); n > 0 {
+						p.exchange(a, i, b, r.below(n))
+					}
 				}
 				if p.cost(a, p.rows[a][i]) < costNew {
 					continue

@@ -2,16 +2,19 @@ package wire
 
 // PingBody is what members send one another ten times a second.
 type PingBody struct {
-	Have uint64 // version of the answerer's Owned list that the asker has; 0 if none
+	Have  uint64 // version of the answerer's Owned list that the asker has; 0 if none
+	Sizes bool   // the asker wants to know how large the partitions are that the answerer owns
 }
 
 // AppendPingBody appends p.
-func AppendPingBody(dst []byte, p PingBody) []byte { return AppendU64(dst, p.Have) }
+func AppendPingBody(dst []byte, p PingBody) []byte {
+	return appendFlags(AppendU64(dst, p.Have), p.Sizes)
+}
 
 // DecodePingBody reads what AppendPingBody wrote. Later versions may append fields.
 func DecodePingBody(b []byte) (PingBody, error) {
 	r := NewReader(b)
-	p := PingBody{Have: r.U64()}
+	p := PingBody{Have: r.U64(), Sizes: r.U8()&1 != 0}
 	return p, r.Err()
 }
 
@@ -19,6 +22,12 @@ func DecodePingBody(b []byte) (PingBody, error) {
 type Owned struct {
 	Partition uint32
 	Epoch     uint64
+}
+
+// PartitionSize is what the entries of a partition are counted with, in bytes.
+type PartitionSize struct {
+	Partition uint32
+	Bytes     uint64
 }
 
 // PingResult answers a ping.
@@ -35,6 +44,12 @@ type PingResult struct {
 	Stranger bool
 	// Seatless: as far as the member knows, the process that asks has no place in the metadata group.
 	Seatless bool
+
+	Limit    uint64          // bytes that the member's replicas may be counted with, all together; 0: as many as come
+	Used     uint64          // bytes that they are counted with
+	Expected uint64          // bytes that replicas will take yet which are being built
+	NoRoom   uint32          // replicas that the member, if it controls the cluster, has placed nowhere, for nobody has room for them
+	Sizes    []PartitionSize // of the partitions that the member owns, if it was asked
 }
 
 // AppendPingResult appends p.
@@ -44,6 +59,11 @@ func AppendPingResult(dst []byte, p *PingResult) []byte {
 	dst = AppendUvarint(dst, uint64(len(p.Owned)))
 	for _, o := range p.Owned {
 		dst = AppendU64(AppendU32(dst, o.Partition), o.Epoch)
+	}
+	dst = AppendU32(AppendUvarint(AppendUvarint(AppendUvarint(dst, p.Limit), p.Used), p.Expected), p.NoRoom)
+	dst = AppendUvarint(dst, uint64(len(p.Sizes)))
+	for _, s := range p.Sizes {
+		dst = AppendUvarint(AppendU32(dst, s.Partition), s.Bytes)
 	}
 	return dst
 }
@@ -57,6 +77,11 @@ func DecodePingResult(b []byte) (PingResult, error) {
 	p.Owned = make([]Owned, r.Count(12))
 	for i := range p.Owned {
 		p.Owned[i] = Owned{Partition: r.U32(), Epoch: r.U64()}
+	}
+	p.Limit, p.Used, p.Expected, p.NoRoom = r.Uvarint(), r.Uvarint(), r.Uvarint(), r.U32()
+	p.Sizes = make([]PartitionSize, r.Count(5))
+	for i := range p.Sizes {
+		p.Sizes[i] = PartitionSize{Partition: r.U32(), Bytes: r.Uvarint()}
 	}
 	return p, r.Err()
 }

@@ -13,18 +13,24 @@ func drawSeat(t *rapid.T, _ string) MetaSeat {
 const goldenSeats = "02 0000000000000001 a0a1a2a3a4a5a6a7a8a9aaabacadaeaf 03 613a31 0102030405060708 00000000000000000000000000000000 00"
 
 var peerFormats = []*format{
-	formatOf("PingBody", AppendPingBody, DecodePingBody, func(t *rapid.T) PingBody { return PingBody{drawU64(t, "have")} },
-		golden{"0102030405060708", PingBody{0x0102030405060708}}).ending(open),
+	formatOf("PingBody", AppendPingBody, DecodePingBody, func(t *rapid.T) PingBody { return PingBody{drawU64(t, "have"), drawBool(t, "sizes")} },
+		golden{"0102030405060708 01", PingBody{0x0102030405060708, true}}, golden{"0000000000000001 00", PingBody{Have: 1}}).ending(open),
 	formatOf("PingResult", pointed(AppendPingResult), DecodePingResult,
 		func(t *rapid.T) PingResult {
 			return PingResult{drawBool(t, "clock set"), drawI64(t, "clock"), drawI64(t, "wall"), drawU32(t, "replicas"), drawU64(t, "version"),
 				drawBool(t, "changed"), drawList(t, "owned", 10, func(t *rapid.T, _ string) Owned { return Owned{drawU32(t, "partition"), drawU64(t, "epoch")} }),
-				drawBool(t, "stranger"), drawBool(t, "seatless")}
+				drawBool(t, "stranger"), drawBool(t, "seatless"), drawU64(t, "limit"), drawU64(t, "used"), drawU64(t, "expected"), drawU32(t, "no room"),
+				drawList(t, "size", 10, func(t *rapid.T, _ string) PartitionSize {
+					return PartitionSize{drawU32(t, "partition"), drawU64(t, "bytes")}
+				})}
 		},
-		golden{"03 0102030405060708 ffffffffffffffff 00000003 0000000000000009 01 0000010e 1112131415161718", PingResult{ClockSet: true,
-			Clock: 0x0102030405060708, Wall: -1, Replicas: 3, Version: 9, Changed: true, Owned: []Owned{{270, 0x1112131415161718}}}},
-		golden{"04 0000000000000000 0000000000000001 00000000 0000000000000000 00", PingResult{Wall: 1, Owned: []Owned{}, Stranger: true}},
-		golden{"08 0000000000000000 0000000000000001 00000000 0000000000000000 00", PingResult{Wall: 1, Owned: []Owned{}, Seatless: true}}).ending(open),
+		golden{"03 0102030405060708 ffffffffffffffff 00000003 0000000000000009 01 0000010e 1112131415161718 8001 7f 05 00000006 01 00000007 8101",
+			PingResult{ClockSet: true, Clock: 0x0102030405060708, Wall: -1, Replicas: 3, Version: 9, Changed: true, Owned: []Owned{{270, 0x1112131415161718}},
+				Limit: 128, Used: 127, Expected: 5, NoRoom: 6, Sizes: []PartitionSize{{7, 129}}}},
+		golden{"04 0000000000000000 0000000000000001 00000000 0000000000000000 00 00 00 00 00000000 00",
+			PingResult{Wall: 1, Owned: []Owned{}, Stranger: true, Sizes: []PartitionSize{}}},
+		golden{"08 0000000000000000 0000000000000001 00000000 0000000000000000 00 00 00 00 00000000 00",
+			PingResult{Wall: 1, Owned: []Owned{}, Seatless: true, Sizes: []PartitionSize{}}}).ending(open),
 	formatOf("JoinResult", pointed(AppendJoinResult), DecodeJoinResult,
 		func(t *rapid.T) JoinResult {
 			return JoinResult{drawU64(t, "generation"), drawU64(t, "replica"), drawList(t, "seat", 5, drawSeat)}
@@ -44,7 +50,8 @@ func TestPeerFormats(t *testing.T) { testFormats(t, peerFormats) }
 func FuzzPeerFormats(f *testing.F) { fuzzFormats(f, peerFormats) }
 
 func TestPeerFormatsAllocateByWhatIsThere(t *testing.T) {
-	peerFormats[1].testList(t, make([]byte, 29), make([]byte, 12), nil)
+	peerFormats[1].testList(t, make([]byte, 29), make([]byte, 12), make([]byte, 8))
+	peerFormats[1].testList(t, make([]byte, 37), make([]byte, 5), nil)
 	peerFormats[2].testList(t, make([]byte, 16), make([]byte, 25), nil)
 	peerFormats[4].testList(t, nil, make([]byte, 25), nil)
 }

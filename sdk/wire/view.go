@@ -159,11 +159,13 @@ type Status struct {
 	Skew                                                                                       uint32 // largest disagreement of the members' cluster clocks in milliseconds
 	OutOfStep                                                                                  uint32 // members whose cluster clock is not the one that most agree on
 	MetadataLed                                                                                bool   // a member that answers leads the metadata group
+	NoRoom                                                                                     uint32 // replicas that are placed nowhere, for no member has room for them
+	Reason                                                                                     string // why partitions are under-replicated and stay so; empty: they are being repaired
 }
 
-func (s *Status) numbers() [10]*uint32 {
+func (s *Status) numbers() [11]*uint32 {
 	return [...]*uint32{&s.Tolerates, &s.Members, &s.Ready, &s.Partitions, &s.Replicas, &s.UnderReplicated, &s.Unavailable, &s.Lost, &s.Moves,
-		&s.Doubtful}
+		&s.Doubtful, &s.NoRoom}
 }
 
 // AppendStatus appends s.
@@ -179,7 +181,7 @@ func AppendStatus(dst []byte, s *Status) []byte {
 	for _, v := range s.Versions {
 		dst = AppendString(dst, v)
 	}
-	return AppendU32(AppendU32(dst, s.Skew), s.OutOfStep)
+	return AppendString(AppendU32(AppendU32(dst, s.Skew), s.OutOfStep), s.Reason)
 }
 
 // DecodeStatus reads what AppendStatus wrote.
@@ -195,7 +197,7 @@ func DecodeStatus(b []byte) (s Status, err error) {
 	for i := range s.Versions {
 		s.Versions[i] = r.String()
 	}
-	s.Skew, s.OutOfStep = r.U32(), r.U32()
+	s.Skew, s.OutOfStep, s.Reason = r.U32(), r.U32(), r.String()
 	return s, r.Done()
 }
 

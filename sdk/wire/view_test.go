@@ -39,7 +39,8 @@ func drawView(t *rapid.T) *View {
 
 func drawStatus(t *rapid.T) Status {
 	s := Status{ID: drawID(t, "id"), Name: drawString(t, "name"), State: drawString(t, "state"), Safe: drawBool(t, "safe"),
-		Versions: drawList(t, "version", 3, drawString), Skew: drawU32(t, "skew"), OutOfStep: drawU32(t, "out of step"), MetadataLed: drawBool(t, "led")}
+		Versions: drawList(t, "version", 3, drawString), Skew: drawU32(t, "skew"), OutOfStep: drawU32(t, "out of step"), MetadataLed: drawBool(t, "led"),
+		Reason: drawString(t, "reason")}
 	for _, n := range s.numbers() {
 		*n = drawU32(t, "number")
 	}
@@ -62,9 +63,10 @@ var viewFormats = []*format{
 				Partitions: []PartitionView{{0x2122232425262728, 1, []uint16{1, 0}}, {0, NoOwner, []uint16{}}}}}),
 	formatOf("Status", pointed(AppendStatus), DecodeStatus, drawStatus,
 		golden{`a0a1a2a3a4a5a6a7a8a9aaabacadaeaf 04 67726964 06 616374697665 03
-			00000001 00000002 00000003 00000004 00000005 00000006 00000007 00000008 00000009 0000000b  02 02 7631 00  0000000a 0000000c`,
+			00000001 00000002 00000003 00000004 00000005 00000006 00000007 00000008 00000009 0000000b 0000000c  02 02 7631 00  0000000a 0000000d 03 776879`,
 			Status{ID: testID(0xa0), Name: "grid", State: "active", Safe: true, Tolerates: 1, Members: 2, Ready: 3, Partitions: 4, Replicas: 5,
-				UnderReplicated: 6, Unavailable: 7, Lost: 8, Moves: 9, Doubtful: 11, Versions: []string{"v1", ""}, Skew: 10, OutOfStep: 12, MetadataLed: true}}),
+				UnderReplicated: 6, Unavailable: 7, Lost: 8, Moves: 9, Doubtful: 11, Versions: []string{"v1", ""}, Skew: 10, OutOfStep: 13, MetadataLed: true,
+				NoRoom: 12, Reason: "why"}}),
 	formatOf("PartitionInfos", AppendPartitionInfos, DecodePartitionInfos,
 		func(t *rapid.T) []PartitionInfo {
 			return drawList(t, "partition", 5, func(t *rapid.T, _ string) PartitionInfo {
@@ -90,7 +92,7 @@ func TestViewFormatsAllocateByWhatIsThere(t *testing.T) {
 	view := make([]byte, 33)
 	viewFormats[1].testList(t, view, make([]byte, 39), []byte{0})
 	viewFormats[1].testList(t, append(view, 0), []byte{0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0}, nil)
-	viewFormats[2].testList(t, make([]byte, 59), []byte{0}, make([]byte, 8))
+	viewFormats[2].testList(t, make([]byte, 63), []byte{0}, make([]byte, 9))
 	viewFormats[3].testList(t, nil, make([]byte, 33), nil)
 	viewFormats[4].testList(t, nil, make([]byte, 3), nil)
 }

@@ -50,6 +50,8 @@ func statusFields(s *sdk.ClusterStatus) []render.Field {
 		{Name: "metadata_led", Value: s.MetadataLed},
 		{Name: "out_of_step", Value: s.OutOfStep},
 		{Name: "clock_skew_ms", Value: s.ClockSkew.Milliseconds()},
+		{Name: "no_room", Value: s.NoRoom},
+		{Name: "reason", Value: orNull(s.Reason)},
 		{Name: "versions", Value: texts(s.Versions)},
 	}
 }
@@ -110,8 +112,8 @@ func (p *Process) clusterSafe() *cli.Command {
 				case err != nil:
 					return err
 				case !s.Safe:
-					return failf(exitConflict, "cluster %q is not safe: %d of %d partitions are under-replicated, %d unavailable, %d moves are under way",
-						s.Name, s.UnderReplicated, s.Partitions, s.Unavailable, s.Moves)
+					return failf(exitConflict, "cluster %q is not safe: %d of %d partitions are under-replicated, %d unavailable, %d moves are under way%s",
+						s.Name, s.UnderReplicated, s.Partitions, s.Unavailable, s.Moves, because(&s))
 				case s.Tolerates < 1:
 					return failf(exitConflict, "cluster %q with %d members does not tolerate that one goes", s.Name, s.Members)
 				}
@@ -119,6 +121,14 @@ func (p *Process) clusterSafe() *cli.Command {
 			})
 		},
 	})
+}
+
+// because returns why replicas are missing and stay so, to go on with after a sentence; "" if there is no such reason.
+func because(s *sdk.ClusterStatus) string {
+	if s.Reason == "" {
+		return ""
+	}
+	return ": " + s.Reason
 }
 
 // texts returns a list of strings as a value of a document.

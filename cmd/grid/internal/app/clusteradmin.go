@@ -30,7 +30,13 @@ func (p *Process) clusterDrain() *cli.Command {
 			return inv.withClient(ctx, func(ctx context.Context, c *sdk.Client) error {
 				return inv.waitFor(ctx, "drain "+member, func(ctx context.Context) (bool, string, error) {
 					l, err := c.DrainMember(ctx, member)
-					return l.Done, fmt.Sprintf("%s holds %d replicas and owns %d partitions", member, l.Replicas, l.Owned), err
+					progress := fmt.Sprintf("%s holds %d replicas and owns %d partitions", member, l.Replicas, l.Owned)
+					if err == nil && !l.Done {
+						if s, err := c.Cluster(ctx); err == nil {
+							progress += because(&s)
+						}
+					}
+					return l.Done, progress, err
 				})
 			})
 		},
@@ -89,7 +95,8 @@ func (p *Process) clusterRebalance() *cli.Command {
 						return false, fmt.Sprintf("%d partitions are not where they shall be", b.Left), err
 					}
 					s, err := c.Cluster(ctx)
-					return s.Moves == 0 && s.UnderReplicated == 0, fmt.Sprintf("%d moves are under way", s.Moves), err
+					// What finds no room is not waited for: the status tells of it.
+					return s.Moves == 0 && (s.UnderReplicated == 0 || s.NoRoom > 0), fmt.Sprintf("%d moves are under way", s.Moves), err
 				})
 				if err != nil {
 					return err

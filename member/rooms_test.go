@@ -1,0 +1,238 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// within fails the test if a member is beyond its bound.
+func within(t *testing.T, when string, members ...*Member) {
+	t.Helper()
+	for _, m := range members {
+		// The last events, which have a bound of their own, are not foreseen.
+		if used := m.maps.Used(); m.cfg.MaxMemory > 0 && used > m.cfg.MaxMemory+m.cfg.MaxMemory/16 {
+			t.Errorf("%s: member %s uses %d of %d bytes", when, m.Name(), used, m.cfg.MaxMemory)
+		}
+	}
+}
+
+// filled writes values of a size under the numbers from 0 on, until there are n of them or enough reports true after one was refused. One that
+// is refused before is tried again: near the bound owners let in less than there is room for, until they have heard what the others have.
+// It returns how many there are.
+func filled(t *testing.T, m *sdk.Map[int, string], size, n int, enough func() bool) int {
+	t.Helper()
+	value := strings.Repeat("v", size)
+	for i := range n {
+		full := false
+		eventually(t, "a write to be let in", func() bool {
+			err := m.Set(t.Context(), i, value)
+			if err != nil && !errors.Is(err, sdk.ErrOverloaded) {
+				t.Fatalf("write %d: %v", i, err)
+			}
+			full = err != nil && enough()
+			return err == nil || full
+		})
+		if full {
+			return i
+		}
+	}
+	return n
+}
+
+func never() bool { return false }
+
+func opened(t *testing.T, m *Member) *sdk.Map[int, string] {
+	t.Helper()
+	words, err := sdk.OpenMap[int, string](m.Client(), "words")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return words
+}
+
+// One of four members, which are three quarters full, dies: of the replicas that it had, as many are built elsewhere as there is room for,
+// nobody comes to its bound, and the status says what is missing and why. When entries are removed the rest is built.
+func TestRebuildingKeepsWithinMemory(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	const bound = 6 << 20
+	var lines lineLog
+	members := runningMembers(t, 4, func(_ int, cfg *Config) {
+		cfg.Partitions, cfg.MaxMemory, cfg.Grace, cfg.Logger = 24, bound, 500*time.Millisecond, lines.logger(slog.LevelInfo)
+	})
+	words := opened(t, members[0])
+	const size = 8 << 10
+	n := filled(t, words, size, 24*26, never) // of which each member has three quarters
+	within(t, "filled", members...)
+	members[3].Kill()
+	live := members[:3]
+	var st wire.Status
+	eventually(t, "what has room to be built, and the rest to be told", func() bool {
+		st = live[0].status()
+		return st.NoRoom > 0 && st.Moves == 0 && st.Unavailable == 0 && st.UnderReplicated == st.NoRoom && live[1].status().NoRoom == st.NoRoom
+	})
+	within(t, "rebuilt", live...)
+	if st.State != "degraded" || st.Safe || !strings.Contains(st.Reason, fmt.Sprintf("no member has memory for %d more replicas", st.NoRoom)) ||
+		!strings.Contains(st.Reason, "m1 uses ") || strings.Contains(st.Reason, "m3") {
+		t.Errorf("the status is %+v", st)
+	}
+	if st.UnderReplicated == 18 { // a quarter of three times 24 replicas were lost
+		t.Error("nothing was built anew, though there was room for some")
+	}
+	if !strings.Contains(lines.text(), "NO_ROOM") {
+		t.Error("nothing of it is in the log")
+	}
+	for i := range n {
+		if _, ok, err := words.Get(t.Context(), i); !ok || err != nil {
+			t.Fatalf("entry %d: %t, %v", i, ok, err)
+		}
+	}
+	for i := range n / 2 {
+		if _, err := words.Delete(t.Context(), i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "all of it to be built", func() bool { st = live[0].status(); return st.Safe && st.NoRoom == 0 && st.Reason == "" })
+	within(t, "when there was room again", live...)
+	if !strings.Contains(lines.text(), "there is memory again") {
+		t.Error("nothing of that is in the log")
+	}
+}
+
+// A member that joins with too little room for any replica becomes ready all the same. When it is started with more, it takes what found none.
+func TestMembersJoinForRoom(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	const bound = 3 << 20
+	configure := func(_ int, cfg *Config) { cfg.Partitions, cfg.MaxMemory, cfg.Grace = 12, bound, 500*time.Millisecond }
+	members := runningMembers(t, 4, configure)
+	words := opened(t, members[0])
+	filled(t, words, 8<<10, 12*28, never) // of which each member has three quarters
+	members[3].Kill()
+	eventually(t, "replicas without room", func() bool {
+		st := members[0].status()
+		return st.NoRoom > 0 && st.Moves == 0 && st.UnderReplicated == st.NoRoom
+	})
+
+	cfg := Config{Name: "small", Join: []string{members[0].Addr()}, NoHTTP: true, DataDir: t.TempDir()}
+	configure(0, &cfg)
+	cfg.MaxMemory = 64 << 10
+	small, err := Start(testContext(t), cfg)
+	if err != nil {
+		t.Fatalf("start a small member: %v", err)
+	}
+	t.Cleanup(small.Kill)
+	eventually(t, "the small member to be seen as small", func() bool { return members[0].status().NoRoom > 0 })
+	small.Kill()
+	cfg.MaxMemory = 0
+	large, err := Start(testContext(t), cfg)
+	if err != nil {
+		t.Fatalf("start it with more memory: %v", err)
+	}
+	t.Cleanup(large.Kill)
+	eventually(t, "everything to be whole", func() bool { st := members[0].status(); return st.Safe && st.NoRoom == 0 })
+	within(t, "at the end", members[:3]...)
+}
+
+// What an owner has let in for a follower counts until the follower has surely counted it itself, and as much for each other owner.
+func TestRoomOfAFollower(t *testing.T) {
+	rs := newRooms(&Member{})
+	rs.owners.Store(3)
+	r := rs.of(wire.ID{1})
+	name := "m1"
+	r.name.Store(&name)
+	rs.table.Store(&[][]*room{{r}, nil})
+	at := time.Now()
+	heard := func(after time.Duration, used uint64) {
+		at = at.Add(after)
+		r.asking(at)
+		r.answered(&wire.PingResult{Limit: 10_000, Used: used, Expected: 1000})
+	}
+	admitted := func(want bool, bytes int64, evictable bool) {
+		t.Helper()
+		if err := rs.admit(0, bytes, evictable); (err == nil) != want {
+			t.Errorf("%d bytes: %v", bytes, err)
+		}
+	}
+	admitted(true, 1<<30, false) // nothing is known of it
+	heard(0, 0)
+	heard(time.Second, 6000) // 3000 are left
+	admitted(false, 3001, false)
+	admitted(true, 3001, true)
+	heard(time.Second, 6000)
+	heard(time.Second, 6000)
+	admitted(true, 500, false)
+	admitted(true, 500, false) // 1000 by this owner, and by two others: 0 are left
+	admitted(false, 1, false)
+	heard(time.Millisecond, 6000)
+	admitted(false, 1, false) // it may not have counted them yet
+	heard(time.Second, 7000)
+	heard(time.Second, 7000)
+	admitted(true, 600, false)
+	if err := rs.admit(0, 2000, false); err == nil || !strings.Contains(err.Error(), "member m1 has 200 of 10000 bytes left") {
+		t.Errorf("refused with %v", err)
+	}
+	if err := rs.admit(1, 1<<30, false); err != nil {
+		t.Errorf("a partition without followers: %v", err)
+	}
+	r.silent()
+	admitted(true, 1<<30, false)
+}
+
+// Owners with memory to spare do not fill a follower beyond its bound. What its partitions are not written to, and reads and removals, goes
+// on, and writes do when there is room again; they do not wait for a follower that is down.
+func TestFollowersAreNotOverfilled(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	const bound = 2 << 20
+	members := runningMembers(t, 3, func(i int, cfg *Config) {
+		if cfg.Partitions = 6; i == 2 {
+			cfg.MaxMemory = bound
+		}
+	})
+	words := opened(t, members[0])
+	const size = 4 << 10
+	full := func() bool { return members[2].maps.Used() > bound*3/4 }
+	n := filled(t, words, size, 10_000, full)
+	within(t, "when a write was refused", members...)
+	err := error(nil)
+	eventually(t, "the follower that is full to be named", func() bool {
+		for i := range 100 {
+			if err = words.Set(t.Context(), 1_000_000+i, strings.Repeat("v", size)); err != nil {
+				break
+			}
+		}
+		return err != nil && strings.Contains(err.Error(), "member m2 has ")
+	})
+	if !errors.Is(err, sdk.ErrOverloaded) {
+		t.Errorf("refused with %v", err)
+	}
+	within(t, "when writes were tried again", members...)
+	for i := range n {
+		if _, ok, err := words.Get(t.Context(), i); !ok || err != nil {
+			t.Fatalf("entry %d: %t, %v", i, ok, err)
+		}
+	}
+	if err := words.Clear(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "writes to be let in", func() bool { return words.Set(t.Context(), 0, "v") == nil })
+
+	filled(t, words, size, 10_000, full)
+	members[2].Kill()
+	eventually(t, "writes to go on without the dead", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		for i := range 10 {
+			if words.Set(ctx, 2_000_000+i, strings.Repeat("v", size)) != nil {
+				return false
+			}
+		}
+		return true
+	})
+}
