@@ -163,6 +163,21 @@ func TestImportedExpiry(t *testing.T) {
 		require.Zero(t, v.TTL)
 		require.Equal(t, 3*time.Hour, v.MaxIdle)
 
+		// Likewise many, which are stored together.
+		var many strings.Builder
+		many.WriteString(map[string]string{"csv": "key,value,ttl_ms\n"}[format])
+		for i := range 100 {
+			fmt.Fprintf(&many, map[string]string{"json": `{"key":"%d","value":1,"ttl_ms":null}`, "csv": "%d,1,"}[format]+"\n", i)
+		}
+		require.NoError(t, os.WriteFile(file, []byte(many.String()), 0o600))
+		run(t, "map", "import", "to", file, "--format="+format, server)
+		for i := range 100 {
+			v, found, err := m.EntryView(t.Context(), fmt.Sprint(i))
+			require.NoError(t, err)
+			require.True(t, found)
+			require.Equal(t, []time.Duration{0, 0}, []time.Duration{v.TTL, v.MaxIdle})
+		}
+
 		short := map[string]string{"json": `{"key":"map","value":1}`, "csv": "value,key\n1,map"}[format]
 		require.NoError(t, os.WriteFile(file, []byte(short), 0o600))
 		run(t, "map", "import", "to", file, "--format="+format, server)

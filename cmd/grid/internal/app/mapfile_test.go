@@ -190,7 +190,7 @@ func TestBadLines(t *testing.T) {
 		{"csv", "key,value\na,1\n\"" + strings.Repeat("x", maxLine+8192), "line 3: it has more than "},
 		{"csv", "key,value,value_encoded\na,1,\nb,1,Ag==\n", "line 3: value and value_encoded are not"},
 		{"json", good + `{"key":"a","value":1,"what":2}`, "line 3: "},
-		{"json", good + `{"key":"b","value":10769150350006150715113082367}`, "line 3: want {\"key\":…,\"value\":…,\"ttl_ms\":…}: codec: it would not be stored as it is written: the integer 107"},
+		{"json", good + `{"key":"b","value":10769150350006150715113082367}`, "line 3: codec: it would not be stored as it is written: the integer 107"},
 		{"json", good + `{"key":1e400,"value":1}`, "line 3: "},
 		{"json", good + `{"key":"b","value":{"a":1,"a":2}}`, "line 3: "},
 		{"json", good + `{"key":"\ud800","value":1}`, "line 3: "},
@@ -218,6 +218,7 @@ func TestShortLines(t *testing.T) {
 	for _, c := range []struct{ format, text string }{
 		{"json", `{"key_encoded":"omv/","value_encoded":"xAMBAv8=","ttl_ms":null}`},
 		{"json", `{"key":"k�","key_encoded":"omv/","value":"AQL/","value_encoded":"xAMBAv8=","max_idle_ms":null,"partition":null}`},
+		{"csv", "key,value,value_encoded,key_encoded,ttl_ms\n,,xAMBAv8=,omv/,\n"},
 		{"csv", "value_encoded,key_encoded,ttl_ms\nxAMBAv8=,omv/,\n"},
 	} {
 		got, err := readRecords(c.format, c.text)
@@ -269,4 +270,34 @@ func TestProgress(t *testing.T) {
 	if p := inv.progress(100); p.out != nil {
 		t.Error("progress is shown where there is no terminal")
 	}
+}
+
+// Whatever stands in a file is an entry or an error, and an entry is written as what it was read as.
+func FuzzRecords(f *testing.F) {
+	for _, text := range []string{
+		`{"key":"k","value":1,"ttl_ms":null}`, `{"key":[1.5],"value":{"a":[null]},"max_idle_ms":5,"partition":"1/2"}`,
+		`{"key_encoded":"omv/","value_encoded":"xAMBAv8="}`, `{"key":"\ud800","value":1e400}`, "k,1,5,6,,,\n", "\"a\r\nb\",\"{\"\"a\"\":1}\",,,,,3/4\n", ",,,,omv/,xAMBAv8=,\n",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		for format, header := range map[string]string{"json": "", "csv": strings.Join(csvColumns, ",") + "\n"} {
+			list, err := readRecords(format, header+text)
+			if err != nil && !strings.HasPrefix(err.Error(), "line ") {
+				t.Fatal(err)
+			}
+			for _, r := range list {
+				if !r.given {
+					continue // it is left to the map, and what is exported is not
+				}
+				for _, as := range []string{"json", "csv"} {
+					header, line := fileOf(t, as, r)
+					again, err := readRecords(as, header+line)
+					require.NoError(t, err)
+					require.Len(t, again, 1)
+					require.True(t, r.same(again[0]))
+				}
+			}
+		}
+	})
 }

@@ -135,13 +135,15 @@ func (r *csvReader) parse(fields []string) (rec record, err error) {
 	t.keyEncoded, _ = field(fieldKeyEncoded)
 	t.valueEncoded, _ = field(fieldValueEncoded)
 	t.partition, _ = field(fieldPartition)
-	if text, ok := field("key"); ok {
+
+	// Beside an encoding an empty cell is nothing; alone it is the empty string.
+	if text, ok := field("key"); ok && (text != "" || t.keyEncoded == "") {
 		if t.key, err = n.readKey(text); err != nil {
 			return rec, fmt.Errorf("key: %w", err)
 		}
 		t.hasKey = true
 	}
-	if text, ok := field("value"); ok {
+	if text, ok := field("value"); ok && (text != "" || t.valueEncoded == "") {
 		if t.value, err = n.readValue(text); err != nil {
 			return rec, fmt.Errorf("value: %w", err)
 		}

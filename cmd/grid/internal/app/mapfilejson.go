@@ -69,6 +69,9 @@ func (r *jsonReader) next() (record, error) {
 func parseJSONRecord(line string) (rec record, err error) {
 	const want = `want {"key":…,"value":…,"ttl_ms":…}`
 	v, err := codec.ParseJSON(line)
+	if errors.Is(err, codec.ErrInexact) {
+		return rec, err
+	}
 	if err != nil {
 		return rec, fmt.Errorf("%s: %w", want, err)
 	}
