@@ -106,13 +106,12 @@ func (r *routes) dials(to wire.ID) bool { return slices.Compare(r.self[:], to[:]
 
 // look brings the routes in line with what is known of the others.
 func (r *routes) look() {
-	dial, wanted := make(map[wire.ID]string), make(map[wire.ID]bool)
+	dial, unwanted := make(map[wire.ID]string), make(map[wire.ID]bool)
 	for _, p := range r.peers() {
-		if !p.wanted {
-			continue
-		}
-		wanted[p.incarnation] = true
-		if r.dials(p.id) {
+		switch {
+		case !p.wanted:
+			unwanted[p.incarnation] = true
+		case r.dials(p.id):
 			dial[p.incarnation] = p.addr
 		}
 	}
@@ -133,7 +132,7 @@ func (r *routes) look() {
 	}
 	r.nats.connect(dial, again)
 	for inc := range up {
-		if !wanted[inc] {
+		if unwanted[inc] { // one that is not known may have registered a moment ago
 			r.log.Debug("the route to a silent member is given up", "incarnation", inc.String())
 			r.nats.drop(inc)
 		}
@@ -155,11 +154,11 @@ func (m *Member) routePeers() []routePeer {
 	var list []routePeer
 	for i := range v.Members {
 		mb := &v.Members[i]
-		if mb.ID == m.id || !mb.Live() || mb.RouteAddr == "" {
+		if mb.ID == m.id || mb.RouteAddr == "" {
 			continue
 		}
 		list = append(list, routePeer{id: mb.ID, incarnation: mb.Incarnation, addr: m.cfg.Network.Route(mb.RouteAddr),
-			wanted: !m.peers.silent(mb.ID) || m.peers.silence(mb.ID) < routeSilence, answers: m.peers.answers(mb.ID, mb.Incarnation)})
+			wanted: mb.Live() && (!m.peers.silent(mb.ID) || m.peers.silence(mb.ID) < routeSilence), answers: m.peers.answers(mb.ID, mb.Incarnation)})
 	}
 	return list
 }

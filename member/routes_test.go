@@ -1,10 +1,11 @@
 package member
 
 import (
+	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -95,6 +96,7 @@ func complete(nodes []*routeNode) bool {
 
 // Servers that hear of each other at the same moment have a route each to each, and none of these collides with another.
 func TestRoutesDoNotCollide(t *testing.T) {
+	t.Parallel()
 	for range 10 {
 		nodes, logs := make([]*routeNode, 3), make([]lineLog, 3)
 		for i := range nodes {
@@ -118,6 +120,7 @@ func hasDialed(log *lineLog, addr string) bool { return strings.Contains(log.tex
 
 // A server that starts again is dialed at once under its new incarnation, whoever of the two dials.
 func TestRouteToTheNextIncarnation(t *testing.T) {
+	t.Parallel()
 	for _, again := range []int{0, 1} {
 		var log lineLog
 		nodes := routeNodes(t, log.logger(slog.LevelDebug), 2)
@@ -135,6 +138,7 @@ func TestRouteToTheNextIncarnation(t *testing.T) {
 
 // A route that ends although both sides want it is dialed again without the server's own pause.
 func TestRouteIsDialedAgain(t *testing.T) {
+	t.Parallel()
 	var log lineLog
 	nodes := routeNodes(t, log.logger(slog.LevelDebug), 2)
 	meet(nodes)
@@ -165,8 +169,32 @@ func routeIDs(t *testing.T, r *routeNode) (ids []uint64) {
 	return ids
 }
 
+// A member that was dialed by one of which it does not know yet keeps the route: its view is the older one.
+func TestRouteOfAnUnknownMember(t *testing.T) {
+	t.Parallel()
+	var log lineLog
+	nodes := routeNodes(t, log.logger(slog.LevelDebug), 2)
+	nodes[1].rest()
+	nodes[0].peers.Store(&[]routePeer{nodes[1].as()})
+	nodes[0].routes.kick()
+	eventually(t, "the route", func() bool { return len(nodes[0].nats.connected()) == 1 && len(nodes[1].nats.connected()) == 1 })
+	was := routeIDs(t, nodes[1])
+	nodes[1].routes.look()
+	if now := routeIDs(t, nodes[1]); !slices.Equal(was, now) {
+		t.Errorf("routes were %d, and are %d", was, now)
+	}
+	gone := nodes[0].as()
+	gone.wanted = false
+	nodes[1].peers.Store(&[]routePeer{gone})
+	nodes[1].routes.look()
+	if now := routeIDs(t, nodes[1]); slices.Equal(was, now) {
+		t.Error("the route of one that is known to be silent is still there")
+	}
+}
+
 // A member that is silent loses its route on whichever side it was dialed, and has it again when it is heard.
 func TestRouteOfASilentMember(t *testing.T) {
+	t.Parallel()
 	var log lineLog
 	nodes := routeNodes(t, log.logger(slog.LevelDebug), 2)
 	for _, by := range []int{0, 1} {
@@ -237,7 +265,7 @@ func newTap(t *testing.T, to string) *tap {
 	return p
 }
 
-func (p *tap) carry(to io.Writer, from io.Reader) {
+func (p *tap) carry(to, from net.Conn) {
 	b := make([]byte, 64<<10)
 	for {
 		select {
@@ -246,14 +274,21 @@ func (p *tap) carry(to io.Writer, from io.Reader) {
 		default:
 		}
 		n, err := from.Read(b)
-		if _, werr := to.Write(b[:n]); err != nil || werr != nil {
-			return
+		if _, werr := to.Write(b[:n]); err == nil && werr == nil {
+			continue
 		}
+		select {
+		case <-p.shut:
+		default:
+			_, _ = to.Close(), from.Close() // as the two would have heard of it
+		}
+		return
 	}
 }
 
 // A member that reads nothing any more slows nobody who publishes, takes a bounded share of memory, and loses its route.
 func TestFrozenMemberSlowsNobody(t *testing.T) {
+	t.Parallel()
 	var log lineLog
 	nodes := routeNodes(t, log.logger(slog.LevelDebug), 2)
 	frozen := newTap(t, nodes[1].as().addr)
@@ -317,6 +352,7 @@ func crossed(t *testing.T, r *routeNode) bool {
 
 // A member is ready only with routes to all others, also when all of them start at the same time.
 func TestReadyWithRoutes(t *testing.T) {
+	t.Parallel()
 	logs := make([]lineLog, 3)
 	members := runningMembers(t, 3, func(i int, cfg *Config) { cfg.Logger = logs[i].logger(slog.LevelDebug) })
 	for i, m := range members {
@@ -331,41 +367,70 @@ func TestReadyWithRoutes(t *testing.T) {
 	}
 }
 
-// frozenRoutes is a network whose routes can be frozen.
-type frozenRoutes struct {
+// freezer is a network of which the routes can be frozen, and all else that members say to each other.
+type freezer struct {
 	plain
 	t *testing.T
 
-	mu   sync.Mutex // guards taps
-	taps map[string]*tap
+	mu     sync.Mutex // guards the following, by address
+	routes map[string]*tap
+	others map[string]*tap
+}
+
+func newFreezer(t *testing.T) *freezer {
+	return &freezer{t: t, routes: make(map[string]*tap), others: make(map[string]*tap)}
+}
+
+// through returns the address of the tap that leads to an address.
+func (n *freezer) through(taps map[string]*tap, addr string) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if taps[addr] == nil {
+		taps[addr] = newTap(n.t, addr)
+	}
+	return taps[addr].l.Addr().String()
 }
 
 // Route leads through a tap.
-func (n *frozenRoutes) Route(addr string) string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.taps[addr] == nil {
-		n.taps[addr] = newTap(n.t, addr)
-	}
-	return n.taps[addr].l.Addr().String()
+func (n *freezer) Route(addr string) string { return n.through(n.routes, addr) }
+
+// Dial leads through a tap.
+func (n *freezer) Dial(ctx context.Context, addr string) (net.Conn, error) {
+	return n.plain.Dial(ctx, n.through(n.others, addr))
 }
 
-func (n *frozenRoutes) freeze() {
+func (n *freezer) freeze(taps map[string]*tap) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, p := range n.taps {
+	for _, p := range taps {
 		close(p.shut)
+	}
+}
+
+// Members that hear nothing of each other give up the routes between them, which by themselves are as they were.
+func TestSilentMembersHaveNoRoute(t *testing.T) {
+	t.Parallel()
+	network := newFreezer(t)
+	members := runningMembers(t, 2, func(_ int, cfg *Config) { cfg.Network = network })
+	eventually(t, "the route", func() bool { return len(members[0].nats.connected()) == 1 && len(members[1].nats.connected()) == 1 })
+	network.freeze(network.others)
+	eventually(t, "the route to end", func() bool { return len(members[0].nats.connected())+len(members[1].nats.connected()) == 0 })
+	for _, m := range members {
+		if !m.routes.complete() {
+			t.Errorf("%s would wait for the route to a member that does not answer", m.Name())
+		}
 	}
 }
 
 // The interest of a new listener never reaches the other members' NATS servers, and no event crosses. Whatever happens from the moment
 // at which AddEntryListener returns is heard all the same, also what is the last to happen.
 func TestListenerWhoseInterestDoesNotCross(t *testing.T) {
-	network := &frozenRoutes{t: t, taps: make(map[string]*tap)}
+	t.Parallel()
+	network := newFreezer(t)
 	members := runningMembers(t, 3, func(_ int, cfg *Config) { cfg.Network = network })
 	ctx := testContext(t)
 	m := newcomer(t, members)
-	network.freeze()
+	network.freeze(network.routes)
 	const keys = 30
 	var heard sync.Map
 	sub, err := m.AddEntryListener(ctx, sdk.EntryListener[string, string]{Added: func(e sdk.Event[string, string]) {
