@@ -60,11 +60,13 @@ type Host struct {
 	pending     atomic.Int64              // bytes submitted and not yet applied
 	reading     atomic.Int64              // reads submitted and not yet served
 	waiting     atomic.Int64              // bytes of these, and of what is held with Hold
-	seeding     atomic.Int64              // generations that are being given the state of the one before
+	seeding     atomic.Int64              // what the states that are given to their next generations hold besides themselves
+	seedsMax    int64                     // bounds it
 	batches     atomic.Uint64
 
 	images                  streams
 	elections, ownerChanges atomic.Uint64  // see Load
+	electing                atomic.Int64   // replicas that are looked at often
 	readers                 sync.WaitGroup // goroutines that serve reads
 
 	wake struct {
@@ -130,6 +132,7 @@ func newHost(cfg HostConfig) *Host {
 	h.images.byReplica = make(map[streamKey]*stream)
 	h.wake.dirty = make(map[*replica]struct{})
 	h.wake.ch = make(chan struct{}, 1)
+	h.seedsMax = seedsBytes
 	h.logBudget.Store(logBytesPerMember)
 	h.logMax = min(logBytesPerReplica, logBytesPerMember/int64(max(1, cfg.Partitions)))
 	return h
@@ -182,6 +185,9 @@ func (h *Host) View(partition int, f func(m Machine)) bool {
 	}
 	r.state.RLock()
 	defer r.state.RUnlock()
+	if r.state.machine == nil {
+		return false
+	}
 	f(r.state.machine)
 	return true
 }
@@ -305,7 +311,23 @@ func (h *Host) Close() {
 		nh := h.gate.nh
 		h.gate.Unlock()
 		closeNodeHost(nh, h.cfg.Logger)
+		h.letGo()
 	})
+}
+
+// letGo lets go of all states. The NodeHost is closed: what it starts may run on for a while, and know its replicas.
+func (h *Host) letGo() {
+	for i := range h.groups {
+		g := &h.groups[i]
+		g.Lock()
+		for _, r := range [...]*replica{h.replicas[i].Load(), g.leaving} {
+			if r != nil {
+				r.letGo()
+			}
+		}
+		g.leaving, g.kept = nil, nil
+		g.Unlock()
+	}
 }
 
 // closeNodeHost closes a NodeHost, whose own errors at that point are panics.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -17,7 +16,6 @@ const imageMagic = "GRDPART1"
 type image struct {
 	applied uint64 // index of the last entry in it
 	own     ownership
-	seed    []byte
 	machine Image
 }
 
@@ -32,17 +30,19 @@ func (r *replica) RecoverFromSnapshot(io.Reader, <-chan struct{}) error {
 	return errors.New("a snapshot with data, though images are sent in their place")
 }
 
-// freeze returns the state as it is.
+// freeze returns the state as it is; nil if it was let go of.
 func (r *replica) freeze() *image {
 	r.state.Lock()
 	defer r.state.Unlock()
-	// Pieces are only ever appended: what is there now stays as it is.
-	return &image{applied: r.applied.Load(), own: r.state.own, seed: r.state.seed[:len(r.state.seed):len(r.state.seed)], machine: r.state.machine.Freeze()}
+	if r.state.machine == nil {
+		return nil
+	}
+	return &image{applied: r.applied.Load(), own: r.state.own, machine: r.state.machine.Freeze()}
 }
 
 // writeTo writes a frozen state.
 func (img *image) writeTo(w io.Writer) (int64, error) {
-	head, err := w.Write(appendSeed(wire.AppendU64(img.own.append([]byte(imageMagic)), img.applied), img.seed))
+	head, err := w.Write(wire.AppendU64(img.own.append([]byte(imageMagic)), img.applied))
 	if err != nil {
 		return int64(head), err
 	}
@@ -54,12 +54,13 @@ func (img *image) writeTo(w io.Writer) (int64, error) {
 // has committed and nothing else, and of what Update is given the entries that it holds are left out.
 func (r *replica) install(img *received) {
 	r.state.Lock()
-	if img.applied <= r.applied.Load() {
+	if img.applied <= r.applied.Load() || r.state.machine == nil {
 		r.state.Unlock()
 		return
 	}
-	r.state.own, r.state.machine, r.state.seed = img.own, img.machine, img.seed
-	r.seeded.Store(int64(len(img.seed)))
+	r.state.own, r.state.machine = img.own, img.machine
+	r.dropSeedLocked()
+	r.becomeWhole()
 	r.applied.Store(img.applied)
 	r.imageInstalledLocked()
 	r.noteLocked()
@@ -78,13 +79,12 @@ func (r *replica) install(img *received) {
 type received struct {
 	applied uint64
 	own     ownership
-	seed    []byte
 	machine Machine
 }
 
 // readImage reads what image.writeTo wrote, and returns nothing if the replica has all of that.
 func (r *replica) readImage(src io.Reader) (*received, error) {
-	head := make([]byte, len(imageMagic)+ownershipSize+8+8)
+	head := make([]byte, len(imageMagic)+ownershipSize+8)
 	if _, err := io.ReadFull(src, head); err != nil {
 		return nil, err
 	}
@@ -103,15 +103,6 @@ func (r *replica) readImage(src io.Reader) (*received, error) {
 	if img.applied = binary.BigEndian.Uint64(head[ownershipSize:]); img.applied <= r.applied.Load() {
 		_, err = io.Copy(io.Discard, src)
 		return nil, err
-	}
-	if n := binary.BigEndian.Uint64(head[ownershipSize+8:]); n > 0 {
-		// Read as far as it goes: what is announced takes no room.
-		if img.seed, err = io.ReadAll(io.LimitReader(src, int64(min(n, math.MaxInt64)))); err == nil && uint64(len(img.seed)) != n {
-			err = io.ErrUnexpectedEOF
-		}
-		if err != nil {
-			return nil, err
-		}
 	}
 	if img.machine, err = r.host.cfg.Machines.Restore(r.partition, img.own.generation, src); err != nil {
 		return nil, err

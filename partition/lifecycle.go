@@ -65,10 +65,12 @@ func (h *Host) Found(p Placement) error {
 func (h *Host) startLocked(p Placement) error {
 	r := newReplica(h, p)
 	if k := h.groups[p.Partition].kept; p.Seeded && k != nil && k.generation+1 == p.Generation {
-		if p.Losses > k.losses && k.machine != nil {
-			k.machine.MarkLoss()
+		if k.machine != nil { // else the generation has it already
+			if p.Losses > k.losses {
+				k.machine.MarkLoss()
+			}
+			r.role.seed = k
 		}
-		r.role.seed = k
 	} else {
 		h.groups[p.Partition].kept = nil // nobody will ask for it any more
 	}
@@ -89,6 +91,7 @@ func (h *Host) startLocked(p Placement) error {
 	if err != nil {
 		h.replicas[p.Partition].Store(nil)
 		r.stop()
+		r.letGo()
 		return fmt.Errorf("start replica %d of partition %d: %w", p.Replica, p.Partition, err)
 	}
 	h.kick(r)
@@ -127,6 +130,7 @@ func (h *Host) removeLocked(ctx context.Context, partition int) error {
 		return fmt.Errorf("remove replica %d of partition %d: %w", r.id, partition, err)
 	}
 	h.groups[partition].leaving = nil
+	r.letGo()
 	return nil
 }
 

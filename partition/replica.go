@@ -38,13 +38,13 @@ type replica struct {
 	state struct {
 		sync.RWMutex
 		own     ownership
-		machine Machine
-		seed    []byte // of a generation that is being given its state: what has come of that
+		machine Machine    // nil once it was let go of
+		seed    *gathering // of a generation that is being given its state: what has come of that
 	}
 	// What the state was when an entry was last applied, for those who do not want its lock.
 	applied atomic.Uint64 // index
 	records atomic.Int64  // memory held by results of calls that may be repeated
-	seeded  atomic.Int64  // bytes of state.seed
+	seeded  atomic.Uint64 // bytes that have come of state.seed
 	due     atomic.Int64  // cluster time at which an entry expires; noneDue if none does
 
 	// serving is the epoch under which this process owns the partition and takes operations; 0 if it does not. It is
@@ -53,6 +53,8 @@ type replica struct {
 	spell   atomic.Uint64 // counts the changes of serving, before they are made
 	role    role
 
+	whole     chan struct{} // closed when the generation has its first state, with which it begins as a rule
+	wholeOnce sync.Once
 	closed    chan struct{} // closed by the library when it has let go of the replica: nothing is applied after that
 	closeOnce sync.Once
 
@@ -88,7 +90,10 @@ func newReplica(h *Host, p Placement) *replica {
 	r.log = h.cfg.Logger.With("partition", p.Partition, "shard", r.shard)
 	r.state.own = newOwnership(p.Generation)
 	r.state.own.unseeded = p.Seeded
-	r.closed = make(chan struct{})
+	r.closed, r.whole = make(chan struct{}), make(chan struct{})
+	if !p.Seeded {
+		r.becomeWhole()
+	}
 	r.state.machine = h.cfg.Machines.New(p.Partition, p.Generation)
 	r.raft = r.propose
 	r.role.init(r.state.own)
@@ -300,6 +305,15 @@ func (r *replica) stop() {
 	r.proposer.stop()
 	r.reads.stop()
 	held.complete()
+}
+
+// letGo lets go of the state. It is called when nothing is applied any more and the state was kept, if it was to be: others may know the replica for
+// longer, the library among them.
+func (r *replica) letGo() {
+	r.state.Lock()
+	defer r.state.Unlock()
+	r.state.machine = nil
+	r.dropSeedLocked()
 }
 
 var _ sm.IOnDiskStateMachine = (*replica)(nil)

@@ -52,7 +52,7 @@ type role struct {
 	left    time.Time // when the last Release of this process in favour of another member was applied
 
 	seed   *kept     // the state with which this process begins the generation; nil if it does not
-	sown   int       // how much of it was proposed
+	sown   uint64    // how much of it was taken when a piece was last proposed
 	sownAt time.Time // when
 
 	// turns are the times at which this replica stands for election in a dead leader's place, in that of one that hands

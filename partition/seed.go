@@ -1,11 +1,11 @@
 package partition
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"time"
 
 	"github.com/lni/dragonboat/v4/raftpb"
@@ -18,14 +18,20 @@ import (
 // good, applies what is left of its log, committed or not (an acknowledged write is in every survivor's log, though maybe not applied
 // there), and writes the state that this gives into the log of the next generation, piece by piece. Nobody owns that generation before
 // it is whole, so nobody is answered from a part of it.
+//
+// What that takes besides the state is bounded: pieces are made of a frozen view when they are due (sowing) and become the new state as
+// they come (gathering), the log is cut behind them, and only so many partitions are at it at a time as have room together.
 
 const (
 	// seedPiece is how much of a state one entry carries.
 	seedPiece = 1 << 20
 	// seedRetry is how long a piece that was proposed holds back the same piece.
 	seedRetry = 500 * time.Millisecond
-	// seedsAtOnce bounds the states that are held as bytes at a time.
-	seedsAtOnce = 16
+	// seedsBytes bounds what the states that are given to their next generations hold besides themselves, over all partitions; one may
+	// always be.
+	seedsBytes = 64 << 20
+	// seedOverhead is what one of them holds besides the new state: a piece, and the log.
+	seedOverhead = 4 * seedPiece
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -35,9 +41,9 @@ type kept struct {
 	generation  uint64
 	term, index uint64 // of the last entry of the log
 	maxLease    uint32
-	losses      uint64 // of generations, up to this one; see Placement
-	machine     Machine
-	image       []byte // of machine, once it is sown; it counts in Host.seeding
+	losses      uint64  // of generations, up to this one; see Placement
+	machine     Machine // nil once the next generation has it
+	sowing      *sowing // nil while it is not sown
 }
 
 // Halt stops the replica of a generation for good and keeps its state, the rest of its log applied, for the next generation to
@@ -73,6 +79,9 @@ func (h *Host) Halt(ctx context.Context, partition int, generation uint64) (term
 	k, err := r.keep(generation)
 	if err != nil {
 		return 0, 0, fmt.Errorf("halt partition %d: %w", partition, err)
+	}
+	if was := g.kept; r.unseeded() && was != nil && was.machine != nil {
+		k.machine, k.maxLease = was.machine, was.maxLease // it had not been given that yet
 	}
 	g.kept = k
 	return k.term, k.index, h.removeLocked(ctx, partition)
@@ -115,6 +124,45 @@ func payload(e *raftpb.Entry) ([]byte, bool) {
 	return nil, false
 }
 
+// sowing is a state that is being written into the log. It owns a goroutine, which ends when all was read or with end.
+type sowing struct {
+	src   *io.PipeReader
+	cost  int64  // counted in Host.seeding
+	at    uint64 // where the piece begins
+	piece []byte // the one that is due; nil at the end
+	size  uint64 // up to the end of the piece
+	sum   uint32 // of that
+}
+
+// sow begins to write a state, of which it takes a frozen view.
+func sow(m Machine, cost int64) *sowing {
+	src, dst := io.Pipe()
+	img := m.Freeze()
+	go func() { // ends when the view was written or nobody reads it any more
+		_, err := img.WriteTo(dst)
+		img.Close()
+		_ = dst.CloseWithError(err) // EOF if there was none
+	}()
+	return &sowing{src: src, cost: cost}
+}
+
+// next makes the piece that follows the one that is there.
+func (s *sowing) next() error {
+	if s.piece == nil {
+		s.piece = make([]byte, seedPiece)
+	}
+	n, err := io.ReadFull(s.src, s.piece[:seedPiece])
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	s.at, s.piece = s.size, s.piece[:n]
+	s.size += uint64(n)
+	s.sum = crc32.Update(s.sum, castagnoli, s.piece)
+	return nil
+}
+
+func (s *sowing) end() { _ = s.src.Close() }
+
 // sowLocked returns the next entry of those that give the generation its state, if this process has that and it is time for it.
 // REQUIRES r.role's lock.
 func (r *replica) sowLocked(now time.Time) []byte {
@@ -123,32 +171,98 @@ func (r *replica) sowLocked(now time.Time) []byte {
 	if k == nil {
 		return nil
 	}
-	if k.image == nil {
-		if r.host.seeding.Add(1) > seedsAtOnce {
-			r.host.seeding.Add(-1)
+	if k.sowing == nil {
+		cost := seedCost(k.machine)
+		if all := r.host.seeding.Add(cost); all > r.host.seedsMax && all > cost {
+			r.host.seeding.Add(-cost)
 			return nil // in its turn
 		}
-		var b bytes.Buffer
-		img := k.machine.Freeze()
-		_, err := img.WriteTo(&b)
-		img.Close()
-		if err != nil {
-			r.host.seeding.Add(-1)
-			r.log.Error("the state of the generation before cannot be written", "err", err)
+		k.sowing = sow(k.machine, cost)
+		if !r.nextPieceLocked() {
 			return nil
 		}
-		k.image, k.machine = b.Bytes(), nil
 	}
-	taken := int(r.seeded.Load())
+	taken := r.seeded.Load()
 	if taken == ro.sown && now.Sub(ro.sownAt) <= seedRetry && !ro.sownAt.IsZero() {
 		return nil
 	}
-	ro.sown, ro.sownAt = taken, now
-	if taken < len(k.image) {
-		return entry.AppendSeed(nil, &entry.Seed{At: uint64(taken), Piece: k.image[taken:min(len(k.image), taken+seedPiece)]})
+	s := k.sowing
+	if taken == s.size && len(s.piece) > 0 && !r.nextPieceLocked() || taken != s.at {
+		return nil // the second: there was another state before, which nobody has any more
 	}
-	return entry.AppendSeedDone(nil, &entry.SeedDone{Size: uint64(len(k.image)), Sum: crc32.Checksum(k.image, castagnoli), MaxLease: k.maxLease})
+	ro.sown, ro.sownAt = taken, now
+	if len(s.piece) > 0 {
+		return entry.AppendSeed(nil, &entry.Seed{At: s.at, Piece: s.piece})
+	}
+	return entry.AppendSeedDone(nil, &entry.SeedDone{Size: s.size, Sum: s.sum, MaxLease: k.maxLease})
 }
+
+// seedCost returns what it takes to give a state to the next generation: another one, a piece, and the log.
+func seedCost(m Machine) int64 {
+	bytes := int64(seedPiece)
+	if sized, ok := m.(interface{ Bytes() int }); ok {
+		bytes = int64(sized.Bytes())
+	}
+	return bytes + min(2*bytes, seedOverhead)
+}
+
+// nextPieceLocked makes the next piece. REQUIRES r.role's lock.
+func (r *replica) nextPieceLocked() bool {
+	if err := r.role.seed.sowing.next(); err != nil {
+		r.log.Error("the state of the generation before cannot be written", "err", err)
+		r.letSeedGoLocked()
+		return false
+	}
+	return true
+}
+
+// gathering is a generation's first state as it comes, piece by piece. It owns a goroutine, which ends with the state's end, the first
+// byte that does not fit, or end.
+type gathering struct {
+	dst  *io.PipeWriter
+	size uint64
+	sum  uint32
+	done chan struct{} // closed at the end, when the following are set
+	m    Machine
+	err  error
+}
+
+var (
+	errSeedEnds  = errors.New("it goes on after its end")
+	errSeedEnded = errors.New("it is not wanted any more")
+)
+
+func (r *replica) gather(generation uint64) *gathering {
+	src, dst := io.Pipe()
+	g := &gathering{dst: dst, done: make(chan struct{})}
+	machines, partition := r.host.cfg.Machines, r.partition
+	go func() { // ends with the state, or when it is given up
+		defer close(g.done)
+		g.m, g.err = machines.Restore(partition, generation, src)
+		_ = src.CloseWithError(errSeedEnds) // for what may still come
+	}()
+	return g
+}
+
+// take takes a piece. What it holds is part of the new state when it returns.
+func (g *gathering) take(piece []byte) {
+	// What does not fit is told at the end: whether it does is the same everywhere, as all pieces are.
+	if _, err := g.dst.Write(piece); err != nil {
+		g.sum = ^g.sum
+	}
+	g.size += uint64(len(piece))
+	g.sum = crc32.Update(g.sum, castagnoli, piece)
+}
+
+// finish returns the state.
+func (g *gathering) finish() (Machine, error) {
+	_ = g.dst.Close()
+	<-g.done
+	return g.m, g.err
+}
+
+// end gives it up. It may be called after finish.
+func (g *gathering) end() { _ = g.dst.CloseWithError(errSeedEnded) }
 
 // applySeedLocked takes a piece of the generation's first state, if it is the next one. REQUIRES r.state's lock.
 func (r *replica) applySeedLocked(e *sm.Entry, fx *applyEffects) error {
@@ -156,11 +270,15 @@ func (r *replica) applySeedLocked(e *sm.Entry, fx *applyEffects) error {
 	if err != nil {
 		return err
 	}
-	if r.state.own.unseeded && s.At == uint64(len(r.state.seed)) {
-		r.state.seed = append(r.state.seed, s.Piece...)
-		r.seeded.Store(int64(len(r.state.seed)))
-		fx.seeded = true
+	if !r.state.own.unseeded || s.At != r.seeded.Load() {
+		return nil
 	}
+	if r.state.seed == nil {
+		r.state.seed = r.gather(r.state.own.generation)
+	}
+	r.state.seed.take(s.Piece)
+	r.seeded.Store(r.state.seed.size)
+	fx.seeded = true
 	return nil
 }
 
@@ -170,10 +288,11 @@ func (r *replica) applySeedDoneLocked(e *sm.Entry, fx *applyEffects) error {
 	if err != nil || !r.state.own.unseeded {
 		return err
 	}
-	if got := crc32.Checksum(r.state.seed, castagnoli); d.Size != uint64(len(r.state.seed)) || d.Sum != got {
-		return fmt.Errorf("a first state of %d bytes with checksum %08x, which came as %d with %08x", d.Size, d.Sum, len(r.state.seed), got)
+	g := r.state.seed
+	if g == nil || d.Size != g.size || d.Sum != g.sum {
+		return fmt.Errorf("a first state of %d bytes with checksum %08x, of which %d have come", d.Size, d.Sum, r.seeded.Load())
 	}
-	m, err := r.host.cfg.Machines.Restore(r.partition, r.state.own.generation, bytes.NewReader(r.state.seed))
+	m, err := g.finish()
 	if err != nil {
 		return fmt.Errorf("read the generation's first state: %w", err)
 	}
@@ -184,24 +303,42 @@ func (r *replica) applySeedDoneLocked(e *sm.Entry, fx *applyEffects) error {
 	return nil
 }
 
+// unseeded reports whether the generation has yet to be given its state.
+func (r *replica) unseeded() bool {
+	r.state.RLock()
+	defer r.state.RUnlock()
+	return r.state.own.unseeded
+}
+
 // seedAppliedLocked takes note that the generation has its state. REQUIRES r.state's lock.
 func (r *replica) seedAppliedLocked() {
+	r.becomeWhole()
 	r.role.Lock()
 	defer r.role.Unlock()
 	r.role.own = r.state.own
+	if r.role.seed != nil {
+		r.role.seed.machine = nil
+	}
 	r.letSeedGoLocked()
 }
 
-// letSeedGoLocked frees the state of the generation before. REQUIRES r.role's lock.
-func (r *replica) letSeedGoLocked() {
-	if k := r.role.seed; k != nil && k.image != nil {
-		k.image = nil
-		r.host.seeding.Add(-1)
+// dropSeedLocked gives up what has come of the generation's first state. REQUIRES r.state's lock.
+func (r *replica) dropSeedLocked() {
+	if r.state.seed != nil {
+		r.state.seed.end()
+		r.state.seed = nil
 	}
-	r.role.seed = nil
 }
 
-// appendSeed appends the pieces that have come of a state that is not whole yet, for an image.
-func appendSeed(dst, seed []byte) []byte {
-	return append(binary.BigEndian.AppendUint64(dst, uint64(len(seed))), seed...)
+// becomeWhole lets those go on who wait for a state that can be sent.
+func (r *replica) becomeWhole() { r.wholeOnce.Do(func() { close(r.whole) }) }
+
+// letSeedGoLocked ends the writing of the state of the generation before. REQUIRES r.role's lock.
+func (r *replica) letSeedGoLocked() {
+	if k := r.role.seed; k != nil && k.sowing != nil {
+		k.sowing.end()
+		r.host.seeding.Add(-k.sowing.cost)
+		k.sowing = nil
+	}
+	r.role.seed = nil
 }

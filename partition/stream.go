@@ -148,6 +148,16 @@ type frozen struct {
 
 // freezeFor freezes the state of a replica when it is a stream's turn. The stream has the slot then.
 func (h *Host) freezeFor(gone <-chan struct{}, r *replica, st *stream, of *raftnet.Request) (*frozen, error) {
+	// A part of the generation's first state is not sent: who joins meanwhile waits until it is whole.
+	select {
+	case <-r.whole:
+	case <-r.closed:
+		return nil, errClosed
+	case <-gone:
+		return nil, errGone
+	case <-h.life.Done():
+		return nil, errClosed
+	}
 	select {
 	case h.images.slots <- struct{}{}:
 	case <-gone:
@@ -172,6 +182,9 @@ func (h *Host) place(r *replica, st *stream, of *raftnet.Request) (*frozen, erro
 		// The log is kept from here on before the state is frozen: it is cut by another goroutine.
 		h.images.freeze(st, max(r.applied.Load(), of.Index))
 		f := &frozen{image: r.freeze(), index: of.Index, term: of.Term, members: of.Membership}
+		if f.image == nil {
+			return nil, errClosed
+		}
 		if f.image.applied <= of.Index {
 			// Behind the last entry of ours stand none but the library's own, up to that index.
 			h.images.freeze(st, f.index)

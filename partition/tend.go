@@ -38,6 +38,7 @@ func (h *Host) loop() {
 	soon := time.NewTimer(time.Hour)
 	defer soon.Stop()
 	tend := func(r *replica, now time.Time, mayOwn bool) {
+		defer func() { h.electing.Store(int64(len(electing))) }()
 		if h.replicas[r.partition].Load() != r { // it was removed, and is let go of
 			delete(electing, r)
 			return
