@@ -25,6 +25,7 @@ type job struct {
 	key     any                     // likewise
 	place   *list.Element           // in its pool's waiting list
 	end     context.CancelCauseFunc // ends the task's ctx; nil unless it runs
+	waits   *waiting                // for what its function waits; nil unless it does
 	settled bool
 	result  wire.TaskResult // constant once done is closed
 }

@@ -42,6 +42,8 @@ func (s *Service) run(tc *taskContext, j *job, arg []byte) {
 		})()
 		ctx, tc.ctx = limited, limited
 	}
+	ctx = sdk.ContextWithTaskWaits(ctx, &waits{s: s, j: j, goroutine: goroutineID()})
+	tc.ctx = ctx
 	returned := false
 	defer func() {
 		if r := recover(); r != nil {

@@ -31,6 +31,7 @@ var (
 	ErrMemberLeft       = errors.New("member left")             // the member that was asked is gone
 	ErrCancelled        = errors.New("cancelled")               //
 	ErrEventsLost       = errors.New("events lost")             //
+	ErrDeadlock         = errors.New("deadlock")                // a task waits for another that cannot run before it has ended
 )
 
 var sentinels = [...]error{

@@ -22,6 +22,12 @@ import (
 // What ends a task is [Future.Cancel], its [Timeout], and the stop of its member. The context of ExecuteOnAllMembers and
 // ExecuteOnKeyOwner, which wait, ends the tasks too.
 //
+// A task may submit others and wait for them. If it waits for one of its own executor on its own member, it keeps a place in the pool for
+// which that one may be waiting: once all places are kept so, none of them could ever go on. A wait with the task's context, or one made
+// of it, ends in ErrDeadlock then, at once, for the task whose deadline is first, and else for the one that came last. It is not noticed where a
+// task waits with another context, on another goroutine than its own, or for a task that waits on another member in turn: those
+// wait until their deadlines. Give tasks that are waited for by tasks an executor of their own.
+//
 // An Executor is a handle without connection or goroutine. It remembers which tasks members have, so keep it where it is
 // used often. It is safe for concurrent use.
 type Executor struct {

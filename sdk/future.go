@@ -35,6 +35,9 @@ type Future[R any] struct{ t *remoteTask }
 // argument or the result are of other types than the task's; ErrClosed.
 //
 // When ctx ends, so does Get, in ErrTimeout, which also is ctx.Err(). The task goes on, and Get may be called again.
+//
+// Called by a task with its own context, it is ErrDeadlock where it could never return: the task for which it waits needs a place in the
+// pool of an executor whose tasks on that member all wait in this way. See [Executor].
 func (f *Future[R]) Get(ctx context.Context) (R, error) {
 	value, err := f.t.wait(ctx)
 	if err != nil {
@@ -216,12 +219,19 @@ func (t *remoteTask) wait(ctx context.Context) ([]byte, error) {
 		return t.value, t.err
 	default:
 	}
+	stuck, leave := awaiting(ctx, t.id)
+	defer leave()
 	select {
 	case <-t.done:
 		return t.value, t.err
 	case <-ctx.Done():
 		return nil, t.fail(wire.CodeOK, because(ErrTimeout, ctx.Err()), "the task goes on")
+	case <-stuck:
 	}
+	if t.isDone() {
+		return t.value, t.err
+	}
+	return nil, t.fail(wire.CodeOK, ErrDeadlock, textDeadlock)
 }
 
 // cancel is Future.Cancel. A cancellation whose connection broke is repeated; whether it was the first copy or a later one

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -101,13 +102,30 @@ func (m *multiTask) next(ctx context.Context, n int) (int, error) {
 			return i, nil
 		}
 		left := len(m.members) - len(m.known)
+		waits := m.unknownLocked()
 		m.mu.Unlock()
+		stuck, leave := awaiting(ctx, waits...)
 		select {
 		case <-more:
+			leave()
+		case <-stuck:
+			leave()
+			return 0, m.ex.fail(wire.OpTaskWait, wire.ID{}, ErrDeadlock, textDeadlock)
 		case <-ctx.Done():
+			leave()
 			return 0, m.ex.fail(wire.OpTaskWait, wire.ID{}, because(ErrTimeout, ctx.Err()), fmt.Sprintf("%d of %d members have not finished; their tasks go on", left, len(m.members)))
 		}
 	}
+}
+
+// unknownLocked returns the tasks whose outcomes are not known. REQUIRES m.mu.
+func (m *multiTask) unknownLocked() (ids []wire.ID) {
+	for i, t := range m.tasks {
+		if t != nil && !slices.Contains(m.known, i) {
+			ids = append(ids, t.id)
+		}
+	}
+	return ids
 }
 
 // watch counts the outcomes that are known and sees to it that later ones will be. It is called once, after submit for all.
