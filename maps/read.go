@@ -14,6 +14,7 @@ import (
 const (
 	pageBytes   = 256 << 10
 	pageEntries = 1000
+	pageKeys    = 8192 // of a page without values
 	maxAnswer   = wire.MaxFrame - wire.AnswerHeader
 	// maxResultHead bounds what a result takes in an answer beside its value.
 	maxResultHead = 1 + 8 + 8 + 3*10
@@ -165,22 +166,27 @@ func (c *call) scan(st *state.State, at partition.ReadPoint) bool {
 	if due(st, b.Map, at) {
 		return false
 	}
-	limit := pageEntries
+	values := b.What&wire.ScanValues != 0
+	limit, most := pageEntries, pageBytes
+	var res wire.ScanResult
+	if values {
+		res.Values = [][]byte{}
+	} else {
+		limit, most = pageKeys, 0 // values, which are not looked at, count nothing
+	}
 	if b.Limit > 0 {
 		limit = min(limit, int(b.Limit))
 	}
-	var res wire.ScanResult
-	if b.What&wire.ScanValues != 0 {
-		res.Values = [][]byte{}
-	}
+	size := 0
 	var last []byte
-	next := st.Scan(b.Map, b.After, limit, pageBytes, func(key []byte, v state.View) bool {
+	next := st.Scan(b.Map, b.After, limit, most, func(key []byte, v state.View) bool {
 		last = key
 		res.Keys = append(res.Keys, key)
-		if res.Values != nil {
+		if values {
 			res.Values = append(res.Values, v.Value)
 		}
-		return true
+		size += len(key)
+		return values || size < pageBytes
 	})
 	if res.More = next != nil; !bytes.Equal(next, last) {
 		res.Next = next

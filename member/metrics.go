@@ -140,6 +140,8 @@ var instruments = []instrument{
 		one(func(*reading) float64 { return partition.MaxRecordBytes })},
 	{"gridiron.memory.size", level, "By", "What the member's replicas of maps' entries are counted with.",
 		one(func(r *reading) float64 { return float64(r.held.Bytes) })},
+	{"gridiron.events.kept.size", level, "By", "Events that have left the rings of the member's partitions and are kept for listeners for a little while; at most 32 MB.",
+		one(func(r *reading) float64 { return float64(r.m.events.dropped.Bytes()) })},
 	{"gridiron.memory.limit", level, "By", "Beyond it maps with a bound are evicted from, and other writes refused as overloaded; 0: no bound.",
 		one(func(r *reading) float64 { return float64(r.held.MaxBytes) })},
 	{"gridiron.maps", level, "{map}", "Maps in the member's replicas, each counted in each partition, those emptied a short while ago among them.",

@@ -56,8 +56,8 @@ type publisher struct {
 // beatRound is one second of beats: one map after the other, spread over it.
 type beatRound struct {
 	began time.Time
-	names []string // still to come, and
-	done  int      // how many have been
+	names []string
+	done  int // of them
 }
 
 // newPublisher returns a publisher for a member whose partitions there are so many. It is ready for interest; run needs conn.
@@ -219,36 +219,36 @@ func (p *publisher) send(part int, epoch uint64, name string, events []state.Map
 	flush()
 }
 
-// beat says where the next maps stand that somebody listens to, as many as are due, and returns when to go on. All of them are
-// told of in a second, so that no event waits for more than one map.
+// beat says where the next maps stand that somebody listens to, as many as are due, and returns when to go on.
 func (p *publisher) beat(now time.Time) time.Duration {
-	r := &p.round
-	if len(r.names) == 0 {
-		p.dropped.Expire()
-		*r = beatRound{began: now, names: p.listened()}
-	}
-	if len(r.names) == 0 {
-		return beatEvery
-	}
-	total := r.done + len(r.names)
-	for len(r.names) > 0 && now.Sub(r.began) >= beatAt(r.done, total) {
-		if len(p.wake) > 0 {
-			return 0 // when that is done
+	for {
+		name, wait := p.round.next(now, p.listened)
+		if name == "" {
+			p.dropped.Expire()
+			return wait
 		}
-		p.sendBeat(r.names[0])
-		r.names = r.names[1:]
-		r.done++
+		p.sendBeat(name)
+		if len(p.wake) > 0 { // events go first
+			return 0
+		}
 	}
-	due := beatEvery
-	if len(r.names) > 0 {
-		due = beatAt(r.done, total)
-	}
-	return max(due-now.Sub(r.began), beatPause)
 }
 
-// beatAt returns when in a round the map after done others is due, of so many in all.
-func beatAt(done, total int) time.Duration {
-	return beatEvery * time.Duration(done) / time.Duration(total)
+// next returns the next map of which to tell, if one is due, else how long to wait. All that listened returns at the beginning of a
+// round are told of in its second, evenly, so that no event waits for more than one of them.
+func (r *beatRound) next(now time.Time, listened func() []string) (name string, wait time.Duration) {
+	if r.done == len(r.names) && now.Sub(r.began) >= beatEvery {
+		*r = beatRound{began: now, names: listened()}
+	}
+	due := beatEvery
+	if r.done < len(r.names) {
+		due = beatEvery * time.Duration(r.done) / time.Duration(len(r.names))
+	}
+	if wait := due - now.Sub(r.began); r.done == len(r.names) || wait > 0 {
+		return "", max(wait, beatPause)
+	}
+	r.done++
+	return r.names[r.done-1], 0
 }
 
 // listened returns the maps that somebody listens to.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -188,6 +189,55 @@ func TestBulkWithAPartitionDown(t *testing.T) {
 	wantErr(t, err, ErrUnavailable)
 	if !strings.Contains(err.Error(), "done in 7 of 8 partitions") {
 		t.Error(err)
+	}
+}
+
+// A part that must be sent again is, while another has no answer yet.
+func TestBulkPartsAreIndependent(t *testing.T) {
+	for name, run := range map[wire.Op]func(context.Context, *Map[string, string], ...string) error{
+		wire.OpSetMany: func(ctx context.Context, m *Map[string, string], keys ...string) error {
+			return m.SetAll(ctx, map[string]string{keys[0]: "v", keys[1]: "v"})
+		},
+		wire.OpGetMany: func(ctx context.Context, m *Map[string, string], keys ...string) error {
+			_, err := m.GetAll(ctx, keys...)
+			return err
+		},
+		wire.OpDeleteMany: func(ctx context.Context, m *Map[string, string], keys ...string) error {
+			_, err := m.DeleteAll(ctx, keys...)
+			return err
+		},
+	} {
+		t.Run(name.String(), func(t *testing.T) {
+			g := fakegrid.New(t, 2, 2)
+			m := opened[string, string](t, connected(t, g), "m")
+			slow, refused := keyIn(t, m, 0, 0), keyIn(t, m, 1, 0)
+			release, again := make(chan struct{}), make(chan struct{})
+			var attempts atomic.Int32 // of the part that is refused first
+			g.OnRequest(func(_ *fakegrid.Member, req *wire.Request) fakegrid.Verdict {
+				switch {
+				case req.Op != name:
+				case req.Partition == 0:
+					return fakegrid.Verdict{Wait: release}
+				default:
+					switch attempts.Add(1) {
+					case 1:
+						return fakegrid.Verdict{Code: wire.CodeNotReady}
+					case 2:
+						close(again)
+					}
+				}
+				return fakegrid.Verdict{}
+			})
+			done := make(chan error, 1)
+			go func() { done <- run(t.Context(), m, slow, refused) }()
+			select {
+			case <-again:
+			case <-time.After(eventPatience):
+				t.Error("a part waits for the other")
+			}
+			close(release)
+			noErr(t, <-done)
+		})
 	}
 }
 

@@ -48,7 +48,7 @@ type call struct {
 	attempts  int
 	sent      int   // attempts that were given to a connection
 	begun     bool  // counted among those outstanding
-	queued    bool  // on conn in this round
+	queued    bool  // under way in a group
 	unknown   bool  // an attempt may have been executed
 	reached   bool  // the last attempt went to who should execute it, and was not turned away
 	why       error // the last attempt was not the last
@@ -92,7 +92,7 @@ func (cl *call) renew() {
 
 // forget drops what became of the request before. The buffers stay.
 func (cl *call) forget() {
-	cl.Answer, cl.Err, cl.Sent, cl.Repeatable = wire.Answer{}, nil, false, false
+	cl.Answer, cl.Err, cl.Sent, cl.Repeatable, cl.Finished = wire.Answer{}, nil, false, false, nil
 }
 
 // addressed reports whether the call is for a member rather than for a partition's owner.

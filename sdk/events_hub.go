@@ -131,16 +131,6 @@ func (h *eventHub) remove(s *eventStream) {
 	delete(h.streams, s)
 }
 
-// forget makes all streams begin anew, with a sign that events are lost: the cluster is another one than before, of which
-// places and tokens of the old one say nothing.
-func (h *eventHub) forget() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for s := range h.streams {
-		s.forget()
-	}
-}
-
 // planeTimeout bounds how long one member may take to open a connection for events.
 const planeTimeout = time.Second
 

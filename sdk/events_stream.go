@@ -58,7 +58,6 @@ type eventStream struct {
 	queued   []int   // by partition: its events in queue
 	shown    []place // by partition: of the event taken from queue last
 	token    *tokenWriter
-	listened int // partitions that have a tracker
 	asking   int // requests under way
 	interest map[wire.ID]*interest
 	baseline map[uint32]wire.Position // what members said before the trackers were started; nil afterwards
@@ -95,24 +94,8 @@ func (c *Client) newEventStream(op, name string, cfg streamConfig) *eventStream 
 			s.trackers[i] = newTracker(uint32(i), s, cfg.values, func(d time.Duration) time.Duration { return d + rand.N(d/4) })
 		}
 	}
-	s.listened = listened
 	s.token = newTokenWriter(tokenMap(s.seen.cluster, name), partitions, listened)
 	return s
-}
-
-// forget makes the stream begin anew in another cluster with the same number of partitions.
-func (s *eventStream) forget() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := s.c.clock.now()
-	for i, t := range s.trackers {
-		if t != nil {
-			t.forget(now)
-			s.shown[i] = place{}
-		}
-	}
-	s.token = newTokenWriter(tokenMap(s.c.table.Load().cluster, s.name), len(s.trackers), s.listened)
-	signal(s.kick)
 }
 
 // close ends the stream. What is queued is dropped. It does not wait for anything and may be called more than once, from
@@ -232,6 +215,7 @@ func (s *eventStream) take(partition uint32, e *wire.Event) bool {
 	}
 	if !s.values {
 		q.Old, q.New = nil, nil
+		q.Flags &^= wire.EventOmitted // which they have not been for their size
 	}
 	if s.sparse {
 		q.Key, q.Old, q.New = bytes.Clone(q.Key), bytes.Clone(q.Old), bytes.Clone(q.New)
@@ -420,15 +404,15 @@ func (s *eventStream) restartLocked(now int64, cur *table) {
 		if listened++; first < 0 {
 			first = i
 		}
-		// From where there is no map: so what has happened in the new cluster comes, as far as its owners still have it.
+		// From the beginning: so what has happened in the new cluster comes, as far as its owners still have it.
 		fresh := newTracker(uint32(i), s, s.values, t.spread)
-		fresh.start(now, place{})
+		fresh.start(now, place{generation: 1})
 		fresh.suspect(now, 0)
 		s.trackers[i], s.queued[i], s.shown[i] = fresh, 0, place{}
 	}
 	s.token = newTokenWriter(tokenMap(cur.cluster, s.name), len(s.trackers), listened)
 	if first >= 0 {
-		s.take(uint32(first), &wire.Event{Kind: wire.EventLost})
+		s.take(uint32(first), &wire.Event{Kind: wire.EventLost, Version: 1 << generationShift})
 	}
 	s.looks = append(s.looks[:0], now)
 	s.settleLocked(now)

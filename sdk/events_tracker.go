@@ -134,15 +134,6 @@ func (t *tracker) suspect(now int64, delay time.Duration) {
 	t.schedule(now, delay)
 }
 
-// forget makes the tracker lose what it knows: the partition is that of another cluster. The sink is told that events are lost.
-func (t *tracker) forget(now int64) {
-	t.renew(0)
-	if t.open {
-		t.at = place{}
-		t.suspect(now, 0)
-	}
-}
-
 // unblock says that the sink has room again. What it had no room for is asked for.
 func (t *tracker) unblock(now int64) {
 	if t.blocked {

@@ -370,18 +370,6 @@ func TestTrackerStartsInEarlierGeneration(t *testing.T) {
 	expect(t, tr, s, "lost 2:5 2:6", never)
 }
 
-// The partition is that of another cluster.
-func TestTrackerForgets(t *testing.T) {
-	tr, s := started(place{7, 100})
-	tr.forget(0)
-	if from := tr.ask(0); from != (place{}) {
-		t.Fatalf("asked after %v", from)
-	}
-	tr.answered(ms, answerOf(3, lostAt(1, 3)))
-	tr.batch(2*ms, batchOf(ev(4)))
-	expect(t, tr, s, "lost 4", never)
-}
-
 func TestTrackerFullSink(t *testing.T) {
 	tr, s := started(at(0))
 	s.room = 1

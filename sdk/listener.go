@@ -29,9 +29,12 @@ func (s *Subscription) Close() error {
 // The functions are called one after the other, on a goroutine of the subscription. While one runs, up to 10,000 events or
 // 16 MB wait in this process; then the members' memory of the last events must do, which is short.
 //
-// Old and New are zero where there is no such value, and where it was so large that it was not kept: members keep the last
-// event of a partition whole, of those before it values up to 16 KB for sure. An event whose key is no K or whose value is no
-// V is skipped; the client's logger is told of the first.
+// Old and New are zero where there is no such value, and, with Omitted set, where it was so large that it was not kept for this
+// listener. Members keep what their memory of the last events has no room for until it was published, up to 32 MB in all and for
+// 10 seconds, and take New from the entry while that has the event's version. An event whose key is no K or whose value is no V is
+// skipped; the client's logger is told of the first.
+//
+// Where partitions had to be recovered from too few replicas, Lost is called once for each partition of which changes may be missing.
 //
 // Errors: ErrInvalid for contradictory options, a key that is no K and a token that is of no use here; ErrTooLarge; and
 // ErrUnavailable, ErrTimeout and ErrClosed as for calls.

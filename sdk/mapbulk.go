@@ -182,39 +182,42 @@ func (b *bulk[K, V]) write(ctx context.Context, w wire.WriteOptions, applied fun
 		})
 }
 
-// run sends the items in parts, all at the same time, and hands each answer to take. A part that fails, or whose answer
-// take refuses, fails all its keys. A read whose answer would be too large is asked for in halves.
+// run sends the items in parts, all at the same time, and hands each answer to take as it comes: a part that is slow, or must be sent
+// again, holds back no other. A part that fails, or whose answer take refuses, fails all its keys. A read whose answer would be
+// too large is asked for in halves.
 func (b *bulk[K, V]) run(ctx context.Context, body func([]byte, []bulkItem[K]) []byte, take func(*call, []bulkItem[K]) error) (err error) {
 	if b.refused != nil {
 		return b.refused
 	}
 	ctx, span := b.m.c.tracer.start(ctx, b.op.String(), b.m.name)
 	defer func() { endSpan(span, err) }()
-	for parts := b.parts(); len(parts) > 0; {
-		list := make([]*call, len(parts))
-		for i, items := range parts {
-			list[i] = newCall(b.op, b.m.name, uint32(items[0].partition))
-			list[i].body = body(list[i].body[:0], items)
-		}
-		b.m.c.invokeAll(ctx, list)
-		var again [][]bulkItem[K]
-		for i, cl := range list {
-			items, err := parts[i], cl.err
-			if err == nil {
-				err = take(cl, items)
-			} else if b.op.IsRead() && len(items) > 1 && errors.Is(err, ErrTooLarge) {
-				again = append(again, items[:len(items)/2], items[len(items)/2:])
-				err = nil
-			}
-			if err != nil {
-				for j := range items {
-					b.fail(items[j].key, err)
-				}
-			}
-			cl.release()
-		}
-		parts = again
+	items := make(map[*call][]bulkItem[K])
+	begin := func(part []bulkItem[K]) *call {
+		cl := newCall(b.op, b.m.name, uint32(part[0].partition))
+		cl.body = body(cl.body[:0], part)
+		items[cl] = part
+		return cl
 	}
+	var list []*call
+	for _, part := range b.parts() {
+		list = append(list, begin(part))
+	}
+	b.m.c.invokeEach(ctx, list, func(cl *call) (more []*call) {
+		part, err := items[cl], cl.err
+		delete(items, cl)
+		defer cl.release()
+		if err == nil {
+			err = take(cl, part)
+		} else if b.op.IsRead() && len(part) > 1 && errors.Is(err, ErrTooLarge) {
+			return []*call{begin(part[:len(part)/2]), begin(part[len(part)/2:])}
+		}
+		if err != nil {
+			for i := range part {
+				b.fail(part[i].key, err)
+			}
+		}
+		return nil
+	})
 	if len(b.errs) > 0 {
 		return &BulkError{Errs: b.errs}
 	}

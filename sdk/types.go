@@ -130,7 +130,7 @@ type Event[K comparable, V any] struct {
 	Version uint64
 	Time    time.Time
 	Token   ResumeToken
-	Omitted bool // Old and New are zero because they were too large to be kept for a listener that came late
+	Omitted bool // Old, New or both are zero though there was a value: it was too large to be kept for a listener that came late
 }
 
 // EntryListener is what to call for a map's events. A nil function is skipped. Calls for one key come one after the other,

@@ -18,6 +18,9 @@ type Call struct {
 	Sent bool
 	// Repeatable is set by whoever can make the request again elsewhere: Conn.Release may end it.
 	Repeatable bool
+	// Finished, unless it is nil, is sent Tag when the results are set, so that Wait will not wait. It must never be full.
+	Finished chan<- int
+	Tag      int
 
 	done     chan struct{} // lent by the connection; one signal, sent when the results are set
 	body     []byte
@@ -47,5 +50,9 @@ func (c *Call) finish(a *wire.Answer, err error, sent bool) {
 		c.Answer = *a
 		c.Answer.Body = c.body
 	}
+	finished, tag := c.Finished, c.Tag // whoever waits may use the call again at once
 	c.done <- struct{}{}
+	if finished != nil {
+		finished <- tag
+	}
 }

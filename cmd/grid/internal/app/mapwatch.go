@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -72,9 +73,35 @@ func (inv *invocation) watch(ctx context.Context, opts []sdk.ListenerOption) err
 		if err != nil {
 			return err
 		}
-		if err := out.Write([]any{string(e.Kind), e.Key, e.Old, e.New, e.Version, instant(e.Time), orNull(string(e.Token))}); err != nil {
+		row := []any{string(e.Kind), e.Key, e.Old, e.New, e.Version, instant(e.Time), orNull(string(e.Token))}
+		if !e.Omitted {
+			err = out.Write(row)
+		} else {
+			err = out.WriteFlagged(row, "values_left_out", withoutValues(e.Kind, row))
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return context.Cause(ctx)
+}
+
+// withoutValues returns the row of an event of which values were left out, with a word in the place of those that are not there.
+func withoutValues(kind sdk.EventKind, row []any) []any {
+	const old, now, text = 2, 3, "(left out)"
+	row = slices.Clone(row)
+	switch kind {
+	case sdk.EventAdded, sdk.EventUpdated, sdk.EventLoaded:
+		if row[now] == nil {
+			row[now] = text
+		}
+	}
+	switch kind {
+	case sdk.EventAdded, sdk.EventLoaded:
+	default:
+		if row[old] == nil {
+			row[old] = text
+		}
+	}
+	return row
 }

@@ -26,6 +26,17 @@ func (p *Printer) Stream(columns []string, widths []int, rawColumn string) *Stre
 	return &Stream{p: p, columns: columns, widths: all, value: rawColumn}
 }
 
+// WriteFlagged writes a record about which there is something special to say: in JSON and YAML a further field that is true, in
+// the other formats, which have the columns that they have, another row in the place of the record's.
+func (s *Stream) WriteFlagged(row []any, flag string, shown []any) error {
+	if s.p.Format != JSON && s.p.Format != YAML {
+		return s.Write(shown)
+	}
+	with := *s
+	with.columns = append(s.columns[:len(s.columns):len(s.columns)], flag)
+	return with.Write(append(row[:len(row):len(row)], true))
+}
+
 // Write writes one record, which has a value for each column.
 func (s *Stream) Write(row []any) error {
 	d := Document{shape: record, columns: s.columns, rows: [][]any{row}}

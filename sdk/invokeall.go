@@ -1,0 +1,185 @@
+package sdk
+
+import (
+	"context"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk/internal/rpc"
+)
+
+const (
+	// maxBurst is how many bytes of bodies a group of calls has under way, so that a large bulk call leaves room for others in the
+	// connections' queues.
+	maxBurst = 4 << 20
+	// minUnderWay is how many calls a group may have under way at least.
+	minUnderWay = 64
+)
+
+// invokeAll carries several calls through at the same time, without a goroutine for each. Each call's outcome is in its err.
+func (c *Client) invokeAll(ctx context.Context, all []*call) { c.invokeEach(ctx, all, nil) }
+
+// invokeEach is invokeAll which hands each call to ended as soon as it has ended, whatever becomes of the others. ended runs on
+// the caller's goroutine and returns further calls to carry through with them. A nil ended does nothing.
+func (c *Client) invokeEach(ctx context.Context, all []*call, ended func(*call) []*call) {
+	g := group{c: c, ctx: ctx, ended: ended, finished: make(chan int, max(len(all), minUnderWay)), conns: make(map[*rpc.Conn]struct{})}
+	for _, cl := range all {
+		g.add(cl)
+	}
+	for g.underWay > 0 || len(g.waiting) > 0 {
+		// What changes from here on is noticed, so that no change is missed between the look at it and the wait.
+		changed := c.changed.wait()
+		if next := g.send(); g.underWay > 0 || len(g.waiting) > 0 {
+			g.wait(changed, next)
+		}
+	}
+	if g.timer != nil {
+		g.timer.Stop()
+	}
+}
+
+// group is several calls that are carried through together. Each is made again when its own time has come.
+type group struct {
+	c     *Client
+	ctx   context.Context // of the one invokeEach that owns the group
+	ended func(*call) []*call
+
+	calls    []*call // all that were ever added, nil where they have ended; a call's place is its tag
+	waiting  []int   // those that are to be sent, now or later
+	underWay int
+	bytes    int      // of the bodies of those under way
+	finished chan int // tags of calls under way that have their results. It has room for all of them.
+	conns    map[*rpc.Conn]struct{}
+	timer    *time.Timer
+}
+
+// add takes in a call.
+func (g *group) add(cl *call) {
+	if cl.bound == nil { // half of an operation in one cluster and half in another would be neither
+		cl.bound = ErrUnavailable
+	}
+	if err := g.c.begin(g.ctx, cl); err != nil {
+		cl.end(err)
+		g.hand(cl)
+		return
+	}
+	g.calls = append(g.calls, cl)
+	g.waiting = append(g.waiting, len(g.calls)-1)
+}
+
+// finish takes leave of a call that has ended.
+func (g *group) finish(tag int) {
+	cl := g.calls[tag]
+	g.calls[tag] = nil // it may be used for something else from now on
+	g.c.finish(g.ctx, cl)
+	g.hand(cl)
+}
+
+func (g *group) hand(cl *call) {
+	if g.ended != nil {
+		for _, more := range g.ended(cl) {
+			g.add(more)
+		}
+	}
+}
+
+// send sends the calls that are due, as far as there is room, ends those whose time is up, and returns when to look again.
+func (g *group) send() (next int64) {
+	c := g.c
+	next = never
+	clear(g.conns)
+	list := g.waiting
+	g.waiting = nil
+	for _, tag := range list {
+		cl := g.calls[tag]
+		now := c.clock.now()
+		if g.ctx.Err() != nil || now >= cl.limit || c.life.Err() != nil {
+			cl.end(c.outcome(cl, c.cause(g.ctx, cl, now)))
+			g.finish(tag)
+			continue
+		}
+		room := g.underWay == 0 || g.underWay < cap(g.finished) && g.bytes <= maxBurst
+		if room && c.due(cl) {
+			cl.Finished, cl.Tag = g.finished, tag
+			sent, done := c.send(cl, false)
+			if sent {
+				cl.queued = true
+				g.underWay++
+				g.bytes += len(cl.body)
+				g.conns[cl.conn] = struct{}{}
+				continue
+			}
+			if done {
+				g.finish(tag)
+				continue
+			}
+		}
+		next = min(next, cl.limit)
+		if room || cl.notBefore > now { // else it goes when another has ended
+			next = min(next, cl.notBefore)
+			c.refresh(cl.peer)
+		}
+		g.waiting = append(g.waiting, tag)
+	}
+	for conn := range g.conns {
+		conn.Flush()
+	}
+	return next
+}
+
+// wait waits until a call has its results, or another may be due, and settles those that have them.
+func (g *group) wait(changed <-chan struct{}, next int64) {
+	var alarm <-chan time.Time
+	if next != never {
+		d := time.Duration(next - g.c.clock.now())
+		if g.timer == nil {
+			g.timer = time.NewTimer(d)
+		} else {
+			g.timer.Reset(d)
+		}
+		alarm = g.timer.C
+	}
+	if len(g.waiting) == 0 {
+		changed = nil // of no concern to those under way
+	}
+	select {
+	case tag := <-g.finished:
+		g.settle(tag)
+	case <-changed:
+	case <-alarm:
+	case <-g.ctx.Done():
+		g.abandon()
+		return
+	}
+	for {
+		select {
+		case tag := <-g.finished:
+			g.settle(tag)
+		default:
+			return
+		}
+	}
+}
+
+// settle judges an attempt that has its results.
+func (g *group) settle(tag int) {
+	cl := g.calls[tag]
+	cl.conn.Wait(g.ctx.Done(), cl.Call)
+	cl.queued = false
+	g.underWay--
+	g.bytes -= len(cl.body)
+	if g.c.settle(g.ctx, cl) {
+		g.finish(tag)
+		return
+	}
+	g.waiting = append(g.waiting, tag)
+}
+
+// abandon settles all that are under way, whether they have their results or not: the context has ended, and nothing is sent any
+// more. What comes into finished meanwhile nobody reads.
+func (g *group) abandon() {
+	for tag, cl := range g.calls {
+		if cl != nil && cl.queued {
+			g.settle(tag)
+		}
+	}
+}
