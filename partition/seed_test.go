@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/lni/dragonboat/v4/raftio"
 	"github.com/stretchr/testify/require"
@@ -187,4 +188,45 @@ func (s *scripted) imageOfGeneration(t *testing.T, generation uint64) []byte {
 	_, err := frozen.writeTo(&b)
 	require.NoError(t, err)
 	return b.Bytes()
+}
+
+// Whoever needs the whole state of a generation that has only a part of its first one waits until that is whole.
+func TestPartOfASeedIsNotSent(t *testing.T) {
+	from := newScripted(t, 1)
+	from.owned(bob, 0)
+	var state bytes.Buffer
+	_, err := from.freeze().machine.WriteTo(&state)
+	require.NoError(t, err)
+	s := newScripted(t, 2)
+	s.replica = newReplica(s.host, Placement{Generation: 2, Replica: 1, Seeded: true})
+	s.host.replicas[0].Store(s.replica)
+	t.Cleanup(s.stop)
+
+	s.commit(entry.AppendSeed(nil, &entry.Seed{Piece: state.Bytes()[:1]}))
+	waits := ask(t, t.Context(), s)
+	require.Eventually(t, func() bool {
+		s.host.images.Lock()
+		defer s.host.images.Unlock()
+		return len(s.host.images.byReplica) == 1
+	}, patience, time.Millisecond)
+	require.Empty(t, waits)
+	require.Empty(t, s.host.images.slots, "it does not hold others up")
+	s.commit(entry.AppendSeed(nil, &entry.Seed{At: 1, Piece: state.Bytes()[1:]}),
+		entry.AppendSeedDone(nil, &entry.SeedDone{Size: uint64(state.Len()), Sum: crc32.Checksum(state.Bytes(), castagnoli)}))
+	s.logged()
+	got := <-waits
+	require.NoError(t, got.err)
+	require.Equal(t, s.state.machine.Hash(), hashOf(t, got.image.(*outgoing).image.machine))
+	got.image.Close(nil)
+}
+
+// hashOf returns the digest of the registers that an image shows.
+func hashOf(t *testing.T, img Image) uint64 {
+	t.Helper()
+	var b bytes.Buffer
+	_, err := img.WriteTo(&b)
+	require.NoError(t, err)
+	m, err := registerMachines{}.Restore(0, 2, &b)
+	require.NoError(t, err)
+	return m.Hash()
 }

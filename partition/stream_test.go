@@ -43,12 +43,12 @@ func TestImagesWaitForTheirTurn(t *testing.T) {
 	require.Empty(t, s.host.images.byReplica)
 }
 
-// logged applies an entry, which its log has too.
+// logged applies an entry, which its log has too, and some that come after it.
 func (s *scripted) logged() {
 	s.tb.Helper()
-	index := s.commit([]byte{0})
+	defer s.commit([]byte{0})
 	var ents []raftpb.Entry
-	for i := uint64(1); i <= index; i++ {
+	for i := uint64(1); i <= s.index+10; i++ {
 		ents = append(ents, raftpb.Entry{Index: i, Term: 3, Type: raftpb.EncodedEntry})
 	}
 	require.NoError(s.tb, s.host.log.SaveRaftState([]raftpb.Update{{ShardID: s.shard, ReplicaID: s.id, State: raftpb.State{Term: 3}, EntriesToSave: ents}}, 1))
