@@ -247,7 +247,7 @@ func (m *Member) balance(v *meta.View) (res wire.BalanceResult) {
 		return wire.BalanceResult{Left: uint32(v.PartitionCount)}
 	}
 	replicas, owned := make(map[wire.ID]uint32), make(map[wire.ID]uint32)
-	for p, target := range m.planned(v, r) {
+	for p, target := range m.planned(v, r, nil) {
 		t, owner := &v.Table[p], m.views.moved(p)
 		there := len(t.Replicas) == len(target.Holders)
 		for _, h := range target.Holders {

@@ -33,6 +33,8 @@ type placer struct {
 	made       time.Time
 	fulfilled  uint64 // version of the metadata at which nothing was left to do
 
+	arrivals map[arrivalKey]arrival // replicas that their members may not count yet
+
 	space  space     // as it is while steps are chosen
 	noRoom int       // replicas that the plan places nowhere, for nobody has room for them
 	told   time.Time // when that was last logged
@@ -43,7 +45,55 @@ const (
 	spareShare = 16
 	// tellEvery is how often it is logged that replicas find no room.
 	tellEvery = time.Minute
+	// countedAfter is how long after a replica has come a member must have been heard for its word to take account of it.
+	countedAfter = 2 * pingTimeout
 )
+
+// arrival is a replica that is being built, or was until a moment ago: its member says what it uses ten times a second, and a small replica
+// is built faster than that.
+type arrival struct {
+	size int64
+	seen time.Time // when it was last under way
+}
+
+type arrivalKey struct {
+	partition int
+	member    wire.ID
+}
+
+// follow brings the arrivals in line with the table.
+func (pl *placer) follow(v *meta.View) {
+	if pl.arrivals == nil {
+		pl.arrivals = make(map[arrivalKey]arrival)
+	}
+	now := time.Now()
+	sizes := pl.m.rooms.partitionSizes(v)
+	for p := range v.Table {
+		if one, ok := v.Table[p].Changing(); ok && one.Role == meta.RoleLearner {
+			key := arrivalKey{p, one.Member}
+			pl.arrivals[key] = arrival{max(pl.arrivals[key].size, sizes[p]), now}
+		}
+	}
+	for key, a := range pl.arrivals {
+		_, holds := v.Table[key.partition].Replica(key.member)
+		if !holds || pl.m.heardAt(key.member, now).After(a.seen.Add(countedAfter)) {
+			delete(pl.arrivals, key)
+		}
+	}
+}
+
+// heardAt returns when a member last said how it is; this one says so at any time.
+func (m *Member) heardAt(id wire.ID, now time.Time) time.Time {
+	if id == m.id {
+		return now
+	}
+	if pr := m.peers.find(id); pr != nil {
+		if _, ago, _, ok := pr.word(); ok {
+			return now.Add(-ago)
+		}
+	}
+	return time.Time{}
+}
 
 // space is what is known of the members' memory at a moment.
 type space struct {
@@ -51,9 +101,8 @@ type space struct {
 	room  map[wire.ID]int64 // by member: bytes of new replicas for which there is room; members that are not in it are not bounded
 }
 
-// space returns what the members of a roster have room for. What replicas will take that are on their way to a member is taken off: it does
-// not count them yet.
-func (m *Member) space(v *meta.View, r roster) space {
+// space returns what the members of a roster have room for, without what replicas take that are on their way to them.
+func (m *Member) space(v *meta.View, r roster, arrivals map[arrivalKey]arrival) space {
 	s := space{room: make(map[wire.ID]int64)}
 	for _, c := range r.list {
 		mb := v.Member(c.ID)
@@ -65,10 +114,9 @@ func (m *Member) space(v *meta.View, r roster) space {
 		return s
 	}
 	s.sizes = m.rooms.partitionSizes(v)
-	for p := range v.Table {
-		one, ok := v.Table[p].Changing()
-		if room, bounded := s.room[one.Member]; ok && bounded && one.Role == meta.RoleLearner {
-			s.room[one.Member] = room - max(0, s.sizes[p])
+	for key, a := range arrivals {
+		if room, bounded := s.room[key.member]; bounded {
+			s.room[key.member] = room - max(0, a.size)
 		}
 	}
 	return s
@@ -88,9 +136,25 @@ func (s *space) take(member wire.ID, partition int) bool {
 	return true
 }
 
+// heardLately reports whether what is known of a member's memory is of now: it may be filling up.
+func (pl *placer) heardLately(member wire.ID) bool {
+	if _, bounded := pl.space.room[member]; !bounded {
+		return true
+	}
+	now := time.Now()
+	return now.Sub(pl.m.heardAt(member, now)) < pingTimeout
+}
+
+// expect notes that a replica is about to come to a member.
+func (pl *placer) expect(member wire.ID, partition int) {
+	if _, bounded := pl.space.room[member]; bounded {
+		pl.arrivals[arrivalKey{partition, member}] = arrival{pl.space.sizes[partition], time.Now()}
+	}
+}
+
 // planned returns where replicas shall be, given where they are, who may hold them and how much room they have.
-func (m *Member) planned(v *meta.View, r roster) []meta.Target {
-	s := m.space(v, r)
+func (m *Member) planned(v *meta.View, r roster, arrivals map[arrivalKey]arrival) []meta.Target {
+	s := m.space(v, r, arrivals)
 	list := slices.Clone(r.list)
 	for i := range list {
 		room, bounded := s.room[list[i].ID]
@@ -147,7 +211,10 @@ func (pl *placer) step(c *controller, v *meta.View) {
 	if len(r.list) == 0 {
 		return
 	}
-	if pl.m.replan.Swap(false) || !slices.Equal(r.list, pl.candidates) || len(pl.targets) != len(v.Table) || time.Since(pl.made) > replanEvery {
+	coming := len(pl.arrivals)
+	pl.follow(v)
+	allCame := coming > 0 && len(pl.arrivals) == 0
+	if pl.m.replan.Swap(false) || allCame || !slices.Equal(r.list, pl.candidates) || len(pl.targets) != len(v.Table) || time.Since(pl.made) > replanEvery {
 		pl.plan(v, r)
 	}
 	if pl.fulfilled == v.Version {
@@ -168,7 +235,10 @@ func (pl *placer) step(c *controller, v *meta.View) {
 }
 
 func (pl *placer) plan(v *meta.View, r roster) {
-	pl.targets, pl.candidates, pl.made, pl.fulfilled = pl.m.planned(v, r), r.list, time.Now(), 0
+	pl.targets, pl.candidates, pl.made, pl.fulfilled = pl.m.planned(v, r, pl.arrivals), r.list, time.Now(), 0
+	if len(pl.arrivals) > 0 {
+		return // what finds no room is known when all have come that are on their way: their members count some of them already
+	}
 	was := pl.noRoom
 	pl.noRoom = 0
 	for p := range pl.targets {
@@ -196,7 +266,7 @@ func (pl *placer) leads(yes bool) {
 // steps returns what is to be proposed now, partitions that lack most first, and how many partitions are on their way.
 func (pl *placer) steps(v *meta.View, r roster) (steps []meta.Command, moving int) {
 	order := make([]int, 0, len(v.Table))
-	pl.space = pl.m.space(v, r)
+	pl.space = pl.m.space(v, r, pl.arrivals)
 	learners, leavers := 0, 0
 	for p := range v.Table {
 		t := &v.Table[p]
@@ -287,7 +357,8 @@ func (pl *placer) next(v *meta.View, r roster, p int) meta.Command {
 		return &meta.Retire{ReplicaStep: stepOf(p, t, one)}
 	}
 	for _, h := range target.Holders {
-		if _, ok := t.Replica(h.Member); !ok && r.present[h.Member] && pl.space.take(h.Member, p) {
+		if _, ok := t.Replica(h.Member); !ok && r.present[h.Member] && pl.heardLately(h.Member) && pl.space.take(h.Member, p) {
+			pl.expect(h.Member, p)
 			return &meta.AddReplica{Partition: uint32(p), Generation: t.Generation, Holder: h}
 		}
 	}

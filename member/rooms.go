@@ -17,8 +17,10 @@ const (
 	roomLag = 15 * time.Millisecond
 	// askAgain is the least time between two questions that writes ask for.
 	askAgain = 5 * time.Millisecond
-	// sizesEvery is how often owners are asked for the sizes of their partitions by those who go by them.
-	sizesEvery = time.Second
+	// sizesEvery is how often owners are asked for the sizes of their partitions by those who go by them, and sizesFor for how long they go
+	// by what they have heard.
+	sizesEvery = pingEvery
+	sizesFor   = pingTimeout
 )
 
 // rooms is what this member knows of the others' memory, from the answers to its pings. An owner goes by it before it lets a write in:
@@ -33,7 +35,7 @@ type rooms struct {
 
 	mu      sync.Mutex // guards the following
 	members map[wire.ID]*room
-	sizes   []int64 // by partition, as its owner said last; -1: it has not
+	sizes   []sized // by partition, as its owner said last
 }
 
 // room is the memory of one other member. What writes touch of it is atomic.
@@ -48,6 +50,11 @@ type room struct {
 	ask   chan struct{} // one slot: the member is to be asked at once
 
 	sent []sentAt // by the goroutine that pings: what total was at the last pings
+}
+
+type sized struct {
+	bytes int64
+	at    time.Time
 }
 
 type sentAt struct {
@@ -112,7 +119,7 @@ func (rs *rooms) follow(v *meta.View) {
 		}
 	}
 	for len(rs.sizes) < len(v.Table) {
-		rs.sizes = append(rs.sizes, -1)
+		rs.sizes = append(rs.sizes, sized{})
 	}
 }
 
@@ -222,22 +229,23 @@ func (rs *rooms) wantSizes() bool {
 
 // sized takes what an owner said about the sizes of its partitions.
 func (rs *rooms) sized(list []wire.PartitionSize) {
+	now := time.Now()
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	for _, s := range list {
 		if int(s.Partition) < len(rs.sizes) {
-			rs.sizes[s.Partition] = clamp(s.Bytes)
+			rs.sizes[s.Partition] = sized{clamp(s.Bytes), now}
 		}
 	}
 }
 
-// partitionSizes returns what each partition takes: as the replica here has it, else as its owner said; -1 where neither is known.
+// partitionSizes returns what each partition takes: as the replica here has it, else as its owner said lately; -1 where neither is known.
 func (rs *rooms) partitionSizes(v *meta.View) []int64 {
 	rs.mu.Lock()
 	sizes := make([]int64, len(v.Table))
 	for p := range sizes {
-		if sizes[p] = -1; p < len(rs.sizes) {
-			sizes[p] = rs.sizes[p]
+		if sizes[p] = -1; p < len(rs.sizes) && time.Since(rs.sizes[p].at) < sizesFor {
+			sizes[p] = rs.sizes[p].bytes
 		}
 	}
 	rs.mu.Unlock()
@@ -257,9 +265,9 @@ func (rs *rooms) expected() (bytes int64) {
 	}
 	for _, p := range *l {
 		rs.mu.Lock()
-		size := int64(-1)
+		size := int64(0)
 		if p < len(rs.sizes) {
-			size = rs.sizes[p]
+			size = rs.sizes[p].bytes
 		}
 		rs.mu.Unlock()
 		bytes += max(0, size-rs.m.maps.Size(p))

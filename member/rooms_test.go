@@ -236,3 +236,56 @@ func TestFollowersAreNotOverfilled(t *testing.T) {
 		return true
 	})
 }
+
+// A member that is drained keeps what finds no room elsewhere: nothing of the redundancy that there is is given up.
+func TestDrainWithoutRoom(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	members := runningMembers(t, 4, func(_ int, cfg *Config) { cfg.Partitions, cfg.MaxMemory = 12, 3<<20 })
+	filled(t, opened(t, members[0]), 8<<10, 12*28, never) // of which each member has three quarters
+	var leader *Member
+	eventually(t, "a leader of the metadata group", func() bool {
+		for _, m := range members {
+			if _, leads := m.meta.Leads(); leads {
+				leader = m
+			}
+		}
+		return leader != nil
+	})
+	drained := members[0]
+	if drained == leader {
+		drained = members[1]
+	}
+	eventually(t, "the controller to know how full they are", func() bool {
+		v := leader.metaView()
+		for _, m := range members {
+			if _, used := leader.memoryOf(v.Member(m.id)); used < m.maps.Used()*15/16 {
+				return false
+			}
+		}
+		for p, size := range leader.rooms.partitionSizes(v) {
+			if size < 128<<10 {
+				return false
+			}
+			for _, m := range members {
+				if size < m.maps.Size(p)*15/16 {
+					return false
+				}
+			}
+		}
+		return true
+	})
+	if _, err := leader.drainMember(t.Context(), drained.id); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "what finds no room to stay, and to be told", func() bool {
+		st := leader.status()
+		return st.NoRoom > 0 && st.Moves == 0 && st.Reason != "" && leader.left(leader.metaView(), drained.id).Replicas == st.NoRoom
+	})
+	v := leader.metaView()
+	for p := range v.Table {
+		if n := v.LiveVoters(&v.Table[p]); n != 3 {
+			t.Errorf("partition %d has %d voters that live", p, n)
+		}
+	}
+	within(t, "drained", members...)
+}
