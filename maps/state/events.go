@@ -26,7 +26,7 @@ func (s *State) Position(name []byte) (instance, seq uint64) {
 
 // Standing returns where the map's events stand. The partition and the epoch are the caller's to fill in.
 func (s *State) Standing(name []byte) wire.Position {
-	p := wire.Position{Pos: s.ring.last, Quiet: s.ended}
+	p := wire.Position{Pos: s.ring.last, Quiet: s.endedAt(name)}
 	if m := s.find(name); m != nil {
 		p.Quiet = m.pos
 	}
@@ -197,7 +197,7 @@ func (s *State) beforeRing(name []byte) uint64 {
 	if m := s.find(name); m != nil {
 		return m.pos
 	}
-	return s.ended
+	return s.endedAt(name)
 }
 
 // eventList gathers events within bounds, with the losses that come before them.

@@ -21,8 +21,9 @@ import (
 // where a checksum is the CRC-32C of all blocks' bytes so far, for which processors have an instruction. The blocks' bytes together are, integers as in package wire:
 //
 //	generation (8) · counter (8) · clock (8) · published (8)
-//	position at which the last map ended (8) · whether operations may be missing (1) · generations (uvarint), in order:
+//	position at which the last of the forgotten maps ended (8) · whether operations may be missing (1) · generations (uvarint), in order:
 //	    generation (8) · position at which it began (8) · whether operations of the one before may be missing (1)
+//	maps that have ended lately (uvarint), in that order: name · position of the last event (uvarint) · clock when it ended (8)
 //	maps (uvarint), by name: name · instance (8) · seq (uvarint) · position of the last event (uvarint) · entries (uvarint), by key:
 //	    key's length (uvarint) · value's length times two, plus one for the long meta (uvarint) · key · value · meta
 //	windows (uvarint), by client: client (16) · floor (uvarint) · until (8) · look (8) · records (uvarint), by seq:
@@ -63,6 +64,7 @@ type Image struct {
 	ended               uint64
 	loss                bool
 	starts              []generationStart
+	recent              []endedMap
 	maps                *btree.BTreeG[mapSlot]
 	windows             *btree.BTreeG[window]
 	records             *btree.BTreeG[record]
@@ -79,13 +81,13 @@ func (s *State) Freeze() *Image {
 	s.stamp++
 	img := s.image()
 	img.maps, img.windows, img.records = s.maps.Copy(), s.calls.windows.Copy(), s.calls.records.Copy()
-	img.locks, img.loads, img.ring = s.locks.share(), s.loads.share(), s.ring.share()
+	img.locks, img.loads, img.ring, img.recent = s.locks.share(), s.loads.share(), s.ring.share(), s.recent.share()
 	return img
 }
 
 // image returns a view that is good until the state is changed.
 func (s *State) image() *Image {
-	return &Image{generation: s.generation, counter: s.counter, clock: s.clock, published: s.published, ended: s.ended, loss: s.loss, starts: s.starts,
+	return &Image{generation: s.generation, counter: s.counter, clock: s.clock, published: s.published, ended: s.ended, loss: s.loss, starts: s.starts, recent: s.recent.list,
 		maps: s.maps, windows: s.calls.windows, records: s.calls.records, locks: s.locks.byKey,
 		swept: s.locks.swept, loads: s.loads.byKey, loadsSwept: s.loads.swept, ring: s.ring}
 }
@@ -125,6 +127,7 @@ func (i *Image) encode(w *blockWriter) {
 	w.u64(uint64(i.clock))
 	w.u64(i.published)
 	i.encodeHistory(w)
+	i.encodeEnded(w)
 	w.uvarint(uint64(i.maps.Len()))
 	i.maps.Scan(func(slot mapSlot) bool {
 		encodeMap(w, slot.m)

@@ -128,6 +128,7 @@ func TestHashSeesEverything(t *testing.T) {
 		"generation": func(s *State) { s.generation++ },
 		"position":   func(s *State) { s.ring.last++ },
 		"ended":      func(s *State) { s.ended++ },
+		"ending":     func(s *State) { s.recent.add(endedMap{"gone", 3, 1}) },
 		"loss":       func(s *State) { s.MarkLoss() },
 		"beginning":  func(s *State) { s.begin(generationStart{1, 3, false}) },
 		"map's end":  func(s *State) { s.find([]byte("ü")).pos++ },

@@ -27,11 +27,14 @@ func (s *State) checkInvariants() error {
 	if err := s.checkHistory(); err != nil {
 		return err
 	}
+	if err := s.checkEnded(); err != nil {
+		return err
+	}
 	return s.checkRing()
 }
 
 func (s *State) checkMaps() (err error) {
-	due, prev, bytes := 0, "", 0
+	due, prev, bytes, named := 0, "", 0, 0
 	s.maps.Scan(func(slot mapSlot) bool {
 		m := slot.m
 		if err = m.check(s); err != nil {
@@ -42,7 +45,11 @@ func (s *State) checkMaps() (err error) {
 			err = fmt.Errorf("map %q in the place of %q after %q, stamp %d of %d", m.ref.name, slot.name, prev, m.stamp, s.stamp)
 			return false
 		}
-		prev, bytes = slot.name, bytes+m.bytes
+		prev, bytes, named = slot.name, bytes+m.bytes, named+m.cost()
+		if m.entries.Len() == 0 && m.pos < s.ring.first() {
+			err = fmt.Errorf("map %q is empty, and its last event is gone", slot.name)
+			return false
+		}
 		if first := m.earliest(); first != 0 {
 			due++
 			if _, ok := s.due.Get(dueSlot{first, slot.name}); !ok {
@@ -53,6 +60,9 @@ func (s *State) checkMaps() (err error) {
 	})
 	if err == nil && bytes != s.bytes {
 		err = fmt.Errorf("%d bytes of maps counted as %d", bytes, s.bytes)
+	}
+	if err == nil && named != s.named {
+		err = fmt.Errorf("%d bytes of names counted as %d", named, s.named)
 	}
 	if err == nil && due != s.due.Len() {
 		err = fmt.Errorf("%d maps are due, %d have entries that expire", s.due.Len(), due)
@@ -140,25 +150,30 @@ func (s *State) checkRing() error {
 		return fmt.Errorf("%d events up to %d", r.n, r.last)
 	}
 	bytes, large := 0, 0
-	seqs, places := map[mapRef]uint64{}, map[mapRef]uint64{}
+	seqs, places := map[mapID]uint64{}, map[mapID]uint64{}
 	for i := range r.n {
 		e := r.at(i)
 		bytes += e.size()
 		if r.isLarge(e) {
 			large++
 		}
-		if last, ok := seqs[*e.ref]; ok && e.seq != last+1 {
+		if last, ok := seqs[e.ref.mapID]; ok && e.seq != last+1 {
 			return fmt.Errorf("event %d of map %q after %d", e.seq, e.ref.name, last)
 		}
-		seqs[*e.ref] = e.seq
+		seqs[e.ref.mapID] = e.seq
 		if m := s.find([]byte(e.ref.name)); m != nil && m.ref.instance == e.ref.instance && e.seq > m.seq {
 			return fmt.Errorf("event %d of map %q, which has come to %d", e.seq, e.ref.name, m.seq)
 		}
 		at := r.first() + uint64(i)
-		if before, ok := places[*e.ref]; e.since >= at || ok && e.since != before {
+		if before, ok := places[e.ref.mapID]; e.since >= at || ok && e.since != before {
 			return fmt.Errorf("event %d of map %q at position %d, the one before at %d, not %d", e.seq, e.ref.name, at, e.since, before)
 		}
-		places[*e.ref] = at
+		places[e.ref.mapID] = at
+	}
+	for i := range r.n {
+		if e := r.at(i); e.ref.last != places[e.ref.mapID] {
+			return fmt.Errorf("the last event of map %q is at %d, not %d", e.ref.name, places[e.ref.mapID], e.ref.last)
+		}
 	}
 	if bytes != r.bytes || large != r.large || r.n > 1 && r.over() {
 		return fmt.Errorf("%d bytes of events counted as %d, %d large ones as %d, over the bound: %v", bytes, r.bytes, large, r.large, r.n > 1 && r.over())

@@ -9,6 +9,9 @@ type Limits struct {
 	// EventValues is how many bytes the two values of an event may have together, by default 16 KB, before they are the
 	// first thing to go when the ring is full.
 	EventValues int
+	// EndedBytes is what is kept of maps that have ended, by default 64 KB: some 600 of them. More are kept for ten seconds, up to
+	// 16 times as many.
+	EndedBytes int
 	// LockWaiters is how many may wait for one lock, by default 1,024.
 	LockWaiters int
 	// LockBytes is what the locks that are held may take with their waiters, by default 8 MB: some 30,000 locks of short keys.
@@ -28,6 +31,9 @@ func (l Limits) WithDefaults() Limits {
 	}
 	if l.EventValues <= 0 {
 		l.EventValues = 16 << 10
+	}
+	if l.EndedBytes <= 0 {
+		l.EndedBytes = 64 << 10
 	}
 	if l.LockWaiters <= 0 {
 		l.LockWaiters = 1024

@@ -16,7 +16,7 @@ var (
 	machineMaps    = []string{"a", "b", "ü"}
 	machineKeys    = []string{"k", "k0", "k1", "l", "m"}
 	machineClients = []wire.ID{{}, {1}, {2}, {1, 0, 0, 9}}
-	machineLimits  = Limits{RingBytes: 600, RingEvents: 9, EventValues: 24, LockWaiters: 3, LockBytes: 900, FreeLockBytes: 650}
+	machineLimits  = Limits{RingBytes: 600, RingEvents: 9, EventValues: 24, LockWaiters: 3, LockBytes: 900, FreeLockBytes: 650, EndedBytes: 170}
 )
 
 // machine drives a state, a replica of it and the model with the same operations.
@@ -355,7 +355,8 @@ func (m *machine) compareEvents(t *rapid.T) {
 			t.Fatalf("Position(%s) = %d, %d", name, instance, seq)
 		}
 		at := m.state.Standing([]byte(name))
-		want := wire.Position{Pos: m.model.pos, Quiet: m.model.ended}
+		want := wire.Position{Pos: m.model.pos}
+		want.Quiet, _ = m.model.endedAt(name)
 		if mm := m.model.maps[name]; mm != nil {
 			want.Quiet = mm.pos
 		}

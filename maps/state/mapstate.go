@@ -6,17 +6,23 @@ import (
 	"github.com/tidwall/btree"
 )
 
-// mapRef names one instance of a map. It is immutable; events of the instance share it.
-type mapRef struct {
+// mapID names one instance of a map.
+type mapID struct {
 	name     string
 	instance uint64 // version of the write that created the map in this partition
+}
+
+// mapRef is what the events of one instance share. Its ID is immutable.
+type mapRef struct {
+	mapID
+	last uint64 // position of the instance's last event that the ring holds. Derived from the ring, never read through a view.
 }
 
 // mapState is one map's part of the partition.
 type mapState struct {
 	ref     *mapRef
 	seq     uint64              // of the instance's last event
-	pos     uint64              // of the same; before the first, of the last event of all maps that had ended by then
+	pos     uint64              // of the same; before the first, of the last event of an earlier instance, or one after that
 	entries *btree.BTreeG[item] // by key
 	bytes   int                 // Invariant: the sum of the entries' costs
 	stamp   uint64              // State.stamp when it became this one
@@ -43,8 +49,11 @@ func lessExpiry(a, b expirySlot) bool {
 }
 
 func newMapState(name string, instance, stamp uint64) *mapState {
-	return &mapState{ref: &mapRef{name: name, instance: instance}, entries: newTree(lessKey), stamp: stamp}
+	return &mapState{ref: &mapRef{mapID: mapID{name, instance}}, entries: newTree(lessKey), stamp: stamp}
 }
+
+// cost returns the bytes that the map is counted with beside its entries.
+func (m *mapState) cost() int { return mapCost + len(m.ref.name) }
 
 // earliest returns the first expiry of the map's entries; 0 if none expires.
 func (m *mapState) earliest() int64 {

@@ -18,7 +18,8 @@ type model struct {
 	maps                map[string]*modelMap
 	clients             map[wire.ID]*modelClient
 	ring                []modelEvent
-	pos, ended          uint64 // of the last event; of the last event of maps that have ended
+	pos, ended          uint64 // of the last event; of the last event of maps that have ended and are forgotten
+	endings             []modelEnding
 	locks               map[modelKey]*modelLock
 
 	swept      int64 // clock at the last OpSweep that was not a tick
@@ -119,6 +120,58 @@ func (m *model) advance(now int64, published uint64) {
 			delete(m.clients, id)
 		}
 	}
+	m.trimEndings()
+}
+
+// modelEnding is a map that has ended.
+type modelEnding struct {
+	name string
+	pos  uint64
+	at   int64
+}
+
+// end ends a map.
+func (m *model) end(name string) {
+	m.endings = append(m.endings, modelEnding{name, m.maps[name].pos, m.clock})
+	delete(m.maps, name)
+	m.trimEndings()
+}
+
+func (m *model) trimEndings() {
+	for {
+		bytes := 0
+		for _, e := range m.endings {
+			bytes += 96 + len(e.name)
+		}
+		if bytes <= m.lim.EndedBytes || bytes <= 16*m.lim.EndedBytes && m.clock-m.endings[0].at < 10_000 {
+			return
+		}
+		first := m.endings[0]
+		m.endings = m.endings[1:]
+		if _, later := m.endedAt(first.name); !later && m.maps[first.name] == nil {
+			m.ended = max(m.ended, first.pos)
+		}
+	}
+}
+
+// endedAt returns the position of the last event of a map that has ended, and whether it is known.
+func (m *model) endedAt(name string) (pos uint64, known bool) {
+	pos = m.ended
+	for _, e := range m.endings {
+		if e.name == name {
+			pos, known = e.pos, true
+		}
+	}
+	return pos, known
+}
+
+// forget drops the oldest event, and its map if that was the last there was to say of it.
+func (m *model) forget() {
+	e := m.ring[0]
+	m.ring = m.ring[1:]
+	if mm := m.maps[e.name]; mm != nil && mm.instance == e.Instance && mm.pos == e.Pos && len(mm.entries) == 0 {
+		m.end(e.name)
+	}
 }
 
 func (m *model) emit(name string, kind wire.EventKind, version uint64, key string, old, after []byte, expires int64) {
@@ -135,11 +188,11 @@ func (m *model) emit(name string, kind wire.EventKind, version uint64, key strin
 	e.Since = since
 	m.ring = append(m.ring, e)
 	for len(m.ring) > m.lim.RingEvents {
-		m.ring = m.ring[1:]
+		m.forget()
 	}
 	for len(m.ring) > 1 && m.ringBytes() > m.lim.RingBytes {
 		if !m.strip() {
-			m.ring = m.ring[1:]
+			m.forget()
 		}
 	}
 }
@@ -265,8 +318,7 @@ func (m *model) execute(op *modelOp) (wire.Code, []byte) {
 		if len(mm.entries) > 0 {
 			m.emit(op.name, wire.EventCleared, v, "", nil, nil, 0)
 		}
-		m.ended = max(m.ended, mm.pos)
-		delete(m.maps, op.name)
+		m.end(op.name)
 		return wire.CodeOK, result(flags, v, nil)
 	case wire.OpSweep:
 		return m.sweep(int(op.limit))
@@ -515,7 +567,8 @@ func (m *model) store(name, key string, value []byte, o *wire.WriteOptions) uint
 	v := m.next()
 	mm := m.maps[name]
 	if mm == nil {
-		mm = &modelMap{instance: v, pos: m.ended, entries: map[string]modelEntry{}}
+		mm = &modelMap{instance: v, entries: map[string]modelEntry{}}
+		mm.pos, _ = m.endedAt(name)
 		m.maps[name] = mm
 	}
 	was, found := mm.entries[key]

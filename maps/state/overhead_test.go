@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
 // TestOverhead bounds what an entry takes beside its key and value.
@@ -43,5 +45,22 @@ func TestBytesAgreeWithHeap(t *testing.T) {
 		} else {
 			t.Logf("%d entries of %d bytes with TTL %d: %+.1f %%", c.n, c.size, c.ttl, 100*off)
 		}
+	}
+}
+
+// Likewise for many maps of one small entry.
+func TestBytesOfMapsAgreeWithHeap(t *testing.T) {
+	const n = 20_000
+	before := heap()
+	s := New(1, Limits{})
+	for i := range n {
+		s.Apply(writeOp(wire.OpSet, fmt.Sprintf("session:%06d", i), "k", "v"))
+	}
+	took, counted := int(heap()-before), s.Bytes()
+	runtime.KeepAlive(s)
+	if off := float64(counted)/float64(took) - 1; off < -0.2 || off > 0.2 {
+		t.Errorf("%d maps are counted with %d bytes and take %d: %+.0f %%", n, counted, took, 100*off)
+	} else {
+		t.Logf("%d maps: %+.1f %%, %d bytes each", n, 100*off, took/n)
 	}
 }

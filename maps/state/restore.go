@@ -63,12 +63,14 @@ func (d *decoder) state(lim Limits) *State {
 	s.counter, s.clock, s.published = d.u64(), d.i64(), d.u64()
 	d.must(s.clock >= 0, "a clock of %d", s.clock)
 	d.history(s)
+	d.endedMaps(s)
 	for n, prev := d.uvarint(), ""; n > 0 && d.err == nil; n-- {
 		m := d.mapState()
 		d.must(prev < m.ref.name, "map %q after %q", m.ref.name, prev)
 		prev = m.ref.name
 		s.maps.Load(mapSlot{name: prev, m: m})
 		s.bytes += m.bytes
+		s.named += m.cost()
 		s.reindex(m, 0)
 	}
 	for n, prev := d.uvarint(), (wire.ID{}); n > 0 && d.err == nil; n-- {
@@ -82,6 +84,12 @@ func (d *decoder) state(lim Limits) *State {
 		if err := s.checkHistory(); err != nil {
 			d.must(false, "%v", err)
 		}
+	}
+	if d.err == nil {
+		d.checkEnds(s)
+	}
+	for before := -1; d.err == nil && before != len(s.recent.list); s.trimEnded() { // an image of other limits
+		before = len(s.recent.list)
 	}
 	return s
 }
@@ -191,25 +199,26 @@ func (d *decoder) ring(r *ring) {
 	r.last = d.u64()
 	n := d.uvarint()
 	d.must(n <= r.last, "%d events up to position %d", n, r.last)
-	refs := map[mapRef]*ringEvent{}
+	refs := map[mapID]*ringEvent{}
 	for ; n > 0 && d.err == nil; n-- {
 		e := d.event()
 		if d.err != nil {
 			return
 		}
-		prev := refs[*e.ref]
+		prev := refs[e.ref.mapID]
 		d.must(e.since <= r.last-n, "an event at %d that follows one at %d", r.last-n+1, e.since)
 		d.must(prev == nil || prev.seq+1 == e.seq, "event %d of map %q out of order", e.seq, e.ref.name)
 		if prev != nil {
 			e.ref = prev.ref
-		} else if m := d.s.find([]byte(e.ref.name)); m != nil && *m.ref == *e.ref {
+		} else if m := d.s.find([]byte(e.ref.name)); m != nil && m.ref.mapID == e.ref.mapID {
 			e.ref = m.ref
 		}
-		refs[*e.ref] = e
+		refs[e.ref.mapID] = e
+		e.ref.last = r.last - n + 1
 		r.push(*e)
 	}
 	d.s.maps.Scan(func(slot mapSlot) bool {
-		e := refs[*slot.m.ref]
+		e := refs[slot.m.ref.mapID]
 		d.must(e == nil || e.seq == slot.m.seq, "map %q has come to event %d", slot.name, slot.m.seq)
 		d.must(slot.m.pos <= r.last, "map %q has come to position %d", slot.name, slot.m.pos)
 		return d.err == nil
@@ -220,7 +229,7 @@ func (d *decoder) ring(r *ring) {
 }
 
 func (d *decoder) event() *ringEvent {
-	e := &ringEvent{ref: &mapRef{name: d.name(), instance: d.version()}}
+	e := &ringEvent{ref: &mapRef{mapID: mapID{d.name(), d.version()}}}
 	e.seq, e.since, e.version, e.time, e.expires = d.uvarint(), d.uvarint(), d.version(), d.i64(), d.i64()
 	b := d.array(3)
 	e.kind, e.flags = wire.EventKind(b[0]), b[1]

@@ -50,6 +50,8 @@ type ring struct {
 	// dropped is told of events that are dropped, or their values; nil: nobody is. It is no part of the replicated state.
 	dropped func(name string, e wire.Event)
 	silent  uint64 // up to here dropped is not told of whole events
+	// left is told when the last event of an instance has left the ring.
+	left func(*mapRef)
 }
 
 // at returns the i-th oldest event.
@@ -63,7 +65,9 @@ func (r *ring) isLarge(e *ringEvent) bool { return e.values() > r.lim.EventValue
 // share returns a view of the ring that stays as it is.
 func (r *ring) share() ring {
 	r.shared = true
-	return *r
+	view := *r
+	view.dropped, view.left = nil, nil // which would keep the state itself
+	return view
 }
 
 // append adds e, whose position is the next one.
@@ -117,10 +121,11 @@ func (r *ring) over() bool {
 
 // pop removes the oldest event.
 func (r *ring) pop() {
-	e := r.at(0)
-	if first := r.first(); first > r.silent && e.flags&wire.EventOmitted == 0 {
+	e, first := r.at(0), r.first()
+	if first > r.silent && e.flags&wire.EventOmitted == 0 {
 		r.tell(e, first)
 	}
+	ref := e.ref
 	r.bytes -= e.size()
 	if r.isLarge(e) {
 		r.large--
@@ -128,6 +133,9 @@ func (r *ring) pop() {
 	*e = ringEvent{}
 	r.head = (r.head + 1) % len(r.buf)
 	r.n--
+	if ref.last == first {
+		r.left(ref)
+	}
 }
 
 // tell hands an event that is about to be dropped, or its values, to who wants to know.

@@ -18,6 +18,12 @@
 // entry, say how often it was read. The state keeps the word where it is while the entry is written over, begins with zero
 // where there was no entry, and never looks at it.
 //
+// # Maps
+//
+// A map is there from its first entry on. It ends with Destroy, and when it is empty and the ring has forgotten its last event:
+// nothing is left to say of it then. The next write begins another instance. Positions of maps that have ended lately are kept, so that
+// who has heard all of their events is not told that some are lost.
+//
 // # Versions
 //
 // A version is generation<<44 + counter. The counter grows by one with every change: a write of a key that stores, alters
@@ -51,10 +57,12 @@ type State struct {
 	published  uint64
 	starts     []generationStart // by generation; never changed in place. Invariant: those of generations after the first
 	loss       bool              // see MarkLoss
-	ended      uint64            // position of the last event of all maps that have ended. Invariant: at most ring.last
+	ended      uint64            // position of the last event of all maps that have ended and are forgotten. Invariant: at most ring.last
+	recent     endedMaps         // those that have ended and are not
 
 	maps  *btree.BTreeG[mapSlot] // by name
 	bytes int                    // Invariant: the sum of the maps' bytes
+	named int                    // Invariant: the sum of the maps' costs without entries
 	calls calls
 	ring  ring
 	locks locks
@@ -97,6 +105,8 @@ func New(generation uint64, lim Limits) *State {
 			return a.name < b.name
 		}),
 	}
+	s.recent.least = lim.EndedBytes
+	s.ring.left = s.forgotten
 	if generation > 1 { // which begins empty: what the one before had is lost
 		s.begin(generationStart{generation, 0, true})
 	}
@@ -116,6 +126,7 @@ func (s *State) Advance(now int64, published uint64) {
 	s.published = max(s.published, published)
 	s.ring.silent = s.published
 	s.calls.forget(s.clock)
+	s.trimEnded()
 	s.verify()
 }
 
@@ -134,9 +145,9 @@ func (s *State) Published() uint64 { return s.published }
 // RecordBytes returns the memory that remembered results are counted with. The count is equal on all replicas.
 func (s *State) RecordBytes() int { return s.calls.bytes }
 
-// Bytes returns the memory that the state is counted with: entries, remembered results, locks and events.
+// Bytes returns the memory that the state is counted with: maps and their entries, remembered results, locks and events.
 func (s *State) Bytes() int {
-	return s.bytes + s.calls.bytes + s.LockBytes() + s.ring.bytes
+	return s.bytes + s.named + s.recent.bytes + s.calls.bytes + s.LockBytes() + s.ring.bytes
 }
 
 // LockBytes returns the memory that locks are counted with, those that are only remembered too, and who loads values.
@@ -163,16 +174,10 @@ func (s *State) find(name []byte) *mapState {
 // create adds an empty map whose instance is the version of the write that creates it.
 func (s *State) create(name []byte, instance uint64) *mapState {
 	m := newMapState(string(name), instance, s.stamp)
-	m.pos = s.ended
+	m.pos = s.endedAt(name)
+	s.named += m.cost()
 	s.maps.Set(mapSlot{name: m.ref.name, m: m})
 	return m
-}
-
-// end removes a map, whose instance ends with that. Its entries' expiries must be out of s.due.
-func (s *State) end(m *mapState) {
-	s.bytes -= m.bytes
-	s.ended = max(s.ended, m.pos)
-	s.maps.Delete(mapSlot{name: m.ref.name})
 }
 
 // own returns m in a form that may be changed: itself, or a copy that takes its place if m may be part of a frozen view.
@@ -227,6 +232,7 @@ func (s *State) emit(m *mapState, kind wire.EventKind, version uint64, before, a
 	if after.data != nil {
 		e.expires = after.expires()
 	}
+	m.ref.last = s.ring.last + 1
+	m.pos = m.ref.last
 	s.ring.append(e)
-	m.pos = s.ring.last
 }
