@@ -1,6 +1,7 @@
 package maps
 
 import (
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -209,6 +210,165 @@ func TestLockOfACallerThatIsGone(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A caller may come back just when what it has is given up, so that its call stands in the log before that. It is not told that it has a
+// lock which then is taken from it.
+func TestLockOfACallerThatComesBackTooLate(t *testing.T) {
+	const long = 20 * time.Second
+	for name, f := range map[string]func(l *lot, h *heard){
+		"the holder": func(l *lot, h *heard) {
+			dead := &line{}
+			dead.cut(l)
+			l.lock(dead, 1, "k", 1, long)
+			l.lock(h, 2, "k", 2, long)
+			release := l.hold()
+			time.Sleep(orphanTime + time.Millisecond)
+			l.lock(h, 3, "k", 1, long)
+			if got := h.take(); len(got) > 0 {
+				l.t.Fatalf("told too early: %+v", got)
+			}
+			release()
+			got := h.take()
+			if len(got) == 2 && got[0].ID == 2 {
+				got[0], got[1] = got[1], got[0]
+			}
+			if len(got) != 2 {
+				l.t.Fatalf("%+v", got)
+			}
+			if r := l.only("the one who came back", got[:1], 3); r.Flags != wire.LockLapsed {
+				l.t.Fatalf("%+v", r)
+			}
+			if r := l.only("the next", got[1:], 2); r.Flags != wire.LockHeld {
+				l.t.Fatalf("%+v", r)
+			}
+		},
+		"the holder, who renews": func(l *lot, h *heard) {
+			dead := &line{}
+			dead.cut(l)
+			l.lock(dead, 1, "k", 1, long)
+			release := l.hold()
+			time.Sleep(orphanTime + time.Millisecond)
+			l.call(h, 2, wire.OpRenew, "k", 1, long)
+			l.lock(h, 3, "k", 1, long)
+			if got := h.take(); len(got) != 1 || got[0].ID != 2 || got[0].Code != wire.CodeOK {
+				// The second call under the ID takes the place of the first, which waited for the loss only.
+				l.t.Fatalf("told too early: %+v", got)
+			}
+			release()
+			if r := l.only("the one who came back", h.take(), 3); r.Flags != wire.LockLapsed {
+				l.t.Fatalf("%+v", r)
+			}
+		},
+		"the holder, who renews and does not wait": func(l *lot, h *heard) {
+			dead := &line{}
+			dead.cut(l)
+			l.lock(dead, 1, "k", 1, long)
+			release := l.hold()
+			time.Sleep(orphanTime + time.Millisecond)
+			b := wire.LockBody{Map: []byte("m"), Key: []byte("k"), ID: wire.ID{1}, Lease: 60_000}
+			l.ask(h, &wire.Request{ID: 2, Op: wire.OpRenew, Partition: 1, Deadline: time.Now().Add(long).UnixMilli(), Body: wire.AppendLockBody(nil, &b)})
+			if got := h.take(); len(got) > 0 {
+				l.t.Fatalf("told too early: %+v", got)
+			}
+			release()
+			if got := h.take(); len(got) != 1 || got[0].Code != wire.CodeLockNotHeld {
+				l.t.Fatalf("%+v", got)
+			}
+		},
+		"who waits": func(l *lot, h *heard) {
+			dead := &line{}
+			l.lock(h, 1, "k", 1, long)
+			h.take()
+			l.lock(dead, 2, "k", 2, long)
+			dead.cut(l)
+			release := l.hold()
+			time.Sleep(orphanTime + time.Millisecond)
+			l.lock(h, 3, "k", 2, long)
+			l.unlock("k", 1)
+			l.holds("passed on", 2)
+			if got := h.take(); len(got) > 0 {
+				l.t.Fatalf("told too early: %+v", got)
+			}
+			release()
+			if r := l.only("the one who came back", h.take(), 3); r.Flags != 0 {
+				l.t.Fatalf("%+v", r)
+			}
+			l.holds("given up", 0)
+		},
+		"giving up is refused for a while": func(l *lot, h *heard) {
+			dead := &line{}
+			dead.cut(l)
+			refused := 0
+			l.slow = func(carryOut func(partition.Outcome)) {
+				if refused++; refused <= 2 {
+					carryOut(partition.Overloaded)
+					return
+				}
+				carryOut(partition.Applied)
+			}
+			l.lock(dead, 1, "k", 1, long)
+			time.Sleep(2*orphanTime + time.Millisecond)
+			l.holds("not yet", 1)
+			time.Sleep(orphanTime)
+			l.holds("in the end", 0)
+		},
+		"nothing is known of a copy that came before": func(l *lot, h *heard) {
+			dead := &line{}
+			dead.cut(l)
+			l.lock(h, 1, "k", 1, long)
+			b := wire.LockBody{Map: []byte("m"), Key: []byte("k"), ID: wire.ID{1}, Lease: 60_000}
+			c := newCall(l.s, &wire.Request{ID: 2, Op: wire.OpLock, Partition: 1}, dead)
+			c.locks, c.body = true, wire.AppendLockBody(c.body[:0], &b)
+			c.Complete(partition.Unknown, entry.Result{})
+			time.Sleep(2 * orphanTime)
+			l.holds("the holder was told by another", 1)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLot(t)
+				f(l, &heard{})
+				l.close()
+				synctest.Wait()
+				l.idle()
+			})
+		})
+	}
+}
+
+// ending is a connection that ends right after it was asked whether it has.
+type ending struct {
+	heard
+	once sync.Once
+	l    *lot
+}
+
+func (c *ending) Ended() (yes bool) {
+	yes = true
+	c.once.Do(func() {
+		yes = false
+		go c.l.gone(c)
+		for range 1000 {
+			runtime.Gosched()
+		}
+	})
+	return yes
+}
+
+func (c *ending) Deliver(uint64, wire.Code, []byte, func(bool)) {}
+
+// A call that is parked while its connection ends is found.
+func TestParkedWhileItsConnectionEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, h := newLot(t), &heard{}
+		l.lock(h, 1, "k", 1, 20*time.Second)
+		l.lock(&ending{l: l}, 2, "k", 2, 20*time.Second)
+		time.Sleep(orphanTime + time.Millisecond)
+		if synctest.Wait(); l.waits("k", 2) {
+			t.Fatal("it still waits")
+		}
+	})
 }
 
 // Likewise who is to load a value.

@@ -80,19 +80,21 @@ type grant struct{ _ byte }
 
 // orphan is a claim whose caller can be answered no more, until the caller asks again or orphanTime is over.
 type orphan struct {
-	epoch uint64 // under which the partition was owned here
-	timer *time.Timer
+	epoch   uint64 // under which the partition was owned here
+	timer   *time.Timer
+	leaving bool // orphanTime is over: the claim is being given up in the log, and it is not known yet whether it was
 }
 
 // parked is a call that waits.
 type parked struct {
-	c     *call
-	key   lockKey
-	id    wire.ID
-	holds bool        // it waits for the loss of the lock, and not for the lock
-	copy  bool        // it is the copy of a call that was given the lock: it only waits for a look at whether that is still so
-	still []byte      // what it is answered when its time is up; nil: nothing is known
-	timer *time.Timer // answers it then
+	c      *call
+	key    lockKey
+	id     wire.ID
+	holds  bool        // it waits for the loss of the lock, and not for the lock
+	copy   bool        // it has a result that says that it has the lock: it only waits for a look at whether that is still so
+	renews bool        // of copies: it has renewed the lease, and asks for no lock
+	still  []byte      // what it is answered when its time is up; nil: nothing is known
+	timer  *time.Timer // answers it then
 }
 
 func (w *parked) claim() claim { return claim{int(w.c.partition), w.key, w.id} }
@@ -123,7 +125,7 @@ func (p *parking) close() {
 	for _, o := range p.orphans {
 		o.timer.Stop()
 	}
-	clear(p.orphans)
+	clear(p.orphans) // those that are being given up too: nobody is told anything any more
 	p.mu.Unlock()
 	for _, w := range all {
 		w.fail(partition.NotProposed)
@@ -170,12 +172,18 @@ func (p *parking) applied(c *call, r entry.Result) {
 			p.park(w, &b)
 			return
 		}
-		p.returned(claimOf(c, &b))
+		if alive := p.returned(claimOf(c, &b)); held && !alive {
+			w.renews = true
+			p.recheck(w, &b)
+			return
+		}
 		c.reply(r.Code, r.Body)
 	case held && c.retry:
 		// The result is the one that the first copy got. The lock may have been given up for its caller since.
-		w.copy, w.still = true, nil
-		p.park(w, &b)
+		p.recheck(w, &b)
+	case held && !p.returned(claimOf(c, &b)):
+		// The caller has come back just when it was given up: which of the two came first the log says.
+		p.recheck(w, &b)
 	case held:
 		p.grant(claimOf(c, &b), c, r.Body)
 	case l.Flags&wire.LockQueued != 0 && b.Flags&wire.LockWait != 0:
@@ -185,17 +193,57 @@ func (p *parking) applied(c *call, r entry.Result) {
 	}
 }
 
+// recheck parks a call whose result says that it has the lock until a look at the state has told whether it still has.
+func (p *parking) recheck(w *parked, b *wire.LockBody) {
+	w.copy, w.still = true, nil
+	p.park(w, b)
+}
+
 // unknown answers a call of OpLock, OpRenew or OpLoad of which it is not known whether it will be applied.
 func (p *parking) unknown(c *call) {
 	if c.op != wire.OpRenew && ended(c.caller) {
 		b, _ := wire.DecodeLockBody(c.body)
-		epoch := p.host.Serving(int(c.partition))
+		mine, epoch := claimOf(c, &b), p.host.Serving(int(c.partition))
 		p.mu.Lock()
-		p.orphanLocked(claimOf(c, &b), epoch)
+		before := p.orphans[mine]
+		p.orphanLocked(mine, epoch)
+		o := p.orphans[mine]
 		p.mu.Unlock()
+		// What a copy got on a connection that lives must not be given up. Either that copy was applied before, and the state shows it,
+		// or it will be, and its result says that the caller has returned.
+		if o != before && p.shows(mine) {
+			p.keep(mine, o)
+		}
 	}
 	c.s.answerOutcome(partition.Unknown, c.partition, c.id, c.caller)
 	c.free()
+}
+
+// keep takes back that a claim is given up.
+func (p *parking) keep(c claim, o *orphan) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.orphans[c] == o && !o.leaving {
+		o.timer.Stop()
+		delete(p.orphans, c)
+	}
+}
+
+// shows reports whether a claim stands in the state.
+func (p *parking) shows(c claim) (has bool) {
+	p.host.View(c.part, func(m partition.Machine) {
+		has = hasClaim(StateOf(m), []byte(c.key.name), []byte(c.key.key), c.key.load, c.id)
+	})
+	return has
+}
+
+// hasClaim reports whether who has an ID has a lock, or is to load a value, or waits for that.
+func hasClaim(st *state.State, name, key []byte, load bool, id wire.ID) bool {
+	if load {
+		v, _ := st.Load(name, key)
+		return v.Holder == id || st.WaitsForLoad(name, key, id)
+	}
+	return st.Lock(name, key).Holder == id || st.WaitsForLock(name, key, id)
 }
 
 // park keeps a call whose place in the queue of a lock, or whose lease, is in the log until it has the lock, no longer has the
@@ -276,20 +324,27 @@ func (p *parking) told(mine claim, g *grant, epoch uint64, delivered bool) {
 	}
 }
 
-// returned notes that a caller has shown that it lives.
-func (p *parking) returned(mine claim) {
+// returned notes that a caller has shown that it lives. It reports false where that is too late: what the caller has is being given
+// up, and only when that was applied it is known whether it was before what the caller was told now.
+func (p *parking) returned(mine claim) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.returnedLocked(mine)
+	return p.returnedLocked(mine)
 }
 
 // returnedLocked is returned. REQUIRES p.mu.
-func (p *parking) returnedLocked(mine claim) {
+func (p *parking) returnedLocked(mine claim) bool {
 	delete(p.grants, mine)
-	if o := p.orphans[mine]; o != nil {
-		o.timer.Stop()
-		delete(p.orphans, mine)
+	o := p.orphans[mine]
+	switch {
+	case o == nil:
+		return true
+	case o.leaving:
+		return false
 	}
+	o.timer.Stop()
+	delete(p.orphans, mine)
+	return true
 }
 
 // orphanLocked gives up a claim in orphanTime, unless its caller asks again. REQUIRES p.mu.
@@ -304,21 +359,50 @@ func (p *parking) orphanLocked(c claim, epoch uint64) {
 
 // abandon gives up the claim of a caller that has not come back. Under another owner it may have come back there.
 func (p *parking) abandon(c claim, o *orphan) {
+	current := o.epoch != 0 && p.host.Serving(c.part) == o.epoch
 	p.mu.Lock()
 	mine := p.orphans[c] == o
-	if mine {
+	switch {
+	case mine && current:
+		o.leaving = true // from here on, who comes back is told nothing before the log has decided
+	case mine:
 		delete(p.orphans, c)
 	}
 	p.mu.Unlock()
-	if !mine || o.epoch == 0 || p.host.Serving(c.part) != o.epoch {
+	if !mine || !current {
 		return
 	}
 	op := &entry.Op{Code: wire.OpUnlock, Body: wire.AppendUnlockBody(nil, &wire.UnlockBody{Map: []byte(c.key.name), Key: []byte(c.key.key), ID: c.id})}
 	if c.key.load {
 		op = &entry.Op{Code: wire.OpLoaded, Body: wire.AppendLoadedBody(nil, &wire.LoadedBody{Map: []byte(c.key.name), Key: []byte(c.key.key), ID: c.id})}
 	}
-	p.host.Submit(c.part, op, nobody{})
+	p.host.Submit(c.part, op, &abandoned{p, c, o})
 	p.host.Flush(c.part)
+}
+
+// abandoned is told what became of the operation that gives up a claim.
+type abandoned struct {
+	p *parking
+	c claim
+	o *orphan
+}
+
+// Complete has the partition looked at for callers that came back meanwhile. What could not be proposed is tried again.
+func (a *abandoned) Complete(o partition.Outcome, _ entry.Result) {
+	p := a.p
+	epoch := p.host.Serving(a.c.part)
+	p.mu.Lock()
+	if p.orphans[a.c] == a.o {
+		delete(p.orphans, a.c)
+		// Where the outcome is not known, the operation may still be applied: who has come back is not told to have the lock.
+		waits := p.lots[a.c.part][a.c.key][a.c.id] != nil
+		if o != partition.Applied && o != partition.Moved && !waits && epoch == a.o.epoch {
+			p.orphanLocked(a.c, epoch)
+		}
+	}
+	p.dirty[a.c.part] = true
+	p.mu.Unlock()
+	p.wakeUp()
 }
 
 // giveUp answers a call whose time is nearly up: all is as it was.
@@ -334,11 +418,12 @@ func (p *parking) giveUp(part int, w *parked) {
 // gone is called when a connection has ended. Who waited there for a lock has orphanTime to ask again before the place is given
 // up in its name, and the lock if it was granted meanwhile: else nobody would have it for a whole lease.
 func (p *parking) gone(caller Caller) {
-	if p.total.Load() == 0 {
-		return
-	}
 	var all []*parked
 	p.mu.Lock()
+	if p.total.Load() == 0 { // under the lock: a call is just being parked that has not seen the connection end
+		p.mu.Unlock()
+		return
+	}
 	for part, lot := range p.lots {
 		for _, calls := range lot {
 			for _, w := range calls {
@@ -375,11 +460,6 @@ func ended(c Caller) bool {
 	conn, ok := origin(c).(Connection)
 	return ok && conn.Ended()
 }
-
-// nobody is the Completion of operations whose outcome does not matter.
-type nobody struct{}
-
-func (nobody) Complete(partition.Outcome, entry.Result) {}
 
 // removeLocked takes a call out and reports whether it was there: then the caller answers it. REQUIRES p.mu.
 func (p *parking) removeLocked(part int, w *parked) bool {
@@ -478,7 +558,8 @@ func (p *parking) look(part int, fresh bool) {
 	}
 }
 
-// waiting returns the calls of a partition by their locks.
+// waiting returns the calls of a partition by their locks, without those of callers who came back too late: what becomes of
+// their claims is not known yet.
 func (p *parking) waiting(part int) map[lockKey][]*parked {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -486,6 +567,11 @@ func (p *parking) waiting(part int) map[lockKey][]*parked {
 	for key, calls := range p.lots[part] {
 		list := make([]*parked, 0, len(calls))
 		for _, w := range calls {
+			if len(p.orphans) > 0 {
+				if o := p.orphans[w.claim()]; o != nil && o.leaving {
+					continue
+				}
+			}
 			list = append(list, w)
 		}
 		keys[key] = list
@@ -513,8 +599,10 @@ func tell(list []news, st *state.State, key lockKey, calls []*parked) []news {
 			list = append(list, news{w: w, code: wire.CodeLockNotHeld, body: []byte("the lock was lost")})
 		case w.holds:
 		case mine:
-			list = append(list, news{w: w, granted: true,
+			list = append(list, news{w: w, granted: !w.renews,
 				body: wire.AppendLockResult(nil, &wire.LockResult{Flags: wire.LockHeld, Fence: v.Fence, Ends: v.Ends, Waiting: uint64(v.Waiting)})})
+		case w.renews:
+			list = append(list, news{w: w, code: wire.CodeLockNotHeld, body: []byte("the lock was given up")})
 		case w.copy:
 			list = append(list, news{w: w, body: wire.AppendLockResult(nil, &wire.LockResult{Flags: wire.LockLapsed})})
 		default:

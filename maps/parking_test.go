@@ -20,11 +20,44 @@ type lot struct {
 	mu    sync.Mutex // guards the following
 	st    *state.State
 	epoch uint64
+	slow  func(carryOut func(o partition.Outcome)) // if not nil: takes what is submitted, and has it carried out in time
 }
 
 func (l *lot) Submit(_ int, op *entry.Op, c partition.Completion) {
-	l.apply(op)
-	c.Complete(partition.Applied, entry.Result{})
+	carryOut := func(o partition.Outcome) {
+		if o == partition.Applied {
+			l.apply(op)
+		}
+		c.Complete(o, entry.Result{})
+	}
+	l.mu.Lock()
+	slow := l.slow
+	l.mu.Unlock()
+	if slow != nil {
+		slow(carryOut)
+		return
+	}
+	carryOut(partition.Applied)
+}
+
+// hold has what is submitted from now on carried out by the function that it returns, in its order.
+func (l *lot) hold() (release func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var list []func(partition.Outcome)
+	l.slow = func(f func(partition.Outcome)) { list = append(list, f) }
+	return func() {
+		synctest.Wait()
+		if len(list) == 0 {
+			l.t.Fatal("nothing was submitted")
+		}
+		for _, f := range list {
+			f(partition.Applied)
+		}
+		l.mu.Lock()
+		l.slow = nil
+		l.mu.Unlock()
+	}
 }
 
 func (l *lot) Flush(int) {}
@@ -93,11 +126,15 @@ func (l *lot) call(h Caller, request uint64, op wire.Op, key string, id byte, d 
 	if op == wire.OpLock {
 		b.Keep = 10_000
 	}
-	req := &wire.Request{ID: request, Op: op, Partition: 1, Deadline: time.Now().Add(d).UnixMilli(), Body: wire.AppendLockBody(nil, &b)}
+	l.ask(h, &wire.Request{ID: request, Op: op, Partition: 1, Deadline: time.Now().Add(d).UnixMilli(), Body: wire.AppendLockBody(nil, &b)})
+}
+
+// ask has a request applied.
+func (l *lot) ask(h Caller, req *wire.Request) {
 	c := newCall(l.s, req, h)
 	c.locks, c.body = true, append(c.body[:0], req.Body...)
 	l.mu.Lock()
-	r := l.st.Apply(&entry.Op{Code: op, Deadline: req.Deadline, Body: req.Body})
+	r := l.st.Apply(&entry.Op{Code: req.Op, Deadline: req.Deadline, Body: req.Body})
 	l.mu.Unlock()
 	c.Complete(partition.Applied, r)
 }

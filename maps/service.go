@@ -277,15 +277,7 @@ func (s *Service) admitLock(c *call, op wire.Op, l *wire.LockBody, body int) err
 
 // has reports whether a caller has a lock, or a place in its wait queue, as far as is known here.
 func (s *Service) has(p int, op wire.Op, l *wire.LockBody) (has bool) {
-	s.cfg.Host.View(p, func(m partition.Machine) {
-		st := StateOf(m)
-		if op == wire.OpLoad {
-			v, _ := st.Load(l.Map, l.Key)
-			has = v.Holder == l.ID || st.WaitsForLoad(l.Map, l.Key, l.ID)
-			return
-		}
-		has = st.Lock(l.Map, l.Key).Holder == l.ID || st.WaitsForLock(l.Map, l.Key, l.ID)
-	})
+	s.cfg.Host.View(p, func(m partition.Machine) { has = hasClaim(StateOf(m), l.Map, l.Key, op == wire.OpLoad, l.ID) })
 	return has
 }
 
