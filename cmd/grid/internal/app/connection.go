@@ -141,7 +141,7 @@ func (inv *invocation) withClient(ctx context.Context, f func(context.Context, *
 // withMap is withClient for a command on one map.
 func (inv *invocation) withMap(ctx context.Context, name string, f func(context.Context, *sdk.Map[string, any]) error) error {
 	return inv.withClient(ctx, func(ctx context.Context, c *sdk.Client) error {
-		m, err := sdk.OpenMap[string, any](c, name)
+		m, err := sdk.OpenMap[string, any](c, name, sdk.WithCodec(shownCodec{}))
 		if err != nil {
 			return err
 		}

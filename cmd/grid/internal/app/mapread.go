@@ -123,7 +123,7 @@ func (p *Process) mapEntries() *cli.Command {
 // withAnyMap is withMap for commands that show keys of every type.
 func (inv *invocation) withAnyMap(ctx context.Context, f func(context.Context, *sdk.Map[any, any]) error) error {
 	return inv.withClient(ctx, func(ctx context.Context, c *sdk.Client) error {
-		m, err := sdk.OpenMap[any, any](c, inv.args[0])
+		m, err := sdk.OpenMap[any, any](c, inv.args[0], sdk.WithCodec(shownCodec{}))
 		if err != nil {
 			return err
 		}

@@ -64,7 +64,7 @@ func (inv *invocation) watch(ctx context.Context, opts []sdk.ListenerOption) err
 		return err
 	}
 	defer func() { _ = c.Close() }()
-	m, err := sdk.OpenMap[any, any](c, inv.args[0])
+	m, err := sdk.OpenMap[any, any](c, inv.args[0], sdk.WithCodec(shownCodec{}))
 	if err != nil {
 		return err
 	}
