@@ -122,6 +122,7 @@ func TestStrangers(t *testing.T) {
 		{name: "Raft", bytes: member(func(h *wire.Hello) { h.Plane = wire.PlaneRaft }), code: wire.CodeInvalid, text: "client port"},
 		{name: "metadata", bytes: member(func(h *wire.Hello) { h.Plane = wire.PlaneMeta }), code: wire.CodeInvalid, text: "client port"},
 		{name: "a client", peer: true, bytes: frame(func(*wire.Hello) {}), code: wire.CodeInvalid, text: m.Addr()},
+		{name: "a client of any cluster", peer: true, bytes: frame(func(h *wire.Hello) { h.Cluster = "" }), code: wire.CodeInvalid, text: m.Addr()},
 		{name: "events", peer: true, bytes: member(func(h *wire.Hello) { h.Plane = wire.PlaneEvents }), code: wire.CodeInvalid, text: m.Addr()},
 		{name: "a member without an incarnation", peer: true, bytes: member(func(h *wire.Hello) { h.Incarnation = wire.ID{} }), code: wire.CodeInvalid},
 	} {

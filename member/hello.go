@@ -90,13 +90,15 @@ func (m *Member) judge(h *wire.Hello, peer bool) *refusal {
 	if h.Version != wire.Version {
 		return refuse(wire.CodeInvalid, "protocol version %d, this member speaks %d", h.Version, wire.Version)
 	}
+	// Said before anything is said of the cluster: a client that has mistaken the port may name none.
+	if peer && (!h.Plane.ForMembers() || h.Member.IsZero() || h.Incarnation.IsZero() || h.ClusterID.IsZero()) {
+		return refuse(wire.CodeInvalid, "this is the members' port; clients connect to %s", m.Addr())
+	}
 	// A client that names no cluster takes what it finds. Members never do.
 	if anyCluster := !peer && h.Cluster == "" && h.Plane != wire.PlaneJoin; !anyCluster && h.Cluster != m.cfg.ClusterName {
 		return refuse(wire.CodeInvalid, "this is cluster %q, not %q", m.cfg.ClusterName, h.Cluster)
 	}
 	switch id := m.clusterID(); {
-	case peer && (!h.Plane.ForMembers() || h.Member.IsZero() || h.Incarnation.IsZero() || h.ClusterID.IsZero()):
-		return refuse(wire.CodeInvalid, "this is the members' port; clients connect to %s", m.Addr())
 	case !peer && !h.Plane.ForClients():
 		return refuse(wire.CodeInvalid, "this is the client port; members connect to %s", m.peerAddr())
 	case !h.ClusterID.IsZero() && h.ClusterID != id && id.IsZero():

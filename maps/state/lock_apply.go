@@ -11,7 +11,7 @@ import (
 // Texts of refusals that concern locks.
 const (
 	textFence    = "another fence was given out for the key, or this one is not remembered any more"
-	textNotHeld  = "the lock is not held by the caller"
+	textNotHeld  = "the lease has ended, or the lock is another's"
 	textWaiters  = "too many wait for the lock"
 	textManyHeld = "too many locks are held in the partition"
 )

@@ -17,8 +17,13 @@ type Refused struct {
 	Message string
 }
 
-// Error implements error.
-func (r *Refused) Error() string { return fmt.Sprintf("refused as %v: %s", r.Code, r.Message) }
+// Error returns the member's message, which says why. Whoever wraps a Refused says by a sentinel what Code means.
+func (r *Refused) Error() string {
+	if r.Message == "" {
+		return fmt.Sprintf("refused as %v", r.Code)
+	}
+	return "refused: " + r.Message
+}
 
 // Greet says h on nc, which was just dialed, and returns the member's answer. It reads not a byte beyond the answer. The
 // error is a *Refused where the member said no, wraps wire.ErrMalformed where the other side is no member or speaks a

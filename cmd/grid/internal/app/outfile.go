@@ -75,7 +75,7 @@ func createAside(p place, perm fs.FileMode) (*outFile, error) {
 			continue
 		}
 		if err != nil {
-			return nil, usagef("%w", err)
+			return nil, usagef("make a file beside %s, to be renamed to it: %w", p.path, withoutPath(err))
 		}
 		o := &outFile{f: f, place: p.path}
 		if p.info == nil {
@@ -92,7 +92,21 @@ func createAside(p place, perm fs.FileMode) (*outFile, error) {
 	}
 }
 
-func (o *outFile) Write(b []byte) (int, error) { return o.f.Write(b) }
+func (o *outFile) Write(b []byte) (int, error) {
+	n, err := o.f.Write(b)
+	if err != nil && o.place != "" {
+		err = fmt.Errorf("write beside %s: %w", o.place, withoutPath(err))
+	}
+	return n, err
+}
+
+// withoutPath returns err without the name of a file that is made for a while, and that nobody has asked for.
+func withoutPath(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	return err
+}
 
 // until makes writing end with ctx where it waits for a reader. stop must be called.
 func (o *outFile) until(ctx context.Context) (stop func() bool) {

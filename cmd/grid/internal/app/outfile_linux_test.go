@@ -291,3 +291,19 @@ func TestExportTo(t *testing.T) {
 	run(t, "map", "import", "copy", fifo, server)
 	require.Equal(t, "1\n", run(t, "map", "get", "copy", "k", server))
 }
+
+// A failure names the file that was asked for, not the one that is made beside it for a while.
+func TestOutFileNamesTheTarget(t *testing.T) {
+	_, err := createFile(t.Context(), "/proc/out")
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	require.ErrorContains(t, err, "/proc/out")
+	require.NotContains(t, err.Error(), ".export-")
+
+	o, err := createFile(t.Context(), filepath.Join(t.TempDir(), "out"))
+	require.NoError(t, err)
+	defer o.abandon()
+	require.NoError(t, o.f.Close()) // so that writing fails
+	_, err = o.Write([]byte("x"))
+	require.ErrorContains(t, err, o.place)
+	require.NotContains(t, err.Error(), ".export-")
+}

@@ -104,7 +104,7 @@ func (inv *invocation) serve(ctx context.Context, cfg config.Config) error {
 		return failf(exitOther, "the member has stopped: %w", m.Err())
 	case <-ctx.Done():
 	}
-	log.Info("leaving the cluster", "timeout", leaveTimeout)
+	log.Info("leaving the cluster", "timeout", leaveTimeout.String())
 	inv.flush(ctx, telemetry.Flush, log)
 	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer cancel()
