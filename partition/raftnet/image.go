@@ -128,9 +128,11 @@ func (c *chunkConn) writeFrame(tail []byte) error {
 	return err
 }
 
-// pieceReader reads the bytes of an image out of the frames of its connection.
+// pieceReader reads the bytes of an image out of the frames of its connection. One that does not go on for Config.WriteTimeout is given
+// up: its sender may be frozen, and whoever leads in its place cannot send one before the replica has let go of this.
 type pieceReader struct {
 	t     *Transport
+	nc    net.Conn
 	in    *frameReader
 	rest  []byte // of the present frame
 	ended bool
@@ -145,6 +147,9 @@ func (r *pieceReader) Read(b []byte) (int, error) {
 		if ok {
 			r.rest, r.ended = payload, len(payload) == 0
 			continue
+		}
+		if err := r.nc.SetReadDeadline(time.Now().Add(r.t.cfg.WriteTimeout)); err != nil {
+			return 0, err
 		}
 		n, err := r.in.fill()
 		if errors.Is(err, io.EOF) {
@@ -164,17 +169,20 @@ func (r *pieceReader) Read(b []byte) (int, error) {
 }
 
 // receiveImage has a replica take the image that follows a snapshot's first chunk, and returns the whole snapshot for the NodeHost.
-func (t *Transport) receiveImage(first *pb.Chunk, in *frameReader) (pb.Chunk, error) {
+func (t *Transport) receiveImage(first *pb.Chunk, nc net.Conn, in *frameReader) (pb.Chunk, error) {
 	if t.images == nil || first.ChunkId != 0 || len(first.Data) != 0 {
 		return pb.Chunk{}, errImage
 	}
-	src := &pieceReader{t: t, in: in}
+	src := &pieceReader{t: t, nc: nc, in: in}
 	if err := t.images.Incoming(first.ShardID, first.ReplicaID, src); err != nil {
 		return pb.Chunk{}, err
 	}
 	if n, err := src.Read(make([]byte, 1)); n != 0 {
 		return pb.Chunk{}, errImage
 	} else if !errors.Is(err, io.EOF) {
+		return pb.Chunk{}, err
+	}
+	if err := nc.SetReadDeadline(time.Time{}); err != nil {
 		return pb.Chunk{}, err
 	}
 	t.counters.receivedImages.Add(1)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"testing"
 	"time"
 
@@ -185,6 +186,24 @@ func TestImagesGoInPlaceOfSnapshots(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, a.Close())
 		require.ErrorIs(t, next(t, done), io.ErrUnexpectedEOF)
+		require.Empty(t, r.chunks)
+	})
+	t.Run("from a sender that is frozen", func(t *testing.T) {
+		noLeaks(t)
+		r := newReceived()
+		a, b := tcpPair(t)
+		target := startedTransport(t, Config{WriteTimeout: 50 * time.Millisecond}, r)
+		target.Carry(&testImages{taken: make(chan []byte, 1)})
+		done := serving(target, b, helloChunks)
+		first := testChunk(0)
+		first.Data = nil
+		frame := appendChunkHead(openFrame(nil), &first, true)
+		closeFrame(frame, 0, nil)
+		piece := append(openFrame(nil), "a piece"...)
+		closeFrame(piece, 0, nil)
+		_, err := a.Write(append(frame, piece...))
+		require.NoError(t, err)
+		require.ErrorIs(t, next(t, done), os.ErrDeadlineExceeded, "the replica is free for another's image")
 		require.Empty(t, r.chunks)
 	})
 }

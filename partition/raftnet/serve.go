@@ -179,7 +179,7 @@ func (t *Transport) receiveChunks(nc net.Conn) error {
 			return errImage
 		}
 		if image {
-			if c, err = t.receiveImage(&c, in); err != nil {
+			if c, err = t.receiveImage(&c, nc, in); err != nil {
 				return err
 			}
 		}
