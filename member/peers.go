@@ -195,9 +195,9 @@ func (p *peers) tend(ctx context.Context, pr *peer) {
 	defer pr.end()
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
-	room := p.m.rooms.of(pr.id)
 	for {
 		began := time.Now()
+		room := p.m.rooms.of(pr.id) // another one if a view that was older than this goroutine has had it dropped
 		_, _, before, _ := pr.word()
 		changed, err := p.ping(ctx, pr, room)
 		if err != nil && ctx.Err() == nil {

@@ -185,6 +185,20 @@ func TestRoomOfAFollower(t *testing.T) {
 	admitted(true, 1<<30, false)
 }
 
+// What writes go by is what the pings say also of a member that was pinged before the table was made anew: a view that was older than the
+// pings does not know the member, and drops what was kept of it.
+func TestRoomsOutliveAnOlderView(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	members := runningMembers(t, 2, func(_ int, cfg *Config) { cfg.Partitions, cfg.MaxMemory = 2, 8<<20 })
+	rs, other := members[0].rooms, members[1].id
+	known := func() bool { return rs.of(other).limit.Load() == 8<<20 }
+	eventually(t, "the other member's memory to be known", known)
+	rs.mu.Lock()
+	delete(rs.members, other)
+	rs.mu.Unlock()
+	eventually(t, "it to be known again", known)
+}
+
 // Owners with memory to spare do not fill a follower beyond its bound. What its partitions are not written to, and reads and removals, goes
 // on, and writes do when there is room again; they do not wait for a follower that is down.
 func TestFollowersAreNotOverfilled(t *testing.T) {
