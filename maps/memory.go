@@ -1,10 +1,6 @@
 package maps
 
-import (
-	"time"
-
-	"github.com/gridiron-io/gridiron/partition"
-)
+import "time"
 
 // usedFor is for how long what was measured is told to others.
 const usedFor = 5 * time.Millisecond
@@ -26,11 +22,9 @@ func (s *Service) Used() int64 {
 	return s.evictor.sum(now)
 }
 
-// Size returns what the replica of a partition on this member is counted with; 0 if there is none.
-func (s *Service) Size(p int) (bytes int64) {
-	s.cfg.Host.View(p, func(m partition.Machine) { bytes = int64(StateOf(m).Bytes()) })
-	return bytes
-}
+// Size returns what the replica of a partition on this member is counted with; 0 if there is none. It waits for nobody: pings are answered
+// with it.
+func (s *Service) Size(p int) int64 { return s.cfg.Host.Bytes(p) }
 
 // sum measures what the replicas here are counted with.
 func (e *evictor) sum(now time.Duration) (used int64) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/sdk"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -183,6 +184,30 @@ func TestRoomOfAFollower(t *testing.T) {
 	}
 	r.silent()
 	admitted(true, 1<<30, false)
+}
+
+// What a member has in memory is told, and pings are answered, while a partition's state is busy: who waits for the answer would take the
+// member for dead.
+func TestPingsWaitForNoState(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	m := runningMembers(t, 1, func(_ int, cfg *Config) { cfg.Partitions, cfg.MaxMemory = 1, 8<<20 })[0]
+	words := opened(t, m)
+	if err := words.Set(t.Context(), 1, "one"); err != nil {
+		t.Fatal(err)
+	}
+	wrote, answered := make(chan error, 1), make(chan wire.PingResult, 1)
+	m.host.View(0, func(partition.Machine) {
+		go func() { wrote <- words.Set(t.Context(), 2, strings.Repeat("v", 1<<10)) }()
+		eventually(t, "an entry to wait for the state", func() bool { return m.host.Unapplied(0) > 1<<10 })
+		go func() { answered <- m.pong(wire.PingBody{Sizes: true}) }()
+		eventually(t, "a ping to be answered meanwhile", func() bool { return len(answered) == 1 })
+	})
+	if res := <-answered; len(res.Sizes) != 1 || res.Sizes[0].Bytes == 0 {
+		t.Errorf("a ping was answered with %+v", res)
+	}
+	if err := <-wrote; err != nil {
+		t.Error(err)
+	}
 }
 
 // What writes go by is what the pings say also of a member that was pinged before the table was made anew: a view that was older than the

@@ -61,9 +61,9 @@ func (r *replica) install(img *received) {
 	r.state.own, r.state.machine = img.own, img.machine
 	r.dropSeedLocked()
 	r.becomeWhole()
+	r.noteLocked() // before the index, as in Update: what it has in memory is never less than what it has applied
 	r.applied.Store(img.applied)
 	r.imageInstalledLocked()
-	r.noteLocked()
 	r.state.Unlock()
 
 	r.proposer.servingChanged()

@@ -9,6 +9,14 @@ func (h *Host) Unapplied(partition int) int64 {
 	return h.log.BytesAfter(r.shard, r.id, r.applied.Load())
 }
 
+// Bytes returns the memory that the state of a partition's replica here is counted with; 0 if there is none. It waits for nobody.
+func (h *Host) Bytes(partition int) int64 {
+	if r := h.replicas[partition].Load(); r != nil {
+		return r.bytes.Load()
+	}
+	return 0
+}
+
 // Load is what a host carries, over all its replicas.
 type Load struct {
 	Replicas     int   // that run

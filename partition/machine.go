@@ -25,6 +25,8 @@ type Machine interface {
 	NextDue() (int64, bool)
 	// RecordBytes returns the memory held by the results of calls that may be repeated.
 	RecordBytes() int
+	// Bytes returns the memory that the state is counted with.
+	Bytes() int
 	// Freeze returns the state as it is now, in constant time. The image may be written while operations go on.
 	Freeze() Image
 	// MarkLoss says that acknowledged operations may be missing from the state, with which the next generation is to begin. The

@@ -119,6 +119,8 @@ func (s *registers) NextDue() (due int64, ok bool) {
 
 func (s *registers) RecordBytes() int { return s.records }
 
+func (s *registers) Bytes() int { return s.records + len(s.values) }
+
 func (s *registers) Freeze() Image { return &registersImage{b: s.encode()} }
 
 func (s *registers) MarkLoss() {}

@@ -44,6 +44,7 @@ type replica struct {
 	// What the state was when an entry was last applied, for those who do not want its lock.
 	applied atomic.Uint64 // index
 	records atomic.Int64  // memory held by results of calls that may be repeated
+	bytes   atomic.Int64  // memory that the state is counted with
 	seeded  atomic.Uint64 // bytes that have come of state.seed
 	due     atomic.Int64  // cluster time at which an entry expires; noneDue if none does
 
@@ -173,6 +174,7 @@ func (r *replica) Update(entries []sm.Entry) ([]sm.Entry, error) {
 // noteLocked publishes what others want to know of the state without its lock. REQUIRES r.state's lock.
 func (r *replica) noteLocked() {
 	r.records.Store(int64(r.state.machine.RecordBytes()))
+	r.bytes.Store(int64(r.state.machine.Bytes()))
 	due, ok := r.state.machine.NextDue()
 	if !ok {
 		due = noneDue
@@ -313,6 +315,7 @@ func (r *replica) letGo() {
 	r.state.Lock()
 	defer r.state.Unlock()
 	r.state.machine = nil
+	r.bytes.Store(0)
 	r.dropSeedLocked()
 }
 

@@ -199,10 +199,7 @@ func (r *replica) sowLocked(now time.Time) []byte {
 
 // seedCost returns what it takes to give a state to the next generation: another one, a piece, and the log.
 func seedCost(m Machine) int64 {
-	bytes := int64(seedPiece)
-	if sized, ok := m.(interface{ Bytes() int }); ok {
-		bytes = int64(sized.Bytes())
-	}
+	bytes := int64(m.Bytes())
 	return bytes + min(2*bytes, seedOverhead)
 }
 
