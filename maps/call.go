@@ -33,6 +33,7 @@ type call struct {
 	tally     *tally           // writes: where they are counted; nil: nowhere
 	bound     *bound           // writes: of the map, nil if it has none
 	size      int              // writes that store: of the body
+	keys      int              // writes of several keys: how many
 	held      int64            // memory that is held of the host's for what waits
 	removal   *removal         // OpRemoveAll; else nil
 }
@@ -70,7 +71,7 @@ func (c *call) free() {
 		c.s.cfg.Host.Free(c.held)
 		c.held = 0
 	}
-	c.s, c.caller, c.tally, c.bound, c.locks, c.hurry, c.removal = nil, nil, nil, nil, false, false, nil
+	c.s, c.caller, c.tally, c.bound, c.keys, c.locks, c.hurry, c.removal = nil, nil, nil, nil, 0, false, false, nil
 	if cap(c.body) > pooledBytes {
 		c.body = nil
 	}

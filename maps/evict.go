@@ -303,7 +303,7 @@ func (e *evictor) evict(ctx context.Context, name []byte, victims []candidate) (
 				size += len(list[0].key)
 				list = list[1:]
 			}
-			e.s.cfg.Host.Submit(p, &entry.Op{Code: wire.OpEvictMany, Body: wire.AppendEvictBody(nil, &body)}, done)
+			e.s.cfg.Host.Submit(p, &entry.Op{Code: wire.OpEvictMany, Body: wire.AppendEvictBody(nil, &body), Keys: len(body.Keys)}, done)
 			ops++
 		}
 		e.s.cfg.Host.Flush(p)

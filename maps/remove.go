@@ -155,6 +155,7 @@ func (c *call) remove() {
 		}
 		c.caller.Answer(c.id, wire.CodeOK, wire.AppendRemoveResult(nil, &wire.RemoveResult{Next: r.chosen.Next}))
 	default:
+		r.op.Keys = len(r.chosen.Keys)
 		r.op.Body = wire.AppendRemovalBody(nil, &r.chosen)
 		s, p := c.s, int(c.partition) // c is the host's from here on
 		s.cfg.Host.Submit(p, &r.op, c)

@@ -127,7 +127,7 @@ func (s *Service) write(req *wire.Request, caller Caller) bool {
 	}
 	c.tally = s.tallyOf(wire.MapOf(req.Body), true)
 	s.cfg.Host.Submit(int(req.Partition), &entry.Op{Code: req.Op, Client: req.Client, Seq: req.Seq, Lowest: req.Lowest,
-		Deadline: req.Deadline, Body: body}, c)
+		Deadline: req.Deadline, Body: body, Keys: c.keys}, c)
 	return true
 }
 
@@ -182,6 +182,7 @@ func (s *Service) prepare(c *call, op wire.Op, body []byte) ([]byte, error) {
 		if err := m.CheckRequest(); err != nil {
 			return nil, err
 		}
+		c.keys = len(m.Keys)
 		if op == wire.OpDeleteMany {
 			return body, nil
 		}

@@ -57,7 +57,7 @@ func touchOps(used map[touched]int64) (ops []*entry.Op) {
 	byMap := make(map[string]*wire.TouchBody)
 	size := make(map[string]int)
 	add := func(b *wire.TouchBody) {
-		ops = append(ops, &entry.Op{Code: wire.OpTouch, Body: wire.AppendTouchBody(nil, b)})
+		ops = append(ops, &entry.Op{Code: wire.OpTouch, Body: wire.AppendTouchBody(nil, b), Keys: len(b.Keys)})
 	}
 	for u, at := range used {
 		b := byMap[u.name]

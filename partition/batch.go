@@ -13,6 +13,7 @@ type batch struct {
 	epoch    uint64
 	number   uint64 // with the incarnation the identity by which it is found when it is applied
 	bytes    int64  // as admitted
+	keys     int    // of operations on several keys
 	ops      *entry.Builder
 	waiters  []Completion
 	proposed time.Time
@@ -28,9 +29,17 @@ func newBatch(epoch uint64, room int) *batch {
 	return &batch{epoch: epoch, ops: builders.Get().(*entry.Builder), waiters: make([]Completion, 0, max(1, room))}
 }
 
-// full reports whether an operation with a body of n bytes goes into the next batch.
-func (b *batch) full(n int) bool {
-	return b.ops.Count() > 0 && (b.ops.Size(n) > maxBatchBytes || b.ops.Count() >= entry.MaxBatchOps)
+// full reports whether an operation goes into the next batch.
+func (b *batch) full(op *entry.Op) bool {
+	return b.ops.Count() > 0 && (b.ops.Size(len(op.Body)) > maxBatchBytes || b.ops.Count() >= entry.MaxBatchOps || b.keys+op.Keys > maxBatchKeys)
+}
+
+// add adds an operation, which counts for so many bytes.
+func (b *batch) add(op *entry.Op, size int64, c Completion) {
+	b.ops.Add(op)
+	b.bytes += size
+	b.keys += op.Keys
+	b.waiters = append(b.waiters, c)
 }
 
 // finish returns the entry and lets go of the builder.

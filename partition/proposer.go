@@ -17,6 +17,9 @@ const (
 	maxInFlight = 2
 	// maxBatchBytes bounds an entry, unless it holds one operation only.
 	maxBatchBytes = 1 << 20
+	// maxBatchKeys bounds the keys of the operations on several keys in one entry, unless it holds one operation only: an entry is
+	// applied as a whole, on every replica, while nobody reads there.
+	maxBatchKeys = 2 * wire.MaxKeys
 	// stallAfter is how long an entry without news holds back the next.
 	stallAfter = 500 * time.Millisecond
 	// proposalTimeout is when dragonboat forgets a proposal. What became of it is found out by applying.
@@ -108,16 +111,14 @@ func (p *proposer) gatherLocked(op *entry.Op, c Completion) (o Outcome, full boo
 	if n := len(p.gathered); n > 0 {
 		b = p.gathered[n-1]
 	}
-	if b == nil || b.epoch != epoch || b.full(len(op.Body)) {
+	if b == nil || b.epoch != epoch || b.full(op) {
 		full = b != nil
 		b = newBatch(epoch, p.usual)
 		p.resumeLocked(b, spell)
 		p.gathered = append(p.gathered, b)
 		p.countLocked()
 	}
-	b.ops.Add(op)
-	b.bytes += size
-	b.waiters = append(b.waiters, c)
+	b.add(op, size, c)
 	return Applied, full
 }
 
@@ -384,7 +385,7 @@ func (p *proposer) sweep() {
 	if busy {
 		return
 	}
-	p.submit(&entry.Op{Code: wire.OpSweep, Body: wire.AppendSweepBody(nil, wire.SweepBody{Limit: limit})}, (*sweepDone)(p))
+	p.submit(&entry.Op{Code: wire.OpSweep, Body: wire.AppendSweepBody(nil, wire.SweepBody{Limit: limit}), Keys: int(limit)}, (*sweepDone)(p))
 	p.flush()
 }
 

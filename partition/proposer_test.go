@@ -91,6 +91,26 @@ func TestProposerBoundsEntries(t *testing.T) {
 	require.Zero(t, s.host.pending.Load())
 }
 
+// However small keys are, one entry does not hold back readers for longer than a bounded number of them takes.
+func TestProposerBoundsKeys(t *testing.T) {
+	s := newServing(t)
+	const most = wire.MaxKeys
+	for _, n := range []int{most, most, 1, most, 0, 0, most / 2, most, most} { // 0: an operation on one key
+		op := setOp(1, 1, 0)
+		op.Keys = n
+		s.proposer.submit(op, newPendingOp())
+	}
+	s.proposer.flush()
+	var ops []int
+	for s.onItsWay() > 0 {
+		b, err := entry.DecodeBatch(s.log[0].cmd)
+		require.NoError(t, err)
+		ops = append(ops, submitted(&b))
+		s.commitNext()
+	}
+	require.Equal(t, []int{2, 5, 2}, ops)
+}
+
 // submitted counts the operations of a batch that somebody has submitted.
 func submitted(b *entry.Batch) (n int) {
 	var op entry.Op

@@ -65,6 +65,7 @@ type replica struct {
 
 	proposer proposer
 	reads    readQueue
+	clock    func() time.Time // by which Update is timed
 }
 
 // voter is one replica of a group.
@@ -100,6 +101,7 @@ func newReplica(h *Host, p Placement) *replica {
 	r.role.init(r.state.own)
 	r.role.voters = sortedVoters(p.Initial)
 	r.due.Store(noneDue)
+	r.clock = time.Now
 	r.proposer.init(r)
 	r.reads.init(r)
 	return r
@@ -132,17 +134,27 @@ type applyEffects struct {
 	handed    []byte   // the Release by which this process hands the partition over; nil if there is none
 }
 
+// updateTime is for how long Update keeps readers waiting, but for the entry that is being applied then.
+const updateTime = 2 * time.Millisecond
+
 // Update applies committed entries. It never fails: what an entry asks for and cannot have is no change, or a result code.
 func (r *replica) Update(entries []sm.Entry) ([]sm.Entry, error) {
 	var fx applyEffects
 	r.state.Lock()
+	began := r.clock()
 	for i := range entries {
+		// Readers that wait have their turn: between two entries the state is whole.
+		if i > 0 && r.clock().Sub(began) >= updateTime {
+			r.appliedLocked(entries[i-1].Index)
+			r.state.Unlock()
+			r.state.Lock()
+			began = r.clock()
+		}
 		r.applyLocked(&entries[i], &fx)
 	}
 	r.noteLocked()
 	own := r.state.own
-	// With the lock: who has it finds state and index of the same moment.
-	r.applied.Store(max(r.applied.Load(), entries[len(entries)-1].Index))
+	r.appliedLocked(entries[len(entries)-1].Index)
 	r.state.Unlock()
 
 	if fx.ownership {
@@ -170,6 +182,10 @@ func (r *replica) Update(entries []sm.Entry) ([]sm.Entry, error) {
 	}
 	return entries, nil
 }
+
+// appliedLocked notes up to where entries were applied. With the lock: who has it finds state and index of the same moment. REQUIRES
+// r.state's lock.
+func (r *replica) appliedLocked(index uint64) { r.applied.Store(max(r.applied.Load(), index)) }
 
 // noteLocked publishes what others want to know of the state without its lock. REQUIRES r.state's lock.
 func (r *replica) noteLocked() {

@@ -538,3 +538,40 @@ func TestImageForNobody(t *testing.T) {
 	_, err := (*carried)(s.host).Outgoing(t.Context().Done(), raftnet.Request{Shard: s.shard, From: s.id + 1, To: 2})
 	require.ErrorContains(t, err, "does not run here")
 }
+
+// Update lets go of the state between entries when these take long: it is whole then, and its index is known.
+func TestUpdateGoesInParts(t *testing.T) {
+	for name, takes := range map[string]time.Duration{"quick": 0, "slow": updateTime} {
+		t.Run(name, func(t *testing.T) {
+			s := newServing(t)
+			s.submit(1)
+			s.proposer.flush()
+			s.commitNext()
+			s.submit(2)
+			s.proposer.flush()
+			s.submit(3)
+			s.proposer.flush()
+			first, second := s.next(), s.next()
+			before := s.applied.Load()
+
+			var now time.Time
+			type look struct {
+				applied uint64
+				written int
+			}
+			var looks []look
+			s.clock = func() time.Time {
+				looks = append(looks, look{s.applied.Load() - before, len(s.state.machine.(*registers).history)})
+				now = now.Add(takes)
+				return now
+			}
+			s.commit(first.cmd, second.cmd)
+			if takes == 0 {
+				require.Equal(t, []look{{0, 1}, {0, 2}}, looks)
+			} else {
+				require.Equal(t, []look{{0, 1}, {0, 2}, {1, 2}}, looks)
+			}
+			require.EqualValues(t, 2, s.applied.Load()-before)
+		})
+	}
+}

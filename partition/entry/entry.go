@@ -69,6 +69,9 @@ type Op struct {
 	Lowest   uint64 // lowest seq for which the client still waits in this partition
 	Deadline int64  // cluster time in milliseconds
 	Body     []byte
+
+	// Keys is on how many keys it is executed, if on more than one: for who gathers operations into entries. It is not part of the entry.
+	Keys int
 }
 
 // Result is what applying an operation gave. Body is what the answer's body will be.
