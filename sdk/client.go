@@ -194,11 +194,11 @@ func (c *Client) reviseLocked(t *table) (fresh, gone []*peer) {
 	return fresh, gone
 }
 
-// moved takes in what a member answered that does not own the partition.
-func (c *Client) moved(partition int, body []byte) {
+// moved takes in what a member answered that does not own the partition. It reports whether the answer names an owner.
+func (c *Client) moved(partition int, body []byte) (owned bool) {
 	m, err := wire.DecodeMoved(body)
 	if err != nil {
-		return
+		return false
 	}
 	c.mu.Lock()
 	cur := c.table.Load()
@@ -217,6 +217,7 @@ func (c *Client) moved(partition int, body []byte) {
 	if changed {
 		c.changed.signal()
 	}
+	return !m.Owner.IsZero()
 }
 
 // refresh is called when a call did not find the owner where the table says: it asks a member other than suspect for its

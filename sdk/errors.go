@@ -104,7 +104,8 @@ func (e *Error) said() string {
 		if sentinel == nil || !errors.Is(e.Err, sentinel) {
 			continue
 		}
-		again := func(part string) bool { return part == sentinel.Error() || part == e.Err.Error() }
+		// A member's code, such as UNAVAILABLE, is the sentinel's text but for the case.
+		again := func(part string) bool { return strings.EqualFold(part, sentinel.Error()) || part == e.Err.Error() }
 		if last := len(parts) - 1; last > 0 {
 			// The last part is what the others lead to, and stays.
 			parts = append(slices.DeleteFunc(parts[:last:last], again), parts[last])

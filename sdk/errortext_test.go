@@ -126,3 +126,22 @@ func TestRefusalsSayOnceWhatTheyAre(t *testing.T) {
 		t.Error("codec knows of this package")
 	}
 }
+
+// What was repeated until its time was up names operation, member and reason once.
+func TestGivingUpSaysOnceWhatItIs(t *testing.T) {
+	for text, last := range map[string]error{
+		"remove_member at member m: unavailable (context deadline exceeded): nobody leads":                &Error{Op: "remove_member", Partition: -1, Member: "m", Err: ErrUnavailable, Hint: "UNAVAILABLE: nobody leads"},
+		"remove_member: unavailable (context deadline exceeded)":                                          &Error{Op: "remove_member", Partition: -1, Err: ErrUnavailable},
+		"remove_member at member m: unavailable (context deadline exceeded): member left":                 &Error{Op: "remove_member", Partition: -1, Member: "m", Err: ErrMemberLeft},
+		"remove_member at member m: unavailable (context deadline exceeded): member left: it is stopping": &Error{Op: "remove_member", Partition: -1, Member: "m", Err: ErrMemberLeft, Hint: "it is stopping"},
+		"remove_member: unavailable (context deadline exceeded): another":                                 errors.New("another"),
+	} {
+		e := gaveUp(wire.OpRemoveMember, context.DeadlineExceeded, last)
+		if e.Error() != text {
+			t.Errorf("%v, want %s", e, text)
+		}
+		if !errors.Is(e, ErrUnavailable) || !errors.Is(e, context.DeadlineExceeded) {
+			t.Errorf("%v is neither", e)
+		}
+	}
+}

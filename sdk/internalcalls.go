@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -153,9 +154,22 @@ func (c *Client) repeatedly(ctx context.Context, op wire.Op, f func(context.Cont
 		case <-within.Done():
 		}
 		if within.Err() != nil {
-			return &Error{Op: op.String(), Partition: -1, Err: because(ErrUnavailable, ctx.Err()), Hint: err.Error()}
+			return gaveUp(op, ctx.Err(), err)
 		}
 	}
+}
+
+// gaveUp returns the error of an operation that was repeated until its time was up, after which last came of it. It names operation
+// and member once.
+func gaveUp(op wire.Op, ended, last error) error {
+	e := &Error{Op: op.String(), Partition: -1, Err: because(ErrUnavailable, ended), Hint: last.Error()}
+	if l, ok := errors.AsType[*Error](last); ok && l.Op == e.Op {
+		e.Member, e.Hint = l.Member, l.said()
+		if !errors.Is(l.Err, ErrUnavailable) || e.Hint == "" {
+			e.Hint = strings.TrimSuffix(l.Err.Error()+": "+e.Hint, ": ")
+		}
+	}
+	return e
 }
 
 // members returns the members as the client knows them. The slice is shared and must not be changed.

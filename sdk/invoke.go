@@ -111,8 +111,10 @@ func (c *Client) send(cl *call, flush bool) (sent, done bool) {
 }
 
 var (
-	errNoOwner  = errors.New("nobody is known to own the partition")
-	errInternal = errors.New("the member failed to answer; its log says why")
+	errNoOwner   = errors.New("nobody is known to own the partition")
+	errMoving    = errors.New("the partition is moving")
+	errOwnerless = errors.New("no member owns the partition: it is moving, or a majority of its replicas is away")
+	errInternal  = errors.New("the member failed to answer; its log says why")
 )
 
 // unconnected deals with a call whose member has no connection.
@@ -151,10 +153,10 @@ func (c *Client) settle(ctx context.Context, cl *call) (done bool) {
 	case wire.CodeOK:
 		return cl.end(nil)
 	case wire.CodeMoved:
-		if !cl.addressed() {
-			c.moved(int(cl.req.Partition), cl.Answer.Body)
+		if !cl.addressed() && !c.moved(int(cl.req.Partition), cl.Answer.Body) {
+			return c.again(cl, errOwnerless)
 		}
-		return c.again(cl, errors.New("the partition is moving"))
+		return c.again(cl, errMoving)
 	case wire.CodeClosed:
 		if cl.addressed() {
 			return cl.end(cl.fail(ErrMemberLeft, "the member is stopping"))

@@ -122,11 +122,11 @@ func parseTTL(what, s string) (time.Duration, error) {
 	return d, nil
 }
 
-// parseVersion returns the version of an entry, or a fence, which is one.
-func parseVersion(what, s string) (uint64, error) {
+// parseVersion returns the version of an entry, or a fence, which is one; shownBy is the command that shows it.
+func parseVersion(what, s, shownBy string) (uint64, error) {
 	n, err := strconv.ParseUint(s, 10, 64)
 	if err != nil || n == 0 {
-		return 0, usagef("%s %q: want a number above zero, as grid map shows it", what, s)
+		return 0, usagef("%s %q: want a number above zero, as %s shows it", what, s, shownBy)
 	}
 	return n, nil
 }

@@ -32,7 +32,7 @@ func (p *Process) mapEvict() *cli.Command {
 func (p *Process) mapTTL() *cli.Command {
 	return p.command(mapLeaf(leaf{
 		name: "ttl", usage: "print how long an entry will live, or set it", args: "MAP KEY [TTL]", least: 2, most: 3,
-		details: "TTL is a duration from now, such as 30s; 0 lets the entry live without end. A key that does not exist exits with 3.",
+		details: "TTL is a duration from now, such as 30s; with 0 no TTL ends the entry, while a max-idle still does. To set it is a use of the entry. A key that does not exist exits with 3.",
 		run: func(ctx context.Context, inv *invocation) error {
 			var ttl time.Duration
 			set := len(inv.args) == 3

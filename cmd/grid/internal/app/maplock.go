@@ -87,7 +87,7 @@ func (p *Process) mapUnlock() *cli.Command {
 			key, fence := inv.args[1], uint64(0)
 			if !force {
 				var err error
-				if fence, err = parseVersion("--fence", inv.flags.String("fence")); err != nil {
+				if fence, err = parseVersion("--fence", inv.flags.String("fence"), "grid map lock"); err != nil {
 					return err
 				}
 			}

@@ -56,7 +56,7 @@ func (inv *invocation) write(ctx context.Context) (w write, err error) {
 		w.opts = append(w.opts, sdk.KeepTTL())
 	}
 	if inv.flags.IsSet("if-version") {
-		n, err := parseVersion("--if-version", inv.flags.String("if-version"))
+		n, err := parseVersion("--if-version", inv.flags.String("if-version"), "grid map entry-view")
 		if err != nil {
 			return w, err
 		}

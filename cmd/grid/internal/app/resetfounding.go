@@ -36,7 +36,7 @@ func (p *Process) clusterResetFounding() *cli.Command {
 			id, err := founding.Reset(dir, name)
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
-				return failf(exitNotFound, "%w", err)
+				return failf(exitNotFound, "there is no member in the data directory %q: %w", dir, err)
 			case errors.Is(err, founding.ErrHasCluster), errors.Is(err, founding.ErrLocked):
 				return failf(exitConflict, "%w", err)
 			case errors.Is(err, founding.ErrOtherCluster):
