@@ -34,10 +34,14 @@ func (m *Member) dispatch(c *conn, req *wire.Request, t *touched) {
 		c.Answer(req.ID, wire.CodeOK, nil)
 	case wire.OpTable:
 		c.viewsSent.Store(true)
-		c.Answer(req.ID, wire.CodeOK, m.views.current.Load().bytes)
+		id := req.ID
+		m.upToDate(req, func() { c.Answer(id, wire.CodeOK, m.views.current.Load().bytes) })
 	case wire.OpStatus:
-		st := m.status()
-		c.Answer(req.ID, wire.CodeOK, wire.AppendStatus(nil, &st))
+		id := req.ID
+		m.upToDate(req, func() {
+			st := m.status()
+			c.Answer(id, wire.CodeOK, wire.AppendStatus(nil, &st))
+		})
 	case wire.OpPartitions:
 		c.Answer(req.ID, wire.CodeOK, wire.AppendPartitionInfos(nil, m.partitionInfos()))
 	case wire.OpMaps:
@@ -76,6 +80,27 @@ func (m *Member) dispatch(c *conn, req *wire.Request, t *touched) {
 	default:
 		c.Answer(req.ID, wire.CodeInvalid, []byte(fmt.Sprintf("%v is not for callers", req.Op)))
 	}
+}
+
+// upToDateFor bounds the wait of a request for the newest metadata: who asks how the cluster is wants an answer also where nobody leads.
+const upToDateFor = 500 * time.Millisecond
+
+// upToDate runs f, which answers a request. Where the request asks for that, f runs once this member knows what is committed in the
+// metadata, or could not learn it in time.
+func (m *Member) upToDate(req *wire.Request, f func()) {
+	if len(req.Body) == 0 || m.meta == nil {
+		f()
+		return
+	}
+	m.goOn(func() {
+		ctx, cancel := context.WithTimeout(m.ctx, upToDateFor)
+		defer cancel()
+		if err := m.meta.Barrier(ctx); err != nil {
+			m.log.Debug("answered without the newest metadata", "err", err)
+		}
+		m.views.rebuild()
+		f()
+	})
 }
 
 // goOn runs f on a goroutine of the member's. f answers. It is called by the reader of a connection.

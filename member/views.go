@@ -18,6 +18,8 @@ type views struct {
 	m       *Member
 	current atomic.Pointer[published]
 
+	making sync.Mutex // held while a view is made
+
 	mu     sync.Mutex // guards the following
 	owners []ownerClaim
 
@@ -121,6 +123,8 @@ func (v *views) run() {
 
 // rebuild makes the view anew and, unless it says what the last one says, pushes it.
 func (v *views) rebuild() {
+	v.making.Lock()
+	defer v.making.Unlock()
 	meta := v.m.metaView()
 	if meta == nil || !meta.Founded() {
 		return

@@ -13,7 +13,7 @@ import (
 func (c *Client) Members(ctx context.Context) (members []Member, err error) {
 	ctx, span := c.tracer.start(ctx, "members", "")
 	defer func() { endSpan(span, err) }()
-	body, err := c.callAny(ctx, wire.OpTable, nil)
+	body, err := c.callAny(ctx, wire.OpTable, wire.UpToDate)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func membersOf(known []wire.MemberInfo) (members []Member) {
 func (c *Client) Cluster(ctx context.Context) (status ClusterStatus, err error) {
 	ctx, span := c.tracer.start(ctx, "cluster", "")
 	defer func() { endSpan(span, err) }()
-	body, err := c.callAny(ctx, wire.OpStatus, nil)
+	body, err := c.callAny(ctx, wire.OpStatus, wire.UpToDate)
 	if err != nil {
 		return ClusterStatus{}, err
 	}

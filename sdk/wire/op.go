@@ -2,13 +2,17 @@ package wire
 
 import "strconv"
 
+// UpToDate is the body of a request for what follows from the metadata, which is to be answered by what is committed in them when it
+// comes, as far as the member asked can learn that soon. Without it the answer is what the member knows.
+var UpToDate = []byte{1}
+
 // Op is an operation code of the calls plane. Codes below 128 are for clients, the others between members only.
 type Op uint8
 
 const (
 	OpPing       Op = 1 // no body; the answer's cluster time is the point
-	OpTable      Op = 2 // subscribe to the table: answered with a View, later Views are pushed
-	OpStatus     Op = 3 // ClusterStatus
+	OpTable      Op = 2 // nothing or UpToDate -> View: subscribe to the table, later Views are pushed
+	OpStatus     Op = 3 // nothing or UpToDate -> ClusterStatus
 	OpPartitions Op = 4 // []PartitionInfo, with the indexes of the replicas on the member asked
 	OpMaps       Op = 5 // []MapInfo over the partitions that the member asked owns
 
