@@ -2,7 +2,6 @@ package maps
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -136,47 +135,56 @@ func (t *tally) sum(c *wire.MapCounts) {
 	}
 }
 
-// tallies finds the tally of a map by its name. Readers take no lock.
+// tallies finds the tally of a map by its name. Who finds one takes no lock.
 type tallies struct {
-	byName atomic.Pointer[map[string]*tally]
+	byName sync.Map     // *tally by string
 	walk   atomic.Int64 // how often somebody has begun to look at all maps that there are
-	mu     sync.Mutex   // serialises writers of byName, and guards the following
-	begun  int          // tallies that have begun since the start
+
+	mu    sync.Mutex // serialises writers of byName, and guards the following
+	n     int        // tallies in byName
+	begun int        // tallies that have begun since the start
 }
 
-func (t *tallies) all() map[string]*tally {
-	if m := t.byName.Load(); m != nil {
-		return *m
+// find returns the tally of a map, or nil.
+func (t *tallies) find(name string) *tally {
+	if known, ok := t.byName.Load(name); ok {
+		return known.(*tally)
 	}
 	return nil
 }
 
+// each calls f for each tally.
+func (t *tallies) each(f func(name string, of *tally)) {
+	t.byName.Range(func(name, of any) bool {
+		f(name.(string), of.(*tally))
+		return true
+	})
+}
+
 // get returns the tally of a map, which begins here if it has none and may be; else nil.
 func (t *tallies) get(name []byte, begin bool) *tally {
-	if known := t.all()[string(name)]; known != nil || !begin {
-		return known
+	if known, ok := t.byName.Load(string(name)); ok || !begin {
+		of, _ := known.(*tally)
+		return of
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.all()
-	if known := now[string(name)]; known != nil || len(now) >= maxTallies {
+	if known := t.find(string(name)); known != nil || t.n >= maxTallies {
 		return known
 	}
-	next := make(map[string]*tally, len(now)+1)
-	maps.Copy(next, now)
 	n := newTally(string(name))
 	n.walk.Store(t.walk.Load())
 	// Whoever measures how long operations take never forgets a name.
 	t.begun++
 	n.quiet = t.begun > maxTallies
-	next[n.name] = n
-	t.byName.Store(&next)
+	t.n++
+	t.byName.Store(n.name, n)
 	return n
 }
 
 // seen notes that a map is there.
 func (t *tallies) seen(name string) {
-	if known := t.all()[name]; known != nil {
+	if known := t.find(name); known != nil {
 		known.walk.Store(t.walk.Load())
 	}
 }
@@ -184,18 +192,18 @@ func (t *tallies) seen(name string) {
 // forget drops the tallies of maps that were not there in the last two looks at all maps, where there are many. So names that are used
 // once do not keep later ones from being counted.
 func (t *tallies) forget() {
-	if len(t.all()) < crowded {
-		return
-	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	next, last := make(map[string]*tally), t.walk.Load()
-	for name, known := range t.all() {
-		if known.walk.Load() > last-2 {
-			next[name] = known
-		}
+	if t.n < crowded {
+		return
 	}
-	t.byName.Store(&next)
+	last := t.walk.Load()
+	t.each(func(name string, of *tally) {
+		if of.walk.Load() <= last-2 {
+			t.byName.Delete(name)
+			t.n--
+		}
+	})
 }
 
 // tallyOf returns where an operation on a map is counted; nil if it is not.
@@ -242,8 +250,6 @@ func (s *Service) AllCounts() map[string]*wire.MapCounts {
 			list[i].add(of(list[i].name))
 		}
 	}
-	for name, t := range s.tallies.all() {
-		t.sumCounts(of(name))
-	}
+	s.tallies.each(func(name string, t *tally) { t.sumCounts(of(name)) })
 	return all
 }

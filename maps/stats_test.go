@@ -2,6 +2,7 @@ package maps
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -71,6 +72,25 @@ func TestTalliesAreBounded(t *testing.T) {
 	}
 	if s.tallyOf([]byte("m7"), false) == nil || s.tallyOf([]byte("nobody"), false) != nil {
 		t.Error("who has a tally and who has none")
+	}
+}
+
+// A map that is new costs the same however many are counted: names that are used once come all the time.
+func TestNewTallyIsCheap(t *testing.T) {
+	s := &Service{}
+	begin := func(from, to int) uint64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for i := range to - from {
+			s.tallyOf(fmt.Appendf(nil, "m%d", from+i), true)
+		}
+		runtime.ReadMemStats(&after)
+		return (after.TotalAlloc - before.TotalAlloc) / uint64(to-from)
+	}
+	few := begin(0, 500)
+	begin(500, 3500)
+	if many := begin(3500, 4000); many > 2*few {
+		t.Errorf("a new name takes %d bytes where there are few, and %d where there are many", few, many)
 	}
 }
 
