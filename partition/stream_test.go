@@ -361,6 +361,35 @@ func TestLogOfADeadFollower(t *testing.T) {
 	c.hosts[2].mute.Store(false)
 }
 
+// The longest log is kept for an image that is under way: beyond the budget the others are cut all the same.
+func TestOtherLogsAreCutBesideOneThatIsKept(t *testing.T) {
+	c := newFoundedCluster(t, 1, 2)
+	h := c.hosts[0]
+	fill := func(p, bytes int) {
+		for i := range bytes / (64 << 10) {
+			op := h.submit(p, paddedOp(1, uint64(i), 64<<10))
+			h.Flush(p)
+			require.Equal(t, Applied, op.wait(t).what)
+		}
+	}
+	const behind = 42 // a replica of which nothing is heard but what the test says
+	kept, other := h.replicas[0].Load(), h.replicas[1].Load()
+	key := streamKey{kept.shard, behind}
+	st, _ := h.images.begin(h.life, key)
+	h.images.freeze(st, 1)
+	defer h.images.end(key, st, nil)
+	other.followers.heard(behind, 1, time.Now().Add(time.Hour)) // alive for ever
+	fill(0, 5<<20)
+	fill(1, 3<<20)
+	require.True(t, h.logFull(other), "as long as there is room it is kept")
+	h.logBudgetForTest(t, 6<<20)
+	c.poke("the other log is cut", func() bool { return !h.logFull(other) }, func() {})
+	first, _, _, err := h.log.Bounds(kept.shard, kept.id)
+	require.NoError(t, err)
+	require.LessOrEqual(t, first, uint64(2))
+	require.NoError(t, st.ended())
+}
+
 // logBudgetForTest sets the budget of a host's logs. The loop reads it too.
 func (h *testHost) logBudgetForTest(t *testing.T, bytes int64) {
 	t.Helper()

@@ -81,8 +81,11 @@ func (h *Host) loop() {
 					tend(r, now, may)
 				}
 			}
-			if r := h.overBudget(); r != nil {
-				h.trimLog(r, now, true)
+			longest, cut := h.overBudget()
+			for _, r := range [...]*replica{longest, cut} {
+				if r != nil {
+					h.trimLog(r, now, true)
+				}
 			}
 		}
 	}

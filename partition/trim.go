@@ -40,21 +40,36 @@ func (h *Host) logFull(r *replica) bool {
 	return entries > logEntries || bytes > h.logMax
 }
 
-// overBudget returns the replica with the longest of the logs that are too long, if all logs together are beyond the budget.
-func (h *Host) overBudget() (longest *replica) {
+// overBudget returns, if all logs together are beyond the budget, the replica with the longest of the logs that are too long, and that with
+// the longest of those that can be cut: what is kept for an image that is under way must not keep the others long.
+func (h *Host) overBudget() (longest, cut *replica) {
 	if h.log.TotalBytes() <= h.logBudget.Load() {
-		return nil
+		return nil, nil
 	}
-	most := int64(0)
+	most, mostCut := int64(0), int64(0)
 	for i := range h.replicas {
-		if r := h.replicas[i].Load(); r != nil && h.logFull(r) {
-			if _, bytes := h.log.Size(r.shard, r.id); bytes > most {
-				longest, most = r, bytes
-			}
+		r := h.replicas[i].Load()
+		if r == nil || !h.logFull(r) {
+			continue
+		}
+		entries, bytes := h.log.Size(r.shard, r.id)
+		if bytes > most {
+			longest, most = r, bytes
+		}
+		if bytes <= mostCut {
+			continue
+		}
+		first, _, _, err := h.log.Bounds(r.shard, r.id)
+		if index, held := h.images.floor(r.shard); err == nil && (!held || worthCutting(first, index, entries)) {
+			cut, mostCut = r, bytes
 		}
 	}
-	return longest
+	return longest, cut
 }
+
+// worthCutting reports whether a log of so many entries that begins at first is to be cut up to an index if more cannot go: each time costs
+// something, so it is not done for a few entries.
+func worthCutting(first, index uint64, entries int) bool { return index >= first+uint64(entries/8) }
 
 // mayTrim returns the last index, not beyond one that is wanted, up to which a log may be cut. For a replica that is being given an image it is kept
 // from the image on, and, unless there is no room, for a live one from where that is.
@@ -76,8 +91,8 @@ func (h *Host) mayTrim(r *replica, want uint64, now time.Time, noRoom bool) uint
 }
 
 // trimLog has dragonboat drop the older part of a log that has grown beyond its bounds. The snapshot that it takes for that
-// holds no data: in memory mode an image is made only when a replica needs one. It is called by the host's loop alone. noRoom: the
-// log is the longest, and all together are beyond the budget.
+// holds no data: in memory mode an image is made only when a replica needs one. It is called by the host's loop alone. noRoom: all logs
+// together are beyond the budget, and this one is the longest, or the longest that can be cut.
 func (h *Host) trimLog(r *replica, now time.Time, noRoom bool) {
 	t := &r.trimming
 	if t.request != nil {
@@ -108,8 +123,8 @@ func (h *Host) trimLog(r *replica, now time.Time, noRoom bool) {
 	if noRoom && to < want && h.log.TotalBytes() > 2*h.logBudget.Load() {
 		h.images.stop(r.shard, errLogTooLong)
 	}
-	if first, _, _, err := h.log.Bounds(r.shard, r.id); to <= t.to || err != nil || to < want && to < first+uint64(entries/8) {
-		return // each time costs something: so not for a few entries
+	if first, _, _, err := h.log.Bounds(r.shard, r.id); to <= t.to || err != nil || to < want && !worthCutting(first, to, entries) {
+		return
 	}
 	rs, err := h.trim(r, to)
 	if err != nil {
