@@ -210,7 +210,7 @@ func (h *Host) place(r *replica, st *stream, of *raftnet.Request) (*frozen, erro
 		}
 		f.image.machine.Close()
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", raftnet.ErrGiveUp, err) // the group has no majority now, say
 		}
 	}
 }

@@ -416,6 +416,7 @@ func TestStreamEndsForWantOfRoom(t *testing.T) {
 	c.join(0, 4, 3)
 	<-began
 	fill(8 << 20)
+	require.ErrorIs(t, errLogTooLong, raftnet.ErrGiveUp, "nothing is wrong with the receiver")
 	c.poke("the stream is to end", func() bool {
 		owner.images.Lock()
 		defer owner.images.Unlock()

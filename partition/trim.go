@@ -3,6 +3,7 @@ package partition
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"sync/atomic"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/lni/dragonboat/v4"
 
 	"github.com/gridiron-io/gridiron/partition/entry"
+	"github.com/gridiron-io/gridiron/partition/raftnet"
 )
 
 // Bounds of the log that is kept for replicas that lag. Each replica keeps some; more is kept for what is under way: for a replica that
@@ -31,8 +33,8 @@ type trimming struct {
 	held    atomic.Bool              // it is too long, and kept for another replica: it is looked at in due course, not at each entry
 }
 
-// errLogTooLong ends a stream for which more of the log would have to be kept than there is room for.
-var errLogTooLong = errors.New("the log behind the image has grown beyond what may be kept")
+// errLogTooLong ends a stream for which more of the log would have to be kept than there is room for. That is not the receiver's fault.
+var errLogTooLong = fmt.Errorf("%w: the log behind the image has grown beyond what may be kept", raftnet.ErrGiveUp)
 
 // logFull reports whether a replica's log is beyond its bounds.
 func (h *Host) logFull(r *replica) bool {

@@ -22,7 +22,8 @@ import (
 // own, not those that the NodeHost gave its stream: the receiver's log begins where its state ends.
 type Images interface {
 	// Outgoing waits until an image of the state of the replica From may go to another, and returns it. None and no error: the other
-	// has been given one meanwhile, for another request. The wait ends when gone is closed: the connection is broken. Errors end the stream.
+	// has been given one meanwhile, for another request. The wait ends when gone is closed: the connection is broken. Errors end the stream,
+	// as those of WriteTo do.
 	Outgoing(gone <-chan struct{}, of Request) (Image, error)
 
 	// Incoming reads an image and has a replica here take it. Errors end the connection; the replica is as it was, then.
@@ -52,7 +53,7 @@ type Image interface {
 	Close(err error)
 }
 
-// ErrGiveUp is what an Image's WriteTo returns if nothing is wrong but the image is no longer wanted. Its connection ends and the
+// ErrGiveUp is what an Image's WriteTo returns, or Outgoing, if nothing is wrong at the receiver but no image can be had, or it is no longer wanted. Its connection ends and the
 // receiver forgets what it has read. The NodeHost, which would blame the receiver's whole process for a failure, is told of none.
 var ErrGiveUp = errors.New("the image is no longer wanted")
 
@@ -71,12 +72,11 @@ func (c *chunkConn) sendImage(chunk *pb.Chunk) error {
 	}
 	image, err := c.t.images.Outgoing(c.gone, Request{Shard: chunk.ShardID, From: chunk.From, To: chunk.ReplicaID,
 		Index: chunk.Index, Term: chunk.Term, Membership: chunk.Membership})
-	if err != nil || image == nil {
-		return err
+	if image != nil {
+		c.t.counters.sentImages.Add(1)
+		err = c.writeImage(chunk, image)
+		image.Close(err)
 	}
-	c.t.counters.sentImages.Add(1)
-	err = c.writeImage(chunk, image)
-	image.Close(err)
 	if errors.Is(err, ErrGiveUp) {
 		c.shut(err)
 		return nil

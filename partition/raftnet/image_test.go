@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"testing"
@@ -142,6 +143,12 @@ func TestImagesGoInPlaceOfSnapshots(t *testing.T) {
 		require.Empty(t, r.chunks)
 		require.Len(t, from.closed, 1)
 		require.ErrorIs(t, from.closed[0], ErrGiveUp)
+	})
+	t.Run("not to be had", func(t *testing.T) {
+		r, sent, served := stream(t, &testImages{err: fmt.Errorf("%w: the group has no majority", ErrGiveUp)}, &testImages{})
+		require.NoError(t, sent, "the receiver is not to blame")
+		require.NoError(t, served)
+		require.Empty(t, r.chunks)
 	})
 	t.Run("refused by the source", func(t *testing.T) {
 		r, sent, served := stream(t, &testImages{err: errors.New("stopped")}, &testImages{})
