@@ -222,8 +222,10 @@ func TestConfirmed(t *testing.T) {
 	ahead := birth*time.Microsecond - c.Mono()
 	m.pass(maxAge + time.Second)
 	sampleAhead(c, wire.ID{1}, ahead, 0)
-	if c.Confirmed() || c.Confirmed() {
-		t.Error("confirmed by a sample from before")
+	for range 2 { // asking again does not help
+		if c.Confirmed() {
+			t.Error("confirmed by a sample from before")
+		}
 	}
 	m.pass(10 * time.Millisecond)
 	sampleAhead(c, wire.ID{2}, ahead+time.Minute, 4*maxDoubt)
@@ -232,8 +234,10 @@ func TestConfirmed(t *testing.T) {
 		t.Error("confirmed by an answer that took too long to say anything")
 	}
 	c.Forget(wire.ID{2})
-	if !c.Confirmed() || !c.Confirmed() {
-		t.Error("not confirmed by a sample from after")
+	for range 2 { // asking again does no harm
+		if !c.Confirmed() {
+			t.Error("not confirmed by a sample from after")
+		}
 	}
 	m.pass(doubtFor + time.Millisecond)
 	if c.Confirmed() {
