@@ -34,6 +34,7 @@ type succession struct {
 type sighting struct {
 	cluster    wire.ID
 	partitions uint32
+	at         int64 // when it was last seen there
 }
 
 // clockSample is one look at a cluster's clock.
@@ -67,7 +68,7 @@ func (c *Client) sighted(addr string, hello *wire.Hello, a *wire.HelloAnswer) {
 	if s.seen == nil || now-s.last > int64(sightingsLast) {
 		*s = succession{seen: make(map[string]sighting), since: now}
 	}
-	s.seen[addr] = sighting{a.ClusterID, a.Partitions}
+	s.seen[addr] = sighting{a.ClusterID, a.Partitions, now}
 	s.last = now
 }
 
@@ -122,11 +123,18 @@ func (c *Client) successorLocked() (id wire.ID, partitions uint32, ok bool) {
 	if t == nil || len(s.seen) == 0 || s.asking || c.mu.seededFrom < s.since {
 		return id, 0, false
 	}
-	for _, there := range s.seen {
+	for addr, there := range s.seen {
+		if now-there.at > int64(sightingsLast) { // it may have gone since, as it came
+			delete(s.seen, addr)
+			continue
+		}
 		if !id.IsZero() && id != there.cluster {
 			return id, 0, false // two others: which is it?
 		}
 		id, partitions = there.cluster, there.partitions
+	}
+	if id.IsZero() {
+		return id, 0, false
 	}
 	everywhere := true
 	for i := range t.members {

@@ -212,3 +212,25 @@ func TestSuccessorWhileMembersAreUnreachable(t *testing.T) {
 		}
 	})
 }
+
+// Of two clusters that were seen in the place of the client's own, one that is not seen any more does not keep the client from the other.
+func TestSuccessorAfterAnotherThatIsGone(t *testing.T) {
+	in(t, func(t *testing.T, g *fakegrid.Grid, c *Client, m *Map[string, string]) {
+		noErr(t, m.Set(t.Context(), "a", "old"))
+		g.Kill(0)
+		g.Kill(1)
+		g.Bootstrap(1)
+		g.Unreachable(1)
+		now := c.clock.now()
+		c.mu.Lock()
+		c.mu.succession = succession{seen: map[string]sighting{g.Addr(1): {wire.ID{9}, 1, now}}, since: now, last: now}
+		c.mu.Unlock()
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		noErr(t, m.Set(ctx, "b", "new"))
+		if d := time.Since(start); d < sightingsLast || d > sightingsLast+2*time.Second {
+			t.Errorf("after %v", d)
+		}
+	})
+}
