@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -130,11 +131,18 @@ func (c *rpc) call(ctx context.Context, op wire.Op, body []byte) (wire.Answer, e
 		until = time.Now().Add(callTimeout)
 	}
 	_ = c.nc.SetWriteDeadline(until)
-	_, err := c.nc.Write(wire.AppendRequest(nil, &wire.Request{ID: id, Op: op, Partition: wire.NoPartition, Body: body}))
+	n, err := c.nc.Write(wire.AppendRequest(nil, &wire.Request{ID: id, Op: op, Partition: wire.NoPartition, Body: body}))
 	<-c.writing
-	if err != nil {
+
+	switch {
+	case err == nil:
+	case n == 0 && errors.Is(err, os.ErrDeadlineExceeded):
+		// The caller's time is up, which says nothing of the connection: others use it too.
+		return wire.Answer{}, fmt.Errorf("send a request: %w", context.DeadlineExceeded)
+	default:
 		c.end(err) // part of the frame may have been sent
 	}
+
 	select {
 	case a := <-ch:
 		return a, nil
