@@ -17,6 +17,8 @@ const (
 	moveFor = 60 * time.Second
 	// stallFor is how long Close goes on waiting when nothing of that comes about.
 	stallFor = 10 * time.Second
+	// askOthersAgain is how often Close asks others for their metadata while nothing changes in its own.
+	askOthersAgain = time.Second
 	// drainingFor bounds how long Close waits for the others to know that this member is about to leave: longer than the metadata group
 	// may need to elect a leader by time-outs.
 	drainingFor = 15 * time.Second
@@ -97,13 +99,19 @@ func (m *Member) moveAway(ctx context.Context) {
 		return
 	}
 	m.log.Info("leaving: others take over what this member holds")
-	least, since := -1, time.Now()
+	least, since, asked := -1, time.Now(), time.Time{}
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
 	for m.othersStay() {
 		changed := m.meta.Changed()
-		left := m.held()
-		if left == 0 && m.seatFree(ctx) {
+		v := m.metaView()
+		left := m.held(v)
+		if left > 0 && left == least && time.Since(asked) > askOthersAgain {
+			// A member that was drained before may have no replica of the metadata any more, and hears of no change by itself.
+			v = m.newerMeta(ctx, v)
+			left, asked = m.held(v), time.Now()
+		}
+		if left == 0 && m.seatFree(ctx, v) {
 			return
 		}
 		if left < least || least < 0 {
@@ -121,9 +129,25 @@ func (m *Member) moveAway(ctx context.Context) {
 	}
 }
 
-// held counts the replicas that the table gives to this process.
-func (m *Member) held() (n int) {
-	v := m.metaView()
+// newerMeta returns the metadata of the first other member that knows newer ones than v, or v.
+func (m *Member) newerMeta(ctx context.Context, v *meta.View) *meta.View {
+	for i := range v.Members {
+		mb := &v.Members[i]
+		if mb.ID == m.id || !m.peers.answers(mb.ID, mb.Incarnation) {
+			continue
+		}
+		short, cancel := context.WithTimeout(ctx, metaRetry*4)
+		newer, _, err := m.readMeta(short, mb.ID)
+		cancel()
+		if err == nil && newer.Cluster == v.Cluster && newer.Version > v.Version {
+			return newer
+		}
+	}
+	return v
+}
+
+// held counts the replicas that the table of v gives to this process.
+func (m *Member) held(v *meta.View) (n int) {
 	for p := range v.Table {
 		if r, ok := v.Table[p].Replica(m.id); ok && r.Incarnation == m.incarnation {
 			n++
@@ -146,9 +170,8 @@ func (m *Member) staysWithout(v *meta.View, id wire.ID) bool {
 	return false
 }
 
-// seatFree reports whether the metadata group can do without this member, and asks for that if it cannot.
-func (m *Member) seatFree(ctx context.Context) bool {
-	v := m.metaView()
+// seatFree reports whether the metadata group can do without this member, as v has it, and asks for that if it cannot.
+func (m *Member) seatFree(ctx context.Context, v *meta.View) bool {
 	me := v.Member(m.id)
 	if me == nil || !me.MetaVoter || m.dispensable(v, m.id) {
 		return true

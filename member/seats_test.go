@@ -274,3 +274,34 @@ func TestSeatsOfFoundersWhoHaveNotRegistered(t *testing.T) {
 		t.Errorf("seats %v, want %v", got, want[1:])
 	}
 }
+
+// A member that was drained may have no replica of the metadata any more, and not hear that others have taken over what it held. When it
+// leaves it asks them.
+func TestLeavingWithOldMetadata(t *testing.T) {
+	t.Parallel()
+	ms := runningMembers(t, 3, nil)
+	seated(t, 3, ms...)
+	leader := leaderOf(t, ms)
+	leaving := ms[slices.IndexFunc(ms, func(m *Member) bool { return m != leader })]
+	leaving.going.Store(true) // as Close does at first: it does not ask for another replica
+	old := leaving.metaView()
+	if leaving.held(old) == 0 {
+		t.Fatal("it holds nothing")
+	}
+	drain(t, leader, leaving)
+	eventually(t, "the others to hold what it held, and its seat", func() bool {
+		v := leader.metaView()
+		return leader.left(v, leaving.id).Replicas == 0 && !v.Member(leaving.id).MetaVoter
+	})
+
+	v := leaving.newerMeta(testContext(t), old)
+	if n := leaving.held(v); n != 0 {
+		t.Errorf("by the metadata of others it holds %d replicas", n)
+	}
+	if !leaving.seatFree(testContext(t), v) {
+		t.Error("its seat in the metadata group is needed")
+	}
+	if again := leaving.newerMeta(testContext(t), leader.metaView()); again.Version < v.Version {
+		t.Errorf("version %d after %d", again.Version, v.Version)
+	}
+}
