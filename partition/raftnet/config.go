@@ -22,6 +22,7 @@ const (
 	DefaultEmptyInterval = 500 * time.Millisecond
 	DefaultDialTimeout   = 5 * time.Second
 	DefaultWriteTimeout  = 10 * time.Second
+	DefaultStartTimeout  = 2 * time.Second
 	DefaultMaxInbound    = 1024
 
 	minQueueBytes = 1 << 20
@@ -50,6 +51,7 @@ type Config struct {
 	QueueBytes   int           // bytes that may wait for one peer; a batch beyond is dropped
 	DialTimeout  time.Duration // bounds each call of Dial
 	WriteTimeout time.Duration // a write, or an image that comes in, which makes no progress for so long breaks its connection
+	StartTimeout time.Duration // bounds how long a connection that came early waits for the NodeHost to start
 	MaxInbound   int           // connections served at the same time
 }
 
@@ -66,6 +68,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.WriteTimeout == 0 {
 		c.WriteTimeout = DefaultWriteTimeout
+	}
+	if c.StartTimeout == 0 {
+		c.StartTimeout = DefaultStartTimeout
 	}
 	if c.MaxInbound == 0 {
 		c.MaxInbound = DefaultMaxInbound
@@ -88,7 +93,7 @@ func (c Config) Validate() error {
 	for _, d := range []struct {
 		name string
 		v    time.Duration
-	}{{"EmptyInterval", c.EmptyInterval}, {"DialTimeout", c.DialTimeout}, {"WriteTimeout", c.WriteTimeout}} {
+	}{{"EmptyInterval", c.EmptyInterval}, {"DialTimeout", c.DialTimeout}, {"WriteTimeout", c.WriteTimeout}, {"StartTimeout", c.StartTimeout}} {
 		if d.v < time.Millisecond || d.v > time.Minute {
 			errs = append(errs, fmt.Errorf("%s %s, want %s to %s", d.name, d.v, time.Millisecond, time.Minute))
 		}

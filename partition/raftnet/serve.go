@@ -25,7 +25,7 @@ var (
 // Serve reads what another process sends on a connection that it opened and whose hello has been answered. It blocks until
 // the connection ends, and closes it. If the hello was read through a buffer, nc.Read must return what is left in it first.
 //
-// It returns nil when the peer closed the connection between two frames, ErrNotRunning when the NodeHost has not started
+// It returns nil when the peer closed the connection between two frames, ErrNotRunning when the NodeHost does not start soon
 // or has closed, ErrTooManyConnections, an error wrapping wire.ErrMalformed or wire.ErrTooLarge for bytes that are not ours,
 // or what the connection failed with.
 func (t *Transport) Serve(nc net.Conn, hello wire.Hello) error {
@@ -33,6 +33,7 @@ func (t *Transport) Serve(nc net.Conn, hello wire.Hello) error {
 	if hello.Plane != t.cfg.Plane || hello.Stream > StreamChunks {
 		return fmt.Errorf("%w: plane %d, stream %d", wire.ErrMalformed, hello.Plane, hello.Stream)
 	}
+	t.awaitStart()
 	if err := t.enter(&nc); err != nil {
 		return err
 	}

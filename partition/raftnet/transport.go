@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/lni/dragonboat/v4/config"
 	"github.com/lni/dragonboat/v4/raftio"
@@ -41,6 +42,9 @@ type Transport struct {
 	deploymentID uint64
 	images       Images // set by Carry, before that
 
+	began     chan struct{} // closed by Start and Close
+	beganOnce sync.Once
+
 	mu struct {
 		sync.Mutex
 		state    state
@@ -66,7 +70,7 @@ func New(cfg Config) (*Transport, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("raftnet: %w", err)
 	}
-	t := &Transport{cfg: cfg}
+	t := &Transport{cfg: cfg, began: make(chan struct{})}
 	t.mu.inbound = make(map[*net.Conn]struct{})
 	t.mu.outbound = make(map[outbound]struct{})
 	return t, nil
@@ -112,7 +116,19 @@ func (t *Transport) Start() error {
 		return ErrNotRunning
 	}
 	t.mu.state = stateRunning
+	t.beganOnce.Do(func() { close(t.began) })
 	return nil
+}
+
+// awaitStart waits until the NodeHost has started or closed the transport, not for long. Others dial as soon as they hear of this process,
+// which may be a moment before: were they refused, their NodeHosts would leave this process alone for half a second and more.
+func (t *Transport) awaitStart() {
+	timer := time.NewTimer(t.cfg.StartTimeout)
+	defer timer.Stop()
+	select {
+	case <-t.began:
+	case <-timer.C:
+	}
 }
 
 // Close breaks all connections and waits until no handler runs any more and every goroutine has ended. It may be called
@@ -120,6 +136,7 @@ func (t *Transport) Start() error {
 func (t *Transport) Close() error {
 	t.mu.Lock()
 	t.mu.state = stateClosed
+	t.beganOnce.Do(func() { close(t.began) })
 	in := make([]net.Conn, 0, len(t.mu.inbound))
 	for c := range t.mu.inbound {
 		in = append(in, *c)

@@ -188,7 +188,7 @@ func TestLifecycle(t *testing.T) {
 		_, err = tr.GetSnapshotConnection(context.Background(), testTarget)
 		require.ErrorIs(t, err, ErrNotRunning)
 	}
-	tr, err := New(Config{Plane: wire.PlaneRaft, Dial: dialing()})
+	tr, err := New(Config{Plane: wire.PlaneRaft, Dial: dialing(), StartTimeout: time.Millisecond})
 	require.NoError(t, err)
 	refuses(tr)
 	require.ErrorIs(t, tr.Start(), ErrNotRunning)
@@ -315,11 +315,31 @@ func TestFactoryValidatesAddresses(t *testing.T) {
 	}
 }
 
+// A connection that comes before the NodeHost has started the transport is served as soon as it has.
+func TestEarlyConnection(t *testing.T) {
+	noLeaks(t)
+	tr, err := New(Config{Plane: wire.PlaneRaft, Dial: dialing(), StartTimeout: patience})
+	require.NoError(t, err)
+	a, b := tcpPair(t)
+	done := serving(tr, b, helloMessages)
+	came := make(chan struct{}, 1)
+	tr.Factory().Create(config.NodeHostConfig{DeploymentID: testDeployment}, func(pb.MessageBatch) { came <- struct{}{} }, nil)
+	from := startedTransport(t, Config{Dial: dialing(a)}, newReceived())
+	c, err := from.GetConnection(context.Background(), testTarget)
+	require.NoError(t, err)
+	require.NoError(t, c.SendMessageBatch(batchOf(heartbeat(1))))
+	require.NoError(t, tr.Start())
+	next(t, came)
+	require.NoError(t, tr.Close())
+	require.ErrorIs(t, next(t, done), ErrNotRunning)
+	c.Close()
+}
+
 // All that is wrong is said at once.
 func TestConfig(t *testing.T) {
-	_, err := New(Config{QueueBytes: 1, EmptyInterval: time.Hour, DialTimeout: time.Nanosecond, WriteTimeout: -1, MaxInbound: -1})
+	_, err := New(Config{QueueBytes: 1, EmptyInterval: time.Hour, DialTimeout: time.Nanosecond, WriteTimeout: -1, StartTimeout: -1, MaxInbound: -1})
 	require.Error(t, err)
-	for _, part := range []string{"plane 0", "no Dial", "QueueBytes 1", "EmptyInterval 1h", "DialTimeout 1ns", "WriteTimeout -1ns", "MaxInbound -1"} {
+	for _, part := range []string{"plane 0", "no Dial", "QueueBytes 1", "EmptyInterval 1h", "DialTimeout 1ns", "WriteTimeout -1ns", "StartTimeout -1ns", "MaxInbound -1"} {
 		require.ErrorContains(t, err, part)
 	}
 	c := Config{Plane: wire.PlaneRaft, Dial: dialing()}.WithDefaults()
@@ -328,5 +348,6 @@ func TestConfig(t *testing.T) {
 	require.Equal(t, DefaultEmptyInterval, c.EmptyInterval)
 	require.Equal(t, DefaultDialTimeout, c.DialTimeout)
 	require.Equal(t, DefaultWriteTimeout, c.WriteTimeout)
+	require.Equal(t, DefaultStartTimeout, c.StartTimeout)
 	require.Equal(t, DefaultMaxInbound, c.MaxInbound)
 }
