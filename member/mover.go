@@ -174,6 +174,7 @@ func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Rep
 	}
 	m.host.Nudge(p)
 	m.at("group", &meta.AddReplica{})
+	tried := time.Now()
 	for {
 		st, err := m.replicaOf(ctx, p, t, r, caughtUpFor, true)
 		if err == nil && st.CaughtUp {
@@ -182,6 +183,10 @@ func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Rep
 		now := m.meta.View().Table[p]
 		if n, ok := now.Changing(); now.Generation != t.Generation || now.Halted || !ok || n.ID != r.ID || n.Role != r.Role {
 			return nil // it shall not become one any more
+		}
+		if err == nil && st.Runs && len(t.Replicas) == 2 && time.Since(tried) > retryEvery {
+			tried = time.Now()
+			m.host.Retry(p, r.ID) // beside it there is this one alone
 		}
 		select {
 		case <-time.After(learnerPause):
@@ -203,6 +208,9 @@ const (
 	learnerPause = 10 * time.Millisecond
 	// runsFor is how long a learner is given to be started before it is taken in all the same.
 	runsFor = time.Second
+	// retryEvery is how often the one voter of a group is told to send to a learner that runs and has not caught up: as often as a
+	// heartbeat would.
+	retryEvery = 200 * time.Millisecond
 )
 
 // remove removes a replica from its group.

@@ -28,6 +28,7 @@ type seats struct {
 	m *Member
 
 	compared time.Time // when the group was last compared with the members; the controller's own
+	renewed  bool      // this member was elected again since the group shrank to it alone; the controller's own
 
 	mu      sync.Mutex            // guards the following
 	leaving map[wire.ID]wire.ID   // members that have asked to be let go, with their incarnations
@@ -115,6 +116,7 @@ func (s *seats) look(v *meta.View) sitting {
 // step makes one change of the metadata group, if one is due.
 func (s *seats) step(c *controller, v *meta.View) {
 	sit := s.look(v)
+	s.renew(&sit)
 	want := wantedVoters(sit.members)
 	ctx, cancel := context.WithTimeout(s.m.ctx, controlTimeout)
 	defer cancel()
@@ -147,6 +149,16 @@ func (s *seats) step(c *controller, v *meta.View) {
 	}
 	s.removeSurplus(ctx)
 	s.forget(c, v)
+}
+
+// renew has this member elected again if it has come to be the group's only voter, and others learn: it may owe them heartbeats.
+func (s *seats) renew(sit *sitting) {
+	switch {
+	case len(sit.voters) != 1 || sit.voters[0].ID != s.m.id:
+		s.renewed = false
+	case len(sit.learners) > 0 && !s.renewed:
+		s.renewed = s.m.meta.Renew()
+	}
 }
 
 // surplus returns which of too many voters gives its seat up: not this one, which leads.

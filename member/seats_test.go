@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -108,6 +109,56 @@ func TestSeatsShrinkAndGrow(t *testing.T) {
 		t.Error("the drained member was given a vote again")
 	}
 	changeable(t, all...)
+}
+
+// While the metadata group shrinks to one voter everybody reads. The reads that are under way then, which nobody is left to confirm, keep
+// no learner from hearing of its leader.
+func TestSeatsShrinkUnderReads(t *testing.T) {
+	t.Parallel()
+	ms := runningMembers(t, 3, nil)
+	seated(t, 3, ms...)
+	ctx, stop := context.WithCancel(testContext(t))
+	var readers sync.WaitGroup
+	defer readers.Wait()
+	defer stop()
+	for _, m := range ms {
+		for range 16 {
+			readers.Go(func() {
+				for ctx.Err() == nil {
+					short, cancel := context.WithTimeout(ctx, time.Second)
+					if m.meta.Barrier(short) != nil && ctx.Err() == nil { // refused at once where no replica runs
+						select {
+						case <-m.meta.Changed():
+						case <-ctx.Done():
+						}
+					}
+					cancel()
+				}
+			})
+		}
+	}
+	drain(t, ms[0], leaderOf(t, ms))
+	seated(t, 1, ms...)
+	stop()
+	readers.Wait()
+	changeable(t, ms...)
+
+	// One that starts again is sent to while it is not there, and does not know who leads.
+	leader := leaderOf(t, ms)
+	for _, m := range ms {
+		if m == leader {
+			continue
+		}
+		at := m.meta.Seat()
+		if err := m.meta.Quit(); err != nil {
+			t.Fatal(err)
+		}
+		changeable(t, leader)
+		eventually(t, m.cfg.Name+" to run its replica again", func() bool {
+			return m.meta.Run(partition.MetaStart{Generation: at.Generation, Replica: at.Replica, Join: true}) == nil
+		})
+		eventually(t, m.cfg.Name+" to hear from the leader", func() bool { return m.meta.Barrier(testContext(t)) == nil })
+	}
 }
 
 // The seat of a drained member goes to one who learned until now, at once.

@@ -158,6 +158,7 @@ func (s *seats) removeSurplus(ctx context.Context) {
 		}
 		s.m.log.Info("a replica that no member has was removed from the metadata group", "replica", one.Replica, "voter", one.Voter)
 		s.compared = time.Time{} // there may be more
+		s.renewed = s.renewed && !one.Voter
 		return
 	}
 }

@@ -207,6 +207,21 @@ func (h *Host) Nudge(partition int) {
 	}
 }
 
+// Retry has the owner of a partition, if that is this process, send to a learner again which runs and does not come along. It is for
+// groups of one voter, whose learners may get no heartbeats: see raftnet.Transport.Retry. Elsewhere it does no harm.
+func (h *Host) Retry(partition int, learner uint64) {
+	r := h.replicas[partition].Load()
+	if r == nil || r.serving.Load() == 0 {
+		return
+	}
+	r.role.Lock()
+	leads, term := r.leadsLocked(), r.role.term
+	r.role.Unlock()
+	if leads {
+		h.cfg.Transport.Retry(r.shard, r.id, learner, term)
+	}
+}
+
 // HandOver has the owner of a partition, if that is this process, give it to a member that has a voter of its group. It returns at
 // once and reports whether the partition is on its way. The member may not come to own it: then this process does again.
 func (h *Host) HandOver(partition int, to wire.ID) bool {

@@ -123,6 +123,55 @@ func (m *MetaHost) stand(at *metaReplica, gone uint64) {
 	}
 }
 
+// Renew has this member's replica elected again, if it leads the group, and reports whether it goes about it. It is for the only voter of
+// a group, and does no harm elsewhere.
+//
+// Where a group shrinks to one voter while reads wait for the others to confirm who leads, they wait for ever, and for as long the library
+// sends learners no heartbeats: one that was not there when it was first sent to, or that starts again, would not hear of anything. A new
+// term forgets such reads.
+func (m *MetaHost) Renew() bool {
+	at := m.at.Load()
+	m.leader.Lock()
+	defer m.leader.Unlock()
+	l := &m.leader
+	m.gate.RLock()
+	defer m.gate.RUnlock()
+	if at == nil || l.id != at.id || l.electing || m.gate.closed {
+		return false
+	}
+	l.electing = true
+	m.stopped.Add(1)
+	go m.renew(at, l.term) // ends with life or the replica, or when somebody leads in a later term
+	return true
+}
+
+// renew has a replica stand for election until somebody leads in a later term than one.
+func (m *MetaHost) renew(at *metaReplica, was uint64) {
+	defer m.stopped.Done()
+	until := time.Now().Add(standFor)
+	tick := time.NewTicker(injectEvery)
+	defer tick.Stop()
+	for {
+		m.leader.Lock()
+		l, now := &m.leader, time.Now()
+		if l.id != 0 && l.term > was || m.at.Load() != at || m.life.Err() != nil || now.After(until) {
+			l.electing = false
+			l.Unlock()
+			return
+		}
+		term := l.term
+		if l.id != 0 || now.Sub(l.at) > freeFirst {
+			term++ // who leads, or stands, heeds nothing but a later term
+		}
+		l.Unlock()
+		m.cfg.Transport.Inject(at.shard, at.id, 0, term) // again and again, for it does not stand while it has entries to apply
+		select {
+		case <-tick.C:
+		case <-m.life.Done():
+		}
+	}
+}
+
 // Quit stops the replica for good; the view stays what it is. Another may be run when Clear has removed what the directory holds of it.
 func (m *MetaHost) Quit() error {
 	at := m.at.Swap(nil)

@@ -17,6 +17,8 @@ import (
 //   - Commit index. A heartbeat carries min(match, committed) to voters and learners. A follower that acknowledged an entry
 //     learns of its commit at the latest with the first heartbeat after the leader did. A pending ReadIndex sends heartbeats
 //     at once, to voters.
+//     While one is pending learners get no heartbeat at all: of a group with one voter they hear by the Replicates that
+//     carry its entries, which it commits as it appends them. See Transport.Retry.
 //   - Entries. A Replicate with entries always passes. sendReplicateMessage sends one without entries only if next is above
 //     the leader's last index; this matters only while match is below it, that is while the leader does not know whether
 //     the follower has what was sent. Then every heartbeat answer makes the leader try again (handleLeaderHeartbeatResp),

@@ -231,7 +231,8 @@ func (t *Transport) forget(c outbound) {
 //
 // What the replica makes of it (internal/raft/raft.go of dragonboat; it never reports back):
 //
-//   - Only a follower acts. A learner, witness, candidate or leader ignores it.
+//   - Only a follower acts. A learner, witness, candidate or leader ignores it, but for a leader of a lower term: that becomes a
+//     follower first, as below, and if it is the group's only voter it leads again before it has answered anything else.
 //   - term below the replica's own: ignored, and a NoOP with its own term goes to `from`. So a late one does no harm, and the
 //     caller passes the highest term that it knows. term 0 is not compared and always acted on; equal: acted on; above:
 //     the replica first becomes a follower of `from` in that term. A replica that has never seen a leader is in term
@@ -250,12 +251,32 @@ func (t *Transport) Inject(shardID, to, from, term uint64) bool {
 	}
 	defer t.busy.Done()
 	t.counters.injected.Add(1)
-	t.handler(pb.MessageBatch{
-		BinVer:       raftio.TransportBinVersion,
-		DeploymentId: t.deploymentID,
-		Requests:     []pb.Message{{Type: pb.TimeoutNow, ShardID: shardID, To: to, From: from, Term: term}},
-	})
+	t.handLocal(pb.Message{Type: pb.TimeoutNow, ShardID: shardID, To: to, From: from, Term: term})
 	return true
+}
+
+// Retry tells the local replica `leader` of the given term that the learner may be sent to again, as the learner's answer to a heartbeat
+// would, and reports whether the NodeHost was there to take it.
+//
+// dragonboat sends learners no heartbeats while reads wait for the voters to confirm who leads, and where a group shrinks to one voter
+// meanwhile nobody is left who could: they wait until there is another voter, or another term. A learner that was not there when it was
+// first sent to would never be sent anything again, for that takes its answer to a heartbeat.
+//
+// A term that is not the replica's own is ignored if it is below, and deposes a leader if it is above: pass the one in which the leader
+// was elected. A replica that does not lead, or has no such learner, ignores it. A learner that does not run must not be retried: the
+// leader takes it to be there, and may send it a snapshot.
+func (t *Transport) Retry(shardID, leader, learner, term uint64) bool {
+	if shardID == 0 || leader == 0 || learner == 0 || term == 0 || t.enter(nil) != nil {
+		return false
+	}
+	defer t.busy.Done()
+	t.handLocal(pb.Message{Type: pb.HeartbeatResp, ShardID: shardID, To: leader, From: learner, Term: term})
+	return true
+}
+
+// handLocal hands over a message that no process has sent. REQUIRES the transport entered.
+func (t *Transport) handLocal(m pb.Message) {
+	t.handler(pb.MessageBatch{BinVer: raftio.TransportBinVersion, DeploymentId: t.deploymentID, Requests: []pb.Message{m}})
 }
 
 // enter keeps Close waiting until leave (with a connection, which Close then ends) or busy.Done (without).

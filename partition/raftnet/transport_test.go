@@ -303,6 +303,19 @@ func TestInjectHandsOverTimeoutNow(t *testing.T) {
 	require.Equal(t, uint64(1), tr.Stats().Injected)
 }
 
+func TestRetryAnswersForALearner(t *testing.T) {
+	r := newReceived()
+	tr := startedTransport(t, Config{}, r)
+	require.True(t, tr.Retry(10, 2, 7, 5))
+	require.Equal(t, pb.MessageBatch{DeploymentId: testDeployment, BinVer: raftio.TransportBinVersion, Requests: []pb.Message{
+		{Type: pb.HeartbeatResp, ShardID: 10, To: 2, From: 7, Term: 5},
+	}}, next(t, r.batches))
+	require.False(t, tr.Retry(0, 2, 7, 5))
+	require.False(t, tr.Retry(10, 0, 7, 5))
+	require.False(t, tr.Retry(10, 2, 0, 5))
+	require.False(t, tr.Retry(10, 2, 7, 0), "it would be obeyed in any term")
+}
+
 func TestFactoryValidatesAddresses(t *testing.T) {
 	tr, err := New(Config{Plane: wire.PlaneMeta, Dial: dialing()})
 	require.NoError(t, err)
