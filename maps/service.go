@@ -23,8 +23,8 @@ type Config struct {
 	MaxValue int // bytes of an encoded value; at most wire.MaxValueHard
 	// MapConfig is optional: it returns the configuration of a map. It is called for every operation and must not block.
 	MapConfig func(name []byte) wire.MapConfig
-	// ClockConfirmed is optional: it reports whether this member may hold its clock for right, where a caller's does not fit it.
-	ClockConfirmed func() bool
+	// ClockConfirmed is optional: it reports whether this member may hold its clock for right, though a caller's deadline does not fit it.
+	ClockConfirmed func(deadline int64) bool
 	// Latency is optional: it is asked once for each map and operation for whom to tell how long each took. That must not block.
 	Latency func(name string, op wire.Op) func(took time.Duration)
 	// MaxMemory is how many bytes the replicas on this member may be counted with, all together; 0: as many as come. When that
@@ -140,7 +140,7 @@ func (s *Service) refuseDeadline(req *wire.Request, caller Caller) {
 	case req.Deadline <= now:
 		caller.Answer(req.ID, wire.CodeExpired, nil)
 	case req.Deadline <= now+maxAhead+1000, // the clock was stepped since it was looked at
-		s.cfg.ClockConfirmed != nil && !s.cfg.ClockConfirmed():
+		s.cfg.ClockConfirmed != nil && !s.cfg.ClockConfirmed(req.Deadline):
 		s.answerOutcome(partition.NotProposed, req.Partition, req.ID, caller)
 	default:
 		caller.Answer(req.ID, wire.CodeInvalid, []byte("a deadline more than 60 seconds ahead"))

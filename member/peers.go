@@ -177,6 +177,7 @@ func (p *peers) update() {
 		ctx, cancel := context.WithCancel(p.m.ctx)
 		pr := newPeer(mb.ID, cancel, time.Now())
 		p.known[mb.ID] = pr
+		p.m.clock.Expect(mb.ID)
 		p.m.wg.Add(1)
 		go p.tend(ctx, pr) // ends when the member is no longer live, or with this one
 	}

@@ -42,9 +42,7 @@ type Clock struct {
 		peers map[wire.ID]*peer
 		gap   time.Duration // that the last comparison has found
 
-		// When a time that does not fit the clock was first seen, on the monotonic clock.
-		doubted   bool
-		doubtedAt time.Duration
+		doubts map[int64]time.Duration // callers' deadlines that do not fit the clock, and when each was first seen, on the monotonic clock
 
 		// How far the wall clock is ahead of the monotonic clock, and what it has gained on it of late: a suspension.
 		looked  bool
@@ -59,6 +57,7 @@ type Clock struct {
 func New(mono func() time.Duration, wall func() time.Time) *Clock {
 	c := &Clock{mono: mono, wall: wall, ready: make(chan struct{})}
 	c.mu.peers = make(map[wire.ID]*peer)
+	c.mu.doubts = make(map[int64]time.Duration)
 	return c
 }
 

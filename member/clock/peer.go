@@ -74,6 +74,7 @@ func (p *peer) best(now time.Duration) (best sample, n int) {
 func (c *Clock) Sample(id wire.ID, peerMicros int64, peerSet bool, sent, received time.Duration) {
 	if !peerSet {
 		c.Forget(id)
+		c.Expect(id) // it will be set soon
 		return
 	}
 	trip := received - sent
@@ -90,6 +91,15 @@ func (c *Clock) Sample(id wire.ID, peerMicros int64, peerSet bool, sent, receive
 	p.add(sample{received: received, trip: trip, ahead: time.Duration(peerMicros)*time.Microsecond + trip/2 - received})
 	p.asked = max(p.asked, sent)
 	c.correctLocked()
+}
+
+// Expect says that there is a peer that will be sampled: until it has been, it cannot have borne the clock out.
+func (c *Clock) Expect(id wire.ID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.peers[id] == nil {
+		c.mu.peers[id] = new(peer)
+	}
 }
 
 // Forget drops all samples of a peer, because it is gone or starts again.

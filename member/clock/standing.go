@@ -1,6 +1,7 @@
 package clock
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -20,8 +21,11 @@ const (
 	// was suspended has a round trip of seconds, and says nothing to the second.
 	maxDoubt = MaxApart / 4
 
-	// doubtFor is for how long a doubt stands: whoever asks again within that asks for the same reason.
+	// doubtFor is for how long a doubt stands: whoever comes back with that deadline within that comes for the same reason.
 	doubtFor = time.Second
+
+	// maxDoubts bounds the deadlines that are remembered as doubts.
+	maxDoubts = 1024
 
 	// sleptFor is for how long the wall clock is believed about a suspension that it has shown.
 	sleptFor = 5 * time.Minute
@@ -136,10 +140,10 @@ func (c *Clock) Agrees(id wire.ID) bool {
 	return (l.at(now) - now + c.mu.gap - s.ahead).Abs() <= MaxApart+s.doubt(now)
 }
 
-// Confirmed reports whether all peers were asked since the clock was first doubted, and have borne it out. Without peers there is nobody
-// to ask, and the clock is right. A member doubts its clock when a caller's time does not fit it: its machine may have been
-// suspended a moment ago, and not all peers have said so yet.
-func (c *Clock) Confirmed() bool {
+// Confirmed reports whether all peers were asked since a caller's deadline was first found not to fit the clock, and have borne the
+// clock out. Without peers there is nobody to ask, and the clock is right. Each such deadline is a doubt of its own: the machine may
+// have been suspended since the last one, and not all peers have said so yet. All copies of a call have one deadline.
+func (c *Clock) Confirmed(deadline int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.mono()
@@ -147,11 +151,18 @@ func (c *Clock) Confirmed() bool {
 	if Standing(c.standing.Load()) != InStep {
 		return false
 	}
-	if !c.mu.doubted || now-c.mu.doubtedAt > doubtFor {
-		c.mu.doubted, c.mu.doubtedAt = true, now
+
+	doubtedAt, known := c.mu.doubts[deadline]
+	if !known || now-doubtedAt > doubtFor {
+		maps.DeleteFunc(c.mu.doubts, func(_ int64, at time.Duration) bool { return now-at > doubtFor })
+		if len(c.mu.doubts) >= maxDoubts {
+			return false // there is time to ask again
+		}
+		doubtedAt = now
+		c.mu.doubts[deadline] = now
 	}
 	for _, p := range c.mu.peers {
-		if s, n := p.best(now); n > 0 && (p.asked <= c.mu.doubtedAt || s.doubt(now) > maxDoubt) {
+		if s, n := p.best(now); p.count == 0 || n > 0 && (p.asked <= doubtedAt || s.doubt(now) > maxDoubt) {
 			return false // not asked, or its answer was too slow to say anything
 		}
 	}

@@ -216,35 +216,59 @@ func TestAloneAgain(t *testing.T) {
 func TestConfirmed(t *testing.T) {
 	m, c := newMachine()
 	c.Set(birth)
-	if !c.Confirmed() {
+	if !c.Confirmed(1) {
 		t.Error("there is nobody to ask")
+	}
+	c.Expect(wire.ID{1})
+	m.pass(time.Millisecond)
+	if c.Confirmed(1) {
+		t.Error("confirmed by a peer that was not asked yet")
+	}
+	c.Sample(wire.ID{1}, 0, false, c.Mono(), c.Mono())
+	if c.Confirmed(1) {
+		t.Error("confirmed by a peer whose clock is not set")
 	}
 	ahead := birth*time.Microsecond - c.Mono()
 	m.pass(maxAge + time.Second)
 	sampleAhead(c, wire.ID{1}, ahead, 0)
 	for range 2 { // asking again does not help
-		if c.Confirmed() {
+		if c.Confirmed(1) {
 			t.Error("confirmed by a sample from before")
 		}
 	}
 	m.pass(10 * time.Millisecond)
 	sampleAhead(c, wire.ID{2}, ahead+time.Minute, 4*maxDoubt)
 	sampleAhead(c, wire.ID{1}, ahead, 0)
-	if c.Confirmed() {
+	if c.Confirmed(1) {
 		t.Error("confirmed by an answer that took too long to say anything")
 	}
 	c.Forget(wire.ID{2})
 	for range 2 { // asking again does no harm
-		if !c.Confirmed() {
+		if !c.Confirmed(1) {
 			t.Error("not confirmed by a sample from after")
 		}
 	}
+	if c.Confirmed(2) {
+		t.Error("another deadline is confirmed by a sample from before it came: the machine may have been suspended since")
+	}
 	m.pass(doubtFor + time.Millisecond)
-	if c.Confirmed() {
+	if c.Confirmed(1) {
 		t.Error("confirmed by a sample from before another doubt")
 	}
+	for deadline := range int64(2 * maxDoubts) {
+		if c.Confirmed(3 + deadline) {
+			t.Errorf("deadline %d is confirmed at once", deadline)
+		}
+	}
+	if n := len(c.mu.doubts); n > maxDoubts {
+		t.Errorf("%d doubts are remembered", n)
+	}
+	m.pass(doubtFor + time.Millisecond)
+	if c.Confirmed(1); len(c.mu.doubts) != 1 {
+		t.Errorf("%d doubts are remembered for ever", len(c.mu.doubts)-1)
+	}
 	sampleAhead(c, wire.ID{1}, ahead+time.Minute, 0)
-	if c.Confirmed() {
+	if c.Confirmed(1) {
 		t.Error("confirmed while it is behind")
 	}
 }
