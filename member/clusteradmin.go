@@ -186,7 +186,7 @@ func (m *Member) removeMember(ctx context.Context, id wire.ID, force bool) (wire
 	v := m.metaView()
 	mb := v.Member(id)
 	if mb == nil {
-		return wire.LeavingResult{Done: true}, nil
+		return wire.LeavingResult{}, refuse(wire.CodeNotFound, "there is no member %v", id)
 	}
 	res := m.left(v, id)
 	if mb.State != meta.StateDead {
