@@ -331,6 +331,7 @@ func TestLocksEndWithTheClient(t *testing.T) {
 			waits <- err
 		}()
 		time.Sleep(5 * time.Second)
+		synctest.Wait() // a renewal is due at this very instant
 		g.Record()
 		_ = c.Close()
 		wantErr(t, <-waits, ErrClosed)
