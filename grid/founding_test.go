@@ -252,12 +252,12 @@ func TestNames(t *testing.T) {
 	}
 	old := cl.Member(0).ID()
 	cl.Kill(0)
-	heir, err := grid.Start(ctx, joining(t, cl, "m0"))
+	successor, err := grid.Start(ctx, joining(t, cl, "m0"))
 	if err != nil {
 		t.Fatalf("the name of a member that is gone: %v", err)
 	}
-	t.Cleanup(heir.Kill)
-	members, err := heir.Client().Members(ctx)
+	t.Cleanup(successor.Kill)
+	members, err := successor.Client().Members(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +265,7 @@ func TestNames(t *testing.T) {
 		if mb.ID == old && mb.State != sdk.MemberLeft {
 			t.Errorf("the member that gave up its name is %s", mb.State)
 		}
-		if mb.ID == heir.ID() && (mb.Name != "m0" || mb.State != sdk.MemberReady) {
+		if mb.ID == successor.ID() && (mb.Name != "m0" || mb.State != sdk.MemberReady) {
 			t.Errorf("the one that took it over is %+v", mb)
 		}
 	}

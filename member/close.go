@@ -177,7 +177,7 @@ func (m *Member) seatFree(ctx context.Context, v *meta.View) bool {
 		return true
 	}
 	if _, leads := m.meta.Leads(); leads {
-		if err := m.seats.letGo(m.id, m.incarnation); err == nil {
+		if err := m.seats.canSpare(m.id, m.incarnation); err == nil {
 			return true
 		}
 		return false // the controller gives others a seat and has one of them lead

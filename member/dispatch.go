@@ -254,7 +254,7 @@ func (m *Member) dispatchPeer(c *conn, req *wire.Request) {
 	case wire.OpMetaLeave:
 		if m.metaView() == nil {
 			c.Answer(id, wire.CodeNotReady, []byte("this member has no metadata yet"))
-		} else if err := m.seats.letGo(c.hello.Member, c.hello.Incarnation); err != nil {
+		} else if err := m.seats.canSpare(c.hello.Member, c.hello.Incarnation); err != nil {
 			c.Answer(id, wire.CodeNotReady, []byte(err.Error()))
 		} else {
 			c.Answer(id, wire.CodeOK, nil)

@@ -138,9 +138,9 @@ func (f *failover) opinions(id, incarnation wire.ID) map[wire.ID]bool {
 	return said
 }
 
-// heir chooses, of the processes that hold a partition's other replicas, the member to which it is handed: one that answers, whose clock is right,
+// transferee chooses, of the processes that hold a partition's other replicas, the member to which it is handed: one that answers, whose clock is right,
 // and for each partition another, so that they are spread.
-func (m *Member) heir(partition int, others []wire.ID) wire.ID {
+func (m *Member) transferee(partition int, others []wire.ID) wire.ID {
 	var able []wire.ID
 	for _, mb := range m.metaView().Members {
 		if slices.Contains(others, mb.Incarnation) && mb.State == meta.StateReady && m.peers.answers(mb.ID, mb.Incarnation) && m.clock.Agrees(mb.ID) {

@@ -45,8 +45,8 @@ func (m *Member) follow() {
 			m.expel(reason)
 		}
 		h.follow(v)
-		m.views.kick()
-		m.routes.kick()
+		m.views.notify()
+		m.routes.notify()
 		select {
 		case <-changed:
 		case <-m.ctx.Done():

@@ -32,8 +32,8 @@ type inStep struct {
 
 func newInStep(m *Member) *inStep { return &inStep{m: m, wake: make(chan struct{}, 1)} }
 
-// kick has the clock looked at soon. It never blocks.
-func (s *inStep) kick() {
+// notify has the clock looked at soon. It never blocks.
+func (s *inStep) notify() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -100,7 +100,7 @@ func (s *inStep) say(standing clock.Standing, gap time.Duration) {
 	default:
 		s.m.log.Info("the clock is in step with the other members': this member may own partitions again", "event", "CLOCK_IN_STEP")
 	}
-	s.m.views.kick()
+	s.m.views.notify()
 }
 
 // alarm logs that the members' clocks have disagreed for a while, and that they agree again.

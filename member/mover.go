@@ -20,7 +20,7 @@ const (
 	moveEvery = 100 * time.Millisecond
 	// stepFor bounds one step of one partition.
 	stepFor = 15 * time.Second
-	// stepRetry is the pause after a step that failed, or a hand-over that did not come about.
+	// stepRetry is the pause after a step that failed, or a transfer that did not come about.
 	stepRetry = 200 * time.Millisecond
 	// caughtUpFor is how long a learner is given to catch up before it is asked again.
 	caughtUpFor = time.Second
@@ -28,8 +28,8 @@ const (
 	heirFor = 100 * time.Millisecond
 	// heirLag is how many entries such a replica may be behind.
 	heirLag = 1000
-	// handOversPerSecond bounds the partitions that a member gives away for the sake of balance.
-	handOversPerSecond = 5
+	// transfersPerSecond bounds the partitions that a member gives away for the sake of balance.
+	transfersPerSecond = 5
 	// stepsAtOnce bounds the partitions at which a member works at a time.
 	stepsAtOnce = 32
 )
@@ -43,7 +43,7 @@ type mover struct {
 	busy    []atomic.Bool // by partition
 	slots   chan struct{}
 	running sync.WaitGroup
-	tokens  float64 // hand-overs for the sake of balance that may be made now
+	tokens  float64 // transfers for the sake of balance that may be made now
 	filled  time.Time
 
 	compared []comparedGroup // by partition; belongs to whoever has set busy, else to run
@@ -55,8 +55,8 @@ func newMover(m *Member, partitions int) *mover {
 		compared: make([]comparedGroup, partitions)}
 }
 
-// kick has the mover look soon. It never blocks.
-func (mv *mover) kick() {
+// notify has the mover look soon. It never blocks.
+func (mv *mover) notify() {
 	select {
 	case mv.wake <- struct{}{}:
 	default:
@@ -90,7 +90,7 @@ func (mv *mover) look(v *meta.View) {
 		return
 	}
 	now := time.Now()
-	mv.tokens = min(handOversPerSecond, mv.tokens+now.Sub(mv.filled).Seconds()*handOversPerSecond)
+	mv.tokens = min(transfersPerSecond, mv.tokens+now.Sub(mv.filled).Seconds()*transfersPerSecond)
 	mv.filled = now
 	me := v.Member(m.id)
 	standing, _ := m.clock.Standing()
@@ -107,10 +107,10 @@ func (mv *mover) look(v *meta.View) {
 		case changing && r.Member != m.id:
 			mv.start(p, func(ctx context.Context) error { return mv.remove(ctx, p, t, r) })
 		case changing || leaving:
-			mv.start(p, func(ctx context.Context) error { return mv.handOver(ctx, v, p, t, m.heirs(v, t)) })
+			mv.start(p, func(ctx context.Context) error { return mv.transfer(ctx, v, p, t, m.transferees(v, t)) })
 		case t.Preferred != m.id && mv.tokens >= 1:
-			if heir, ok := m.heirOf(v, t, t.Preferred); ok && v.Member(heir.Member).State == meta.StateReady {
-				if mv.start(p, func(ctx context.Context) error { return mv.handOver(ctx, v, p, t, []meta.Replica{heir}) }) {
+			if transferee, ok := m.transfereeOf(v, t, t.Preferred); ok && v.Member(transferee.Member).State == meta.StateReady {
+				if mv.start(p, func(ctx context.Context) error { return mv.transfer(ctx, v, p, t, []meta.Replica{transferee}) }) {
 					mv.tokens--
 				}
 			}
@@ -143,7 +143,7 @@ func (mv *mover) start(p int, step func(ctx context.Context) error) bool {
 			}
 		}
 		mv.busy[p].Store(false)
-		mv.kick()
+		mv.notify()
 	}()
 	return true
 }
@@ -172,7 +172,7 @@ func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Rep
 	if err := m.host.AddLearner(ctx, p, r.ID, r.Incarnation); err != nil {
 		return err
 	}
-	m.host.Nudge(p)
+	m.host.WakeLearner(p)
 	m.at("group", &meta.AddReplica{})
 	tried := time.Now()
 	for {
@@ -260,8 +260,8 @@ func stepOf(p int, t *meta.Partition, r meta.Replica) meta.ReplicaStep {
 	return meta.ReplicaStep{Partition: uint32(p), Generation: t.Generation, Replica: r.ID}
 }
 
-// handOver gives a partition to the first of some members whose replica is up to date.
-func (mv *mover) handOver(ctx context.Context, v *meta.View, p int, t *meta.Partition, to []meta.Replica) error {
+// transfer gives a partition to the first of some members whose replica is up to date.
+func (mv *mover) transfer(ctx context.Context, v *meta.View, p int, t *meta.Partition, to []meta.Replica) error {
 	m := mv.m
 	mine, _ := m.host.Status(p)
 	for _, r := range to {
@@ -269,7 +269,7 @@ func (mv *mover) handOver(ctx context.Context, v *meta.View, p int, t *meta.Part
 		if err != nil || !st.Runs || st.Applied+heirLag < mine.Applied {
 			continue
 		}
-		m.host.HandOver(p, r.Member)
+		m.host.TransferOwnership(p, r.Member)
 		m.at("group", &meta.Prefer{})
 		// Whatever comes of it, the next look is not before it can have come about.
 		select {
@@ -278,18 +278,18 @@ func (mv *mover) handOver(ctx context.Context, v *meta.View, p int, t *meta.Part
 		}
 		return nil
 	}
-	return errNoHeir
+	return errNoTransferee
 }
 
-var errNoHeir = errors.New("no other member can take the partition now")
+var errNoTransferee = errors.New("no other member can take the partition now")
 
-// heirs returns the voters of a partition's other members to which it may be handed: the one that is preferred first, and at last
+// transferees returns the voters of a partition's other members to which it may be handed: the one that is preferred first, and at last
 // those that are not ready, which no client reaches yet.
-func (m *Member) heirs(v *meta.View, t *meta.Partition) []meta.Replica {
+func (m *Member) transferees(v *meta.View, t *meta.Partition) []meta.Replica {
 	var list []meta.Replica
 	for _, r := range t.Replicas {
-		if heir, ok := m.heirOf(v, t, r.Member); ok {
-			list = append(list, heir)
+		if transferee, ok := m.transfereeOf(v, t, r.Member); ok {
+			list = append(list, transferee)
 		}
 	}
 	rank := func(r meta.Replica) int {
@@ -305,8 +305,8 @@ func (m *Member) heirs(v *meta.View, t *meta.Partition) []meta.Replica {
 	return list
 }
 
-// heirOf returns the voter that another member has of a partition, if the partition may be handed to that.
-func (m *Member) heirOf(v *meta.View, t *meta.Partition, member wire.ID) (meta.Replica, bool) {
+// transfereeOf returns the voter that another member has of a partition, if the partition may be handed to that.
+func (m *Member) transfereeOf(v *meta.View, t *meta.Partition, member wire.ID) (meta.Replica, bool) {
 	r, ok := t.Replica(member)
 	mb := v.Member(member)
 	ok = ok && member != m.id && r.Role == meta.RoleVoter && mb != nil && mb.State != meta.StateDraining && mb.Live() &&

@@ -208,9 +208,9 @@ func (p *peers) tend(ctx context.Context, pr *peer) {
 			}
 		}
 		if changed {
-			p.m.views.kick()
+			p.m.views.notify()
 			p.m.failover.noticed(pr.id, before)
-			p.m.routes.kick()
+			p.m.routes.notify()
 		}
 		var ended <-chan struct{}
 		if c := pr.live(); c != nil {
@@ -258,7 +258,7 @@ func (p *peers) ping(ctx context.Context, pr *peer, room *room) (changed bool, e
 		}
 		p.m.clock.Sample(pr.id, said.Clock, said.ClockSet, sent, received)
 		if p.m.clock.IsBehind() {
-			p.m.inStep.kick()
+			p.m.inStep.notify()
 		}
 		if said.Stranger || said.Seatless {
 			p.m.doubt(pr.id)

@@ -78,8 +78,8 @@ func newRoutes(self wire.ID, nats *natsServer, peers func() []routePeer, log *sl
 	return &routes{self: self, nats: nats, peers: peers, log: log, wake: make(chan struct{}, 1)}
 }
 
-// kick has the routes looked at soon. It never blocks.
-func (r *routes) kick() {
+// notify has the routes looked at soon. It never blocks.
+func (r *routes) notify() {
 	select {
 	case r.wake <- struct{}{}:
 	default:

@@ -81,7 +81,7 @@ func meet(nodes []*routeNode) {
 		r.peers.Store(&list)
 	}
 	for _, r := range nodes {
-		r.routes.kick()
+		r.routes.notify()
 	}
 }
 
@@ -176,7 +176,7 @@ func TestRouteOfAnUnknownMember(t *testing.T) {
 	nodes := routeNodes(t, log.logger(slog.LevelDebug), 2)
 	nodes[1].rest()
 	nodes[0].peers.Store(&[]routePeer{nodes[1].as()})
-	nodes[0].routes.kick()
+	nodes[0].routes.notify()
 	eventually(t, "the route", func() bool { return len(nodes[0].nats.connected()) == 1 && len(nodes[1].nats.connected()) == 1 })
 	was := routeIDs(t, nodes[1])
 	nodes[1].routes.look()
@@ -296,7 +296,7 @@ func TestFrozenMemberSlowsNobody(t *testing.T) {
 	through.addr = frozen.l.Addr().String()
 	nodes[0].peers.Store(&[]routePeer{through})
 	nodes[1].peers.Store(&[]routePeer{nodes[0].as()})
-	nodes[0].routes.kick()
+	nodes[0].routes.notify()
 	eventually(t, "the route", func() bool { return complete(nodes) })
 
 	subscriber, err := nats.Connect("", nats.InProcessServer(nodes[1].nats.srv), nats.UserInfo(subscriberUser, wire.EventsUser))

@@ -266,9 +266,9 @@ func (s *seats) forget(c *controller, v *meta.View) {
 	c.commitAll(list)
 }
 
-// letGo answers a member that leaves and asks whether the metadata group can do without it. The one that leads sees to it that it
+// canSpare answers a member that leaves and asks whether the metadata group can do without it. The one that leads sees to it that it
 // can.
-func (s *seats) letGo(id, incarnation wire.ID) error {
+func (s *seats) canSpare(id, incarnation wire.ID) error {
 	v := s.m.meta.View()
 	mb := v.Member(id)
 	if mb == nil || mb.Incarnation != incarnation {

@@ -181,8 +181,8 @@ func (m *Member) startData() (err error) {
 	m.host, err = partition.Start(partition.HostConfig{
 		Member: m.id, Incarnation: m.incarnation, Cluster: m.clusterID(), Addr: m.peerAddr(), Partitions: n,
 		Machines: maps.Machines{Limits: state.Limits{}, Dropped: m.events.dropped}, Transport: m.dataNet, Registry: m.dataReg, Now: m.clock.Now,
-		MayOwn: func() bool { return m.clock.IsSet() && !m.clock.IsBehind() && !m.isClosing() },
-		Heir:   m.heir,
+		MayOwn:     func() bool { return m.clock.IsSet() && !m.clock.IsBehind() && !m.isClosing() },
+		Transferee: m.transferee,
 		OnOwner: func(p int) {
 			m.views.ownerChanged(p)
 			m.maps.OwnerChanged(p)

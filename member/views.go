@@ -48,8 +48,8 @@ func newViews(m *Member) *views {
 
 func (v *views) version() uint64 { return v.current.Load().view.Version }
 
-// kick has the view made anew soon.
-func (v *views) kick() {
+// notify has the view made anew soon.
+func (v *views) notify() {
 	select {
 	case v.wake <- struct{}{}:
 	default:
@@ -64,7 +64,7 @@ func (v *views) ownerChanged(p int) {
 	}
 	epoch, owner, _ := host.Owner(p)
 	v.merge(p, ownerClaim{epoch, owner}, true)
-	v.kick()
+	v.notify()
 }
 
 // claim takes what another member says it owns.
@@ -72,7 +72,7 @@ func (v *views) claim(member wire.ID, owned []wire.Owned) {
 	for _, o := range owned {
 		v.merge(int(o.Partition), ownerClaim{o.Epoch, member}, false)
 	}
-	v.kick()
+	v.notify()
 }
 
 func (v *views) merge(p int, c ownerClaim, certain bool) {

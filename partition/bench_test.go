@@ -54,8 +54,8 @@ func (f forgetful) Apply(op *entry.Op) entry.Result {
 	return f.registers.Apply(op)
 }
 
-// BenchmarkIdleTend measures what the loop does every 100 ms for a host whose partitions rest.
-func BenchmarkIdleTend(b *testing.B) {
+// BenchmarkIdleReconcile measures what the loop does every 100 ms for a host whose partitions rest.
+func BenchmarkIdleReconcile(b *testing.B) {
 	b.Run("partitions=271", func(b *testing.B) {
 		c := newFoundedCluster(b, 1, 271)
 		h := c.hosts[0]
@@ -64,7 +64,7 @@ func BenchmarkIdleTend(b *testing.B) {
 			now := time.Now()
 			for i := range h.replicas {
 				r := h.replicas[i].Load()
-				r.tend(now, true)
+				r.reconcile(now, true)
 				h.logFull(r)
 			}
 		}

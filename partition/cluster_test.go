@@ -75,8 +75,8 @@ type imageGate struct {
 	once  sync.Once
 }
 
-// holdImages holds up the images that are sent to the host until letGo is called. began is closed when there is one.
-func (h *testHost) holdImages() (began <-chan struct{}, letGo func()) {
+// holdImages holds up the images that are sent to the host until resume is called. began is closed when there is one.
+func (h *testHost) holdImages() (began <-chan struct{}, resume func()) {
 	open := make(chan struct{})
 	g := &imageGate{open: open, began: make(chan struct{})}
 	h.imaging.Store(g)

@@ -28,12 +28,12 @@ type HostConfig struct {
 	// MayOwn is optional: it is asked before ownership is taken, and while it is held. A process that may not own serves nothing. It must
 	// not block.
 	MayOwn func() bool
-	// Heir is optional: of the incarnations that hold the partition's other replicas, the one to which it is handed when this
+	// Transferee is optional: of the incarnations that hold the partition's other replicas, the one to which it is handed when this
 	// process gives it up; zero: nobody in particular.
-	Heir      func(partition int, others []wire.ID) (member wire.ID)
-	OnOwner   func(partition int) // optional; the owner, or whether this process serves, is another. Must not block
-	OnApplied func(partition int) // optional; operations were applied. Called by Raft's workers: must not block
-	Logger    *slog.Logger
+	Transferee func(partition int, others []wire.ID) (member wire.ID)
+	OnOwner    func(partition int) // optional; the owner, or whether this process serves, is another. Must not block
+	OnApplied  func(partition int) // optional; operations were applied. Called by Raft's workers: must not block
+	Logger     *slog.Logger
 }
 
 // validate returns all that is wrong with the configuration.

@@ -21,7 +21,7 @@ func (h *Host) Elect(gone wire.ID, agreed map[wire.ID]bool) bool {
 		}
 		switch told, led := r.elect(gone, agreed, now); {
 		case told:
-			h.kick(r)
+			h.notify(r)
 		case led:
 			all = false
 		}
@@ -54,12 +54,12 @@ func (r *replica) elect(gone wire.ID, agreed map[wire.ID]bool, now time.Time) (t
 	if yes == 0 || r.role.stopped {
 		return false, true
 	}
-	r.standInLocked(turnDeath, now)
+	r.campaignLocked(campaignDeath, now)
 	return true, true
 }
 
-// standInLocked begins the turns of all voters but the one that led last. REQUIRES r.role's lock.
-func (r *replica) standInLocked(why turnCause, now time.Time) {
+// campaignLocked begins the turns of all voters but the one that led last. REQUIRES r.role's lock.
+func (r *replica) campaignLocked(why campaignCause, now time.Time) {
 	place, left := -1, 0
 	for _, v := range r.role.voters {
 		if v.id == r.role.led {
@@ -72,7 +72,7 @@ func (r *replica) standInLocked(why turnCause, now time.Time) {
 	}
 	if place >= 0 {
 		// Rotated by partition, so that a dead member's partitions are spread over the others.
-		r.role.turns.begin(why, r.role.led, (place+r.partition)%left, left, r.role.ledTerm, now)
+		r.role.campaign.begin(why, r.role.led, (place+r.partition)%left, left, r.role.ledTerm, now)
 	}
 }
 
@@ -90,11 +90,11 @@ func (r *replica) stalledLocked(now time.Time) {
 	switch {
 	case ro.leader != 0 || ro.led == 0 || ro.led == r.id || ro.term <= ro.ledTerm || ro.stopped:
 	case ro.term-ro.ledTerm > stalledTerms:
-		if ro.turns.why == turnStalled {
-			ro.turns.end()
+		if ro.campaign.why == campaignStalled {
+			ro.campaign.end()
 		}
-	case ro.turns.gone == 0 && now.Sub(ro.termAt) >= stalledFor:
-		r.standInLocked(turnStalled, now)
+	case ro.campaign.gone == 0 && now.Sub(ro.termAt) >= stalledFor:
+		r.campaignLocked(campaignStalled, now)
 	}
 }
 
@@ -108,23 +108,23 @@ func (r *replica) ledBy(leader uint64, incarnation wire.ID) bool {
 	return false
 }
 
-// handOver begins the turns in which a partition goes from its leader to the heir that a Release names. It is called when that stands
-// in the log here. The heir stands first. Its log may be shorter than the leader's: it is not elected then, and the leader, which it
-// has deposed, perhaps before it came to this, stands next, so that the heir gets what it lacks. The next Own ends the turns: a
-// replica that is built from the log meets the Releases of long ago, and their heirs must not stand.
-func (r *replica) handOver(to wire.ID) {
+// transfer begins the turns in which a partition goes from its leader to the transferee that a Release names. It is called when that stands
+// in the log here. The transferee stands first. Its log may be shorter than the leader's: it is not elected then, and the leader, which it
+// has deposed, perhaps before it came to this, stands next, so that the transferee gets what it lacks. The next Own ends the turns: a
+// replica that is built from the log meets the Releases of long ago, and their transferees must not stand.
+func (r *replica) transfer(to wire.ID) {
 	r.role.Lock()
 	defer r.role.Unlock()
-	switch heir, leads := to == r.host.cfg.Member, r.leadsLocked(); {
+	switch transferee, leads := to == r.host.cfg.Member, r.leadsLocked(); {
 	case r.role.stopped || to.IsZero():
 	case r.role.leader == 0:
-		if r.role.turns.why == turnDeposed && !heir {
-			r.role.turns.begin(turnHandOver, r.id, 1, 2, r.role.turns.first-1, time.Now())
+		if r.role.campaign.why == campaignDeposed && !transferee {
+			r.role.campaign.begin(campaignTransfer, r.id, 1, 2, r.role.campaign.first-1, time.Now())
 		}
-	case heir && !leads:
-		r.role.turns.begin(turnHandOver, r.role.leader, 0, 2, r.role.term, time.Now())
-	case leads && !heir:
-		r.role.turns.begin(turnHandOver, r.role.leader, 1, 2, r.role.term, time.Now())
+	case transferee && !leads:
+		r.role.campaign.begin(campaignTransfer, r.role.leader, 0, 2, r.role.term, time.Now())
+	case leads && !transferee:
+		r.role.campaign.begin(campaignTransfer, r.role.leader, 1, 2, r.role.term, time.Now())
 	}
 }
 

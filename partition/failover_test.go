@@ -101,7 +101,7 @@ func TestElectNeedsAgreement(t *testing.T) {
 	r := c.hosts[1].replicas[0].Load()
 	r.role.Lock()
 	defer r.role.Unlock()
-	require.Zero(t, r.role.turns.gone)
+	require.Zero(t, r.role.campaign.gone)
 }
 
 // A process that leads nothing here has nothing to be replaced in.
@@ -111,13 +111,13 @@ func TestElectWithoutGroups(t *testing.T) {
 }
 
 // A partition that is handed over has its next owner before an election timeout, and the one that leaves waits for that.
-func TestReleaseToAnHeir(t *testing.T) {
+func TestReleaseToATransferee(t *testing.T) {
 	c := newCluster(t, 3, 6)
 	for _, h := range c.hosts {
-		h.cfg.Heir = func(_ int, others []wire.ID) wire.ID {
-			for _, heir := range c.hosts {
-				if heir.id == others[0] {
-					return heir.cfg.Member
+		h.cfg.Transferee = func(_ int, others []wire.ID) wire.ID {
+			for _, transferee := range c.hosts {
+				if transferee.id == others[0] {
+					return transferee.cfg.Member
 				}
 			}
 			return wire.ID{}
@@ -150,14 +150,14 @@ func TestElectAfterAnotherStood(t *testing.T) {
 	told, led := s.elect(gone, map[wire.ID]bool{other: true}, time.Now())
 	require.True(t, told)
 	require.True(t, led)
-	require.Equal(t, s.id+1, s.role.turns.gone)
-	require.EqualValues(t, 5, s.role.turns.first, "the term in which the leader died, from which all count")
+	require.Equal(t, s.id+1, s.role.campaign.gone)
+	require.EqualValues(t, 5, s.role.campaign.first, "the term in which the leader died, from which all count")
 	s.leaderChanged(s.id+2, 7)
 	told, led = s.elect(gone, map[wire.ID]bool{other: true}, time.Now())
 	require.False(t, told || led, "another leads by now")
 }
 
-// A replica that is built from the log meets the Releases of long ago. It is not their heir any more.
+// A replica that is built from the log meets the Releases of long ago. It is not their transferee any more.
 func TestOldReleasesAreHistory(t *testing.T) {
 	for name, follow := range map[string]func(s *scripted){
 		"in the log": func(s *scripted) { s.owned(carol, 0) },
@@ -173,9 +173,9 @@ func TestOldReleasesAreHistory(t *testing.T) {
 			s.lead(2)
 			epoch := s.owned(bob, 0)
 			s.commit(entry.AppendRelease(nil, &entry.Release{Epoch: epoch, To: alice}))
-			require.EqualValues(t, 2, s.role.turns.gone, "the heir stands against the leader")
+			require.EqualValues(t, 2, s.role.campaign.gone, "the transferee stands against the leader")
 			follow(s)
-			require.Zero(t, s.role.turns, "the partition has had another owner since")
+			require.Zero(t, s.role.campaign, "the partition has had another owner since")
 		})
 	}
 	s := newScripted(t, 1)
@@ -187,15 +187,15 @@ func TestOldReleasesAreHistory(t *testing.T) {
 	told, _ := s.elect(gone, map[wire.ID]bool{carol: true}, time.Now())
 	require.True(t, told)
 	s.owned(bob, 0)
-	require.EqualValues(t, 2, s.role.turns.gone, "an Own of the dead leader's time brings nobody back")
+	require.EqualValues(t, 2, s.role.campaign.gone, "an Own of the dead leader's time brings nobody back")
 }
 
-// Who hands a partition over sees to it that the heir hears at once that the Release is committed.
-func TestHandOverIsHeardOf(t *testing.T) {
+// Who hands a partition over sees to it that the transferee hears at once that the Release is committed.
+func TestTransferIsHeardOf(t *testing.T) {
 	s := newScripted(t, 1)
 	s.lead(1)
 	s.owned(alice, 0)
-	require.True(t, s.host.HandOver(0, bob))
+	require.True(t, s.host.TransferOwnership(0, bob))
 	require.Equal(t, 1, s.onItsWay())
 	s.commitNext()
 	require.Equal(t, 1, s.onItsWay(), "an entry behind it")
@@ -210,7 +210,7 @@ func TestHandOverIsHeardOf(t *testing.T) {
 	require.Zero(t, s.onItsWay(), "another's is another's business")
 }
 
-// What comes back to a process right after it has been handed over is owned at once: the time that an heir is given is not for that.
+// What comes back to a process right after it has been handed over is owned at once: the time that a transferee is given is not for that.
 func TestHandedOverAndBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(t, 1)
@@ -218,40 +218,40 @@ func TestHandedOverAndBack(t *testing.T) {
 		epoch := s.owned(alice, 0)
 		s.commit(entry.AppendRelease(nil, &entry.Release{Epoch: epoch, To: bob}))
 		s.next()
-		s.tend(time.Now(), true)
-		require.Zero(t, s.onItsWay(), "the heir has its time")
+		s.reconcile(time.Now(), true)
+		require.Zero(t, s.onItsWay(), "the transferee has its time")
 		s.leaderChanged(2, 6)
 		s.commit(entry.AppendOwn(nil, ownBy(bob, 6, epoch, 0)))
 		epoch, _, _ = s.owner()
 		s.commit(entry.AppendRelease(nil, &entry.Release{Epoch: epoch, To: alice}))
 		s.leaderChanged(1, 7)
-		s.tend(time.Now(), true)
+		s.reconcile(time.Now(), true)
 		require.Equal(t, 1, s.onItsWay(), "an Own")
 	})
 }
 
-// A leader that another deposes, and that hands over to an heir only then, has its turn with the heir all the same.
+// A leader that another deposes, and that hands over to a transferee only then, has its turn with the transferee all the same.
 func TestDeposedBeforeItsRelease(t *testing.T) {
 	s := newScripted(t, 1)
 	s.lead(1)
 	epoch := s.owned(alice, 0)
 	s.leaderChanged(0, 6)
-	require.Equal(t, turnDeposed, s.role.turns.why)
+	require.Equal(t, campaignDeposed, s.role.campaign.why)
 	s.commit(entry.AppendRelease(nil, &entry.Release{Epoch: epoch, To: bob}))
 	now := time.Now()
-	require.False(t, s.role.turns.due(6, now))
-	require.True(t, s.role.turns.due(6, now.Add(betweenTerm)))
+	require.False(t, s.role.campaign.due(6, now))
+	require.True(t, s.role.campaign.due(6, now.Add(betweenTerm)))
 	s.leaderChanged(3, 6)
-	require.Zero(t, s.role.turns, "the heir leads")
+	require.Zero(t, s.role.campaign, "the transferee leads")
 
 	s.leaderChanged(1, 7)
 	s.leaderChanged(0, 7)
-	require.Zero(t, s.role.turns, "without a majority it stands against nobody")
+	require.Zero(t, s.role.campaign, "without a majority it stands against nobody")
 	s.leaderChanged(1, 8)
 	s.leaderChanged(0, 9)
-	require.Equal(t, turnDeposed, s.role.turns.why)
+	require.Equal(t, campaignDeposed, s.role.campaign.why)
 	s.leaderChanged(1, 10)
-	require.Zero(t, s.role.turns, "it leads again")
+	require.Zero(t, s.role.campaign, "it leads again")
 }
 
 // One whose log is too short stands against a leader, in vain. The leader takes its place again before an election timeout.
@@ -277,7 +277,7 @@ func TestStoodInVain(t *testing.T) {
 }
 
 // After an election that has brought no leader the voters stand in turns: they do not wait for another timeout.
-func TestElectionInVain(t *testing.T) {
+func TestElectionWithoutLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(t, 1)
 		s.role.Lock()
@@ -285,32 +285,32 @@ func TestElectionInVain(t *testing.T) {
 		s.role.Unlock()
 		s.leaderChanged(2, 5)
 		time.Sleep(time.Minute)
-		s.tend(time.Now(), true)
-		require.Zero(t, s.role.turns, "somebody leads")
+		s.reconcile(time.Now(), true)
+		require.Zero(t, s.role.campaign, "somebody leads")
 		s.leaderChanged(0, 6)
 		time.Sleep(stalledFor - time.Millisecond)
-		s.tend(time.Now(), true)
-		require.Zero(t, s.role.turns, "an election takes its time")
+		s.reconcile(time.Now(), true)
+		require.Zero(t, s.role.campaign, "an election takes its time")
 		time.Sleep(time.Millisecond)
-		s.tend(time.Now(), true)
-		require.Equal(t, turnStalled, s.role.turns.why)
-		require.EqualValues(t, 2, s.role.turns.gone)
-		require.EqualValues(t, 5, s.role.turns.first, "all count from the term of the leader that was")
+		s.reconcile(time.Now(), true)
+		require.Equal(t, campaignStalled, s.role.campaign.why)
+		require.EqualValues(t, 2, s.role.campaign.gone)
+		require.EqualValues(t, 5, s.role.campaign.first, "all count from the term of the leader that was")
 		s.leaderChanged(2, 8)
-		require.Zero(t, s.role.turns, "it leads again: nobody stands against it")
+		require.Zero(t, s.role.campaign, "it leads again: nobody stands against it")
 		s.leaderChanged(0, 9)
 		time.Sleep(time.Second)
-		s.tend(time.Now(), true)
-		require.Equal(t, turnStalled, s.role.turns.why)
+		s.reconcile(time.Now(), true)
+		require.Equal(t, campaignStalled, s.role.campaign.why)
 		s.leaderChanged(0, 8+stalledTerms+1)
 		time.Sleep(time.Second)
-		s.tend(time.Now(), true)
-		require.Zero(t, s.role.turns, "it reaches nobody, it seems")
+		s.reconcile(time.Now(), true)
+		require.Zero(t, s.role.campaign, "it reaches nobody, it seems")
 
 		s.leaderChanged(s.id, 30)
 		s.leaderChanged(0, 30)
 		time.Sleep(time.Minute)
-		s.tend(time.Now(), true)
-		require.NotEqual(t, turnStalled, s.role.turns.why, "who led and lost its majority waits for an election timeout")
+		s.reconcile(time.Now(), true)
+		require.NotEqual(t, campaignStalled, s.role.campaign.why, "who led and lost its majority waits for an election timeout")
 	})
 }

@@ -117,7 +117,7 @@ func Start(cfg HostConfig) (*Host, error) {
 	}
 	h.gate.nh = nh
 	h.looping.Add(1)
-	go h.loop() // ends with life; owns tending the replicas
+	go h.loop() // ends with life; owns reconciling the replicas
 	return h, nil
 }
 
@@ -311,18 +311,18 @@ func (h *Host) Close() {
 		nh := h.gate.nh
 		h.gate.Unlock()
 		closeNodeHost(nh, h.cfg.Logger)
-		h.letGo()
+		h.free()
 	})
 }
 
-// letGo lets go of all states. The NodeHost is closed: what it starts may run on for a while, and know its replicas.
-func (h *Host) letGo() {
+// free frees all states. The NodeHost is closed: what it starts may run on for a while, and know its replicas.
+func (h *Host) free() {
 	for i := range h.groups {
 		g := &h.groups[i]
 		g.Lock()
 		for _, r := range [...]*replica{h.replicas[i].Load(), g.leaving} {
 			if r != nil {
-				r.letGo()
+				r.free()
 			}
 		}
 		g.leaving, g.kept = nil, nil

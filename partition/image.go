@@ -30,7 +30,7 @@ func (r *replica) RecoverFromSnapshot(io.Reader, <-chan struct{}) error {
 	return errors.New("a snapshot with data, though images are sent in their place")
 }
 
-// freeze returns the state as it is; nil if it was let go of.
+// freeze returns the state as it is; nil if it was freed.
 func (r *replica) freeze() *image {
 	r.state.Lock()
 	defer r.state.Unlock()
@@ -67,12 +67,12 @@ func (r *replica) install(img *received) {
 	r.state.Unlock()
 
 	r.proposer.servingChanged()
-	r.proposer.letGo()
+	r.proposer.failInFlight()
 	r.host.ownerChanged(r.partition)
 	if r.host.cfg.OnApplied != nil {
 		r.host.cfg.OnApplied(r.partition)
 	}
-	r.host.kick(r)
+	r.host.notify(r)
 }
 
 // received is an image that has come from another replica.

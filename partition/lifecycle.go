@@ -91,10 +91,10 @@ func (h *Host) startLocked(p Placement) error {
 	if err != nil {
 		h.replicas[p.Partition].Store(nil)
 		r.stop()
-		r.letGo()
+		r.free()
 		return fmt.Errorf("start replica %d of partition %d: %w", p.Replica, p.Partition, err)
 	}
-	h.kick(r)
+	h.notify(r)
 	return nil
 }
 
@@ -130,7 +130,7 @@ func (h *Host) removeLocked(ctx context.Context, partition int) error {
 		return fmt.Errorf("remove replica %d of partition %d: %w", r.id, partition, err)
 	}
 	h.groups[partition].leaving = nil
-	r.letGo()
+	r.free()
 	return nil
 }
 

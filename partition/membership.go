@@ -198,9 +198,9 @@ func (h *Host) CaughtUp(shard, replica uint64) bool {
 // caughtUpFor is how long CaughtUp waits: a replica that has only just come is often not answered at all, and is soon asked again.
 const caughtUpFor = 150 * time.Millisecond
 
-// Nudge has the owner of a partition, if that is this process, commit an entry without effect: so a learner that was just taken in
+// WakeLearner has the owner of a partition, if that is this process, commit an entry without effect: so a learner that was just taken in
 // hears from its leader at once, and not with the next heartbeat.
-func (h *Host) Nudge(partition int) {
+func (h *Host) WakeLearner(partition int) {
 	if r := h.replicas[partition].Load(); r != nil && r.serving.Load() != 0 {
 		r.proposer.submit(&entry.Op{Code: wire.OpSweep, Body: wire.AppendSweepBody(nil, wire.SweepBody{})}, make(tickDone, 1))
 		r.proposer.flush()
@@ -222,15 +222,15 @@ func (h *Host) Retry(partition int, learner uint64) {
 	}
 }
 
-// HandOver has the owner of a partition, if that is this process, give it to a member that has a voter of its group. It returns at
+// TransferOwnership has the owner of a partition, if that is this process, give it to a member that has a voter of its group. It returns at
 // once and reports whether the partition is on its way. The member may not come to own it: then this process does again.
-func (h *Host) HandOver(partition int, to wire.ID) bool {
+func (h *Host) TransferOwnership(partition int, to wire.ID) bool {
 	r := h.replicas[partition].Load()
 	if r == nil || r.serving.Load() == 0 {
 		return false
 	}
 	r.role.Lock()
-	r.role.heir = to
+	r.role.transferee = to
 	r.role.Unlock()
 	r.giveUp(time.Now())
 	return true

@@ -81,15 +81,15 @@ func TestReplicaIsReplaced(t *testing.T) {
 }
 
 // An owner hands a partition to the member it is told, which serves it soon; what was written is there.
-func TestHandOver(t *testing.T) {
+func TestTransfer(t *testing.T) {
 	c := newFoundedCluster(t, 3, 6)
 	for p := range c.partitions {
 		from, to := c.hosts[p%3], c.hosts[(p+1)%3]
 		require.Equal(t, Applied, from.write(p, 1, 42).what)
-		require.False(t, to.HandOver(p, from.cfg.Member), "it does not have it")
-		require.True(t, from.HandOver(p, to.cfg.Member))
+		require.False(t, to.TransferOwnership(p, from.cfg.Member), "it does not have it")
+		require.True(t, from.TransferOwnership(p, to.cfg.Member))
 		c.await("the other serves it", func() bool {
-			from.HandOver(p, to.cfg.Member) // again, where the other was held up for so long that the partition was taken back
+			from.TransferOwnership(p, to.cfg.Member) // again, where the other was held up for so long that the partition was taken back
 			return to.Serving(p) != 0
 		})
 		v, o := to.read(p, 1)
@@ -100,11 +100,11 @@ func TestHandOver(t *testing.T) {
 }
 
 // A partition that was handed to a member who does not take it goes on where it was.
-func TestHandOverToNobody(t *testing.T) {
+func TestTransferToNobody(t *testing.T) {
 	c := newFoundedCluster(t, 3, 1)
 	h := c.hosts[0]
 	before := h.Serving(0)
-	require.True(t, h.HandOver(0, wire.ID{9}))
+	require.True(t, h.TransferOwnership(0, wire.ID{9}))
 	c.await("the owner takes it back", func() bool { e := h.Serving(0); return e > before })
 	require.Equal(t, Applied, h.write(0, 1, 1).what)
 }
@@ -151,7 +151,7 @@ func TestUnseededGenerationHasNoOwner(t *testing.T) {
 	h.cfg.Registry.SetAll(map[raftio.NodeInfo]string{{ShardID: ShardOf(2, 0), ReplicaID: 7}: h.id.String()})
 	require.NoError(t, h.Found(Placement{Partition: 0, Generation: 2, Replica: 7, Initial: map[uint64]wire.ID{7: h.id}, Preferred: true, Seeded: true}))
 	c.await("a leader", func() bool { st, _ := h.Status(0); return st.Leader != 0 })
-	ctx, cancel := context.WithTimeout(t.Context(), 3*tendEvery)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*reconcileEvery)
 	defer cancel()
 	<-ctx.Done() // time in which an owner would long be there
 	require.Zero(t, h.Serving(0))

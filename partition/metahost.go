@@ -53,7 +53,7 @@ type MetaHost struct {
 		led      uint64    // who was last known to lead
 		ledTerm  uint64    // in which term
 		at       time.Time // when id or term changed last
-		turns    turns     // when this replica stands in the place of a leader that is down
+		campaign campaign  // when this replica stands in the place of a leader that is down
 		electing bool      // a goroutine sees to that
 	}
 	view    atomic.Pointer[meta.View] // replaced under changed's lock

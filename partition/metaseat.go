@@ -82,19 +82,19 @@ func (m *MetaHost) Elect(gone uint64, place, left int) bool {
 	if at == nil || at.id == gone || l.led != gone || l.id != 0 && l.id != gone {
 		return false
 	}
-	l.turns.begin(turnDeath, gone, place, left, l.ledTerm, time.Now())
+	l.campaign.begin(campaignDeath, gone, place, left, l.ledTerm, time.Now())
 	m.gate.RLock()
 	defer m.gate.RUnlock()
 	if !l.electing && !m.gate.closed {
 		l.electing = true
 		m.stopped.Add(1)
-		go m.stand(at, gone) // ends with life or the replica, or when somebody else leads
+		go m.campaignInTurn(at, gone) // ends with life or the replica, or when somebody else leads
 	}
 	return true
 }
 
-// stand has a replica stand for election whenever it is its turn, until somebody else leads than one that is gone.
-func (m *MetaHost) stand(at *metaReplica, gone uint64) {
+// campaignInTurn has a replica stand for election whenever it is its turn, until somebody else leads than one that is gone.
+func (m *MetaHost) campaignInTurn(at *metaReplica, gone uint64) {
 	defer m.stopped.Done()
 	until := time.Now().Add(standFor)
 	tick := time.NewTicker(injectEvery)
@@ -103,12 +103,12 @@ func (m *MetaHost) stand(at *metaReplica, gone uint64) {
 		m.leader.Lock()
 		l, now := &m.leader, time.Now()
 		if l.id != 0 && l.id != gone || m.at.Load() != at || m.life.Err() != nil || now.After(until) {
-			l.turns.end()
+			l.campaign.end()
 			l.electing = false
 			l.Unlock()
 			return
 		}
-		due, term := l.turns.due(l.term, now), l.term
+		due, term := l.campaign.due(l.term, now), l.term
 		if l.id == 0 && now.Sub(l.at) > freeFirst {
 			term++ // it has stood in vain, for its messages were lost: a candidate hears nothing but a later term than its own
 		}

@@ -66,7 +66,7 @@ type proposer struct {
 	all       bool // it shall propose also what is not full
 	sweeping  bool
 	sweepNext uint32 // how many entries the next sweep removes; 0 is sweepLimit
-	resumed   uint64 // the spell of serving whose OpResume was applied; 0 if there was a stall since
+	resumed   uint64 // the serving term whose OpResume was applied; 0 if there was a stall since
 	stopped   bool
 }
 
@@ -95,7 +95,7 @@ func (p *proposer) gatherLocked(op *entry.Op, c Completion) (o Outcome, full boo
 		return NotProposed, false
 	}
 	epoch := p.r.serving.Load()
-	spell := p.r.spell.Load()
+	servingTerm := p.r.servingTerm.Load()
 	if epoch == 0 {
 		return Moved, false
 	}
@@ -114,7 +114,7 @@ func (p *proposer) gatherLocked(op *entry.Op, c Completion) (o Outcome, full boo
 	if b == nil || b.epoch != epoch || b.full(op) {
 		full = b != nil
 		b = newBatch(epoch, p.usual)
-		p.resumeLocked(b, spell)
+		p.resumeLocked(b, servingTerm)
 		p.gathered = append(p.gathered, b)
 		p.countLocked()
 	}
@@ -125,28 +125,28 @@ func (p *proposer) gatherLocked(op *entry.Op, c Completion) (o Outcome, full boo
 // resumeLocked has a batch begin with OpResume unless one was applied since this process began to serve, and entries have been
 // applied without delay since then: nothing else that it proposes may be executed before. Any batch may be lost or come late, so
 // all begin with it until it is known that one did not. REQUIRES p.mu.
-func (p *proposer) resumeLocked(b *batch, spell uint64) {
-	if p.resumed != spell || len(p.flight) > 0 && late(p.flight[0]) {
+func (p *proposer) resumeLocked(b *batch, servingTerm uint64) {
+	if p.resumed != servingTerm || len(p.flight) > 0 && late(p.flight[0]) {
 		b.ops.Add(&entry.Op{Code: wire.OpResume})
-		b.waiters = append(b.waiters, &resumeDone{p, b, spell})
+		b.waiters = append(b.waiters, &resumeDone{p, b, servingTerm})
 	}
 }
 
 // late reports whether a batch in flight has been on its way for so long that the partition counts as stalled.
 func late(b *batch) bool { return time.Since(b.proposed) > stallAfter }
 
-// resumeDone is told what became of the OpResume of a spell, with which a batch began.
+// resumeDone is told what became of the OpResume of a serving term, with which a batch began.
 type resumeDone struct {
-	p     *proposer
-	b     *batch
-	spell uint64
+	p           *proposer
+	b           *batch
+	servingTerm uint64
 }
 
 // Complete notes that no further one is needed.
 func (d *resumeDone) Complete(o Outcome, _ entry.Result) {
 	if o == Applied && !late(d.b) {
 		d.p.mu.Lock()
-		d.p.resumed = max(d.p.resumed, d.spell)
+		d.p.resumed = max(d.p.resumed, d.servingTerm)
 		d.p.mu.Unlock()
 	}
 }
@@ -303,10 +303,10 @@ func (p *proposer) superseded(epoch uint64) {
 	done.complete()
 }
 
-// letGo tells the waiters of everything in flight that its outcome is unknown, so that they ask again, where the answer may
+// failInFlight tells the waiters of everything in flight that its outcome is unknown, so that they ask again, where the answer may
 // be had sooner. It is called when another replica was elected, and when an image was installed: that may hold the effect of
 // entries which then are never applied here.
-func (p *proposer) letGo() {
+func (p *proposer) failInFlight() {
 	var done finished
 	p.mu.Lock()
 	for len(p.flight) > 0 {
@@ -319,8 +319,8 @@ func (p *proposer) letGo() {
 	done.complete()
 }
 
-// tend looks for entries that were dropped, that hold others back for too long, or of which nothing will be heard.
-func (p *proposer) tend(now time.Time) {
+// reconcile looks for entries that were dropped, that hold others back for too long, or of which nothing will be heard.
+func (p *proposer) reconcile(now time.Time) {
 	if p.count.Load() == 0 {
 		return
 	}
@@ -408,6 +408,6 @@ func (s *sweepDone) Complete(o Outcome, r entry.Result) {
 	}
 	p.mu.Unlock()
 	if removed > 0 {
-		p.r.host.kick(p.r)
+		p.r.host.notify(p.r)
 	}
 }

@@ -141,8 +141,8 @@ func TestProposerOutcomes(t *testing.T) {
 		"given up":            {func(s *scripted) { s.giveUp(time.Now()) }, 0, Moved, false, true, 2, false, true},
 		"refused Own":         {func(s *scripted) { s.commit(entry.AppendOwn(nil, ownBy(bob, 1, 1, 0))) }, 0, 0, false, false, 3, true, false},
 		"stopped":             {func(s *scripted) { s.stop() }, Unknown, NotProposed, true, true, 2, false, false},
-		"dropped":             {func(s *scripted) { s.drop(); s.drop(); s.tend(time.Now(), false) }, NotProposed, 0, true, false, 1, true, false},
-		"no more than closed": {func(s *scripted) { s.log[0].state.Store(int32(ticketClosed)); s.tend(time.Now(), false) }, 0, 0, false, false, 3, true, false},
+		"dropped":             {func(s *scripted) { s.drop(); s.drop(); s.reconcile(time.Now(), false) }, NotProposed, 0, true, false, 1, true, false},
+		"no more than closed": {func(s *scripted) { s.log[0].state.Store(int32(ticketClosed)); s.reconcile(time.Now(), false) }, 0, 0, false, false, 3, true, false},
 		"Raft refuses the next": {func(s *scripted) {
 			s.err = lost
 			s.commitNext()
@@ -254,10 +254,10 @@ func TestProposerStalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServing(t)
 		first, second, third := s.write(1), s.write(2), s.write(3)
-		s.tend(time.Now().Add(stallAfter), false)
+		s.reconcile(time.Now().Add(stallAfter), false)
 		require.Equal(t, 2, s.onItsWay())
 		time.Sleep(stallAfter + 1)
-		s.tend(time.Now(), false)
+		s.reconcile(time.Now(), false)
 		require.Equal(t, 3, s.onItsWay())
 		requireWaiting(t, first)
 		lost := s.next()
@@ -265,7 +265,7 @@ func TestProposerStalls(t *testing.T) {
 		requireTold(t, Applied, second)
 		requireWaiting(t, first)
 		time.Sleep(forgetAfter + 1)
-		s.tend(time.Now(), false)
+		s.reconcile(time.Now(), false)
 		requireTold(t, Unknown, first)
 		requireTold(t, Unknown, third)
 		s.commit(lost.cmd) // late, and nobody waits any more
@@ -324,7 +324,7 @@ func TestProposerInAnyOrder(t *testing.T) {
 					s.err = errClosed
 				}
 			case 13:
-				s.proposer.tend(time.Now().Add(time.Duration(rapid.IntRange(0, 70).Draw(rt, "later")) * time.Second))
+				s.proposer.reconcile(time.Now().Add(time.Duration(rapid.IntRange(0, 70).Draw(rt, "later")) * time.Second))
 			}
 			if !stopped && rapid.IntRange(0, 50).Draw(rt, "stop") == 0 {
 				stopped = true
@@ -421,7 +421,7 @@ func TestProposerConcurrently(t *testing.T) {
 					e.state.Store(int32(ticketClosed))
 				}
 			})
-			raft.Go(func() { // leaders come and go, and the loop tends
+			raft.Go(func() { // leaders come and go, and the loop reconciles
 				rnd, next := rand.New(rand.NewPCG(seed, 2)), int64(20)
 				for {
 					select {
@@ -434,7 +434,7 @@ func TestProposerConcurrently(t *testing.T) {
 						s.leaderChanged(rnd.Uint64N(3), 5)
 						s.leaderChanged(1, 5)
 					}
-					s.proposer.tend(time.Now())
+					s.proposer.reconcile(time.Now())
 					runtime.Gosched()
 				}
 			})
@@ -535,9 +535,9 @@ func TestSweepDoesNotSpin(t *testing.T) {
 	s.proposer.sweep()
 	s.proposer.sweep()
 	require.Equal(t, 1, s.onItsWay(), "one at a time")
-	s.host.kicked(map[*replica]struct{}{})
+	s.host.notified(map[*replica]struct{}{})
 	s.commitNext()
-	require.Empty(t, s.host.kicked(map[*replica]struct{}{}))
+	require.Empty(t, s.host.notified(map[*replica]struct{}{}))
 	s.proposer.sweep()
 	require.Equal(t, 1, s.onItsWay())
 	s.stop()

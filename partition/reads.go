@@ -134,7 +134,7 @@ func (q *readQueue) serveBatch(list []Reader, timer *time.Timer) {
 			q.failAll(list, NotProposed)
 			return
 		}
-		if wait := r.untilClean(); wait > 0 {
+		if wait := r.leaseWait(); wait > 0 {
 			if !r.host.sleep(wait, timer) {
 				q.failAll(list, NotProposed)
 				return

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A batch of reads lets go of the state's lock when its reads have taken long: a waiting Update has its turn then.
+// A batch of reads releases the state's lock when its reads have taken long: a waiting Update has its turn then.
 func TestReadsGoInParts(t *testing.T) {
 	s := newScripted(t, 1)
 	var now time.Time

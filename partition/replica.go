@@ -38,7 +38,7 @@ type replica struct {
 	state struct {
 		sync.RWMutex
 		own     ownership
-		machine Machine    // nil once it was let go of
+		machine Machine    // nil once it was freed
 		seed    *gathering // of a generation that is being given its state: what has come of that
 	}
 	// What the state was when an entry was last applied, for those who do not want its lock.
@@ -50,9 +50,9 @@ type replica struct {
 
 	// serving is the epoch under which this process owns the partition and takes operations; 0 if it does not. It is
 	// written by role's methods, under its lock.
-	serving atomic.Uint64
-	spell   atomic.Uint64 // counts the changes of serving, before they are made
-	role    role
+	serving     atomic.Uint64
+	servingTerm atomic.Uint64 // counts the changes of serving, before they are made
+	role        role
 
 	whole     chan struct{} // closed when the generation has its first state, with which it begins as a rule
 	wholeOnce sync.Once
@@ -164,7 +164,7 @@ func (r *replica) Update(entries []sm.Entry) ([]sm.Entry, error) {
 		r.host.ownerChanged(r.partition)
 	}
 	if fx.handed != nil {
-		// The heir learns that the Release is committed with the next entry or heartbeat. A heartbeat is long after.
+		// The transferee learns that the Release is committed with the next entry or heartbeat. A heartbeat is long after.
 		r.proposeControl(fx.handed) // and has no effect once more
 	}
 	if fx.clean {
@@ -178,7 +178,7 @@ func (r *replica) Update(entries []sm.Entry) ([]sm.Entry, error) {
 		r.host.cfg.OnApplied(r.partition)
 	}
 	if fx.ownership || fx.retry || fx.seeded || r.host.logFull(r) && !r.trimming.held.Load() {
-		r.host.kick(r)
+		r.host.notify(r)
 	}
 	return entries, nil
 }
@@ -254,7 +254,7 @@ func (r *replica) applyReleaseLocked(e *sm.Entry, fx *applyEffects) error {
 		if r.releaseAppliedLocked(false) {
 			fx.handed = bytes.Clone(e.Cmd)
 		}
-		r.handOver(rel.To)
+		r.transfer(rel.To)
 		fx.ownership = true
 	case releasePrevious:
 		r.releaseAppliedLocked(true)
@@ -292,7 +292,7 @@ func (r *replica) applyBatchLocked(e *sm.Entry, fx *applyEffects) error {
 	}
 	fx.applied = fx.applied || b.Ops > 0
 	if batch != nil {
-		fx.done = append(fx.done, finishedBatch{batch: batch, outcome: Applied, results: results, notBefore: r.role.cleanFrom()})
+		fx.done = append(fx.done, finishedBatch{batch: batch, outcome: Applied, results: results, notBefore: r.role.servesAfter()})
 	}
 	return b.Err()
 }
@@ -325,9 +325,9 @@ func (r *replica) stop() {
 	held.complete()
 }
 
-// letGo lets go of the state. It is called when nothing is applied any more and the state was kept, if it was to be: others may know the replica for
+// free frees the state. It is called when nothing is applied any more and the state was kept, if it was to be: others may know the replica for
 // longer, the library among them.
-func (r *replica) letGo() {
+func (r *replica) free() {
 	r.state.Lock()
 	defer r.state.Unlock()
 	r.state.machine = nil

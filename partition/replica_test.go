@@ -206,7 +206,7 @@ func TestNewOwnerAnswers(t *testing.T) {
 				requireWaiting(t, op)
 				require.Equal(t, Applied, op.wait(t).what)
 				require.Equal(t, c.wait*time.Millisecond, time.Since(began))
-				require.LessOrEqual(t, s.untilClean(), time.Duration(0))
+				require.LessOrEqual(t, s.leaseWait(), time.Duration(0))
 			})
 		})
 	}
@@ -274,8 +274,8 @@ func TestStopWhileResultsAreHeld(t *testing.T) {
 func TestTendOwnership(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(t, 1)
-		tend := func(mayOwn bool) int {
-			s.tend(time.Now(), mayOwn)
+		reconcile := func(mayOwn bool) int {
+			s.reconcile(time.Now(), mayOwn)
 			return s.onItsWay()
 		}
 		kind := func() entry.Kind {
@@ -283,41 +283,41 @@ func TestTendOwnership(t *testing.T) {
 			require.NoError(t, err)
 			return k
 		}
-		require.Zero(t, tend(true), "nobody was elected")
+		require.Zero(t, reconcile(true), "nobody was elected")
 		s.lead(2)
-		require.Zero(t, tend(true), "another was elected")
+		require.Zero(t, reconcile(true), "another was elected")
 		s.leaderChanged(1, 6)
-		require.Zero(t, tend(false), "it may not own")
-		require.Equal(t, 1, tend(true))
+		require.Zero(t, reconcile(false), "it may not own")
+		require.Equal(t, 1, reconcile(true))
 		require.Equal(t, entry.KindOwn, kind())
-		require.Equal(t, 1, tend(true), "one Own at a time")
+		require.Equal(t, 1, reconcile(true), "one Own at a time")
 		s.next() // lost
 		time.Sleep(ownRetry + 1)
-		require.Equal(t, 1, tend(true), "again, should it have been lost")
+		require.Equal(t, 1, reconcile(true), "again, should it have been lost")
 
 		// Refused, for another had come before: again at once, on what is true now.
 		other := s.owned(bob, 0)
-		require.Equal(t, 2, tend(true))
+		require.Equal(t, 2, reconcile(true))
 		s.commitNext() // the one from before
-		require.Equal(t, 1, tend(true), "a refused Own that was replaced already is no reason for another")
+		require.Equal(t, 1, reconcile(true), "a refused Own that was replaced already is no reason for another")
 		s.commitNext()
 		mine, _, who := s.owner()
 		require.Equal(t, alice, who)
 		require.Greater(t, mine, other)
 		require.Equal(t, mine, s.serving.Load())
-		require.Zero(t, tend(true))
+		require.Zero(t, reconcile(true))
 
 		// Another is elected: serve no longer, release.
 		s.leaderChanged(2, 7)
 		require.Zero(t, s.serving.Load())
-		require.Equal(t, 1, tend(true))
+		require.Equal(t, 1, reconcile(true))
 		require.Equal(t, entry.KindRelease, kind())
-		require.Equal(t, 1, tend(true), "one Release at a time")
+		require.Equal(t, 1, reconcile(true), "one Release at a time")
 
 		// Elected again before the Release is applied: it may be at any time, so the epoch is never served again.
 		s.leaderChanged(1, 8)
 		require.Zero(t, s.serving.Load())
-		require.Equal(t, 2, tend(true))
+		require.Equal(t, 2, reconcile(true))
 		s.commitNext() // the Release
 		require.Zero(t, s.serving.Load())
 		s.commitNext() // the Own
@@ -328,7 +328,7 @@ func TestTendOwnership(t *testing.T) {
 		// Elected again after another was, without another Own between: the epoch is as good as before.
 		s.leaderChanged(0, 9)
 		require.Zero(t, s.serving.Load())
-		require.Zero(t, tend(true), "nobody to give it up to")
+		require.Zero(t, reconcile(true), "nobody to give it up to")
 		s.leaderChanged(1, 10)
 		require.Equal(t, next, s.serving.Load())
 		s.leaderChanged(2, 9)
@@ -341,10 +341,10 @@ func TestNoOwnBelowTheOwnersTerm(t *testing.T) {
 	s := newScripted(t, 1)
 	s.leaderChanged(1, 4)
 	s.owned(bob, 0) // term 5
-	s.tend(time.Now(), true)
+	s.reconcile(time.Now(), true)
 	require.Zero(t, s.onItsWay())
 	s.leaderChanged(1, 5)
-	s.tend(time.Now(), true)
+	s.reconcile(time.Now(), true)
 	require.Equal(t, 1, s.onItsWay())
 }
 
@@ -356,7 +356,7 @@ func TestPreferredOwnerStands(t *testing.T) {
 		stands := func() (uint64, bool) {
 			s.role.Lock()
 			defer s.role.Unlock()
-			return s.standLocked(time.Now())
+			return s.firstCampaignLocked(time.Now())
 		}
 		_, ok := stands()
 		require.False(t, ok, "another is preferred")
@@ -458,14 +458,14 @@ func TestImageNamesThisProcess(t *testing.T) {
 		require.NoError(t, s.take(from.imageOf(t)))
 		epoch, _, _ := from.owner()
 		require.Equal(t, epoch, s.serving.Load())
-		require.Equal(t, 300*time.Millisecond, s.untilClean())
+		require.Equal(t, 300*time.Millisecond, s.leaseWait())
 
 		clean := newScripted(t, 1)
 		clean.owned(alice, 200)
 		s = newScripted(t, 1)
 		s.lead(1)
 		require.NoError(t, s.take(clean.imageOf(t)))
-		require.Zero(t, s.untilClean())
+		require.Zero(t, s.leaseWait())
 	})
 }
 
@@ -539,7 +539,7 @@ func TestImageForNobody(t *testing.T) {
 	require.ErrorContains(t, err, "does not run here")
 }
 
-// Update lets go of the state between entries when these take long: it is whole then, and its index is known.
+// Update releases the state between entries when these take long: it is whole then, and its index is known.
 func TestUpdateGoesInParts(t *testing.T) {
 	for name, takes := range map[string]time.Duration{"quick": 0, "slow": updateTime} {
 		t.Run(name, func(t *testing.T) {

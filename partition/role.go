@@ -31,8 +31,8 @@ type role struct {
 	own     ownership
 	stopped bool
 
-	// cleanAt is the time before which nothing is answered under own; zero: answers are free.
-	cleanAt time.Time
+	// serveAfter is the time before which nothing is answered under own; zero: answers are free.
+	serveAfter time.Time
 	// held are batches that were applied before the time at which they may be answered.
 	held  finished
 	timer *time.Timer // answers them; nil if there are none
@@ -46,10 +46,10 @@ type role struct {
 	ownPrev  uint64    // what it was to supersede
 	// given is the epoch that this process gives up. It never serves under it again: its Release may be applied at any time,
 	// and the next owner trusts it.
-	given   uint64
-	givenAt time.Time // when the Release was last proposed; zero if it was not
-	heir    wire.ID   // to whom it is given; zero: to whom HostConfig.Heir says
-	left    time.Time // when the last Release of this process in favour of another member was applied
+	given      uint64
+	givenAt    time.Time // when the Release was last proposed; zero if it was not
+	transferee wire.ID   // to whom it is given; zero: to whom HostConfig.Transferee says
+	left       time.Time // when the last Release of this process in favour of another member was applied
 
 	seed   *kept     // the state with which this process begins the generation; nil if it does not
 	sown   uint64    // how much of it was taken when a piece was last proposed
@@ -57,7 +57,7 @@ type role struct {
 
 	// turns are the times at which this replica stands for election in a dead leader's place, in that of one that hands
 	// the partition to this process, or in its own when another has deposed it in vain.
-	turns turns
+	campaign campaign
 
 	termAt time.Time     // when the leader or term last changed
 	free   time.Duration // how long a candidate is left alone this time
@@ -101,7 +101,7 @@ func (r *replica) serveLocked() bool {
 	if r.serving.Load() == epoch {
 		return false
 	}
-	r.spell.Add(1)
+	r.servingTerm.Add(1)
 	r.serving.Store(epoch)
 	close(r.role.ended)
 	r.role.ended = make(chan struct{})
@@ -112,15 +112,15 @@ func (r *replica) serveLocked() bool {
 func (r *replica) ownerAppliedLocked(was superseded) {
 	r.role.Lock()
 	defer r.role.Unlock()
-	r.role.own, r.role.ownSince, r.role.heir = r.state.own, time.Time{}, wire.ID{}
+	r.role.own, r.role.ownSince, r.role.transferee = r.state.own, time.Time{}, wire.ID{}
 	r.role.ownedLocked()
 	if r.mineLocked() {
 		switch {
 		case was.clean:
-			r.role.cleanAt = time.Time{}
+			r.role.serveAfter = time.Time{}
 		case was.same: // what this process waited for then it waits for now
 		default:
-			r.role.cleanAt = after(was.maxLease)
+			r.role.serveAfter = after(was.maxLease)
 		}
 	}
 	r.serveLocked()
@@ -138,7 +138,7 @@ func (r *replica) releaseAppliedLocked(previous bool) (handed bool) {
 			r.role.left, handed = time.Now(), true
 		}
 	} else if r.mineLocked() {
-		r.role.cleanAt = time.Time{}
+		r.role.serveAfter = time.Time{}
 		for i := range r.role.held {
 			if f := &r.role.held[i]; f.batch.epoch == r.role.own.epoch {
 				f.notBefore = time.Time{}
@@ -157,18 +157,18 @@ func (r *replica) imageInstalledLocked() {
 	r.role.own, r.role.ownSince = r.state.own, time.Time{}
 	r.role.ownedLocked()
 	if r.mineLocked() {
-		r.role.cleanAt = time.Time{}
+		r.role.serveAfter = time.Time{}
 		if r.role.own.prevOwned {
-			r.role.cleanAt = after(r.role.own.maxLease)
+			r.role.serveAfter = after(r.role.own.maxLease)
 		}
 	}
 	r.serveLocked()
 }
 
-// ownedLocked takes note that the log has come to another owner: a hand-over before has come about, or will not. REQUIRES ro's lock.
+// ownedLocked takes note that the log has come to another owner: a transfer before has come about, or will not. REQUIRES ro's lock.
 func (ro *role) ownedLocked() {
-	if ro.turns.why != turnDeath {
-		ro.turns.end()
+	if ro.campaign.why != campaignDeath {
+		ro.campaign.end()
 	}
 }
 
@@ -192,16 +192,16 @@ func (ro *role) refused(o *entry.Own, own *ownership) bool {
 	return true
 }
 
-// cleanFrom returns the time before which nothing is answered, zero for none.
-func (ro *role) cleanFrom() time.Time {
+// servesAfter returns the time before which nothing is answered, zero for none.
+func (ro *role) servesAfter() time.Time {
 	ro.Lock()
 	defer ro.Unlock()
-	return ro.cleanAt
+	return ro.serveAfter
 }
 
-// untilClean returns how long the replica must not answer yet.
-func (r *replica) untilClean() time.Duration {
-	if t := r.role.cleanFrom(); !t.IsZero() {
+// leaseWait returns how long the replica must not answer yet.
+func (r *replica) leaseWait() time.Duration {
+	if t := r.role.servesAfter(); !t.IsZero() {
 		return time.Until(t)
 	}
 	return 0
@@ -267,12 +267,12 @@ func (r *replica) leaderChanged(leader, term uint64) {
 	if leader != 0 {
 		r.role.led, r.role.ledTerm = leader, term
 		r.role.free = freeFirst
-		if why := r.role.turns.why; leader != r.role.turns.gone || why == turnDeposed || why == turnStalled {
-			r.role.turns.end()
+		if why := r.role.campaign.why; leader != r.role.campaign.gone || why == campaignDeposed || why == campaignStalled {
+			r.role.campaign.end()
 		}
 	} else if lost && term > before {
 		// Whoever stood has the time of a turn to be elected. If it is not, its log was too short, and this one is long enough.
-		r.role.turns.begin(turnDeposed, r.id, 1, 2, term, r.role.termAt)
+		r.role.campaign.begin(campaignDeposed, r.id, 1, 2, term, r.role.termAt)
 	}
 	changed := r.serveLocked()
 	r.role.told = r.role.told || changed
@@ -281,14 +281,14 @@ func (r *replica) leaderChanged(leader, term uint64) {
 		r.proposer.servingChanged()
 	}
 	if lost {
-		r.proposer.letGo()
+		r.proposer.failInFlight()
 	}
-	r.host.kick(r)
+	r.host.notify(r)
 }
 
-// tend does what is due for the replica, and reports whether it may have to stand for election soon. It is called by the host's
+// reconcile does what is due for the replica, and reports whether it may have to stand for election soon. It is called by the host's
 // loop alone, at every event and every 100 ms.
-func (r *replica) tend(now time.Time, mayOwn bool) (electing bool) {
+func (r *replica) reconcile(now time.Time, mayOwn bool) (electing bool) {
 	r.role.Lock()
 	leads, mine, own := r.leadsLocked(), r.mineLocked(), &r.role.own
 	if mine && !leads && r.role.leader != 0 && r.role.given != own.epoch {
@@ -305,9 +305,9 @@ func (r *replica) tend(now time.Time, mayOwn bool) (electing bool) {
 		if leads {
 			propose = r.sowLocked(now)
 		}
-	case leads && mine && r.role.given == own.epoch && !r.role.heir.IsZero(): // on its way to another
+	case leads && mine && r.role.given == own.epoch && !r.role.transferee.IsZero(): // on its way to another
 		release = r.releaseLocked(now)
-	case leads && own.released && own.incarnation == r.host.cfg.Incarnation && now.Sub(r.role.left) < handOverFor:
+	case leads && own.released && own.incarnation == r.host.cfg.Incarnation && now.Sub(r.role.left) < transferFor:
 	case leads && mayOwn && r.role.term >= own.ownTerm && now.Sub(r.role.ownSince) > ownRetry:
 		r.role.ownSince, r.role.ownPrev = now, own.epoch
 		propose = entry.AppendOwn(nil, &entry.Own{Member: r.host.cfg.Member, Incarnation: r.host.cfg.Incarnation,
@@ -317,11 +317,11 @@ func (r *replica) tend(now time.Time, mayOwn bool) (electing bool) {
 	}
 	r.stalledLocked(now)
 	term := r.role.term
-	standing, replacing := r.role.turns.due(term, now), r.role.turns.gone
-	if why := r.role.turns.why; standing && r.role.leader == 0 && (why == turnDeath || why == turnStalled) && now.Sub(r.role.termAt) > freeFirst {
+	standing, replacing := r.role.campaign.due(term, now), r.role.campaign.gone
+	if why := r.role.campaign.why; standing && r.role.leader == 0 && (why == campaignDeath || why == campaignStalled) && now.Sub(r.role.termAt) > freeFirst {
 		term++ // it has stood in vain in this term: a candidate hears nothing but a later one
 	}
-	first, electing := r.standLocked(now)
+	first, electing := r.firstCampaignLocked(now)
 	r.role.Unlock()
 
 	if propose != nil {
@@ -340,19 +340,19 @@ func (r *replica) tend(now time.Time, mayOwn bool) (electing bool) {
 	if changed || told {
 		r.host.ownerChanged(r.partition)
 	}
-	r.proposer.tend(now)
+	r.proposer.reconcile(now)
 	if due := r.due.Load(); due != noneDue && r.serving.Load() != 0 && due <= r.host.cfg.Now() {
 		r.proposer.sweep()
 	}
 	return electing || replacing != 0
 }
 
-// standLocked reports whether the replica shall stand for the first election of its partition, and in the term after which.
+// firstCampaignLocked reports whether the replica shall stand for the first election of its partition, and in the term after which.
 // REQUIRES r.role's lock.
 //
 // A candidate hears nothing but a later term than its own. If it has waited long enough it stood too early, when the others
 // were not there to vote, or another stood at the same time: it is freed to stand again.
-func (r *replica) standLocked(now time.Time) (term uint64, stand bool) {
+func (r *replica) firstCampaignLocked(now time.Time) (term uint64, stand bool) {
 	ro := &r.role
 	if !r.preferred || ro.stopped || ro.leader != 0 || !ro.own.owner.IsZero() {
 		return 0, false
@@ -371,15 +371,15 @@ const leaseMillis = 0
 // epoch may be left to answer. REQUIRES r.role's lock.
 func (r *replica) releaseLocked(now time.Time) *entry.Release {
 	ro := &r.role
-	if !r.mineLocked() || ro.given != ro.own.epoch || ro.leader == 0 || now.Before(ro.cleanAt) || now.Sub(ro.givenAt) <= ownRetry {
+	if !r.mineLocked() || ro.given != ro.own.epoch || ro.leader == 0 || now.Before(ro.serveAfter) || now.Sub(ro.givenAt) <= ownRetry {
 		return nil
 	}
 	ro.givenAt = now
-	return &entry.Release{Epoch: ro.own.epoch, To: ro.heir}
+	return &entry.Release{Epoch: ro.own.epoch, To: ro.transferee}
 }
 
-// handOverFor is how long a member to which a partition was handed is given to be elected before this process takes it back.
-const handOverFor = 300 * time.Millisecond
+// transferFor is how long a member to which a partition was handed is given to be elected before this process takes it back.
+const transferFor = 300 * time.Millisecond
 
 // proposeRelease proposes a Release, if there is one: in favour of another member if this process leads, else one was elected
 // already.
@@ -387,8 +387,8 @@ func (r *replica) proposeRelease(rel *entry.Release, leads bool) {
 	if rel == nil {
 		return
 	}
-	if leads && rel.To.IsZero() && r.host.cfg.Heir != nil {
-		rel.To = r.host.cfg.Heir(r.partition, r.others())
+	if leads && rel.To.IsZero() && r.host.cfg.Transferee != nil {
+		rel.To = r.host.cfg.Transferee(r.partition, r.others())
 	}
 	r.proposeControl(entry.AppendRelease(nil, rel))
 }
@@ -422,7 +422,7 @@ func (r *replica) stopServing() finished {
 	r.role.Lock()
 	defer r.role.Unlock()
 	r.role.stopped = true
-	r.letSeedGoLocked()
+	r.freeSeedLocked()
 	r.role.leader, r.role.term = 0, 0
 	r.serveLocked()
 	held := r.role.held

@@ -207,7 +207,7 @@ func seedCost(m Machine) int64 {
 func (r *replica) nextPieceLocked() bool {
 	if err := r.role.seed.sowing.next(); err != nil {
 		r.log.Error("the state of the generation before cannot be written", "err", err)
-		r.letSeedGoLocked()
+		r.freeSeedLocked()
 		return false
 	}
 	return true
@@ -316,7 +316,7 @@ func (r *replica) seedAppliedLocked() {
 	if r.role.seed != nil {
 		r.role.seed.machine = nil
 	}
-	r.letSeedGoLocked()
+	r.freeSeedLocked()
 }
 
 // dropSeedLocked gives up what has come of the generation's first state. REQUIRES r.state's lock.
@@ -330,8 +330,8 @@ func (r *replica) dropSeedLocked() {
 // becomeWhole lets those go on who wait for a state that can be sent.
 func (r *replica) becomeWhole() { r.wholeOnce.Do(func() { close(r.whole) }) }
 
-// letSeedGoLocked ends the writing of the state of the generation before. REQUIRES r.role's lock.
-func (r *replica) letSeedGoLocked() {
+// freeSeedLocked ends the writing of the state of the generation before. REQUIRES r.role's lock.
+func (r *replica) freeSeedLocked() {
 	if k := r.role.seed; k != nil && k.sowing != nil {
 		k.sowing.end()
 		r.host.seeding.Add(-k.sowing.cost)

@@ -188,8 +188,8 @@ func TestLearnerUnderWritesGetsOneImage(t *testing.T) {
 	for range imagesAtOnce {
 		owner.images.slots <- struct{}{}
 	}
-	began, letGo := learner.holdImages()
-	defer letGo()
+	began, resume := learner.holdImages()
+	defer resume()
 	c.join(0, 4, 3)
 	c.poke("its image waits for its turn", func() bool {
 		owner.images.Lock()
@@ -211,7 +211,7 @@ func TestLearnerUnderWritesGetsOneImage(t *testing.T) {
 		require.True(t, ok)
 		require.LessOrEqual(t, first, index+1, "what comes after the image is kept until it has arrived")
 	}
-	letGo()
+	resume()
 	c.caughtUp(0, 4, 3)
 	for _, h := range c.hosts[:3] {
 		if h == owner {
@@ -313,7 +313,7 @@ func TestLogIsKeptForAFollower(t *testing.T) {
 	require.Equal(t, uint64(3), h.mayTrim(r, r.applied.Load(), time.Now(), false))
 	require.Equal(t, r.applied.Load(), h.mayTrim(r, r.applied.Load(), time.Now(), true), "not at any price")
 	r.followers.heard(behind, r.applied.Load(), later)
-	c.poke("the log is cut", func() bool { return first() > 4 && !h.logFull(r) }, func() { h.kick(r) })
+	c.poke("the log is cut", func() bool { return first() > 4 && !h.logFull(r) }, func() { h.notify(r) })
 }
 
 // Followers that are silent, and such as the log cannot help any more, are not waited for.
@@ -411,8 +411,8 @@ func TestStreamEndsForWantOfRoom(t *testing.T) {
 	}
 	fill(4 << 20)
 	owner.logBudgetForTest(t, 3<<20)
-	began, letGo := learner.holdImages()
-	defer letGo()
+	began, resume := learner.holdImages()
+	defer resume()
 	c.join(0, 4, 3)
 	<-began
 	fill(8 << 20)
@@ -427,7 +427,7 @@ func TestStreamEndsForWantOfRoom(t *testing.T) {
 		}
 		return true
 	}, func() {})
-	letGo()
+	resume()
 	c.poke("the logs are within the budget", func() bool { return owner.log.TotalBytes() <= 3<<20 }, func() {})
 	c.caughtUp(0, 4, 3)
 }

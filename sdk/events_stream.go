@@ -44,7 +44,7 @@ type eventStream struct {
 
 	ctx   context.Context // ends with close
 	end   context.CancelFunc
-	kick  chan struct{}  // one slot: the worker has something to look at
+	wake  chan struct{}  // one slot: the worker has something to look at
 	ready chan struct{}  // one slot: the queue is not empty
 	calls sync.WaitGroup // goroutines of calls
 
@@ -82,7 +82,7 @@ func (c *Client) newEventStream(op, name string, cfg streamConfig) *eventStream 
 	partitions := c.partitionCount()
 	s := &eventStream{
 		c: c, hub: c.events(), name: name, op: op, streamConfig: cfg,
-		kick: make(chan struct{}, 1), ready: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), ready: make(chan struct{}, 1),
 		trackers: make([]*tracker, partitions), queued: make([]int, partitions), shown: make([]place, partitions),
 		interest: make(map[wire.ID]*interest), baseline: make(map[uint32]wire.Position), wakeAt: never, seen: c.table.Load(),
 	}
@@ -193,7 +193,7 @@ func (s *eventStream) unblockLocked() {
 		}
 	}
 	s.blocked = false
-	signal(s.kick)
+	signal(s.wake)
 }
 
 // wants reports whether the listener is to hear of e. It is part of eventSink, REQUIRES s.mu.
@@ -293,7 +293,7 @@ func (s *eventStream) stand(list []wire.Position) {
 func (s *eventStream) wakeLocked(at int64) {
 	if at < s.wakeAt {
 		s.wakeAt = at
-		signal(s.kick)
+		signal(s.wake)
 	}
 }
 
@@ -304,7 +304,7 @@ func (s *eventStream) lookSoon() {
 	now := s.c.clock.now()
 	s.looks = append(s.looks[:0], now)
 	s.settleLocked(now)
-	signal(s.kick)
+	signal(s.wake)
 }
 
 func (s *eventStream) settleLocked(now int64) {
@@ -330,7 +330,7 @@ func (s *eventStream) worker() {
 		case <-s.ctx.Done():
 			s.close(ErrClosed) // by the client, unless it was closed before
 			return
-		case <-s.kick:
+		case <-s.wake:
 		case <-timer.C:
 		case <-changed:
 		}
@@ -443,7 +443,7 @@ func (s *eventStream) askLocked(partition int, after place) {
 			t.answered(s.c.clock.now(), res)
 		}
 		s.mu.Unlock()
-		signal(s.kick)
+		signal(s.wake)
 	})
 }
 

@@ -13,9 +13,9 @@ type process struct {
 	asked uint64 // epoch that its last Own was to supersede, and under which term
 	under uint64
 
-	given    uint64 // epoch that it gives up
-	proposed bool   // its Release
-	cleanAt  int64
+	given      uint64 // epoch that it gives up
+	proposed   bool   // its Release
+	serveAfter int64
 
 	leaseEpoch uint64
 	leaseEnd   int64
@@ -23,7 +23,7 @@ type process struct {
 	writes map[int]begun // by command
 	index  *begun        // a ReadIndex under way
 	reads  []read        // whose lease was checked
-	held   []answer      // results that wait for cleanAt
+	held   []answer      // results that wait for serveAfter
 }
 
 // begun is something by which a lease can be had.
@@ -80,21 +80,21 @@ func (p *process) takeNote(s *state, c *command, now int64, bug Bug) {
 		}
 		switch {
 		case s.wasClean || bug == AnswersAtOnce:
-			p.cleanAt = p.clock(now)
+			p.serveAfter = p.clock(now)
 		case s.wasSame:
 		default:
-			p.cleanAt = p.clock(now) + s.wasMax
+			p.serveAfter = p.clock(now) + s.wasMax
 		}
 	case release:
 		if s.freedBefore && s.owner == p.id {
-			p.cleanAt = p.clock(now)
+			p.serveAfter = p.clock(now)
 		}
 	case write:
 		b, ok := p.writes[c.id]
 		delete(p.writes, c.id)
 		if ok && s.accepted {
 			p.extend(s, b, now, bug)
-			p.held = append(p.held, answer{value: s.value, from: p.cleanAt})
+			p.held = append(p.held, answer{value: s.value, from: p.serveAfter})
 		}
 	}
 }
@@ -110,7 +110,7 @@ func (p *process) giveUp(s *state, now int64, bug Bug) bool {
 			p.leaseEnd = 0
 		}
 	}
-	if p.proposed || p.clock(now) < p.cleanAt && bug != ReleasesBeforeClean {
+	if p.proposed || p.clock(now) < p.serveAfter && bug != ReleasesBeforeClean {
 		return false
 	}
 	p.proposed = true

@@ -195,7 +195,7 @@ func (s *sim) readIndex(p *process, st *state) {
 // read begins a read and checks the lease. Some time may pass before it goes on.
 func (s *sim) read(p *process, st *state) *Stale {
 	t := p.clock(s.now)
-	if t < p.cleanAt || t >= p.leaseEnd {
+	if t < p.serveAfter || t >= p.leaseEnd {
 		return nil
 	}
 	p.reads = append(p.reads, read{epoch: p.leaseEpoch, floor: s.seen})

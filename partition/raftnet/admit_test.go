@@ -130,7 +130,7 @@ func TestAdmitEntry(t *testing.T) {
 	}
 	require.False(t, admit(&pb.Message{Type: pb.Propose, To: 1, From: 2, ShardID: 3}), "a proposal of nothing")
 	require.False(t, admit(&pb.Message{Type: pb.Propose, To: 1, From: 2, ShardID: 3, Entries: []pb.Entry{{Type: pb.MetadataEntry}}}), "metadata proposed")
-	require.False(t, admit(&pb.Message{Type: pb.LeaderTransfer, To: 1, From: 2, ShardID: 3}), "a hand-over to nobody")
+	require.False(t, admit(&pb.Message{Type: pb.LeaderTransfer, To: 1, From: 2, ShardID: 3}), "a leadership transfer to nobody")
 }
 
 func TestChunkOrder(t *testing.T) {

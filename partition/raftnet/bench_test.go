@@ -136,7 +136,7 @@ func BenchmarkTransport(b *testing.B) {
 				inFlight -= <-came
 			}
 			s := to.Stats()
-			b.ReportMetric(float64(s.ReceivedMessages)/float64(s.Handovers), "messages/handover")
+			b.ReportMetric(float64(s.ReceivedMessages)/float64(s.Deliveries), "messages/delivery")
 			b.SetBytes(int64(s.ReceivedBytes) / int64(b.N))
 		})
 	}

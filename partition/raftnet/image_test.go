@@ -220,7 +220,7 @@ func TestImagesHear(t *testing.T) {
 	images := &testImages{}
 	tr := startedTransport(t, Config{}, newReceived())
 	tr.images = images
-	tr.handOver([]pb.Message{
+	tr.deliver([]pb.Message{
 		{Type: pb.ReplicateResp, ShardID: 1, To: 2, From: 3, LogIndex: 40, Term: 1},
 		{Type: pb.ReplicateResp, ShardID: 1, To: 2, From: 4, LogIndex: 41, Hint: 5, Reject: true, Term: 1},
 		{Type: pb.HeartbeatResp, ShardID: 5, To: 6, From: 7, Term: 1},

@@ -13,8 +13,8 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// handoverBytes is how much of what one read brought goes into one batch at most; only large frames get there.
-const handoverBytes = 4 << 20
+// deliveryBytes is how much of what one read brought goes into one batch at most; only large frames get there.
+const deliveryBytes = 4 << 20
 
 var (
 	errStrange    = fmt.Errorf("%w: another deployment or version of Raft messages", wire.ErrMalformed)
@@ -55,7 +55,7 @@ func (t *Transport) Serve(nc net.Conn, hello wire.Hello) error {
 	return fmt.Errorf("raft connection from %s: %w", hello.Name, err)
 }
 
-// receiveMessages hands over everything that one read brought as one batch.
+// receiveMessages delivers everything that one read brought as one batch.
 func (t *Transport) receiveMessages(nc net.Conn) error {
 	in := newFrameReader(nc)
 	var batch []pb.Message // reused: a NodeHost copies the messages out before its handler returns
@@ -66,8 +66,8 @@ func (t *Transport) receiveMessages(nc net.Conn) error {
 			size += len(payload)
 			batch, err = t.decodeMessages(payload, batch)
 		}
-		if len(batch) > 0 && (!ok || err != nil || size >= handoverBytes || len(batch) >= maxFrameMessages) {
-			t.handOver(batch)
+		if len(batch) > 0 && (!ok || err != nil || size >= deliveryBytes || len(batch) >= maxFrameMessages) {
+			t.deliver(batch)
 			clear(batch) // let go of entries
 			batch, size = batch[:0], 0
 		}
@@ -114,10 +114,10 @@ func (t *Transport) decodeMessages(payload []byte, batch []pb.Message) ([]pb.Mes
 	return batch[:kept], nil
 }
 
-// handOver gives a batch to the NodeHost, in the form that its handleRequest accepts: its own deployment and version, and
+// deliver gives a batch to the NodeHost, in the form that its handleRequest accepts: its own deployment and version, and
 // no source address, which would be put into the registry.
-func (t *Transport) handOver(batch []pb.Message) {
-	t.counters.handovers.Add(1)
+func (t *Transport) deliver(batch []pb.Message) {
+	t.counters.deliveries.Add(1)
 	t.counters.receivedMessages.Add(uint64(len(batch)))
 	if t.images != nil {
 		t.hear(batch)
@@ -144,7 +144,7 @@ func (t *Transport) hear(batch []pb.Message) {
 	}
 }
 
-// receiveChunks hands over the chunks of one snapshot, or the one that stands for it when its image is taken.
+// receiveChunks delivers the chunks of one snapshot, or the one that stands for it when its image is taken.
 func (t *Transport) receiveChunks(nc net.Conn) error {
 	in := newFrameReader(nc)
 	var order chunkOrder

@@ -46,7 +46,7 @@ func TestOneReadIsOneBatch(t *testing.T) {
 		require.Equal(t, want, got)
 	}
 	require.Empty(t, r.batches)
-	require.Equal(t, uint64(3), tr.Stats().Handovers)
+	require.Equal(t, uint64(3), tr.Stats().Deliveries)
 }
 
 // Refused messages are counted and their neighbours delivered; the connection goes on.

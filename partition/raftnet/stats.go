@@ -15,7 +15,7 @@ type Stats struct {
 	SentChunks     uint64
 	SentImages     uint64 // images begun
 
-	Handovers        uint64 // batches handed to the NodeHost
+	Deliveries       uint64 // batches handed to the NodeHost
 	ReceivedMessages uint64 // messages in them
 	ReceivedBytes    uint64 // bytes read from sockets
 	ReceivedChunks   uint64 // chunks handed to the NodeHost
@@ -32,7 +32,7 @@ type Stats struct {
 type counters struct {
 	sentBatches, sentMessages, sentBytes, writes, suppressed, droppedBatches, dropped, discarded, sentChunks, sentImages atomic.Uint64
 
-	handovers, receivedMessages, receivedBytes, receivedChunks, receivedImages, refused, malformed, injected atomic.Uint64
+	deliveries, receivedMessages, receivedBytes, receivedChunks, receivedImages, refused, malformed, injected atomic.Uint64
 }
 
 // Stats returns the counters. It may be called at any time, also before Start and after Close.
@@ -49,7 +49,7 @@ func (t *Transport) Stats() Stats {
 		Discarded:        c.discarded.Load(),
 		SentChunks:       c.sentChunks.Load(),
 		SentImages:       c.sentImages.Load(),
-		Handovers:        c.handovers.Load(),
+		Deliveries:       c.deliveries.Load(),
 		ReceivedMessages: c.receivedMessages.Load(),
 		ReceivedBytes:    c.receivedBytes.Load(),
 		ReceivedChunks:   c.receivedChunks.Load(),

@@ -226,7 +226,7 @@ func (t *Transport) forget(c outbound) {
 
 // Inject hands the local replica `to` a TimeoutNow, as if the leader `from` of the given term asked it to take over, and
 // reports whether the NodeHost was there to take it. It makes that replica stand for election at once, in term+1 or the term
-// after its own, whichever is higher, without waiting for an election timeout; this is what fast failover, hand-over
+// after its own, whichever is higher, without waiting for an election timeout; this is what fast failover, leadership transfer
 // and the first election of a new shard are made of. It is as safe as any election.
 //
 // What the replica makes of it (internal/raft/raft.go of dragonboat; it never reports back):
@@ -242,7 +242,7 @@ func (t *Transport) forget(c outbound) {
 //   - It is skipped silently while the replica has committed entries that it has not applied, the configuration entries of
 //     a replica that has just started among them; and lost like any message if the replica's queue is full, or if
 //     this NodeHost does not run it or runs it under another ID. So repeat it every 10 to 50 ms until the term moves.
-//   - It campaigns as the target of a hand-over: no pre-vote round, and its RequestVote carries the hint by which voters grant
+//   - It campaigns as the target of a leadership transfer: no pre-vote round, and its RequestVote carries the hint by which voters grant
 //     it although they heard from a leader within the election timeout (dropRequestVoteFromHighTermNode). A voter
 //     with a longer log still refuses, and whoever lost has moved the shard's term on.
 func (t *Transport) Inject(shardID, to, from, term uint64) bool {
@@ -274,7 +274,7 @@ func (t *Transport) Retry(shardID, leader, learner, term uint64) bool {
 	return true
 }
 
-// handLocal hands over a message that no process has sent. REQUIRES the transport entered.
+// handLocal delivers a message that no process has sent. REQUIRES the transport entered.
 func (t *Transport) handLocal(m pb.Message) {
 	t.handler(pb.MessageBatch{BinVer: raftio.TransportBinVersion, DeploymentId: t.deploymentID, Requests: []pb.Message{m}})
 }

@@ -291,7 +291,7 @@ func TestDialErrorAndTimeout(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
-func TestInjectHandsOverTimeoutNow(t *testing.T) {
+func TestInjectDeliversTimeoutNow(t *testing.T) {
 	r := newReceived()
 	tr := startedTransport(t, Config{}, r)
 	require.True(t, tr.Inject(10, 2, 1, 5))

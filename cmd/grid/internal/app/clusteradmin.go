@@ -105,8 +105,8 @@ func (p *Process) clusterRebalance() *cli.Command {
 				if err != nil {
 					return err
 				}
-				moves, handOvers := moved(before, after)
-				return inv.print(render.Record(render.Field{Name: "moves_made", Value: moves}, render.Field{Name: "hand_overs", Value: handOvers},
+				moves, transfers := moved(before, after)
+				return inv.print(render.Record(render.Field{Name: "moves_made", Value: moves}, render.Field{Name: "transfers", Value: transfers},
 					render.Field{Name: "replicas_min", Value: b.MinReplicas}, render.Field{Name: "replicas_max", Value: b.MaxReplicas},
 					render.Field{Name: "owned_min", Value: b.MinOwned}, render.Field{Name: "owned_max", Value: b.MaxOwned}))
 			})

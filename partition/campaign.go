@@ -4,9 +4,9 @@ import "time"
 
 // Times of the turns in which the voters of a group stand for election in the place of a leader.
 const (
-	firstTurn   = 300 * time.Millisecond // how long the first voter is given; each further one twice as long
-	betweenTerm = 60 * time.Millisecond  // how long a new term is given to bring a leader before the next voter's turn
-	injectEvery = 20 * time.Millisecond  // how often a voter whose turn it is is told so: it skips one while it has entries to apply
+	firstCampaign = 300 * time.Millisecond // how long the first voter is given; each further one twice as long
+	betweenTerm   = 60 * time.Millisecond  // how long a new term is given to bring a leader before the next voter's turn
+	injectEvery   = 20 * time.Millisecond  // how often a voter whose turn it is is told so: it skips one while it has entries to apply
 )
 
 // turns decides when a replica stands for election in the place of the group's leader, so that one voter at a time does.
@@ -14,9 +14,9 @@ const (
 // by the clock alone, candidates would depose each other for seconds. It is a pure function of what it is told.
 //
 // The zero turns is idle.
-type turns struct {
+type campaign struct {
 	gone   uint64 // replica ID of the leader whose place is taken; 0: nothing is to be done
-	why    turnCause
+	why    campaignCause
 	place  int    // of this replica among the voters that are left, in the order of their turns
 	voters int    // that are left
 	first  uint64 // term from which terms are counted: the one in which the leader died
@@ -25,34 +25,34 @@ type turns struct {
 	told   time.Time
 }
 
-// turnCause is why somebody else shall lead.
-type turnCause uint8
+// campaignCause is why somebody else shall lead.
+type campaignCause uint8
 
 const (
-	turnDeath    turnCause = iota // the leader is down: all other voters have turns
-	turnHandOver                  // it hands the partition over: the heir has turns, and the leader itself
-	turnDeposed                   // another has stood against it, in vain perhaps: then this replica, which led, stands once
-	turnStalled                   // others have stood in its place and nobody was elected: all voters but it have turns
+	campaignDeath    campaignCause = iota // the leader is down: all other voters have turns
+	campaignTransfer                      // it hands the partition over: the transferee has turns, and the leader itself
+	campaignDeposed                       // another has stood against it, in vain perhaps: then this replica, which led, stands once
+	campaignStalled                       // others have stood in its place and nobody was elected: all voters but it have turns
 )
 
 // begin starts the turns, or leaves them as they are if they have begun for this leader.
-func (t *turns) begin(why turnCause, gone uint64, place, voters int, term uint64, now time.Time) {
-	if t.gone == gone && (t.why != turnDeposed || why == turnDeposed) {
+func (t *campaign) begin(why campaignCause, gone uint64, place, voters int, term uint64, now time.Time) {
+	if t.gone == gone && (t.why != campaignDeposed || why == campaignDeposed) {
 		return
 	}
-	*t = turns{gone: gone, why: why, place: place, voters: voters, first: term, term: term, since: now}
+	*t = campaign{gone: gone, why: why, place: place, voters: voters, first: term, term: term, since: now}
 }
 
 // end makes t idle: somebody leads.
-func (t *turns) end() { *t = turns{} }
+func (t *campaign) end() { *t = campaign{} }
 
 // due reports whether the replica shall stand for election now. It is to be asked again after injectEvery.
-func (t *turns) due(term uint64, now time.Time) bool {
+func (t *campaign) due(term uint64, now time.Time) bool {
 	if t.gone == 0 || t.voters == 0 {
 		return false
 	}
 	if term > t.term {
-		if t.why == turnDeposed && !t.told.IsZero() {
+		if t.why == campaignDeposed && !t.told.IsZero() {
 			t.end() // it has stood, and the election timeouts decide
 			return false
 		}
@@ -66,7 +66,7 @@ func (t *turns) due(term uint64, now time.Time) bool {
 		}
 	}
 	turn := 0
-	for length := firstTurn; waited >= length && turn < 16; turn++ {
+	for length := firstCampaign; waited >= length && turn < 16; turn++ {
 		waited -= length
 		length *= 2
 	}

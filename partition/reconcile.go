@@ -3,14 +3,14 @@ package partition
 import "time"
 
 const (
-	// tendEvery is how often every replica is looked at without an event.
-	tendEvery = 100 * time.Millisecond
-	// nudgeEvery is how often a replica is looked at that shall be elected and is not yet.
-	nudgeEvery = 20 * time.Millisecond
+	// reconcileEvery is how often every replica is looked at without an event.
+	reconcileEvery = 100 * time.Millisecond
+	// electingEvery is how often a replica is looked at that shall be elected and is not yet.
+	electingEvery = 20 * time.Millisecond
 )
 
-// kick has a replica tended soon. It never blocks.
-func (h *Host) kick(r *replica) {
+// notify has a replica reconciled soon. It never blocks.
+func (h *Host) notify(r *replica) {
 	h.wake.Lock()
 	h.wake.dirty[r] = struct{}{}
 	h.wake.Unlock()
@@ -20,8 +20,8 @@ func (h *Host) kick(r *replica) {
 	}
 }
 
-// kicked returns the replicas that were kicked since it was last called.
-func (h *Host) kicked(empty map[*replica]struct{}) map[*replica]struct{} {
+// notified returns the replicas that were notified since it was last called.
+func (h *Host) notified(empty map[*replica]struct{}) map[*replica]struct{} {
 	h.wake.Lock()
 	defer h.wake.Unlock()
 	dirty := h.wake.dirty
@@ -29,23 +29,23 @@ func (h *Host) kicked(empty map[*replica]struct{}) map[*replica]struct{} {
 	return dirty
 }
 
-// loop tends the replicas: those that had an event at once, those that shall be elected often, all of them every 100 ms.
+// loop reconciles the replicas: those that had an event at once, those that shall be elected often, all of them every 100 ms.
 func (h *Host) loop() {
 	defer h.looping.Done()
-	tick := time.NewTicker(tendEvery)
+	tick := time.NewTicker(reconcileEvery)
 	defer tick.Stop()
 	electing := make(map[*replica]struct{})
 	soon := time.NewTimer(time.Hour)
 	defer soon.Stop()
-	tend := func(r *replica, now time.Time, mayOwn bool) {
+	reconcile := func(r *replica, now time.Time, mayOwn bool) {
 		defer func() { h.electing.Store(int64(len(electing))) }()
 		if h.replicas[r.partition].Load() != r { // it was removed, and is let go of
 			delete(electing, r)
 			return
 		}
-		if r.tend(now, mayOwn) {
+		if r.reconcile(now, mayOwn) {
 			if len(electing) == 0 {
-				soon.Reset(nudgeEvery)
+				soon.Reset(electingEvery)
 			}
 			electing[r] = struct{}{}
 		} else {
@@ -59,26 +59,26 @@ func (h *Host) loop() {
 		case <-h.life.Done():
 			return
 		case <-h.wake.ch:
-			dirty := h.kicked(spare)
+			dirty := h.notified(spare)
 			now, may := time.Now(), h.mayOwn()
 			for r := range dirty {
-				tend(r, now, may)
+				reconcile(r, now, may)
 			}
 			clear(dirty)
 			spare = dirty
 		case now := <-soon.C:
 			may := h.mayOwn()
 			for r := range electing {
-				tend(r, now, may)
+				reconcile(r, now, may)
 			}
 			if len(electing) > 0 {
-				soon.Reset(nudgeEvery)
+				soon.Reset(electingEvery)
 			}
 		case now := <-tick.C:
 			may := h.mayOwn()
 			for i := range h.replicas {
 				if r := h.replicas[i].Load(); r != nil {
-					tend(r, now, may)
+					reconcile(r, now, may)
 				}
 			}
 			longest, cut := h.overBudget()

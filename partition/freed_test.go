@@ -33,20 +33,20 @@ func requireGone(t *testing.T, states []weak.Pointer[bulk]) {
 	}, patience, 10*time.Millisecond, "a state that nobody has any more is still reachable")
 }
 
-const letGoBytes = 4 << 20
+const freedBytes = 4 << 20
 
 // fillBulk writes some megabytes to a partition.
 func (h *testHost) fillBulk(t *testing.T, p int) {
 	t.Helper()
 	for range 4 {
-		done := h.submit(p, &entry.Op{Code: wire.OpSet, Body: make([]byte, letGoBytes/4)})
+		done := h.submit(p, &entry.Op{Code: wire.OpSet, Body: make([]byte, freedBytes/4)})
 		h.Flush(p)
 		require.Equal(t, Applied, done.wait(t).what)
 	}
 }
 
 // A replica that was dropped leaves nothing behind: not its state, not its log, whether it had a leader or stood in vain.
-func TestDroppedReplicaIsLetGo(t *testing.T) {
+func TestDroppedReplicaIsFreed(t *testing.T) {
 	c := newCluster(t, 1, 2)
 	h := c.hosts[0]
 	h.cfg.Machines = bulkMachines{}
@@ -74,12 +74,12 @@ func TestDroppedReplicaIsLetGo(t *testing.T) {
 		}
 	}
 	requireGone(t, states)
-	require.Less(t, int64(liveHeap())-int64(base), int64(letGoBytes), "ten states of as much each")
+	require.Less(t, int64(liveHeap())-int64(base), int64(freedBytes), "ten states of as much each")
 	c.await("nobody is looked at any more", func() bool { return h.electing.Load() == 0 })
 }
 
 // A host that was closed leaves nothing behind either, though something of the library runs on for a while.
-func TestClosedHostIsLetGo(t *testing.T) {
+func TestClosedHostIsFreed(t *testing.T) {
 	var states []weak.Pointer[bulk]
 	base := uint64(0)
 	for i := range 10 {
@@ -99,5 +99,5 @@ func TestClosedHostIsLetGo(t *testing.T) {
 		}
 	}
 	requireGone(t, states)
-	require.Less(t, int64(liveHeap())-int64(base), int64(3*letGoBytes), "nine more states of as much each")
+	require.Less(t, int64(liveHeap())-int64(base), int64(3*freedBytes), "nine more states of as much each")
 }

@@ -7,14 +7,14 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestTurnsBelongToOneVoterAtATime(t *testing.T) {
+func TestCampaignsAreOfOneVoterAtATime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		voters := rapid.IntRange(1, 6).Draw(t, "voters")
 		first := rapid.Uint64Range(1, 1<<40).Draw(t, "term")
 		start := time.Unix(1000, 0)
-		all := make([]turns, voters)
+		all := make([]campaign, voters)
 		for i := range all {
-			all[i].begin(turnDeath, 7, i, voters, first, start)
+			all[i].begin(campaignDeath, 7, i, voters, first, start)
 		}
 		term := first
 		for step := range 400 {
@@ -35,12 +35,12 @@ func TestTurnsBelongToOneVoterAtATime(t *testing.T) {
 	})
 }
 
-func TestTurnsGoRound(t *testing.T) {
+func TestCampaignsGoRound(t *testing.T) {
 	const voters = 3
 	start := time.Unix(1000, 0)
-	all := make([]turns, voters)
+	all := make([]campaign, voters)
 	for i := range all {
-		all[i].begin(turnDeath, 7, i, voters, 5, start)
+		all[i].begin(campaignDeath, 7, i, voters, 5, start)
 	}
 	who := func(term uint64, at time.Duration) int {
 		for i := range all {
@@ -71,46 +71,46 @@ func TestTurnsGoRound(t *testing.T) {
 	}
 }
 
-// An heir whose log was too short to be elected gives the leader that it has deposed a turn, and has the next one itself.
-func TestTurnsOfAHandOver(t *testing.T) {
+// A transferee whose log was too short to be elected gives the leader that it has deposed a turn, and has the next one itself.
+func TestCampaignsOfATransfer(t *testing.T) {
 	start := time.Now()
-	var heir, owner turns
-	heir.begin(turnHandOver, 7, 0, 2, 5, start)
-	owner.begin(turnHandOver, 7, 1, 2, 5, start)
+	var transferee, owner campaign
+	transferee.begin(campaignTransfer, 7, 0, 2, 5, start)
+	owner.begin(campaignTransfer, 7, 1, 2, 5, start)
 	for _, c := range []struct {
-		term        uint64
-		at          time.Duration
-		heir, owner bool
+		term              uint64
+		at                time.Duration
+		transferee, owner bool
 	}{
 		{5, 0, true, false},
 		{6, 10 * time.Millisecond, false, false},
-		{6, 70 * time.Millisecond, false, true}, // the heir's term has brought no leader
+		{6, 70 * time.Millisecond, false, true}, // the transferee's term has brought no leader
 		{7, 80 * time.Millisecond, false, false},
 		{7, 140 * time.Millisecond, true, false},
 	} {
-		if h, o := heir.due(c.term, start.Add(c.at)), owner.due(c.term, start.Add(c.at)); h != c.heir || o != c.owner {
-			t.Errorf("term %d after %v: the heir stands: %t, want %t; the owner: %t, want %t", c.term, c.at, h, c.heir, o, c.owner)
+		if h, o := transferee.due(c.term, start.Add(c.at)), owner.due(c.term, start.Add(c.at)); h != c.transferee || o != c.owner {
+			t.Errorf("term %d after %v: the transferee stands: %t, want %t; the owner: %t, want %t", c.term, c.at, h, c.transferee, o, c.owner)
 		}
 	}
 }
 
 // A leader that another has deposed stands once if that brings no leader: after the other's time, or at once after the next in vain.
-func TestTurnsOfADeposedLeader(t *testing.T) {
+func TestCampaignOfADeposedLeader(t *testing.T) {
 	start := time.Now()
 	at := func(d time.Duration) time.Time { return start.Add(d) }
-	var patient turns
-	patient.begin(turnDeposed, 1, 1, 2, 6, start)
-	if patient.due(6, at(firstTurn-time.Millisecond)) {
+	var patient campaign
+	patient.begin(campaignDeposed, 1, 1, 2, 6, start)
+	if patient.due(6, at(firstCampaign-time.Millisecond)) {
 		t.Error("it stands while the other may be elected")
 	}
-	if !patient.due(6, at(firstTurn)) || !patient.due(6, at(firstTurn+injectEvery)) {
+	if !patient.due(6, at(firstCampaign)) || !patient.due(6, at(firstCampaign+injectEvery)) {
 		t.Error("it does not stand when the other's time is over")
 	}
-	if patient.due(7, at(time.Second)) || patient.due(7, at(time.Hour)) || patient != (turns{}) {
+	if patient.due(7, at(time.Second)) || patient.due(7, at(time.Hour)) || patient != (campaign{}) {
 		t.Error("it goes on after it has stood")
 	}
-	var pressed turns
-	pressed.begin(turnDeposed, 1, 1, 2, 6, start)
+	var pressed campaign
+	pressed.begin(campaignDeposed, 1, 1, 2, 6, start)
 	if pressed.due(7, at(10*time.Millisecond)) || !pressed.due(7, at(10*time.Millisecond+betweenTerm)) {
 		t.Error("the other has stood once more in vain, and it does not stand when that is certain")
 	}
