@@ -14,7 +14,7 @@ import (
 
 const adminWords = 120
 
-// adminCluster starts a cluster of n members, one after the other so that the first has the metadata's only seat of two, with a map
+// adminCluster starts a cluster of n members, one after the other so that the first has the only metadata voter of two, with a map
 // of adminWords entries.
 func adminCluster(t *testing.T, n int, opts ...gridtest.Option) (*gridtest.Cluster, *sdk.Map[string, int]) {
 	t.Helper()

@@ -28,7 +28,7 @@ const (
 	goodbyeFor = time.Second
 )
 
-// Close has the member leave the cluster: the others take over what it owns and holds, and its seat among the voters of the metadata
+// Close has the member leave the cluster: the others take over what it owns and holds, and its vote in the metadata group
 // where that is needed; then it takes no new connections, lets tasks and calls under way come to their end, and stops. Where nobody
 // else stays it only stops. ctx bounds the leaving, as does a minute; the member stops in any case. A second Close, and one after
 // Kill, returns nil when the member has stopped. The errors are those of removing its files.
@@ -82,7 +82,7 @@ func (m *Member) leave(ctx context.Context) {
 	m.conns.drain(draining)
 }
 
-// moveAway has the other members take over this one's replicas and its seat in the metadata group, while it goes on serving. It
+// moveAway has the other members take over this one's replicas and its vote in the metadata group, while it goes on serving. It
 // returns when they have, when nobody else stays, when nothing comes of it any more, or when ctx ends.
 func (m *Member) moveAway(ctx context.Context) {
 	m.going.Store(true)
@@ -111,7 +111,7 @@ func (m *Member) moveAway(ctx context.Context) {
 			v = m.newerMeta(ctx, v)
 			left, asked = m.held(v), time.Now()
 		}
-		if left == 0 && m.seatFree(ctx, v) {
+		if left == 0 && m.mayLeaveGroup(ctx, v) {
 			return
 		}
 		if left < least || least < 0 {
@@ -170,24 +170,24 @@ func (m *Member) staysWithout(v *meta.View, id wire.ID) bool {
 	return false
 }
 
-// seatFree reports whether the metadata group can do without this member, as v has it, and asks for that if it cannot.
-func (m *Member) seatFree(ctx context.Context, v *meta.View) bool {
+// mayLeaveGroup reports whether the metadata group can do without this member, as v has it, and asks for that if it cannot.
+func (m *Member) mayLeaveGroup(ctx context.Context, v *meta.View) bool {
 	me := v.Member(m.id)
 	if me == nil || !me.MetaVoter || m.dispensable(v, m.id) {
 		return true
 	}
 	if _, leads := m.meta.Leads(); leads {
-		if err := m.seats.canSpare(m.id, m.incarnation); err == nil {
+		if err := m.voters.canSpare(m.id, m.incarnation); err == nil {
 			return true
 		}
-		return false // the controller gives others a seat and has one of them lead
+		return false // the controller makes others voters and has one of them lead
 	}
 	for _, id := range m.metaVoters() {
 		short, cancel := context.WithTimeout(ctx, metaRetry*4)
 		a, err := m.peers.ask(short, id, wire.OpMetaLeave, nil)
 		cancel()
 		if err == nil && a.Code == wire.CodeOK {
-			m.seatGone.Store(true) // as far as this member needs to know: it may be kept for its return
+			m.metaReleased.Store(true) // as far as this member needs to know: it may be kept for its return
 			return true
 		}
 	}

@@ -181,7 +181,7 @@ func (m *Member) drainMember(ctx context.Context, id wire.ID) (wire.LeavingResul
 }
 
 // removeMember forgets a member that is gone. What it holds is first given up, which takes force, and rebuilt from others by the
-// controller, as its seat in the metadata group is given away.
+// controller, as its removal from the metadata group does.
 func (m *Member) removeMember(ctx context.Context, id wire.ID, force bool) (wire.LeavingResult, error) {
 	v := m.metaView()
 	mb := v.Member(id)

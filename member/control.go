@@ -73,7 +73,7 @@ func (c *controller) step(v *meta.View, term uint64) {
 	default:
 		c.recover(v)
 		c.placer.step(c, c.m.meta.View())
-		c.m.seats.step(c, c.m.meta.View())
+		c.m.voters.step(c, c.m.meta.View())
 	}
 	if s, _ := m.clock.Standing(); s == clock.InStep && time.Since(c.kept) > keepTimeEvery {
 		c.kept = time.Now()
@@ -164,7 +164,7 @@ func (c *controller) foundTable(v *meta.View) {
 	if c.since.IsZero() {
 		c.since = time.Now()
 	}
-	want := len(m.foundingSeats)
+	want := len(m.participants)
 	if want == 0 {
 		want = len(v.Founders)
 	}

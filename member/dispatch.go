@@ -227,7 +227,7 @@ func (m *Member) dispatchPeer(c *conn, req *wire.Request) {
 			return
 		}
 		res := m.pong(p)
-		res.Stranger, res.Seatless = m.stranger(c.hello.Member, c.hello.Incarnation)
+		res.Stranger, res.NoMetaReplica = m.stranger(c.hello.Member, c.hello.Incarnation)
 		c.Answer(id, wire.CodeOK, wire.AppendPingResult(nil, &res))
 	case wire.OpMemberDown:
 		d, err := wire.DecodeDownBody(req.Body)
@@ -254,7 +254,7 @@ func (m *Member) dispatchPeer(c *conn, req *wire.Request) {
 	case wire.OpMetaLeave:
 		if m.metaView() == nil {
 			c.Answer(id, wire.CodeNotReady, []byte("this member has no metadata yet"))
-		} else if err := m.seats.canSpare(c.hello.Member, c.hello.Incarnation); err != nil {
+		} else if err := m.voters.canSpare(c.hello.Member, c.hello.Incarnation); err != nil {
 			c.Answer(id, wire.CodeNotReady, []byte(err.Error()))
 		} else {
 			c.Answer(id, wire.CodeOK, nil)

@@ -43,7 +43,7 @@ func (m *Member) notIn(v *meta.View) string {
 
 // stranger reports whether a process is no member, as far as this member knows: not yet, or none any more; or is one without a place
 // in the metadata group.
-func (m *Member) stranger(id, incarnation wire.ID) (stranger, seatless bool) {
+func (m *Member) stranger(id, incarnation wire.ID) (stranger, noMetaReplica bool) {
 	v := m.metaView()
 	if v == nil || !v.Founded() {
 		return false, false
@@ -55,9 +55,9 @@ func (m *Member) stranger(id, incarnation wire.ID) (stranger, seatless bool) {
 	return false, mb.MetaReplica == 0
 }
 
-// doubt is called when another member answers this one as a stranger, or as one without a seat. Whoever has lost its seat in the
-// metadata group hears no more of them: nobody else would ever tell it that it was given up, or shall ask for another seat. Only metadata
-// newer than its own are believed: there this incarnation has been a member, and it is that once only. Of its seat they must know
+// doubt is called when another member answers this one as a stranger, or as one without a metadata replica. Whoever has lost its replica in the
+// metadata group hears no more of them: nobody else would ever tell it that it was given up, or should ask for another replica. Only metadata
+// newer than its own are believed: there this incarnation has been a member, and it is that once only. Of its metadata replica they must know
 // that it was given.
 func (m *Member) doubt(other wire.ID) {
 	if m.isClosing() || !m.doubting.CompareAndSwap(false, true) {
@@ -72,22 +72,22 @@ func (m *Member) doubt(other wire.ID) {
 		if err != nil || v.Cluster != m.clusterID() || v.Version <= mine.Version {
 			return
 		}
-		at := m.meta.Seat()
+		at := m.meta.Replica()
 		switch reason := m.notIn(v); {
 		case reason != "":
 			// While it starts this incarnation may not be a member yet; in a generation of the metadata that has begun without it, it never will be.
 			if v.Generation() > at.Generation || m.started.Load() {
 				m.expel(reason)
 			}
-		case seatLost(v, m.id, at) && !m.going.Load():
+		case metaReplicaLost(v, m.id, at) && !m.going.Load():
 			m.learnAgain(v)
 		}
 	})
 }
 
-// seatLost reports whether metadata tell a member that the replica which it runs is none of the group's any more: they are of a later
+// metaReplicaLost reports whether metadata tell a member that the replica which it runs is none of the group's any more: they are of a later
 // generation, or know that the replica's ID was given out, and that the member has it no more.
-func seatLost(v *meta.View, id wire.ID, at partition.MetaSeat) bool {
+func metaReplicaLost(v *meta.View, id wire.ID, at partition.MetaReplica) bool {
 	return v.Generation() > at.Generation ||
 		v.Generation() == at.Generation && v.NextMeta > at.Replica && v.Member(id).MetaReplica != at.Replica
 }
@@ -97,7 +97,7 @@ func seatLost(v *meta.View, id wire.ID, at partition.MetaSeat) bool {
 func (m *Member) learnAgain(v *meta.View) {
 	m.log.Info("this member's place in the metadata group was given up; it asks for another", "generation", v.Generation())
 	for m.ctx.Err() == nil {
-		err := m.changeSeat(m.ctx, v)
+		err := m.changeMetaReplica(m.ctx, v)
 		if err == nil || m.isClosing() {
 			return
 		}
@@ -118,13 +118,13 @@ func (m *Member) learnAgain(v *meta.View) {
 	}
 }
 
-// changeSeat is one attempt.
-func (m *Member) changeSeat(ctx context.Context, v *meta.View) error {
+// changeMetaReplica is one attempt.
+func (m *Member) changeMetaReplica(ctx context.Context, v *meta.View) error {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
-	gone, givenUp, err := keptSeat(m.cfg.DataDir)
+	gone, givenUp, err := keptMetaReplica(m.cfg.DataDir)
 	if err == nil && !givenUp {
-		err = keepSeat(m.cfg.DataDir, gone, true)
+		err = keepMetaReplica(m.cfg.DataDir, gone, true)
 	}
 	if err == nil {
 		err = m.meta.Quit()
@@ -144,11 +144,11 @@ func (m *Member) changeSeat(ctx context.Context, v *meta.View) error {
 			errs = append(errs, err)
 			continue
 		}
-		for _, s := range res.Seats {
+		for _, s := range res.Members {
 			m.metaReg.Set(partition.MetaShard(res.Generation), s.Replica, s.Member.String())
 		}
-		at := seat{generation: res.Generation, replica: res.Replica}
-		return m.takeSeat(ctx, at, partition.MetaStart{Generation: at.generation, Replica: at.replica, Join: true})
+		at := metaReplica{generation: res.Generation, replica: res.Replica}
+		return m.takeMetaReplica(ctx, at, partition.MetaStart{Generation: at.generation, Replica: at.replica, Join: true})
 	}
 	return errors.Join(errs...)
 }

@@ -23,7 +23,7 @@ const (
 // hold. It ends with the member.
 func (m *Member) follow() {
 	defer m.wg.Done()
-	var seats []wire.MetaSeat
+	var members []wire.MetaMember
 	h := &holding{m: m, slots: make(chan struct{}, holdAtOnce)}
 	for {
 		changed := m.meta.Changed()
@@ -35,9 +35,9 @@ func (m *Member) follow() {
 		}
 		m.peers.update()
 		m.rooms.follow(v)
-		if now := m.metaSeats(); len(now) > 0 {
+		if now := m.metaMembers(); len(now) > 0 {
 			var err error
-			if seats, err = saveSeats(m.cfg.DataDir, seats, now); err != nil {
+			if members, err = saveMetaMembers(m.cfg.DataDir, members, now); err != nil {
 				m.log.Warn("the list of members was not saved", "err", err)
 			}
 		}

@@ -83,30 +83,30 @@ func (m *Member) clusterRef() founding.ClusterRef {
 // startMeta starts the metadata replica: as a founder, as a learner that asks for its place, or as it was on disk.
 func (m *Member) startMeta(ctx context.Context, found founding.Result) error {
 	dir := filepath.Join(m.cfg.DataDir, "meta")
-	start, seats := m.foundersSeat(found)
-	last, err := loadSeats(m.cfg.DataDir)
+	start, members := m.founderStart(found)
+	last, err := loadMetaMembers(m.cfg.DataDir)
 	if err != nil {
 		return err
 	}
 	if last != nil {
-		for _, s := range seats { // founders who had not registered yet when the list was written
-			if !slices.ContainsFunc(last, func(known wire.MetaSeat) bool { return known.Member == s.Member }) {
+		for _, s := range members { // founders who had not registered yet when the list was written
+			if !slices.ContainsFunc(last, func(known wire.MetaMember) bool { return known.Member == s.Member }) {
 				last = append(last, s)
 			}
 		}
-		seats = last
+		members = last
 		start.Campaign *= 4 // somebody may lead already, and will say so within a heartbeat
 		if len(start.Initial) > 1 {
 			start.Campaign += 500 * time.Millisecond
 		}
 	}
-	m.peers.setSeats(seats)
-	kept, givenUp, err := keptSeat(m.cfg.DataDir)
+	m.peers.setMetaMembers(members)
+	kept, givenUp, err := keptMetaReplica(m.cfg.DataDir)
 	if err != nil {
 		return err
 	}
-	holds := kept != (seat{}) && !givenUp
-	given := kept // the seat that the others have for this member, as far as they can be asked
+	holds := kept != (metaReplica{}) && !givenUp
+	given := kept // the metadata replica that the others have for this member, as far as they can be asked
 	if holds {
 		led := false
 		if given, led, err = m.checkCopy(ctx, kept); err != nil {
@@ -134,25 +134,25 @@ func (m *Member) startMeta(ctx context.Context, found founding.Result) error {
 		}
 	}
 	if holds && given != kept {
-		// Its seat was given up while it was away: it learns again, under another replica ID.
+		// Its metadata replica was removed while it was away: it learns again, under another replica ID.
 		m.log.Info("this member's place in the metadata group was given up; it asks for another")
-		if err := keepSeat(m.cfg.DataDir, kept, true); err != nil {
+		if err := keepMetaReplica(m.cfg.DataDir, kept, true); err != nil {
 			return err
 		}
 		holds, givenUp = false, true
 	}
-	at := seat{replica: start.Replica, first: true} // as a founder
+	at := metaReplica{replica: start.Replica, first: true} // as a founder
 	if holds && kept != at {
 		at = kept
 		start.Generation, start.Replica, start.Initial, start.Join = at.generation, at.replica, nil, !at.first
 	} else if at.replica == 0 || givenUp {
-		if at, seats, err = m.metaSeat(ctx, found, kept); err != nil {
+		if at, members, err = m.askForMetaReplica(ctx, found, kept); err != nil {
 			return err
 		}
 		start = partition.MetaStart{Generation: at.generation, Replica: at.replica, Join: true}
 	}
 	m.metaJoined = !at.first
-	for _, s := range seats {
+	for _, s := range members {
 		m.metaReg.Set(partition.MetaShard(at.generation), s.Replica, s.Member.String())
 	}
 	if holds && !m.meta.Has(at.generation, at.replica) {
@@ -160,33 +160,33 @@ func (m *Member) startMeta(ctx context.Context, found founding.Result) error {
 		return fmt.Errorf("%w: the metadata in %s is gone, though this member had a replica of it: remove the whole data directory %s to join anew",
 			ErrDataDir, dir, m.cfg.DataDir)
 	}
-	if err := m.takeSeat(ctx, at, start); err != nil {
+	if err := m.takeMetaReplica(ctx, at, start); err != nil {
 		return err
 	}
 	m.metaReady.Store(true)
 	return nil
 }
 
-// takeSeat runs a replica of the metadata in the place of any other that the directory holds.
-func (m *Member) takeSeat(ctx context.Context, at seat, start partition.MetaStart) error {
+// takeMetaReplica runs a replica of the metadata in the place of any other that the directory holds.
+func (m *Member) takeMetaReplica(ctx context.Context, at metaReplica, start partition.MetaStart) error {
 	if err := m.meta.Clear(ctx, at.generation, at.replica); err != nil {
 		return err
 	}
 	if err := m.meta.Run(start); err != nil {
 		return err
 	}
-	return keepSeat(m.cfg.DataDir, at, false) // not before the replica is on disk: what is kept says that it must be there
+	return keepMetaReplica(m.cfg.DataDir, at, false) // not before the replica is on disk: what is kept says that it must be there
 }
 
-// foundersSeat returns how the metadata replica of a member begins that founds the cluster, and with whom; zero for one that
+// founderStart returns how the metadata replica of a member begins that founds the cluster, and with whom; zero for one that
 // joins it.
-func (m *Member) foundersSeat(found founding.Result) (start partition.MetaStart, seats []wire.MetaSeat) {
+func (m *Member) founderStart(found founding.Result) (start partition.MetaStart, members []wire.MetaMember) {
 	if found.Founding == nil {
 		return start, nil
 	}
-	m.foundingSeats = found.Founding.Seats
-	for _, s := range found.Founding.Seats {
-		seats = append(seats, wire.MetaSeat{Replica: s.ReplicaID, Member: s.Member, PeerAddr: s.PeersAddr})
+	m.participants = found.Founding.Participants
+	for _, s := range found.Founding.Participants {
+		members = append(members, wire.MetaMember{Replica: s.ReplicaID, Member: s.Member, PeerAddr: s.PeersAddr})
 	}
 	start.Initial = make(map[uint64]wire.ID)
 	for _, s := range found.Founding.Voters() {
@@ -197,20 +197,20 @@ func (m *Member) foundersSeat(found founding.Result) (start partition.MetaStart,
 			start.Campaign = time.Duration(s.ReplicaID-1)*150*time.Millisecond + 20*time.Millisecond
 		}
 	}
-	return start, seats
+	return start, members
 }
 
 // checkCopy asks the others, before anything is started from the directory, how often this member has started: a directory that has been
 // started no more often than they know is an old copy, whose metadata replica would go back on its word. It returns the replica of the
 // metadata that they say this member has, and their generation: replica 0 if it was given up. Where nobody answers, nobody can tell, and
 // kept is returned. led says that somebody leads the group.
-func (m *Member) checkCopy(ctx context.Context, kept seat) (given seat, led bool, err error) {
+func (m *Member) checkCopy(ctx context.Context, kept metaReplica) (given metaReplica, led bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, copyTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var newest *meta.View
-	for _, id := range m.peers.seated() {
+	for _, id := range m.peers.metaMemberIDs() {
 		wg.Go(func() { // ends with its call
 			v, leads, err := m.readMeta(ctx, id)
 			mu.Lock()
@@ -230,44 +230,44 @@ func (m *Member) checkCopy(ctx context.Context, kept seat) (given seat, led bool
 	case mb == nil && slices.Contains(newest.Founders, m.id):
 		return kept, led, nil // it founds the cluster, and has stopped before it was registered
 	case mb == nil:
-		return seat{generation: newest.Generation()}, led, nil // forgotten
+		return metaReplica{generation: newest.Generation()}, led, nil // forgotten
 	}
 	if mb.Start >= m.store.Starts() {
-		return seat{}, led, fmt.Errorf("%w: %s has been started %d times and the cluster knows of start %d: it was restored or copied; remove it to join anew",
+		return metaReplica{}, led, fmt.Errorf("%w: %s has been started %d times and the cluster knows of start %d: it was restored or copied; remove it to join anew",
 			ErrDataDir, m.cfg.DataDir, m.store.Starts(), mb.Start)
 	}
 	if newest.Generation() == kept.generation && mb.MetaReplica == kept.replica {
 		return kept, led, nil
 	}
-	return seat{generation: newest.Generation(), replica: mb.MetaReplica}, led, nil
+	return metaReplica{generation: newest.Generation(), replica: mb.MetaReplica}, led, nil
 }
 
-// metaSeat asks the cluster for a place in the metadata group until it has one, the cluster refuses, or ctx ends. It returns the
+// askForMetaReplica asks the cluster for a place in the metadata group until it has one, the cluster refuses, or ctx ends. It returns the
 // place and where the group's members are. gone is the place that this member has given up, if it had one.
-func (m *Member) metaSeat(ctx context.Context, found founding.Result, gone seat) (seat, []wire.MetaSeat, error) {
+func (m *Member) askForMetaReplica(ctx context.Context, found founding.Result, gone metaReplica) (metaReplica, []wire.MetaMember, error) {
 	what := "a place in the cluster"
 	m.waiting.Store(&what)
 	for {
 		res, err := m.askToJoin(ctx, found, gone)
 		if err == nil {
-			m.peers.setSeats(res.Seats)
-			return seat{generation: res.Generation, replica: res.Replica}, res.Seats, nil
+			m.peers.setMetaMembers(res.Members)
+			return metaReplica{generation: res.Generation, replica: res.Replica}, res.Members, nil
 		}
 		if errors.Is(err, errRefused) {
-			return seat{}, nil, fmt.Errorf("join the cluster: %w", err)
+			return metaReplica{}, nil, fmt.Errorf("join the cluster: %w", err)
 		}
 		m.log.Info("waiting for a place in the cluster", "err", err)
 		select {
 		case <-time.After(joinRetry):
 		case <-ctx.Done():
-			return seat{}, nil, fmt.Errorf("join the cluster: %w", errors.Join(ctx.Err(), err))
+			return metaReplica{}, nil, fmt.Errorf("join the cluster: %w", errors.Join(ctx.Err(), err))
 		}
 	}
 }
 
 // askToJoin asks for a place in the metadata group: the voters with whom this member has founded the cluster, who take no
 // clients until all founders are there; then the members that answer behind the client addresses.
-func (m *Member) askToJoin(ctx context.Context, found founding.Result, gone seat) (wire.JoinResult, error) {
+func (m *Member) askToJoin(ctx context.Context, found founding.Result, gone metaReplica) (wire.JoinResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	var errs []error
@@ -281,7 +281,7 @@ func (m *Member) askToJoin(ctx context.Context, found founding.Result, gone seat
 			errs = append(errs, err)
 		}
 	}
-	for _, s := range m.peers.seatList() { // where they were when this member last knew
+	for _, s := range m.peers.metaMembers() { // where they were when this member last knew
 		if asked[s.Member] {
 			continue
 		}
@@ -335,7 +335,7 @@ func (m *Member) viewFrom(ctx context.Context, addr string) (*wire.View, error) 
 }
 
 // joinThrough asks one member for a place in the metadata group.
-func (m *Member) joinThrough(ctx context.Context, mb *wire.MemberInfo, gone seat) (wire.JoinResult, error) {
+func (m *Member) joinThrough(ctx context.Context, mb *wire.MemberInfo, gone metaReplica) (wire.JoinResult, error) {
 	nc, a, err := m.peers.dialAddr(ctx, mb.ID, mb.PeerAddr, wire.PlaneCalls, 0)
 	if err != nil {
 		return wire.JoinResult{}, err

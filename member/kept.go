@@ -15,53 +15,53 @@ import (
 const (
 	// metaFile keeps which metadata replica the directory holds.
 	metaFile = "meta-replica"
-	// seatsFile keeps where the members of the metadata group were last, so that a member that starts again finds them.
-	seatsFile = "peers"
+	// metaMembersFile keeps where the members of the metadata group were last, so that a member that starts again finds them.
+	metaMembersFile = "peers"
 	// recoverFile keeps the metadata with which this member begins their next generation, until that has begun.
 	recoverFile = "meta-recover"
 )
 
-// seat is a place in the metadata group: a replica in one of its generations. The zero seat is none.
-type seat struct {
+// metaReplica is a place in the metadata group: a replica in one of its generations. The zero one is none.
+type metaReplica struct {
 	generation, replica uint64
 	first               bool // the group began with it, it has not learnt: so it must be started each time
 }
 
-// Flags of a seat on disk.
+// Flags of a metadata replica on disk.
 const (
-	seatFirst   = 1
-	seatGivenUp = 2
+	replicaFirst   = 1
+	replicaRemoved = 2
 )
 
-// keptSeat returns the seat whose replica a data directory says it holds, zero if it says nothing. One that was given up is not held any
+// keptMetaReplica returns the metadata replica that a data directory says it holds, zero if it says nothing. One that was removed is not held any
 // more, and must never be started again; a member that has given one up has no other yet, not even the one with which it founded the cluster.
-func keptSeat(dir string) (kept seat, givenUp bool, err error) {
+func keptMetaReplica(dir string) (kept metaReplica, givenUp bool, err error) {
 	path := filepath.Join(dir, metaFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return seat{}, false, nil
+		return metaReplica{}, false, nil
 	}
 	if err != nil {
-		return seat{}, false, fmt.Errorf("read the place in the metadata group: %w", err)
+		return metaReplica{}, false, fmt.Errorf("read the place in the metadata group: %w", err)
 	}
 	r := wire.NewReader(b)
-	kept = seat{generation: r.U64(), replica: r.U64()}
+	kept = metaReplica{generation: r.U64(), replica: r.U64()}
 	flags := r.U8()
-	kept.first = flags&seatFirst != 0
+	kept.first = flags&replicaFirst != 0
 	if r.Done() == nil {
-		return kept, flags&seatGivenUp != 0, nil
+		return kept, flags&replicaRemoved != 0, nil
 	}
-	return seat{}, false, fmt.Errorf("the data directory is damaged: %s", path)
+	return metaReplica{}, false, fmt.Errorf("the data directory is damaged: %s", path)
 }
 
-// keepSeat writes what keptSeat reads.
-func keepSeat(dir string, s seat, givenUp bool) error {
+// keepMetaReplica writes what keptMetaReplica reads.
+func keepMetaReplica(dir string, s metaReplica, givenUp bool) error {
 	var flags uint8
 	if s.first {
-		flags |= seatFirst
+		flags |= replicaFirst
 	}
 	if givenUp {
-		flags |= seatGivenUp
+		flags |= replicaRemoved
 	}
 	b := append(wire.AppendU64(wire.AppendU64(nil, s.generation), s.replica), flags)
 	if err := replaceFile(dir, metaFile, b); err != nil {
@@ -70,8 +70,8 @@ func keepSeat(dir string, s seat, givenUp bool) error {
 	return nil
 }
 
-func loadSeats(dir string) ([]wire.MetaSeat, error) {
-	path := filepath.Join(dir, seatsFile)
+func loadMetaMembers(dir string) ([]wire.MetaMember, error) {
+	path := filepath.Join(dir, metaMembersFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -79,22 +79,22 @@ func loadSeats(dir string) ([]wire.MetaSeat, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the list of members: %w", err)
 	}
-	seats, err := wire.DecodeMetaSeats(b)
+	members, err := wire.DecodeMetaMembers(b)
 	if err != nil {
 		return nil, fmt.Errorf("the data directory is damaged: %s: %w", path, err)
 	}
-	return seats, nil
+	return members, nil
 }
 
-// saveSeats writes the list if it has changed, and returns what is on disk now.
-func saveSeats(dir string, old, seats []wire.MetaSeat) ([]wire.MetaSeat, error) {
-	if slices.Equal(old, seats) {
+// saveMetaMembers writes the list if it has changed, and returns what is on disk now.
+func saveMetaMembers(dir string, old, members []wire.MetaMember) ([]wire.MetaMember, error) {
+	if slices.Equal(old, members) {
 		return old, nil
 	}
-	if err := replaceFile(dir, seatsFile, wire.AppendMetaSeats(nil, seats)); err != nil {
+	if err := replaceFile(dir, metaMembersFile, wire.AppendMetaMembers(nil, members)); err != nil {
 		return old, fmt.Errorf("write the list of members: %w", err)
 	}
-	return seats, nil
+	return members, nil
 }
 
 // loadRecovery returns the metadata whose generation this member was to begin, nil if none.

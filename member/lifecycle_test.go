@@ -135,7 +135,7 @@ func TestDataDirectory(t *testing.T) {
 
 func TestDamagedFilesOfTheDirectory(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{metaFile, seatsFile} {
+	for _, name := range []string{metaFile, metaMembersFile} {
 		dir := t.TempDir()
 		m := runningMember(t, Config{DataDir: dir})
 		m.Kill()

@@ -366,7 +366,7 @@ func (l *locator) missing() []lostMember {
 	v := l.m.metaView()
 	var list []lostMember
 	if v == nil || len(v.Members) == 0 {
-		for _, s := range l.m.peers.seatList() {
+		for _, s := range l.m.peers.metaMembers() {
 			if s.Member != l.m.id && !l.reached(s.Member) {
 				list = append(list, lostMember{id: s.Member, peerAddr: s.PeerAddr, voter: true})
 			}

@@ -46,10 +46,10 @@ type Member struct {
 	inStep *inStep
 	tracer trace.Tracer // nil: no spans
 
-	cluster       atomic.Pointer[wire.ID]
-	founders      []wire.ID       // with which the metadata group begins, by replica ID; nil if this member joined
-	foundingSeats []founding.Seat // all who found the cluster together; nil if this member joined
-	metaJoined    bool            // the metadata replica began as a learner
+	cluster      atomic.Pointer[wire.ID]
+	founders     []wire.ID              // with which the metadata group begins, by replica ID; nil if this member joined
+	participants []founding.Participant // all who found the cluster together; nil if this member joined
+	metaJoined   bool                   // the metadata replica began as a learner
 
 	dataNet, metaNet *raftnet.Transport
 	dataReg, metaReg *raftnet.Registry
@@ -58,7 +58,7 @@ type Member struct {
 	hostReady        atomic.Bool // host may be read
 	metaReady        atomic.Bool // meta may be read
 	going            atomic.Bool // this member is about to leave: others take over what it has
-	seatGone         atomic.Bool // of that, its seat in the metadata group
+	metaReleased     atomic.Bool // of that, the metadata group can do without it
 
 	started  atomic.Bool             // Start has returned: from here on the metadata have this incarnation, unless it was given up
 	doubting atomic.Bool             // a goroutine asks whether the cluster still counts this process among its members
@@ -80,7 +80,7 @@ type Member struct {
 	maps     *maps.Service
 	tasks    *exec.Service
 	mover    *mover
-	seats    *seats
+	voters   *metaVoters
 	nats     *natsServer
 	routes   *routes
 	events   *publisher
@@ -136,7 +136,7 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	m.locator = newLocator(m)
 	m.rooms = newRooms(m)
 	m.failover = &failover{m: m}
-	m.seats = newSeats(m)
+	m.voters = newMetaVoters(m)
 	if cfg.TracerProvider != nil {
 		m.tracer = cfg.TracerProvider.Tracer(tracerName)
 	}

@@ -42,7 +42,7 @@ func (m *Member) metaPropose(ctx context.Context, c meta.Command) (meta.Result, 
 	}
 }
 
-// metaProposeOnce asks one voter after the other, each for so long: it may have lost its seat without hearing of it, or send the command
+// metaProposeOnce asks one voter after the other, each for so long: it may have been removed from the group without hearing of it, or send the command
 // to one that leads no more.
 func (m *Member) metaProposeOnce(ctx context.Context, cmd []byte, try time.Duration) (meta.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, metaTimeout)
@@ -77,7 +77,7 @@ func (m *Member) metaProposeOnce(ctx context.Context, cmd []byte, try time.Durat
 
 // metaVotes reports whether this member's metadata replica votes, as far as it knows.
 func (m *Member) metaVotes() bool {
-	if m.seatGone.Load() {
+	if m.metaReleased.Load() {
 		return false
 	}
 	if mb := m.metaView().Member(m.id); mb != nil {
@@ -101,29 +101,29 @@ func (m *Member) metaVoters() []wire.ID {
 	if ids = append(ids, silent...); len(ids) > 0 {
 		return ids
 	}
-	return m.peers.seated()
+	return m.peers.metaMemberIDs()
 }
 
-// metaSeats returns the members of the metadata group and where they are.
-func (m *Member) metaSeats() []wire.MetaSeat { return seatsOf(m.metaView(), m.foundingSeats) }
+// metaMembers returns the members of the metadata group and where they are.
+func (m *Member) metaMembers() []wire.MetaMember { return metaMembersOf(m.metaView(), m.participants) }
 
-// seatsOf returns the seats of a view, and those of founders that have not registered yet: who joined meanwhile would otherwise hear
+// metaMembersOf returns the metadata members of a view, and those of founders that have not registered yet: who joined meanwhile would otherwise hear
 // of no voter that it could ask.
-func seatsOf(v *meta.View, founders []founding.Seat) (seats []wire.MetaSeat) {
+func metaMembersOf(v *meta.View, founders []founding.Participant) (members []wire.MetaMember) {
 	for i := range v.Members {
 		if mb := &v.Members[i]; mb.MetaReplica != 0 {
-			seats = append(seats, wire.MetaSeat{Replica: mb.MetaReplica, Member: mb.ID, PeerAddr: mb.PeerAddr})
+			members = append(members, wire.MetaMember{Replica: mb.MetaReplica, Member: mb.ID, PeerAddr: mb.PeerAddr})
 		}
 	}
 	if v.Generation() > 0 {
-		return seats // another voter began it
+		return members // another voter began it
 	}
 	for _, s := range founders {
 		if slices.Contains(v.Founders, s.Member) && v.Member(s.Member) == nil {
-			seats = append(seats, wire.MetaSeat{Replica: s.ReplicaID, Member: s.Member, PeerAddr: s.PeersAddr})
+			members = append(members, wire.MetaMember{Replica: s.ReplicaID, Member: s.Member, PeerAddr: s.PeersAddr})
 		}
 	}
-	return seats
+	return members
 }
 
 // answerMetaPropose commits a command for a member whose replica does not vote.
@@ -148,7 +148,7 @@ func (m *Member) answerMetaPropose(c *conn, id uint64, cmd []byte) {
 
 // answerMetaCaughtUp answers when this member's metadata are as new as what was committed when it was asked.
 func (m *Member) answerMetaCaughtUp(c *conn, id uint64) {
-	ctx, cancel := context.WithTimeout(m.ctx, seatCaughtUpFor)
+	ctx, cancel := context.WithTimeout(m.ctx, metaCaughtUpFor)
 	defer cancel()
 	if m.metaView() == nil {
 		c.Answer(id, wire.CodeNotReady, nil)
@@ -161,7 +161,7 @@ func (m *Member) answerMetaCaughtUp(c *conn, id uint64) {
 
 // answerMetaLead has this member's replica stand in the place of the leader's, which asks for it, once it has all that is committed.
 func (m *Member) answerMetaLead(c *conn, id uint64, from wire.ID) {
-	ctx, cancel := context.WithTimeout(m.ctx, seatCaughtUpFor)
+	ctx, cancel := context.WithTimeout(m.ctx, metaCaughtUpFor)
 	defer cancel()
 	v := m.metaView()
 	if v == nil || !m.metaVotes() || m.going.Load() {
@@ -250,7 +250,7 @@ func (m *Member) answerMetaJoin(c *conn, id uint64, from wire.ID, b wire.JoinBod
 	case !res.OK():
 		c.Answer(id, res.Code, []byte(res.Text))
 	default:
-		join := wire.JoinResult{Generation: v.Generation(), Replica: res.ReplicaID(), Seats: m.metaSeats()}
+		join := wire.JoinResult{Generation: v.Generation(), Replica: res.ReplicaID(), Members: m.metaMembers()}
 		c.Answer(id, wire.CodeOK, wire.AppendJoinResult(nil, &join))
 	}
 }

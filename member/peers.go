@@ -24,8 +24,8 @@ const (
 type peers struct {
 	m *Member
 
-	mu    sync.Mutex                // guards the following
-	seats map[wire.ID]wire.MetaSeat // members with a place in the metadata group, from the time before the metadata can be read
+	mu    sync.Mutex                  // guards the following
+	group map[wire.ID]wire.MetaMember // members with a place in the metadata group, from the time before the metadata can be read
 	known map[wire.ID]*peer
 }
 
@@ -44,7 +44,7 @@ func (p *peers) addrOf(id wire.ID) (string, bool) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s, ok := p.seats[id]
+	s, ok := p.group[id]
 	return s.PeerAddr, ok
 }
 
@@ -56,29 +56,29 @@ func (p *peers) whereabouts(id wire.ID, given string) string {
 	return given
 }
 
-// setSeats tells where the members of the metadata group are until the metadata itself can be read.
-func (p *peers) setSeats(seats []wire.MetaSeat) {
+// setMetaMembers tells where the members of the metadata group are until the metadata itself can be read.
+func (p *peers) setMetaMembers(members []wire.MetaMember) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.seats = make(map[wire.ID]wire.MetaSeat, len(seats))
-	for _, s := range seats {
-		p.seats[s.Member] = s
+	p.group = make(map[wire.ID]wire.MetaMember, len(members))
+	for _, s := range members {
+		p.group[s.Member] = s
 	}
 }
 
-// seatList returns what setSeats was told.
-func (p *peers) seatList() []wire.MetaSeat {
+// metaMembers returns what setMetaMembers was told.
+func (p *peers) metaMembers() []wire.MetaMember {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Collect(maps.Values(p.seats))
+	return slices.Collect(maps.Values(p.group))
 }
 
-// seated returns the members that setSeats named, without this one.
-func (p *peers) seated() []wire.ID {
+// metaMemberIDs returns the members that setMetaMembers named, without this one.
+func (p *peers) metaMemberIDs() []wire.ID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var ids []wire.ID
-	for id := range p.seats {
+	for id := range p.group {
 		if id != p.m.id {
 			ids = append(ids, id)
 		}
@@ -260,7 +260,7 @@ func (p *peers) ping(ctx context.Context, pr *peer, room *room) (changed bool, e
 		if p.m.clock.IsBehind() {
 			p.m.inStep.notify()
 		}
-		if said.Stranger || said.Seatless {
+		if said.Stranger || said.NoMetaReplica {
 			p.m.doubt(pr.id)
 		}
 		room.answered(&said)

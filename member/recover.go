@@ -197,13 +197,13 @@ func (m *Member) mayBegin(ctx context.Context, v *meta.View, lost []wire.ID) err
 
 // begin begins a generation of the metadata, as its only voter. It may be repeated, also after a restart.
 func (m *Member) begin(ctx context.Context, next *meta.View) error {
-	at := seat{generation: next.Generation(), replica: next.Member(m.id).MetaReplica, first: true}
+	at := metaReplica{generation: next.Generation(), replica: next.Member(m.id).MetaReplica, first: true}
 	m.metaReg.Set(partition.MetaShard(at.generation), at.replica, m.id.String())
-	if m.meta.Seat() != (partition.MetaSeat{Generation: at.generation, Replica: at.replica}) {
+	if m.meta.Replica() != (partition.MetaReplica{Generation: at.generation, Replica: at.replica}) {
 		if err := m.meta.Quit(); err != nil {
 			return err
 		}
-		if err := m.takeSeat(ctx, at, partition.MetaStart{Generation: at.generation, Replica: at.replica, Initial: map[uint64]wire.ID{at.replica: m.id},
+		if err := m.takeMetaReplica(ctx, at, partition.MetaStart{Generation: at.generation, Replica: at.replica, Initial: map[uint64]wire.ID{at.replica: m.id},
 			Campaign: beginCampaign}); err != nil {
 			return err
 		}

@@ -135,19 +135,19 @@ func TestRecover(t *testing.T) {
 	statusOf1(t, ms[1], "one member with everything", func(st sdk.ClusterStatus) bool {
 		return st.Members == 1 && st.Unavailable == 0 && st.Lost == 0 && st.Doubtful == 0 && st.MetadataLed
 	})
-	seated(t, 1, ms[1])
+	waitForVoters(t, 1, ms[1])
 
 	configs[0].Join = []string{ms[1].Addr()}
 	back := again(t, configs[0])
 	third := again(t, Config{Name: "m2", Join: []string{ms[1].Addr()}, NoHTTP: true, DataDir: t.TempDir()})
 	statusOf1(t, third, "three members with everything", func(st sdk.ClusterStatus) bool { return st.Ready == 3 && st.Safe && st.Lost == 0 })
 	verify(t, third)
-	seated(t, 3, ms[1], back, third)
+	waitForVoters(t, 3, ms[1], back, third)
 
 	ms[1].Kill() // the later generation is on its disk as the first one was
 	configs[1].Join = []string{third.Addr()}
 	once := again(t, configs[1])
-	seated(t, 3, once, back, third)
+	waitForVoters(t, 3, once, back, third)
 	if g := once.metaView().Generation(); g != 1 {
 		t.Errorf("generation %d after a restart", g)
 	}
@@ -227,7 +227,7 @@ func TestRecoverGoesOnAfterACrash(t *testing.T) {
 			stop()
 			m := again(t, configs[1])
 			statusOf1(t, m, "all partitions, empty", func(st sdk.ClusterStatus) bool { return st.Members == 1 && st.Unavailable == 0 })
-			seated(t, 1, m)
+			waitForVoters(t, 1, m)
 			if next, err := loadRecovery(configs[1].DataDir); next != nil || err != nil || m.metaView().Generation() != 1 {
 				t.Errorf("generation %d, still to be begun: %+v, %v", m.metaView().Generation(), next, err)
 			}
@@ -241,7 +241,7 @@ func TestRecoverWithOthersLeft(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	ms := runningMembers(t, 4, nil)
 	fill(t, ms[0])
-	seated(t, 3, ms...)
+	waitForVoters(t, 3, ms...)
 	var lost []string
 	var left []*Member
 	for _, m := range ms {
@@ -266,7 +266,7 @@ func TestRecoverWithOthersLeft(t *testing.T) {
 		notRecovered(t, second.Addr(), sdk.ErrConflict, "ask it at "+first.Addr(), lost...)
 	}
 	recovered(t, first.Addr(), lost...)
-	seated(t, 1, first, second)
+	waitForVoters(t, 1, first, second)
 	changeable(t, first, second)
 	statusOf1(t, second, "both to have everything", func(st sdk.ClusterStatus) bool { return st.Members == 2 && st.Safe })
 }

@@ -125,14 +125,14 @@ func (m *Member) canLose(group []partition.GroupMember, t *meta.Partition, repli
 
 // removeSurplus does for the metadata group what the owners do for the groups of partitions: it removes what no member has as its
 // place.
-func (s *seats) removeSurplus(ctx context.Context) {
+func (s *metaVoters) removeSurplus(ctx context.Context) {
 	if time.Since(s.compared) < metaGroupEvery {
 		return
 	}
 	s.compared = time.Now()
 	ctx, cancel := context.WithTimeout(ctx, surplusFor)
 	defer cancel()
-	at := s.m.meta.Seat()
+	at := s.m.meta.Replica()
 	group, err := s.m.meta.Group(ctx)
 	if err == nil {
 		err = s.m.meta.Barrier(ctx)
@@ -164,7 +164,7 @@ func (s *seats) removeSurplus(ctx context.Context) {
 }
 
 // canLose reports whether the metadata group's voters that answer are a majority without a replica.
-func (s *seats) canLose(v *meta.View, group []partition.GroupMember, replica uint64) bool {
+func (s *metaVoters) canLose(v *meta.View, group []partition.GroupMember, replica uint64) bool {
 	voters, answering := 0, 0
 	for _, one := range group {
 		if !one.Voter || one.Replica == replica {

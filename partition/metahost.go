@@ -249,15 +249,15 @@ func (m *MetaHost) LedBy(replica uint64) bool {
 	return m.leader.led == replica && (m.leader.id == 0 || m.leader.id == replica)
 }
 
-// MetaSeat is a replica in a generation of the metadata group.
-type MetaSeat struct{ Generation, Replica uint64 }
+// MetaReplica is a replica in a generation of the metadata group.
+type MetaReplica struct{ Generation, Replica uint64 }
 
-// Seat returns the replica that runs, zero if none does.
-func (m *MetaHost) Seat() MetaSeat {
+// Replica returns the replica that runs, zero if none does.
+func (m *MetaHost) Replica() MetaReplica {
 	if at := m.at.Load(); at != nil {
-		return MetaSeat{at.shard - MetaShard(0), at.id}
+		return MetaReplica{at.shard - MetaShard(0), at.id}
 	}
-	return MetaSeat{}
+	return MetaReplica{}
 }
 
 // Propose commits a command and returns its result. It works on any replica of the group while a quorum of it lives. After
@@ -289,7 +289,7 @@ func (m *MetaHost) ask(ctx context.Context, request func(*dragonboat.NodeHost, *
 	timeout := metaTimeout(ctx)
 	at := m.at.Load()
 	if at == nil {
-		return dragonboat.RequestResult{}, errNoSeat
+		return dragonboat.RequestResult{}, errNoMetaReplica
 	}
 	m.gate.RLock()
 	if m.gate.closed {
@@ -344,8 +344,8 @@ func metaTimeout(ctx context.Context) time.Duration {
 }
 
 var (
-	errNotReady = errors.New("the metadata group has no leader")
-	errNoSeat   = errors.New("this member has no replica of the metadata")
+	errNotReady      = errors.New("the metadata group has no leader")
+	errNoMetaReplica = errors.New("this member has no replica of the metadata")
 )
 
 func metaError(res dragonboat.RequestResult) error {

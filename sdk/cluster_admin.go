@@ -39,7 +39,7 @@ func (c *Client) DrainMember(ctx context.Context, member string) (l Leaving, err
 }
 
 // RemoveMember forgets a member, named by its ID or its name, that has left, or neither answers nor holds anything. It returns
-// what there is to do before the member is forgotten, which goes on by itself: its seat in the metadata group is given away, and what
+// what there is to do before the member is forgotten, which goes on by itself: its metadata replica is removed, and what
 // it held is rebuilt. Call it again until that is done.
 //
 // With force a member that does not answer is removed although it holds replicas: it is dead for certain then. What it holds is given

@@ -23,7 +23,7 @@ type Envelope struct {
 type Output struct {
 	Reply   *Message    // the answer to the request that was received; set by Receive, and only by it
 	Send    []Envelope  // requests; their answers go to Machine.Answer
-	Decided *Founding   // this step found the member's cluster founded: by this Founding, of which it is a seat
+	Decided *Founding   // this step found the member's cluster founded: by this Founding, of which it is a participant
 	Join    *ClusterRef // this step found a cluster to join
 	Err     error       // a configured address belongs to another cluster; *OtherClusterError
 	Log     []string    // lines for an operator

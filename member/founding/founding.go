@@ -19,8 +19,8 @@ const (
 	maxAddressBytes = 4 << 10 // bytes of all addresses named in one message
 )
 
-// Seat is one member of a Founding.
-type Seat struct {
+// Participant is one member of a Founding.
+type Participant struct {
 	Member    wire.ID
 	Addr      string // client base address
 	PeersAddr string // members' port
@@ -30,46 +30,46 @@ type Seat struct {
 // Founding is F: a proposal to make a cluster of exactly these members. It is identified by its cluster ID, which is made
 // for it and used for nothing else, and never changes.
 type Founding struct {
-	ClusterID wire.ID
-	Seats     []Seat // ascending by UUID; distinct addresses
+	ClusterID    wire.ID
+	Participants []Participant // ascending by UUID; distinct addresses
 }
 
-// newFounding makes a Founding of the given seats, which it sorts and numbers.
-func newFounding(id wire.ID, seats []Seat) *Founding {
-	slices.SortFunc(seats, func(a, b Seat) int { return bytes.Compare(a.Member[:], b.Member[:]) })
-	for i := range seats {
-		seats[i].ReplicaID = uint64(i + 1)
+// newFounding makes a Founding of the given participants, which it sorts and numbers.
+func newFounding(id wire.ID, participants []Participant) *Founding {
+	slices.SortFunc(participants, func(a, b Participant) int { return bytes.Compare(a.Member[:], b.Member[:]) })
+	for i := range participants {
+		participants[i].ReplicaID = uint64(i + 1)
 	}
-	return &Founding{ClusterID: id, Seats: seats}
+	return &Founding{ClusterID: id, Participants: participants}
 }
 
-// Seat returns the seat of a member.
-func (f *Founding) Seat(member wire.ID) (Seat, bool) {
-	for _, s := range f.Seats {
+// Participant returns the participant of a member.
+func (f *Founding) Participant(member wire.ID) (Participant, bool) {
+	for _, s := range f.Participants {
 		if s.Member == member {
 			return s, true
 		}
 	}
-	return Seat{}, false
+	return Participant{}, false
 }
 
-// Voters returns the seats that start the metadata group as its first voters: the 1, 3 or 5 lowest, by the number of
+// Voters returns the participants that start the metadata group as its first voters: the 1, 3 or 5 lowest, by the number of
 // members. The caller must not change them.
-func (f *Founding) Voters() []Seat {
-	switch n := len(f.Seats); {
+func (f *Founding) Voters() []Participant {
+	switch n := len(f.Participants); {
 	case n >= 5:
-		return f.Seats[:5]
+		return f.Participants[:5]
 	case n >= 3:
-		return f.Seats[:3]
+		return f.Participants[:3]
 	default:
-		return f.Seats[:min(n, 1)]
+		return f.Participants[:min(n, 1)]
 	}
 }
 
-// Addrs returns the client base addresses of all seats.
+// Addrs returns the client base addresses of all participants.
 func (f *Founding) Addrs() []string {
-	addrs := make([]string, len(f.Seats))
-	for i, s := range f.Seats {
+	addrs := make([]string, len(f.Participants))
+	for i, s := range f.Participants {
 		addrs[i] = s.Addr
 	}
 	return addrs
@@ -77,7 +77,7 @@ func (f *Founding) Addrs() []string {
 
 // equal reports whether both say the same.
 func (f *Founding) equal(g *Founding) bool {
-	return f.ClusterID == g.ClusterID && slices.Equal(f.Seats, g.Seats)
+	return f.ClusterID == g.ClusterID && slices.Equal(f.Participants, g.Participants)
 }
 
 // validate reports what makes f impossible as a Founding.
@@ -85,22 +85,22 @@ func (f *Founding) validate() error {
 	if f.ClusterID.IsZero() {
 		return fmt.Errorf("%w: a founding without a cluster ID", wire.ErrMalformed)
 	}
-	if len(f.Seats) == 0 || len(f.Seats) > MaxExpect {
-		return fmt.Errorf("%w: a founding of %d members, 1 to %d are possible", wire.ErrMalformed, len(f.Seats), MaxExpect)
+	if len(f.Participants) == 0 || len(f.Participants) > MaxExpect {
+		return fmt.Errorf("%w: a founding of %d members, 1 to %d are possible", wire.ErrMalformed, len(f.Participants), MaxExpect)
 	}
-	for i, s := range f.Seats {
+	for i, s := range f.Participants {
 		if s.ReplicaID != uint64(i+1) {
-			return fmt.Errorf("%w: seat %d has replica ID %d", wire.ErrMalformed, i+1, s.ReplicaID)
+			return fmt.Errorf("%w: participant %d has replica ID %d", wire.ErrMalformed, i+1, s.ReplicaID)
 		}
-		if s.Member.IsZero() || i > 0 && bytes.Compare(f.Seats[i-1].Member[:], s.Member[:]) >= 0 {
-			return fmt.Errorf("%w: the seats of a founding are not in ascending order", wire.ErrMalformed)
+		if s.Member.IsZero() || i > 0 && bytes.Compare(f.Participants[i-1].Member[:], s.Member[:]) >= 0 {
+			return fmt.Errorf("%w: the participants of a founding are not in ascending order", wire.ErrMalformed)
 		}
 		if !validText(s.Addr) || !validText(s.PeersAddr) {
-			return fmt.Errorf("%w: seat %d has an address of no or more than %d bytes", wire.ErrMalformed, i+1, MaxText)
+			return fmt.Errorf("%w: participant %d has an address of no or more than %d bytes", wire.ErrMalformed, i+1, MaxText)
 		}
-		for _, t := range f.Seats[:i] {
+		for _, t := range f.Participants[:i] {
 			if t.Addr == s.Addr {
-				return fmt.Errorf("%w: two seats at %q", wire.ErrMalformed, s.Addr)
+				return fmt.Errorf("%w: two participants at %q", wire.ErrMalformed, s.Addr)
 			}
 		}
 	}
@@ -109,13 +109,13 @@ func (f *Founding) validate() error {
 
 func validText(s string) bool { return len(s) > 0 && len(s) <= MaxText }
 
-// minSeat is the least number of bytes that a seat takes: an ID and two texts of one byte.
-const minSeat = 16 + 2 + 2
+// minParticipant is the least number of bytes that a participant takes: an ID and two texts of one byte.
+const minParticipant = 16 + 2 + 2
 
 func appendFounding(dst []byte, f *Founding) []byte {
 	dst = append(dst, f.ClusterID[:]...)
-	dst = wire.AppendUvarint(dst, uint64(len(f.Seats)))
-	for _, s := range f.Seats {
+	dst = wire.AppendUvarint(dst, uint64(len(f.Participants)))
+	for _, s := range f.Participants {
 		dst = append(dst, s.Member[:]...)
 		dst = wire.AppendString(dst, s.Addr)
 		dst = wire.AppendString(dst, s.PeersAddr)
@@ -126,14 +126,14 @@ func appendFounding(dst []byte, f *Founding) []byte {
 // readFounding reads what appendFounding wrote. Replica IDs are the positions.
 func readFounding(r *wire.Reader) *Founding {
 	f := &Founding{ClusterID: r.ID()}
-	n := r.Count(minSeat)
+	n := r.Count(minParticipant)
 	if n > MaxExpect {
 		r.Fail("a founding of %d members, at most %d are possible", n, MaxExpect)
 		return f
 	}
-	f.Seats = make([]Seat, n)
-	for i := range f.Seats {
-		f.Seats[i] = Seat{Member: r.ID(), Addr: r.String(), PeersAddr: r.String(), ReplicaID: uint64(i + 1)}
+	f.Participants = make([]Participant, n)
+	for i := range f.Participants {
+		f.Participants[i] = Participant{Member: r.ID(), Addr: r.String(), PeersAddr: r.String(), ReplicaID: uint64(i + 1)}
 	}
 	if r.Err() == nil {
 		if err := f.validate(); err != nil {

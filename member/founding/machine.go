@@ -37,7 +37,7 @@ type Machine struct {
 	sight   sight
 	members []string // of the cluster, as last told by SetCluster
 
-	accepts map[wire.ID]bool          // seats known to have accepted rec.Accepted
+	accepts map[wire.ID]bool          // participants known to have accepted rec.Accepted
 	heard   map[wire.ID]time.Duration // foundings that could not be accepted: when first heard of
 
 	helloAt, askAt, waitLogAt time.Duration
@@ -231,9 +231,9 @@ func (m *Machine) tryPropose() {
 	if m.rec.Accepted != nil {
 		return
 	}
-	self := Seat{Member: m.set.Member, Addr: m.set.Addr, PeersAddr: m.set.PeersAddr}
+	self := Participant{Member: m.set.Member, Addr: m.set.Addr, PeersAddr: m.set.PeersAddr}
 	if len(m.set.Join) == 0 {
-		m.accept(newFounding(m.set.NewID(), []Seat{self}))
+		m.accept(newFounding(m.set.NewID(), []Participant{self}))
 		return
 	}
 	fresh, since := m.sight.fresh(self, m.now)
@@ -248,14 +248,14 @@ func (m *Machine) tryPropose() {
 	}
 	m.logf("", "propose cluster %v to %d members", f.ClusterID, n)
 	m.accept(f)
-	m.sendSeats(KindPropose)
+	m.sendParticipants(KindPropose)
 	m.askAt = m.now + m.set.Timing.AskEvery
 }
 
 // consider is rules (c) and (f): what this member says about f.
 func (m *Machine) consider(f *Founding) Kind {
 	id := f.ClusterID
-	_, in := f.Seat(m.set.Member)
+	_, in := f.Participant(m.set.Member)
 	mine := m.rec.Accepted != nil && m.rec.Accepted.ClusterID == id
 	switch {
 	case !in:
@@ -339,11 +339,11 @@ func (m *Machine) resetAccepts() {
 // learnAccepted counts one acceptance of the accepted Founding.
 func (m *Machine) learnAccepted(member wire.ID) {
 	f := m.rec.Accepted
-	if _, in := f.Seat(member); !in || m.settled() {
+	if _, in := f.Participant(member); !in || m.settled() {
 		return
 	}
 	m.accepts[member] = true
-	if len(m.accepts) == len(f.Seats) {
+	if len(m.accepts) == len(f.Participants) {
 		m.decide()
 	}
 }
@@ -390,8 +390,8 @@ func (m *Machine) decide() {
 	f := m.rec.Accepted
 	m.rec.ClusterID, m.rec.Addrs, m.dirty = f.ClusterID, boundAddrs(f.Addrs()), true
 	m.out.Decided = f
-	m.logf("", "cluster %v is founded by %d members", f.ClusterID, len(f.Seats))
-	m.sendSeats(KindDecided)
+	m.logf("", "cluster %v is founded by %d members", f.ClusterID, len(f.Participants))
+	m.sendParticipants(KindDecided)
 }
 
 // ask is the second half of rule (f).
@@ -400,13 +400,13 @@ func (m *Machine) ask() {
 		return
 	}
 	m.askAt = m.now + m.set.Timing.AskEvery
-	m.sendSeats(KindAsk)
+	m.sendParticipants(KindAsk)
 }
 
-// sendSeats sends a message about the accepted Founding to its other seats.
-func (m *Machine) sendSeats(k Kind) {
+// sendParticipants sends a message about the accepted Founding to its other participants.
+func (m *Machine) sendParticipants(k Kind) {
 	f := m.rec.Accepted
-	for _, s := range f.Seats {
+	for _, s := range f.Participants {
 		if s.Member != m.set.Member {
 			m.send(s.Addr, Message{Kind: k, Founding: f})
 		}

@@ -76,12 +76,12 @@ func peerOf(n byte, s State, id wire.ID) Hello {
 
 // foundingOf makes a Founding of the script's own member and others.
 func foundingOf(id byte, others ...byte) *Founding {
-	seats := []Seat{{Member: wire.ID{5}, Addr: "self:1", PeersAddr: "self:2"}}
+	participants := []Participant{{Member: wire.ID{5}, Addr: "self:1", PeersAddr: "self:2"}}
 	for _, n := range others {
 		h := peer(n)
-		seats = append(seats, Seat{Member: h.Member, Addr: h.Addr, PeersAddr: h.PeersAddr})
+		participants = append(participants, Participant{Member: h.Member, Addr: h.Addr, PeersAddr: h.PeersAddr})
 	}
-	return newFounding(wire.ID{id}, seats)
+	return newFounding(wire.ID{id}, participants)
 }
 
 func kinds(out Output) map[Kind]int {
@@ -96,7 +96,7 @@ func TestWithoutJoinFoundsAlone(t *testing.T) {
 	s := scriptOf(t, 0)
 	out := s.tick(0)
 	require.NotNil(t, out.Decided)
-	require.Len(t, out.Decided.Seats, 1)
+	require.Len(t, out.Decided.Participants, 1)
 	require.Equal(t, out.Decided.ClusterID, s.disk.ClusterID)
 	require.Equal(t, out.Decided, s.disk.Decided())
 	require.Empty(t, s.tick(time.Hour).Send, "a member with a cluster founds no more")
@@ -132,10 +132,10 @@ func TestProposesWhenTheSameMembersStay(t *testing.T) {
 	}
 	f := s.disk.Accepted
 	require.NotNil(t, f)
-	require.Equal(t, foundingOf(0, 6, 7).Seats, f.Seats)
+	require.Equal(t, foundingOf(0, 6, 7).Participants, f.Participants)
 	require.Nil(t, s.answer("m6:1", Message{Kind: KindAccept, From: peer(6), About: f.ClusterID}).Decided)
 	require.Nil(t, s.answer("m6:1", Message{Kind: KindAccept, From: peer(6), About: f.ClusterID}).Decided, "the same one twice")
-	require.Nil(t, s.answer("m8:1", Message{Kind: KindAccept, From: peer(8), About: f.ClusterID}).Decided, "it has no seat")
+	require.Nil(t, s.answer("m8:1", Message{Kind: KindAccept, From: peer(8), About: f.ClusterID}).Decided, "it has no participant")
 	require.Nil(t, s.answer("m7:1", Message{Kind: KindAccept, From: peer(7), About: wire.ID{9}}).Decided, "another founding")
 	out := s.answer("m7:1", Message{Kind: KindAccept, From: peer(7), About: f.ClusterID})
 	require.Equal(t, f, out.Decided)
@@ -179,8 +179,8 @@ func TestAcceptsOneFoundingAtATime(t *testing.T) {
 	}
 
 	other := foundingOf(3, 6, 7)
-	other.Seats[0].Member = wire.ID{4}
-	require.Equal(t, KindHelloAnswer, propose(other), "no seat in it")
+	other.Participants[0].Member = wire.ID{4}
+	require.Equal(t, KindHelloAnswer, propose(other), "no participant in it")
 	require.Equal(t, Record{}, s.disk)
 
 	require.Equal(t, KindAccept, propose(f))

@@ -35,13 +35,13 @@ func drawMessage(t *rapid.T) Message {
 		m.About = drawID(t, "about")
 	}
 	if m.Kind.hasFounding() {
-		ids := rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) wire.ID { return drawID(t, "seat") }), 1, 5, rapid.ID[wire.ID]).Draw(t, "seats")
-		at := rapid.SliceOfNDistinct(text, len(ids), len(ids), rapid.ID[string]).Draw(t, "seat addrs")
-		seats := make([]Seat, len(ids))
+		ids := rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) wire.ID { return drawID(t, "participant") }), 1, 5, rapid.ID[wire.ID]).Draw(t, "participants")
+		at := rapid.SliceOfNDistinct(text, len(ids), len(ids), rapid.ID[string]).Draw(t, "participant addrs")
+		participants := make([]Participant, len(ids))
 		for i, id := range ids {
-			seats[i] = Seat{Member: id, Addr: at[i], PeersAddr: text.Draw(t, "seat peers")}
+			participants[i] = Participant{Member: id, Addr: at[i], PeersAddr: text.Draw(t, "participant peers")}
 		}
-		m.Founding = newFounding(drawID(t, "founding"), seats)
+		m.Founding = newFounding(drawID(t, "founding"), participants)
 	}
 	return m
 }
@@ -83,11 +83,11 @@ func TestLargestMessageFits(t *testing.T) {
 	}
 	m := Message{Kind: KindDecided, From: Hello{Member: wire.ID{1}, Addr: long(0), PeersAddr: long(0), Cluster: long(0),
 		Expect: MaxExpect, State: StateMember, ID: wire.ID{2}}}
-	var seats []Seat
+	var participants []Participant
 	for i := range MaxExpect {
-		seats = append(seats, Seat{Member: wire.ID{byte(i + 1)}, Addr: long(i), PeersAddr: long(i)})
+		participants = append(participants, Participant{Member: wire.ID{byte(i + 1)}, Addr: long(i), PeersAddr: long(i)})
 	}
-	m.Founding = newFounding(wire.ID{3}, seats)
+	m.Founding = newFounding(wire.ID{3}, participants)
 	var addrs []string
 	for i := range 99 {
 		addrs = append(addrs, long(i))
@@ -121,13 +121,13 @@ func TestDecodeMessageRefuses(t *testing.T) {
 		}},
 		{"an empty address", func(m *Message) { m.From.Addrs = []string{""} }},
 		{"no founding ID", func(m *Message) { m.Founding.ClusterID = wire.ID{} }},
-		{"no seats", func(m *Message) { m.Founding.Seats = nil }},
-		{"seats out of order", func(m *Message) { s := m.Founding.Seats; s[0], s[1] = s[1], s[0] }},
-		{"a seat twice", func(m *Message) { m.Founding.Seats[1] = m.Founding.Seats[0] }},
-		{"an address twice", func(m *Message) { m.Founding.Seats[1].Addr = m.Founding.Seats[0].Addr }},
-		{"too many seats", func(m *Message) {
+		{"no participants", func(m *Message) { m.Founding.Participants = nil }},
+		{"participants out of order", func(m *Message) { s := m.Founding.Participants; s[0], s[1] = s[1], s[0] }},
+		{"a participant twice", func(m *Message) { m.Founding.Participants[1] = m.Founding.Participants[0] }},
+		{"an address twice", func(m *Message) { m.Founding.Participants[1].Addr = m.Founding.Participants[0].Addr }},
+		{"too many participants", func(m *Message) {
 			for i := range MaxExpect {
-				m.Founding.Seats = append(m.Founding.Seats, Seat{Member: wire.ID{9, byte(i)}, Addr: string(rune('a' + i)), PeersAddr: "p"})
+				m.Founding.Participants = append(m.Founding.Participants, Participant{Member: wire.ID{9, byte(i)}, Addr: string(rune('a' + i)), PeersAddr: "p"})
 			}
 		}},
 	} {

@@ -15,7 +15,7 @@ import (
 type Result struct {
 	ClusterID wire.ID
 	Founding  *Founding // by which the member founded the cluster; nil if it joins it
-	Founded   bool      // Founding is not nil: its Voters start the metadata group, the other seats join them
+	Founded   bool      // Founding is not nil: its Voters start the metadata group, the other participants join them
 	JoinAddrs []string  // client base addresses at which members may be, without this one's
 }
 

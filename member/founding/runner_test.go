@@ -313,7 +313,7 @@ func TestRunAloneAndMembersList(t *testing.T) {
 	o := <-alone.run(testContext(t))
 	require.NoError(t, o.err)
 	require.True(t, o.result.Founded)
-	require.Len(t, o.result.Founding.Seats, 1)
+	require.Len(t, o.result.Founding.Participants, 1)
 	require.Empty(t, o.result.JoinAddrs)
 
 	join := func() Result {
@@ -451,9 +451,9 @@ func TestNothingIsSaidThatCannotBeSaved(t *testing.T) {
 	near, far := net.Pipe()
 	served := make(chan error, 1)
 	p.wg.Go(func() { served <- p.runner.Serve(far) })
-	self := Seat{Member: p.store.Member(), Addr: p.listener.Addr().String(), PeersAddr: "p"}
+	self := Participant{Member: p.store.Member(), Addr: p.listener.Addr().String(), PeersAddr: "p"}
 	h := peer(6)
-	f := newFounding(wire.ID{1}, []Seat{self, {Member: h.Member, Addr: h.Addr, PeersAddr: h.PeersAddr}})
+	f := newFounding(wire.ID{1}, []Participant{self, {Member: h.Member, Addr: h.Addr, PeersAddr: h.PeersAddr}})
 	propose := Message{Kind: KindPropose, From: h, Founding: f}
 	require.NoError(t, writeMessage(near, &propose))
 	_, err := readMessage(near)

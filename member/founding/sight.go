@@ -16,8 +16,8 @@ type sight struct {
 }
 
 type sighting struct {
-	seat Seat
-	at   time.Duration
+	participant Participant
+	at          time.Duration
 }
 
 func newSight(window time.Duration) sight {
@@ -28,7 +28,7 @@ func newSight(window time.Duration) sight {
 // whoever was at its address before.
 func (s *sight) saw(h *Hello, expect int, now time.Duration) {
 	for id, p := range s.peers {
-		if id != h.Member && p.seat.Addr == h.Addr || now-p.at >= s.window {
+		if id != h.Member && p.participant.Addr == h.Addr || now-p.at >= s.window {
 			delete(s.peers, id)
 		}
 	}
@@ -39,30 +39,30 @@ func (s *sight) saw(h *Hello, expect int, now time.Duration) {
 	if _, known := s.peers[h.Member]; !known && len(s.peers) >= MaxAddresses {
 		return
 	}
-	s.peers[h.Member] = sighting{seat: Seat{Member: h.Member, Addr: h.Addr, PeersAddr: h.PeersAddr}, at: now}
+	s.peers[h.Member] = sighting{participant: Participant{Member: h.Member, Addr: h.Addr, PeersAddr: h.PeersAddr}, at: now}
 }
 
 // fresh returns the fresh members in sight, self among them, in the order of their UUIDs, and since when they are the same.
 // The caller owns the slice.
-func (s *sight) fresh(self Seat, now time.Duration) ([]Seat, time.Duration) {
-	seats := []Seat{self}
+func (s *sight) fresh(self Participant, now time.Duration) ([]Participant, time.Duration) {
+	participants := []Participant{self}
 	for id, p := range s.peers {
 		if now-p.at >= s.window {
 			delete(s.peers, id)
-		} else if p.seat.Addr != self.Addr {
-			seats = append(seats, p.seat)
+		} else if p.participant.Addr != self.Addr {
+			participants = append(participants, p.participant)
 		}
 	}
-	slices.SortFunc(seats, func(a, b Seat) int { return compareIDs(a.Member, b.Member) })
-	same := slices.EqualFunc(seats, s.last, func(a Seat, id wire.ID) bool { return a.Member == id })
+	slices.SortFunc(participants, func(a, b Participant) int { return compareIDs(a.Member, b.Member) })
+	same := slices.EqualFunc(participants, s.last, func(a Participant, id wire.ID) bool { return a.Member == id })
 	if !same {
 		s.since = now
 		s.last = s.last[:0]
-		for _, p := range seats {
+		for _, p := range participants {
 			s.last = append(s.last, p.Member)
 		}
 	}
-	return seats, s.since
+	return participants, s.since
 }
 
 // restart forgets since when the members in sight are the same, as nobody has looked for a while.
@@ -71,7 +71,7 @@ func (s *sight) restart() { s.last = nil }
 // at returns the fresh member that is in sight at an address.
 func (s *sight) at(addr string, now time.Duration) (wire.ID, bool) {
 	for id, p := range s.peers {
-		if p.seat.Addr == addr && now-p.at < s.window {
+		if p.participant.Addr == addr && now-p.at < s.window {
 			return id, true
 		}
 	}

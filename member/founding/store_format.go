@@ -30,11 +30,11 @@ type contentJSON struct {
 }
 
 type foundingJSON struct {
-	ClusterID string     `json:"cluster_id"`
-	Seats     []seatJSON `json:"seats"`
+	ClusterID    string            `json:"cluster_id"`
+	Participants []participantJSON `json:"seats"`
 }
 
-type seatJSON struct {
+type participantJSON struct {
 	Member    string `json:"member"`
 	Addr      string `json:"addr"`
 	PeersAddr string `json:"peers_addr"`
@@ -45,8 +45,8 @@ func encodeContent(c content) []byte {
 	j := contentJSON{Member: c.member.String(), Cluster: c.cluster, Starts: c.starts, Refused: []string{}, Addrs: []string{}}
 	if f := c.record.Accepted; f != nil {
 		j.Accepted = &foundingJSON{ClusterID: f.ClusterID.String()}
-		for _, s := range f.Seats {
-			j.Accepted.Seats = append(j.Accepted.Seats, seatJSON{s.Member.String(), s.Addr, s.PeersAddr, s.ReplicaID})
+		for _, s := range f.Participants {
+			j.Accepted.Participants = append(j.Accepted.Participants, participantJSON{s.Member.String(), s.Addr, s.PeersAddr, s.ReplicaID})
 		}
 	}
 	for _, id := range c.record.Refused {
@@ -101,8 +101,8 @@ func (j *contentJSON) content() (content, error) {
 	c := content{member: id(j.Member), cluster: j.Cluster, starts: j.Starts}
 	if j.Accepted != nil {
 		f := &Founding{ClusterID: id(j.Accepted.ClusterID)}
-		for _, s := range j.Accepted.Seats {
-			f.Seats = append(f.Seats, Seat{Member: id(s.Member), Addr: s.Addr, PeersAddr: s.PeersAddr, ReplicaID: s.ReplicaID})
+		for _, s := range j.Accepted.Participants {
+			f.Participants = append(f.Participants, Participant{Member: id(s.Member), Addr: s.Addr, PeersAddr: s.PeersAddr, ReplicaID: s.ReplicaID})
 		}
 		c.record.Accepted = f
 	}

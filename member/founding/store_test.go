@@ -230,7 +230,7 @@ func drawRecord(t *rapid.T) Record {
 	var r Record
 	if rapid.Bool().Draw(t, "accepted") {
 		f := foundingOf(byte(rapid.IntRange(1, 9).Draw(t, "founding")), 6, 7)
-		f.Seats[1].Addr = "host " + rapid.StringN(0, -1, MaxText-5).Draw(t, "addr")
+		f.Participants[1].Addr = "host " + rapid.StringN(0, -1, MaxText-5).Draw(t, "addr")
 		r.Accepted = f
 	}
 	for i := range rapid.IntRange(0, 5).Draw(t, "refused") {

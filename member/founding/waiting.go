@@ -29,7 +29,7 @@ func (m *Machine) logWaiting() {
 	}
 	m.waitLogAt = m.now + m.set.Timing.LogEvery
 	if m.rec.Accepted != nil {
-		m.logf("", "%s", m.waitingForSeats())
+		m.logf("", "%s", m.waitingForParticipants())
 		return
 	}
 	silent := ""
@@ -44,11 +44,11 @@ func (m *Machine) logWaiting() {
 	m.logf("", "waiting to found cluster %q: %d of %d expected members are in sight%s", m.set.ClusterName, len(fresh), m.set.Expect, silent)
 }
 
-func (m *Machine) waitingForSeats() string {
+func (m *Machine) waitingForParticipants() string {
 	f := m.rec.Accepted
 	var b strings.Builder
-	fmt.Fprintf(&b, "waiting for %d of %d members to accept cluster %v:", len(f.Seats)-len(m.accepts), len(f.Seats), f.ClusterID)
-	for _, s := range f.Seats {
+	fmt.Fprintf(&b, "waiting for %d of %d members to accept cluster %v:", len(f.Participants)-len(m.accepts), len(f.Participants), f.ClusterID)
+	for _, s := range f.Participants {
 		if m.accepts[s.Member] {
 			continue
 		}

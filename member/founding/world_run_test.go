@@ -61,8 +61,8 @@ func checkPromise(t interface{ Fatalf(string, ...any) }, w *world) {
 		if n.durable.ClusterID != id {
 			t.Fatalf("%+v: %s is in another cluster than %s: %s", w.plan, n.addr, w.nodes[0].addr, w.describe())
 		}
-		if _, in := w.seats[id].Seat(n.id); in != (n.durable.Decided() != nil) {
-			t.Fatalf("%+v: %s: a seat of the founding %v, founder by its record %v", w.plan, n.addr, in, !in)
+		if _, in := w.foundings[id].Participant(n.id); in != (n.durable.Decided() != nil) {
+			t.Fatalf("%+v: %s: a participant of the founding %v, founder by its record %v", w.plan, n.addr, in, !in)
 		}
 	}
 }

@@ -29,10 +29,10 @@ type world struct {
 	cut   map[[2]int]bool  // pairs that do not hear each other
 
 	// What was ever said, by founding. Said means: it left a member.
-	seats    map[wire.ID]*Founding
-	accepted map[wire.ID]map[wire.ID]bool
-	dead     map[wire.ID]bool
-	written  map[wire.ID]bool
+	foundings map[wire.ID]*Founding
+	accepted  map[wire.ID]map[wire.ID]bool
+	dead      map[wire.ID]bool
+	written   map[wire.ID]bool
 
 	violation string
 }
@@ -92,7 +92,7 @@ var errCrash = errors.New("crash")
 func newWorld(p plan) *world {
 	w := &world{
 		plan: p, rng: rand.New(rand.NewPCG(p.seed, 1)), gone: make(map[wire.ID]bool), cut: make(map[[2]int]bool),
-		seats: make(map[wire.ID]*Founding), accepted: make(map[wire.ID]map[wire.ID]bool),
+		foundings: make(map[wire.ID]*Founding), accepted: make(map[wire.ID]map[wire.ID]bool),
 		dead: make(map[wire.ID]bool), written: make(map[wire.ID]bool),
 	}
 	for i := range p.members + p.joiners {
@@ -200,7 +200,7 @@ func (w *world) resetStuck() int {
 		if f == nil || !n.durable.ClusterID.IsZero() {
 			continue
 		}
-		if slices.ContainsFunc(f.Seats, func(s Seat) bool { return w.gone[s.Member] }) {
+		if slices.ContainsFunc(f.Participants, func(s Participant) bool { return w.gone[s.Member] }) {
 			count++
 			w.crash(n)
 			w.wipe(n)
@@ -340,10 +340,10 @@ func (w *world) carry(from int, to string, m *Message, deliver func(*node, Messa
 // observeRecord takes note of what is written.
 func (w *world) observeRecord(n *node, r Record) {
 	if f := r.Accepted; f != nil {
-		if known := w.seats[f.ClusterID]; known != nil && !known.equal(f) {
+		if known := w.foundings[f.ClusterID]; known != nil && !known.equal(f) {
 			w.fail("two foundings with ID %v", f.ClusterID)
 		}
-		w.seats[f.ClusterID] = f
+		w.foundings[f.ClusterID] = f
 	}
 	if r.ClusterID.IsZero() {
 		return
@@ -394,8 +394,8 @@ func (w *world) accept(id, member wire.ID) {
 	}
 }
 
-// decided reports whether all seats of a founding have said that they accept it.
+// decided reports whether all participants of a founding have said that they accept it.
 func (w *world) decided(id wire.ID) bool {
-	f := w.seats[id]
-	return f != nil && !slices.ContainsFunc(f.Seats, func(s Seat) bool { return !w.accepted[id][s.Member] })
+	f := w.foundings[id]
+	return f != nil && !slices.ContainsFunc(f.Participants, func(s Participant) bool { return !w.accepted[id][s.Member] })
 }

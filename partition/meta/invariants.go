@@ -57,7 +57,7 @@ func (v *View) checkMembers() error {
 	}
 	names := make(map[string]wire.ID)
 	incarnations := make(map[wire.ID]wire.ID)
-	seats := make(map[uint64]wire.ID)
+	replicas := make(map[uint64]wire.ID)
 	for i := range v.Members {
 		m := &v.Members[i]
 		if err := m.Registration.check(); err != nil {
@@ -75,7 +75,7 @@ func (v *View) checkMembers() error {
 		if other, taken := incarnations[m.Incarnation]; taken {
 			return fmt.Errorf("members %s and %s have the incarnation %s", other, m.ID, m.Incarnation)
 		}
-		if other, taken := seats[m.MetaReplica]; taken || m.MetaReplica >= v.NextMeta || (m.MetaVoter && m.MetaReplica == 0) {
+		if other, taken := replicas[m.MetaReplica]; taken || m.MetaReplica >= v.NextMeta || (m.MetaVoter && m.MetaReplica == 0) {
 			return fmt.Errorf("members %s and %s: metadata replica %d, next %d, voter %t", other, m.ID, m.MetaReplica, v.NextMeta, m.MetaVoter)
 		}
 		incarnations[m.Incarnation] = m.ID
@@ -83,7 +83,7 @@ func (v *View) checkMembers() error {
 			names[m.Name] = m.ID
 		}
 		if m.MetaReplica != 0 {
-			seats[m.MetaReplica] = m.ID
+			replicas[m.MetaReplica] = m.ID
 		}
 	}
 	return nil

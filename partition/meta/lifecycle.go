@@ -87,7 +87,7 @@ func (c *Drain) apply(s *State) Result {
 	return Result{}
 }
 
-// Forget removes all memory of a member that has left or is dead, holds no replica and has no seat in the metadata group. A
+// Forget removes all memory of a member that has left or is dead, holds no replica and has no metadata replica. A
 // member that is not known is CodeOK.
 type Forget struct {
 	ID          wire.ID

@@ -13,17 +13,17 @@ import (
 
 // model is the metadata as one would write it without a thought for speed, snapshots or images.
 type model struct {
-	init     *Init
-	gone     map[wire.ID]bool // founders that were forgotten
-	time     int64
-	level    uint32
-	changes  uint64
-	members  map[wire.ID]Member
-	seats    uint64 // metadata replicas given out
-	table    map[int]Partition
-	replicas uint64 // data replicas given out
-	maps     map[string]wire.PatternConfig
-	mapsAt   uint64 // changes when maps were last changed
+	init         *Init
+	gone         map[wire.ID]bool // founders that were forgotten
+	time         int64
+	level        uint32
+	changes      uint64
+	members      map[wire.ID]Member
+	metaReplicas uint64 // metadata replicas given out
+	table        map[int]Partition
+	replicas     uint64 // data replicas given out
+	maps         map[string]wire.PatternConfig
+	mapsAt       uint64 // changes when maps were last changed
 }
 
 func newModel() *model {
@@ -43,7 +43,7 @@ func (m *model) apply(c Command) wire.Code {
 	switch c := c.(type) {
 	case *Init:
 		if m.init == nil {
-			m.init, m.level, m.seats = c, c.Level, uint64(len(c.Founders))
+			m.init, m.level, m.metaReplicas = c, c.Level, uint64(len(c.Founders))
 			return m.changed()
 		}
 		if c.Cluster != m.init.Cluster || c.Partitions != m.init.Partitions {
@@ -105,11 +105,11 @@ func (m *model) apply(c Command) wire.Code {
 			switch {
 			case !alive(*old):
 				return wire.CodeMemberLeft
-			case c.After > m.seats:
+			case c.After > m.metaReplicas:
 				return wire.CodeInvalid
 			case old.MetaReplica <= c.After:
-				m.seats++
-				old.MetaReplica, old.MetaVoter = m.seats, false
+				m.metaReplicas++
+				old.MetaReplica, old.MetaVoter = m.metaReplicas, false
 				return m.changed()
 			}
 			return wire.CodeOK
@@ -190,7 +190,7 @@ func (m *model) recover(v *View) wire.Code {
 		return wire.CodeOK
 	}
 	m.init = &Init{Cluster: v.Cluster, Name: v.Name, Partitions: v.PartitionCount, Replicas: v.ReplicasWanted, Durable: v.Durable, Founders: v.Founders}
-	m.time, m.level, m.changes, m.seats, m.replicas, m.mapsAt = v.Time, v.Level, v.Version, v.NextMeta-1, v.NextReplica-1, v.MapsVersion
+	m.time, m.level, m.changes, m.metaReplicas, m.replicas, m.mapsAt = v.Time, v.Level, v.Version, v.NextMeta-1, v.NextReplica-1, v.MapsVersion
 	for _, o := range v.Members {
 		m.members[o.ID] = o
 	}
@@ -307,7 +307,7 @@ func (m *model) view() *View {
 		return v
 	}
 	v.Cluster, v.Name, v.PartitionCount, v.ReplicasWanted, v.Durable = m.init.Cluster, m.init.Name, m.init.Partitions, m.init.Replicas, m.init.Durable
-	v.NextMeta, v.NextReplica = m.seats+1, m.replicas+1
+	v.NextMeta, v.NextReplica = m.metaReplicas+1, m.replicas+1
 	for _, id := range m.init.Founders {
 		if m.gone[id] {
 			id = wire.ID{}

@@ -15,7 +15,7 @@ const maxGenerations = 1 << 19
 const forgotten = 1 << 20
 
 // Recovered returns the metadata with which the next generation begins after the group that kept them has lost its quorum for good: as
-// the member had them that begins it, alone, as its only voter. The lost members are dead; all others lose their seats, and ask for new
+// the member had them that begins it, alone, as its only voter. The lost members are dead; all others lose their metadata replicas, and ask for new
 // ones. The member must be known.
 func (v *View) Recovered(member wire.ID, lost []wire.ID) (*View, error) {
 	if v.Generation()+1 >= maxGenerations {
@@ -41,7 +41,7 @@ func (v *View) Recovered(member wire.ID, lost []wire.ID) (*View, error) {
 	next.Founders = slices.Clone(v.Founders)
 	for i, id := range next.Founders {
 		if v.Member(id) == nil {
-			next.Founders[i] = wire.ID{} // it would be given the seat of a founder when it registers
+			next.Founders[i] = wire.ID{} // it would be given the replica of a founder when it registers
 		}
 	}
 	return &next, nil

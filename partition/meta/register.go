@@ -8,7 +8,7 @@ import (
 
 // Register announces a start of a member. It is accepted if the start is later than any known of the same directory; one that
 // is not comes from a directory that was restored or copied, and is refused. A repeat of the start that is known is CodeOK.
-// The member is then joining; its seat in the metadata group is as before, or a founder's own.
+// The member is then joining; its metadata replica is as before, or a founder's own.
 //
 // A name belongs to one live member at a time.
 type Register struct {

@@ -157,7 +157,7 @@ func TestRegister(t *testing.T) {
 	s := New()
 	do(t, s, foundation(1, false), wire.CodeOK)
 
-	// The third founder registers, is ready, and comes back: joining again, with its seat.
+	// The third founder registers, is ready, and comes back: joining again, with its metadata replica.
 	do(t, s, registration(3, 5), wire.CodeOK)
 	do(t, s, &SetState{ID: member(3), Incarnation: incarnation(3, 5), State: StateReady}, wire.CodeOK)
 	unchanged(t, s, registration(3, 5), wire.CodeOK)
@@ -246,7 +246,7 @@ func TestStatesGoForward(t *testing.T) {
 	unchanged(t, s, set(1, StateDead), wire.CodeConflict)
 }
 
-func TestSeats(t *testing.T) {
+func TestMetaReplicas(t *testing.T) {
 	s := New()
 	do(t, s, foundation(1, false), wire.CodeOK)
 	unchanged(t, s, &AllocMeta{ID: member(4)}, wire.CodeNotFound)
@@ -254,7 +254,7 @@ func TestSeats(t *testing.T) {
 	do(t, s, registration(4, 1), wire.CodeOK)
 
 	if res := do(t, s, &AllocMeta{ID: member(4)}, wire.CodeOK); res.ReplicaID() != 4 {
-		t.Errorf("first seat after three founders is %d, want 4", res.ReplicaID())
+		t.Errorf("first metadata replica after three founders is %d, want 4", res.ReplicaID())
 	}
 	if res := unchanged(t, s, &AllocMeta{ID: member(4)}, wire.CodeOK); res.ReplicaID() != 4 {
 		t.Errorf("asked again, it is %d, want 4", res.ReplicaID())
@@ -276,7 +276,7 @@ func TestSeats(t *testing.T) {
 	unchanged(t, s, &DropMeta{ID: member(1), Replica: 5}, wire.CodeOK)
 	do(t, s, registration(1, 2), wire.CodeOK)
 	if m := s.Snapshot().Member(member(1)); m.MetaReplica != 0 || m.MetaVoter {
-		t.Errorf("a founder got its seat back by starting again: %+v", m)
+		t.Errorf("a founder got its metadata replica back by starting again: %+v", m)
 	}
 	do(t, s, &SetState{ID: member(1), Incarnation: incarnation(1, 2), State: StateLeft}, wire.CodeOK)
 	unchanged(t, s, &AllocMeta{ID: member(1)}, wire.CodeMemberLeft)
@@ -304,10 +304,10 @@ func TestForget(t *testing.T) {
 	if before.Member(member(1)) == nil || before.Founders[0] != member(1) {
 		t.Error("a snapshot forgot with the state")
 	}
-	// It is nobody now; its seat of the founding is never given out again.
+	// It is nobody now; its founding replica ID is never given out again.
 	do(t, s, registration(1, 1), wire.CodeOK)
 	if m := s.Snapshot().Member(member(1)); m.MetaReplica != 0 {
-		t.Errorf("a forgotten founder has its seat: %+v", m)
+		t.Errorf("a forgotten founder has its metadata replica: %+v", m)
 	}
 	unchanged(t, s, foundation(1, false), wire.CodeOK)
 }
@@ -543,7 +543,7 @@ func TestCandidatesAndInfo(t *testing.T) {
 	}
 }
 
-// The next generation of the metadata begins with what one member had: the lost are dead, and nobody but it has a seat.
+// The next generation of the metadata begins with what one member had: the lost are dead, and nobody but it has a metadata replica.
 func TestRecovered(t *testing.T) {
 	s := newTable(t, 2, false)
 	do(t, s, &SetTime{Time: 77}, wire.CodeOK)
@@ -591,7 +591,7 @@ func TestRecovered(t *testing.T) {
 	}
 }
 
-// A founder that never came has no seat to come to in a later generation.
+// A founder that never came has no metadata replica to come to in a later generation.
 func TestRecoveredWithoutAFounder(t *testing.T) {
 	s := New()
 	do(t, s, foundation(2, false), wire.CodeOK)

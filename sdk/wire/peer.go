@@ -42,8 +42,8 @@ type PingResult struct {
 
 	// Stranger: as far as the member knows, the process that asks is no member of the cluster, or none any more.
 	Stranger bool
-	// Seatless: as far as the member knows, the process that asks has no place in the metadata group.
-	Seatless bool
+	// NoMetaReplica: as far as the member knows, the process that asks has no place in the metadata group.
+	NoMetaReplica bool
 
 	Limit    uint64          // bytes that the member's replicas may be counted with, all together; 0: as many as come
 	Used     uint64          // bytes that they are counted with
@@ -54,7 +54,7 @@ type PingResult struct {
 
 // AppendPingResult appends p.
 func AppendPingResult(dst []byte, p *PingResult) []byte {
-	dst = AppendI64(AppendI64(appendFlags(dst, p.ClockSet, p.Changed, p.Stranger, p.Seatless), p.Clock), p.Wall)
+	dst = AppendI64(AppendI64(appendFlags(dst, p.ClockSet, p.Changed, p.Stranger, p.NoMetaReplica), p.Clock), p.Wall)
 	dst = AppendU64(AppendU32(dst, p.Replicas), p.Version)
 	dst = AppendUvarint(dst, uint64(len(p.Owned)))
 	for _, o := range p.Owned {
@@ -72,7 +72,7 @@ func AppendPingResult(dst []byte, p *PingResult) []byte {
 func DecodePingResult(b []byte) (PingResult, error) {
 	r := NewReader(b)
 	flags := r.U8()
-	p := PingResult{ClockSet: flags&1 != 0, Changed: flags&2 != 0, Stranger: flags&4 != 0, Seatless: flags&8 != 0, Clock: r.I64(), Wall: r.I64(),
+	p := PingResult{ClockSet: flags&1 != 0, Changed: flags&2 != 0, Stranger: flags&4 != 0, NoMetaReplica: flags&8 != 0, Clock: r.I64(), Wall: r.I64(),
 		Replicas: r.U32(), Version: r.U64()}
 	p.Owned = make([]Owned, r.Count(12))
 	for i := range p.Owned {
@@ -152,8 +152,8 @@ func appendFlags(dst []byte, flags ...bool) []byte {
 	return append(dst, b)
 }
 
-// MetaSeat is a member's place in the metadata group.
-type MetaSeat struct {
+// MetaMember is a member's place in the metadata group.
+type MetaMember struct {
 	Replica  uint64
 	Member   ID
 	PeerAddr string
@@ -182,44 +182,44 @@ func DecodeJoinBody(b []byte) (JoinBody, error) {
 type JoinResult struct {
 	Generation uint64 // of the metadata
 	Replica    uint64
-	Seats      []MetaSeat
+	Members    []MetaMember
 }
 
 // AppendJoinResult appends j.
 func AppendJoinResult(dst []byte, j *JoinResult) []byte {
 	dst = AppendU64(AppendU64(dst, j.Generation), j.Replica)
-	return AppendMetaSeats(dst, j.Seats)
+	return AppendMetaMembers(dst, j.Members)
 }
 
 // DecodeJoinResult reads what AppendJoinResult wrote.
 func DecodeJoinResult(b []byte) (JoinResult, error) {
 	r := NewReader(b)
 	j := JoinResult{Generation: r.U64(), Replica: r.U64()}
-	j.Seats = decodeMetaSeats(&r)
+	j.Members = decodeMetaMembers(&r)
 	return j, r.Done()
 }
 
-// AppendMetaSeats appends a list of places in the metadata group.
-func AppendMetaSeats(dst []byte, seats []MetaSeat) []byte {
-	dst = AppendUvarint(dst, uint64(len(seats)))
-	for _, s := range seats {
+// AppendMetaMembers appends a list of places in the metadata group.
+func AppendMetaMembers(dst []byte, members []MetaMember) []byte {
+	dst = AppendUvarint(dst, uint64(len(members)))
+	for _, s := range members {
 		dst = append(AppendU64(dst, s.Replica), s.Member[:]...)
 		dst = AppendString(dst, s.PeerAddr)
 	}
 	return dst
 }
 
-// DecodeMetaSeats reads what AppendMetaSeats wrote.
-func DecodeMetaSeats(b []byte) ([]MetaSeat, error) {
+// DecodeMetaMembers reads what AppendMetaMembers wrote.
+func DecodeMetaMembers(b []byte) ([]MetaMember, error) {
 	r := NewReader(b)
-	seats := decodeMetaSeats(&r)
-	return seats, r.Done()
+	members := decodeMetaMembers(&r)
+	return members, r.Done()
 }
 
-func decodeMetaSeats(r *Reader) []MetaSeat {
-	seats := make([]MetaSeat, r.Count(25))
-	for i := range seats {
-		seats[i] = MetaSeat{Replica: r.U64(), Member: r.ID(), PeerAddr: r.String()}
+func decodeMetaMembers(r *Reader) []MetaMember {
+	members := make([]MetaMember, r.Count(25))
+	for i := range members {
+		members[i] = MetaMember{Replica: r.U64(), Member: r.ID(), PeerAddr: r.String()}
 	}
-	return seats
+	return members
 }

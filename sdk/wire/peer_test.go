@@ -6,11 +6,11 @@ import (
 	"pgregory.net/rapid"
 )
 
-func drawSeat(t *rapid.T, _ string) MetaSeat {
-	return MetaSeat{drawU64(t, "replica"), drawID(t, "member"), drawString(t, "addr")}
+func drawMetaMember(t *rapid.T, _ string) MetaMember {
+	return MetaMember{drawU64(t, "replica"), drawID(t, "member"), drawString(t, "addr")}
 }
 
-const goldenSeats = "02 0000000000000001 a0a1a2a3a4a5a6a7a8a9aaabacadaeaf 03 613a31 0102030405060708 00000000000000000000000000000000 00"
+const goldenMetaMembers = "02 0000000000000001 a0a1a2a3a4a5a6a7a8a9aaabacadaeaf 03 613a31 0102030405060708 00000000000000000000000000000000 00"
 
 var peerFormats = []*format{
 	formatOf("PingBody", AppendPingBody, DecodePingBody, func(t *rapid.T) PingBody { return PingBody{drawU64(t, "have"), drawBool(t, "sizes")} },
@@ -19,7 +19,7 @@ var peerFormats = []*format{
 		func(t *rapid.T) PingResult {
 			return PingResult{drawBool(t, "clock set"), drawI64(t, "clock"), drawI64(t, "wall"), drawU32(t, "replicas"), drawU64(t, "version"),
 				drawBool(t, "changed"), drawList(t, "owned", 10, func(t *rapid.T, _ string) Owned { return Owned{drawU32(t, "partition"), drawU64(t, "epoch")} }),
-				drawBool(t, "stranger"), drawBool(t, "seatless"), drawU64(t, "limit"), drawU64(t, "used"), drawU64(t, "expected"), drawU32(t, "no room"),
+				drawBool(t, "stranger"), drawBool(t, "noMetaReplica"), drawU64(t, "limit"), drawU64(t, "used"), drawU64(t, "expected"), drawU32(t, "no room"),
 				drawList(t, "size", 10, func(t *rapid.T, _ string) PartitionSize {
 					return PartitionSize{drawU32(t, "partition"), drawU64(t, "bytes")}
 				})}
@@ -30,19 +30,19 @@ var peerFormats = []*format{
 		golden{"04 0000000000000000 0000000000000001 00000000 0000000000000000 00 00 00 00 00000000 00",
 			PingResult{Wall: 1, Owned: []Owned{}, Stranger: true, Sizes: []PartitionSize{}}},
 		golden{"08 0000000000000000 0000000000000001 00000000 0000000000000000 00 00 00 00 00000000 00",
-			PingResult{Wall: 1, Owned: []Owned{}, Seatless: true, Sizes: []PartitionSize{}}}).ending(open),
+			PingResult{Wall: 1, Owned: []Owned{}, NoMetaReplica: true, Sizes: []PartitionSize{}}}).ending(open),
 	formatOf("JoinResult", pointed(AppendJoinResult), DecodeJoinResult,
 		func(t *rapid.T) JoinResult {
-			return JoinResult{drawU64(t, "generation"), drawU64(t, "replica"), drawList(t, "seat", 5, drawSeat)}
+			return JoinResult{drawU64(t, "generation"), drawU64(t, "replica"), drawList(t, "metadata member", 5, drawMetaMember)}
 		},
-		golden{"0000000000000002 0000000000000007" + goldenSeats, JoinResult{2, 7, []MetaSeat{{1, testID(0xa0), "a:1"}, {Replica: 0x0102030405060708}}}}),
+		golden{"0000000000000002 0000000000000007" + goldenMetaMembers, JoinResult{2, 7, []MetaMember{{1, testID(0xa0), "a:1"}, {Replica: 0x0102030405060708}}}}),
 	formatOf("JoinBody", AppendJoinBody, DecodeJoinBody,
 		func(t *rapid.T) JoinBody {
 			return JoinBody{drawU64(t, "generation"), drawU64(t, "gone"), rapid.SliceOfN(rapid.Byte(), 1, 20).Draw(t, "registration")}
 		},
 		golden{"0000000000000002 0000000000000007 02 0104", JoinBody{2, 7, []byte{1, 4}}}).ending(open),
-	formatOf("MetaSeats", AppendMetaSeats, DecodeMetaSeats, func(t *rapid.T) []MetaSeat { return drawList(t, "seat", 5, drawSeat) },
-		golden{goldenSeats, []MetaSeat{{1, testID(0xa0), "a:1"}, {Replica: 0x0102030405060708}}}, golden{"00", []MetaSeat{}}),
+	formatOf("MetaMembers", AppendMetaMembers, DecodeMetaMembers, func(t *rapid.T) []MetaMember { return drawList(t, "metadata member", 5, drawMetaMember) },
+		golden{goldenMetaMembers, []MetaMember{{1, testID(0xa0), "a:1"}, {Replica: 0x0102030405060708}}}, golden{"00", []MetaMember{}}),
 }
 
 func TestPeerFormats(t *testing.T) { testFormats(t, peerFormats) }

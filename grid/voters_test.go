@@ -8,9 +8,9 @@ import (
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
-// The only voter of the metadata leaves: the other member takes its seat. It comes back without one and learns again, and the seat
+// The only voter of the metadata leaves: the other member becomes the voter. It comes back without a replica and learns again, and the vote
 // goes the same way once more.
-func TestSeatsGoToThoseWhoStay(t *testing.T) {
+func TestVotersAreThoseWhoStay(t *testing.T) {
 	t.Parallel()
 	cl := gridtest.New(t, 1, gridtest.WithPartitions(6))
 	cl.Add()

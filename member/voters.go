@@ -12,19 +12,19 @@ import (
 )
 
 const (
-	// seatGrace is for how long a member may be away before its seat in the metadata group is given to another.
-	seatGrace = 5 * time.Minute
-	// forgetAfter is for how long a member that has left, and has neither replicas nor a seat, is remembered.
+	// voterAwayFor is for how long a member may be away before its metadata replica is removed and another member votes.
+	voterAwayFor = 5 * time.Minute
+	// forgetAfter is for how long a member that has left, and has neither replicas of partitions nor of the metadata, is remembered.
 	forgetAfter = 10 * time.Minute
-	// seatCaughtUpFor is how long a learner of the metadata group is given to catch up before it is asked again.
-	seatCaughtUpFor = time.Second
+	// metaCaughtUpFor is how long a learner of the metadata group is given to catch up before it is asked again.
+	metaCaughtUpFor = time.Second
 )
 
-// seats is the part of the controller that keeps the metadata group in order: one voter up to two members, three from three, five
-// from five; every other member learns. A member that leaves keeps its seat as long as the voters that stay are a majority without
-// it, for it may only be starting again; otherwise its seat goes to one who stays, or the group shrinks. One that an operator has had
-// drained, or that has been away for long, gives its seat up at once.
-type seats struct {
+// metaVoters is the part of the controller that keeps the metadata group in order: one voter up to two members, three from three, five
+// from five; every other member learns. A member that leaves stays a voter as long as the voters that stay are a majority without
+// it, for it may only be starting again; otherwise a member that stays becomes a voter in its place, or the group shrinks. One that an operator has had
+// drained, or that has been away for long, is removed from the group at once.
+type metaVoters struct {
 	m *Member
 
 	compared time.Time // when the group was last compared with the members; the controller's own
@@ -35,8 +35,8 @@ type seats struct {
 	away    map[wire.ID]time.Time // members that are away, since when this controller knows
 }
 
-func newSeats(m *Member) *seats {
-	return &seats{m: m, leaving: make(map[wire.ID]wire.ID), away: make(map[wire.ID]time.Time)}
+func newMetaVoters(m *Member) *metaVoters {
+	return &metaVoters{m: m, leaving: make(map[wire.ID]wire.ID), away: make(map[wire.ID]time.Time)}
 }
 
 // wantedVoters returns how many voters the metadata group of so many members shall have.
@@ -50,23 +50,23 @@ func wantedVoters(members int) int {
 	return 1
 }
 
-// sitting is how the metadata group is made up.
-type sitting struct {
+// metaGroup is how the metadata group is made up.
+type metaGroup struct {
 	members  int            // who stay, voters and learners
 	voters   []*meta.Member // all of them
 	good     []*meta.Member // voters that stay
 	alive    int            // voters that answer
 	learners []*meta.Member // who stay and answer
-	goers    []*meta.Member // voters that do not stay, those that are away first
+	leavers  []*meta.Member // voters that do not stay, those that are away first
 	keep     int            // of these, those that may only be starting again
-	expired  []*meta.Member // members whose seats are to be given up in any case
+	expired  []*meta.Member // members whose metadata replicas are removed in any case
 }
 
 // look sums up the metadata group.
-func (s *seats) look(v *meta.View) sitting {
+func (s *metaVoters) look(v *meta.View) metaGroup {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var sit sitting
+	var group metaGroup
 	var there []*meta.Member
 	for i := range v.Members {
 		mb := &v.Members[i]
@@ -77,74 +77,74 @@ func (s *seats) look(v *meta.View) sitting {
 			s.away[mb.ID] = time.Now()
 		}
 		since, away := s.away[mb.ID]
-		expired := mb.State == meta.StateDead || away && time.Since(since) > seatGrace
+		expired := mb.State == meta.StateDead || away && time.Since(since) > voterAwayFor
 		stays := mb.Live() && s.leaving[mb.ID] != mb.Incarnation && !expired && !mb.Drained
 		if stays {
-			sit.members++
+			group.members++
 		}
 		if mb.MetaReplica == 0 {
 			continue
 		}
 		if expired {
-			sit.expired = append(sit.expired, mb)
+			group.expired = append(group.expired, mb)
 		}
 		switch {
 		case !mb.MetaVoter:
 			if stays && answers {
-				sit.learners = append(sit.learners, mb)
+				group.learners = append(group.learners, mb)
 			}
 			continue
 		case stays:
-			sit.good = append(sit.good, mb)
+			group.good = append(group.good, mb)
 		case answers:
 			there = append(there, mb)
 		default:
-			sit.goers = append(sit.goers, mb)
+			group.leavers = append(group.leavers, mb)
 		}
 		if !stays && !expired && !mb.Drained {
-			sit.keep++
+			group.keep++
 		}
-		sit.voters = append(sit.voters, mb)
+		group.voters = append(group.voters, mb)
 		if answers {
-			sit.alive++
+			group.alive++
 		}
 	}
-	sit.goers = append(sit.goers, there...)
-	return sit
+	group.leavers = append(group.leavers, there...)
+	return group
 }
 
 // step makes one change of the metadata group, if one is due.
-func (s *seats) step(c *controller, v *meta.View) {
-	sit := s.look(v)
-	s.renew(&sit)
-	want := wantedVoters(sit.members)
+func (s *metaVoters) step(c *controller, v *meta.View) {
+	group := s.look(v)
+	s.renew(&group)
+	want := wantedVoters(group.members)
 	ctx, cancel := context.WithTimeout(s.m.ctx, controlTimeout)
 	defer cancel()
-	// Who does not stay keeps its seat, for it may be starting again with it at this very moment, unless those who stay would be no
+	// A voter that does not stay is kept, for it may be starting again at this very moment, unless those who stay would be no
 	// majority beside it.
-	good := len(sit.good)
-	alone := good <= len(sit.voters)/2
-	full := wantedVoters(sit.members + sit.keep)
-	if good < want && good+len(sit.learners) >= want && (good+sit.keep < full || alone) {
-		for _, mb := range sit.learners {
+	good := len(group.good)
+	alone := good <= len(group.voters)/2
+	full := wantedVoters(group.members + group.keep)
+	if good < want && good+len(group.learners) >= want && (good+group.keep < full || alone) {
+		for _, mb := range group.learners {
 			if s.promote(ctx, c, mb) {
 				return
 			}
 		}
 	}
-	if sit.alive <= len(sit.voters)/2 {
+	if group.alive <= len(group.voters)/2 {
 		return // nothing can be changed
 	}
-	replaced := good >= want && len(sit.voters) > full // another has been given its place
+	replaced := good >= want && len(group.voters) > full // another has been given its place
 	switch {
-	case len(sit.goers) > 0 && good > 0 && (replaced || alone):
-		s.dismiss(ctx, c, v, &sit, sit.goers[0])
+	case len(group.leavers) > 0 && good > 0 && (replaced || alone):
+		s.removeVoter(ctx, c, v, &group, group.leavers[0])
 		return
-	case len(sit.expired) > 0 && (!sit.expired[0].MetaVoter || good > 0):
-		s.dismiss(ctx, c, v, &sit, sit.expired[0])
+	case len(group.expired) > 0 && (!group.expired[0].MetaVoter || good > 0):
+		s.removeVoter(ctx, c, v, &group, group.expired[0])
 		return
 	case good > full: // there were more members; it learns from now on
-		s.dismiss(ctx, c, v, &sit, s.surplus(sit.good))
+		s.removeVoter(ctx, c, v, &group, s.surplusVoter(group.good))
 		return
 	}
 	s.removeSurplus(ctx)
@@ -152,17 +152,17 @@ func (s *seats) step(c *controller, v *meta.View) {
 }
 
 // renew has this member elected again if it has come to be the group's only voter, and others learn: it may owe them heartbeats.
-func (s *seats) renew(sit *sitting) {
+func (s *metaVoters) renew(group *metaGroup) {
 	switch {
-	case len(sit.voters) != 1 || sit.voters[0].ID != s.m.id:
+	case len(group.voters) != 1 || group.voters[0].ID != s.m.id:
 		s.renewed = false
-	case len(sit.learners) > 0 && !s.renewed:
+	case len(group.learners) > 0 && !s.renewed:
 		s.renewed = s.m.meta.Renew()
 	}
 }
 
-// surplus returns which of too many voters gives its seat up: not this one, which leads.
-func (s *seats) surplus(voters []*meta.Member) *meta.Member {
+// surplusVoter returns which of too many voters is removed: not this one, which leads.
+func (s *metaVoters) surplusVoter(voters []*meta.Member) *meta.Member {
 	last := voters[len(voters)-1]
 	if last.ID == s.m.id {
 		last = voters[len(voters)-2]
@@ -171,8 +171,8 @@ func (s *seats) surplus(voters []*meta.Member) *meta.Member {
 }
 
 // promote makes a learner a voter if it has caught up, and reports whether it did.
-func (s *seats) promote(ctx context.Context, c *controller, mb *meta.Member) bool {
-	short, cancel := context.WithTimeout(ctx, seatCaughtUpFor)
+func (s *metaVoters) promote(ctx context.Context, c *controller, mb *meta.Member) bool {
+	short, cancel := context.WithTimeout(ctx, metaCaughtUpFor)
 	defer cancel()
 	if a, err := s.m.peers.ask(short, mb.ID, wire.OpMetaCaughtUp, nil); err != nil || a.Code != wire.CodeOK {
 		return false
@@ -184,10 +184,10 @@ func (s *seats) promote(ctx context.Context, c *controller, mb *meta.Member) boo
 	return c.commit(&meta.SetMetaVoter{ID: mb.ID, Replica: mb.MetaReplica, Voter: true})
 }
 
-// dismiss takes a member's seat away, unless the voters that answer would be no majority any more: then one that does not has to go
+// dismiss takes a member's metaReplica away, unless the voters that answer would be no majority any more: then one that does not has to go
 // first, or to come back. A leader first lets another lead.
-func (s *seats) dismiss(ctx context.Context, c *controller, v *meta.View, sit *sitting, mb *meta.Member) {
-	if mb.MetaVoter && s.m.peers.answers(mb.ID, mb.Incarnation) && sit.alive-1 <= (len(sit.voters)-1)/2 {
+func (s *metaVoters) removeVoter(ctx context.Context, c *controller, v *meta.View, group *metaGroup, mb *meta.Member) {
+	if mb.MetaVoter && s.m.peers.answers(mb.ID, mb.Incarnation) && group.alive-1 <= (len(group.voters)-1)/2 {
 		return
 	}
 	if mb.ID == s.m.id {
@@ -195,7 +195,7 @@ func (s *seats) dismiss(ctx context.Context, c *controller, v *meta.View, sit *s
 		return
 	}
 	if err := s.m.meta.Remove(ctx, mb.MetaReplica); err != nil {
-		s.m.log.Debug("a seat in the metadata group was not given up", "of", mb.Name, "err", err)
+		s.m.log.Debug("metadata voter was not removed; the controller tries again", "voter", mb.Name, "err", err)
 		return
 	}
 	if !s.heard(ctx, v, mb.ID) {
@@ -205,8 +205,8 @@ func (s *seats) dismiss(ctx context.Context, c *controller, v *meta.View, sit *s
 }
 
 // heard reports whether a majority of the voters that are left have heard that a member is none any more: see mover.heard.
-func (s *seats) heard(ctx context.Context, v *meta.View, gone wire.ID) bool {
-	ctx, cancel := context.WithTimeout(ctx, seatCaughtUpFor)
+func (s *metaVoters) heard(ctx context.Context, v *meta.View, gone wire.ID) bool {
+	ctx, cancel := context.WithTimeout(ctx, metaCaughtUpFor)
 	defer cancel()
 	var wg sync.WaitGroup
 	var applied atomic.Int64
@@ -235,7 +235,7 @@ func (m *Member) letLead(ctx context.Context, v *meta.View) bool {
 	for i := range v.Members {
 		mb := &v.Members[i]
 		if mb.MetaVoter && mb.ID != m.id && mb.Live() && mb.State != meta.StateDraining && m.peers.answers(mb.ID, mb.Incarnation) {
-			ctx, cancel := context.WithTimeout(ctx, seatCaughtUpFor)
+			ctx, cancel := context.WithTimeout(ctx, metaCaughtUpFor)
 			defer cancel()
 			if a, err := m.peers.ask(ctx, mb.ID, wire.OpMetaLead, nil); err != nil || a.Code != wire.CodeOK {
 				m.log.Debug("another does not lead the metadata group yet", "other", mb.Name, "answer", string(a.Body), "err", err)
@@ -247,7 +247,7 @@ func (m *Member) letLead(ctx context.Context, v *meta.View) bool {
 }
 
 // forget removes the memory of members that left long ago.
-func (s *seats) forget(c *controller, v *meta.View) {
+func (s *metaVoters) forget(c *controller, v *meta.View) {
 	s.mu.Lock()
 	var list []meta.Command
 	for i := range v.Members {
@@ -268,7 +268,7 @@ func (s *seats) forget(c *controller, v *meta.View) {
 
 // canSpare answers a member that leaves and asks whether the metadata group can do without it. The one that leads sees to it that it
 // can.
-func (s *seats) canSpare(id, incarnation wire.ID) error {
+func (s *metaVoters) canSpare(id, incarnation wire.ID) error {
 	v := s.m.meta.View()
 	mb := v.Member(id)
 	if mb == nil || mb.Incarnation != incarnation {
@@ -281,7 +281,7 @@ func (s *seats) canSpare(id, incarnation wire.ID) error {
 	s.leaving[id] = incarnation
 	s.mu.Unlock()
 	if mb.MetaReplica != 0 && mb.MetaVoter && !s.m.dispensable(v, id) {
-		return fmt.Errorf("member %s still has a seat that is needed", mb.Name)
+		return fmt.Errorf("member %s is still a metadata voter that the others need", mb.Name)
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ func (m *MetaHost) Remove(ctx context.Context, replica uint64) error {
 func (m *MetaHost) Group(ctx context.Context) ([]GroupMember, error) {
 	at := m.at.Load()
 	if at == nil {
-		return nil, errNoSeat
+		return nil, errNoMetaReplica
 	}
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
@@ -50,7 +50,7 @@ func (m *MetaHost) Group(ctx context.Context) ([]GroupMember, error) {
 func (m *MetaHost) change(ctx context.Context, c groupChange) error {
 	at := m.at.Load()
 	if at == nil {
-		return errNoSeat
+		return errNoMetaReplica
 	}
 	c.shard = at.shard
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)

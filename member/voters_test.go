@@ -30,9 +30,9 @@ func leaderOf(t *testing.T, members []*Member) (leader *Member) {
 	return leader
 }
 
-// seated waits until all members know of the same seats in the metadata group, so many of them voters', and every member runs the
+// waitForVoters waits until all members know of the same replicas in the metadata group, so many of them voters, and every member runs the
 // replica that it is said to have.
-func seated(t *testing.T, voters int, members ...*Member) {
+func waitForVoters(t *testing.T, voters int, members ...*Member) {
 	t.Helper()
 	last := ""
 	defer func() {
@@ -51,7 +51,7 @@ func seated(t *testing.T, voters int, members ...*Member) {
 				}
 			}
 			mb := v.Member(m.id)
-			at := m.meta.Seat()
+			at := m.meta.Replica()
 			last += fmt.Sprintf("%s at version %d of %d: %d voters, replica %d is said to be %d, voter %t\n", m.cfg.Name, v.Version, at.Generation, n,
 				at.Replica, mb.MetaReplica, mb.MetaVoter)
 			if n != voters || v.Version != version || mb.MetaReplica == 0 || mb.MetaReplica != at.Replica || v.Generation() != at.Generation {
@@ -83,13 +83,13 @@ func drain(t *testing.T, through, m *Member) {
 
 // Two of three members stay: the metadata group has one voter. The one that was drained and the one too many run on, and learn under
 // other replica IDs. When a third comes there are three again.
-func TestSeatsShrinkAndGrow(t *testing.T) {
+func TestVotersShrinkAndGrow(t *testing.T) {
 	t.Parallel()
 	ms := runningMembers(t, 3, nil)
-	seated(t, 3, ms...)
+	waitForVoters(t, 3, ms...)
 	leader := leaderOf(t, ms) // that it leads keeps nobody from being drained
 	drain(t, ms[0], leader)
-	seated(t, 1, ms...)
+	waitForVoters(t, 1, ms...)
 	if mb := leader.metaView().Member(leader.id); mb.MetaVoter || !mb.Drained {
 		t.Errorf("the drained member is %+v", mb)
 	}
@@ -104,7 +104,7 @@ func TestSeatsShrinkAndGrow(t *testing.T) {
 	}
 	t.Cleanup(fourth.Kill)
 	all := append(ms, fourth)
-	seated(t, 3, all...)
+	waitForVoters(t, 3, all...)
 	if mb := fourth.metaView().Member(leader.id); mb.MetaVoter {
 		t.Error("the drained member was given a vote again")
 	}
@@ -113,10 +113,10 @@ func TestSeatsShrinkAndGrow(t *testing.T) {
 
 // While the metadata group shrinks to one voter everybody reads. The reads that are under way then, which nobody is left to confirm, keep
 // no learner from hearing of its leader.
-func TestSeatsShrinkUnderReads(t *testing.T) {
+func TestVotersShrinkUnderReads(t *testing.T) {
 	t.Parallel()
 	ms := runningMembers(t, 3, nil)
-	seated(t, 3, ms...)
+	waitForVoters(t, 3, ms...)
 	ctx, stop := context.WithCancel(testContext(t))
 	var readers sync.WaitGroup
 	defer readers.Wait()
@@ -138,7 +138,7 @@ func TestSeatsShrinkUnderReads(t *testing.T) {
 		}
 	}
 	drain(t, ms[0], leaderOf(t, ms))
-	seated(t, 1, ms...)
+	waitForVoters(t, 1, ms...)
 	stop()
 	readers.Wait()
 	changeable(t, ms...)
@@ -149,7 +149,7 @@ func TestSeatsShrinkUnderReads(t *testing.T) {
 		if m == leader {
 			continue
 		}
-		at := m.meta.Seat()
+		at := m.meta.Replica()
 		if err := m.meta.Quit(); err != nil {
 			t.Fatal(err)
 		}
@@ -161,11 +161,11 @@ func TestSeatsShrinkUnderReads(t *testing.T) {
 	}
 }
 
-// The seat of a drained member goes to one who learned until now, at once.
-func TestDrainedSeatIsReplaced(t *testing.T) {
+// A drained voter is replaced at once by a member that learned until now.
+func TestDrainedVoterIsReplaced(t *testing.T) {
 	t.Parallel()
 	ms := runningMembers(t, 4, nil)
-	seated(t, 3, ms...)
+	waitForVoters(t, 3, ms...)
 	var learner, voter *Member
 	for _, m := range ms {
 		if m.metaView().Member(m.id).MetaVoter {
@@ -179,13 +179,13 @@ func TestDrainedSeatIsReplaced(t *testing.T) {
 		v := learner.metaView()
 		return v.Member(learner.id).MetaVoter && !v.Member(voter.id).MetaVoter
 	})
-	seated(t, 3, ms...)
+	waitForVoters(t, 3, ms...)
 	changeable(t, ms...)
 }
 
-// A member starts again with a seat that was given up behind its back, and nobody has told it so before it runs: it hears of that from
+// A member starts again with a metadata replica that was removed behind its back, and nobody has told it so before it runs: it hears of that from
 // the others' answers to its pings, and learns under another replica ID.
-func TestStartWithASeatThatIsGone(t *testing.T) {
+func TestStartWithARemovedMetaReplica(t *testing.T) {
 	t.Parallel()
 	ms := runningMembers(t, 3, nil)
 	cfg := Config{Name: "m3", Join: []string{ms[0].Addr(), ms[1].Addr(), ms[2].Addr()}, NoHTTP: true, DataDir: t.TempDir()}
@@ -202,7 +202,7 @@ func TestStartWithASeatThatIsGone(t *testing.T) {
 	if res, err := leader.metaPropose(testContext(t), &meta.DropMeta{ID: id, Replica: had}); err != nil || !res.OK() {
 		t.Fatal(res, err)
 	}
-	if err := os.Remove(filepath.Join(cfg.DataDir, seatsFile)); err != nil { // it asks nobody before it starts the replica
+	if err := os.Remove(filepath.Join(cfg.DataDir, metaMembersFile)); err != nil { // it asks nobody before it starts the replica
 		t.Fatal(err)
 	}
 	again, err := Start(testContext(t), cfg)
@@ -210,15 +210,15 @@ func TestStartWithASeatThatIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(again.Kill)
-	seated(t, 3, append(ms, again)...)
+	waitForVoters(t, 3, append(ms, again)...)
 	if now := again.metaView().Member(id).MetaReplica; now == had {
 		t.Errorf("replica %d was started again", had)
 	}
 }
 
 // Metadata from before a replica was given out do not say that it is gone: a member that has only just learned again may hear the news of
-// the seat that it had before from one that is behind.
-func TestSeatLost(t *testing.T) {
+// the metadata replica that it had before from one that is behind.
+func TestMetaReplicaLost(t *testing.T) {
 	t.Parallel()
 	id := wire.ID{1}
 	view := func(generation, replica, next uint64) *meta.View {
@@ -237,7 +237,7 @@ func TestSeatLost(t *testing.T) {
 		"of a later generation, where it has": {view(2, 7, 8), true},
 		"of an earlier generation":            {view(0, 0, 30), false},
 	} {
-		if got := seatLost(c.v, id, partition.MetaSeat{Generation: 1, Replica: 7}); got != c.want {
+		if got := metaReplicaLost(c.v, id, partition.MetaReplica{Generation: 1, Replica: 7}); got != c.want {
 			t.Errorf("metadata %s: lost %t", name, got)
 		}
 	}
@@ -248,7 +248,7 @@ func TestSeatLost(t *testing.T) {
 func TestMetadataLeaderIsReplaced(t *testing.T) {
 	t.Parallel()
 	ms := runningMembers(t, 3, nil)
-	seated(t, 3, ms...)
+	waitForVoters(t, 3, ms...)
 	for range 2 {
 		leader := leaderOf(t, ms)
 		var left []*Member
@@ -271,7 +271,7 @@ func TestMetadataLeaderIsReplaced(t *testing.T) {
 		changeable(t, left...)
 		cfg.Join, cfg.Listen = []string{left[0].Addr(), left[1].Addr()}, leader.Addr()
 		ms = append(left, again(t, cfg))
-		seated(t, 3, ms...)
+		waitForVoters(t, 3, ms...)
 	}
 }
 
@@ -279,7 +279,7 @@ func TestMetadataLeaderIsReplaced(t *testing.T) {
 func TestMetadataLeaderLeaves(t *testing.T) {
 	t.Parallel()
 	ms := runningMembers(t, 3, nil)
-	seated(t, 3, ms...)
+	waitForVoters(t, 3, ms...)
 	leader := leaderOf(t, ms)
 	var left []*Member
 	for _, m := range ms {
@@ -304,25 +304,25 @@ func TestMetadataLeaderLeaves(t *testing.T) {
 
 // While a cluster is founded, who joins hears of voters that have not registered yet too: else it would know nobody whom it could ask to
 // register it, for ever.
-func TestSeatsOfFoundersWhoHaveNotRegistered(t *testing.T) {
+func TestMetaMembersBeforeTheyRegister(t *testing.T) {
 	founder, joiner, forgotten := wire.ID{1}, wire.ID{2}, wire.ID{3}
-	founders := []founding.Seat{{Member: founder, ReplicaID: 1, PeersAddr: "a:1"}, {Member: joiner, ReplicaID: 2, PeersAddr: "b:1"},
+	founders := []founding.Participant{{Member: founder, ReplicaID: 1, PeersAddr: "a:1"}, {Member: joiner, ReplicaID: 2, PeersAddr: "b:1"},
 		{Member: forgotten, ReplicaID: 3, PeersAddr: "c:1"}}
 	registered := meta.Member{Registration: meta.Registration{ID: joiner, PeerAddr: "b:1"}, MetaReplica: 4}
 	v := &meta.View{Version: 7, Founders: []wire.ID{founder, {}, {}}, Members: []meta.Member{registered}}
-	want := []wire.MetaSeat{{Replica: 4, Member: joiner, PeerAddr: "b:1"}, {Replica: 1, Member: founder, PeerAddr: "a:1"}}
-	if got := seatsOf(v, founders); !slices.Equal(got, want) {
-		t.Errorf("seats %v, want %v", got, want)
+	want := []wire.MetaMember{{Replica: 4, Member: joiner, PeerAddr: "b:1"}, {Replica: 1, Member: founder, PeerAddr: "a:1"}}
+	if got := metaMembersOf(v, founders); !slices.Equal(got, want) {
+		t.Errorf("members %v, want %v", got, want)
 	}
 	// Once it has registered it is where it says, and those who began a later generation are not its founders.
 	v.Members = append([]meta.Member{{Registration: meta.Registration{ID: founder, PeerAddr: "z:1"}, MetaReplica: 1}}, registered)
-	want = []wire.MetaSeat{{Replica: 1, Member: founder, PeerAddr: "z:1"}, want[0]}
-	if got := seatsOf(v, founders); !slices.Equal(got, want) {
-		t.Errorf("seats %v, want %v", got, want)
+	want = []wire.MetaMember{{Replica: 1, Member: founder, PeerAddr: "z:1"}, want[0]}
+	if got := metaMembersOf(v, founders); !slices.Equal(got, want) {
+		t.Errorf("members %v, want %v", got, want)
 	}
 	v.Version, v.Members = 1<<44, v.Members[1:]
-	if got := seatsOf(v, founders); !slices.Equal(got, want[1:]) {
-		t.Errorf("seats %v, want %v", got, want[1:])
+	if got := metaMembersOf(v, founders); !slices.Equal(got, want[1:]) {
+		t.Errorf("members %v, want %v", got, want[1:])
 	}
 }
 
@@ -331,7 +331,7 @@ func TestSeatsOfFoundersWhoHaveNotRegistered(t *testing.T) {
 func TestLeavingWithOldMetadata(t *testing.T) {
 	t.Parallel()
 	ms := runningMembers(t, 3, nil)
-	seated(t, 3, ms...)
+	waitForVoters(t, 3, ms...)
 	leader := leaderOf(t, ms)
 	leaving := ms[slices.IndexFunc(ms, func(m *Member) bool { return m != leader })]
 	leaving.going.Store(true) // as Close does at first: it does not ask for another replica
@@ -340,7 +340,7 @@ func TestLeavingWithOldMetadata(t *testing.T) {
 		t.Fatal("it holds nothing")
 	}
 	drain(t, leader, leaving)
-	eventually(t, "the others to hold what it held, and its seat", func() bool {
+	eventually(t, "the others to hold what it held, and its vote", func() bool {
 		v := leader.metaView()
 		return leader.left(v, leaving.id).Replicas == 0 && !v.Member(leaving.id).MetaVoter
 	})
@@ -349,8 +349,8 @@ func TestLeavingWithOldMetadata(t *testing.T) {
 	if n := leaving.held(v); n != 0 {
 		t.Errorf("by the metadata of others it holds %d replicas", n)
 	}
-	if !leaving.seatFree(testContext(t), v) {
-		t.Error("its seat in the metadata group is needed")
+	if !leaving.mayLeaveGroup(testContext(t), v) {
+		t.Error("its vote in the metadata group is needed")
 	}
 	if again := leaving.newerMeta(testContext(t), leader.metaView()); again.Version < v.Version {
 		t.Errorf("version %d after %d", again.Version, v.Version)

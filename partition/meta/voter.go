@@ -6,7 +6,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// AllocMeta gives a member a replica ID in the metadata group that is greater than After and was never given out: a seat as a
+// AllocMeta gives a member a replica ID in the metadata group that is greater than After and was never given out: a replica as a
 // learner. A member that has such a replica keeps it. The result's ReplicaID is what the member has now.
 type AllocMeta struct {
 	ID    wire.ID
