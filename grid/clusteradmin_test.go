@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gridiron-io/gridiron/grid"
 	"github.com/gridiron-io/gridiron/grid/gridtest"
-	"github.com/gridiron-io/gridiron/member"
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
@@ -210,7 +210,7 @@ func TestZombie(t *testing.T) {
 			case <-time.After(patience):
 				t.Fatal("the zombie goes on")
 			}
-			if err := zombie.Err(); !errors.Is(err, member.ErrExpelled) {
+			if err := zombie.Err(); !errors.Is(err, grid.ErrRemoved) {
 				t.Errorf("it has stopped by %v", err)
 			}
 			allWords(t, m)

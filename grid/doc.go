@@ -1,5 +1,7 @@
-// Package grid embeds a member of a Gridiron cluster in a Go program: Config says what it shall be, Start starts it, Client
-// returns a client in the same process, Close leaves the cluster.
+// Package grid runs a member of a Gridiron cluster inside a Go program.
+//
+// Start starts a member as its Config says and returns once it is ready. Member.Client returns a client in the same process.
+// Member.Close leaves the cluster.
 //
 //	m, err := grid.Start(ctx, grid.Config{})
 //	if err != nil {
@@ -8,6 +10,6 @@
 //	defer m.Close(context.Background())
 //	users, err := sdk.OpenMap[string, User](m.Client(), "users")
 //
-// The zero Config is a single member in memory on free ports of the loopback interface. For tests of programs that use a
-// grid there is package gridtest.
+// The zero Config makes a cluster of one member, in memory, on free ports of the loopback interface. Package gridtest runs whole
+// clusters for the tests of programs that use a grid.
 package grid

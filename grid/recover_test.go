@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/gridiron-io/gridiron/grid"
 	"github.com/gridiron-io/gridiron/grid/gridtest"
-	"github.com/gridiron-io/gridiron/member"
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
@@ -54,7 +54,7 @@ func TestRecoverWithoutOneWhoLives(t *testing.T) {
 	}
 	cl.Heal()
 	<-cut.Done()
-	if err := cut.Err(); !errors.Is(err, member.ErrExpelled) {
+	if err := cut.Err(); !errors.Is(err, grid.ErrRemoved) {
 		t.Errorf("the one that was given up stopped with %v", err)
 	}
 	if err := m.Set(t.Context(), "0", 0); err != nil {

@@ -271,7 +271,7 @@ func TestFrames(t *testing.T) {
 }
 
 func TestRequests(t *testing.T) {
-	m := attacked(t, Config{Partitions: 271})
+	m := attacked(t, Config{Settings: Settings{Partitions: 271}})
 	c := connected(t, m)
 	defer closing(t, c.nc)
 	key, value := []byte("\xa1k"), []byte{1}
@@ -382,7 +382,7 @@ var bombs = map[string][]byte{
 func TestBombs(t *testing.T) {
 	reg := exec.NewRegistry()
 	exec.RegisterTask(reg, "take", func(context.Context, exec.TaskContext, any) (string, error) { return "taken", nil })
-	m := attacked(t, Config{Registry: reg})
+	m := attacked(t, Config{Settings: Settings{Registry: reg}})
 	c := connected(t, m)
 	defer closing(t, c.nc)
 	ctx := testContext(t)

@@ -33,7 +33,7 @@ func statusOf(t *testing.T, m *Member, what string, want func(st *wire.Status) b
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	t.Run("1 member", func(t *testing.T) {
-		m := runningMember(t, Config{Partitions: 4})
+		m := runningMember(t, Config{Settings: Settings{Partitions: 4}})
 		statusOf(t, m, "a single member", func(st *wire.Status) bool {
 			return st.State == "active" && st.Safe && st.Tolerates == 0 && st.Members == 1 && st.Ready == 1 && st.Replicas == 1 && st.Partitions == 4
 		})
@@ -251,7 +251,7 @@ func TestRoutes(t *testing.T) {
 		return func() bool { return m.nats.srv.NumRemotes() == n }
 	}
 	eventually(t, "two servers to be joined", routed(ms[0], 1))
-	third, err := Start(testContext(t), Config{Name: "third", Join: []string{ms[0].Addr()}, NoHTTP: true, DataDir: t.TempDir()})
+	third, err := Start(testContext(t), Config{Settings: Settings{Name: "third", Join: []string{ms[0].Addr()}, NoHTTP: true, DataDir: t.TempDir()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +271,7 @@ func TestRoutes(t *testing.T) {
 // Files of a member are nobody else's business.
 func TestFileModes(t *testing.T) {
 	t.Parallel()
-	m := runningMember(t, Config{DataDir: filepath.Join(t.TempDir(), "data")})
+	m := runningMember(t, Config{Settings: Settings{DataDir: filepath.Join(t.TempDir(), "data")}})
 	err := filepath.WalkDir(m.cfg.DataDir, func(path string, d os.DirEntry, err error) error {
 		if err != nil || path == filepath.Join(m.cfg.DataDir, "meta") {
 			return filepath.SkipDir // the library's own files, behind a directory that only we may enter

@@ -36,60 +36,66 @@ const (
 
 // Config describes a member. Zero values mean the defaults that WithDefaults puts in their place.
 type Config struct {
-	Name        string // of the member; by default hostname-port
-	ClusterName string // by default "grid"
-	// Listen is host:port of the client port. The members' port, the NATS routes and HTTP follow at +1, +2 and +79, unless
-	// the port is 0: then all are free ports. By default 127.0.0.1:0.
-	Listen    string
-	Advertise string // host under which others reach this member; by default the host of Listen
-	Zone      string
-	Tags      map[string]string
+	// Settings are what a program that embeds a member may choose.
+	Settings
 
-	DataDir    string // metadata and identity; by default a temporary directory that Close removes
-	Durability string // "memory", the default; "disk" is not built yet
-	Join       []string
-	Expect     int   // members that found a cluster together; 0 with Join: only join
-	Partitions int   // of a cluster that is founded; by default 271
-	Replicas   int   // of each partition, at most; by default 3
-	MaxValue   int   // bytes of an encoded value; by default 1 MB
-	MaxMemory  int64 // bytes that the entries of all replicas here may be counted with; 0: no limit
-	Insecure   bool
-	NoHTTP     bool // no health and admin listener
+	// HelloTimeout bounds the wait for a peer's hello, 5 seconds by default.
+	HelloTimeout time.Duration
+	// SlowPeer is how long a peer may take none of its answers before it is cut off, 10 seconds by default.
+	SlowPeer time.Duration
+	// MaxConnections bounds the connections on the client port and the members' port together, 10,000 by default.
+	MaxConnections int
 
-	// Grace is for how long a member may be silent before its replicas are built anew elsewhere; by default 10 s.
-	Grace time.Duration
-	Lite  bool // holds no replicas
+	// Network carries connections, TCP by default.
+	Network Network
 
-	HelloTimeout   time.Duration // in which a stranger must say who it is; by default 5 s
-	SlowPeer       time.Duration // after which a peer that takes none of its answers is cut off; by default 10 s
-	MaxConnections int           // on the client port and the members' port together; by default 10,000
-
-	// Maps are configured for patterns of their names when this member founds the cluster.
-	Maps map[string]sdk.MapConfig
-	// Executors have pools and queues of their own, by name.
-	Executors map[string]exec.PoolConfig
-
-	Registry       *exec.Registry // tasks; by default none
-	Logger         *slog.Logger   // by default nothing is logged
-	TracerProvider trace.TracerProvider
-	MeterProvider  metric.MeterProvider
-	MetricsPage    http.Handler // answers GET /metrics on the HTTP port; nil: nothing does
-
-	Network Network // by default TCP
-
-	// FaultPoint is called, where a test sets it, at the steps of what must go on after a crash anywhere: before and after each change
-	// of the metadata that the controller proposes, and after each that an owner makes to a group. ctx ends with the member.
+	// FaultPoint is called, where a test sets it, before and after each step that must survive a crash: each change of the metadata
+	// that the controller proposes, and each change that an owner makes to a group. ctx ends with the member.
 	FaultPoint func(ctx context.Context, point string)
 
-	// Wall is the wall clock, by default the system's: tests set one that is wrong.
+	// Wall is the wall clock, by default the system's. Tests set a wrong one.
 	Wall func() time.Time
 
-	// Mono is the monotonic clock on which cluster time runs here, by default the system's: tests set one that stops, as it does while a
-	// virtual machine is suspended.
+	// Mono is the monotonic clock on which cluster time runs here, by default the system's. Tests set one that stops, as it does
+	// while a virtual machine is suspended.
 	Mono func() time.Duration
 
-	// Version of the program, as members and clients are shown it.
+	// Version of the program, as members and clients see it.
 	Version string
+}
+
+// Settings are the fields of grid.Config, with the same names and types in the same order: the one converts to the other, and the
+// compiler refuses a field that is missing in either. Package grid says what each field means.
+type Settings struct {
+	Name        string
+	ClusterName string
+	Listen      string
+	Advertise   string
+	Zone        string
+	Tags        map[string]string
+
+	DataDir    string
+	Durability string
+
+	Join       []string
+	Expect     int
+	Partitions int
+	Replicas   int
+	Grace      time.Duration
+	Lite       bool
+
+	MaxValue  int
+	MaxMemory int64
+	Insecure  bool
+	NoHTTP    bool
+
+	Maps           map[string]sdk.MapConfig
+	Executors      map[string]exec.PoolConfig
+	Registry       *exec.Registry
+	Logger         *slog.Logger
+	TracerProvider trace.TracerProvider
+	MeterProvider  metric.MeterProvider
+	MetricsPage    http.Handler
 }
 
 // WithDefaults returns c with every zero value replaced by its default.

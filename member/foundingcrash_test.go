@@ -38,7 +38,7 @@ func foundDyingAt(t *testing.T, point string) {
 	for i := range n {
 		life, die := context.WithCancel(ctx)
 		defer die()
-		cfg := Config{Name: fmt.Sprintf("m%d", i), Listen: addrs[i], Join: addrs, Expect: n, Partitions: 6, NoHTTP: true, DataDir: t.TempDir()}
+		cfg := Config{Settings: Settings{Name: fmt.Sprintf("m%d", i), Listen: addrs[i], Join: addrs, Expect: n, Partitions: 6, NoHTTP: true, DataDir: t.TempDir()}}
 		cfg.FaultPoint = func(ctx context.Context, at string) {
 			if at == point && died.CompareAndSwap(0, 1) {
 				die()

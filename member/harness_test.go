@@ -57,7 +57,7 @@ func runningMembers(t testing.TB, n int, configure func(i int, cfg *Config)) []*
 	var wg sync.WaitGroup
 	ctx := testContext(t)
 	for i := range n {
-		cfg := Config{Name: fmt.Sprintf("m%d", i), Listen: addrs[i], Join: addrs, Expect: n, Partitions: 6, NoHTTP: true, DataDir: t.TempDir()}
+		cfg := Config{Settings: Settings{Name: fmt.Sprintf("m%d", i), Listen: addrs[i], Join: addrs, Expect: n, Partitions: 6, NoHTTP: true, DataDir: t.TempDir()}}
 		if configure != nil {
 			configure(i, &cfg)
 		}

@@ -53,7 +53,7 @@ func TestStartGivenUp(t *testing.T) {
 	for _, after := range []time.Duration{0, time.Millisecond, 10 * time.Millisecond, 40 * time.Millisecond, 80 * time.Millisecond, 150 * time.Millisecond} {
 		base := porttest.Addrs(t, 1)[0]
 		ctx, cancel := context.WithTimeout(context.Background(), after)
-		m, err := Start(ctx, Config{Listen: base, Partitions: 64, NoHTTP: true})
+		m, err := Start(ctx, Config{Settings: Settings{Listen: base, Partitions: 64, NoHTTP: true}})
 		cancel()
 		if err == nil {
 			m.Kill() // it was faster
@@ -77,12 +77,12 @@ func TestStartGivenUpWhileItWaitsForOthers(t *testing.T) {
 	addrs := porttest.Addrs(t, 3)
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := Start(ctx, Config{Listen: addrs[0], Join: addrs, Expect: 3, NoHTTP: true}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := Start(ctx, Config{Settings: Settings{Listen: addrs[0], Join: addrs, Expect: 3, NoHTTP: true}}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("start without the others: %v", err)
 	}
 	canceled, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Start(canceled, Config{Listen: addrs[0], NoHTTP: true}); !errors.Is(err, context.Canceled) {
+	if _, err := Start(canceled, Config{Settings: Settings{Listen: addrs[0], NoHTTP: true}}); !errors.Is(err, context.Canceled) {
 		t.Fatalf("start under an ended context: %v", err)
 	}
 }
@@ -99,7 +99,7 @@ func TestPortInUse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = Start(testContext(t), Config{Listen: base, Partitions: 4})
+		_, err = Start(testContext(t), Config{Settings: Settings{Listen: base, Partitions: 4}})
 		if !errors.Is(err, ErrPortInUse) || !strings.Contains(err.Error(), taken) || !strings.Contains(err.Error(), what) {
 			t.Errorf("%s is taken: %v", taken, err)
 		}
@@ -110,16 +110,16 @@ func TestPortInUse(t *testing.T) {
 func TestDataDirectory(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	m := runningMember(t, Config{DataDir: dir, Name: "m"})
+	m := runningMember(t, Config{Settings: Settings{DataDir: dir, Name: "m"}})
 	id := m.ID()
-	if _, err := Start(testContext(t), Config{DataDir: dir, NoHTTP: true}); !errors.Is(err, founding.ErrLocked) {
+	if _, err := Start(testContext(t), Config{Settings: Settings{DataDir: dir, NoHTTP: true}}); !errors.Is(err, founding.ErrLocked) {
 		t.Errorf("a directory that a running member holds: %v", err)
 	}
 	m.Kill()
-	if _, err := Start(testContext(t), Config{DataDir: dir, ClusterName: "other", NoHTTP: true}); !errors.Is(err, founding.ErrOtherCluster) {
+	if _, err := Start(testContext(t), Config{Settings: Settings{DataDir: dir, ClusterName: "other", NoHTTP: true}}); !errors.Is(err, founding.ErrOtherCluster) {
 		t.Errorf("a directory of another cluster: %v", err)
 	}
-	again := runningMember(t, Config{DataDir: dir, Name: "m"})
+	again := runningMember(t, Config{Settings: Settings{DataDir: dir, Name: "m"}})
 	if again.ID() != id {
 		t.Errorf("the member came back as %v, it was %v", again.ID(), id)
 	}
@@ -127,7 +127,7 @@ func TestDataDirectory(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(dir, "meta")); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Start(testContext(t), Config{DataDir: dir, NoHTTP: true})
+	_, err := Start(testContext(t), Config{Settings: Settings{DataDir: dir, NoHTTP: true}})
 	if !errors.Is(err, ErrDataDir) || !strings.Contains(err.Error(), dir) {
 		t.Errorf("a directory without its metadata: %v", err)
 	}
@@ -137,13 +137,13 @@ func TestDamagedFilesOfTheDirectory(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{metaFile, metaMembersFile} {
 		dir := t.TempDir()
-		m := runningMember(t, Config{DataDir: dir})
+		m := runningMember(t, Config{Settings: Settings{DataDir: dir}})
 		m.Kill()
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte{1, 2, 3}, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Start(testContext(t), Config{DataDir: dir, NoHTTP: true}); err == nil || !strings.Contains(err.Error(), path) {
+		if _, err := Start(testContext(t), Config{Settings: Settings{DataDir: dir, NoHTTP: true}}); err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("with a damaged %s: %v", name, err)
 		}
 	}

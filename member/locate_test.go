@@ -145,7 +145,7 @@ func TestFalseClaims(t *testing.T) {
 // stoppedSingle returns the configuration of a member that has founded a cluster alone, and that cluster's ID.
 func stoppedSingle(t *testing.T, name string) (Config, wire.ID) {
 	t.Helper()
-	cfg := Config{Name: name, Partitions: 2, NoHTTP: true, DataDir: t.TempDir()}
+	cfg := Config{Settings: Settings{Name: name, Partitions: 2, NoHTTP: true, DataDir: t.TempDir()}}
 	m := runningMember(t, cfg)
 	m.Kill()
 	return cfg, m.clusterID()
@@ -156,7 +156,7 @@ func stoppedSingle(t *testing.T, name string) (Config, wire.ID) {
 func TestJoinAddressOfAnotherCluster(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	x, xID := stoppedSingle(t, "x")
-	y := runningMember(t, Config{Name: "y", Partitions: 2})
+	y := runningMember(t, Config{Settings: Settings{Name: "y", Partitions: 2}})
 	refused := func(t *testing.T, cfg Config, join string, wants ...string) {
 		t.Helper()
 		cfg.Join = []string{porttest.Addrs(t, 1)[0], join}
@@ -173,7 +173,7 @@ func TestJoinAddressOfAnotherCluster(t *testing.T) {
 	}
 	t.Run("a single member", func(t *testing.T) { refused(t, x, y.Addr(), xID.String(), y.clusterID().String()) })
 	t.Run("another name", func(t *testing.T) {
-		z := runningMember(t, Config{Name: "z", ClusterName: "zebra", Partitions: 2})
+		z := runningMember(t, Config{Settings: Settings{Name: "z", ClusterName: "zebra", Partitions: 2}})
 		refused(t, x, z.Addr(), xID.String(), "zebra", z.clusterID().String())
 	})
 	t.Run("one of several", func(t *testing.T) {
@@ -205,7 +205,7 @@ func TestJoinAddressOfAnotherCluster(t *testing.T) {
 			}
 			failed <- err
 		}()
-		other := runningMember(t, Config{Name: "late", Listen: late, Partitions: 2})
+		other := runningMember(t, Config{Settings: Settings{Name: "late", Listen: late, Partitions: 2}})
 		if err := <-failed; !errors.Is(err, founding.ErrOtherCluster) || !strings.Contains(err.Error(), other.clusterID().String()) {
 			t.Errorf("the start ended with %v", err)
 		}
@@ -219,7 +219,7 @@ func TestJoinAddressOfAnotherCluster(t *testing.T) {
 		if !strings.Contains(lines.text(), "no join address answers") {
 			t.Errorf("it came up alone without a word:\n%s", lines.text())
 		}
-		other := runningMember(t, Config{Name: "late", Listen: late, Partitions: 2})
+		other := runningMember(t, Config{Settings: Settings{Name: "late", Listen: late, Partitions: 2}})
 		eventually(t, "an error in the log", func() bool {
 			return strings.Contains(lines.text(), "OTHER_CLUSTER") && strings.Contains(lines.text(), other.clusterID().String())
 		})

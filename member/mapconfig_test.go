@@ -79,7 +79,7 @@ func TestMapConfigsWhileTheyChange(t *testing.T) {
 }
 
 func TestMapsAreValidated(t *testing.T) {
-	cfg := Config{
+	cfg := Config{Settings: Settings{
 		Maps: map[string]sdk.MapConfig{
 			"ok":    {TTL: new(time.Minute)},
 			"a[":    {TTL: new(-time.Second)},
@@ -88,7 +88,7 @@ func TestMapsAreValidated(t *testing.T) {
 			"fifo":  {Eviction: new(sdk.EvictionPolicy("fifo"))},
 		},
 		Executors: map[string]exec.PoolConfig{"": {Pool: 1}, "x": {Queue: -1}},
-	}.WithDefaults()
+	}}.WithDefaults()
 	err := cfg.Validate()
 	if !errors.Is(err, ErrConfig) {
 		t.Fatal(err)

@@ -87,7 +87,7 @@ func measuredMember(t *testing.T) (*Member, *sdkmetric.ManualReader) {
 		<-ctx.Done()
 		return 0, ctx.Err()
 	})
-	return runningMember(t, Config{MeterProvider: provider, Registry: reg, MaxMemory: 1 << 30}), reader
+	return runningMember(t, Config{Settings: Settings{MeterProvider: provider, Registry: reg, MaxMemory: 1 << 30}}), reader
 }
 
 var metricRow = regexp.MustCompile("(?m)^\\| `([a-z_.]+)` \\| ([a-z-]+(?: counter)?) \\| `([^`]+)` \\| ([^|]*) \\| ([^|]*) \\|$")

@@ -82,7 +82,7 @@ func dieAt(t *testing.T, point string) {
 		}
 	}
 	armed.Store(true)
-	cfg := Config{Name: "m3", Join: addrs, NoHTTP: true, DataDir: t.TempDir()}
+	cfg := Config{Settings: Settings{Name: "m3", Join: addrs, NoHTTP: true, DataDir: t.TempDir()}}
 	configure(3, &cfg)
 	fourth, err := Start(ctx, cfg)
 	if err != nil {

@@ -18,7 +18,7 @@ func pair(t *testing.T, configure func(i int, cfg *Config)) (ms []*Member, confi
 	t.Helper()
 	addrs := porttest.Addrs(t, 2)
 	for i := range 2 {
-		cfg := Config{Name: fmt.Sprintf("m%d", i), Listen: addrs[i], Partitions: 6, NoHTTP: true, DataDir: t.TempDir()}
+		cfg := Config{Settings: Settings{Name: fmt.Sprintf("m%d", i), Listen: addrs[i], Partitions: 6, NoHTTP: true, DataDir: t.TempDir()}}
 		if i > 0 {
 			cfg.Join = addrs[:1]
 		}
@@ -139,7 +139,7 @@ func TestRecover(t *testing.T) {
 
 	configs[0].Join = []string{ms[1].Addr()}
 	back := again(t, configs[0])
-	third := again(t, Config{Name: "m2", Join: []string{ms[1].Addr()}, NoHTTP: true, DataDir: t.TempDir()})
+	third := again(t, Config{Settings: Settings{Name: "m2", Join: []string{ms[1].Addr()}, NoHTTP: true, DataDir: t.TempDir()}})
 	statusOf1(t, third, "three members with everything", func(st sdk.ClusterStatus) bool { return st.Ready == 3 && st.Safe && st.Lost == 0 })
 	verify(t, third)
 	waitForVoters(t, 3, ms[1], back, third)

@@ -121,7 +121,7 @@ func TestMembersJoinForRoom(t *testing.T) {
 		return st.NoRoom > 0 && st.Moves == 0 && st.UnderReplicated == st.NoRoom
 	})
 
-	cfg := Config{Name: "small", Join: []string{members[0].Addr()}, NoHTTP: true, DataDir: t.TempDir()}
+	cfg := Config{Settings: Settings{Name: "small", Join: []string{members[0].Addr()}, NoHTTP: true, DataDir: t.TempDir()}}
 	configure(0, &cfg)
 	cfg.MaxMemory = 64 << 10
 	small, err := Start(testContext(t), cfg)

@@ -87,7 +87,7 @@ func (r *recorder) named(name string, kind trace.SpanKind) []*recorded {
 func TestTrace(t *testing.T) {
 	t.Parallel()
 	rec := new(recorder)
-	m := runningMember(t, Config{TracerProvider: rec})
+	m := runningMember(t, Config{Settings: Settings{TracerProvider: rec}})
 	c, err := sdk.Connect(testContext(t), []string{m.Addr()}, sdk.WithTracerProvider(rec))
 	if err != nil {
 		t.Fatal(err)

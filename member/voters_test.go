@@ -98,7 +98,7 @@ func TestVotersShrinkAndGrow(t *testing.T) {
 	}
 	changeable(t, ms...)
 
-	fourth, err := Start(testContext(t), Config{Name: "m3", Join: []string{ms[0].Addr(), ms[1].Addr(), ms[2].Addr()}, NoHTTP: true, DataDir: t.TempDir()})
+	fourth, err := Start(testContext(t), Config{Settings: Settings{Name: "m3", Join: []string{ms[0].Addr(), ms[1].Addr(), ms[2].Addr()}, NoHTTP: true, DataDir: t.TempDir()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestDrainedVoterIsReplaced(t *testing.T) {
 func TestStartWithARemovedMetaReplica(t *testing.T) {
 	t.Parallel()
 	ms := runningMembers(t, 3, nil)
-	cfg := Config{Name: "m3", Join: []string{ms[0].Addr(), ms[1].Addr(), ms[2].Addr()}, NoHTTP: true, DataDir: t.TempDir()}
+	cfg := Config{Settings: Settings{Name: "m3", Join: []string{ms[0].Addr(), ms[1].Addr(), ms[2].Addr()}, NoHTTP: true, DataDir: t.TempDir()}}
 	fourth, err := Start(testContext(t), cfg)
 	if err != nil {
 		t.Fatal(err)

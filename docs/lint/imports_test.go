@@ -45,7 +45,7 @@ var layers = []struct {
 	{"member/telemetry", []string{"sdk/wire"}},
 	{"member", []string{"maps", "exec", "partition", "sdk"}},
 	{"grid", []string{"member", "maps", "exec", "sdk"}},
-	{"cmd", []string{"benchmarks", "grid", "member", "maps", "exec", "sdk"}}, // benchmarks: the load of "grid bench"
+	{"cmd", []string{"benchmarks", "grid", "member/telemetry", "maps", "exec", "sdk"}}, // benchmarks: the load of "grid bench"
 	{"benchmarks", []string{"grid", "member", "maps", "exec", "partition", "sdk"}},
 	{"docs", nil},
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/gridiron-io/gridiron/grid"
-	"github.com/gridiron-io/gridiron/grid/internal/network"
+	"github.com/gridiron-io/gridiron/grid/internal/startoption"
 	"github.com/gridiron-io/gridiron/member/porttest"
 )
 
@@ -49,7 +49,7 @@ func (c *Cluster) startOne(ctx context.Context, i int) error {
 			port.Place(net.JoinHostPort(host, strconv.Itoa(base+routeOffset))) // the one listener that is not the member's own
 		}
 	}
-	m, err := grid.Start(network.With(ctx, port), cfg)
+	m, err := grid.Start(ctx, cfg, startoption.Network(port))
 	if err != nil {
 		return err
 	}

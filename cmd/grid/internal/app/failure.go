@@ -10,7 +10,7 @@ import (
 
 	"github.com/gridiron-io/gridiron/cmd/grid/internal/argv"
 	"github.com/gridiron-io/gridiron/cmd/grid/internal/render"
-	"github.com/gridiron-io/gridiron/member"
+	"github.com/gridiron-io/gridiron/grid"
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
@@ -67,7 +67,7 @@ var codes = []struct {
 	{sdk.ErrUnknownProcessor, exitNotFound},
 	{sdk.ErrInvalid, exitUsage},
 	{sdk.ErrTooLarge, exitUsage},
-	{member.ErrConfig, exitUsage},
+	{grid.ErrConfig, exitUsage},
 	{sdk.ErrUnavailable, exitUnavailable},
 	{sdk.ErrOverloaded, exitUnavailable},
 	{sdk.ErrRejected, exitUnavailable},

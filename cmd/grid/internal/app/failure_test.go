@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gridiron-io/gridiron/cmd/grid/internal/argv"
-	"github.com/gridiron-io/gridiron/member"
+	"github.com/gridiron-io/gridiron/grid"
 	"github.com/gridiron-io/gridiron/sdk"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -23,12 +23,12 @@ func TestExitCode(t *testing.T) {
 		{errors.New("anything"), 1},
 		{sdk.ErrCancelled, 1},
 		{sdk.ErrEventsLost, 1},
-		{member.ErrPortInUse, 1},
+		{grid.ErrPortInUse, 1},
 		{&argv.UsageError{Message: "x"}, 2},
 		{usagef("x"), 2},
 		{sdk.ErrInvalid, 2},
 		{sdk.ErrTooLarge, 2},
-		{member.ErrConfig, 2},
+		{grid.ErrConfig, 2},
 		{sdk.ErrNotFound, 3},
 		{sdk.ErrUnknownTask, 3},
 		{sdk.ErrUnknownProcessor, 3},

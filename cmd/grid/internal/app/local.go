@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/gridiron-io/gridiron/grid"
-	"github.com/gridiron-io/gridiron/member"
 )
 
 // portsApart is how far apart the base ports of members on one machine are.
@@ -60,7 +59,7 @@ func startLocal(ctx context.Context, cfg localConfig, made func(dir string)) (*l
 		}
 		l.kill()
 		// Free ports were free when they were chosen; another process may have come first.
-		if cfg.port == 0 && errors.Is(err, member.ErrPortInUse) && attempt < attempts {
+		if cfg.port == 0 && errors.Is(err, grid.ErrPortInUse) && attempt < attempts {
 			err = os.RemoveAll(dir)
 			if err == nil {
 				continue
@@ -144,7 +143,7 @@ func choosePorts(cfg localConfig) ([]int, error) {
 			return ports, nil
 		}
 	}
-	return nil, fmt.Errorf("%w: no free ones between %d and %d", member.ErrPortInUse, first, last)
+	return nil, fmt.Errorf("%w: no free ones between %d and %d", grid.ErrPortInUse, first, last)
 }
 
 // allFree reports whether a base port and those that follow from it are free.

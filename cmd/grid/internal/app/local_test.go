@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gridiron-io/gridiron/cmd/grid/internal/config"
-	"github.com/gridiron-io/gridiron/member"
+	"github.com/gridiron-io/gridiron/grid"
 )
 
 func TestChoosePorts(t *testing.T) {
@@ -34,13 +34,13 @@ func TestChoosePorts(t *testing.T) {
 }
 
 func TestStartFailure(t *testing.T) {
-	err := startFailure(errors.Join(errors.Join(member.ErrConfig, errors.New("x")), member.ErrPortInUse))
+	err := startFailure(errors.Join(errors.Join(grid.ErrConfig, errors.New("x")), grid.ErrPortInUse))
 	require.Equal(t, exitUsage, exitCode(err))
-	invalid := member.Config{Durability: "disk", Replicas: 99}.WithDefaults().Validate()
+	invalid := grid.Config{Durability: "disk", Replicas: 99}.Validate()
 	err = startFailure(invalid)
 	require.Equal(t, exitUsage, exitCode(err))
 	require.Equal(t, `invalid configuration: durability "disk" is not built yet: only "memory"; replicas 99: want 1 to 7`, oneLine(err))
-	require.Equal(t, exitOther, exitCode(startFailure(member.ErrPortInUse)))
+	require.Equal(t, exitOther, exitCode(startFailure(grid.ErrPortInUse)))
 }
 
 // The data directory is the member's name's, and temporary only where the name would not outlast a restart.

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/gridiron-io/gridiron/member"
+	"github.com/gridiron-io/gridiron/grid"
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
@@ -33,7 +33,7 @@ func (jsonText) Decode(b []byte, v any) error             { *v.(*string) = strin
 // oneMember returns a client of a cluster of one member, and the flag that leads commands to it.
 func oneMember(t *testing.T, partitions int) (c *sdk.Client, server string) {
 	t.Helper()
-	m, err := member.Start(t.Context(), member.Config{Partitions: partitions, NoHTTP: true})
+	m, err := grid.Start(t.Context(), grid.Config{Partitions: partitions, NoHTTP: true})
 	require.NoError(t, err)
 	t.Cleanup(m.Kill)
 	c, err = sdk.Connect(t.Context(), []string{m.Addr()})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gridiron-io/gridiron/grid"
 	"github.com/gridiron-io/gridiron/member"
 )
 
@@ -27,7 +28,7 @@ func run(t *testing.T, args ...string) string {
 func TestRemainingByClusterTime(t *testing.T) {
 	for name, skew := range map[string]time.Duration{"behind": -time.Hour, "ahead": time.Hour} {
 		t.Run(name, func(t *testing.T) {
-			m, err := member.Start(t.Context(), member.Config{Partitions: 2, NoHTTP: true, Wall: func() time.Time { return time.Now().Add(skew) }})
+			m, err := member.Start(t.Context(), member.Config{Settings: member.Settings{Partitions: 2, NoHTTP: true}, Wall: func() time.Time { return time.Now().Add(skew) }})
 			require.NoError(t, err)
 			t.Cleanup(m.Kill)
 			server := "--server=" + m.Addr()
@@ -57,7 +58,7 @@ func TestRemainingByClusterTime(t *testing.T) {
 
 // Flags of the longest duration there is are taken for what they are.
 func TestFlagsOfTheFarFuture(t *testing.T) {
-	m, err := member.Start(t.Context(), member.Config{Partitions: 2, NoHTTP: true})
+	m, err := grid.Start(t.Context(), grid.Config{Partitions: 2, NoHTTP: true})
 	require.NoError(t, err)
 	t.Cleanup(m.Kill)
 	server, long := "--server="+m.Addr(), "2562047h47m16s"

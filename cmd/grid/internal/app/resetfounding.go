@@ -8,7 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/gridiron-io/gridiron/cmd/grid/internal/render"
-	"github.com/gridiron-io/gridiron/member/founding"
+	"github.com/gridiron-io/gridiron/grid"
 )
 
 func (p *Process) clusterResetFounding() *cli.Command {
@@ -33,18 +33,18 @@ func (p *Process) clusterResetFounding() *cli.Command {
 			if err := checkName(name, "the cluster's name"); err != nil {
 				return err
 			}
-			id, err := founding.Reset(dir, name)
+			id, err := grid.ResetBootstrap(dir, name)
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
 				return failf(exitNotFound, "there is no member in the data directory %q: %w", dir, err)
-			case errors.Is(err, founding.ErrHasCluster), errors.Is(err, founding.ErrLocked):
+			case errors.Is(err, grid.ErrHasCluster), errors.Is(err, grid.ErrLocked):
 				return failf(exitConflict, "%w", err)
-			case errors.Is(err, founding.ErrOtherCluster):
+			case errors.Is(err, grid.ErrOtherCluster):
 				return failf(exitUsage, "%w", err)
 			case err != nil:
 				return err
 			}
-			return inv.print(render.Record(render.Field{Name: "id", Value: id.String()}))
+			return inv.print(render.Record(render.Field{Name: "id", Value: id}))
 		},
 	})
 }

@@ -17,7 +17,6 @@ import (
 	"github.com/gridiron-io/gridiron/exec"
 	"github.com/gridiron-io/gridiron/exec/builtin"
 	"github.com/gridiron-io/gridiron/grid"
-	"github.com/gridiron-io/gridiron/member"
 	"github.com/gridiron-io/gridiron/member/telemetry/export"
 )
 
@@ -79,7 +78,7 @@ func (inv *invocation) serve(ctx context.Context, cfg config.Config) error {
 		return err
 	}
 	c.Logger, c.Registry = log, builtinTasks()
-	telemetry, err := export.Start(ctx, export.Config{Service: "gridiron", Version: member.Version, Instance: c.Name, LookupEnv: inv.LookupEnv, Logger: log})
+	telemetry, err := export.Start(ctx, export.Config{Service: "gridiron", Version: grid.Version, Instance: c.Name, LookupEnv: inv.LookupEnv, Logger: log})
 	if err != nil {
 		return usagef("telemetry: %w", err)
 	}
@@ -145,7 +144,7 @@ func gridConfig(cfg config.Config) (grid.Config, error) {
 		c.Name = host + "-" + strconv.Itoa(cfg.Listen.Port)
 	}
 	if c.DataDir == "" && c.Name != "" {
-		dir, err := member.DefaultDataDir(c.ClusterName, c.Name)
+		dir, err := grid.DefaultDataDir(c.ClusterName, c.Name)
 		if err != nil {
 			return c, err
 		}
@@ -164,9 +163,9 @@ func builtinTasks() *exec.Registry {
 // startFailure returns the error of a member that did not start. All that is wrong with a configuration is told, and that it
 // is invalid once.
 func startFailure(err error) error {
-	if !errors.Is(err, member.ErrConfig) {
+	if !errors.Is(err, grid.ErrConfig) {
 		return failf(exitOther, "%w", err)
 	}
-	prefix := member.ErrConfig.Error() + ": "
+	prefix := grid.ErrConfig.Error() + ": "
 	return usagef("%s%s", prefix, strings.ReplaceAll(err.Error(), prefix, ""))
 }

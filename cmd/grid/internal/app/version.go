@@ -10,7 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/gridiron-io/gridiron/cmd/grid/internal/render"
-	"github.com/gridiron-io/gridiron/member"
+	"github.com/gridiron-io/gridiron/grid"
 )
 
 func (p *Process) versionCommand() *cli.Command {
@@ -19,7 +19,7 @@ func (p *Process) versionCommand() *cli.Command {
 		run: func(_ context.Context, inv *invocation) error {
 			commit, unknown := commitOf(debug.ReadBuildInfo())
 			return inv.print(render.Record(
-				render.Field{Name: "version", Value: member.Version},
+				render.Field{Name: "version", Value: grid.Version},
 				render.Field{Name: "commit", Value: orNull(commit)},
 				render.Field{Name: "go", Value: runtime.Version()},
 				render.Field{Name: "os", Value: runtime.GOOS},

@@ -1,0 +1,26 @@
+package grid
+
+import (
+	"github.com/gridiron-io/gridiron/member"
+	"github.com/gridiron-io/gridiron/member/founding"
+)
+
+// Errors of Start, Member.Err and ResetBootstrap. Ask for them with errors.Is. Errors of calls are those of package sdk.
+var (
+	// ErrConfig means that the Config cannot work. The error lists every problem, with the value and what is allowed.
+	ErrConfig = member.ErrConfig
+	// ErrPortInUse means that another process has a port of this member. The error names the port and its purpose.
+	ErrPortInUse = member.ErrPortInUse
+	// ErrLocked means that a running member uses the data directory.
+	ErrLocked = founding.ErrLocked
+	// ErrOtherCluster means that the data directory, or a member in Join, belongs to a cluster with another name.
+	ErrOtherCluster = founding.ErrOtherCluster
+	// ErrDataDir means that the data directory is not as the member left it: its metadata are missing, or it is an old copy.
+	ErrDataDir = member.ErrDataDir
+	// ErrCorrupt means that a file in the data directory is damaged. The error names the file. Nothing was changed.
+	ErrCorrupt = founding.ErrCorrupt
+	// ErrRemoved means that the cluster has removed this member. Start it again to join as a member without data.
+	ErrRemoved = member.ErrExpelled
+	// ErrHasCluster means that a data directory belongs to a cluster, so that its bootstrap cannot be reset.
+	ErrHasCluster = founding.ErrHasCluster
+)
