@@ -200,7 +200,7 @@ func mutexes(f *file) (names []string) {
 	return names
 }
 
-// TestGoroutines compares the list in docs/ARCHITECTURE.md with the places that start goroutines.
+// TestGoroutines compares docs/GOROUTINES.md with the places that start goroutines.
 func TestGoroutines(t *testing.T) {
 	want := make(map[string]bool)
 	for _, f := range goFiles(t) {
@@ -210,7 +210,7 @@ func TestGoroutines(t *testing.T) {
 			}
 		}
 	}
-	compare(t, "docs/ARCHITECTURE.md", want, regexp.MustCompile("(?m)^\\| `([a-z][a-z/]*\\.[A-Za-z.]+)` \\| `([A-Za-z.]+)`"), "a start of a goroutine")
+	compare(t, "docs/GOROUTINES.md", want, regexp.MustCompile("(?m)^\\| `([a-z][a-z/]*\\.[A-Za-z.]+)` \\| `([A-Za-z.]+)`"), "a start of a goroutine")
 
 	planted, err := parse("maps/x.go", []byte("package x\n\nfunc (a *A) f() {\n\tgo a.g()\n\twg.Go(func() {})\n}\n"))
 	if err != nil {
