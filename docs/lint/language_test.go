@@ -221,7 +221,7 @@ func declares(id *ast.Ident, around []ast.Node) bool {
 }
 
 // plainDocuments are those in which sentences are short.
-var plainDocuments = []string{"README.md", "docs/OPERATIONS.md", "docs/GLOSSARY.md"}
+var plainDocuments = []string{"README.md", "docs/OPERATIONS.md", "docs/GLOSSARY.md", "docs/CONSISTENCY.md"}
 
 // maxWords is when a sentence has become several. The aim is 25; this is the end.
 const maxWords = 40
