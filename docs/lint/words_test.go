@@ -182,8 +182,8 @@ var style = []retiredWord{
 		texts: []string{"it shall stop"}, passes: []string{"a shallow copy"},
 	},
 	{
-		old: "that one", say: "the noun", text: words(`that one`), fine: words(`(?:so|than|say|says|said|means|mean|sees?|know|knows|mind) that one`),
+		old: "that one", say: "the noun", text: regexp.MustCompile(`(?i)\bthat one(?:[.,;:)"']|$| (?:alone|too|only|any ?more)\b)`),
 		stems: []string{"that one"},
-		texts: []string{"before that one"}, passes: []string{"that once", "so that one fits"},
+		texts: []string{"it waits for that one", "before that one alone"}, passes: []string{"that once", "so that one fits", "all that one read brought"},
 	},
 }
