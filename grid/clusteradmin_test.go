@@ -147,7 +147,7 @@ func TestRemove(t *testing.T) {
 	cl.WaitSafe()
 	allWords(t, m)
 	st, err := c.Cluster(t.Context())
-	if err != nil || st.Members != 2 || st.Lost != 0 || st.Doubtful != 0 {
+	if err != nil || st.Members != 2 || st.Lost != 0 || st.PossibleDataLoss != 0 {
 		t.Errorf("%+v, %v", st, err)
 	}
 	known(t, c, 2)
@@ -162,7 +162,7 @@ func TestRemove(t *testing.T) {
 	allWords(t, m)
 }
 
-// Of two members one is dead for certain: the other goes on with all its data.
+// Of two members one is confirmed dead: the other goes on with all its data.
 func TestRemoveOneOfTwo(t *testing.T) {
 	t.Parallel()
 	cl, m := adminCluster(t, 2)
@@ -176,7 +176,7 @@ func TestRemoveOneOfTwo(t *testing.T) {
 	allWords(t, m)
 	cl.WaitSafe()
 	st, err := c.Cluster(t.Context())
-	if err != nil || st.Members != 1 || st.Lost != 0 || st.Doubtful != 0 || st.Moves != 0 || st.UnderReplicated != 0 {
+	if err != nil || st.Members != 1 || st.Lost != 0 || st.PossibleDataLoss != 0 || st.Moves != 0 || st.UnderReplicated != 0 {
 		t.Errorf("%+v, %v", st, err)
 	}
 	if err := m.Set(t.Context(), "new", 1); err != nil {
@@ -221,7 +221,7 @@ func TestZombie(t *testing.T) {
 			if err := cl.Member(2).Err(); err != nil {
 				t.Errorf("started again: %v", err)
 			}
-			if st, err := c.Cluster(t.Context()); err != nil || st.Lost != 0 || st.Doubtful != 0 || st.Members != 3 {
+			if st, err := c.Cluster(t.Context()); err != nil || st.Lost != 0 || st.PossibleDataLoss != 0 || st.Members != 3 {
 				t.Errorf("%+v, %v", st, err)
 			}
 		})

@@ -66,8 +66,8 @@ func TestEventsAcrossRecovery(t *testing.T) {
 	cl.Restart(0, 1)
 	st, err := c.Cluster(ctx)
 	must(t, err)
-	if st.Doubtful+st.Lost != partitions {
-		t.Fatalf("%d partitions are doubtful and %d lost, of %d", st.Doubtful, st.Lost, partitions)
+	if st.PossibleDataLoss+st.Lost != partitions {
+		t.Fatalf("%d partitions have possibly lost data and %d have lost it, of %d", st.PossibleDataLoss, st.Lost, partitions)
 	}
 
 	for n := 101; n <= 106; n++ { // as many as there were, so that no position is new

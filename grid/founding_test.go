@@ -162,7 +162,7 @@ func TestRestartedMember(t *testing.T) {
 	if err != nil || st.Ready != 3 || st.Lost != 0 || st.Unavailable != 0 {
 		t.Errorf("the cluster is %+v, %v", st, err)
 	}
-	// What it held before is dead for certain: it has new replicas of everything.
+	// What it held before is confirmed dead: it has new replicas of everything.
 	parts, err := cl.Member(1).Client().Partitions(ctx)
 	if err != nil {
 		t.Fatal(err)

@@ -286,7 +286,7 @@ func TestProcessesKilledInARow(t *testing.T) {
 	load.stop()
 	load.check(t)
 	e.all(t)
-	awaitStatus(t, client, "without losses", func(s *sdk.ClusterStatus) bool { return s.Lost == 0 && s.Doubtful == 0 })
+	awaitStatus(t, client, "without losses", func(s *sdk.ClusterStatus) bool { return s.Lost == 0 && s.PossibleDataLoss == 0 })
 }
 
 // restart starts a member again.
@@ -409,12 +409,12 @@ func TestProcessesTwoOfThreeKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	wrong, missing := others.verify(t)
-	t.Logf("of %d entries that the survivor has not acknowledged %d are gone; %d partitions are reported as doubtful and %d as lost", others.n,
-		missing, status.Doubtful, status.Lost)
+	t.Logf("of %d entries that the survivor has not acknowledged %d are gone; %d partitions are reported with possible data loss and %d as lost", others.n,
+		missing, status.PossibleDataLoss, status.Lost)
 	if wrong > 0 {
 		t.Errorf("%d entries have a value that nobody wrote", wrong)
 	}
-	if missing > 0 && status.Doubtful == 0 || status.Lost > 0 {
+	if missing > 0 && status.PossibleDataLoss == 0 || status.Lost > 0 {
 		t.Errorf("%d entries are gone, and what is reported is %+v", missing, status)
 	}
 	// And it is a cluster as before.

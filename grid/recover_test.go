@@ -64,7 +64,7 @@ func TestRecoverWithoutOneWhoLives(t *testing.T) {
 	cl.WaitSafe()
 	allWords(t, m)
 	st, err = c.Cluster(t.Context())
-	if err != nil || st.Members != 2 || st.Lost != 0 || st.Doubtful != 0 {
+	if err != nil || st.Members != 2 || st.Lost != 0 || st.PossibleDataLoss != 0 {
 		t.Errorf("in the end: %+v, %v", st, err)
 	}
 }

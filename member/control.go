@@ -29,10 +29,10 @@ const (
 type controller struct {
 	m      *Member
 	placer placer
-	// doubtful counts the partitions that began anew from survivors that may lack acknowledged writes, until that is logged.
-	doubtful int
-	kept     time.Time // when cluster time was last kept
-	since    time.Time // from when on this member waits for the others that found the cluster; zero if it does not
+	// possibleLosses counts the partitions that began anew from survivors that may lack acknowledged writes, until that is logged.
+	possibleLosses int
+	kept           time.Time // when cluster time was last kept
+	since          time.Time // from when on this member waits for the others that found the cluster; zero if it does not
 }
 
 func newController(m *Member) *controller { return &controller{m: m, placer: placer{m: m}} }
@@ -214,43 +214,43 @@ func (m *Member) candidates(v *meta.View) ([]meta.Candidate, bool) {
 // says what may be lost.
 func (c *controller) recover(v *meta.View) {
 	var list []meta.Command
-	for _, p := range v.Unrecoverable() {
-		if t := &v.Table[p]; !t.Halted {
-			list = append(list, &meta.Halt{Partition: p, Generation: t.Generation})
+	for _, p := range v.QuorumLost() {
+		if t := &v.Table[p]; !t.StoppedForRecovery {
+			list = append(list, &meta.StopForRecovery{Partition: p, Generation: t.Generation})
 		}
 	}
-	halted := c.commitAll(list)
-	if halted > 0 {
-		c.m.log.Warn("partitions have too few replicas left ever to have a majority: they begin anew with what survivors have", "partitions", halted)
+	stopped := c.commitAll(list)
+	if stopped > 0 {
+		c.m.log.Warn("partitions have too few replicas left ever to have a majority: they begin anew with what survivors have", "partitions", stopped)
 	}
-	c.reseed(v)
+	c.recoverFromSurvivors(v)
 	c.foundLost(v)
 }
 
-// reseed founds the next generation of halted partitions whose survivors have all said how far they are.
-func (c *controller) reseed(v *meta.View) {
+// recoverFromSurvivors recovers the partitions stopped for recovery whose survivors have all said how far they are.
+func (c *controller) recoverFromSurvivors(v *meta.View) {
 	var list []meta.Command
-	partitions, from := v.Reseedable()
+	partitions, from := v.Recoverable()
 	for i, p := range partitions {
 		t := &v.Table[p]
 		r, _ := t.Replica(from[i])
-		list = append(list, &meta.Refound{Partition: p, FromGeneration: t.Generation, Replicas: []meta.Holder{r.Holder}, Preferred: r.Member})
+		list = append(list, &meta.RecoverPartition{Partition: p, FromGeneration: t.Generation, Replicas: []meta.Holder{r.Holder}, Preferred: r.Member})
 	}
 	c.commitAll(list)
 	now := c.m.meta.View()
 	for _, p := range partitions {
-		if now.Table[p].Doubtful > v.Table[p].Doubtful {
-			c.doubtful++
+		if now.Table[p].PossibleLosses > v.Table[p].PossibleLosses {
+			c.possibleLosses++
 		}
 	}
-	if c.doubtful > 0 && !slices.ContainsFunc(now.Table, func(t meta.Partition) bool { return t.Halted }) {
+	if c.possibleLosses > 0 && !slices.ContainsFunc(now.Table, func(t meta.Partition) bool { return t.StoppedForRecovery }) {
 		c.m.log.Error("partitions began anew with what one replica had: acknowledged writes that only the lost ones had may be lost",
-			"event", "PARTITION_DOUBTFUL", "partitions", c.doubtful)
-		c.doubtful = 0
+			"event", "PARTITION_POSSIBLE_DATA_LOSS", "partitions", c.possibleLosses)
+		c.possibleLosses = 0
 	}
 }
 
-// foundLost founds the partitions anew and empty whose replicas are all dead for certain, and says so.
+// foundLost founds the partitions anew and empty whose replicas are all confirmed dead, and says so.
 func (c *controller) foundLost(v *meta.View) {
 	lost := v.AllLost()
 	if len(lost) == 0 {
@@ -263,7 +263,7 @@ func (c *controller) foundLost(v *meta.View) {
 	placement := meta.Plan(v.PartitionCount, v.ReplicasWanted, candidates)
 	var list []meta.Command
 	for _, p := range lost {
-		list = append(list, &meta.Refound{Partition: p, FromGeneration: v.Table[p].Generation, Replicas: placement[p],
+		list = append(list, &meta.RecoverPartition{Partition: p, FromGeneration: v.Table[p].Generation, Replicas: placement[p],
 			Preferred: placement[p][0].Member, Empty: true})
 	}
 	if n := c.commitAll(list); n > 0 {

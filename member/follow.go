@@ -13,8 +13,8 @@ import (
 const (
 	// holdAtOnce bounds the replicas that are being started and stopped at a time.
 	holdAtOnce = 8
-	// haltFor bounds one attempt to stop a replica for good.
-	haltFor = 10 * time.Second
+	// stopForRecoveryTimeout bounds one attempt to stop a replica for good.
+	stopForRecoveryTimeout = 10 * time.Second
 	// holdRetry is the pause after one that failed.
 	holdRetry = 200 * time.Millisecond
 )
@@ -89,7 +89,7 @@ func (h *holding) follow(v *meta.View) {
 		ok = ok && mine.Incarnation == m.incarnation
 		runs := ok && host.Runs(partition.ShardOf(t.Generation, p), mine.ID)
 		switch {
-		case ok && t.Halted && !mine.Stopped, ok && !t.Halted && !runs, !ok && part.some.Load():
+		case ok && t.StoppedForRecovery && !mine.Stopped, ok && !t.StoppedForRecovery && !runs, !ok && part.some.Load():
 			h.start(v, p)
 		case runs && part.shown != &t.Replicas[0]:
 			part.shown = &t.Replicas[0]
@@ -146,10 +146,10 @@ func (h *holding) settle(v *meta.View, p int) error {
 		}
 		h.parts[p].some.Store(false)
 		return nil
-	case t.Halted:
-		ctx, cancel := context.WithTimeout(m.ctx, haltFor)
+	case t.StoppedForRecovery:
+		ctx, cancel := context.WithTimeout(m.ctx, stopForRecoveryTimeout)
 		defer cancel()
-		term, index, err := m.host.Halt(ctx, p, t.Generation)
+		term, index, err := m.host.StopForRecovery(ctx, p, t.Generation)
 		if err != nil {
 			return err
 		}
@@ -158,7 +158,7 @@ func (h *holding) settle(v *meta.View, p int) error {
 		return err
 	}
 	place := partition.Placement{Partition: p, Generation: t.Generation, Replica: mine.ID, Join: mine.Joined || !t.Whole(), Learner: mine.Joined, Preferred: t.Preferred == m.id,
-		Seeded: t.Seeded, Losses: t.Lost + t.Doubtful}
+		FromSurvivor: t.FromSurvivor, Losses: t.Lost + t.PossibleLosses}
 	if !place.Join {
 		place.Initial = make(map[uint64]wire.ID)
 		for _, r := range t.Replicas {

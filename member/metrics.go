@@ -88,8 +88,8 @@ var instruments = []instrument{
 		one(func(r *reading) float64 { return float64(r.status.Unavailable) })},
 	{"gridiron.cluster.partitions.lost", gauge, "{partition}", "Partitions that have lost data since the cluster was founded.",
 		one(func(r *reading) float64 { return float64(r.status.Lost) })},
-	{"gridiron.cluster.partitions.doubtful", gauge, "{partition}", "Partitions that went on from what one replica had, so that acknowledged writes may be lost.",
-		one(func(r *reading) float64 { return float64(r.status.Doubtful) })},
+	{"gridiron.cluster.partitions.possible_data_loss", gauge, "{partition}", "Partitions that went on from what one replica had, so that acknowledged writes may be lost.",
+		one(func(r *reading) float64 { return float64(r.status.PossibleDataLoss) })},
 	{"gridiron.cluster.metadata.led", gauge, "1", "1 while a member that answers leads the metadata, else 0.",
 		one(func(r *reading) float64 {
 			if r.status.MetadataLed {

@@ -97,7 +97,7 @@ func (mv *mover) look(v *meta.View) {
 	leaving := me != nil && me.State == meta.StateDraining || standing == clock.Ahead
 	for p := range v.Table {
 		t := &v.Table[p]
-		if epoch := m.host.Serving(p); epoch == 0 || epoch>>44 != t.Generation || t.Halted || mv.busy[p].Load() {
+		if epoch := m.host.Serving(p); epoch == 0 || epoch>>44 != t.Generation || t.StoppedForRecovery || mv.busy[p].Load() {
 			continue
 		}
 		r, changing := t.Changing()
@@ -181,7 +181,7 @@ func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Rep
 			break
 		}
 		now := m.meta.View().Table[p]
-		if n, ok := now.Changing(); now.Generation != t.Generation || now.Halted || !ok || n.ID != r.ID || n.Role != r.Role {
+		if n, ok := now.Changing(); now.Generation != t.Generation || now.StoppedForRecovery || !ok || n.ID != r.ID || n.Role != r.Role {
 			return nil // it shall not become one any more
 		}
 		if err == nil && st.Runs && len(t.Replicas) == 2 && time.Since(tried) > retryEvery {

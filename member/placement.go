@@ -270,7 +270,7 @@ func (pl *placer) steps(v *meta.View, r roster) (steps []meta.Command, moving in
 	learners, leavers := 0, 0
 	for p := range v.Table {
 		t := &v.Table[p]
-		if t.Halted {
+		if t.StoppedForRecovery {
 			continue
 		}
 		if one, ok := t.Changing(); ok {
@@ -327,7 +327,7 @@ func (pl *placer) next(v *meta.View, r roster, p int) meta.Command {
 	for i, one := range t.Replicas {
 		mb := v.Member(one.Member)
 		switch {
-		case v.DeadForCertain(one) || !mb.Live():
+		case v.ConfirmedDead(one) || !mb.Live():
 			dead = i
 		case pl.m.peers.answers(one.Member, one.Incarnation):
 			live++

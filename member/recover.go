@@ -88,7 +88,7 @@ func (m *Member) recoverMeta(names []string) (res wire.RecoverResult, err error)
 		}
 		m.log.Warn("the metadata begin anew with what this member has of them, because an operator says that others are lost for good",
 			"event", "METADATA_RECOVERED", "lost", names, "generation", next.Generation(), "version", v.Version)
-		m.at("saved", &meta.Recover{})
+		m.at("saved", &meta.RecoverMetadata{})
 	}
 	if err := m.begin(ctx, next); err != nil {
 		return res, err
@@ -209,9 +209,9 @@ func (m *Member) begin(ctx context.Context, next *meta.View) error {
 		}
 	}
 	for {
-		m.at("before", &meta.Recover{})
-		res, err := m.meta.Propose(ctx, meta.Append(nil, &meta.Recover{View: next}))
-		m.at("after", &meta.Recover{})
+		m.at("before", &meta.RecoverMetadata{})
+		res, err := m.meta.Propose(ctx, meta.Append(nil, &meta.RecoverMetadata{View: next}))
+		m.at("after", &meta.RecoverMetadata{})
 		if err == nil && res.OK() {
 			return endRecovery(m.cfg.DataDir)
 		}

@@ -133,7 +133,7 @@ func TestRecover(t *testing.T) {
 	}
 	verify(t, ms[1])
 	statusOf1(t, ms[1], "one member with everything", func(st sdk.ClusterStatus) bool {
-		return st.Members == 1 && st.Unavailable == 0 && st.Lost == 0 && st.Doubtful == 0 && st.MetadataLed
+		return st.Members == 1 && st.Unavailable == 0 && st.Lost == 0 && st.PossibleDataLoss == 0 && st.MetadataLed
 	})
 	waitForVoters(t, 1, ms[1])
 
@@ -194,7 +194,7 @@ func TestRecoverWhileStarting(t *testing.T) {
 // The member stops on the way: when it is started again it goes on, whether or not anybody is there to tell it what is lost.
 func TestRecoverGoesOnAfterACrash(t *testing.T) {
 	t.Parallel()
-	points := []string{"saved *meta.Recover", "before *meta.Recover", "after *meta.Recover"}
+	points := []string{"saved *meta.RecoverMetadata", "before *meta.RecoverMetadata", "after *meta.RecoverMetadata"}
 	if testing.Short() {
 		points = points[:1]
 	}

@@ -244,7 +244,7 @@ func (m *Member) settled() bool {
 		t := &v.Table[p]
 		mine, ok := t.Replica(m.id)
 		switch ok = ok && mine.Incarnation == m.incarnation; {
-		case t.Halted, ok && !m.host.Runs(partition.ShardOf(t.Generation, p), mine.ID), ok && mine.Role == meta.RoleLearner:
+		case t.StoppedForRecovery, ok && !m.host.Runs(partition.ShardOf(t.Generation, p), mine.ID), ok && mine.Role == meta.RoleLearner:
 			return false
 		case !ok && !m.cfg.Lite && v.LiveVoters(t) < min(v.ReplicasWanted, holders):
 			// It lacks a replica that this member can hold, unless it has not the memory.

@@ -81,10 +81,10 @@ func (m *Member) countPartitions(v *meta.View, alive map[wire.ID]wire.ID, st *wi
 				owned = owned || owner.Owner == r.Member && owner.Epoch>>44 == t.Generation
 			}
 		}
-		if _, changing := t.Changing(); changing || t.Halted || t.Voters() > int(st.Replicas) {
+		if _, changing := t.Changing(); changing || t.StoppedForRecovery || t.Voters() > int(st.Replicas) {
 			st.Moves++
 		}
-		if quorum := uint32(voting/2 + 1); !owned || there < quorum || t.Halted {
+		if quorum := uint32(voting/2 + 1); !owned || there < quorum || t.StoppedForRecovery {
 			st.Unavailable++
 			st.Tolerates = 0
 		} else {
@@ -96,8 +96,8 @@ func (m *Member) countPartitions(v *meta.View, alive map[wire.ID]wire.ID, st *wi
 		if t.Lost > 0 {
 			st.Lost++
 		}
-		if t.Doubtful > 0 {
-			st.Doubtful++
+		if t.PossibleLosses > 0 {
+			st.PossibleDataLoss++
 		}
 	}
 	// Of replicas that do not run yet, or have nobody to follow, only the number is known.

@@ -48,7 +48,7 @@ func (mv *mover) compareGroups(v *meta.View) {
 			continue
 		}
 		now := comparedGroup{t.Generation, change}
-		if _, changing := t.Changing(); changing || t.Halted || epoch>>44 != t.Generation || mv.compared[p] == now {
+		if _, changing := t.Changing(); changing || t.StoppedForRecovery || epoch>>44 != t.Generation || mv.compared[p] == now {
 			continue
 		}
 		mv.start(p, func(ctx context.Context) error {
@@ -81,7 +81,7 @@ func (mv *mover) removeSurplus(ctx context.Context, p int) (surplus int, err err
 	}
 	v := m.metaView()
 	t := &v.Table[p]
-	if t.Generation != generation || t.Halted {
+	if t.Generation != generation || t.StoppedForRecovery {
 		return 0, nil // the group is about to be no more, or is none already
 	}
 	list := surplusOf(group, t)

@@ -61,15 +61,15 @@ func (c *HostConfig) validate() error {
 
 // Placement is one replica that a Host shall hold.
 type Placement struct {
-	Partition  int
-	Generation uint64
-	Replica    uint64
-	Initial    map[uint64]wire.ID // replica IDs and incarnations with which the group is founded; nobody with Join
-	Join       bool               // the group lives: the replica takes its log from the others
-	Learner    bool               // with Join, the group was given the replica later, as a learner; it may be a voter by now
-	Preferred  bool               // this member shall own the partition first
-	Seeded     bool               // the generation begins with the state that one of its founders has kept of the one before
-	Losses     uint64             // how many generations of the partition have ended in a way in which acknowledged operations may be lost
+	Partition    int
+	Generation   uint64
+	Replica      uint64
+	Initial      map[uint64]wire.ID // replica IDs and incarnations with which the group is founded; nobody with Join
+	Join         bool               // the group lives: the replica takes its log from the others
+	Learner      bool               // with Join, the group was given the replica later, as a learner; it may be a voter by now
+	Preferred    bool               // this member shall own the partition first
+	FromSurvivor bool               // the generation begins with the state that one of its founders has kept of the one before
+	Losses       uint64             // how many generations of the partition have ended in a way in which acknowledged operations may be lost
 }
 
 func (p *Placement) validate(cfg *HostConfig) error {

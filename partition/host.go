@@ -55,14 +55,14 @@ type Host struct {
 	// time.
 	groups []group
 
-	replicas    []atomic.Pointer[replica] // by partition
-	publishedTo []atomic.Uint64           // by partition: position up to which this process has published events
-	pending     atomic.Int64              // bytes submitted and not yet applied
-	reading     atomic.Int64              // reads submitted and not yet served
-	waiting     atomic.Int64              // bytes of these, and of what is held with Hold
-	seeding     atomic.Int64              // what the states that are given to their next generations hold besides themselves
-	seedsMax    int64                     // bounds it
-	batches     atomic.Uint64
+	replicas     []atomic.Pointer[replica] // by partition
+	publishedTo  []atomic.Uint64           // by partition: position up to which this process has published events
+	pending      atomic.Int64              // bytes submitted and not yet applied
+	reading      atomic.Int64              // reads submitted and not yet served
+	waiting      atomic.Int64              // bytes of these, and of what is held with Hold
+	transferring atomic.Int64              // what the states that are given to their next generations hold besides themselves
+	transferMax  int64                     // bounds it
+	batches      atomic.Uint64
 
 	images                  streams
 	elections, ownerChanges atomic.Uint64  // see Load
@@ -132,7 +132,7 @@ func newHost(cfg HostConfig) *Host {
 	h.images.byReplica = make(map[streamKey]*stream)
 	h.wake.dirty = make(map[*replica]struct{})
 	h.wake.ch = make(chan struct{}, 1)
-	h.seedsMax = seedsBytes
+	h.transferMax = transferBytes
 	h.logBudget.Store(logBytesPerMember)
 	h.logMax = min(logBytesPerReplica, logBytesPerMember/int64(max(1, cfg.Partitions)))
 	return h
@@ -325,7 +325,7 @@ func (h *Host) free() {
 				r.free()
 			}
 		}
-		g.leaving, g.kept = nil, nil
+		g.leaving, g.keptState = nil, nil
 		g.Unlock()
 	}
 }

@@ -59,7 +59,7 @@ func (r *replica) install(img *received) {
 		return
 	}
 	r.state.own, r.state.machine = img.own, img.machine
-	r.dropSeedLocked()
+	r.dropTransferLocked()
 	r.becomeWhole()
 	r.noteLocked() // before the index, as in Update: what it has in memory is never less than what it has applied
 	r.applied.Store(img.applied)

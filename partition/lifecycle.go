@@ -19,8 +19,8 @@ const removeTimeout = 30 * time.Second
 type group struct {
 	sync.Mutex // guards the following
 	closed     bool
-	leaving    *replica // stopped, and its data not yet removed
-	kept       *kept    // what a halted generation has left behind
+	leaving    *replica   // stopped, and its data not yet removed
+	keptState  *keptState // what a generation stopped for recovery has left behind
 }
 
 // raftConfig returns the settings of a group.
@@ -64,15 +64,15 @@ func (h *Host) Found(p Placement) error {
 // startLocked starts a replica where none runs and none is left. REQUIRES the partition's group.
 func (h *Host) startLocked(p Placement) error {
 	r := newReplica(h, p)
-	if k := h.groups[p.Partition].kept; p.Seeded && k != nil && k.generation+1 == p.Generation {
+	if k := h.groups[p.Partition].keptState; p.FromSurvivor && k != nil && k.generation+1 == p.Generation {
 		if k.machine != nil { // else the generation has it already
 			if p.Losses > k.losses {
 				k.machine.MarkLoss()
 			}
-			r.role.seed = k
+			r.role.stateTransfer = k
 		}
 	} else {
-		h.groups[p.Partition].kept = nil // nobody will ask for it any more
+		h.groups[p.Partition].keptState = nil // nobody will ask for it any more
 	}
 	initial := make(map[uint64]dragonboat.Target, len(p.Initial))
 	for id, inc := range p.Initial {
@@ -107,7 +107,7 @@ func (h *Host) Drop(ctx context.Context, partition int) error {
 	if g.closed {
 		return errClosed
 	}
-	g.kept = nil
+	g.keptState = nil
 	return h.removeLocked(ctx, partition)
 }
 

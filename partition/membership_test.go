@@ -109,7 +109,7 @@ func TestTransferToNobody(t *testing.T) {
 	require.Equal(t, Applied, h.write(0, 1, 1).what)
 }
 
-// Of two voters one is dead for certain. What the other has, applied or not, is the next generation's.
+// Of two voters one is confirmed dead. What the other has, applied or not, is the next generation's.
 func TestSurvivorFoundsTheNextGeneration(t *testing.T) {
 	c := newFoundedCluster(t, 2, 1)
 	owner, survivor := c.hosts[0], c.hosts[1]
@@ -117,13 +117,13 @@ func TestSurvivorFoundsTheNextGeneration(t *testing.T) {
 		require.Equal(t, Applied, owner.write(0, i%100, i).what)
 	}
 	owner.Close()
-	_, _, err := survivor.Halt(t.Context(), 0, 2)
+	_, _, err := survivor.StopForRecovery(t.Context(), 0, 2)
 	require.Error(t, err, "another generation")
-	term, index, err := survivor.Halt(t.Context(), 0, 1)
+	term, index, err := survivor.StopForRecovery(t.Context(), 0, 1)
 	require.NoError(t, err)
 	require.NotZero(t, term)
 	require.Greater(t, index, uint64(100))
-	again, same, err := survivor.Halt(t.Context(), 0, 1)
+	again, same, err := survivor.StopForRecovery(t.Context(), 0, 1)
 	require.NoError(t, err)
 	require.Equal(t, [2]uint64{term, index}, [2]uint64{again, same}, "it may be repeated")
 	_, running := survivor.Status(0)
@@ -132,7 +132,7 @@ func TestSurvivorFoundsTheNextGeneration(t *testing.T) {
 	c.hosts = c.hosts[1:]
 	c.locate(2, 0, 7, survivor)
 	require.NoError(t, survivor.Found(Placement{Partition: 0, Generation: 2, Replica: 7, Initial: map[uint64]wire.ID{7: survivor.id},
-		Preferred: true, Seeded: true}))
+		Preferred: true, FromSurvivor: true}))
 	c.await("the next generation is served", func() bool { return survivor.Serving(0) != 0 })
 	require.EqualValues(t, 2, survivor.Serving(0)>>epochShift)
 	for key := range uint64(100) {
@@ -140,16 +140,16 @@ func TestSurvivorFoundsTheNextGeneration(t *testing.T) {
 		require.Equal(t, Applied, o)
 		require.Equal(t, 1900+key, v, "register %d", key)
 	}
-	require.Zero(t, survivor.seeding.Load())
+	require.Zero(t, survivor.transferring.Load())
 	require.Equal(t, Applied, survivor.write(0, 1, 5).what)
 }
 
 // A generation that shall begin with a state is nobody's before it has it.
-func TestUnseededGenerationHasNoOwner(t *testing.T) {
+func TestGenerationWithoutItsStateHasNoOwner(t *testing.T) {
 	c := newCluster(t, 1, 1)
 	h := c.hosts[0]
 	h.cfg.Registry.SetAll(map[raftio.NodeInfo]string{{ShardID: ShardOf(2, 0), ReplicaID: 7}: h.id.String()})
-	require.NoError(t, h.Found(Placement{Partition: 0, Generation: 2, Replica: 7, Initial: map[uint64]wire.ID{7: h.id}, Preferred: true, Seeded: true}))
+	require.NoError(t, h.Found(Placement{Partition: 0, Generation: 2, Replica: 7, Initial: map[uint64]wire.ID{7: h.id}, Preferred: true, FromSurvivor: true}))
 	c.await("a leader", func() bool { st, _ := h.Status(0); return st.Leader != 0 })
 	ctx, cancel := context.WithTimeout(t.Context(), 3*reconcileEvery)
 	defer cancel()

@@ -25,7 +25,7 @@ type ownership struct {
 	released    bool
 	to          wire.ID // in whose favour it was released
 	maxLease    uint32  // largest lease in milliseconds announced since the last Release by a clean owner
-	unseeded    bool    // the generation has not been given its state yet: nobody may own it
+	awaitsState bool    // the generation has not been given its state yet: nobody may own it
 }
 
 func newOwnership(generation uint64) ownership {
@@ -41,7 +41,7 @@ type superseded struct {
 
 // own applies o at a log index and reports whether it was accepted.
 func (s *ownership) own(o *entry.Own, index uint64) (superseded, bool) {
-	if s.unseeded || o.PrevEpoch != s.epoch || o.Term < s.ownTerm || o.Member.IsZero() || o.Incarnation.IsZero() {
+	if s.awaitsState || o.PrevEpoch != s.epoch || o.Term < s.ownTerm || o.Member.IsZero() || o.Incarnation.IsZero() {
 		return superseded{}, false
 	}
 	was := superseded{
@@ -112,7 +112,7 @@ func (s *ownership) append(dst []byte) []byte {
 	if s.prevOwned {
 		flags |= 2
 	}
-	if s.unseeded {
+	if s.awaitsState {
 		flags |= 4
 	}
 	dst = append(dst, flags)
@@ -130,7 +130,7 @@ func decodeOwnership(b []byte) (ownership, error) {
 	s := ownership{generation: r.U64(), epoch: r.U64(), prevEpoch: r.U64(), ownTerm: r.U64(),
 		owner: r.ID(), incarnation: r.ID(), to: r.ID()}
 	flags := r.U8()
-	s.released, s.prevOwned, s.unseeded = flags&1 != 0, flags&2 != 0, flags&4 != 0
+	s.released, s.prevOwned, s.awaitsState = flags&1 != 0, flags&2 != 0, flags&4 != 0
 	s.maxLease = r.U32()
 	return s, r.Done()
 }

@@ -37,16 +37,16 @@ type replica struct {
 	// state guards the replicated state: written by Update and by images, read by everyone.
 	state struct {
 		sync.RWMutex
-		own     ownership
-		machine Machine    // nil once it was freed
-		seed    *gathering // of a generation that is being given its state: what has come of that
+		own           ownership
+		machine       Machine        // nil once it was freed
+		stateTransfer *stateReceiver // of a generation that is being given its state: what has come of that
 	}
 	// What the state was when an entry was last applied, for those who do not want its lock.
-	applied atomic.Uint64 // index
-	records atomic.Int64  // memory held by results of calls that may be repeated
-	bytes   atomic.Int64  // memory that the state is counted with
-	seeded  atomic.Uint64 // bytes that have come of state.seed
-	due     atomic.Int64  // cluster time at which an entry expires; noneDue if none does
+	applied     atomic.Uint64 // index
+	records     atomic.Int64  // memory held by results of calls that may be repeated
+	bytes       atomic.Int64  // memory that the state is counted with
+	transferred atomic.Uint64 // bytes that have come of state.stateTransfer
+	due         atomic.Int64  // cluster time at which an entry expires; noneDue if none does
 
 	// serving is the epoch under which this process owns the partition and takes operations; 0 if it does not. It is
 	// written by role's methods, under its lock.
@@ -91,9 +91,9 @@ func newReplica(h *Host, p Placement) *replica {
 	r.session = client.NewNoOPSession(r.shard, h.random)
 	r.log = h.cfg.Logger.With("partition", p.Partition, "shard", r.shard)
 	r.state.own = newOwnership(p.Generation)
-	r.state.own.unseeded = p.Seeded
+	r.state.own.awaitsState = p.FromSurvivor
 	r.closed, r.whole = make(chan struct{}), make(chan struct{})
-	if !p.Seeded {
+	if !p.FromSurvivor {
 		r.becomeWhole()
 	}
 	r.state.machine = h.cfg.Machines.New(p.Partition, p.Generation)
@@ -125,13 +125,13 @@ func (r *replica) Close() error {
 
 // applyEffects is what entries just applied mean for this process, to be carried out without the state's lock.
 type applyEffects struct {
-	done      finished // batches of this process that were applied or refused
-	ownership bool     // an Own or Release was accepted
-	clean     bool     // this process need not wait any longer before it answers
-	retry     bool     // an Own of this process was refused and is worth another
-	applied   bool     // operations were applied
-	seeded    bool     // a part of the generation's first state was taken
-	handed    []byte   // the Release by which this process hands the partition over; nil if there is none
+	done        finished // batches of this process that were applied or refused
+	ownership   bool     // an Own or Release was accepted
+	clean       bool     // this process need not wait any longer before it answers
+	retry       bool     // an Own of this process was refused and is worth another
+	applied     bool     // operations were applied
+	transferred bool     // a part of the generation's first state was taken
+	handed      []byte   // the Release by which this process hands the partition over; nil if there is none
 }
 
 // updateTime is for how long Update keeps readers waiting, but for the entry that is being applied then.
@@ -177,7 +177,7 @@ func (r *replica) Update(entries []sm.Entry) ([]sm.Entry, error) {
 	if fx.applied && r.host.cfg.OnApplied != nil {
 		r.host.cfg.OnApplied(r.partition)
 	}
-	if fx.ownership || fx.retry || fx.seeded || r.host.logFull(r) && !r.trimming.held.Load() {
+	if fx.ownership || fx.retry || fx.transferred || r.host.logFull(r) && !r.trimming.held.Load() {
 		r.host.notify(r)
 	}
 	return entries, nil
@@ -212,10 +212,10 @@ func (r *replica) applyLocked(e *sm.Entry, fx *applyEffects) {
 			err = r.applyOwnLocked(e, fx)
 		case entry.KindRelease:
 			err = r.applyReleaseLocked(e, fx)
-		case entry.KindSeed:
-			err = r.applySeedLocked(e, fx)
-		case entry.KindSeedDone:
-			err = r.applySeedDoneLocked(e, fx)
+		case entry.KindStatePiece:
+			err = r.applyStatePieceLocked(e, fx)
+		case entry.KindStateComplete:
+			err = r.applyStateCompleteLocked(e, fx)
 		default:
 			err = errUnknownKind
 		}
@@ -332,7 +332,7 @@ func (r *replica) free() {
 	defer r.state.Unlock()
 	r.state.machine = nil
 	r.bytes.Store(0)
-	r.dropSeedLocked()
+	r.dropTransferLocked()
 }
 
 var _ sm.IOnDiskStateMachine = (*replica)(nil)

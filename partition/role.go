@@ -51,9 +51,9 @@ type role struct {
 	transferee wire.ID   // to whom it is given; zero: to whom HostConfig.Transferee says
 	left       time.Time // when the last Release of this process in favour of another member was applied
 
-	seed   *kept     // the state with which this process begins the generation; nil if it does not
-	sown   uint64    // how much of it was taken when a piece was last proposed
-	sownAt time.Time // when
+	stateTransfer *keptState // the state with which this process begins the generation; nil if it does not
+	pieceAt       uint64     // how much of it was taken when a piece was last proposed
+	pieceTime     time.Time  // when
 
 	// turns are the times at which this replica stands for election in a dead leader's place, in that of one that hands
 	// the partition to this process, or in its own when another has deposed it in vain.
@@ -301,9 +301,9 @@ func (r *replica) reconcile(now time.Time, mayOwn bool) (electing bool) {
 	var release *entry.Release
 	switch {
 	case r.role.stopped || r.serving.Load() != 0:
-	case own.unseeded:
+	case own.awaitsState:
 		if leads {
-			propose = r.sowLocked(now)
+			propose = r.transferLocked(now)
 		}
 	case leads && mine && r.role.given == own.epoch && !r.role.transferee.IsZero(): // on its way to another
 		release = r.releaseLocked(now)

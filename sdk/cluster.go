@@ -56,7 +56,7 @@ func statusOf(body []byte) (ClusterStatus, error) {
 	return ClusterStatus{
 		ID: s.ID.String(), Name: s.Name, State: s.State, Safe: s.Safe, Tolerates: int(s.Tolerates), Members: int(s.Members),
 		Ready: int(s.Ready), Partitions: int(s.Partitions), Replicas: int(s.Replicas), UnderReplicated: int(s.UnderReplicated),
-		Unavailable: int(s.Unavailable), Lost: int(s.Lost), Doubtful: int(s.Doubtful), Moves: int(s.Moves), Versions: s.Versions, MetadataLed: s.MetadataLed,
+		Unavailable: int(s.Unavailable), Lost: int(s.Lost), PossibleDataLoss: int(s.PossibleDataLoss), Moves: int(s.Moves), Versions: s.Versions, MetadataLed: s.MetadataLed,
 		OutOfStep: int(s.OutOfStep), ClockSkew: time.Duration(s.Skew) * time.Millisecond,
 		NoRoom: int(s.NoRoom), Reason: s.Reason,
 	}, nil

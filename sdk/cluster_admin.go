@@ -42,7 +42,7 @@ func (c *Client) DrainMember(ctx context.Context, member string) (l Leaving, err
 // what there is to do before the member is forgotten, which goes on by itself: its metadata replica is removed, and what
 // it held is rebuilt. Call it again until that is done.
 //
-// With force a member that does not answer is removed although it holds replicas: it is dead for certain then. What it holds is given
+// With force a member that does not answer is removed although it holds replicas: it is confirmed dead then. What it holds is given
 // up and built anew from others; acknowledged writes that only it has are lost; and if its process is at work all the same, that stops
 // as soon as it hears of it.
 //

@@ -38,17 +38,17 @@ type ClusterStatus struct {
 	// Safe: every partition has an owner and all the caught-up replicas that it should have, and nothing moves.
 	Safe bool
 	// Tolerates is how many members may die at once now without loss or outage.
-	Tolerates       int
-	Members         int
-	Ready           int
-	Partitions      int
-	Replicas        int // of each partition, as configured
-	UnderReplicated int // partitions with fewer caught-up replicas than they should have
-	Unavailable     int // partitions without an owner
-	Lost            int // partitions that have begun anew, empty
-	Doubtful        int // partitions that went on from what one replica had, so that acknowledged writes may be lost
-	Moves           int // under way
-	Versions        []string
+	Tolerates        int
+	Members          int
+	Ready            int
+	Partitions       int
+	Replicas         int // of each partition, as configured
+	UnderReplicated  int // partitions with fewer caught-up replicas than they should have
+	Unavailable      int // partitions without an owner
+	Lost             int // partitions that have begun anew, empty
+	PossibleDataLoss int // partitions that went on from what one replica had, so that acknowledged writes may be lost
+	Moves            int // under way
+	Versions         []string
 	// MetadataLed: a member that answers leads the metadata, so that members can come and go and what is lost is repaired. Data is served
 	// without.
 	MetadataLed bool

@@ -24,11 +24,11 @@ const Format = 1
 type Kind uint8
 
 const (
-	KindOwn      Kind = 1 // takes ownership
-	KindRelease  Kind = 2 // gives it up
-	KindBatch    Kind = 3 // operations of the owner; none at all is a tick of the clock
-	KindSeed     Kind = 4 // a part of the state with which a generation is founded
-	KindSeedDone Kind = 5 // ends the seed
+	KindOwn           Kind = 1 // takes ownership
+	KindRelease       Kind = 2 // gives it up
+	KindBatch         Kind = 3 // operations of the owner; none at all is a tick of the clock
+	KindStatePiece    Kind = 4 // a part of the state with which a generation is founded
+	KindStateComplete Kind = 5 // ends the state
 )
 
 // MaxBatchOps bounds the operations of one batch.
@@ -95,27 +95,27 @@ func AppendRelease(dst []byte, r *Release) []byte {
 	return append(wire.AppendU64(dst, r.Epoch), r.To[:]...)
 }
 
-// Seed is a piece of the state with which a generation begins. It is taken if the pieces before it go as far as At.
-type Seed struct {
+// StatePiece is a piece of the state with which a generation begins. It is taken if the pieces before it go as far as At.
+type StatePiece struct {
 	At    uint64
 	Piece []byte
 }
 
-// SeedDone ends the seed: the pieces are Size bytes with the CRC-32C Sum, and become the generation's state.
-type SeedDone struct {
+// StateComplete ends the state: the pieces are Size bytes with the CRC-32C Sum, and become the generation's state.
+type StateComplete struct {
 	Size     uint64
 	Sum      uint32
 	MaxLease uint32 // largest lease in milliseconds that an owner of the generation before may hold
 }
 
-// AppendSeed appends an entry that holds s.
-func AppendSeed(dst []byte, s *Seed) []byte {
-	return wire.AppendBytes(wire.AppendU64(append(dst, Format, byte(KindSeed)), s.At), s.Piece)
+// AppendStatePiece appends an entry that holds s.
+func AppendStatePiece(dst []byte, s *StatePiece) []byte {
+	return wire.AppendBytes(wire.AppendU64(append(dst, Format, byte(KindStatePiece)), s.At), s.Piece)
 }
 
-// AppendSeedDone appends an entry that holds s.
-func AppendSeedDone(dst []byte, s *SeedDone) []byte {
-	dst = wire.AppendU64(append(dst, Format, byte(KindSeedDone)), s.Size)
+// AppendStateComplete appends an entry that holds s.
+func AppendStateComplete(dst []byte, s *StateComplete) []byte {
+	dst = wire.AppendU64(append(dst, Format, byte(KindStateComplete)), s.Size)
 	return wire.AppendU32(wire.AppendU32(dst, s.Sum), s.MaxLease)
 }
 
@@ -193,17 +193,17 @@ func DecodeRelease(b []byte) (Release, error) {
 	return e, r.Done()
 }
 
-// DecodeSeed reads what AppendSeed wrote. Piece aliases b.
-func DecodeSeed(b []byte) (Seed, error) {
+// DecodeStatePiece reads what AppendStatePiece wrote. Piece aliases b.
+func DecodeStatePiece(b []byte) (StatePiece, error) {
 	r := wire.NewReader(b[min(2, len(b)):])
-	s := Seed{At: r.U64(), Piece: r.Bytes()}
+	s := StatePiece{At: r.U64(), Piece: r.Bytes()}
 	return s, r.Done()
 }
 
-// DecodeSeedDone reads what AppendSeedDone wrote.
-func DecodeSeedDone(b []byte) (SeedDone, error) {
+// DecodeStateComplete reads what AppendStateComplete wrote.
+func DecodeStateComplete(b []byte) (StateComplete, error) {
 	r := wire.NewReader(b[min(2, len(b)):])
-	s := SeedDone{Size: r.U64(), Sum: r.U32(), MaxLease: r.U32()}
+	s := StateComplete{Size: r.U64(), Sum: r.U32(), MaxLease: r.U32()}
 	return s, r.Done()
 }
 

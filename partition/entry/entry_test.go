@@ -213,7 +213,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(batchOf(goldenHeader, goldenOps))
 	f.Add(batchOf(goldenHeader, nil))
 	f.Add([]byte{})
-	f.Add([]byte{Format, byte(KindSeed), 1, 2, 3})
+	f.Add([]byte{Format, byte(KindStatePiece), 1, 2, 3})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		kind, err := KindOf(b)
 		if err == nil && kind == KindOwn {

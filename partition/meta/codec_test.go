@@ -31,16 +31,16 @@ func everyCommand() []Command {
 		&SetMetaVoter{ID: member(1), Replica: 4, Voter: true},
 		&DropMeta{ID: member(1), Replica: 4},
 		&CreateTable{Placement: [][]Holder{{holder(1, 1), holder(2, 1)}, {holder(2, 1)}}},
-		&Refound{Partition: 7, FromGeneration: 3, Replicas: []Holder{holder(1, 2), holder(2, 2)}, Preferred: member(2), Empty: true},
+		&RecoverPartition{Partition: 7, FromGeneration: 3, Replicas: []Holder{holder(1, 2), holder(2, 2)}, Preferred: member(2), Empty: true},
 		&AddReplica{Partition: 7, Generation: 3, Holder: holder(4, 2)},
 		&Promote{ReplicaStep{Partition: 7, Generation: 3, Replica: 9}},
 		&Retire{ReplicaStep{Partition: 7, Generation: 3, Replica: 9}},
 		&DropReplica{ReplicaStep{Partition: 7, Generation: 3, Replica: 9}},
 		&Prefer{Partition: 7, Generation: 3, Member: member(2)},
-		&Halt{Partition: 7, Generation: 3},
+		&StopForRecovery{Partition: 7, Generation: 3},
 		stopped(7, 3, 9, 2, 5, 1000),
 		&Drain{ID: member(1), Incarnation: incarnation(1, 1)},
-		&Recover{View: recovered(2, 1)},
+		&RecoverMetadata{View: recovered(2, 1)},
 		&FoundMapConfigs{List: wire.MapConfigs{everyMapField("users"), everyMapField("u*")}},
 		&SetMapConfig{From: 7, Config: everyMapField("users")},
 	}
@@ -122,20 +122,20 @@ func goldenState(t testing.TB) *State {
 	do(t, s, registration(2, 2), wire.CodeOK)
 	do(t, s, registration(3, 2), wire.CodeOK)
 	do(t, s, &SetState{ID: member(1), Incarnation: incarnation(1, 1), State: StateDead}, wire.CodeOK)
-	do(t, s, &Refound{Partition: 1, FromGeneration: 1, Replicas: []Holder{holder(3, 2), holder(2, 2)}, Preferred: member(2), Empty: true}, wire.CodeOK)
+	do(t, s, &RecoverPartition{Partition: 1, FromGeneration: 1, Replicas: []Holder{holder(3, 2), holder(2, 2)}, Preferred: member(2), Empty: true}, wire.CodeOK)
 	do(t, s, &SetMapConfig{Config: everyMapField("users")}, wire.CodeOK)
 	return s
 }
 
 // movingState returns a state with a partition of each kind that does not last: one with a replica that learns, one with a replica
-// that came and one that leaves, and one that is halted, with a survivor that has stopped and one that is dead for certain.
+// that came and one that leaves, and one that is stopped for recovery, with a survivor that has stopped and one that is confirmed dead.
 func movingState(t testing.TB) *State {
 	t.Helper()
 	s := newTable(t, 3, false)
 	for _, c := range []Command{
 		registration(4, 1), &AddReplica{Partition: 0, Generation: 1, Holder: holder(4, 1)},
 		&AddReplica{Partition: 1, Generation: 1, Holder: holder(4, 1)}, &Promote{step(1, 1, 11)}, &Retire{step(1, 1, 5)},
-		registration(1, 2), registration(2, 2), &Halt{Partition: 2, Generation: 1}, stopped(2, 1, 9, 3, 2, 300),
+		registration(1, 2), registration(2, 2), &StopForRecovery{Partition: 2, Generation: 1}, stopped(2, 1, 9, 3, 2, 300),
 	} {
 		do(t, s, c, wire.CodeOK)
 	}
@@ -217,32 +217,32 @@ func TestImageOfAnythingElse(t *testing.T) {
 	refused("another format", sealed(other))
 
 	for what, spoil := range map[string]func(v *View){
-		"no cluster":             func(v *View) { v.Cluster = wire.ID{} },
-		"no version":             func(v *View) { v.Version = 0 },
-		"negative time":          func(v *View) { v.Time = -1 },
-		"control in name":        func(v *View) { v.Name = "\n" },
-		"no founders":            func(v *View) { v.Founders = nil },
-		"founder twice":          func(v *View) { v.Founders[1] = v.Founders[0] },
-		"metadata replica due":   func(v *View) { v.NextMeta = 4 },
-		"members out of order":   func(v *View) { v.Members[0], v.Members[1] = v.Members[1], v.Members[0] },
-		"name twice":             func(v *View) { v.Members[1].Name = v.Members[2].Name },
-		"incarnation twice":      func(v *View) { v.Members[1].Incarnation = v.Members[2].Incarnation },
-		"metadata replica twice": func(v *View) { v.Members[1].MetaReplica = v.Members[2].MetaReplica },
-		"voter without replica":  func(v *View) { v.Members[1].MetaReplica, v.Members[1].MetaVoter = 0, true },
-		"member without name":    func(v *View) { v.Members[1].Name = "" },
-		"short table":            func(v *View) { v.Table = v.Table[:1] },
-		"generation 0":           func(v *View) { v.Table[0].Generation = 0 },
-		"lost too often":         func(v *View) { v.Table[0].Lost = 1 },
-		"seeded at birth":        func(v *View) { v.Table[0].Seeded = true },
-		"replica 0":              func(v *View) { v.Table[0].Replicas[0].ID = 0 },
-		"replica twice":          func(v *View) { v.Table[0].Replicas[0].ID = v.Table[1].Replicas[0].ID },
-		"replica due":            func(v *View) { v.NextReplica = 3 },
-		"unknown holder":         func(v *View) { v.Table[0].Replicas[0].Member[3]++ },
-		"holder twice":           func(v *View) { v.Table[0].Replicas[0].Holder = v.Table[0].Replicas[1].Holder },
-		"no replicas":            func(v *View) { v.Table[0].Replicas = nil },
-		"maps of no version":     func(v *View) { v.MapsVersion = 0 },
-		"maps of the future":     func(v *View) { v.MapsVersion = v.Version + 1 },
-		"a map without fields":   func(v *View) { v.Maps[0].MapConfig = wire.MapConfig{} },
+		"no cluster":               func(v *View) { v.Cluster = wire.ID{} },
+		"no version":               func(v *View) { v.Version = 0 },
+		"negative time":            func(v *View) { v.Time = -1 },
+		"control in name":          func(v *View) { v.Name = "\n" },
+		"no founders":              func(v *View) { v.Founders = nil },
+		"founder twice":            func(v *View) { v.Founders[1] = v.Founders[0] },
+		"metadata replica due":     func(v *View) { v.NextMeta = 4 },
+		"members out of order":     func(v *View) { v.Members[0], v.Members[1] = v.Members[1], v.Members[0] },
+		"name twice":               func(v *View) { v.Members[1].Name = v.Members[2].Name },
+		"incarnation twice":        func(v *View) { v.Members[1].Incarnation = v.Members[2].Incarnation },
+		"metadata replica twice":   func(v *View) { v.Members[1].MetaReplica = v.Members[2].MetaReplica },
+		"voter without replica":    func(v *View) { v.Members[1].MetaReplica, v.Members[1].MetaVoter = 0, true },
+		"member without name":      func(v *View) { v.Members[1].Name = "" },
+		"short table":              func(v *View) { v.Table = v.Table[:1] },
+		"generation 0":             func(v *View) { v.Table[0].Generation = 0 },
+		"lost too often":           func(v *View) { v.Table[0].Lost = 1 },
+		"from a survivor at birth": func(v *View) { v.Table[0].FromSurvivor = true },
+		"replica 0":                func(v *View) { v.Table[0].Replicas[0].ID = 0 },
+		"replica twice":            func(v *View) { v.Table[0].Replicas[0].ID = v.Table[1].Replicas[0].ID },
+		"replica due":              func(v *View) { v.NextReplica = 3 },
+		"unknown holder":           func(v *View) { v.Table[0].Replicas[0].Member[3]++ },
+		"holder twice":             func(v *View) { v.Table[0].Replicas[0].Holder = v.Table[0].Replicas[1].Holder },
+		"no replicas":              func(v *View) { v.Table[0].Replicas = nil },
+		"maps of no version":       func(v *View) { v.MapsVersion = 0 },
+		"maps of the future":       func(v *View) { v.MapsVersion = v.Version + 1 },
+		"a map without fields":     func(v *View) { v.Maps[0].MapConfig = wire.MapConfig{} },
 	} {
 		v := goldenState(t).v
 		spoil(v)
@@ -252,36 +252,36 @@ func TestImageOfAnythingElse(t *testing.T) {
 
 // Partitions of which movingState's are changed by one thing that no command leads to are refused for that thing, in an image too.
 func TestUnsoundPartitions(t *testing.T) {
-	const learning, leaving, halted = 0, 1, 2
+	const learning, leaving, stopped = 0, 1, 2
 	for what, c := range map[string]struct {
 		partition int
 		spoil     func(p *Partition)
 		why       string // "": the encoding has no such thing
 	}{
-		"generation 0":           {learning, func(p *Partition) { p.Generation = 0 }, "generation 0"},
-		"last generation":        {learning, func(p *Partition) { p.Generation = MaxGeneration + 1 }, "generation 1048576"},
-		"lost too often":         {learning, func(p *Partition) { p.Lost = 1 }, "lost 1"},
-		"in doubt too often":     {learning, func(p *Partition) { p.Doubtful = 1 }, "doubtful 1"},
-		"both too often":         {learning, func(p *Partition) { p.Generation, p.Lost, p.Doubtful = 2, 1, 1 }, "lost 1, doubtful 1"},
-		"more than can be added": {learning, func(p *Partition) { p.Lost, p.Doubtful = math.MaxUint64, 1 }, "doubtful 1"},
-		"seeded at birth":        {learning, func(p *Partition) { p.Seeded = true }, "seeded true"},
-		"no replicas":            {learning, func(p *Partition) { p.Replicas = nil }, "0 replicas"},
-		"many replicas":          {learning, func(p *Partition) { p.Replicas = make([]Replica, MaxReplicas+2) }, "9 replicas"},
-		"no founders":            {learning, func(p *Partition) { p.Founders = 0 }, "0 founders"},
-		"too few founders":       {learning, func(p *Partition) { p.Founders = 2 }, "2 founders, 3 of them"},
-		"nobody founded":         {learning, func(p *Partition) { p.Founders = 0; p.Replicas[0].Joined = true }, "0 founders"},
-		"many founders":          {learning, func(p *Partition) { p.Founders = MaxReplicas + 1 }, "8 founders"},
-		"founder learns":         {learning, func(p *Partition) { p.Replicas[3].Joined = false; p.Founders = 4 }, "role 1, joined false"},
-		"stopped at work":        {learning, func(p *Partition) { p.Replicas[1].Stopped = true }, "stopped true"},
-		"stopped, not halted":    {halted, func(p *Partition) { p.Halted = false }, "stopped true"},
-		"two replicas come":      {learning, func(p *Partition) { p.Replicas[2].Role, p.Replicas[2].Joined = RoleLearner, true }, "of 4 replicas 2"},
-		"one comes, one leaves":  {leaving, func(p *Partition) { p.Replicas[2].Role, p.Replicas[2].Joined = RoleLearner, true }, "of 4 replicas 2"},
-		"the only one leaves":    {leaving, func(p *Partition) { p.Replicas = p.Replicas[1:2] }, "of 1 replicas 1"},
-		"preferred learns":       {learning, func(p *Partition) { p.Preferred = member(4) }, "is no voter"},
-		"preferred leaves":       {leaving, func(p *Partition) { p.Preferred = member(2) }, "is no voter"},
-		"holder twice":           {halted, func(p *Partition) { p.Replicas[1].Holder = p.Replicas[2].Holder }, "two replicas on"},
-		"role without a name":    {halted, func(p *Partition) { p.Replicas[0].Role = roles }, ""},
-		"flag without a name":    {halted, func(p *Partition) { p.Replicas[0].Role = 16 }, ""},
+		"generation 0":              {learning, func(p *Partition) { p.Generation = 0 }, "generation 0"},
+		"last generation":           {learning, func(p *Partition) { p.Generation = MaxGeneration + 1 }, "generation 1048576"},
+		"lost too often":            {learning, func(p *Partition) { p.Lost = 1 }, "lost 1"},
+		"possible losses too often": {learning, func(p *Partition) { p.PossibleLosses = 1 }, "possible losses 1"},
+		"both too often":            {learning, func(p *Partition) { p.Generation, p.Lost, p.PossibleLosses = 2, 1, 1 }, "lost 1, possible losses 1"},
+		"more than can be added":    {learning, func(p *Partition) { p.Lost, p.PossibleLosses = math.MaxUint64, 1 }, "possible losses 1"},
+		"from a survivor at birth":  {learning, func(p *Partition) { p.FromSurvivor = true }, "from survivor true"},
+		"no replicas":               {learning, func(p *Partition) { p.Replicas = nil }, "0 replicas"},
+		"many replicas":             {learning, func(p *Partition) { p.Replicas = make([]Replica, MaxReplicas+2) }, "9 replicas"},
+		"no founders":               {learning, func(p *Partition) { p.Founders = 0 }, "0 founders"},
+		"too few founders":          {learning, func(p *Partition) { p.Founders = 2 }, "2 founders, 3 of them"},
+		"nobody founded":            {learning, func(p *Partition) { p.Founders = 0; p.Replicas[0].Joined = true }, "0 founders"},
+		"many founders":             {learning, func(p *Partition) { p.Founders = MaxReplicas + 1 }, "8 founders"},
+		"founder learns":            {learning, func(p *Partition) { p.Replicas[3].Joined = false; p.Founders = 4 }, "role 1, joined false"},
+		"stopped at work":           {learning, func(p *Partition) { p.Replicas[1].Stopped = true }, "stopped true"},
+		"stopped, not for recovery": {stopped, func(p *Partition) { p.StoppedForRecovery = false }, "stopped true"},
+		"two replicas come":         {learning, func(p *Partition) { p.Replicas[2].Role, p.Replicas[2].Joined = RoleLearner, true }, "of 4 replicas 2"},
+		"one comes, one leaves":     {leaving, func(p *Partition) { p.Replicas[2].Role, p.Replicas[2].Joined = RoleLearner, true }, "of 4 replicas 2"},
+		"the only one leaves":       {leaving, func(p *Partition) { p.Replicas = p.Replicas[1:2] }, "of 1 replicas 1"},
+		"preferred learns":          {learning, func(p *Partition) { p.Preferred = member(4) }, "is no voter"},
+		"preferred leaves":          {leaving, func(p *Partition) { p.Preferred = member(2) }, "is no voter"},
+		"holder twice":              {stopped, func(p *Partition) { p.Replicas[1].Holder = p.Replicas[2].Holder }, "two replicas on"},
+		"role without a name":       {stopped, func(p *Partition) { p.Replicas[0].Role = roles }, ""},
+		"flag without a name":       {stopped, func(p *Partition) { p.Replicas[0].Role = 16 }, ""},
 	} {
 		v := movingState(t).v
 		p := &v.Table[c.partition]
@@ -301,7 +301,7 @@ func TestUnsoundPartitions(t *testing.T) {
 		"its term":                    func(p *Partition) { p.Replicas[1].Term = 1 },
 		"a stranger is preferred":     func(p *Partition) { p.Preferred = member(5) },
 	} {
-		p := &movingState(t).v.Table[halted]
+		p := &movingState(t).v.Table[stopped]
 		if spoil(p); p.check() == nil {
 			t.Errorf("%s: accepted", what)
 		}

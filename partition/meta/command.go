@@ -18,34 +18,34 @@ const Format = 1
 type Kind uint8
 
 const (
-	KindInit         Kind = 1
-	KindSetTime      Kind = 2
-	KindRaiseLevel   Kind = 3
-	KindRegister     Kind = 4
-	KindSetState     Kind = 5
-	KindForget       Kind = 6
-	KindAllocMeta    Kind = 7
-	KindSetMetaVoter Kind = 8
-	KindDropMeta     Kind = 9
-	KindCreateTable  Kind = 10
-	KindRefound      Kind = 11
-	KindAddReplica   Kind = 12
-	KindPromote      Kind = 13
-	KindRetire       Kind = 14
-	KindDropReplica  Kind = 15
-	KindPrefer       Kind = 16
-	KindHalt         Kind = 17
-	KindStopped      Kind = 18
-	KindDrain        Kind = 19
-	KindRecover      Kind = 20
+	KindInit             Kind = 1
+	KindSetTime          Kind = 2
+	KindRaiseLevel       Kind = 3
+	KindRegister         Kind = 4
+	KindSetState         Kind = 5
+	KindForget           Kind = 6
+	KindAllocMeta        Kind = 7
+	KindSetMetaVoter     Kind = 8
+	KindDropMeta         Kind = 9
+	KindCreateTable      Kind = 10
+	KindRecoverPartition Kind = 11
+	KindAddReplica       Kind = 12
+	KindPromote          Kind = 13
+	KindRetire           Kind = 14
+	KindDropReplica      Kind = 15
+	KindPrefer           Kind = 16
+	KindStopForRecovery  Kind = 17
+	KindStopped          Kind = 18
+	KindDrain            Kind = 19
+	KindRecoverMetadata  Kind = 20
 
 	KindFoundMapConfigs Kind = 40
 	KindSetMapConfig    Kind = 41
 )
 
 // Command is a change of the metadata: one of *Init, *SetTime, *RaiseLevel, *Register, *SetState, *Forget, *AllocMeta,
-// *SetMetaVoter, *DropMeta, *CreateTable, *Refound, *AddReplica, *Promote, *Retire, *DropReplica, *Prefer, *Halt, *Stopped,
-// *Drain, *Recover, *FoundMapConfigs and *SetMapConfig.
+// *SetMetaVoter, *DropMeta, *CreateTable, *RecoverPartition, *AddReplica, *Promote, *Retire, *DropReplica, *Prefer, *StopForRecovery, *Stopped,
+// *Drain, *RecoverMetadata, *FoundMapConfigs and *SetMapConfig.
 type Command interface {
 	kind() Kind
 	append(dst []byte) []byte
@@ -54,7 +54,7 @@ type Command interface {
 	// check refuses what no state could accept. It depends on the command alone.
 	check() error
 
-	// apply carries out the command on a founded cluster (*Init and *Recover: on any), or refuses it without a trace.
+	// apply carries out the command on a founded cluster (*Init and *RecoverMetadata: on any), or refuses it without a trace.
 	// REQUIRES: check() == nil.
 	apply(s *State) Result
 }
@@ -81,8 +81,8 @@ func newCommand(k Kind) Command {
 		return new(DropMeta)
 	case KindCreateTable:
 		return new(CreateTable)
-	case KindRefound:
-		return new(Refound)
+	case KindRecoverPartition:
+		return new(RecoverPartition)
 	case KindAddReplica:
 		return new(AddReplica)
 	case KindPromote:
@@ -93,14 +93,14 @@ func newCommand(k Kind) Command {
 		return new(DropReplica)
 	case KindPrefer:
 		return new(Prefer)
-	case KindHalt:
-		return new(Halt)
+	case KindStopForRecovery:
+		return new(StopForRecovery)
 	case KindStopped:
 		return new(Stopped)
 	case KindDrain:
 		return new(Drain)
-	case KindRecover:
-		return new(Recover)
+	case KindRecoverMetadata:
+		return new(RecoverMetadata)
 	case KindFoundMapConfigs:
 		return new(FoundMapConfigs)
 	case KindSetMapConfig:

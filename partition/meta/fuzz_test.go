@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// FuzzApply applies any bytes to a cluster at birth, at work, and with replicas on their way and a halted partition: the state stays sound, a refusal leaves no trace, and nothing
+// FuzzApply applies any bytes to a cluster at birth, at work, and with replicas on their way and a partition stopped for recovery: the state stays sound, a refusal leaves no trace, and nothing
 // takes effect twice.
 func FuzzApply(f *testing.F) {
 	for _, c := range everyCommand() {
@@ -34,9 +34,9 @@ func FuzzApply(f *testing.F) {
 			}
 			for p := range before.Table {
 				was, is := &before.Table[p], &s.v.Table[p]
-				if same := bytes.Equal(was.append(nil), is.append(nil)); was.Halted && !same && is.Generation == was.Generation &&
+				if same := bytes.Equal(was.append(nil), is.append(nil)); was.StoppedForRecovery && !same && is.Generation == was.Generation &&
 					Kind(cmd[1]) != KindStopped {
-					t.Fatalf("%x changed halted partition %d: %+v, %+v", cmd, p, was, is)
+					t.Fatalf("%x changed partition %d, which is stopped for recovery,: %+v, %+v", cmd, p, was, is)
 				}
 			}
 			once := max(s.Snapshot().Version, before.Version+1)
@@ -69,8 +69,8 @@ func FuzzImage(f *testing.F) {
 				t.Fatalf("an image of an image: %v", err)
 			}
 			s.v.AllLost()
-			s.v.Unrecoverable()
-			s.v.Reseedable()
+			s.v.QuorumLost()
+			s.v.Recoverable()
 			for _, c := range append(everyCommand(), movingSteps()...) {
 				s.Apply(Append(nil, c))
 			}
@@ -86,8 +86,8 @@ func movingSteps() []Command {
 	return []Command{
 		&Promote{step(0, 1, 10)}, &Retire{step(0, 1, 10)}, &DropReplica{step(1, 1, 5)}, &Promote{step(1, 1, 5)},
 		&Prefer{Partition: 1, Generation: 1, Member: member(4)}, &AddReplica{Partition: 0, Generation: 1, Holder: holder(4, 1)},
-		&Halt{Partition: 0, Generation: 1}, &Halt{Partition: 2, Generation: 1}, stopped(2, 1, 9, 3, 2, 300), stopped(2, 1, 8, 2, 1, 2),
+		&StopForRecovery{Partition: 0, Generation: 1}, &StopForRecovery{Partition: 2, Generation: 1}, stopped(2, 1, 9, 3, 2, 300), stopped(2, 1, 8, 2, 1, 2),
 		&Retire{step(2, 1, 7)}, &Promote{step(2, 1, 7)}, &DropReplica{step(2, 1, 7)},
-		&Refound{Partition: 2, FromGeneration: 1, Replicas: []Holder{holder(3, 1)}, Preferred: member(3)},
+		&RecoverPartition{Partition: 2, FromGeneration: 1, Replicas: []Holder{holder(3, 1)}, Preferred: member(3)},
 	}
 }

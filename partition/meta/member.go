@@ -17,7 +17,7 @@ const (
 	StateDraining = "draining" // holds replicas, shall get no more
 	StateLeft     = "left"     // has said goodbye, or its name was taken over
 
-	// StateDead says that what the incarnation held is dead for certain, because an operator said so. Silence is never death:
+	// StateDead says that what the incarnation held is confirmed dead, because an operator said so. Silence is never death:
 	// nobody else may set it.
 	StateDead = "dead"
 )

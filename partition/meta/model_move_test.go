@@ -61,7 +61,7 @@ func (m *model) move(c Command) wire.Code {
 					return wire.CodeConflict, same
 				}
 			}
-			if p.Halted || others(p, 0) || !m.mayHold([]Holder{c.Holder}) {
+			if p.StoppedForRecovery || others(p, 0) || !m.mayHold([]Holder{c.Holder}) {
 				return wire.CodeConflict, same
 			}
 			m.replicas++
@@ -70,7 +70,7 @@ func (m *model) move(c Command) wire.Code {
 		})
 	case *Promote:
 		return m.withReplica(c.ReplicaStep, wire.CodeNotFound, func(p *Partition, r *Replica) (wire.Code, bool) {
-			if r.Role == RoleLearner && !p.Halted {
+			if r.Role == RoleLearner && !p.StoppedForRecovery {
 				r.Role = RoleVoter
 				return wire.CodeOK, changed
 			}
@@ -81,7 +81,7 @@ func (m *model) move(c Command) wire.Code {
 		})
 	case *Retire:
 		return m.withReplica(c.ReplicaStep, wire.CodeNotFound, func(p *Partition, r *Replica) (wire.Code, bool) {
-			if p.Halted || others(p, r.ID) {
+			if p.StoppedForRecovery || others(p, r.ID) {
 				return wire.CodeConflict, same
 			}
 			if r.Role == RoleLeaving {
@@ -99,7 +99,7 @@ func (m *model) move(c Command) wire.Code {
 		})
 	case *DropReplica:
 		return m.withReplica(c.ReplicaStep, wire.CodeOK, func(p *Partition, r *Replica) (wire.Code, bool) {
-			if p.Halted || r.Role != RoleLeaving {
+			if p.StoppedForRecovery || r.Role != RoleLeaving {
 				return wire.CodeConflict, same
 			}
 			p.Replicas = slices.DeleteFunc(p.Replicas, func(o Replica) bool { return o.ID == c.Replica })
@@ -111,25 +111,25 @@ func (m *model) move(c Command) wire.Code {
 				return wire.CodeOK, same
 			}
 			for _, r := range p.Replicas {
-				if r.Member == c.Member && r.Role == RoleVoter && !p.Halted {
+				if r.Member == c.Member && r.Role == RoleVoter && !p.StoppedForRecovery {
 					p.Preferred = c.Member
 					return wire.CodeOK, changed
 				}
 			}
 			return wire.CodeConflict, same
 		})
-	case *Halt:
+	case *StopForRecovery:
 		return m.withPartition(c.Partition, c.Generation, func(p *Partition) (wire.Code, bool) {
-			if !p.Halted && m.mayHaveQuorum(p) {
+			if !p.StoppedForRecovery && m.mayHaveQuorum(p) {
 				return wire.CodeConflict, same
 			}
-			was := p.Halted
-			p.Halted = true
+			was := p.StoppedForRecovery
+			p.StoppedForRecovery = true
 			return wire.CodeOK, !was
 		})
 	case *Stopped:
 		return m.withReplica(c.ReplicaStep, wire.CodeNotFound, func(p *Partition, r *Replica) (wire.Code, bool) {
-			if !p.Halted || r.Incarnation != c.Incarnation {
+			if !p.StoppedForRecovery || r.Incarnation != c.Incarnation {
 				return wire.CodeConflict, same
 			}
 			if r.Stopped {
@@ -181,11 +181,11 @@ func (m *model) count(set []Replica, dead bool) (n int) {
 	return n
 }
 
-func (m *model) refound(c *Refound) wire.Code {
+func (m *model) recoverPartition(c *RecoverPartition) wire.Code {
 	return m.withPartition(c.Partition, c.FromGeneration, func(p *Partition) (wire.Code, bool) {
 		survivors := slices.DeleteFunc(slices.Clone(p.Replicas), m.dead)
-		is := Partition{Generation: p.Generation + 1, Founders: len(c.Replicas), Preferred: c.Preferred, Seeded: !c.Empty,
-			Lost: p.Lost, Doubtful: p.Doubtful}
+		is := Partition{Generation: p.Generation + 1, Founders: len(c.Replicas), Preferred: c.Preferred, FromSurvivor: !c.Empty,
+			Lost: p.Lost, PossibleLosses: p.PossibleLosses}
 		if c.Empty {
 			if len(survivors) > 0 || !m.mayHold(c.Replicas) {
 				return wire.CodeConflict, false
@@ -193,7 +193,7 @@ func (m *model) refound(c *Refound) wire.Code {
 			is.Lost++
 		} else {
 			stopped := !slices.ContainsFunc(survivors, func(r Replica) bool { return !r.Stopped })
-			if !p.Halted || len(survivors) == 0 || !stopped {
+			if !p.StoppedForRecovery || len(survivors) == 0 || !stopped {
 				return wire.CodeConflict, false
 			}
 			slices.SortStableFunc(survivors, func(a, b Replica) int { return slices.Compare([]uint64{b.Term, b.Index}, []uint64{a.Term, a.Index}) })
@@ -202,7 +202,7 @@ func (m *model) refound(c *Refound) wire.Code {
 			} else if best.Index == 0 {
 				is.Lost++
 			} else if m.mayHaveLost(p) {
-				is.Doubtful++
+				is.PossibleLosses++
 			}
 		}
 		is.Replicas = m.give(c.Replicas)
@@ -244,7 +244,7 @@ func (g commands) move(t *rapid.T, v *View, kind Kind) Command {
 			r = o
 		}
 		for _, o := range p.Replicas {
-			if kind == KindStopped && !o.Stopped && !v.DeadForCertain(o) && right("one that has not stopped") {
+			if kind == KindStopped && !o.Stopped && !v.ConfirmedDead(o) && right("one that has not stopped") {
 				r = o
 			}
 		}
@@ -266,22 +266,22 @@ func (g commands) move(t *rapid.T, v *View, kind Kind) Command {
 		return &DropReplica{c}
 	case KindPrefer:
 		return &Prefer{Partition: c.Partition, Generation: c.Generation, Member: h.Member}
-	case KindHalt:
-		return &Halt{Partition: c.Partition, Generation: c.Generation}
+	case KindStopForRecovery:
+		return &StopForRecovery{Partition: c.Partition, Generation: c.Generation}
 	default:
 		return &Stopped{ReplicaStep: c, Incarnation: h.Incarnation, Term: uint64(rapid.IntRange(0, 2).Draw(t, "term")),
 			Index: uint64(rapid.IntRange(0, 2).Draw(t, "index"))}
 	}
 }
 
-// ending draws what comes of a halted partition if all goes well: its survivors stop, and it is founded again from one of them.
+// ending draws what comes of a partition stopped for recovery if all goes well: its survivors stop, and it is recovered from one of them.
 func (g commands) ending(t *rapid.T, v *View, partition uint32) (list []Command) {
 	p := v.Table[partition]
 	for _, r := range p.Replicas {
-		if !v.DeadForCertain(r) {
+		if !v.ConfirmedDead(r) {
 			list = append(list, &Stopped{step(partition, p.Generation, r.ID), r.Incarnation,
 				uint64(rapid.IntRange(0, 2).Draw(t, "term")), uint64(rapid.IntRange(0, 2).Draw(t, "index"))},
-				&Refound{Partition: partition, FromGeneration: p.Generation, Replicas: []Holder{r.Holder}, Preferred: r.Member})
+				&RecoverPartition{Partition: partition, FromGeneration: p.Generation, Replicas: []Holder{r.Holder}, Preferred: r.Member})
 		}
 	}
 	return list
@@ -293,8 +293,8 @@ func (v *View) wanting(kind Kind) (list []uint32) {
 		p := &v.Table[i]
 		r, changing := p.Changing()
 		if kind == KindPromote && r.Role == RoleLearner || kind == KindDropReplica && r.Role == RoleLeaving ||
-			kind == KindAddReplica && !changing || kind == KindHalt && !p.Halted && slices.Contains(v.Unrecoverable(), uint32(i)) ||
-			kind == KindStopped && p.Halted {
+			kind == KindAddReplica && !changing || kind == KindStopForRecovery && !p.StoppedForRecovery && slices.Contains(v.QuorumLost(), uint32(i)) ||
+			kind == KindStopped && p.StoppedForRecovery {
 			list = append(list, uint32(i))
 		}
 	}
@@ -318,8 +318,8 @@ func checkPartitions(t *rapid.T, was [][]byte, c Command, v *View, m *model, see
 		if n := len(p.Replicas) - p.Voters(); n > 1 {
 			t.Fatalf("partition %d: %d replicas come or go: %+v", i, n, p)
 		}
-		if p.Seeded && p.Founders != 1 {
-			t.Fatalf("partition %d: seeded with %d replicas", i, p.Founders)
+		if p.FromSurvivor && p.Founders != 1 {
+			t.Fatalf("partition %d: from a survivor with %d replicas", i, p.Founders)
 		}
 		if got, want := v.mayHaveQuorum(p), m.mayHaveQuorum(p); got != want {
 			t.Fatalf("partition %d may have a quorum: %t, by the groups that may be %t: %+v", i, got, want, p)
@@ -340,9 +340,9 @@ func checkPartitions(t *rapid.T, was [][]byte, c Command, v *View, m *model, see
 		var old Partition
 		old.decode(&r)
 		_, stops := c.(*Stopped)
-		_, founds := c.(*Refound)
-		if old.Halted && !stops && !founds {
-			t.Fatalf("%T%+v changed halted partition %d from %+v to %+v", c, c, i, old, p)
+		_, founds := c.(*RecoverPartition)
+		if old.StoppedForRecovery && !stops && !founds {
+			t.Fatalf("%T%+v changed partition %d, which is stopped for recovery, from %+v to %+v", c, c, i, old, p)
 		}
 	}
 	for id := range seen {
@@ -353,11 +353,11 @@ func checkPartitions(t *rapid.T, was [][]byte, c Command, v *View, m *model, see
 	}
 }
 
-// wantsRefound returns partitions that can be founded again now, or nearly.
-func (v *View) wantsRefound() []uint32 {
+// wantsRecovery returns partitions that can be founded again now, or nearly.
+func (v *View) wantsRecovery() []uint32 {
 	list := v.AllLost()
 	for i := range v.Table {
-		if p := &v.Table[i]; p.Halted && v.survivors(p) > 0 {
+		if p := &v.Table[i]; p.StoppedForRecovery && v.survivors(p) > 0 {
 			list = append(list, uint32(i))
 		}
 	}
@@ -370,12 +370,12 @@ func howFounded(was []byte, is *Partition) string {
 	var old Partition
 	old.decode(&r)
 	switch {
-	case !is.Seeded:
+	case !is.FromSurvivor:
 		return "empty"
 	case is.Lost > old.Lost:
 		return "nothing kept"
-	case is.Doubtful > old.Doubtful:
-		return "doubtful"
+	case is.PossibleLosses > old.PossibleLosses:
+		return "possible loss"
 	}
-	return "seeded"
+	return "from a survivor"
 }

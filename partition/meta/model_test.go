@@ -34,7 +34,7 @@ func (m *model) apply(c Command) wire.Code {
 	if c.check() != nil {
 		return wire.CodeInvalid
 	}
-	if recover, ok := c.(*Recover); ok {
+	if recover, ok := c.(*RecoverMetadata); ok {
 		return m.recover(recover.View)
 	}
 	if _, ok := c.(*Init); !ok && m.init == nil {
@@ -149,9 +149,9 @@ func (m *model) apply(c Command) wire.Code {
 			m.table[p] = Partition{Generation: 1, Founders: len(list), Replicas: m.give(list), Preferred: list[0].Member}
 		}
 		return m.changed()
-	case *Refound:
-		return m.refound(c)
-	case *AddReplica, *Promote, *Retire, *DropReplica, *Prefer, *Halt, *Stopped:
+	case *RecoverPartition:
+		return m.recoverPartition(c)
+	case *AddReplica, *Promote, *Retire, *DropReplica, *Prefer, *StopForRecovery, *Stopped:
 		return m.move(c)
 	case *FoundMapConfigs:
 		if slices.Equal(m.mapList(), c.List) {
@@ -350,9 +350,9 @@ func (g commands) holders(t *rapid.T, v *View) (list []Holder) {
 func (g commands) draw(t *rapid.T, v *View) Command {
 	n, start := rapid.IntRange(1, 5).Draw(t, "member"), rapid.IntRange(1, 4).Draw(t, "start")
 	h := g.holder(t, v)
-	kinds := []Kind{KindInit, KindSetTime, KindRaiseLevel, KindRegister, KindRegister, KindRegister, KindSetState, KindSetState, KindDrain, KindRecover,
-		KindForget, KindAllocMeta, KindSetMetaVoter, KindDropMeta, KindCreateTable, KindRefound, KindRefound, KindRefound,
-		KindAddReplica, KindAddReplica, KindPromote, KindPromote, KindRetire, KindDropReplica, KindPrefer, KindHalt, KindHalt, KindStopped, KindStopped,
+	kinds := []Kind{KindInit, KindSetTime, KindRaiseLevel, KindRegister, KindRegister, KindRegister, KindSetState, KindSetState, KindDrain, KindRecoverMetadata,
+		KindForget, KindAllocMeta, KindSetMetaVoter, KindDropMeta, KindCreateTable, KindRecoverPartition, KindRecoverPartition, KindRecoverPartition,
+		KindAddReplica, KindAddReplica, KindPromote, KindPromote, KindRetire, KindDropReplica, KindPrefer, KindStopForRecovery, KindStopForRecovery, KindStopped, KindStopped,
 		KindFoundMapConfigs, KindSetMapConfig}
 	switch kind := kinds[even(t, len(kinds), "kind")]; kind {
 	case KindInit:
@@ -381,8 +381,8 @@ func (g commands) draw(t *rapid.T, v *View) Command {
 		return &SetState{ID: h.Member, Incarnation: h.Incarnation, State: rapid.SampledFrom(states[:]).Draw(t, "state")}
 	case KindDrain:
 		return &Drain{ID: h.Member, Incarnation: h.Incarnation}
-	case KindRecover:
-		return &Recover{View: recovered(2, 1)}
+	case KindRecoverMetadata:
+		return &RecoverMetadata{View: recovered(2, 1)}
 	case KindForget:
 		return &Forget{ID: h.Member, Incarnation: h.Incarnation}
 	case KindAllocMeta:
@@ -417,8 +417,8 @@ func (g commands) draw(t *rapid.T, v *View) Command {
 			c.From = uint64(rapid.IntRange(0, 10).Draw(t, "from"))
 		}
 		return c
-	case KindRefound:
-		return g.refound(t, v)
+	case KindRecoverPartition:
+		return g.recoverPartition(t, v)
 	default:
 		return g.move(t, v, kind)
 	}
@@ -432,15 +432,15 @@ func (g commands) mapConfig(t *rapid.T, pattern string) wire.PatternConfig {
 	return c
 }
 
-// refound draws one that is right about the partition and its survivors, or one that is hardly right about anything.
-func (g commands) refound(t *rapid.T, v *View) Command {
-	c := &Refound{Partition: uint32(rapid.IntRange(0, modelPartitions).Draw(t, "partition")), Replicas: g.holders(t, v),
+// recoverPartition draws one that is right about the partition and its survivors, or one that is hardly right about anything.
+func (g commands) recoverPartition(t *rapid.T, v *View) Command {
+	c := &RecoverPartition{Partition: uint32(rapid.IntRange(0, modelPartitions).Draw(t, "partition")), Replicas: g.holders(t, v),
 		Empty: rapid.Bool().Draw(t, "empty"), FromGeneration: uint64(rapid.IntRange(1, 3).Draw(t, "generation"))}
 	c.Preferred = rapid.SampledFrom(c.Replicas).Draw(t, "preferred").Member
 	if !c.Empty && rapid.Bool().Draw(t, "from one") {
 		c.Replicas = []Holder{{Member: c.Preferred, Incarnation: c.Replicas[0].Incarnation}}
 	}
-	if list := v.wantsRefound(); len(list) > 0 && rapid.Bool().Draw(t, "right") {
+	if list := v.wantsRecovery(); len(list) > 0 && rapid.Bool().Draw(t, "right") {
 		c.Partition = rapid.SampledFrom(list).Draw(t, "which")
 		p := v.Table[c.Partition]
 		c.FromGeneration, c.Empty = p.Generation, v.survivors(&p) == 0
@@ -474,12 +474,12 @@ func TestStateIsTheModel(t *testing.T) {
 
 // missing returns what runs must have reached and have not.
 func missing(reached map[string]int) (lack []string) {
-	for _, what := range []string{"*meta.Refound OK empty", "*meta.Refound OK seeded", "*meta.Register MEMBER_LEFT",
-		"*meta.Register CONFLICT", "*meta.Forget OK", "*meta.CreateTable OK", "*meta.Drain OK", "*meta.Drain CONFLICT", "*meta.Recover OK", "*meta.Recover CONFLICT", "*meta.FoundMapConfigs OK", "*meta.SetMapConfig OK",
-		"*meta.SetMapConfig CONFLICT", "*meta.Refound OK doubtful", "*meta.Refound OK nothing kept",
-		"*meta.AddReplica OK", "*meta.Promote OK", "*meta.Retire OK", "*meta.DropReplica OK", "*meta.Prefer OK", "*meta.Halt OK", "*meta.Stopped OK",
+	for _, what := range []string{"*meta.RecoverPartition OK empty", "*meta.RecoverPartition OK from a survivor", "*meta.Register MEMBER_LEFT",
+		"*meta.Register CONFLICT", "*meta.Forget OK", "*meta.CreateTable OK", "*meta.Drain OK", "*meta.Drain CONFLICT", "*meta.RecoverMetadata OK", "*meta.RecoverMetadata CONFLICT", "*meta.FoundMapConfigs OK", "*meta.SetMapConfig OK",
+		"*meta.SetMapConfig CONFLICT", "*meta.RecoverPartition OK possible loss", "*meta.RecoverPartition OK nothing kept",
+		"*meta.AddReplica OK", "*meta.Promote OK", "*meta.Retire OK", "*meta.DropReplica OK", "*meta.Prefer OK", "*meta.StopForRecovery OK", "*meta.Stopped OK",
 		"*meta.AddReplica CONFLICT", "*meta.Promote CONFLICT", "*meta.Retire CONFLICT", "*meta.DropReplica CONFLICT", "*meta.Prefer CONFLICT",
-		"*meta.Halt CONFLICT", "*meta.Stopped CONFLICT", "*meta.Promote NOT_FOUND", "*meta.Retire NOT_FOUND", "*meta.Stopped NOT_FOUND"} {
+		"*meta.StopForRecovery CONFLICT", "*meta.Stopped CONFLICT", "*meta.Promote NOT_FOUND", "*meta.Retire NOT_FOUND", "*meta.Stopped NOT_FOUND"} {
 		if reached[what] == 0 {
 			lack = append(lack, what)
 		}
@@ -518,7 +518,7 @@ func runAgainstModel(t *rapid.T, reached map[string]int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		script = []Command{&Recover{View: v}}
+		script = []Command{&RecoverMetadata{View: v}}
 		for p := range v.Table { // which the first generation has given out
 			for _, r := range v.Table[p].Replicas {
 				owned[r.ID] = fmt.Sprint(p, v.Table[p].Generation, r.Holder)
@@ -554,11 +554,11 @@ func runAgainstModel(t *rapid.T, reached map[string]int) {
 		}
 		what := fmt.Sprintf("%T %s", c, res.Code)
 		switch c := c.(type) {
-		case *Refound:
+		case *RecoverPartition:
 			if res.OK() {
 				what += " " + howFounded(was[c.Partition], &s.v.Table[c.Partition])
 			}
-		case *Halt:
+		case *StopForRecovery:
 			if res.OK() && rapid.Bool().Draw(t, "as told") {
 				script = append(script, g.ending(t, s.v, c.Partition)...)
 			}
@@ -625,7 +625,7 @@ func checkGrowth(t *rapid.T, was, is *View, forgotten map[wire.ID]bool) {
 		}
 	}
 	for p := range was.Table {
-		if o, n := was.Table[p], is.Table[p]; n.Generation < o.Generation || n.Lost < o.Lost || n.Doubtful < o.Doubtful {
+		if o, n := was.Table[p], is.Table[p]; n.Generation < o.Generation || n.Lost < o.Lost || n.PossibleLosses < o.PossibleLosses {
 			t.Fatalf("partition %d went from %+v to %+v", p, o, n)
 		}
 	}

@@ -83,10 +83,10 @@ func (c *AddReplica) apply(s *State) Result {
 	return Result{Value: wire.AppendU64(nil, r.ID)}
 }
 
-// mayChange refuses a change of a partition's replicas while it is halted or another replica than the one named is on its way in or out.
+// mayChange refuses a change of a partition's replicas while it is stopped for recovery or another replica than the one named is on its way in or out.
 func mayChange(p *Partition, partition uint32, replica uint64) Result {
-	if p.Halted {
-		return refuse(wire.CodeConflict, "partition %d is halted", partition)
+	if p.StoppedForRecovery {
+		return refuse(wire.CodeConflict, "partition %d is stopped for recovery", partition)
 	}
 	if r, ok := p.Changing(); ok && r.ID != replica {
 		return refuse(wire.CodeConflict, "partition %d: replica %d is on its way", partition, r.ID)
@@ -144,7 +144,7 @@ func (c *Promote) apply(s *State) Result {
 		return c.missing()
 	case p.Replicas[i].Role == RoleVoter:
 		return Result{}
-	case p.Halted, p.Replicas[i].Role == RoleLeaving:
+	case p.StoppedForRecovery, p.Replicas[i].Role == RoleLeaving:
 		return refuse(wire.CodeConflict, "partition %d: replica %d shall be removed", c.Partition, c.Replica)
 	}
 	p.Replicas[i].Role = RoleVoter
@@ -190,7 +190,7 @@ func (c *DropReplica) apply(s *State) Result {
 	switch {
 	case !res.OK() || i < 0:
 		return res
-	case p.Replicas[i].Role != RoleLeaving || p.Halted:
+	case p.Replicas[i].Role != RoleLeaving || p.StoppedForRecovery:
 		return refuse(wire.CodeConflict, "partition %d: replica %d shall stay", c.Partition, c.Replica)
 	}
 	p.Replicas = slices.Delete(p.Replicas, i, i+1)
@@ -220,8 +220,8 @@ func (c *Prefer) apply(s *State) Result {
 	if !res.OK() || p.Preferred == c.Member {
 		return res
 	}
-	if p.Halted {
-		return refuse(wire.CodeConflict, "partition %d is halted", c.Partition)
+	if p.StoppedForRecovery {
+		return refuse(wire.CodeConflict, "partition %d is stopped for recovery", c.Partition)
 	}
 	if r, ok := p.Replica(c.Member); !ok || r.Role != RoleVoter {
 		return refuse(wire.CodeConflict, "partition %d has no voter on member %s", c.Partition, c.Member)
@@ -231,35 +231,35 @@ func (c *Prefer) apply(s *State) Result {
 	return Result{}
 }
 
-// Halt ends a generation of which so many voters are dead for certain that it can never have a quorum again: the survivors stop
+// StopForRecovery ends a generation of which so many voters are confirmed dead that it can never have a quorum again: the survivors stop
 // their replicas for good. It is accepted only where that is so.
-type Halt struct {
+type StopForRecovery struct {
 	Partition  uint32
 	Generation uint64
 }
 
-func (*Halt) kind() Kind { return KindHalt }
-func (c *Halt) append(dst []byte) []byte {
+func (*StopForRecovery) kind() Kind { return KindStopForRecovery }
+func (c *StopForRecovery) append(dst []byte) []byte {
 	return wire.AppendU64(wire.AppendU32(dst, c.Partition), c.Generation)
 }
-func (c *Halt) decode(r *wire.Reader) { c.Partition, c.Generation = r.U32(), r.U64() }
-func (c *Halt) check() error          { return nil }
+func (c *StopForRecovery) decode(r *wire.Reader) { c.Partition, c.Generation = r.U32(), r.U64() }
+func (c *StopForRecovery) check() error          { return nil }
 
-func (c *Halt) apply(s *State) Result {
+func (c *StopForRecovery) apply(s *State) Result {
 	p, res := s.v.partition(c.Partition, c.Generation)
 	switch {
-	case !res.OK() || p.Halted:
+	case !res.OK() || p.StoppedForRecovery:
 		return res
 	case s.v.mayHaveQuorum(&p):
-		return refuse(wire.CodeConflict, "partition %d may form a quorum: of %d replicas %d are not dead for certain",
+		return refuse(wire.CodeConflict, "partition %d may form a quorum: of %d replicas %d are not confirmed dead",
 			c.Partition, len(p.Replicas), s.v.survivors(&p))
 	}
-	p.Halted = true
+	p.StoppedForRecovery = true
 	s.put(c.Partition, p)
 	return Result{}
 }
 
-// Stopped records that a process has stopped its replica of a halted partition for good, and how far its log goes. It is accepted
+// Stopped records that a process has stopped its replica of a partition stopped for recovery for good, and how far its log goes. It is accepted
 // once: a stopped replica's log does not change.
 type Stopped struct {
 	ReplicaStep
@@ -285,7 +285,7 @@ func (c *Stopped) apply(s *State) Result {
 		return res
 	case i < 0:
 		return c.missing()
-	case !p.Halted || p.Replicas[i].Incarnation != c.Incarnation:
+	case !p.StoppedForRecovery || p.Replicas[i].Incarnation != c.Incarnation:
 		return refuse(wire.CodeConflict, "partition %d: replica %d is not one of %s to stop", c.Partition, c.Replica, c.Incarnation)
 	case p.Replicas[i].Stopped:
 		return Result{}

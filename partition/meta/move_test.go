@@ -20,16 +20,16 @@ func TestMoveLadder(t *testing.T) {
 	do(t, s, registration(5, 1), wire.CodeOK)
 	for _, c := range []Command{
 		&AddReplica{Partition: 2, Generation: 1, Holder: holder(4, 1)}, &Promote{step(2, 1, 1)}, &Retire{step(2, 1, 1)},
-		&DropReplica{step(2, 1, 1)}, &Prefer{Partition: 2, Generation: 1, Member: member(2)}, &Halt{Partition: 2, Generation: 1},
+		&DropReplica{step(2, 1, 1)}, &Prefer{Partition: 2, Generation: 1, Member: member(2)}, &StopForRecovery{Partition: 2, Generation: 1},
 		stopped(2, 1, 1, 1, 1, 1), &Promote{step(0, 1, 4)}, &Retire{step(0, 1, 4)}, stopped(0, 1, 4, 1, 1, 1),
 	} {
 		unchanged(t, s, c, wire.CodeNotFound)
 	}
 	for _, c := range []Command{
 		&AddReplica{Generation: 2, Holder: holder(4, 1)}, &Promote{step(0, 2, 1)}, &Retire{step(0, 2, 1)}, &DropReplica{step(0, 2, 1)},
-		&Prefer{Generation: 2, Member: member(2)}, &Halt{Generation: 2}, stopped(0, 2, 1, 1, 1, 1),
+		&Prefer{Generation: 2, Member: member(2)}, &StopForRecovery{Generation: 2}, stopped(0, 2, 1, 1, 1, 1),
 		&AddReplica{Generation: 1, Holder: holder(4, 2)}, &AddReplica{Generation: 1, Holder: holder(1, 2)},
-		&DropReplica{step(0, 1, 1)}, &Prefer{Generation: 1, Member: member(4)}, &Halt{Generation: 1}, stopped(0, 1, 1, 1, 1, 1),
+		&DropReplica{step(0, 1, 1)}, &Prefer{Generation: 1, Member: member(4)}, &StopForRecovery{Generation: 1}, stopped(0, 1, 1, 1, 1, 1),
 	} {
 		unchanged(t, s, c, wire.CodeConflict)
 	}
@@ -72,16 +72,16 @@ func TestMoveLadder(t *testing.T) {
 	unchanged(t, s, &Retire{step(0, 1, 3)}, wire.CodeConflict) // the only voter
 }
 
-// A generation is halted only when it can never have a quorum, and then stands still.
-func TestHalt(t *testing.T) {
+// A generation is stopped for recovery only when it can never have a quorum, and then stands still.
+func TestStopForRecovery(t *testing.T) {
 	s := newTable(t, 1, false)
 	do(t, s, registration(4, 1), wire.CodeOK)
 	do(t, s, registration(1, 2), wire.CodeOK)
-	unchanged(t, s, &Halt{Generation: 1}, wire.CodeConflict)
+	unchanged(t, s, &StopForRecovery{Generation: 1}, wire.CodeConflict)
 	do(t, s, registration(2, 2), wire.CodeOK)
 	unchanged(t, s, stopped(0, 1, 3, 3, 2, 9), wire.CodeConflict)
-	do(t, s, &Halt{Generation: 1}, wire.CodeOK)
-	unchanged(t, s, &Halt{Generation: 1}, wire.CodeOK)
+	do(t, s, &StopForRecovery{Generation: 1}, wire.CodeOK)
+	unchanged(t, s, &StopForRecovery{Generation: 1}, wire.CodeOK)
 	unchanged(t, s, &AddReplica{Generation: 1, Holder: holder(4, 1)}, wire.CodeConflict)
 	unchanged(t, s, &Retire{step(0, 1, 1)}, wire.CodeConflict)
 	unchanged(t, s, &DropReplica{step(0, 1, 1)}, wire.CodeConflict)
@@ -92,13 +92,13 @@ func TestHalt(t *testing.T) {
 }
 
 // Nobody left is nobody to go on from, not even nobody.
-func TestRefoundFromNobody(t *testing.T) {
+func TestRecoverPartitionFromNobody(t *testing.T) {
 	s := newTable(t, 1, false)
 	for n := 1; n <= 3; n++ {
 		do(t, s, registration(n, 2), wire.CodeOK)
 	}
-	do(t, s, &Halt{Generation: 1}, wire.CodeOK)
-	c := &Refound{FromGeneration: 1, Replicas: []Holder{{}}}
+	do(t, s, &StopForRecovery{Generation: 1}, wire.CodeOK)
+	c := &RecoverPartition{FromGeneration: 1, Replicas: []Holder{{}}}
 	before := s.Snapshot()
 	if res := s.Apply(Append(nil, c)); res.OK() || s.Snapshot() != before {
 		t.Errorf("accepted: %+v", s.v.Table)
@@ -139,18 +139,18 @@ func TestNoStepsBeforeTheTable(t *testing.T) {
 	do(t, s, foundation(1, false), wire.CodeOK)
 	for _, c := range []Command{
 		&AddReplica{Generation: 1, Holder: holder(1, 1)}, &Promote{step(0, 1, 1)}, &Retire{step(0, 1, 1)}, &DropReplica{step(0, 1, 1)},
-		&Prefer{Generation: 1, Member: member(1)}, &Halt{Generation: 1}, stopped(0, 1, 1, 1, 1, 1),
+		&Prefer{Generation: 1, Member: member(1)}, &StopForRecovery{Generation: 1}, stopped(0, 1, 1, 1, 1, 1),
 	} {
 		unchanged(t, s, c, wire.CodeNotReady)
 	}
 }
 
-// A replica that learns stays below the voters once the generation is halted, and one that leaves stays in the table.
-func TestHaltedLadder(t *testing.T) {
+// A replica that learns stays below the voters once the generation is stopped for recovery, and one that leaves stays in the table.
+func TestStoppedForRecoveryLadder(t *testing.T) {
 	for _, role := range []Role{RoleLearner, RoleLeaving} {
 		s := newGroup(t, 2, role, 1, 3)
 		id := s.v.Table[0].Replicas[2].ID
-		do(t, s, &Halt{Generation: 1}, wire.CodeOK)
+		do(t, s, &StopForRecovery{Generation: 1}, wire.CodeOK)
 		unchanged(t, s, &Promote{step(0, 1, id)}, wire.CodeConflict)
 		unchanged(t, s, &Promote{step(0, 1, s.v.Table[0].Replicas[1].ID)}, wire.CodeOK) // is one
 		unchanged(t, s, &Retire{step(0, 1, id)}, wire.CodeConflict)
@@ -186,14 +186,14 @@ func newGroup(t *testing.T, voters int, role Role, dead ...int) *State {
 
 // Whether a group may have a quorum, and whether its dead may have had one, is asked of the group with the replica that comes or
 // goes and of the group without it.
-func TestHaltByEitherGroup(t *testing.T) {
+func TestStopForRecoveryByEitherGroup(t *testing.T) {
 	const v, l, o = RoleVoter, RoleLearner, RoleLeaving
 	for _, c := range []struct {
 		voters int
 		role   Role
 		dead   []int
-		halts  bool
-		doubt  bool // if it halts
+		stops  bool
+		loss   bool // if it is stopped for recovery
 	}{
 		{3, v, []int{1}, false, false},
 		{3, v, []int{1, 2}, true, true},
@@ -222,40 +222,40 @@ func TestHaltByEitherGroup(t *testing.T) {
 	} {
 		name := fmt.Sprintf("%d voters, one in role %d, %v dead", c.voters, c.role, c.dead)
 		s := newGroup(t, c.voters, c.role, c.dead...)
-		if got := len(s.v.Unrecoverable()) == 1; got != c.halts {
-			t.Errorf("%s: unrecoverable %t, want %t", name, got, c.halts)
+		if got := len(s.v.QuorumLost()) == 1; got != c.stops {
+			t.Errorf("%s: quorum lost %t, want %t", name, got, c.stops)
 		}
-		if !c.halts {
-			unchanged(t, s, &Halt{Generation: 1}, wire.CodeConflict)
+		if !c.stops {
+			unchanged(t, s, &StopForRecovery{Generation: 1}, wire.CodeConflict)
 			continue
 		}
-		do(t, s, &Halt{Generation: 1}, wire.CodeOK)
+		do(t, s, &StopForRecovery{Generation: 1}, wire.CodeOK)
 		var first Replica
 		for _, r := range s.v.Table[0].Replicas {
-			if !s.v.DeadForCertain(r) {
+			if !s.v.ConfirmedDead(r) {
 				do(t, s, &Stopped{step(0, 1, r.ID), r.Incarnation, 1, 5}, wire.CodeOK)
 				if first.ID == 0 {
 					first = r
 				}
 			}
 		}
-		do(t, s, &Refound{FromGeneration: 1, Replicas: []Holder{first.Holder}, Preferred: first.Member}, wire.CodeOK)
-		if p := s.v.Table[0]; p.Lost != 0 || (p.Doubtful == 1) != c.doubt {
-			t.Errorf("%s: lost %d, doubtful %d, want doubt %t", name, p.Lost, p.Doubtful, c.doubt)
+		do(t, s, &RecoverPartition{FromGeneration: 1, Replicas: []Holder{first.Holder}, Preferred: first.Member}, wire.CodeOK)
+		if p := s.v.Table[0]; p.Lost != 0 || (p.PossibleLosses == 1) != c.loss {
+			t.Errorf("%s: lost %d, possible losses %d, want possible loss %t", name, p.Lost, p.PossibleLosses, c.loss)
 		}
 	}
 }
 
 // The next generation begins with the log of the latest term, among those with the longest, among those with that of the first
 // replica; and not before all survivors have stopped.
-func TestRefoundFromTheMost(t *testing.T) {
+func TestRecoverPartitionFromTheMost(t *testing.T) {
 	type log struct{ term, index uint64 }
-	from := func(n int) *Refound {
-		return &Refound{FromGeneration: 1, Replicas: []Holder{holder(n, 1)}, Preferred: member(n)}
+	from := func(n int) *RecoverPartition {
+		return &RecoverPartition{FromGeneration: 1, Replicas: []Holder{holder(n, 1)}, Preferred: member(n)}
 	}
-	reseedable := func(s *State, want int) { // 0: by nobody
+	recoverable := func(s *State, want int) { // 0: by nobody
 		t.Helper()
-		partitions, members := s.v.Reseedable()
+		partitions, members := s.v.Recoverable()
 		got, text := fmt.Sprint(partitions, members), "[] []"
 		if want != 0 {
 			text = fmt.Sprint([]uint32{0}, []wire.ID{member(want)})
@@ -272,55 +272,55 @@ func TestRefoundFromTheMost(t *testing.T) {
 		{log{0, 0}, log{0, 0}, 3}, {log{1, 0}, log{0, 0}, 3}, {log{0, 0}, log{1, 1}, 4},
 	} {
 		s := newGroup(t, 4, RoleVoter, 1, 2)
-		reseedable(s, 0)
+		recoverable(s, 0)
 		unchanged(t, s, from(c.want), wire.CodeConflict)
-		do(t, s, &Halt{Generation: 1}, wire.CodeOK)
-		reseedable(s, 0)
+		do(t, s, &StopForRecovery{Generation: 1}, wire.CodeOK)
+		recoverable(s, 0)
 		do(t, s, stopped(0, 1, 4, 4, c.four.term, c.four.index), wire.CodeOK)
-		reseedable(s, 0)
+		recoverable(s, 0)
 		unchanged(t, s, from(3), wire.CodeConflict)
 		unchanged(t, s, from(4), wire.CodeConflict)
 		do(t, s, stopped(0, 1, 3, 3, c.three.term, c.three.index), wire.CodeOK)
-		reseedable(s, c.want)
+		recoverable(s, c.want)
 		for n := 1; n <= 4; n++ {
 			if n != c.want {
 				unchanged(t, s, from(n), wire.CodeConflict)
 			}
 		}
 		do(t, s, from(c.want), wire.CodeOK)
-		reseedable(s, 0)
+		recoverable(s, 0)
 	}
 
-	// Who dies after it was halted is waited for and gone on from no more.
+	// Who dies after it was stopped for recovery is waited for and gone on from no more.
 	for _, first := range []int{3, 4} {
 		s := newGroup(t, 4, RoleVoter, 1, 2)
-		do(t, s, &Halt{Generation: 1}, wire.CodeOK)
+		do(t, s, &StopForRecovery{Generation: 1}, wire.CodeOK)
 		do(t, s, stopped(0, 1, uint64(first), first, 9, 9), wire.CodeOK)
 		do(t, s, registration(7-first, 2), wire.CodeOK)
-		reseedable(s, first)
+		recoverable(s, first)
 		s = newGroup(t, 4, RoleVoter, 1, 2)
-		do(t, s, &Halt{Generation: 1}, wire.CodeOK)
+		do(t, s, &StopForRecovery{Generation: 1}, wire.CodeOK)
 		do(t, s, stopped(0, 1, uint64(first), first, 9, 9), wire.CodeOK)
 		do(t, s, stopped(0, 1, uint64(7-first), 7-first, 1, 1), wire.CodeOK)
 		do(t, s, registration(first, 2), wire.CodeOK)
-		reseedable(s, 7-first)
+		recoverable(s, 7-first)
 		unchanged(t, s, from(first), wire.CodeConflict)
 		do(t, s, from(7-first), wire.CodeOK)
-		if p := s.v.Table[0]; p.Doubtful != 1 || p.Lost != 0 {
-			t.Errorf("three of four are dead: lost %d, doubtful %d", p.Lost, p.Doubtful)
+		if p := s.v.Table[0]; p.PossibleLosses != 1 || p.Lost != 0 {
+			t.Errorf("three of four are dead: lost %d, possible losses %d", p.Lost, p.PossibleLosses)
 		}
 	}
 }
 
 // A survivor that never had any of the log has nothing: what the others held is lost, and known to be.
-func TestRefoundFromNothing(t *testing.T) {
-	for index, want := range []Partition{{Lost: 1}, {Doubtful: 1}} {
+func TestRecoverPartitionFromNothing(t *testing.T) {
+	for index, want := range []Partition{{Lost: 1}, {PossibleLosses: 1}} {
 		s := newGroup(t, 3, RoleLearner, 1, 2, 3)
-		do(t, s, &Halt{Generation: 1}, wire.CodeOK)
+		do(t, s, &StopForRecovery{Generation: 1}, wire.CodeOK)
 		do(t, s, stopped(0, 1, 4, 4, 1, uint64(index)), wire.CodeOK)
-		do(t, s, &Refound{FromGeneration: 1, Replicas: []Holder{holder(4, 1)}, Preferred: member(4)}, wire.CodeOK)
+		do(t, s, &RecoverPartition{FromGeneration: 1, Replicas: []Holder{holder(4, 1)}, Preferred: member(4)}, wire.CodeOK)
 		p := s.v.Table[0]
-		if p.Lost != want.Lost || p.Doubtful != want.Doubtful || !p.Seeded || p.Generation != 2 || p.Founders != 1 || p.Halted {
+		if p.Lost != want.Lost || p.PossibleLosses != want.PossibleLosses || !p.FromSurvivor || p.Generation != 2 || p.Founders != 1 || p.StoppedForRecovery {
 			t.Errorf("from a log up to %d: %+v", index, p)
 		}
 		if r := p.Replicas[0]; r.Role != RoleVoter || r.Joined || r.Stopped || r.Term != 0 || r.Index != 0 {

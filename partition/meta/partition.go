@@ -71,14 +71,14 @@ func (r *Replica) decode(d *wire.Reader) {
 
 // Partition says where a partition lives.
 type Partition struct {
-	Generation uint64    // from 1; grows when the partition is founded again
-	Founders   int       // replicas with which the generation was founded; some may be gone
-	Replicas   []Replica // of this generation; at most one of them is no voter
-	Preferred  wire.ID   // member that shall own it; it holds a replica
-	Seeded     bool      // this generation begins with the state that Preferred kept from the one before
-	Halted     bool      // its replicas shall be stopped for good, so that the next generation begins with what one of them holds
-	Lost       uint64    // how many generations ended with all their data lost
-	Doubtful   uint64    // how many ended with so many replicas that acknowledged writes may be lost
+	Generation         uint64    // from 1; grows when the partition is founded again
+	Founders           int       // replicas with which the generation was founded; some may be gone
+	Replicas           []Replica // of this generation; at most one of them is no voter
+	Preferred          wire.ID   // member that shall own it; it holds a replica
+	FromSurvivor       bool      // this generation begins with the state that Preferred kept from the one before
+	StoppedForRecovery bool      // its replicas shall be stopped for good, so that the next generation begins with what one of them holds
+	Lost               uint64    // how many generations ended with all their data lost
+	PossibleLosses     uint64    // how many ended with so many replicas that acknowledged writes may be lost
 }
 
 // Replica returns the replica that a member holds.
@@ -137,9 +137,9 @@ func (p *Partition) replica(id uint64) int {
 
 // check returns what is wrong with the partition by itself, if anything.
 func (p *Partition) check() error {
-	if p.Generation < 1 || p.Generation > MaxGeneration || p.Lost >= p.Generation || p.Doubtful >= p.Generation-p.Lost ||
-		p.Seeded && p.Generation < 2 {
-		return fmt.Errorf("generation %d, lost %d, doubtful %d, seeded %t", p.Generation, p.Lost, p.Doubtful, p.Seeded)
+	if p.Generation < 1 || p.Generation > MaxGeneration || p.Lost >= p.Generation || p.PossibleLosses >= p.Generation-p.Lost ||
+		p.FromSurvivor && p.Generation < 2 {
+		return fmt.Errorf("generation %d, lost %d, possible losses %d, from survivor %t", p.Generation, p.Lost, p.PossibleLosses, p.FromSurvivor)
 	}
 	if n := len(p.Replicas); n < 1 || n > MaxReplicas+1 {
 		return fmt.Errorf("%d replicas", n)
@@ -152,7 +152,7 @@ func (p *Partition) check() error {
 		if r.Role != RoleVoter {
 			changing++
 		}
-		if r.Role == RoleLearner && !r.Joined || r.Stopped && !p.Halted || !r.Stopped && (r.Term != 0 || r.Index != 0) {
+		if r.Role == RoleLearner && !r.Joined || r.Stopped && !p.StoppedForRecovery || !r.Stopped && (r.Term != 0 || r.Index != 0) {
 			return fmt.Errorf("replica %d: role %d, joined %t, stopped %t at %d of term %d", r.ID, r.Role, r.Joined, r.Stopped, r.Index, r.Term)
 		}
 		for _, o := range p.Replicas[:i] {
@@ -184,8 +184,8 @@ func (p *Partition) append(dst []byte) []byte {
 		}
 	}
 	dst = append(dst, byte(preferred))
-	dst = appendBool(appendBool(dst, p.Seeded), p.Halted)
-	return wire.AppendUvarint(wire.AppendUvarint(dst, p.Lost), p.Doubtful)
+	dst = appendBool(appendBool(dst, p.FromSurvivor), p.StoppedForRecovery)
+	return wire.AppendUvarint(wire.AppendUvarint(dst, p.Lost), p.PossibleLosses)
 }
 
 func (p *Partition) decode(r *wire.Reader) {
@@ -204,6 +204,6 @@ func (p *Partition) decode(r *wire.Reader) {
 	} else {
 		r.Fail("replica %d of %d is preferred", i, n)
 	}
-	p.Seeded, p.Halted = decodeBool(r), decodeBool(r)
-	p.Lost, p.Doubtful = r.Uvarint(), r.Uvarint()
+	p.FromSurvivor, p.StoppedForRecovery = decodeBool(r), decodeBool(r)
+	p.Lost, p.PossibleLosses = r.Uvarint(), r.Uvarint()
 }

@@ -32,7 +32,7 @@ func (s *State) Apply(cmd []byte) Result {
 		return refuse(wire.CodeInvalid, "%s", err)
 	}
 	switch c.(type) {
-	case *Init, *Recover:
+	case *Init, *RecoverMetadata:
 	default:
 		if !s.v.Founded() {
 			return refuse(wire.CodeNotReady, "the cluster is not founded yet")

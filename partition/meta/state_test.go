@@ -82,7 +82,7 @@ func newTable(t testing.TB, partitions int, durable bool) *State {
 
 func TestNothingBeforeInit(t *testing.T) {
 	for k := KindInit + 1; k != 0; k++ {
-		if newCommand(k) == nil || k == KindRecover { // which begins a generation, as Init does the first
+		if newCommand(k) == nil || k == KindRecoverMetadata { // which begins a generation, as Init does the first
 			continue
 		}
 		s := New()
@@ -92,8 +92,8 @@ func TestNothingBeforeInit(t *testing.T) {
 			c = registration(1, 1)
 		case KindCreateTable:
 			c = &CreateTable{Placement: [][]Holder{{holder(1, 1)}}}
-		case KindRefound:
-			c = &Refound{FromGeneration: 1, Replicas: []Holder{holder(1, 1)}, Preferred: member(1)}
+		case KindRecoverPartition:
+			c = &RecoverPartition{FromGeneration: 1, Replicas: []Holder{holder(1, 1)}, Preferred: member(1)}
 		case KindSetState:
 			c = &SetState{ID: member(1), Incarnation: incarnation(1, 1), State: StateReady}
 		case KindSetMetaVoter:
@@ -354,19 +354,19 @@ func stopped(partition uint32, generation, replica uint64, n int, term, index ui
 		Incarnation: incarnation(n, 1), Term: term, Index: index}
 }
 
-func TestRefound(t *testing.T) {
+func TestRecoverPartition(t *testing.T) {
 	s := newTable(t, 2, false)
-	survivor := &Refound{Partition: 1, FromGeneration: 1, Replicas: []Holder{holder(3, 1)}, Preferred: member(3)}
-	empty := &Refound{Partition: 0, FromGeneration: 1, Replicas: []Holder{holder(1, 2), holder(2, 2)}, Preferred: member(2), Empty: true}
+	survivor := &RecoverPartition{Partition: 1, FromGeneration: 1, Replicas: []Holder{holder(3, 1)}, Preferred: member(3)}
+	empty := &RecoverPartition{Partition: 0, FromGeneration: 1, Replicas: []Holder{holder(1, 2), holder(2, 2)}, Preferred: member(2), Empty: true}
 	lists := func(lost, unrecoverable string) {
 		t.Helper()
 		v := s.Snapshot()
-		if a, b := fmt.Sprint(v.AllLost()), fmt.Sprint(v.Unrecoverable()); a != lost || b != unrecoverable {
+		if a, b := fmt.Sprint(v.AllLost()), fmt.Sprint(v.QuorumLost()); a != lost || b != unrecoverable {
 			t.Fatalf("all lost %s, unrecoverable %s; want %s, %s", a, b, lost, unrecoverable)
 		}
 	}
 
-	// One of three is dead for certain: a quorum may still form.
+	// One of three is confirmed dead: a quorum may still form.
 	do(t, s, registration(1, 2), wire.CodeOK)
 	lists("[]", "[]")
 	unchanged(t, s, survivor, wire.CodeConflict)
@@ -387,7 +387,7 @@ func TestRefound(t *testing.T) {
 
 	// It must have stopped its replica for good.
 	unchanged(t, s, survivor, wire.CodeConflict)
-	do(t, s, &Halt{Partition: 1, Generation: 1}, wire.CodeOK)
+	do(t, s, &StopForRecovery{Partition: 1, Generation: 1}, wire.CodeOK)
 	unchanged(t, s, survivor, wire.CodeConflict)
 	do(t, s, stopped(1, 1, 6, 3, 2, 9), wire.CodeOK)
 	unchanged(t, s, &impostor, wire.CodeConflict)
@@ -416,36 +416,36 @@ func TestRefound(t *testing.T) {
 	got := fmt.Sprint(s.Snapshot().Table)
 	want := fmt.Sprint([]Partition{
 		{Generation: 2, Founders: 2, Replicas: []Replica{{ID: 8, Holder: holder(1, 2)}, {ID: 9, Holder: holder(2, 2)}}, Preferred: member(2), Lost: 1},
-		{Generation: 2, Founders: 1, Replicas: []Replica{{ID: 7, Holder: holder(3, 1)}}, Preferred: member(3), Seeded: true, Doubtful: 1},
+		{Generation: 2, Founders: 1, Replicas: []Replica{{ID: 7, Holder: holder(3, 1)}}, Preferred: member(3), FromSurvivor: true, PossibleLosses: 1},
 	})
 	if got != want {
 		t.Errorf("table %s, want %s", got, want)
 	}
 
 	s.edit().Table[1].Generation = MaxGeneration
-	last := &Refound{Partition: 1, FromGeneration: MaxGeneration, Replicas: []Holder{holder(1, 2)}, Preferred: member(1), Empty: true}
+	last := &RecoverPartition{Partition: 1, FromGeneration: MaxGeneration, Replicas: []Holder{holder(1, 2)}, Preferred: member(1), Empty: true}
 	unchanged(t, s, last, wire.CodeOverloaded)
 }
 
-// Durable data outlives a process: only an operator's word makes it dead for certain, and that is final.
+// Durable data outlives a process: only an operator's word makes it confirmed dead, and that is final.
 func TestDurableDataIsNotLostByStartingAgain(t *testing.T) {
 	s := newTable(t, 1, true)
-	refound := &Refound{FromGeneration: 1, Replicas: []Holder{holder(3, 1)}, Preferred: member(3)}
+	recoverPartition := &RecoverPartition{FromGeneration: 1, Replicas: []Holder{holder(3, 1)}, Preferred: member(3)}
 	for n := 1; n <= 3; n++ {
 		do(t, s, registration(n, 2), wire.CodeOK)
 	}
-	unchanged(t, s, refound, wire.CodeConflict)
+	unchanged(t, s, recoverPartition, wire.CodeConflict)
 	for n := 1; n <= 2; n++ {
 		do(t, s, &SetState{ID: member(n), Incarnation: incarnation(n, 2), State: StateDead}, wire.CodeOK)
 		unchanged(t, s, registration(n, 3), wire.CodeMemberLeft)
 	}
-	if got := s.Snapshot().Unrecoverable(); len(got) != 1 {
+	if got := s.Snapshot().QuorumLost(); len(got) != 1 {
 		t.Fatalf("unrecoverable: %v", got)
 	}
 	// The survivor's replica was placed at its first start; it goes on at its second.
-	do(t, s, &Halt{Generation: 1}, wire.CodeOK)
+	do(t, s, &StopForRecovery{Generation: 1}, wire.CodeOK)
 	do(t, s, stopped(0, 1, 3, 3, 1, 5), wire.CodeOK)
-	do(t, s, refound, wire.CodeOK)
+	do(t, s, recoverPartition, wire.CodeOK)
 }
 
 func TestApplyRefusesWhatItCannotRead(t *testing.T) {
@@ -513,7 +513,7 @@ func TestChecks(t *testing.T) {
 		"empty table":      &CreateTable{},
 		"wide table":       &CreateTable{Placement: [][]Holder{eight}},
 		"long table":       &CreateTable{Placement: make([][]Holder, MaxPartitions+1)},
-		"wide refound":     &Refound{FromGeneration: 1, Replicas: eight, Preferred: member(1)},
+		"wide recovery":    &RecoverPartition{FromGeneration: 1, Replicas: eight, Preferred: member(1)},
 	} {
 		if got, err := Decode(Append(nil, c)); err == nil {
 			t.Errorf("%s: accepted as %+v", name, got)
@@ -571,10 +571,10 @@ func TestRecovered(t *testing.T) {
 	}
 
 	next := New()
-	do(t, next, &Recover{View: v}, wire.CodeOK)
-	unchanged(t, next, &Recover{View: v}, wire.CodeOK)
-	unchanged(t, s, &Recover{View: v}, wire.CodeConflict) // a group begins but once
-	do(t, next, registration(1, 2), wire.CodeOK)          // the lost one begins anew
+	do(t, next, &RecoverMetadata{View: v}, wire.CodeOK)
+	unchanged(t, next, &RecoverMetadata{View: v}, wire.CodeOK)
+	unchanged(t, s, &RecoverMetadata{View: v}, wire.CodeConflict) // a group begins but once
+	do(t, next, registration(1, 2), wire.CodeOK)                  // the lost one begins anew
 	if m := next.Snapshot().Member(member(1)); !m.Live() || m.MetaReplica != 0 {
 		t.Errorf("the lost member came back as %+v", m)
 	}
@@ -601,7 +601,7 @@ func TestRecoveredWithoutAFounder(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := New()
-	do(t, next, &Recover{View: v}, wire.CodeOK)
+	do(t, next, &RecoverMetadata{View: v}, wire.CodeOK)
 	do(t, next, registration(2, 1), wire.CodeOK)
 	if m := next.Snapshot().Member(member(2)); m.MetaReplica != 0 || m.MetaVoter {
 		t.Errorf("a founder of the first generation: %+v", m)

@@ -154,7 +154,7 @@ type Status struct {
 	State                                                                                      string // forming, active, degraded, unavailable
 	Safe                                                                                       bool
 	Tolerates, Members, Ready, Partitions, Replicas, UnderReplicated, Unavailable, Lost, Moves uint32
-	Doubtful                                                                                   uint32 // partitions that went on from what one replica had, so that acknowledged writes may be lost
+	PossibleDataLoss                                                                           uint32 // partitions that went on from what one replica had, so that acknowledged writes may be lost
 	Versions                                                                                   []string
 	Skew                                                                                       uint32 // largest disagreement of the members' cluster clocks in milliseconds
 	OutOfStep                                                                                  uint32 // members whose cluster clock is not the one that most agree on
@@ -165,7 +165,7 @@ type Status struct {
 
 func (s *Status) numbers() [11]*uint32 {
 	return [...]*uint32{&s.Tolerates, &s.Members, &s.Ready, &s.Partitions, &s.Replicas, &s.UnderReplicated, &s.Unavailable, &s.Lost, &s.Moves,
-		&s.Doubtful, &s.NoRoom}
+		&s.PossibleDataLoss, &s.NoRoom}
 }
 
 // AppendStatus appends s.

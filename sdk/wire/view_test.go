@@ -65,7 +65,7 @@ var viewFormats = []*format{
 		golden{`a0a1a2a3a4a5a6a7a8a9aaabacadaeaf 04 67726964 06 616374697665 03
 			00000001 00000002 00000003 00000004 00000005 00000006 00000007 00000008 00000009 0000000b 0000000c  02 02 7631 00  0000000a 0000000d 03 776879`,
 			Status{ID: testID(0xa0), Name: "grid", State: "active", Safe: true, Tolerates: 1, Members: 2, Ready: 3, Partitions: 4, Replicas: 5,
-				UnderReplicated: 6, Unavailable: 7, Lost: 8, Moves: 9, Doubtful: 11, Versions: []string{"v1", ""}, Skew: 10, OutOfStep: 13, MetadataLed: true,
+				UnderReplicated: 6, Unavailable: 7, Lost: 8, Moves: 9, PossibleDataLoss: 11, Versions: []string{"v1", ""}, Skew: 10, OutOfStep: 13, MetadataLed: true,
 				NoRoom: 12, Reason: "why"}}),
 	formatOf("PartitionInfos", AppendPartitionInfos, DecodePartitionInfos,
 		func(t *rapid.T) []PartitionInfo {

@@ -45,7 +45,7 @@ func statusFields(s *sdk.ClusterStatus) []render.Field {
 		{Name: "under_replicated", Value: s.UnderReplicated},
 		{Name: "unavailable", Value: s.Unavailable},
 		{Name: "lost", Value: s.Lost},
-		{Name: "doubtful", Value: s.Doubtful},
+		{Name: "possible_data_loss", Value: s.PossibleDataLoss},
 		{Name: "moves", Value: s.Moves},
 		{Name: "metadata_led", Value: s.MetadataLed},
 		{Name: "out_of_step", Value: s.OutOfStep},

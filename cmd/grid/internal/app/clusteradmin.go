@@ -47,16 +47,16 @@ func (p *Process) clusterRemove() *cli.Command {
 	return p.command(leaf{
 		name: "remove", usage: "forget a member that is gone", args: "MEMBER", least: 1, most: 1, quiet: true, remote: true, timeout: repairTimeout,
 		flags: []cli.Flag{
-			&cli.BoolFlag{Name: "force", Usage: "also if it holds replicas: it is dead for certain, and what only it has is given up"},
+			&cli.BoolFlag{Name: "force", Usage: "also if it holds replicas: it is confirmed dead, and what only it has is given up"},
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"},
 		},
 		details: "MEMBER is an ID or a name. One that answers is refused with 4: drain it, and stop it. One that is silent and holds replicas is refused " +
-			"with 4 unless --force says that it is dead for certain: then its replicas are built anew from others, acknowledged writes that only it " +
+			"with 4 unless --force says that it is confirmed dead: then its replicas are built anew from others, acknowledged writes that only it " +
 			"has are lost, and its process, should it be at work all the same, stops as soon as it hears of it. On a terminal --force asks first, unless told --yes.",
 		run: func(ctx context.Context, inv *invocation) error {
 			member, force := inv.args[0], inv.flags.Bool("force")
 			if force {
-				if err := inv.confirm(ctx, fmt.Sprintf("Is member %q dead for certain? What only it has is lost.", member)); err != nil {
+				if err := inv.confirm(ctx, fmt.Sprintf("Is member %q confirmed dead? What only it has is lost.", member)); err != nil {
 					return err
 				}
 			}

@@ -7,23 +7,23 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// Refound founds the next generation of a partition whose replicas can never form a quorum again. It is accepted only at the
-// generation that it names, and only if at that moment enough replicas are dead for certain.
-type Refound struct {
+// RecoverPartition founds the next generation of a partition whose replicas can never form a quorum again. It is accepted only at the
+// generation that it names, and only if at that moment enough replicas are confirmed dead.
+type RecoverPartition struct {
 	Partition      uint32
 	FromGeneration uint64
 	Replicas       []Holder // at that incarnation, joining or ready
 	Preferred      wire.ID  // one of them; shall own the generation first
 
-	// Empty: nothing is left, and the generation begins without data, which Lost counts. All replicas must be dead for certain.
-	// Otherwise it begins with what Preferred has, a survivor of the halted generation that has stopped its replica and to which
+	// Empty: nothing is left, and the generation begins without data, which Lost counts. All replicas must be confirmed dead.
+	// Otherwise it begins with what Preferred has, a survivor of the generation stopped for recovery that has stopped its replica and to which
 	// no other survivor is ahead, and with its replica alone.
 	Empty bool
 }
 
-func (*Refound) kind() Kind { return KindRefound }
+func (*RecoverPartition) kind() Kind { return KindRecoverPartition }
 
-func (c *Refound) append(dst []byte) []byte {
+func (c *RecoverPartition) append(dst []byte) []byte {
 	dst = wire.AppendU64(wire.AppendU32(dst, c.Partition), c.FromGeneration)
 	dst = append(dst, byte(len(c.Replicas)))
 	for _, h := range c.Replicas {
@@ -32,7 +32,7 @@ func (c *Refound) append(dst []byte) []byte {
 	return appendBool(append(dst, c.Preferred[:]...), c.Empty)
 }
 
-func (c *Refound) decode(r *wire.Reader) {
+func (c *RecoverPartition) decode(r *wire.Reader) {
 	c.Partition, c.FromGeneration = r.U32(), r.U64()
 	n := int(r.U8())
 	if n > MaxReplicas {
@@ -46,7 +46,7 @@ func (c *Refound) decode(r *wire.Reader) {
 	c.Preferred, c.Empty = r.ID(), decodeBool(r)
 }
 
-func (c *Refound) check() error {
+func (c *RecoverPartition) check() error {
 	if err := checkHolders(c.Replicas); err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (c *Refound) check() error {
 	return nil
 }
 
-func (c *Refound) apply(s *State) Result {
+func (c *RecoverPartition) apply(s *State) Result {
 	v := s.v
 	old, res := v.partition(c.Partition, c.FromGeneration)
 	if !res.OK() {
@@ -70,9 +70,9 @@ func (c *Refound) apply(s *State) Result {
 	case old.Generation >= MaxGeneration:
 		return refuse(wire.CodeOverloaded, "partition %d is at its last generation", c.Partition)
 	case c.Empty && survivors > 0:
-		return refuse(wire.CodeConflict, "partition %d has %d replicas that are not dead for certain", c.Partition, survivors)
-	case !c.Empty && !old.Halted:
-		return refuse(wire.CodeConflict, "partition %d is not halted", c.Partition)
+		return refuse(wire.CodeConflict, "partition %d has %d replicas that are not confirmed dead", c.Partition, survivors)
+	case !c.Empty && !old.StoppedForRecovery:
+		return refuse(wire.CodeConflict, "partition %d is not stopped for recovery", c.Partition)
 	case !c.Empty && survivors == 0:
 		return refuse(wire.CodeConflict, "partition %d has no survivors", c.Partition)
 	case !c.Empty && c.Preferred != v.mostComplete(&old):
@@ -85,14 +85,14 @@ func (c *Refound) apply(s *State) Result {
 	}
 	// A survivor that never had any of the log, a learner just placed, has nothing to begin with.
 	r, _ := old.Replica(c.Preferred)
-	lost, doubt := c.Empty || r.Index == 0, v.mayHaveLost(&old)
+	lost, possible := c.Empty || r.Index == 0, v.mayHaveLost(&old)
 	v = s.changeTable()
 	p := Partition{Generation: old.Generation + 1, Founders: len(c.Replicas), Replicas: v.allocate(c.Replicas), Preferred: c.Preferred,
-		Seeded: !c.Empty, Lost: old.Lost, Doubtful: old.Doubtful}
+		FromSurvivor: !c.Empty, Lost: old.Lost, PossibleLosses: old.PossibleLosses}
 	if lost {
 		p.Lost++
-	} else if doubt {
-		p.Doubtful++
+	} else if possible {
+		p.PossibleLosses++
 	}
 	v.Table[c.Partition] = p
 	return Result{}

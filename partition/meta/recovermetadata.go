@@ -47,15 +47,15 @@ func (v *View) Recovered(member wire.ID, lost []wire.ID) (*View, error) {
 	return &next, nil
 }
 
-// Recover is the first command of a later generation of the metadata: it says what they are. Repeated it is CodeOK.
-type Recover struct {
+// RecoverMetadata is the first command of a later generation of the metadata: it says what they are. Repeated it is CodeOK.
+type RecoverMetadata struct {
 	View *View // see Recovered
 }
 
-func (*Recover) kind() Kind                 { return KindRecover }
-func (c *Recover) append(dst []byte) []byte { return AppendImage(dst, c.View) }
+func (*RecoverMetadata) kind() Kind                 { return KindRecoverMetadata }
+func (c *RecoverMetadata) append(dst []byte) []byte { return AppendImage(dst, c.View) }
 
-func (c *Recover) decode(r *wire.Reader) {
+func (c *RecoverMetadata) decode(r *wire.Reader) {
 	s, err := DecodeImage(r.Rest())
 	if err != nil {
 		r.Fail("%v", err)
@@ -64,14 +64,14 @@ func (c *Recover) decode(r *wire.Reader) {
 	c.View = s.v
 }
 
-func (c *Recover) check() error {
+func (c *RecoverMetadata) check() error {
 	if c.View == nil || c.View.Generation() == 0 || !c.View.Founded() {
 		return fmt.Errorf("not the metadata of a later generation")
 	}
 	return nil
 }
 
-func (c *Recover) apply(s *State) Result {
+func (c *RecoverMetadata) apply(s *State) Result {
 	if v := s.v; v.Founded() {
 		if v.Cluster != c.View.Cluster || v.Generation() != c.View.Generation() {
 			return refuse(wire.CodeConflict, "this is generation %d of the metadata of cluster %s, not %d of %s", v.Generation(), v.Cluster,

@@ -89,7 +89,7 @@ func TestRecoveryHoldsLittle(t *testing.T) {
 	c := newCluster(t, 1, partitions)
 	h := c.hosts[0]
 	h.cfg.Machines = bulkMachines{}
-	h.seedsMax = 8 << 20
+	h.transferMax = 8 << 20
 	c.found()
 	c.awaitPreferred()
 	random := rand.NewChaCha8([32]byte{1})
@@ -106,18 +106,18 @@ func TestRecoveryHoldsLittle(t *testing.T) {
 	targets := make(map[raftio.NodeInfo]string)
 	for p := range partitions {
 		h.View(p, func(m Machine) { hashes[p] = m.Hash() })
-		_, _, err := h.Halt(t.Context(), p, 1)
+		_, _, err := h.StopForRecovery(t.Context(), p, 1)
 		require.NoError(t, err)
 		targets[raftio.NodeInfo{ShardID: ShardOf(2, p), ReplicaID: 7}] = h.id.String()
 	}
 	h.cfg.Registry.SetAll(targets)
 	before := liveHeap()
 	for p := range partitions {
-		require.NoError(t, h.Found(Placement{Partition: p, Generation: 2, Replica: 7, Initial: map[uint64]wire.ID{7: h.id}, Preferred: true, Seeded: true}))
+		require.NoError(t, h.Found(Placement{Partition: p, Generation: 2, Replica: 7, Initial: map[uint64]wire.ID{7: h.id}, Preferred: true, FromSurvivor: true}))
 	}
 	most := int64(0)
 	c.await("all partitions are served", func() bool {
-		require.LessOrEqual(t, h.seeding.Load(), int64(2*each+seedOverhead), "one in any case")
+		require.LessOrEqual(t, h.transferring.Load(), int64(2*each+transferOverhead), "one in any case")
 		most = max(most, int64(liveHeap())-int64(before))
 		for p := range partitions {
 			if h.Serving(p) == 0 {
@@ -128,7 +128,7 @@ func TestRecoveryHoldsLittle(t *testing.T) {
 	})
 	t.Logf("%d MB of states, %d MB besides at most", partitions*each>>20, most>>20)
 	require.Less(t, most, int64(partitions*each*3/4), "each log keeps 2 MB, and one partition is there twice")
-	require.Zero(t, h.seeding.Load())
+	require.Zero(t, h.transferring.Load())
 	for p := range partitions {
 		h.View(p, func(m Machine) { require.Equal(t, hashes[p], m.Hash()) })
 	}
@@ -136,46 +136,48 @@ func TestRecoveryHoldsLittle(t *testing.T) {
 
 // What comes of a first state makes no difference to anybody until it is whole: pieces that come twice or do not follow are left out, and a
 // whole that does not fit is no state, on every replica alike.
-func TestSeedPieces(t *testing.T) {
+func TestStatePieces(t *testing.T) {
 	from := newScripted(t, 1)
 	from.owned(bob, 0)
 	var whole bytes.Buffer
 	_, err := from.freeze().machine.WriteTo(&whole)
 	require.NoError(t, err)
 	state := whole.Bytes()
-	seeded := func() *scripted {
+	transferred := func() *scripted {
 		s := newScripted(t, 2)
-		s.replica = newReplica(s.host, Placement{Generation: 2, Replica: 1, Seeded: true})
+		s.replica = newReplica(s.host, Placement{Generation: 2, Replica: 1, FromSurvivor: true})
 		s.host.replicas[0].Store(s.replica)
 		t.Cleanup(s.stop)
 		return s
 	}
-	piece := func(at int, b []byte) []byte { return entry.AppendSeed(nil, &entry.Seed{At: uint64(at), Piece: b}) }
+	piece := func(at int, b []byte) []byte {
+		return entry.AppendStatePiece(nil, &entry.StatePiece{At: uint64(at), Piece: b})
+	}
 	done := func(b []byte) []byte {
-		return entry.AppendSeedDone(nil, &entry.SeedDone{Size: uint64(len(b)), Sum: crc32.Checksum(b, castagnoli), MaxLease: 5})
+		return entry.AppendStateComplete(nil, &entry.StateComplete{Size: uint64(len(b)), Sum: crc32.Checksum(b, castagnoli), MaxLease: 5})
 	}
 	half := len(state) / 2
 
-	s := seeded()
+	s := transferred()
 	s.commit(piece(half, state[half:]), piece(0, state[:half]), piece(0, state[:half]), done(state))
-	require.True(t, s.unseeded(), "a half is missing")
+	require.True(t, s.awaitsState(), "a half is missing")
 	s.commit(piece(half, state[half:]), done(state[:half]))
-	require.True(t, s.unseeded(), "another state is said to be the whole")
+	require.True(t, s.awaitsState(), "another state is said to be the whole")
 	s.commit(done(state))
-	require.False(t, s.unseeded())
+	require.False(t, s.awaitsState())
 	require.EqualValues(t, 5, s.state.own.maxLease)
 	require.Equal(t, from.state.machine.(*registers).values, s.state.machine.(*registers).values)
 
 	broken := bytes.Clone(state)
 	broken = broken[:len(broken)-1]
-	s = seeded()
+	s = transferred()
 	s.commit(piece(0, broken), done(broken))
-	require.True(t, s.unseeded(), "it does not decode")
+	require.True(t, s.awaitsState(), "it does not decode")
 	s.commit(piece(len(broken), state[len(broken):]), done(state))
-	require.True(t, s.unseeded(), "and is no state any more")
+	require.True(t, s.awaitsState(), "and is no state any more")
 
 	require.NoError(t, s.take(from.imageOfGeneration(t, 2)))
-	require.False(t, s.unseeded(), "another's whole state is")
+	require.False(t, s.awaitsState(), "another's whole state is")
 	<-s.whole
 }
 
@@ -191,18 +193,18 @@ func (s *scripted) imageOfGeneration(t *testing.T, generation uint64) []byte {
 }
 
 // Whoever needs the whole state of a generation that has only a part of its first one waits until that is whole.
-func TestPartOfASeedIsNotSent(t *testing.T) {
+func TestPartOfAStateIsNotSent(t *testing.T) {
 	from := newScripted(t, 1)
 	from.owned(bob, 0)
 	var state bytes.Buffer
 	_, err := from.freeze().machine.WriteTo(&state)
 	require.NoError(t, err)
 	s := newScripted(t, 2)
-	s.replica = newReplica(s.host, Placement{Generation: 2, Replica: 1, Seeded: true})
+	s.replica = newReplica(s.host, Placement{Generation: 2, Replica: 1, FromSurvivor: true})
 	s.host.replicas[0].Store(s.replica)
 	t.Cleanup(s.stop)
 
-	s.commit(entry.AppendSeed(nil, &entry.Seed{Piece: state.Bytes()[:1]}))
+	s.commit(entry.AppendStatePiece(nil, &entry.StatePiece{Piece: state.Bytes()[:1]}))
 	waits := ask(t, t.Context(), s)
 	require.Eventually(t, func() bool {
 		s.host.images.Lock()
@@ -211,8 +213,8 @@ func TestPartOfASeedIsNotSent(t *testing.T) {
 	}, patience, time.Millisecond)
 	require.Empty(t, waits)
 	require.Empty(t, s.host.images.slots, "it does not hold others up")
-	s.commit(entry.AppendSeed(nil, &entry.Seed{At: 1, Piece: state.Bytes()[1:]}),
-		entry.AppendSeedDone(nil, &entry.SeedDone{Size: uint64(state.Len()), Sum: crc32.Checksum(state.Bytes(), castagnoli)}))
+	s.commit(entry.AppendStatePiece(nil, &entry.StatePiece{At: 1, Piece: state.Bytes()[1:]}),
+		entry.AppendStateComplete(nil, &entry.StateComplete{Size: uint64(state.Len()), Sum: crc32.Checksum(state.Bytes(), castagnoli)}))
 	s.logged()
 	got := <-waits
 	require.NoError(t, got.err)

@@ -1,0 +1,341 @@
+package partition
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"time"
+
+	"github.com/lni/dragonboat/v4/raftpb"
+	sm "github.com/lni/dragonboat/v4/statemachine"
+
+	"github.com/gridiron-io/gridiron/partition/entry"
+)
+
+// A generation that can never have a quorum again goes on as the next one, which a survivor founds alone: it stops its replica for
+// good, applies what is left of its log, committed or not (an acknowledged write is in every survivor's log, though maybe not applied
+// there), and writes the state that this gives into the log of the next generation, piece by piece. Nobody owns that generation before
+// it is whole, so nobody is answered from a part of it.
+//
+// What that takes besides the state is bounded: pieces are made of a frozen view when they are due (stateSender) and become the new state as
+// they come (stateReceiver), the log is cut behind them, and only so many partitions are at it at a time as have room together.
+
+const (
+	// transferPiece is how much of a state one entry carries.
+	transferPiece = 1 << 20
+	// transferRetry is how long a piece that was proposed holds back the same piece.
+	transferRetry = 500 * time.Millisecond
+	// transferBytes bounds what the states that are given to their next generations hold besides themselves, over all partitions; one may
+	// always be.
+	transferBytes = 64 << 20
+	// transferOverhead is what one of them holds besides the new state: a piece, and the log.
+	transferOverhead = 4 * transferPiece
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// keptState is the state of a generation stopped for recovery.
+type keptState struct {
+	generation  uint64
+	term, index uint64 // of the last entry of the log
+	maxLease    uint32
+	losses      uint64       // of generations, up to this one; see Placement
+	machine     Machine      // nil once the next generation has it
+	sender      *stateSender // nil until the transfer begins
+}
+
+// StopForRecovery stops the replica of a generation for good and keeps its state, the rest of its log applied, for the next generation to
+// begin with. It returns the term and index of the last entry of the log. It may be called again.
+func (h *Host) StopForRecovery(ctx context.Context, partition int, generation uint64) (term, index uint64, err error) {
+	g := &h.groups[partition]
+	g.Lock()
+	defer g.Unlock()
+	if k := g.keptState; k != nil && k.generation == generation {
+		return k.term, k.index, h.removeLocked(ctx, partition)
+	}
+	if r := h.replicas[partition].Load(); r != nil && r.shard != ShardOf(generation, partition) {
+		return 0, 0, fmt.Errorf("stop partition %d for recovery: generation %d does not run here", partition, generation)
+	}
+	r, err := h.stopLocked(partition)
+	if err != nil {
+		return 0, 0, err
+	}
+	if r == nil { // placed here and never started: there is nothing
+		g.keptState = &keptState{generation: generation, machine: h.cfg.Machines.New(partition, generation)}
+		return 0, 0, nil
+	}
+	if r.shard != ShardOf(generation, partition) {
+		return 0, 0, fmt.Errorf("stop partition %d for recovery: generation %d does not run here", partition, generation)
+	}
+	select {
+	case <-r.closed: // from here on nothing is appended to its log or applied
+	case <-ctx.Done():
+		return 0, 0, fmt.Errorf("stop partition %d for recovery: %w", partition, ctx.Err())
+	case <-h.life.Done():
+		return 0, 0, errClosed
+	}
+	k, err := r.keep(generation)
+	if err != nil {
+		return 0, 0, fmt.Errorf("stop partition %d for recovery: %w", partition, err)
+	}
+	if was := g.keptState; r.awaitsState() && was != nil && was.machine != nil {
+		k.machine, k.maxLease = was.machine, was.maxLease // it had not been given that yet
+	}
+	g.keptState = k
+	return k.term, k.index, h.removeLocked(ctx, partition)
+}
+
+// keep applies what the log has beyond the state and returns what that gives. REQUIRES: the library has let go of the replica.
+func (r *replica) keep(generation uint64) (*keptState, error) {
+	first, term, last, err := r.host.log.Bounds(r.shard, r.id)
+	if err != nil {
+		return nil, err
+	}
+	// What an image has brought may go further than what was applied here: then the log begins behind that.
+	tail, _, err := r.host.log.Tail(r.shard, r.id, max(first, r.applied.Load()+1))
+	if err != nil {
+		return nil, err
+	}
+	k := &keptState{generation: generation, term: term, index: last, losses: r.losses}
+	var fx applyEffects
+	r.state.Lock()
+	defer r.state.Unlock()
+	for i := range tail {
+		if cmd, ok := payload(&tail[i]); ok {
+			r.applyLocked(&sm.Entry{Index: tail[i].Index, Cmd: cmd}, &fx)
+		}
+	}
+	k.machine, k.maxLease = r.state.machine, r.state.own.maxLease
+	return k, nil
+}
+
+// payload returns what was proposed with an entry of the log; false for one of the library's own.
+func payload(e *raftpb.Entry) ([]byte, bool) {
+	switch {
+	case len(e.Cmd) == 0:
+		return nil, false
+	case e.Type == raftpb.ApplicationEntry:
+		return e.Cmd, true
+	case e.Type == raftpb.EncodedEntry && e.Cmd[0] == 0: // a byte that says that nothing is compressed
+		return e.Cmd[1:], len(e.Cmd) > 1
+	}
+	return nil, false
+}
+
+// stateSender is a state that is being written into the log. It owns a goroutine, which ends when all was read or with end.
+type stateSender struct {
+	src   *io.PipeReader
+	cost  int64  // counted in Host.seeding
+	at    uint64 // where the piece begins
+	piece []byte // the one that is due; nil at the end
+	size  uint64 // up to the end of the piece
+	sum   uint32 // of that
+}
+
+// newStateSender begins to write a state, of which it takes a frozen view.
+func newStateSender(m Machine, cost int64) *stateSender {
+	src, dst := io.Pipe()
+	img := m.Freeze()
+	go func() { // ends when the view was written or nobody reads it any more
+		_, err := img.WriteTo(dst)
+		img.Close()
+		_ = dst.CloseWithError(err) // EOF if there was none
+	}()
+	return &stateSender{src: src, cost: cost}
+}
+
+// next makes the piece that follows the one that is there.
+func (s *stateSender) next() error {
+	if s.piece == nil {
+		s.piece = make([]byte, transferPiece)
+	}
+	n, err := io.ReadFull(s.src, s.piece[:transferPiece])
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	s.at, s.piece = s.size, s.piece[:n]
+	s.size += uint64(n)
+	s.sum = crc32.Update(s.sum, castagnoli, s.piece)
+	return nil
+}
+
+func (s *stateSender) end() { _ = s.src.Close() }
+
+// transferLocked returns the next entry of those that give the generation its state, if this process has that and it is time for it.
+// REQUIRES r.role's lock.
+func (r *replica) transferLocked(now time.Time) []byte {
+	ro := &r.role
+	k := ro.stateTransfer
+	if k == nil {
+		return nil
+	}
+	if k.sender == nil {
+		cost := transferCost(k.machine)
+		if all := r.host.transferring.Add(cost); all > r.host.transferMax && all > cost {
+			r.host.transferring.Add(-cost)
+			return nil // in its turn
+		}
+		k.sender = newStateSender(k.machine, cost)
+		if !r.nextPieceLocked() {
+			return nil
+		}
+	}
+	taken := r.transferred.Load()
+	if taken == ro.pieceAt && now.Sub(ro.pieceTime) <= transferRetry && !ro.pieceTime.IsZero() {
+		return nil
+	}
+	s := k.sender
+	if taken == s.size && len(s.piece) > 0 && !r.nextPieceLocked() || taken != s.at {
+		return nil // the second: there was another state before, which nobody has any more
+	}
+	ro.pieceAt, ro.pieceTime = taken, now
+	if len(s.piece) > 0 {
+		return entry.AppendStatePiece(nil, &entry.StatePiece{At: s.at, Piece: s.piece})
+	}
+	return entry.AppendStateComplete(nil, &entry.StateComplete{Size: s.size, Sum: s.sum, MaxLease: k.maxLease})
+}
+
+// transferCost returns what it takes to give a state to the next generation: another one, a piece, and the log.
+func transferCost(m Machine) int64 {
+	bytes := int64(m.Bytes())
+	return bytes + min(2*bytes, transferOverhead)
+}
+
+// nextPieceLocked makes the next piece. REQUIRES r.role's lock.
+func (r *replica) nextPieceLocked() bool {
+	if err := r.role.stateTransfer.sender.next(); err != nil {
+		r.log.Error("the state of the generation before cannot be written", "err", err)
+		r.freeSeedLocked()
+		return false
+	}
+	return true
+}
+
+// stateReceiver is a generation's first state as it comes, piece by piece. It owns a goroutine, which ends with the state's end, the first
+// byte that does not fit, or end.
+type stateReceiver struct {
+	dst  *io.PipeWriter
+	size uint64
+	sum  uint32
+	done chan struct{} // closed at the end, when the following are set
+	m    Machine
+	err  error
+}
+
+var (
+	errStateEnds     = errors.New("it goes on after its end")
+	errTransferEnded = errors.New("it is not wanted any more")
+)
+
+func (r *replica) newStateReceiver(generation uint64) *stateReceiver {
+	src, dst := io.Pipe()
+	g := &stateReceiver{dst: dst, done: make(chan struct{})}
+	machines, partition := r.host.cfg.Machines, r.partition
+	go func() { // ends with the state, or when it is given up
+		defer close(g.done)
+		g.m, g.err = machines.Restore(partition, generation, src)
+		_ = src.CloseWithError(errStateEnds) // for what may still come
+	}()
+	return g
+}
+
+// take takes a piece. What it holds is part of the new state when it returns.
+func (g *stateReceiver) take(piece []byte) {
+	// What does not fit is told at the end: whether it does is the same everywhere, as all pieces are.
+	if _, err := g.dst.Write(piece); err != nil {
+		g.sum = ^g.sum
+	}
+	g.size += uint64(len(piece))
+	g.sum = crc32.Update(g.sum, castagnoli, piece)
+}
+
+// finish returns the state.
+func (g *stateReceiver) finish() (Machine, error) {
+	_ = g.dst.Close()
+	<-g.done
+	return g.m, g.err
+}
+
+// end gives it up. It may be called after finish.
+func (g *stateReceiver) end() { _ = g.dst.CloseWithError(errTransferEnded) }
+
+// applyStatePieceLocked takes a piece of the generation's first state, if it is the next one. REQUIRES r.state's lock.
+func (r *replica) applyStatePieceLocked(e *sm.Entry, fx *applyEffects) error {
+	s, err := entry.DecodeStatePiece(e.Cmd)
+	if err != nil {
+		return err
+	}
+	if !r.state.own.awaitsState || s.At != r.transferred.Load() {
+		return nil
+	}
+	if r.state.stateTransfer == nil {
+		r.state.stateTransfer = r.newStateReceiver(r.state.own.generation)
+	}
+	r.state.stateTransfer.take(s.Piece)
+	r.transferred.Store(r.state.stateTransfer.size)
+	fx.transferred = true
+	return nil
+}
+
+// applyStateCompleteLocked makes the pieces the state, if they are all there. REQUIRES r.state's lock.
+func (r *replica) applyStateCompleteLocked(e *sm.Entry, fx *applyEffects) error {
+	d, err := entry.DecodeStateComplete(e.Cmd)
+	if err != nil || !r.state.own.awaitsState {
+		return err
+	}
+	g := r.state.stateTransfer
+	if g == nil || d.Size != g.size || d.Sum != g.sum {
+		return fmt.Errorf("a first state of %d bytes with checksum %08x, of which %d have come", d.Size, d.Sum, r.transferred.Load())
+	}
+	m, err := g.finish()
+	if err != nil {
+		return fmt.Errorf("read the generation's first state: %w", err)
+	}
+	r.state.machine, r.state.stateTransfer = m, nil
+	r.state.own.awaitsState, r.state.own.maxLease = false, d.MaxLease
+	fx.ownership = true
+	r.transferAppliedLocked()
+	return nil
+}
+
+// awaitsState reports whether the generation has yet to be given its state.
+func (r *replica) awaitsState() bool {
+	r.state.RLock()
+	defer r.state.RUnlock()
+	return r.state.own.awaitsState
+}
+
+// transferAppliedLocked takes note that the generation has its state. REQUIRES r.state's lock.
+func (r *replica) transferAppliedLocked() {
+	r.becomeWhole()
+	r.role.Lock()
+	defer r.role.Unlock()
+	r.role.own = r.state.own
+	if r.role.stateTransfer != nil {
+		r.role.stateTransfer.machine = nil
+	}
+	r.freeSeedLocked()
+}
+
+// dropTransferLocked gives up what has come of the generation's first state. REQUIRES r.state's lock.
+func (r *replica) dropTransferLocked() {
+	if r.state.stateTransfer != nil {
+		r.state.stateTransfer.end()
+		r.state.stateTransfer = nil
+	}
+}
+
+// becomeWhole lets those go on who wait for a state that can be sent.
+func (r *replica) becomeWhole() { r.wholeOnce.Do(func() { close(r.whole) }) }
+
+// freeSeedLocked ends the writing of the state of the generation before. REQUIRES r.role's lock.
+func (r *replica) freeSeedLocked() {
+	if k := r.role.stateTransfer; k != nil && k.sender != nil {
+		k.sender.end()
+		r.host.transferring.Add(-k.sender.cost)
+		k.sender = nil
+	}
+	r.role.stateTransfer = nil
+}
