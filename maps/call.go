@@ -19,13 +19,13 @@ type call struct {
 	op        wire.Op
 	partition uint32
 	deadline  int64  // cluster time in milliseconds
-	locks     bool   // OpLock, OpRenew, OpLoad: the parking answers it
+	locks     bool   // OpLock, OpRenew, OpLoad: the wait queue answers it
 	hurry     bool   // of these, one that is answered at once though it asks to wait: there is no memory for that
 	retry     bool   // a copy may have been executed
 	body      []byte // reads, and calls that lock: a copy of the request's body; writes: the body that goes into the log, if not the request's
 	code      wire.Code
 	found     []wire.GetResult // reads of keys: what was found. Values are the state's own bytes, which never change
-	views     []state.View     // what found was made of; no Use where there is no entry
+	views     []state.Entry    // what found was made of; no Use where there is no entry
 	out       []byte           // other reads: the answer's body
 	idle      wire.TouchBody   // reads of keys: what was so long idle that its use must be committed first
 	flush     bool             // uses of entries are to be committed soon
@@ -89,7 +89,7 @@ func (c *call) free() {
 func (c *call) Complete(o partition.Outcome, r entry.Result) {
 	switch {
 	case o == partition.Unknown && c.locks:
-		c.s.parking.unknown(c)
+		c.s.waitQueue.unknown(c)
 		return
 	case o != partition.Applied:
 		c.s.answerOutcome(o, c.partition, c.id, c.caller)
@@ -100,7 +100,7 @@ func (c *call) Complete(o partition.Outcome, r entry.Result) {
 		c.tally.done(c.s, c.op, c.partition, elapsed()-c.started)
 	}
 	if c.locks {
-		c.s.parking.applied(c, r)
+		c.s.waitQueue.applied(c, r)
 		return
 	}
 	c.caller.Answer(c.id, r.Code, r.Body)

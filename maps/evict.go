@@ -197,7 +197,7 @@ func (e *evictor) survey(begin bool) {
 		var names []string
 		more := false
 		if e.s.cfg.Host.Serving(w.partition) != 0 {
-			e.s.cfg.Host.View(w.partition, func(m partition.Machine) {
+			e.s.cfg.Host.Inspect(w.partition, func(m partition.Machine) {
 				more = StateOf(m).EachMap(w.after, min(left, mapsAtOnce), func(name string, _, _ uint64, _ state.MapStats) { names = append(names, name) })
 			})
 		}
@@ -224,7 +224,7 @@ func (e *evictor) measure(name []byte) (parts []held, entries, bytes int64) {
 		if e.s.cfg.Host.Serving(p) == 0 {
 			continue
 		}
-		e.s.cfg.Host.View(p, func(m partition.Machine) {
+		e.s.cfg.Host.Inspect(p, func(m partition.Machine) {
 			if st := StateOf(m).Stats(name); st.Held > 0 {
 				parts = append(parts, held{p, st.Held})
 				entries += int64(st.Entries)

@@ -42,7 +42,7 @@ func TestEvictLRU(t *testing.T) {
 			n := 3 * c.bound
 			for i := range n {
 				o.set("m", keyOf(i), "v")
-				o.ahead.Add(2 * graceMillis)
+				o.ahead.Add(2 * freshMillis)
 				if c.bound >= 200 && i%(c.bound/4) == 0 {
 					if o.get("m", keyOf(0)) != "v" {
 						t.Fatal("an entry that is used all the time was evicted")
@@ -77,7 +77,7 @@ func TestEvictLRU(t *testing.T) {
 // What was just read stays, also in a small map whose other entries were written within the same milliseconds.
 func TestEvictionSparesWhatWasJustRead(t *testing.T) {
 	for _, policy := range []wire.EvictionPolicy{wire.EvictLRU, wire.EvictLFU} {
-		for _, apart := range []int64{0, 1, graceMillis - 1, graceMillis, 5 * graceMillis} {
+		for _, apart := range []int64{0, 1, freshMillis - 1, freshMillis, 5 * freshMillis} {
 			t.Run(fmt.Sprintf("policy=%v/apart=%d", policy, apart), func(t *testing.T) {
 				o := newOwner(t, 1)
 				const bound = 4
@@ -109,7 +109,7 @@ func TestEvictLFU(t *testing.T) {
 	o.ahead.Add(1000)
 	for i := hot; i < 1000; i++ {
 		o.set("m", keyOf(i), "v")
-		o.ahead.Add(graceMillis)
+		o.ahead.Add(freshMillis)
 	}
 	o.fits("m", bound)
 	if there := o.there("m", hot); len(there) != hot {
@@ -142,7 +142,7 @@ func TestEvictUnderLoad(t *testing.T) {
 	}
 	evicted := 0
 	for p := range o.cfg.Partitions {
-		o.host.View(p, func(m partition.Machine) {
+		o.host.Inspect(p, func(m partition.Machine) {
 			events, _ := StateOf(m).EventsFrom(0, nil)
 			for _, e := range events {
 				if e.Kind == wire.EventEvicted {
@@ -211,8 +211,8 @@ func TestLockedKeysStay(t *testing.T) {
 	}
 	locked := func() (n int) {
 		for i := range 20 {
-			o.host.View(o.place(keyOf(i)), func(m partition.Machine) {
-				if StateOf(m).Lock([]byte("m"), []byte(keyOf(i))) != (state.LockView{}) {
+			o.host.Inspect(o.place(keyOf(i)), func(m partition.Machine) {
+				if StateOf(m).Lock([]byte("m"), []byte(keyOf(i))) != (state.LockState{}) {
 					n++
 				}
 			})

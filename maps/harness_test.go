@@ -212,7 +212,7 @@ func (o *owner) remove(name, key string) {
 // view reads the entry's view.
 func (o *owner) view(name, key string) wire.EntryViewResult {
 	o.t.Helper()
-	r, err := wire.DecodeEntryViewResult(o.call(o.place(key), wire.OpView, wire.AppendKeyBody(nil, name, []byte(key))))
+	r, err := wire.DecodeEntryViewResult(o.call(o.place(key), wire.OpEntryView, wire.AppendKeyBody(nil, name, []byte(key))))
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -220,15 +220,15 @@ func (o *owner) view(name, key string) wire.EntryViewResult {
 }
 
 // stored returns the entry as the log has it, without being one of its readers.
-func (o *owner) stored(name, key string) (v state.View, ok bool) {
-	o.host.View(o.place(key), func(m partition.Machine) { v, ok = StateOf(m).Get([]byte(name), []byte(key)) })
+func (o *owner) stored(name, key string) (v state.Entry, ok bool) {
+	o.host.Inspect(o.place(key), func(m partition.Machine) { v, ok = StateOf(m).Get([]byte(name), []byte(key)) })
 	return v, ok
 }
 
 // stats sums what the partitions say of a map.
 func (o *owner) stats(name string) (sum state.MapStats) {
 	for p := range o.cfg.Partitions {
-		o.host.View(p, func(m partition.Machine) {
+		o.host.Inspect(p, func(m partition.Machine) {
 			s := StateOf(m).Stats([]byte(name))
 			sum.Entries += s.Entries
 			sum.Held += s.Held

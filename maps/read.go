@@ -33,7 +33,7 @@ func (s *Service) read(req *wire.Request, caller Caller) bool {
 
 func checkRead(op wire.Op, body []byte) (err error) {
 	switch op {
-	case wire.OpGet, wire.OpContains, wire.OpView, wire.OpLockView:
+	case wire.OpGet, wire.OpContains, wire.OpEntryView, wire.OpIsLocked:
 		_, _, err = wire.DecodeKeyBody(body)
 	case wire.OpGetMany:
 		_, err = wire.DecodeKeysBody(body)
@@ -60,10 +60,10 @@ func (c *call) Read(m partition.Machine, at partition.ReadPoint) bool {
 	case wire.OpGetMany:
 		k, _ := wire.DecodeKeysBody(c.body)
 		return c.readKeys(st, at, k.Map, true, k.Keys...)
-	case wire.OpView:
+	case wire.OpEntryView:
 		name, key, _ := wire.DecodeKeyBody(c.body)
 		return c.readView(st, name, key, at)
-	case wire.OpLockView:
+	case wire.OpIsLocked:
 		name, key, _ := wire.DecodeKeyBody(c.body)
 		r, ok := st.IsLocked(name, key, at.Now)
 		c.out = wire.AppendLockResult(c.out, &r)
@@ -130,7 +130,7 @@ func (c *call) readKeys(st *state.State, at partition.ReadPoint, name []byte, va
 
 // longIdle reports whether the entry that v shows was idle, as far as the log knows, for more than half of the time for
 // which it may be: its use now must be in the log before it is answered, so that no owner takes it away too early.
-func longIdle(v *state.View, now int64) bool {
+func longIdle(v *state.Entry, now int64) bool {
 	return v.MaxIdle != 0 && now > v.Touched && uint64(now-v.Touched) > v.MaxIdle/2
 }
 
@@ -179,7 +179,7 @@ func (c *call) scan(st *state.State, at partition.ReadPoint) bool {
 	}
 	size := 0
 	var last []byte
-	next := st.Scan(b.Map, b.After, limit, most, func(key []byte, v state.View) bool {
+	next := st.Scan(b.Map, b.After, limit, most, func(key []byte, v state.Entry) bool {
 		last = key
 		res.Keys = append(res.Keys, key)
 		if values {

@@ -70,7 +70,7 @@ func (s *Service) removeAll(req *wire.Request, caller Caller) (flush bool) {
 // look takes note of the next keys, those with entries and those without in one order.
 func (r *removal) look(st *state.State) {
 	r.seen, r.code = make([]seenKey, 0, 64), wire.CodeOK
-	last := st.Scan(r.name, r.after, removeLook, 0, func(key []byte, v state.View) bool {
+	last := st.Scan(r.name, r.after, removeLook, 0, func(key []byte, v state.Entry) bool {
 		r.seen = append(r.seen, seenKey{key, v.Version})
 		return true
 	})

@@ -45,36 +45,36 @@ type Config struct {
 // Service answers the operations on maps. Beside the replicated state it keeps only what an owner alone knows: who used
 // what, and counts; and the calls that wait for locks.
 type Service struct {
-	cfg     Config
-	touches []touches // by partition
-	folded  []folded  // by partition
-	tallies tallies
-	parking *parking
-	evictor evictor
-	chooser chooser
+	cfg       Config
+	touches   []touches // by partition
+	folded    []folded  // by partition
+	tallies   tallies
+	waitQueue *waitQueue
+	evictor   evictor
+	chooser   chooser
 }
 
 // New returns a Service. Its Run must be running too.
 func New(cfg Config) *Service {
 	s := &Service{cfg: cfg, touches: make([]touches, cfg.Partitions), folded: make([]folded, cfg.Partitions),
-		parking: newParking(cfg.Host, cfg.Now, cfg.Partitions)}
+		waitQueue: newWaitQueue(cfg.Host, cfg.Now, cfg.Partitions)}
 	s.chooser.wake = make(chan struct{}, 1)
 	s.evictor.init(s)
 	return s
 }
 
 // Start starts telling those who wait for locks that they have them.
-func (s *Service) Start() { s.parking.start() }
+func (s *Service) Start() { s.waitQueue.start() }
 
 // Stop ends that; calls that wait are told to ask again. It may be called twice, and before Start.
-func (s *Service) Stop() { s.parking.close() }
+func (s *Service) Stop() { s.waitQueue.close() }
 
 // Touched is to be called when operations of a partition were applied here, and when its owner, or whether it is served here,
 // has changed. It does not block.
-func (s *Service) Touched(partition int) { s.parking.touched(partition) }
+func (s *Service) Touched(partition int) { s.waitQueue.touched(partition) }
 
 // Gone is to be called when a caller has gone away and can be answered no more.
-func (s *Service) Gone(caller Caller) { s.parking.gone(caller) }
+func (s *Service) Gone(caller Caller) { s.waitQueue.gone(caller) }
 
 // Caller is where answers go. Answer is called exactly once for each request, on any goroutine; it copies body and does not
 // block.
@@ -278,7 +278,7 @@ func (s *Service) admitLock(c *call, op wire.Op, l *wire.LockBody, body int) err
 
 // has reports whether a caller has a lock, or a place in its wait queue, as far as is known here.
 func (s *Service) has(p int, op wire.Op, l *wire.LockBody) (has bool) {
-	s.cfg.Host.View(p, func(m partition.Machine) { has = hasClaim(StateOf(m), l.Map, l.Key, op == wire.OpLoad, l.ID) })
+	s.cfg.Host.Inspect(p, func(m partition.Machine) { has = hasClaim(StateOf(m), l.Map, l.Key, op == wire.OpLoad, l.ID) })
 	return has
 }
 

@@ -20,7 +20,7 @@ const (
 
 // used counts a read of the entry that v shows, at now milliseconds of cluster time. Like all of this file it REQUIRES that
 // the state may be read.
-func used(v *state.View, now int64) {
+func used(v *state.Entry, now int64) {
 	for {
 		was := atomic.LoadUint64(v.Use)
 		reads := min(was>>useTimeBits+1, useReadLimit)
@@ -32,16 +32,16 @@ func used(v *state.View, now int64) {
 }
 
 // hits returns how often the entry that v shows was read here.
-func hits(v *state.View) uint64 { return atomic.LoadUint64(v.Use) >> useTimeBits }
+func hits(v *state.Entry) uint64 { return atomic.LoadUint64(v.Use) >> useTimeBits }
 
 // readSinceWritten reports whether the entry that v shows was read here at, or after, the time of its last write.
-func readSinceWritten(v *state.View) bool {
+func readSinceWritten(v *state.Entry) bool {
 	u := atomic.LoadUint64(v.Use)
 	return u>>useTimeBits != 0 && v.Created+int64(u&useTimeLimit) >= max(v.Updated, v.Touched)
 }
 
 // accessed returns when the entry that v shows was last written, or read, as far as is known here.
-func accessed(v *state.View) int64 {
+func accessed(v *state.Entry) int64 {
 	at := max(v.Updated, v.Touched)
 	if u := atomic.LoadUint64(v.Use); u>>useTimeBits != 0 {
 		at = max(at, v.Created+int64(u&useTimeLimit))

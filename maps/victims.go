@@ -16,9 +16,9 @@ const (
 	sampleEach = 8
 	// samplePartition bounds the entries that are looked at in one partition: it is locked for reading meanwhile.
 	samplePartition = 2048
-	// graceMillis is for how long an entry that was just written or read is taken by LFU only if all others were, too: who wrote it
+	// freshMillis is for how long an entry that was just written or read is taken by LFU only if all others were, too: who wrote it
 	// may be about to read it, and nothing can have been used often that is new. LRU takes it last by itself.
-	graceMillis = 20
+	freshMillis = 20
 )
 
 // held is how much of a map one partition has.
@@ -50,7 +50,7 @@ func (s *Service) sample(b *bound, policy wire.EvictionPolicy, parts []held, n i
 			want = (n*p.entries + total - 1) / total
 		}
 		want = min(want, samplePartition)
-		s.cfg.Host.View(p.partition, func(m partition.Machine) {
+		s.cfg.Host.Inspect(p.partition, func(m partition.Machine) {
 			st := StateOf(m)
 			there := st.Stats(b.name).Held
 			for i := range min(want, there) {
@@ -65,7 +65,7 @@ func (s *Service) sample(b *bound, policy wire.EvictionPolicy, parts []held, n i
 				}
 				c := candidate{partition: p.partition, key: key, version: v.Version, cost: v.Cost}
 				if policy == wire.EvictLFU {
-					c.young = accessed(&v) >= now-graceMillis
+					c.young = accessed(&v) >= now-freshMillis
 					c.rank = [2]int64{int64(hits(&v)), accessed(&v)}
 				} else {
 					c.rank[0] = accessed(&v)

@@ -22,7 +22,7 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 	o.set("m", "k", "v")
 	o.call(0, wire.OpLock, lockRequest("k", 1, 0))
 	parked := o.begin(0, wire.OpLock, lockRequest("k", 2, wire.LockWait))
-	o.await("it waits", func() bool { return o.parking.total.Load() == 1 })
+	o.await("it waits", func() bool { return o.waitQueue.total.Load() == 1 })
 	before := o.host.Load().WaitingBytes
 	if before < callBytes {
 		t.Errorf("a call that waits counts for %d bytes", before)

@@ -109,7 +109,7 @@ func TestReplicasAgree(t *testing.T) {
 	}
 	wg.Wait()
 	hash := func(m *Member, p int) (h uint64, index uint64) {
-		m.host.View(p, func(pm partition.Machine) {
+		m.host.Inspect(p, func(pm partition.Machine) {
 			h = pm.Hash()
 			st, _ := m.host.Status(p)
 			index = st.Applied

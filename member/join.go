@@ -320,7 +320,7 @@ func (m *Member) askToJoin(ctx context.Context, found founding.Result, gone meta
 }
 
 // viewFrom asks the member behind a client address for the table.
-func (m *Member) viewFrom(ctx context.Context, addr string) (*wire.View, error) {
+func (m *Member) viewFrom(ctx context.Context, addr string) (*wire.Table, error) {
 	nc, a, err := m.dialClientPort(ctx, addr, wire.PlaneCalls)
 	if err != nil {
 		return nil, err
@@ -331,7 +331,7 @@ func (m *Member) viewFrom(ctx context.Context, addr string) (*wire.View, error) 
 	if err != nil {
 		return nil, err
 	}
-	return wire.DecodeView(ans.Body)
+	return wire.DecodeTable(ans.Body)
 }
 
 // joinThrough asks one member for a place in the metadata group.

@@ -43,8 +43,8 @@ type reading struct {
 	m       *Member
 	status  wire.Status
 	states  map[string]int // members by state
-	load    partition.Load
-	held    maps.Load
+	load    partition.HostLoad
+	held    maps.Usage
 	maps    map[string]*wire.MapCounts
 	tasks   exec.Stats
 	clients int
@@ -52,7 +52,7 @@ type reading struct {
 }
 
 func (m *Member) read() *reading {
-	r := &reading{m: m, status: m.status(), load: m.host.Load(), held: m.maps.Load(), maps: m.maps.AllCounts(), tasks: m.tasks.Stats(), states: make(map[string]int)}
+	r := &reading{m: m, status: m.status(), load: m.host.Load(), held: m.maps.Usage(), maps: m.maps.AllCounts(), tasks: m.tasks.Stats(), states: make(map[string]int)}
 	for _, mb := range m.views.current.Load().view.Members {
 		r.states[mb.State]++
 	}

@@ -16,15 +16,15 @@ import (
 )
 
 const (
-	// beatEvery is how often the members say where the events of a map stand that somebody listens to.
-	beatEvery = time.Second
+	// watermarkEvery is how often the members say where the events of a map stand that somebody listens to.
+	watermarkEvery = time.Second
 	// maxEventValues is how large an event may be to be sent over NATS with its values; a larger one is fetched by those who
 	// want it.
 	maxEventValues = 256 << 10
 	// maxMessage bounds one message of events, unless it holds one event only.
 	maxMessage = 512 << 10
-	// beatPause is the least time between two looks at which beats are due.
-	beatPause = 5 * time.Millisecond
+	// watermarkPause is the least time between two looks at which watermarks are due.
+	watermarkPause = 5 * time.Millisecond
 )
 
 // publisher sends the events of the partitions owned here over NATS, for the maps that somebody listens to. The log is the
@@ -48,13 +48,13 @@ type publisher struct {
 	// The following belong to the goroutine.
 	epochs []uint64 // under which positions were read
 	pos    []uint64 // published up to
-	round  beatRound
+	round  watermarkRound
 
 	wake chan struct{} // one slot
 }
 
-// beatRound is one second of beats: one map after the other, spread over it.
-type beatRound struct {
+// watermarkRound is one second of watermarks: one map after the other, spread over it.
+type watermarkRound struct {
 	began time.Time
 	names []string
 	done  int // of them
@@ -123,17 +123,17 @@ func (p *publisher) positions(name string) []wire.Position {
 			continue
 		}
 		var pos wire.Position
-		p.m.host.View(i, func(m partition.Machine) { pos = mapsvc.StateOf(m).Standing([]byte(name)) })
+		p.m.host.Inspect(i, func(m partition.Machine) { pos = mapsvc.StateOf(m).Standing([]byte(name)) })
 		pos.Partition, pos.Epoch = uint32(i), epoch
 		out = append(out, pos)
 	}
 	return out
 }
 
-// run publishes until the member stops. Events go before beats, of which it sends one map's at a time.
+// run publishes until the member stops. Events go before watermarks, of which it sends one map's at a time.
 func (p *publisher) run() {
 	defer p.m.wg.Done()
-	next := time.NewTimer(beatEvery)
+	next := time.NewTimer(watermarkEvery)
 	defer next.Stop()
 	for {
 		select {
@@ -142,7 +142,7 @@ func (p *publisher) run() {
 		case <-p.wake:
 			p.publishDirty()
 		case <-next.C:
-			next.Reset(p.beat(time.Now()))
+			next.Reset(p.watermark(time.Now()))
 		}
 	}
 }
@@ -169,7 +169,7 @@ func (p *publisher) publish(part int) {
 	}
 	var events []state.MapEvent
 	var after, first uint64
-	p.m.host.View(part, func(m partition.Machine) {
+	p.m.host.Inspect(part, func(m partition.Machine) {
 		st := mapsvc.StateOf(m)
 		if p.epochs[part] != epoch {
 			p.epochs[part], p.pos[part] = epoch, st.Published()
@@ -219,15 +219,15 @@ func (p *publisher) send(part int, epoch uint64, name string, events []state.Map
 	flush()
 }
 
-// beat says where the next maps stand that somebody listens to, as many as are due, and returns when to go on.
-func (p *publisher) beat(now time.Time) time.Duration {
+// watermark says where the next maps stand that somebody listens to, as many as are due, and returns when to go on.
+func (p *publisher) watermark(now time.Time) time.Duration {
 	for {
 		name, wait := p.round.next(now, p.listened)
 		if name == "" {
 			p.dropped.Expire()
 			return wait
 		}
-		p.sendBeat(name)
+		p.sendWatermark(name)
 		if len(p.wake) > 0 { // events go first
 			return 0
 		}
@@ -236,16 +236,16 @@ func (p *publisher) beat(now time.Time) time.Duration {
 
 // next returns the next map of which to tell, if one is due, else how long to wait. All that listened returns at the beginning of a
 // round are told of in its second, evenly, so that no event waits for more than one of them.
-func (r *beatRound) next(now time.Time, listened func() []string) (name string, wait time.Duration) {
-	if r.done == len(r.names) && now.Sub(r.began) >= beatEvery {
-		*r = beatRound{began: now, names: listened()}
+func (r *watermarkRound) next(now time.Time, listened func() []string) (name string, wait time.Duration) {
+	if r.done == len(r.names) && now.Sub(r.began) >= watermarkEvery {
+		*r = watermarkRound{began: now, names: listened()}
 	}
-	due := beatEvery
+	due := watermarkEvery
 	if r.done < len(r.names) {
-		due = beatEvery * time.Duration(r.done) / time.Duration(len(r.names))
+		due = watermarkEvery * time.Duration(r.done) / time.Duration(len(r.names))
 	}
 	if wait := due - now.Sub(r.began); r.done == len(r.names) || wait > 0 {
-		return "", max(wait, beatPause)
+		return "", max(wait, watermarkPause)
 	}
 	r.done++
 	return r.names[r.done-1], 0
@@ -258,9 +258,9 @@ func (p *publisher) listened() []string {
 	return slices.Collect(maps.Keys(p.interests.listeners))
 }
 
-func (p *publisher) sendBeat(name string) {
-	b := wire.Beat{Member: p.m.id, Positions: p.positions(name)}
-	if err := p.conn.Publish(wire.BeatSubject(name), wire.AppendBeat(nil, &b)); err != nil {
-		p.m.log.Debug("a beat was not published", "map", name, "err", err)
+func (p *publisher) sendWatermark(name string) {
+	b := wire.Watermark{Member: p.m.id, Positions: p.positions(name)}
+	if err := p.conn.Publish(wire.WatermarkSubject(name), wire.AppendWatermark(nil, &b)); err != nil {
+		p.m.log.Debug("a watermark was not published", "map", name, "err", err)
 	}
 }

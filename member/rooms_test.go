@@ -196,7 +196,7 @@ func TestPingsWaitForNoState(t *testing.T) {
 		t.Fatal(err)
 	}
 	wrote, answered := make(chan error, 1), make(chan wire.PingResult, 1)
-	m.host.View(0, func(partition.Machine) {
+	m.host.Inspect(0, func(partition.Machine) {
 		go func() { wrote <- words.Set(t.Context(), 2, strings.Repeat("v", 1<<10)) }()
 		eventually(t, "an entry to wait for the state", func() bool { return m.host.Unapplied(0) > 1<<10 })
 		go func() { answered <- m.pong(wire.PingBody{Sizes: true}) }()

@@ -97,7 +97,7 @@ func (l *localRead) Read(pm partition.Machine, at partition.ReadPoint) bool {
 	if t, ok := st.MinExpires(l.name); ok && t <= at.Now && st.Clock() < at.Now {
 		return false
 	}
-	l.next = st.Scan(l.name, l.after, localPage, 1<<20, func(key []byte, v state.View) bool {
+	l.next = st.Scan(l.name, l.after, localPage, 1<<20, func(key []byte, v state.Entry) bool {
 		l.entries = append(l.entries, exec.RawEntry{Key: key, Value: v.Value})
 		return true
 	})

@@ -26,7 +26,7 @@ func TestMembersAnswerWhatIsCommitted(t *testing.T) {
 			for a.ID != req.ID || a.Flags&wire.FlagPush != 0 {
 				a = c.answer()
 			}
-			v, err := wire.DecodeView(a.Body)
+			v, err := wire.DecodeTable(a.Body)
 			if err != nil || v.Meta < committed {
 				t.Errorf("member %d answers with version %d, %v; %d was committed", i, v.Meta, err, committed)
 			}

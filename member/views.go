@@ -36,13 +36,13 @@ type ownerClaim struct {
 
 // published is a view as it is sent.
 type published struct {
-	view  *wire.View
+	view  *wire.Table
 	bytes []byte
 }
 
 func newViews(m *Member) *views {
 	v := &views{m: m, wake: make(chan struct{}, 1)}
-	v.current.Store(&published{view: &wire.View{}})
+	v.current.Store(&published{view: &wire.Table{}})
 	return v
 }
 
@@ -130,7 +130,7 @@ func (v *views) rebuild() {
 		return
 	}
 	old := v.current.Load()
-	nv := &wire.View{Version: old.view.Version, Meta: meta.Version, Cluster: meta.Cluster, Name: meta.Name}
+	nv := &wire.Table{Version: old.view.Version, Meta: meta.Version, Cluster: meta.Cluster, Name: meta.Name}
 	index := make(map[wire.ID]uint16, len(meta.Members))
 	for i := range meta.Members {
 		mb := &meta.Members[i]
@@ -142,7 +142,7 @@ func (v *views) rebuild() {
 		nv.Members = append(nv.Members, info)
 	}
 	v.mu.Lock()
-	nv.Partitions = make([]wire.PartitionView, len(meta.Table))
+	nv.Partitions = make([]wire.PartitionRoute, len(meta.Table))
 	for i := range meta.Table {
 		t, p := &meta.Table[i], &nv.Partitions[i]
 		p.Owner = wire.NoOwner
@@ -157,11 +157,11 @@ func (v *views) rebuild() {
 		}
 	}
 	v.mu.Unlock()
-	if bytes.Equal(wire.AppendView(nil, nv), old.bytes) {
+	if bytes.Equal(wire.AppendTable(nil, nv), old.bytes) {
 		return
 	}
 	nv.Version++
-	pub := &published{view: nv, bytes: wire.AppendView(nil, nv)}
+	pub := &published{view: nv, bytes: wire.AppendTable(nil, nv)}
 	v.current.Store(pub)
 	v.m.viewChanged()
 	for _, c := range v.m.conns.all() {

@@ -319,7 +319,7 @@ func (c *testCluster) settle(p int) *registers {
 		return c.server(p) >= 0
 	})
 	for i, h := range c.hosts {
-		h.View(p, func(m Machine) {
+		h.Inspect(p, func(m Machine) {
 			if i > 0 {
 				require.Equal(c.tb, last.Hash(), m.Hash(), "the same log, the same state")
 			}

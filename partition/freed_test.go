@@ -15,7 +15,7 @@ import (
 // stateOf returns a pointer to a host's state of a partition that does not keep it.
 func stateOf(t *testing.T, h *testHost, p int) (state weak.Pointer[bulk]) {
 	t.Helper()
-	require.True(t, h.View(p, func(m Machine) { state = weak.Make(m.(*bulk)) }))
+	require.True(t, h.Inspect(p, func(m Machine) { state = weak.Make(m.(*bulk)) }))
 	return state
 }
 

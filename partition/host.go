@@ -176,9 +176,9 @@ func (h *Host) Read(partition int, rd Reader) {
 	r.reads.submit(rd)
 }
 
-// View runs f on a partition's state as this process has applied it, under the read lock, and reports whether there is one.
+// Inspect runs f on a partition's state as this process has applied it, under the read lock, and reports whether there is one.
 // What f sees may be old. f must not block.
-func (h *Host) View(partition int, f func(m Machine)) bool {
+func (h *Host) Inspect(partition int, f func(m Machine)) bool {
 	r := h.replicas[partition].Load()
 	if r == nil {
 		return false

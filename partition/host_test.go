@@ -62,7 +62,7 @@ func TestGroupCommit(t *testing.T) {
 	c := newFoundedCluster(t, 3, 1)
 	h := c.hosts[0]
 	var before, after int
-	h.View(0, func(m Machine) { before = m.(*registers).batches })
+	h.Inspect(0, func(m Machine) { before = m.(*registers).batches })
 	const n = 2000
 	ops := make([]*pendingOp, n)
 	for i := range ops {
@@ -72,7 +72,7 @@ func TestGroupCommit(t *testing.T) {
 	for _, op := range ops {
 		require.Equal(t, Applied, op.wait(t).what)
 	}
-	h.View(0, func(m Machine) {
+	h.Inspect(0, func(m Machine) {
 		after = m.(*registers).batches
 		for i, v := range m.(*registers).history {
 			require.Equal(t, uint64(i+1), v, "in the order of their arrival")
@@ -113,7 +113,7 @@ func TestOutcomeMovedWithoutOwnership(t *testing.T) {
 	require.Equal(t, Moved, other.hosts[0].write(0, 1, 1).what)
 	_, o = other.hosts[0].read(0, 1)
 	require.Equal(t, Moved, o)
-	require.False(t, other.hosts[0].View(0, func(Machine) { t.Error("there is nothing to see") }))
+	require.False(t, other.hosts[0].Inspect(0, func(Machine) { t.Error("there is nothing to see") }))
 	require.Zero(t, other.hosts[0].Serving(0))
 }
 
@@ -235,7 +235,7 @@ func TestReadTicksTheClock(t *testing.T) {
 	require.LessOrEqual(t, r.tries, 2)
 	require.GreaterOrEqual(t, r.at.Now, expires)
 	require.Equal(t, h.Serving(0), r.at.Epoch)
-	h.View(0, func(m Machine) { require.GreaterOrEqual(t, m.Clock(), expires) })
+	h.Inspect(0, func(m Machine) { require.GreaterOrEqual(t, m.Clock(), expires) })
 }
 
 // What a read asks for is applied before it is made again, and then it is made with nothing more.
@@ -264,7 +264,7 @@ func TestSweep(t *testing.T) {
 	c.ahead.Store(3_600_000)
 	var sweeps int
 	c.await("all entries are gone", func() (gone bool) {
-		h.View(0, func(m Machine) { gone, sweeps = len(m.(*registers).values) == 0, m.(*registers).sweeps })
+		h.Inspect(0, func(m Machine) { gone, sweeps = len(m.(*registers).values) == 0, m.(*registers).sweeps })
 		return gone
 	})
 	require.LessOrEqual(t, sweeps, 4, "each removes twice as many as the one before")
@@ -392,7 +392,7 @@ func TestLogIsTrimmed(t *testing.T) {
 		require.Positive(t, entries, "something is kept for those who lag")
 		require.LessOrEqual(t, bytes, int64(logBytesPerReplica))
 	}
-	h.View(0, func(m Machine) { m.(*registers).history = nil }) // the tests' own
+	h.Inspect(0, func(m Machine) { m.(*registers).history = nil }) // the tests' own
 	grown := int64(liveHeap()) - int64(heap)
 	t.Logf("%d MB written, heap grown by %d KB since a quarter of it", rounds*600*1000>>20, grown>>10)
 	require.Less(t, grown, int64(16<<20), "three logs of 2 MB, and what a loaded machine is behind with")
@@ -414,7 +414,7 @@ func TestLogIsTrimmedByNumber(t *testing.T) {
 
 func TestLoad(t *testing.T) {
 	c := newFoundedCluster(t, 3, 6)
-	var all Load
+	var all HostLoad
 	for _, h := range c.hosts {
 		l := h.Load()
 		require.Equal(t, 6, l.Replicas)

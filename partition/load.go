@@ -17,8 +17,8 @@ func (h *Host) Bytes(partition int) int64 {
 	return 0
 }
 
-// Load is what a host carries, over all its replicas.
-type Load struct {
+// HostLoad is what a host carries, over all its replicas.
+type HostLoad struct {
 	Replicas     int   // that run
 	Owned        int   // partitions that this process owns
 	LogEntries   int   // kept in the Raft logs
@@ -43,8 +43,8 @@ const (
 
 // Load returns what the host carries now. Elections are those in which its replicas learned of a leader, OwnerChanges those
 // that they applied, since the host was started.
-func (h *Host) Load() Load {
-	l := Load{PendingBytes: h.pending.Load(), WaitingReads: h.reading.Load(), WaitingBytes: h.waiting.Load(), Elections: h.elections.Load(), OwnerChanges: h.ownerChanges.Load()}
+func (h *Host) Load() HostLoad {
+	l := HostLoad{PendingBytes: h.pending.Load(), WaitingReads: h.reading.Load(), WaitingBytes: h.waiting.Load(), Elections: h.elections.Load(), OwnerChanges: h.ownerChanges.Load()}
 	sent := h.cfg.Transport.Stats()
 	l.ImagesSent, l.ImagesTaken = sent.SentImages, sent.ReceivedImages
 	for i := range h.replicas {

@@ -73,7 +73,7 @@ func TestReplicaIsReplaced(t *testing.T) {
 			require.Equal(t, Applied, owner.write(0, 7, 77).what)
 			c.await("the new replica has the write", func() bool {
 				seen := uint64(0)
-				c.hosts[3].View(0, func(m Machine) { seen = m.(*registers).values[7].value })
+				c.hosts[3].Inspect(0, func(m Machine) { seen = m.(*registers).values[7].value })
 				return seen == 77
 			})
 		})

@@ -105,7 +105,7 @@ func TestRecoveryHoldsLittle(t *testing.T) {
 	}
 	targets := make(map[raftio.NodeInfo]string)
 	for p := range partitions {
-		h.View(p, func(m Machine) { hashes[p] = m.Hash() })
+		h.Inspect(p, func(m Machine) { hashes[p] = m.Hash() })
 		_, _, err := h.StopForRecovery(t.Context(), p, 1)
 		require.NoError(t, err)
 		targets[raftio.NodeInfo{ShardID: ShardOf(2, p), ReplicaID: 7}] = h.id.String()
@@ -130,7 +130,7 @@ func TestRecoveryHoldsLittle(t *testing.T) {
 	require.Less(t, most, int64(partitions*each*3/4), "each log keeps 2 MB, and one partition is there twice")
 	require.Zero(t, h.transferring.Load())
 	for p := range partitions {
-		h.View(p, func(m Machine) { require.Equal(t, hashes[p], m.Hash()) })
+		h.Inspect(p, func(m Machine) { require.Equal(t, hashes[p], m.Hash()) })
 	}
 }
 

@@ -284,7 +284,7 @@ func (c *testCluster) foundThree() {
 
 // state returns a digest of a host's replica of the first partition.
 func (c *testCluster) state(h *testHost) (hash uint64) {
-	h.View(0, func(m Machine) { hash = m.Hash() })
+	h.Inspect(0, func(m Machine) { hash = m.Hash() })
 	return hash
 }
 

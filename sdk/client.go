@@ -96,7 +96,7 @@ func (c *Client) anyLive() bool {
 
 // onView takes in a table that a member sent. It runs on the connection's reader.
 func (c *Client) onView(conn *rpc.Conn, body []byte) {
-	v, err := wire.DecodeView(body)
+	v, err := wire.DecodeTable(body)
 	if err == nil && len(v.Partitions) > wire.MaxPartitions {
 		err = fmt.Errorf("%w: %d partitions", wire.ErrMalformed, len(v.Partitions))
 	}

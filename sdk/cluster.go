@@ -17,7 +17,7 @@ func (c *Client) Members(ctx context.Context) (members []Member, err error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := wire.DecodeView(body)
+	v, err := wire.DecodeTable(body)
 	if err != nil {
 		return nil, unreadable(wire.OpTable, "", -1, err)
 	}

@@ -98,7 +98,7 @@ func (c *Client) viewOf(ctx context.Context, member wire.ID) (v ClusterView, err
 	if body, err = c.ask(ctx, wire.OpTable, member, nil); err != nil {
 		return v, err
 	}
-	table, err := wire.DecodeView(body)
+	table, err := wire.DecodeTable(body)
 	if err != nil {
 		return v, unreadable(wire.OpTable, "", -1, err)
 	}

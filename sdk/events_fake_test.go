@@ -142,12 +142,12 @@ func (g *eventGrid) publish() {
 	}
 }
 
-// beat sends the beats of all members.
-func (g *eventGrid) beat() {
+// watermark sends the watermarks of all members.
+func (g *eventGrid) watermark() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for i := range g.interest {
-		g.sendLocked(wire.BeatSubject(g.mapName), wire.AppendBeat(nil, &wire.Beat{Member: g.MemberID(i), Positions: g.positionsLocked(i)}))
+		g.sendLocked(wire.WatermarkSubject(g.mapName), wire.AppendWatermark(nil, &wire.Watermark{Member: g.MemberID(i), Positions: g.positionsLocked(i)}))
 	}
 }
 

@@ -238,7 +238,7 @@ func TestTrackerAgainstModel(t *testing.T) {
 		tr.start(now, placeAt(&start))
 
 		var messages []wire.EventBatch
-		var beats []wire.Position
+		var watermarks []wire.Position
 		var answer *wire.EventsResult // what the owner has answered to the request under way; nil: nothing yet
 		pick := func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "which") }
 		write := func(*rapid.T) {
@@ -297,14 +297,14 @@ func TestTrackerAgainstModel(t *testing.T) {
 				i := pick(len(messages))
 				messages = append(messages[:i:i], messages[i+1:]...)
 			},
-			"beat": func(*rapid.T) { beats = append(beats, ring.stand()) },
-			"hear beat": func(t *rapid.T) {
-				if len(beats) == 0 {
+			"watermark": func(*rapid.T) { watermarks = append(watermarks, ring.stand()) },
+			"hear watermark": func(t *rapid.T) {
+				if len(watermarks) == 0 {
 					t.Skip()
 				}
-				i := pick(len(beats))
-				tr.beat(now, &beats[i])
-				beats = append(beats[:i:i], beats[i+1:]...)
+				i := pick(len(watermarks))
+				tr.watermark(now, &watermarks[i])
+				watermarks = append(watermarks[:i:i], watermarks[i+1:]...)
 			},
 			"time": func(t *rapid.T) {
 				now += ms * rapid.Int64Range(1, 2000).Draw(t, "ms")
@@ -346,13 +346,13 @@ func TestTrackerAgainstModel(t *testing.T) {
 		}
 		for range 100 {
 			now += int64(askEvery)
-			beat := ring.stand()
-			tr.beat(now, &beat)
-			for asks := 0; tr.next() <= now+int64(gapGrace); asks++ {
+			watermark := ring.stand()
+			tr.watermark(now, &watermark)
+			for asks := 0; tr.next() <= now+int64(gapWait); asks++ {
 				if asks > len(ring.history)+2*len(ring.begun)+4 {
 					t.Fatalf("asks again and again at %v, the owner is at %+v", tr.at, ring.stand())
 				}
-				tr.answered(now+int64(gapGrace), ring.events(tr.ask(now+int64(gapGrace)), 4))
+				tr.answered(now+int64(gapWait), ring.events(tr.ask(now+int64(gapWait)), 4))
 			}
 		}
 		end := ring.stand()

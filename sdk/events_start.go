@@ -48,7 +48,7 @@ func (s *eventStream) stopped(ctx context.Context, what string) error {
 	return s.fail(because(ErrUnavailable, ctx.Err()), what)
 }
 
-// subscribe makes NATS send the map's events and beats.
+// subscribe makes NATS send the map's events and watermarks.
 func (s *eventStream) subscribe(ctx context.Context) error {
 	if !s.hub.add(s) {
 		return s.fail(ErrClosed, "")
@@ -57,7 +57,7 @@ func (s *eventStream) subscribe(ctx context.Context) error {
 	if err != nil {
 		return s.stopped(ctx, "no connection for events")
 	}
-	for subject, take := range map[string]func(*nats.Msg){wire.EventSubject(s.name): s.onEvents, wire.BeatSubject(s.name): s.onBeat} {
+	for subject, take := range map[string]func(*nats.Msg){wire.EventSubject(s.name): s.onEvents, wire.WatermarkSubject(s.name): s.onWatermark} {
 		sub, err := conn.Subscribe(subject, take)
 		if err == nil {
 			s.subs = append(s.subs, sub)

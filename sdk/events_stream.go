@@ -254,9 +254,9 @@ func (s *eventStream) onEvents(m *nats.Msg) {
 	}
 }
 
-// onBeat takes in a member's beat. It runs on a goroutine of NATS.
-func (s *eventStream) onBeat(m *nats.Msg) {
-	b, err := wire.DecodeBeat(m.Data)
+// onWatermark takes in a member's watermark. It runs on a goroutine of NATS.
+func (s *eventStream) onWatermark(m *nats.Msg) {
+	b, err := wire.DecodeWatermark(m.Data)
 	if err != nil {
 		s.unreadable(err)
 		return
@@ -284,7 +284,7 @@ func (s *eventStream) stand(list []wire.Position) {
 			continue
 		}
 		t := s.trackers[p.Partition]
-		t.beat(now, &p)
+		t.watermark(now, &p)
 		s.wakeLocked(t.next())
 	}
 }
@@ -386,7 +386,7 @@ func (s *eventStream) followLocked(now int64) {
 	}
 	for i, t := range s.trackers {
 		if t != nil && cur.routes[i].epoch != s.seen.routes[i].epoch && cur.routes[i].epoch > t.epoch {
-			t.suspect(now, gapGrace+rand.N(2*gapGrace))
+			t.suspect(now, gapWait+rand.N(2*gapWait))
 		}
 	}
 	s.seen = cur

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// gapGrace is how long an event that is missing may take to come by itself before the owner is asked for it.
-	gapGrace = 50 * time.Millisecond
+	// gapWait is how long an event that is missing may take to come by itself before the owner is asked for it.
+	gapWait = 50 * time.Millisecond
 	// askEvery is how often the owner of a partition is asked at most, unless it said that there is more, or keeps values back.
 	askEvery = time.Second
 	// silence is how long nothing needs to be heard of a partition before its owner is asked.
@@ -111,8 +111,8 @@ func (t *tracker) batch(now int64, b *wire.EventBatch) {
 	t.review()
 }
 
-// beat takes in where the owner says that the map stands.
-func (t *tracker) beat(now int64, p *wire.Position) {
+// watermark takes in where the owner says that the map stands.
+func (t *tracker) watermark(now int64, p *wire.Position) {
 	if !t.open || !t.hear(now, p.Epoch) {
 		return
 	}
@@ -123,7 +123,7 @@ func (t *tracker) beat(now int64, p *wire.Position) {
 		t.release(now)
 	default:
 		t.learn(p.Quiet)
-		t.schedule(now, gapGrace)
+		t.schedule(now, gapWait)
 	}
 	t.review()
 }
@@ -305,7 +305,7 @@ func (t *tracker) offer(e *wire.Event) bool {
 func (t *tracker) hold(now int64, e *wire.Event) {
 	t.learn(e.Pos)
 	if t.open {
-		t.schedule(now, gapGrace)
+		t.schedule(now, gapWait)
 	}
 	i, found := slices.BinarySearchFunc(t.held, e.Pos, func(h wire.Event, pos uint64) int { return cmp.Compare(h.Pos, pos) })
 	size := eventSize(e)
@@ -338,7 +338,7 @@ func (t *tracker) release(now int64) {
 	if len(t.held) == 0 {
 		t.held = nil
 	} else if t.open {
-		t.schedule(now, gapGrace)
+		t.schedule(now, gapWait)
 	}
 }
 

@@ -93,7 +93,7 @@ func answerOf(pos uint64, events ...wire.Event) *wire.EventsResult {
 	return &wire.EventsResult{Last: stands(pos, 0), Events: events}
 }
 
-func (t *tracker) beatAt(now int64, p wire.Position) { t.beat(now, &p) }
+func (t *tracker) watermarkAt(now int64, p wire.Position) { t.watermark(now, &p) }
 
 // expect checks what was taken and when the owner is to be asked, never if that is only for silence.
 func expect(t *testing.T, tr *tracker, s *plainSink, taken string, askAt int64) {
@@ -156,26 +156,26 @@ func TestTrackerAsksForGap(t *testing.T) {
 	expect(t, tr, s, "2 3 4 5 6", 2200*ms)
 }
 
-func TestTrackerBeat(t *testing.T) {
+func TestTrackerWatermark(t *testing.T) {
 	tr, s := started(at(1))
-	tr.beatAt(0, stands(1, 1))
+	tr.watermarkAt(0, stands(1, 1))
 	expect(t, tr, s, "", never)
-	tr.beatAt(ms, stands(2, 2))
+	tr.watermarkAt(ms, stands(2, 2))
 	expect(t, tr, s, "", 51*ms)
 	tr.batch(2*ms, batchOf(ev(2)))
-	expect(t, tr, s, "2", never) // the beat was faster than the event
+	expect(t, tr, s, "2", never) // the watermark was faster than the event
 	deposed := stands(9, 9)
 	deposed.Epoch--
-	tr.beatAt(3*ms, deposed)
+	tr.watermarkAt(3*ms, deposed)
 	expect(t, tr, s, "2", never)
 	if tr.heard != 2*ms {
-		t.Fatalf("a deposed owner's beat counts: %v", tr.heard)
+		t.Fatalf("a deposed owner's watermark counts: %v", tr.heard)
 	}
 	if want := 2*ms + int64(silence); tr.next() != want {
 		t.Fatalf("after silence the owner is asked at %v; want %v", tr.next(), want)
 	}
 	// Other maps' events bring the place forward, so that the ring's end does not pass it.
-	tr.beatAt(4*ms, stands(700, 2))
+	tr.watermarkAt(4*ms, stands(700, 2))
 	expect(t, tr, s, "2", never)
 	if tr.at != at(700) {
 		t.Fatalf("after a quiet while the place is %v", tr.at)
@@ -186,7 +186,7 @@ func TestTrackerBeat(t *testing.T) {
 
 func TestTrackerMore(t *testing.T) {
 	tr, s := started(at(0))
-	tr.beatAt(0, stands(4, 4))
+	tr.watermarkAt(0, stands(4, 4))
 	tr.ask(50 * ms)
 	page := answerOf(4, ev(1), ev(2))
 	page.More = true
@@ -244,7 +244,7 @@ func TestTrackerLost(t *testing.T) {
 		t.Fatalf("the sign for what is lost stands at %v", got)
 	}
 	// Nothing is left at all.
-	tr.beatAt(2000*ms, stands(20, 20))
+	tr.watermarkAt(2000*ms, stands(20, 20))
 	tr.ask(2050 * ms)
 	tr.answered(2060*ms, answerOf(20, lostAt(1, 20)))
 	tr.batch(2070*ms, batchOf(ev(21)))
@@ -273,10 +273,10 @@ func TestTrackerInstances(t *testing.T) {
 	tr.answered(51*ms, answerOf(15, after(9, 11), after(11, 12), after(12, 15)))
 	expect(t, tr, s, "3 9 11 12 15", never)
 	// It is gone, and nothing else has happened to it.
-	tr.beatAt(2000*ms, stands(20, 15))
+	tr.watermarkAt(2000*ms, stands(20, 15))
 	expect(t, tr, s, "3 9 11 12 15", never)
 	// Some map began and ended; which, the owner knows.
-	tr.beatAt(2001*ms, stands(30, 25))
+	tr.watermarkAt(2001*ms, stands(30, 25))
 	expect(t, tr, s, "3 9 11 12 15", 2051*ms)
 	tr.ask(2051 * ms)
 	tr.answered(2052*ms, answerOf(30, after(20, 22), after(22, 25)))
@@ -328,7 +328,7 @@ func TestTrackerGenerations(t *testing.T) {
 
 	// An owner that answers for the past, and one that answers for the future of what was asked.
 	last.Epoch, last.Pos, last.Quiet = epochOf(3, 1), 9, 9
-	tr.beatAt(2000*ms, last)
+	tr.watermarkAt(2000*ms, last)
 	tr.ask(2000 * ms)
 	tr.answered(2001*ms, &wire.EventsResult{Last: wire.Position{Epoch: epochOf(2, 9), Pos: 7, Quiet: 7}})
 	expect(t, tr, s, "5 6 lost 2:5 2:6 2:7", 3001*ms)

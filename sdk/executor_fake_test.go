@@ -160,18 +160,18 @@ func (cl *taskCluster) publish() {
 }
 
 func (cl *taskCluster) viewLocked() []byte {
-	v := &wire.View{Version: cl.version, Meta: cl.version, Cluster: wire.ID{1}, Name: "grid"}
+	v := &wire.Table{Version: cl.version, Meta: cl.version, Cluster: wire.ID{1}, Name: "grid"}
 	for _, m := range cl.members {
 		v.Members = append(v.Members, m.info)
 	}
 	for _, o := range cl.owners {
-		p := wire.PartitionView{Epoch: cl.version, Owner: wire.NoOwner}
+		p := wire.PartitionRoute{Epoch: cl.version, Owner: wire.NoOwner}
 		if o >= 0 {
 			p.Owner = uint16(o)
 		}
 		v.Partitions = append(v.Partitions, p)
 	}
-	return wire.AppendView(nil, v)
+	return wire.AppendTable(nil, v)
 }
 
 func send(c net.Conn, w *sync.Mutex, a *wire.Answer) {

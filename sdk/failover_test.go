@@ -351,7 +351,7 @@ func TestGarbageFromMember(t *testing.T) {
 		"unknown ID":    wire.AppendAnswer(nil, &wire.Answer{ID: 0x7fffffff00ffffff}),
 		"bad table":     wire.AppendAnswer(nil, &wire.Answer{ID: uint64(wire.OpTable), Flags: wire.FlagPush, Body: []byte("nonsense")}),
 		"other cluster": wire.AppendAnswer(nil, &wire.Answer{ID: uint64(wire.OpTable), Flags: wire.FlagPush,
-			Body: wire.AppendView(nil, &wire.View{Cluster: wire.ID{9}, Members: []wire.MemberInfo{{ID: wire.ID{1}}}, Partitions: make([]wire.PartitionView, 1)})}),
+			Body: wire.AppendTable(nil, &wire.Table{Cluster: wire.ID{9}, Members: []wire.MemberInfo{{ID: wire.ID{1}}}, Partitions: make([]wire.PartitionRoute, 1)})}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			g, c, m := one(t)

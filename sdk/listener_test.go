@@ -138,7 +138,7 @@ func TestListenerWithoutNATS(t *testing.T) {
 	hear(t, ch, "k", 3)
 }
 
-// A message that is lost is noticed by the next one, and the last one by a beat.
+// A message that is lost is noticed by the next one, and the last one by a watermark.
 func TestListenerFindsGaps(t *testing.T) {
 	g := newEventGrid(t, 1, 1, "m")
 	c := connected(t, g.Grid, WithDialer(g.dial))
@@ -152,7 +152,7 @@ func TestListenerFindsGaps(t *testing.T) {
 	hear(t, ch, "k", 1)
 	hear(t, ch, "k", 2)
 	g.put("k", 3)
-	g.beat()
+	g.watermark()
 	hear(t, ch, "k", 3)
 }
 

@@ -115,7 +115,7 @@ type LockInfo struct {
 
 // LockInfo returns what members know of the lock of a key. It is the zero value if nobody holds it.
 func (m *Map[K, V]) LockInfo(ctx context.Context, key K) (LockInfo, error) {
-	cl, err := m.keyed(wire.OpLockView, key)
+	cl, err := m.keyed(wire.OpIsLocked, key)
 	if err != nil {
 		return LockInfo{}, err
 	}

@@ -48,7 +48,7 @@ func (m *Map[K, V]) read(ctx context.Context, cl *call) (r wire.GetResult, err e
 
 // EntryView returns the entry under key with what the cluster knows about it, and whether there is one.
 func (m *Map[K, V]) EntryView(ctx context.Context, key K) (view EntryView[K, V], found bool, err error) {
-	cl, err := m.keyed(wire.OpView, key)
+	cl, err := m.keyed(wire.OpEntryView, key)
 	if err != nil {
 		return view, false, err
 	}

@@ -180,7 +180,7 @@ func (c *Client) openSuccessor(addr, name string, id wire.ID) error {
 
 // goOverLocked makes v, the first table of the chosen successor, the client's table. What was known of the cluster before counts no more.
 // It returns peers as reviseLocked does. REQUIRES c.mu.
-func (c *Client) goOverLocked(v *wire.View) (fresh, gone []*peer) {
+func (c *Client) goOverLocked(v *wire.Table) (fresh, gone []*peer) {
 	next, _ := (&table{}).merge(v, func(m *wire.MemberInfo) *peer { return c.peerLocked(m.ID) })
 	fresh, gone = c.reviseLocked(next)
 	s := c.mu.succession.sample

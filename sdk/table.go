@@ -36,7 +36,7 @@ func (t *table) member(id wire.ID) *wire.MemberInfo {
 
 // merge returns the table with what v adds, and whether that is anything. peerOf returns the peer for a member; it is
 // called for owners only.
-func (t *table) merge(v *wire.View, peerOf func(*wire.MemberInfo) *peer) (*table, bool) {
+func (t *table) merge(v *wire.Table, peerOf func(*wire.MemberInfo) *peer) (*table, bool) {
 	out := *t
 	changed := false
 	if len(t.members) == 0 || v.Meta > t.meta {

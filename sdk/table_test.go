@@ -58,10 +58,10 @@ func TestTableMergeAgainstNaive(t *testing.T) {
 				}
 				continue
 			}
-			v := &wire.View{Meta: rapid.Uint64Range(1, 5).Draw(t, "meta"), Members: members}
+			v := &wire.Table{Meta: rapid.Uint64Range(1, 5).Draw(t, "meta"), Members: members}
 			v.Name = string(rune('a' + v.Meta))
 			for p := range parts {
-				pv := wire.PartitionView{Epoch: rapid.Uint64Range(0, 9).Draw(t, "epoch"), Owner: wire.NoOwner, Replicas: []uint16{uint16(v.Meta % 5)}}
+				pv := wire.PartitionRoute{Epoch: rapid.Uint64Range(0, 9).Draw(t, "epoch"), Owner: wire.NoOwner, Replicas: []uint16{uint16(v.Meta % 5)}}
 				if pv.Epoch > 0 && rapid.Bool().Draw(t, "owned") {
 					pv.Owner = owner(pv.Epoch, p)
 				}

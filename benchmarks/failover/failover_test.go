@@ -55,7 +55,7 @@ func TestParse(t *testing.T) {
 func TestSight(t *testing.T) {
 	a, b := wire.ID{1}, wire.ID{2}
 	view := func(owner uint16, epoch uint64) []byte {
-		body := wire.AppendView(nil, &wire.View{Members: []wire.MemberInfo{{ID: a}, {ID: b}}, Partitions: []wire.PartitionView{{Epoch: epoch, Owner: owner}}})
+		body := wire.AppendTable(nil, &wire.Table{Members: []wire.MemberInfo{{ID: a}, {ID: b}}, Partitions: []wire.PartitionRoute{{Epoch: epoch, Owner: owner}}})
 		return wire.AppendAnswer(nil, &wire.Answer{ID: uint64(wire.OpTable), Flags: wire.FlagPush, Body: body})
 	}
 	stream := wire.AppendHelloAnswer(nil, &wire.HelloAnswer{})

@@ -47,7 +47,7 @@ func (s *sight) since(partition int, other string, after time.Time) time.Time {
 }
 
 // saw takes a table in. Each owner of a partition counts once.
-func (s *sight) saw(v *wire.View, now time.Time) {
+func (s *sight) saw(v *wire.Table, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for p := range v.Partitions {
@@ -102,7 +102,7 @@ func (c *seenConn) look(now time.Time) {
 		}
 		var a wire.Answer
 		if wire.DecodeAnswer(c.buf[4:4+n], &a) == nil && a.Flags&wire.FlagPush != 0 && wire.Op(a.ID) == wire.OpTable {
-			if v, err := wire.DecodeView(a.Body); err == nil {
+			if v, err := wire.DecodeTable(a.Body); err == nil {
 				c.sight.saw(v, now)
 			}
 		}

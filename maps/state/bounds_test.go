@@ -54,7 +54,7 @@ func TestSweepsAndPagesAreBounded(t *testing.T) {
 	s.Advance(s.Clock()+10, 0)
 	pages, seen := 0, ""
 	for after := []byte(nil); ; pages++ {
-		after = s.Scan([]byte("m"), after, 0, 0, func(key []byte, _ View) bool {
+		after = s.Scan([]byte("m"), after, 0, 0, func(key []byte, _ Entry) bool {
 			seen += string(key)
 			return true
 		})

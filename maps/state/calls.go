@@ -24,16 +24,16 @@ const (
 
 // calls remembers the results of executed calls until their deadlines, or until their client no longer waits for them.
 type calls struct {
-	windows *btree.BTreeG[window] // by client
-	records *btree.BTreeG[record] // by client and seq
-	bytes   int                   // Invariant: the sum of the windows' and records' costs
+	windows *btree.BTreeG[requestWindow] // by client
+	records *btree.BTreeG[record]        // by client and seq
+	bytes   int                          // Invariant: the sum of the windows' and records' costs
 
 	// ends orders records by deadline and windows by the time at which they are looked at. Derived from the other two.
 	ends *btree.BTreeG[callEnd]
 }
 
-// window is what is known of a client.
-type window struct {
+// requestWindow is what is known of a client.
+type requestWindow struct {
 	client  wire.ID
 	floor   uint64 // lowest seq that the client may still wait for. Records below are dropped, some with each call.
 	records uint64 // Invariant: how many records the client has
@@ -67,7 +67,7 @@ type outcome struct {
 
 func newCalls() calls {
 	return calls{
-		windows: newTree(func(a, b window) bool { return bytes.Compare(a.client[:], b.client[:]) < 0 }),
+		windows: newTree(func(a, b requestWindow) bool { return bytes.Compare(a.client[:], b.client[:]) < 0 }),
 		records: newTree(lessRecord),
 		ends: newTree(func(a, b callEnd) bool {
 			if a.at != b.at {
@@ -102,8 +102,8 @@ func (o *outcome) entryResult() entry.Result { return entry.Result{Code: o.code,
 func (o *outcome) cost() int { return recordCost + len(o.data) }
 
 // admit notes that a call of a client has come and up to where the client no longer waits. It returns the client's window.
-func (c *calls) admit(client wire.ID, lowest uint64, deadline, clock int64) window {
-	w, known := c.windows.Get(window{client: client})
+func (c *calls) admit(client wire.ID, lowest uint64, deadline, clock int64) requestWindow {
+	w, known := c.windows.Get(requestWindow{client: client})
 	before := w
 	until := max(deadline, clock)
 	if clock <= math.MaxInt64-windowKeep {
@@ -125,7 +125,7 @@ func (c *calls) admit(client wire.ID, lowest uint64, deadline, clock int64) wind
 }
 
 // dropBelow forgets records below w's floor, the oldest first, at most forgetMax.
-func (c *calls) dropBelow(w *window) {
+func (c *calls) dropBelow(w *requestWindow) {
 	for range forgetMax {
 		if w.records == 0 {
 			return
@@ -157,7 +157,7 @@ func (c *calls) get(client wire.ID, seq uint64) *outcome {
 }
 
 // add remembers the result of a call that has none, in the window of its client.
-func (c *calls) add(w window, seq uint64, o *outcome) {
+func (c *calls) add(w requestWindow, seq uint64, o *outcome) {
 	c.records.Set(record{w.client, seq, o})
 	c.ends.Set(callEnd{o.deadline, w.client, seq})
 	c.bytes += o.cost()
@@ -172,7 +172,7 @@ func (c *calls) forget(clock int64) {
 		if !ok || end.at >= clock {
 			return
 		}
-		w, _ := c.windows.Get(window{client: end.client})
+		w, _ := c.windows.Get(requestWindow{client: end.client})
 		if end.seq != 0 {
 			r, _ := c.records.Get(record{client: end.client, seq: end.seq})
 			c.drop(r)

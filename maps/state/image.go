@@ -66,7 +66,7 @@ type Image struct {
 	starts              []generationStart
 	recent              []endedMap
 	maps                *btree.BTreeG[mapSlot]
-	windows             *btree.BTreeG[window]
+	windows             *btree.BTreeG[requestWindow]
 	records             *btree.BTreeG[record]
 	locks               *btree.BTreeG[lockSlot]
 	swept               int64
@@ -134,7 +134,7 @@ func (i *Image) encode(w *blockWriter) {
 		return w.err == nil
 	})
 	w.uvarint(uint64(i.windows.Len()))
-	i.windows.Scan(func(c window) bool {
+	i.windows.Scan(func(c requestWindow) bool {
 		i.encodeWindow(w, &c)
 		return w.err == nil
 	})
@@ -167,7 +167,7 @@ func encodeMap(w *blockWriter, m *mapState) {
 	})
 }
 
-func (i *Image) encodeWindow(w *blockWriter, c *window) {
+func (i *Image) encodeWindow(w *blockWriter, c *requestWindow) {
 	w.write(c.client[:])
 	w.uvarint(c.floor)
 	w.u64(uint64(c.until))

@@ -138,7 +138,7 @@ func TestHashSeesEverything(t *testing.T) {
 		"floor":      func(s *State) { s.calls.admit(wire.ID{1}, 3, 1025, s.clock) },
 		"window":     func(s *State) { s.calls.admit(wire.ID{2}, 0, 1025, s.clock) },
 		"look": func(s *State) {
-			w, _ := s.calls.windows.Get(window{client: wire.ID{1}})
+			w, _ := s.calls.windows.Get(requestWindow{client: wire.ID{1}})
 			w.look--
 			s.calls.windows.Set(w)
 		},

@@ -121,7 +121,7 @@ func (c *calls) check() (err error) {
 		counts[r.client]++
 		records++
 		bytes += r.result.cost()
-		w, ok := c.windows.Get(window{client: r.client})
+		w, ok := c.windows.Get(requestWindow{client: r.client})
 		late := r.result.deadline > w.until && r.result.deadline != math.MaxInt64
 		if _, ends := c.ends.Get(callEnd{r.result.deadline, r.client, r.seq}); !ok || !ends || r.seq == 0 || late {
 			err = fmt.Errorf("call %d of %v until %d: window %+v", r.seq, r.client, r.result.deadline, w)
@@ -131,7 +131,7 @@ func (c *calls) check() (err error) {
 	if err != nil {
 		return err
 	}
-	c.windows.Scan(func(w window) bool {
+	c.windows.Scan(func(w requestWindow) bool {
 		bytes += windowCost
 		if _, ends := c.ends.Get(callEnd{at: w.look, client: w.client}); !ends || w.look > w.until+1 || w.records != counts[w.client] || w.client.IsZero() {
 			err = fmt.Errorf("window %+v of %d calls", w, counts[w.client])

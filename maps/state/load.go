@@ -77,10 +77,10 @@ func (s *State) voidLoads(name []byte) {
 	}
 }
 
-// Load returns who loads the value of a key, and whether there is nothing to load because the key has an entry.
-func (s *State) Load(name, key []byte) (v LockView, loaded bool) {
+// Loader returns who loads the value of a key, and whether there is nothing to load because the key has an entry.
+func (s *State) Loader(name, key []byte) (v LockState, loaded bool) {
 	if s.lookup(name, key).data != nil {
-		return LockView{}, true
+		return LockState{}, true
 	}
 	return s.loads.view(name, key), false
 }

@@ -36,7 +36,7 @@ func TestLoad(t *testing.T) {
 	if r := s.raw(loadedOp("m", "k", 1, 0, "")); r.Code != wire.CodeOK {
 		t.Fatalf("giving up: %v", r.Code)
 	}
-	v, _ := s.Load([]byte("m"), []byte("k"))
+	v, _ := s.Loader([]byte("m"), []byte("k"))
 	if v.Holder != (wire.ID{2}) || v.Fence <= first.Fence {
 		t.Fatalf("the next to load: %+v", v)
 	}
@@ -46,7 +46,7 @@ func TestLoad(t *testing.T) {
 	if r := s.raw(loadedOp("m", "k", 2, v.Fence, "v")); r.Code != wire.CodeOK || s.value("m", "k") != "v" {
 		t.Fatalf("the value: %v", r.Code)
 	}
-	if v, loaded := s.Load([]byte("m"), []byte("k")); !loaded || v != (LockView{}) {
+	if v, loaded := s.Loader([]byte("m"), []byte("k")); !loaded || v != (LockState{}) {
 		t.Fatalf("after that: %+v, %v", v, loaded)
 	}
 	if r := s.load("k", 3); r.Flags != wire.LockLoaded {
@@ -68,13 +68,13 @@ func TestLoaderDies(t *testing.T) {
 	s.at(now + 1500)
 	s.sweepUp(10)
 	s.sweepUp(10)
-	if v, _ := s.Load([]byte("m"), []byte("k")); v.Holder != (wire.ID{1}) {
+	if v, _ := s.Loader([]byte("m"), []byte("k")); v.Holder != (wire.ID{1}) {
 		t.Fatalf("a renewed lease: %+v", v)
 	}
 	s.at(now + 2000)
 	s.sweepUp(10)
 	s.sweepUp(10)
-	if v, _ := s.Load([]byte("m"), []byte("k")); v.Holder != (wire.ID{2}) {
+	if v, _ := s.Loader([]byte("m"), []byte("k")); v.Holder != (wire.ID{2}) {
 		t.Fatalf("a lease that is over: %+v", v)
 	}
 	if r := s.raw(&entry.Op{Code: wire.OpLoad, Body: wire.AppendLockBody(nil, &again)}); r.Code != wire.CodeLockNotHeld {

@@ -8,9 +8,9 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// lockGrace is for how long after an OpResume no lease ends, in milliseconds, nor does a waiter lose its place: by then
+// resumeLease is for how long after an OpResume no lease ends, in milliseconds, nor does a waiter lose its place: by then
 // whoever holds or waits for a lock has had the time to say so to the new owner.
-const lockGrace = 5_000
+const resumeLease = 5_000
 
 const (
 	lockCost   = 200 // what a lock is counted with beside the names of its map and key
@@ -203,8 +203,8 @@ func (l *lock) next(clock int64) (w waiter, ok bool) {
 	return waiter{}, false
 }
 
-// LockView is the lock of a key as it stands in the state.
-type LockView struct {
+// LockState is the lock of a key as it stands in the state.
+type LockState struct {
 	Holder  wire.ID // zero: nobody
 	Fence   uint64  // the last one given out; 0 if none is remembered
 	Ends    int64   // when the holder's lease ends, in cluster time in milliseconds
@@ -212,16 +212,16 @@ type LockView struct {
 }
 
 // Lock returns the lock of a key. A lease that has ended by the clock is shown until an operation has ended it.
-func (s *State) Lock(name, key []byte) LockView {
+func (s *State) Lock(name, key []byte) LockState {
 	return s.locks.view(name, key)
 }
 
-func (k *locks) view(name, key []byte) LockView {
+func (k *locks) view(name, key []byte) LockState {
 	l := k.find(name, key)
 	if l == nil {
-		return LockView{}
+		return LockState{}
 	}
-	return LockView{Holder: l.holder, Fence: l.fence, Ends: l.ends, Waiting: len(l.waiters)}
+	return LockState{Holder: l.holder, Fence: l.fence, Ends: l.ends, Waiting: len(l.waiters)}
 }
 
 // LockMoves returns a number that is another when a lock, or the task to load a value, was granted, was lost, or lost somebody who waited, since it was last

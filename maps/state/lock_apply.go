@@ -205,10 +205,10 @@ func (s *State) sweepLocks(k *locks, limit uint64) (n uint64) {
 }
 
 // resume executes OpResume, with which an owner begins to serve. Nobody could renew a lease, or ask again, while the partition
-// had no owner: whoever holds a lock or waits for one gets lockGrace for it from now on. It answers with the number of leases
+// had no owner: whoever holds a lock or waits for one gets resumeLease for it from now on. It answers with the number of leases
 // that it has extended, as uvarint.
 func (s *State) resume() outcome {
-	until := later(s.clock, lockGrace)
+	until := later(s.clock, resumeLease)
 	n := s.locks.extendAll(until) + s.loads.extendAll(until)
 	return outcome{data: wire.AppendUvarint(nil, n), whole: true}
 }

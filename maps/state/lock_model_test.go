@@ -345,7 +345,7 @@ func (m *machine) drawFence(t *rapid.T, name, key string) uint64 {
 
 // checkLeases holds what the operation did to what is promised of leases and fences, whatever the model says: op was executed,
 // and before are the locks as they were. A holder whose lease is neither over nor given up keeps its lock, and no lease is over
-// within lockGrace after the last OpResume unless it was given or renewed since.
+// within resumeLease after the last OpResume unless it was given or renewed since.
 func (m *machine) checkLeases(t *rapid.T, op *modelOp, before map[modelKey]modelLock) {
 	for k, was := range before {
 		if was.freed != 0 || k.load {
@@ -366,7 +366,7 @@ func (m *machine) checkLeases(t *rapid.T, op *modelOp, before map[modelKey]model
 		if was.ends > m.model.clock {
 			t.Fatalf("%v: a holder lost its lock at %d, its lease was to end at %d", op.code, m.model.clock, was.ends)
 		}
-		if m.model.everResumed && was.renewed < m.model.resumed && m.model.clock < m.model.resumed+lockGrace {
+		if m.model.everResumed && was.renewed < m.model.resumed && m.model.clock < m.model.resumed+resumeLease {
 			t.Fatalf("%v: a holder that last renewed at %d lost its lock at %d, an owner has begun to serve at %d", op.code, was.renewed, m.model.clock, m.model.resumed)
 		}
 	}
@@ -386,10 +386,10 @@ func (m *machine) compareLocks(t *rapid.T) {
 	for _, name := range machineMaps {
 		for _, key := range machineKeys {
 			got := m.state.Lock([]byte(name), []byte(key))
-			var want LockView
+			var want LockState
 			l := m.model.locks[modelKey{name, key, false}]
 			if l != nil {
-				want = LockView{l.holder, l.fence, l.ends, len(l.waiters)}
+				want = LockState{l.holder, l.fence, l.ends, len(l.waiters)}
 			}
 			if got != want {
 				t.Fatalf("Lock(%s, %s) = %+v, want %+v", name, key, got, want)
@@ -429,11 +429,11 @@ func (m *machine) compareLoads(t *rapid.T) {
 	for _, name := range machineMaps {
 		for _, key := range machineKeys {
 			_, there := m.model.visible(name, key)
-			got, loaded := m.state.Load([]byte(name), []byte(key))
-			var want LockView
+			got, loaded := m.state.Loader([]byte(name), []byte(key))
+			var want LockState
 			l := m.model.locks[modelKey{name, key, true}]
 			if l != nil {
-				want = LockView{l.holder, l.fence, l.ends, len(l.waiters)}
+				want = LockState{l.holder, l.fence, l.ends, len(l.waiters)}
 			}
 			if got != want || loaded != there || there && l != nil {
 				t.Fatalf("Load(%s, %s) = %+v, %v, want %+v, %v", name, key, got, loaded, want, there)

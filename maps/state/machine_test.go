@@ -273,7 +273,7 @@ func (m *machine) compareMaps(t *rapid.T) {
 			t.Fatalf("Size(%s) = %d, want %d", name, got, want)
 		}
 		var keys []string
-		if s.Scan([]byte(name), nil, 0, 0, func(key []byte, v View) bool {
+		if s.Scan([]byte(name), nil, 0, 0, func(key []byte, v Entry) bool {
 			keys = append(keys, string(key))
 			return true
 		}) != nil {
@@ -302,7 +302,7 @@ func (m *machine) comparePages(t *rapid.T, name string, want []string) {
 	var got []string
 	var after []byte
 	for more := true; more; more = after != nil {
-		after = m.state.Scan([]byte(name), after, 2, 0, func(key []byte, v View) bool {
+		after = m.state.Scan([]byte(name), after, 2, 0, func(key []byte, v Entry) bool {
 			got = append(got, string(key))
 			return true
 		})

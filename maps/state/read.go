@@ -1,7 +1,7 @@
 package state
 
-// View is one entry as a read finds it. Times are milliseconds of cluster time.
-type View struct {
+// Entry is one entry as a read finds it. Times are milliseconds of cluster time.
+type Entry struct {
 	Value   []byte // immutable
 	Version uint64
 	Created int64
@@ -17,9 +17,9 @@ type View struct {
 	Use *uint64
 }
 
-func viewOf(e item) View {
+func entryOf(e item) Entry {
 	m := e.meta()
-	return View{Value: e.valueBytes(), Version: m.version, Created: m.created, Updated: m.updated, Touched: m.touched,
+	return Entry{Value: e.valueBytes(), Version: m.version, Created: m.created, Updated: m.updated, Touched: m.touched,
 		Expires: m.expires(), End: m.end, TTL: m.ttl, MaxIdle: m.maxIdle, Cost: e.cost(), Use: e.use()}
 }
 
@@ -37,12 +37,12 @@ func (s *State) lookup(name, key []byte) item {
 }
 
 // Get returns the entry under key if its time has not come by the clock. It allocates nothing.
-func (s *State) Get(name, key []byte) (View, bool) {
+func (s *State) Get(name, key []byte) (Entry, bool) {
 	e := s.lookup(name, key)
 	if e.data == nil {
-		return View{}, false
+		return Entry{}, false
 	}
-	return viewOf(e), true
+	return entryOf(e), true
 }
 
 // Due reports whether the entry under key is visible by the clock although its time has come by now, which is cluster time:
@@ -92,7 +92,7 @@ const scanLook = 4096
 // order of their keys' bytes. It ends after limit entries, or after maxBytes of keys and values but not before one entry, or
 // when fn returns false. Zero or less is no bound. It also ends when it has looked at some thousand entries. next is the key after
 // which to go on; nil if there are no more. The slices are immutable.
-func (s *State) Scan(name, after []byte, limit, maxBytes int, fn func(key []byte, v View) bool) (next []byte) {
+func (s *State) Scan(name, after []byte, limit, maxBytes int, fn func(key []byte, v Entry) bool) (next []byte) {
 	m := s.find(name)
 	if m == nil {
 		return nil
@@ -120,7 +120,7 @@ func (s *State) Scan(name, after []byte, limit, maxBytes int, fn func(key []byte
 		}
 		entries++
 		last = key
-		more = !fn(key, viewOf(e))
+		more = !fn(key, entryOf(e))
 		return !more
 	})
 	if !more {
@@ -131,16 +131,16 @@ func (s *State) Scan(name, after []byte, limit, maxBytes int, fn func(key []byte
 
 // Candidate returns the entry of a map that is at place i in the order of keys, if it may be evicted: it is visible and its
 // key is not locked. Places go from 0 to MapStats.Held. The slices are immutable. Looking at an entry is no use of it.
-func (s *State) Candidate(name []byte, i int) (key []byte, v View, ok bool) {
+func (s *State) Candidate(name []byte, i int) (key []byte, v Entry, ok bool) {
 	m := s.find(name)
 	if m == nil {
-		return nil, View{}, false
+		return nil, Entry{}, false
 	}
 	e, ok := m.entries.GetAt(i)
 	if !ok || expired(e, s.clock) || s.holdsLock(name, e.keyBytes()) {
-		return nil, View{}, false
+		return nil, Entry{}, false
 	}
-	return e.keyBytes(), viewOf(e), true
+	return e.keyBytes(), entryOf(e), true
 }
 
 // MapStats is what the state knows of one map in the partition.

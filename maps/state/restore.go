@@ -162,7 +162,7 @@ func (d *decoder) item() item {
 
 // window reads a client's window, whose client comes after prev.
 func (d *decoder) window(prev wire.ID) wire.ID {
-	w := window{client: d.id()}
+	w := requestWindow{client: d.id()}
 	w.floor, w.until, w.look, w.records = d.uvarint(), d.i64(), d.i64(), d.uvarint()
 	d.must(bytes.Compare(prev[:], w.client[:]) < 0, "client %v after %v", w.client, prev)
 	d.must(0 <= w.until && w.until < math.MaxInt64 && 0 < w.look && w.look <= w.until+1, "a window until %d, looked at by %d", w.until, w.look)

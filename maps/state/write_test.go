@@ -260,7 +260,7 @@ func TestScanBounds(t *testing.T) {
 	}
 	read := func(after string, limit, maxBytes, stop int) (string, bool) {
 		got := ""
-		next := s.Scan([]byte("m"), []byte(after), limit, maxBytes, func(key []byte, v View) bool {
+		next := s.Scan([]byte("m"), []byte(after), limit, maxBytes, func(key []byte, v Entry) bool {
 			got += string(key)
 			return len(got) != stop
 		})

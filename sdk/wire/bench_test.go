@@ -118,11 +118,11 @@ func BenchmarkDecodeWriteBody(b *testing.B) {
 	}
 }
 
-func BenchmarkDecodeView(b *testing.B) {
-	body := AppendView(nil, bigView())
+func BenchmarkDecodeTable(b *testing.B) {
+	body := AppendTable(nil, bigView())
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := DecodeView(body); err != nil {
+		if _, err := DecodeTable(body); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -131,30 +131,30 @@ func DecodeEventBatch(b []byte) (EventBatch, error) {
 	return e, r.Done()
 }
 
-// Beat is published once a second by each member on a map's beat subject while somebody listens to the map: where the
+// Watermark is published once a second by each member on a map's watermark subject while somebody listens to the map: where the
 // partitions that it owns stand.
-type Beat struct {
+type Watermark struct {
 	Member    ID
 	AsOf      int64 // cluster time up to which the member vouches for the positions; 0 if it does not
 	Positions []Position
 }
 
-// AppendBeat appends b.
-func AppendBeat(dst []byte, b *Beat) []byte {
+// AppendWatermark appends b.
+func AppendWatermark(dst []byte, b *Watermark) []byte {
 	return AppendPositions(AppendI64(append(dst, b.Member[:]...), b.AsOf), b.Positions)
 }
 
-// DecodeBeat reads what AppendBeat wrote.
-func DecodeBeat(b []byte) (Beat, error) {
+// DecodeWatermark reads what AppendWatermark wrote.
+func DecodeWatermark(b []byte) (Watermark, error) {
 	r := NewReader(b)
-	beat := Beat{Member: r.ID(), AsOf: r.I64()}
+	watermark := Watermark{Member: r.ID(), AsOf: r.I64()}
 	rest := r.Rest()
 	if err := r.Err(); err != nil {
-		return Beat{}, err
+		return Watermark{}, err
 	}
 	var err error
-	beat.Positions, err = DecodePositions(rest)
-	return beat, err
+	watermark.Positions, err = DecodePositions(rest)
+	return watermark, err
 }
 
 // PosNow in an EventsBody asks only where the map stands.
@@ -225,11 +225,11 @@ func DecodeEventsResult(b []byte) (e EventsResult, err error) {
 // EventSubject returns the NATS subject of a map's events. The name is encoded: it may hold any UTF-8.
 func EventSubject(mapName string) string { return "grid.ev." + subjectToken(mapName) }
 
-// BeatSubject returns the NATS subject of a map's beats.
-func BeatSubject(mapName string) string { return "grid.beat." + subjectToken(mapName) }
+// WatermarkSubject returns the NATS subject of a map's watermarks.
+func WatermarkSubject(mapName string) string { return "grid.beat." + subjectToken(mapName) }
 
 func subjectToken(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// EventsUser is the NATS user, and its password, of connections of the events plane. It may subscribe to events and beats and
+// EventsUser is the NATS user, and its password, of connections of the events plane. It may subscribe to events and watermarks and
 // do nothing else; who may have such a connection was decided before.
 const EventsUser = "subscriber"

@@ -46,12 +46,12 @@ var eventFormats = []*format{
 		func(t *rapid.T) []Position { return drawList(t, "position", 10, drawPosition) },
 		golden{"02" + goldenPositionBytes + "00000001" + strings.Repeat("00", 10), []Position{goldenPosition, {Partition: 1}}},
 		golden{"00", []Position{}}),
-	formatOf("Beat", pointed(AppendBeat), DecodeBeat,
-		func(t *rapid.T) Beat {
-			return Beat{drawID(t, "member"), drawI64(t, "as of"), drawList(t, "position", 10, drawPosition)}
+	formatOf("Watermark", pointed(AppendWatermark), DecodeWatermark,
+		func(t *rapid.T) Watermark {
+			return Watermark{drawID(t, "member"), drawI64(t, "as of"), drawList(t, "position", 10, drawPosition)}
 		},
 		golden{"a0a1a2a3a4a5a6a7a8a9aaabacadaeaf 0102030405060708 01" + goldenPositionBytes,
-			Beat{testID(0xa0), 0x0102030405060708, []Position{goldenPosition}}}),
+			Watermark{testID(0xa0), 0x0102030405060708, []Position{goldenPosition}}}),
 	formatOf("EventsBody", pointed(AppendEventsBody), DecodeEventsBody,
 		func(t *rapid.T) EventsBody {
 			return EventsBody{drawMapName(t), drawU64(t, "generation"), drawU64(t, "pos"), drawU32(t, "limit")}
@@ -98,8 +98,8 @@ func TestSubjectsGolden(t *testing.T) {
 		if got := EventSubject(name); got != "grid.ev."+token {
 			t.Errorf("EventSubject(%q) = %q", name, got)
 		}
-		if got := BeatSubject(name); got != "grid.beat."+token {
-			t.Errorf("BeatSubject(%q) = %q", name, got)
+		if got := WatermarkSubject(name); got != "grid.beat."+token {
+			t.Errorf("WatermarkSubject(%q) = %q", name, got)
 		}
 	}
 }
@@ -108,7 +108,7 @@ func TestSubjectsGolden(t *testing.T) {
 func TestSubjectsAreTokens(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := string(drawMapName(t)), string(drawMapName(t))
-		for _, subject := range []func(string) string{EventSubject, BeatSubject} {
+		for _, subject := range []func(string) string{EventSubject, WatermarkSubject} {
 			s := subject(a)
 			if parts := strings.Split(s, "."); len(parts) != 3 || parts[2] == "" || strings.ContainsAny(parts[2], "*> \t\r\n") {
 				t.Fatalf("%q has the subject %q", a, s)
@@ -117,8 +117,8 @@ func TestSubjectsAreTokens(t *testing.T) {
 				t.Fatalf("%q and %q have the subjects %q and %q", a, b, s, subject(b))
 			}
 		}
-		if EventSubject(a) == BeatSubject(b) {
-			t.Fatalf("events of %q are on the beats' subject of %q", a, b)
+		if EventSubject(a) == WatermarkSubject(b) {
+			t.Fatalf("events of %q are on the watermarks' subject of %q", a, b)
 		}
 	})
 }

@@ -87,13 +87,13 @@ func DecodeUnlockBody(b []byte) (u UnlockBody, err error) {
 
 // Flags of a LockResult.
 const (
-	LockHeld   uint8 = 1 << 0 // OpLock, OpRenew: the caller holds the lock; OpLockView: somebody does
+	LockHeld   uint8 = 1 << 0 // OpLock, OpRenew: the caller holds the lock; OpIsLocked: somebody does
 	LockQueued uint8 = 1 << 1 // OpLock: the caller waits in the queue
 	LockLoaded uint8 = 1 << 2 // OpLoad: there is nothing to load, for the key has an entry
 	LockLapsed uint8 = 1 << 3 // OpLock, OpLoad: a copy of the call was granted the lock, which the caller no longer has. It may ask again
 )
 
-// LockResult answers OpLock, OpRenew, OpLoad and OpLockView. An answer to OpLock with neither flag says that another holds the lock, or,
+// LockResult answers OpLock, OpRenew, OpLoad and OpIsLocked. An answer to OpLock with neither flag says that another holds the lock, or,
 // where the call waited, that it no longer does and may ask again.
 type LockResult struct {
 	Flags   uint8

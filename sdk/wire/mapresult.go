@@ -109,7 +109,7 @@ func DecodeGetResults(b []byte, n int) ([]GetResult, error) {
 	return out, r.Done()
 }
 
-// EntryViewResult answers OpView. Times are cluster time in milliseconds.
+// EntryViewResult answers OpEntryView. Times are cluster time in milliseconds.
 type EntryViewResult struct {
 	Flags    uint8 // ResultFound
 	Version  uint64

@@ -11,7 +11,7 @@ type Op uint8
 
 const (
 	OpPing       Op = 1 // no body; the answer's cluster time is the point
-	OpTable      Op = 2 // nothing or UpToDate -> View: subscribe to the table, later Views are pushed
+	OpTable      Op = 2 // nothing or UpToDate -> Table: subscribe to the table, later Tables are pushed
 	OpStatus     Op = 3 // nothing or UpToDate -> ClusterStatus
 	OpPartitions Op = 4 // []PartitionInfo, with the indexes of the replicas on the member asked
 	OpMaps       Op = 5 // []MapInfo over the partitions that the member asked owns
@@ -19,14 +19,14 @@ const (
 	OpMapStats Op = 6 // MapBody -> MapCounts of the map on the member asked
 
 	// Reads of one partition.
-	OpGet      Op = 16 // KeyBody -> GetResult
-	OpContains Op = 17 // KeyBody -> GetResult without the value
-	OpGetMany  Op = 18 // KeysBody -> []GetResult in the keys' order
-	OpSize     Op = 19 // MapBody -> uvarint
-	OpScan     Op = 20 // ScanBody -> ScanResult
-	OpEvents   Op = 21 // EventsBody -> EventsResult
-	OpView     Op = 22 // KeyBody -> EntryViewResult
-	OpLockView Op = 23 // KeyBody -> LockResult
+	OpGet       Op = 16 // KeyBody -> GetResult
+	OpContains  Op = 17 // KeyBody -> GetResult without the value
+	OpGetMany   Op = 18 // KeysBody -> []GetResult in the keys' order
+	OpSize      Op = 19 // MapBody -> uvarint
+	OpScan      Op = 20 // ScanBody -> ScanResult
+	OpEvents    Op = 21 // EventsBody -> EventsResult
+	OpEntryView Op = 22 // KeyBody -> EntryViewResult
+	OpIsLocked  Op = 23 // KeyBody -> LockResult
 
 	// Writes of one partition: WriteBody -> WriteResult, unless said otherwise.
 	OpSet           Op = 32
@@ -117,8 +117,8 @@ var ops = [256]struct {
 	OpMapStats: {"map_stats", opAddressed},
 
 	OpGet: {"get", opRead}, OpContains: {"contains_key", opRead}, OpGetMany: {"get_all", opRead}, OpSize: {"size", opRead},
-	OpScan: {"scan", opRead}, OpEvents: {"events", opRead}, OpView: {"entry_view", opRead},
-	OpLockView: {"is_locked", opRead},
+	OpScan: {"scan", opRead}, OpEvents: {"events", opRead}, OpEntryView: {"entry_view", opRead},
+	OpIsLocked: {"is_locked", opRead},
 
 	OpSet: {"set", opWrite}, OpPut: {"put", opWrite}, OpPutIfAbsent: {"put_if_absent", opWrite}, OpReplace: {"replace", opWrite},
 	OpReplaceIfSame: {"replace_if_same", opWrite}, OpRemove: {"remove", opWrite}, OpRemoveIfSame: {"remove_if_same", opWrite},

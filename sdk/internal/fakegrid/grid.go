@@ -307,10 +307,10 @@ func (g *Grid) Push() {
 }
 
 // View returns the view as members send it.
-func (g *Grid) View() *wire.View {
+func (g *Grid) View() *wire.Table {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	v, err := wire.DecodeView(g.viewLocked())
+	v, err := wire.DecodeTable(g.viewLocked())
 	if err != nil {
 		panic(err)
 	}
@@ -318,7 +318,7 @@ func (g *Grid) View() *wire.View {
 }
 
 func (g *Grid) viewLocked() []byte {
-	v := wire.View{Version: g.mu.version, Meta: g.mu.meta, Cluster: g.ID, Name: g.Name}
+	v := wire.Table{Version: g.mu.version, Meta: g.mu.meta, Cluster: g.ID, Name: g.Name}
 	place := make([]uint16, len(g.mu.members))
 	for i, m := range g.mu.members {
 		if place[i] = wire.NoOwner; m.Info.State != "" {
@@ -327,7 +327,7 @@ func (g *Grid) viewLocked() []byte {
 		}
 	}
 	for i := range g.mu.parts {
-		p := wire.PartitionView{Epoch: g.mu.parts[i].epoch, Owner: wire.NoOwner}
+		p := wire.PartitionRoute{Epoch: g.mu.parts[i].epoch, Owner: wire.NoOwner}
 		if o := g.mu.parts[i].owner; o >= 0 {
 			p.Owner = place[o]
 		}
@@ -336,7 +336,7 @@ func (g *Grid) viewLocked() []byte {
 		}
 		v.Partitions = append(v.Partitions, p)
 	}
-	return wire.AppendView(nil, &v)
+	return wire.AppendTable(nil, &v)
 }
 
 // RefuseHello makes member i answer hellos with a code; CodeOK ends it.

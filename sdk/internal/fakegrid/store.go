@@ -161,14 +161,14 @@ func result(e *entry) wire.GetResult {
 func (p *partition) read(req *wire.Request, now int64) (wire.Code, []byte) {
 	invalid := func(err error) (wire.Code, []byte) { return wire.CodeInvalid, []byte(err.Error()) }
 	switch req.Op {
-	case wire.OpGet, wire.OpContains, wire.OpView:
+	case wire.OpGet, wire.OpContains, wire.OpEntryView:
 		name, key, err := wire.DecodeKeyBody(req.Body)
 		if err != nil {
 			return invalid(err)
 		}
 		e := p.table(name).get(key, now)
 		r := result(e)
-		if req.Op == wire.OpView {
+		if req.Op == wire.OpEntryView {
 			if e == nil {
 				return wire.CodeOK, wire.AppendEntryViewResult(nil, &wire.EntryViewResult{})
 			}
@@ -179,7 +179,7 @@ func (p *partition) read(req *wire.Request, now int64) (wire.Code, []byte) {
 			r.Flags, r.Value = r.Flags&^wire.ResultValue, nil
 		}
 		return wire.CodeOK, wire.AppendGetResult(nil, &r)
-	case wire.OpLockView:
+	case wire.OpIsLocked:
 		name, key, err := wire.DecodeKeyBody(req.Body)
 		if err != nil {
 			return invalid(err)

@@ -2,8 +2,8 @@ package maps
 
 import "github.com/gridiron-io/gridiron/partition"
 
-// Load is what a member carries for maps.
-type Load struct {
+// Usage is what a member carries for maps.
+type Usage struct {
 	Bytes       int64 // that the replicas here are counted with, all together
 	MaxBytes    int64 // as configured; 0: no bound
 	LockWaiters int   // calls that wait here for a lock, or for word that one is lost
@@ -11,16 +11,16 @@ type Load struct {
 	Maps        int   // that the replicas here keep, each in each partition, those that were emptied a short while ago among them
 }
 
-// Load returns what the member carries now.
-func (s *Service) Load() Load {
-	l := Load{MaxBytes: s.cfg.MaxMemory, LockWaiters: int(s.parking.total.Load())}
+// Usage returns what the member carries now.
+func (s *Service) Usage() Usage {
+	u := Usage{MaxBytes: s.cfg.MaxMemory, LockWaiters: int(s.waitQueue.total.Load())}
 	for p := range s.cfg.Partitions {
-		s.cfg.Host.View(p, func(m partition.Machine) {
+		s.cfg.Host.Inspect(p, func(m partition.Machine) {
 			st := StateOf(m)
-			l.Bytes += int64(st.Bytes())
-			l.LockBytes += int64(st.LockBytes())
-			l.Maps += st.Maps()
+			u.Bytes += int64(st.Bytes())
+			u.LockBytes += int64(st.LockBytes())
+			u.Maps += st.Maps()
 		})
 	}
-	return l
+	return u
 }

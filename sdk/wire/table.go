@@ -5,16 +5,16 @@ import "sort"
 // NoOwner is the owner's index of a partition that nobody is known to own.
 const NoOwner = 0xFFFF
 
-// View is what a member knows of the cluster: its members and who owns and holds each partition. It is the answer to
+// Table is what a member knows of the cluster: its members and who owns and holds each partition. It is the answer to
 // OpTable and is pushed whenever it has changed. A caller that gets views from several members keeps, for each
 // partition, the owner with the greatest epoch.
-type View struct {
+type Table struct {
 	Version    uint64 // counts at the member that sent it; answers carry it
 	Meta       uint64 // counts metadata changes, over all members: of two views' members and replicas the greater is newer
 	Cluster    ID
 	Name       string
 	Members    []MemberInfo
-	Partitions []PartitionView
+	Partitions []PartitionRoute
 }
 
 // MemberInfo describes one member.
@@ -30,8 +30,8 @@ type MemberInfo struct {
 	Version     string // of its program
 }
 
-// PartitionView describes one partition. Owner and Replicas are places in View.Members.
-type PartitionView struct {
+// PartitionRoute describes one partition. Owner and Replicas are places in Table.Members.
+type PartitionRoute struct {
 	Epoch    uint64 // 0 while nobody is known to own it
 	Owner    uint16 // NoOwner if nobody is known
 	Replicas []uint16
@@ -85,8 +85,8 @@ func AppendMemberInfo(dst []byte, m *MemberInfo) []byte { return m.append(dst) }
 // DecodeMemberInfo reads what AppendMemberInfo wrote from r.
 func DecodeMemberInfo(r *Reader) (m MemberInfo) { m.decode(r); return m }
 
-// AppendView appends v.
-func AppendView(dst []byte, v *View) []byte {
+// AppendTable appends v.
+func AppendTable(dst []byte, v *Table) []byte {
 	dst = AppendU64(dst, v.Version)
 	dst = AppendU64(dst, v.Meta)
 	dst = append(dst, v.Cluster[:]...)
@@ -108,10 +108,10 @@ func AppendView(dst []byte, v *View) []byte {
 	return dst
 }
 
-// DecodeView reads what AppendView wrote. It copies.
-func DecodeView(b []byte) (*View, error) {
+// DecodeTable reads what AppendTable wrote. It copies.
+func DecodeTable(b []byte) (*Table, error) {
 	r := NewReader(b)
-	v := &View{Version: r.U64(), Meta: r.U64(), Cluster: r.ID(), Name: r.String()}
+	v := &Table{Version: r.U64(), Meta: r.U64(), Cluster: r.ID(), Name: r.String()}
 	v.Members = make([]MemberInfo, r.Count(39))
 	for i := range v.Members {
 		v.Members[i].decode(&r)
@@ -124,7 +124,7 @@ func DecodeView(b []byte) (*View, error) {
 		r.Fail("%d partitions, the limit is %d", n, MaxPartitions)
 		n = 0
 	}
-	v.Partitions = make([]PartitionView, n)
+	v.Partitions = make([]PartitionRoute, n)
 	check := func(m uint16) uint16 {
 		if int(m) >= len(v.Members) && m != NoOwner {
 			r.Fail("member %d of %d", m, len(v.Members))

@@ -20,11 +20,11 @@ func drawMember(t *rapid.T, _ string) MemberInfo {
 	return m
 }
 
-func drawView(t *rapid.T) *View {
-	v := &View{Version: drawU64(t, "version"), Meta: drawU64(t, "meta"), Cluster: drawID(t, "cluster"), Name: drawString(t, "name"),
+func drawTable(t *rapid.T) *Table {
+	v := &Table{Version: drawU64(t, "version"), Meta: drawU64(t, "meta"), Cluster: drawID(t, "cluster"), Name: drawString(t, "name"),
 		Members: drawList(t, "member", 4, drawMember)}
-	v.Partitions = drawList(t, "partition", 8, func(t *rapid.T, _ string) PartitionView {
-		p := PartitionView{Epoch: drawU64(t, "epoch"), Owner: NoOwner, Replicas: []uint16{}}
+	v.Partitions = drawList(t, "partition", 8, func(t *rapid.T, _ string) PartitionRoute {
+		p := PartitionRoute{Epoch: drawU64(t, "epoch"), Owner: NoOwner, Replicas: []uint16{}}
 		if n := len(v.Members); n > 0 {
 			place := func(t *rapid.T, label string) uint16 { return uint16(rapid.IntRange(0, n-1).Draw(t, label)) }
 			p.Replicas = drawList(t, "replica", 3, place)
@@ -56,11 +56,11 @@ const goldenMemberBytes = `a0a1a2a3a4a5a6a7a8a9aaabacadaeaf c0c1c2c3c4c5c6c7c8c9
 var viewFormats = []*format{
 	formatOf("MemberInfo", pointed(AppendMemberInfo), reader(DecodeMemberInfo), func(t *rapid.T) MemberInfo { return drawMember(t, "") },
 		golden{goldenMemberBytes, goldenMember}, golden{strings.Repeat("00", 39), MemberInfo{}}),
-	formatOf("View", AppendView, DecodeView, drawView,
+	formatOf("Table", AppendTable, DecodeTable, drawTable,
 		golden{"0102030405060708 1112131415161718 000102030405060708090a0b0c0d0e0f 04 67726964 02" + goldenMemberBytes + strings.Repeat("00", 39) +
 			"02 2122232425262728 0001 02 0001 0000  0000000000000000 ffff 00",
-			&View{Version: 0x0102030405060708, Meta: 0x1112131415161718, Cluster: testID(0), Name: "grid", Members: []MemberInfo{goldenMember, {}},
-				Partitions: []PartitionView{{0x2122232425262728, 1, []uint16{1, 0}}, {0, NoOwner, []uint16{}}}}}),
+			&Table{Version: 0x0102030405060708, Meta: 0x1112131415161718, Cluster: testID(0), Name: "grid", Members: []MemberInfo{goldenMember, {}},
+				Partitions: []PartitionRoute{{0x2122232425262728, 1, []uint16{1, 0}}, {0, NoOwner, []uint16{}}}}}),
 	formatOf("Status", pointed(AppendStatus), DecodeStatus, drawStatus,
 		golden{`a0a1a2a3a4a5a6a7a8a9aaabacadaeaf 04 67726964 06 616374697665 03
 			00000001 00000002 00000003 00000004 00000005 00000006 00000007 00000008 00000009 0000000b 0000000c  02 02 7631 00  0000000a 0000000d 03 776879`,
@@ -114,52 +114,52 @@ func TestTagsAllocateByWhatIsThere(t *testing.T) {
 }
 
 // bigView is as large as a view gets.
-func bigView() *View {
+func bigView() *Table {
 	rng := rand.New(rand.NewPCG(1, 2))
-	v := &View{Version: 7, Meta: 8, Cluster: testID(1), Name: "grid", Members: make([]MemberInfo, 200), Partitions: make([]PartitionView, MaxPartitions)}
+	v := &Table{Version: 7, Meta: 8, Cluster: testID(1), Name: "grid", Members: make([]MemberInfo, 200), Partitions: make([]PartitionRoute, MaxPartitions)}
 	for i := range v.Members {
 		v.Members[i] = MemberInfo{ID: ID{14: byte(i >> 8), 15: byte(i)}, Incarnation: testID(byte(i)), Name: fmt.Sprint("member-", i), Addr: fmt.Sprintf("10.0.0.%d:5701", i),
 			PeerAddr: fmt.Sprintf("10.0.0.%d:5702", i), Zone: fmt.Sprint("zone-", i%3), State: "ready", Version: "1.0.0", Tags: map[string]string{"rack": fmt.Sprint(i % 20)}}
 	}
 	for i := range v.Partitions {
 		place := func() uint16 { return uint16(rng.IntN(200)) }
-		v.Partitions[i] = PartitionView{Epoch: rng.Uint64(), Owner: place(), Replicas: []uint16{place(), place(), place()}}
+		v.Partitions[i] = PartitionRoute{Epoch: rng.Uint64(), Owner: place(), Replicas: []uint16{place(), place(), place()}}
 	}
 	return v
 }
 
 func TestLargestView(t *testing.T) {
 	v := bigView()
-	b := AppendView(nil, v)
-	if back, err := DecodeView(b); err != nil || !reflect.DeepEqual(back, v) {
+	b := AppendTable(nil, v)
+	if back, err := DecodeTable(b); err != nil || !reflect.DeepEqual(back, v) {
 		t.Fatalf("a large view does not come back: %v", err)
 	}
 	if len(b) > MaxFrame/10 {
 		t.Errorf("a large view has %d bytes, of a frame's %d", len(b), MaxFrame)
 	}
-	v.Partitions = append(v.Partitions, PartitionView{Owner: NoOwner})
-	if _, err := DecodeView(AppendView(nil, v)); !errors.Is(err, ErrMalformed) {
+	v.Partitions = append(v.Partitions, PartitionRoute{Owner: NoOwner})
+	if _, err := DecodeTable(AppendTable(nil, v)); !errors.Is(err, ErrMalformed) {
 		t.Errorf("%d partitions: %v, want ErrMalformed", len(v.Partitions), err)
 	}
-	if _, err := DecodeView(AppendView(nil, &View{Members: make([]MemberInfo, NoOwner+1)})); !errors.Is(err, ErrMalformed) {
+	if _, err := DecodeTable(AppendTable(nil, &Table{Members: make([]MemberInfo, NoOwner+1)})); !errors.Is(err, ErrMalformed) {
 		t.Errorf("so many members that one of them is NoOwner: %v, want ErrMalformed", err)
 	}
-	if _, err := DecodeView(AppendView(nil, &View{Members: make([]MemberInfo, NoOwner)})); err != nil {
+	if _, err := DecodeTable(AppendTable(nil, &Table{Members: make([]MemberInfo, NoOwner)})); err != nil {
 		t.Errorf("one member fewer: %v", err)
 	}
 }
 
 func TestViewRefuses(t *testing.T) {
 	two := make([]MemberInfo, 2)
-	for name, v := range map[string]View{
-		"owner beyond the members":   {Members: two, Partitions: []PartitionView{{Owner: 2}}},
-		"owner of no members":        {Partitions: []PartitionView{{Owner: 0}}},
-		"replica beyond the members": {Members: two, Partitions: []PartitionView{{Replicas: []uint16{0, 2}}}},
-		"replica on no member":       {Members: two, Partitions: []PartitionView{{Replicas: []uint16{0, NoOwner}}}},
+	for name, v := range map[string]Table{
+		"owner beyond the members":   {Members: two, Partitions: []PartitionRoute{{Owner: 2}}},
+		"owner of no members":        {Partitions: []PartitionRoute{{Owner: 0}}},
+		"replica beyond the members": {Members: two, Partitions: []PartitionRoute{{Replicas: []uint16{0, 2}}}},
+		"replica on no member":       {Members: two, Partitions: []PartitionRoute{{Replicas: []uint16{0, NoOwner}}}},
 		"name that is not UTF-8":     {Name: "\xff"},
 		"tag that is not UTF-8":      {Members: []MemberInfo{{Tags: map[string]string{"\xff": ""}}}},
 	} {
-		if back, err := DecodeView(AppendView(nil, &v)); !errors.Is(err, ErrMalformed) || back != nil {
+		if back, err := DecodeTable(AppendTable(nil, &v)); !errors.Is(err, ErrMalformed) || back != nil {
 			t.Errorf("%s: %+v, %v, want ErrMalformed", name, back, err)
 		}
 	}

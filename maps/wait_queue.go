@@ -20,11 +20,11 @@ const (
 	orphanTime = time.Second
 )
 
-// parking holds the calls that wait for locks of partitions owned here: for their turn, or, once they have renewed a lease, for
-// the loss of the lock. Who is next is decided in the log, where the waiters stand: the parking only tells, and may forget a call
+// waitQueue holds the calls that wait for locks of partitions owned here: for their turn, or, once they have renewed a lease, for
+// the loss of the lock. Who is next is decided in the log, where the waiters stand: the wait queue only tells, and may forget a call
 // at any time, which then is made again and finds its place. It owns one goroutine, which looks at a partition after operations
 // were applied, or its owner changed, while calls are parked there.
-type parking struct {
+type waitQueue struct {
 	host  owned
 	now   func() int64   // cluster time in milliseconds
 	count []atomic.Int32 // by partition: how many calls are parked, for those who have nothing to tell
@@ -34,7 +34,7 @@ type parking struct {
 	done  chan struct{}  // closed when the goroutine has ended; nil before it is started
 
 	mu      sync.Mutex // guards the following
-	lots    []map[lockKey]map[wire.ID]*parked
+	parked  []map[lockKey]map[wire.ID]*parked
 	grants  map[claim]*grant  // answers that say that a caller has its lock, until they have left
 	orphans map[claim]*orphan // what callers have whose connections have ended
 	dirty   map[int]bool      // partitions to look at; true: also if no lock has moved there
@@ -43,10 +43,10 @@ type parking struct {
 	seen map[int]moves // by partition: what was looked at last. It belongs to the goroutine
 }
 
-// owned is what the parking wants to know of the partitions: partition.Host, but in tests.
+// owned is what the wait queue wants to know of the partitions: partition.Host, but in tests.
 type owned interface {
 	Serving(partition int) uint64
-	View(partition int, f func(m partition.Machine)) bool
+	Inspect(partition int, f func(m partition.Machine)) bool
 	Submit(partition int, op *entry.Op, c partition.Completion)
 	Flush(partition int)
 }
@@ -99,27 +99,27 @@ type parked struct {
 
 func (w *parked) claim() claim { return claim{int(w.c.partition), w.key, w.id} }
 
-func newParking(host owned, now func() int64, partitions int) *parking {
-	return &parking{host: host, now: now, count: make([]atomic.Int32, partitions), wake: make(chan struct{}, 1), stop: make(chan struct{}),
-		lots: make([]map[lockKey]map[wire.ID]*parked, partitions), grants: make(map[claim]*grant), orphans: make(map[claim]*orphan),
+func newWaitQueue(host owned, now func() int64, partitions int) *waitQueue {
+	return &waitQueue{host: host, now: now, count: make([]atomic.Int32, partitions), wake: make(chan struct{}, 1), stop: make(chan struct{}),
+		parked: make([]map[lockKey]map[wire.ID]*parked, partitions), grants: make(map[claim]*grant), orphans: make(map[claim]*orphan),
 		dirty: make(map[int]bool), seen: make(map[int]moves)}
 }
 
 // start starts the goroutine.
-func (p *parking) start() {
+func (p *waitQueue) start() {
 	p.done = make(chan struct{})
 	go p.run() // ends with close
 }
 
 // close ends the goroutine; calls that are parked, now or later, are told to ask again. It may be called twice, and before start.
-func (p *parking) close() {
+func (p *waitQueue) close() {
 	p.mu.Lock()
 	if !p.closed {
 		p.closed = true
 		close(p.stop)
 	}
 	var all []*parked
-	for i := range p.lots {
+	for i := range p.parked {
 		all = p.clearLocked(i, all)
 	}
 	for _, o := range p.orphans {
@@ -136,7 +136,7 @@ func (p *parking) close() {
 }
 
 // touched is called when operations of a partition were applied here, or its owner is another. It does not block.
-func (p *parking) touched(part int) {
+func (p *waitQueue) touched(part int) {
 	if p.count[part].Load() == 0 {
 		return
 	}
@@ -148,7 +148,7 @@ func (p *parking) touched(part int) {
 	p.wakeUp()
 }
 
-func (p *parking) wakeUp() {
+func (p *waitQueue) wakeUp() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
@@ -157,7 +157,7 @@ func (p *parking) wakeUp() {
 
 // applied answers a call of OpLock, OpRenew or OpLoad that was applied, or parks it if it waits: for a lock that another has, or for
 // the loss of one that it has renewed.
-func (p *parking) applied(c *call, r entry.Result) {
+func (p *waitQueue) applied(c *call, r entry.Result) {
 	b, _ := wire.DecodeLockBody(c.body) // was checked when it arrived
 	l, err := wire.DecodeLockResult(r.Body)
 	if r.Code != wire.CodeOK || err != nil {
@@ -194,13 +194,13 @@ func (p *parking) applied(c *call, r entry.Result) {
 }
 
 // recheck parks a call whose result says that it has the lock until a look at the state has told whether it still has.
-func (p *parking) recheck(w *parked, b *wire.LockBody) {
+func (p *waitQueue) recheck(w *parked, b *wire.LockBody) {
 	w.copy, w.still = true, nil
 	p.park(w, b)
 }
 
 // unknown answers a call of OpLock, OpRenew or OpLoad of which it is not known whether it will be applied.
-func (p *parking) unknown(c *call) {
+func (p *waitQueue) unknown(c *call) {
 	if c.op != wire.OpRenew && ended(c.caller) {
 		b, _ := wire.DecodeLockBody(c.body)
 		mine, epoch := claimOf(c, &b), p.host.Serving(int(c.partition))
@@ -220,7 +220,7 @@ func (p *parking) unknown(c *call) {
 }
 
 // keep takes back that a claim is given up.
-func (p *parking) keep(c claim, o *orphan) {
+func (p *waitQueue) keep(c claim, o *orphan) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.orphans[c] == o && !o.leaving {
@@ -230,8 +230,8 @@ func (p *parking) keep(c claim, o *orphan) {
 }
 
 // shows reports whether a claim stands in the state.
-func (p *parking) shows(c claim) (has bool) {
-	p.host.View(c.part, func(m partition.Machine) {
+func (p *waitQueue) shows(c claim) (has bool) {
+	p.host.Inspect(c.part, func(m partition.Machine) {
 		has = hasClaim(StateOf(m), []byte(c.key.name), []byte(c.key.key), c.key.load, c.id)
 	})
 	return has
@@ -240,7 +240,7 @@ func (p *parking) shows(c claim) (has bool) {
 // hasClaim reports whether who has an ID has a lock, or is to load a value, or waits for that.
 func hasClaim(st *state.State, name, key []byte, load bool, id wire.ID) bool {
 	if load {
-		v, _ := st.Load(name, key)
+		v, _ := st.Loader(name, key)
 		return v.Holder == id || st.WaitsForLoad(name, key, id)
 	}
 	return st.Lock(name, key).Holder == id || st.WaitsForLock(name, key, id)
@@ -249,7 +249,7 @@ func hasClaim(st *state.State, name, key []byte, load bool, id wire.ID) bool {
 // park keeps a call whose place in the queue of a lock, or whose lease, is in the log until it has the lock, no longer has the
 // place or the lock, or its time is up: then it is answered with still. That the lock has moved already is looked at before
 // anything else, for the call may be a copy. b is the call's body.
-func (p *parking) park(w *parked, b *wire.LockBody) {
+func (p *waitQueue) park(w *parked, b *wire.LockBody) {
 	c, mine := w.c, claimOf(w.c, b)
 	w.key, w.id = mine.key, mine.id
 	left := time.Duration(c.deadline-p.now()) * time.Millisecond
@@ -271,14 +271,14 @@ func (p *parking) park(w *parked, b *wire.LockBody) {
 		w.fail(partition.NotProposed)
 		return
 	}
-	before := p.lots[part][w.key][w.id] // an earlier copy, on a connection that its client has given up
+	before := p.parked[part][w.key][w.id] // an earlier copy, on a connection that its client has given up
 	if before != nil {
 		p.removeLocked(part, before)
 	}
-	if p.lots[part] == nil {
-		p.lots[part] = make(map[lockKey]map[wire.ID]*parked)
+	if p.parked[part] == nil {
+		p.parked[part] = make(map[lockKey]map[wire.ID]*parked)
 	}
-	lot := p.lots[part]
+	lot := p.parked[part]
 	if lot[w.key] == nil {
 		lot[w.key] = make(map[wire.ID]*parked)
 	}
@@ -295,7 +295,7 @@ func (p *parking) park(w *parked, b *wire.LockBody) {
 }
 
 // grant tells a call that it has its lock. Should its connection end before the answer has left, nobody knows of that.
-func (p *parking) grant(mine claim, c *call, body []byte) {
+func (p *waitQueue) grant(mine claim, c *call, body []byte) {
 	conn, ok := c.caller.(Connection)
 	if !ok {
 		p.returned(mine)
@@ -312,7 +312,7 @@ func (p *parking) grant(mine claim, c *call, body []byte) {
 }
 
 // told takes in what became of the answer to a caller that has its lock.
-func (p *parking) told(mine claim, g *grant, epoch uint64, delivered bool) {
+func (p *waitQueue) told(mine claim, g *grant, epoch uint64, delivered bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.grants[mine] != g { // the caller has asked again since
@@ -326,14 +326,14 @@ func (p *parking) told(mine claim, g *grant, epoch uint64, delivered bool) {
 
 // returned notes that a caller has shown that it lives. It reports false where that is too late: what the caller has is being given
 // up, and only when that was applied it is known whether it was before what the caller was told now.
-func (p *parking) returned(mine claim) bool {
+func (p *waitQueue) returned(mine claim) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.returnedLocked(mine)
 }
 
 // returnedLocked is returned. REQUIRES p.mu.
-func (p *parking) returnedLocked(mine claim) bool {
+func (p *waitQueue) returnedLocked(mine claim) bool {
 	delete(p.grants, mine)
 	o := p.orphans[mine]
 	switch {
@@ -348,7 +348,7 @@ func (p *parking) returnedLocked(mine claim) bool {
 }
 
 // orphanLocked gives up a claim in orphanTime, unless its caller asks again. REQUIRES p.mu.
-func (p *parking) orphanLocked(c claim, epoch uint64) {
+func (p *waitQueue) orphanLocked(c claim, epoch uint64) {
 	if p.closed || p.orphans[c] != nil {
 		return
 	}
@@ -358,7 +358,7 @@ func (p *parking) orphanLocked(c claim, epoch uint64) {
 }
 
 // abandon gives up the claim of a caller that has not come back. Under another owner it may have come back there.
-func (p *parking) abandon(c claim, o *orphan) {
+func (p *waitQueue) abandon(c claim, o *orphan) {
 	current := o.epoch != 0 && p.host.Serving(c.part) == o.epoch
 	p.mu.Lock()
 	mine := p.orphans[c] == o
@@ -382,7 +382,7 @@ func (p *parking) abandon(c claim, o *orphan) {
 
 // abandoned is told what became of the operation that gives up a claim.
 type abandoned struct {
-	p *parking
+	p *waitQueue
 	c claim
 	o *orphan
 }
@@ -395,7 +395,7 @@ func (a *abandoned) Complete(o partition.Outcome, _ entry.Result) {
 	if p.orphans[a.c] == a.o {
 		delete(p.orphans, a.c)
 		// Where the outcome is not known, the operation may still be applied: who has come back is not told to have the lock.
-		waits := p.lots[a.c.part][a.c.key][a.c.id] != nil
+		waits := p.parked[a.c.part][a.c.key][a.c.id] != nil
 		if o != partition.Applied && o != partition.Moved && !waits && epoch == a.o.epoch {
 			p.orphanLocked(a.c, epoch)
 		}
@@ -406,7 +406,7 @@ func (a *abandoned) Complete(o partition.Outcome, _ entry.Result) {
 }
 
 // giveUp answers a call whose time is nearly up: all is as it was.
-func (p *parking) giveUp(part int, w *parked) {
+func (p *waitQueue) giveUp(part int, w *parked) {
 	p.mu.Lock()
 	mine := p.removeLocked(part, w)
 	p.mu.Unlock()
@@ -417,14 +417,14 @@ func (p *parking) giveUp(part int, w *parked) {
 
 // gone is called when a connection has ended. Who waited there for a lock has orphanTime to ask again before the place is given
 // up in its name, and the lock if it was granted meanwhile: else nobody would have it for a whole lease.
-func (p *parking) gone(caller Caller) {
+func (p *waitQueue) gone(caller Caller) {
 	var all []*parked
 	p.mu.Lock()
 	if p.total.Load() == 0 { // under the lock: a call is just being parked that has not seen the connection end
 		p.mu.Unlock()
 		return
 	}
-	for part, lot := range p.lots {
+	for part, lot := range p.parked {
 		for _, calls := range lot {
 			for _, w := range calls {
 				if origin(w.c.caller) != caller {
@@ -462,8 +462,8 @@ func ended(c Caller) bool {
 }
 
 // removeLocked takes a call out and reports whether it was there: then the caller answers it. REQUIRES p.mu.
-func (p *parking) removeLocked(part int, w *parked) bool {
-	lot := p.lots[part]
+func (p *waitQueue) removeLocked(part int, w *parked) bool {
+	lot := p.parked[part]
 	if lot[w.key][w.id] != w {
 		return false
 	}
@@ -472,15 +472,15 @@ func (p *parking) removeLocked(part int, w *parked) bool {
 	p.total.Add(-1)
 	if delete(lot[w.key], w.id); len(lot[w.key]) == 0 {
 		if delete(lot, w.key); len(lot) == 0 {
-			p.lots[part] = nil
+			p.parked[part] = nil
 		}
 	}
 	return true
 }
 
 // clearLocked takes out all calls of a partition and appends them to out. REQUIRES p.mu.
-func (p *parking) clearLocked(part int, out []*parked) []*parked {
-	for _, calls := range p.lots[part] {
+func (p *waitQueue) clearLocked(part int, out []*parked) []*parked {
+	for _, calls := range p.parked[part] {
 		for _, w := range calls {
 			p.removeLocked(part, w)
 			out = append(out, w)
@@ -489,8 +489,8 @@ func (p *parking) clearLocked(part int, out []*parked) []*parked {
 	return out
 }
 
-// run looks at the partitions where something has happened, until the parking is closed.
-func (p *parking) run() {
+// run looks at the partitions where something has happened, until the wait queue is closed.
+func (p *waitQueue) run() {
 	defer close(p.done)
 	for {
 		select {
@@ -518,7 +518,7 @@ type news struct {
 
 // look answers the calls of a partition that have their lock, or no longer their lock or place. Unless fresh is set it has
 // nothing to do where no lock has moved since it last looked.
-func (p *parking) look(part int, fresh bool) {
+func (p *waitQueue) look(part int, fresh bool) {
 	if p.host.Serving(part) == 0 {
 		p.mu.Lock()
 		all := p.clearLocked(part, nil)
@@ -529,14 +529,14 @@ func (p *parking) look(part int, fresh bool) {
 		return
 	}
 	var now moves
-	p.host.View(part, func(m partition.Machine) { now = moves{weak.Make(StateOf(m)), StateOf(m).LockMoves()} })
+	p.host.Inspect(part, func(m partition.Machine) { now = moves{weak.Make(StateOf(m)), StateOf(m).LockMoves()} })
 	if !fresh && now == p.seen[part] {
 		return
 	}
 	p.seen[part] = now
 	keys := p.waiting(part)
 	var list []news
-	p.host.View(part, func(m partition.Machine) {
+	p.host.Inspect(part, func(m partition.Machine) {
 		for key, calls := range keys {
 			list = tell(list, StateOf(m), key, calls)
 		}
@@ -560,11 +560,11 @@ func (p *parking) look(part int, fresh bool) {
 
 // waiting returns the calls of a partition by their locks, without those of callers who came back too late: what becomes of
 // their claims is not known yet.
-func (p *parking) waiting(part int) map[lockKey][]*parked {
+func (p *waitQueue) waiting(part int) map[lockKey][]*parked {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	keys := make(map[lockKey][]*parked, len(p.lots[part]))
-	for key, calls := range p.lots[part] {
+	keys := make(map[lockKey][]*parked, len(p.parked[part]))
+	for key, calls := range p.parked[part] {
 		list := make([]*parked, 0, len(calls))
 		for _, w := range calls {
 			if len(p.orphans) > 0 {
@@ -584,7 +584,7 @@ func tell(list []news, st *state.State, key lockKey, calls []*parked) []news {
 	v, waits := st.Lock([]byte(key.name), []byte(key.key)), st.WaitsForLock
 	if key.load {
 		var loaded bool
-		if v, loaded = st.Load([]byte(key.name), []byte(key.key)); loaded {
+		if v, loaded = st.Loader([]byte(key.name), []byte(key.key)); loaded {
 			for _, w := range calls {
 				list = append(list, news{w: w, body: wire.AppendLockResult(nil, &wire.LockResult{Flags: wire.LockLoaded})})
 			}

@@ -12,9 +12,9 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// lot is a parking of two partitions with a state of its own behind it, which the test drives in place of a log.
+// lot is a wait queue of two partitions with a state of its own behind it, which the test drives in place of a log.
 type lot struct {
-	*parking
+	*waitQueue
 	t     *testing.T
 	s     *Service
 	mu    sync.Mutex // guards the following
@@ -68,19 +68,19 @@ func (l *lot) Serving(int) uint64 {
 	return l.epoch
 }
 
-func (l *lot) View(_ int, f func(partition.Machine)) bool {
+func (l *lot) Inspect(_ int, f func(partition.Machine)) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f(machine{l.st})
 	return true
 }
 
-// newLot returns a lot whose parking has started. Cluster time is that of the bubble in which the test runs.
+// newLot returns a lot whose wait queue has started. Cluster time is that of the bubble in which the test runs.
 func newLot(t *testing.T) *lot {
 	l := &lot{t: t, st: state.New(1, state.Limits{}), epoch: 7}
 	now := func() int64 { return time.Now().UnixMilli() }
-	l.parking = newParking(l, now, 2)
-	l.s = &Service{cfg: Config{Now: now, Owner: func(int) wire.Moved { return wire.Moved{Epoch: 9} }}, parking: l.parking}
+	l.waitQueue = newWaitQueue(l, now, 2)
+	l.s = &Service{cfg: Config{Now: now, Owner: func(int) wire.Moved { return wire.Moved{Epoch: 9} }}, waitQueue: l.waitQueue}
 	l.start()
 	t.Cleanup(l.close)
 	return l
@@ -178,7 +178,7 @@ func (l *lot) holder(key string) byte {
 func (l *lot) loader(key string) byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	v, _ := l.st.Load([]byte("m"), []byte(key))
+	v, _ := l.st.Loader([]byte("m"), []byte(key))
 	return v.Holder[0]
 }
 
@@ -198,15 +198,15 @@ func (l *lot) only(what string, got []wire.Answer, request uint64) wire.LockResu
 // idle checks that nothing is kept.
 func (l *lot) idle() {
 	l.t.Helper()
-	l.parking.mu.Lock()
-	defer l.parking.mu.Unlock()
-	if l.count[1].Load() != 0 || l.lots[1] != nil || len(l.grants) > 0 || len(l.orphans) > 0 {
+	l.waitQueue.mu.Lock()
+	defer l.waitQueue.mu.Unlock()
+	if l.count[1].Load() != 0 || l.parked[1] != nil || len(l.grants) > 0 || len(l.orphans) > 0 {
 		l.t.Fatalf("%d calls are counted, %d locks are waited for, %d grants are on their way, %d callers may come back",
-			l.count[1].Load(), len(l.lots[1]), len(l.grants), len(l.orphans))
+			l.count[1].Load(), len(l.parked[1]), len(l.grants), len(l.orphans))
 	}
 }
 
-func TestParking(t *testing.T) {
+func TestWaitQueue(t *testing.T) {
 	for name, f := range map[string]func(l *lot, h *heard){
 		"the next is told, and no other": func(l *lot, h *heard) {
 			l.lock(h, 1, "k", 1, time.Minute)
