@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"go/ast"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -198,6 +199,56 @@ func mutexes(f *file) (names []string) {
 		}
 	}
 	return names
+}
+
+// unlisted are folders, and all below them, whose packages need no row of their own in docs/ARCHITECTURE.md, and why.
+var unlisted = map[string]string{
+	"cmd/grid/internal":     "parts of the binary",
+	"benchmarks/internal":   "parts of the benchmarks",
+	"docs/examples":         "examples of what programs do",
+	"sdk/internal/fakegrid": "for tests",
+	"member/porttest":       "for tests",
+	"partition/leasesim":    "a simulation, for tests",
+}
+
+var (
+	responsibilities = regexp.MustCompile(`(?m)^\|[^|\n]*\|([^|\n]*)\|[^|\n]*\|$`)
+	packageName      = regexp.MustCompile("`([a-z][a-z0-9/]*)`")
+)
+
+// TestArchitectureTable fails for a package without a row in the table of docs/ARCHITECTURE.md, and for a row without a package.
+func TestArchitectureTable(t *testing.T) {
+	text := string(find(t, "docs/ARCHITECTURE.md").text)
+	begin := strings.Index(text, "| layer | package | responsibility |")
+	if begin < 0 {
+		t.Fatal("docs/ARCHITECTURE.md has no table of packages")
+	}
+	table, _, _ := strings.Cut(text[begin:], "\n\n")
+	listed := make(map[string]bool)
+	for _, row := range responsibilities.FindAllStringSubmatch(table, -1) {
+		for _, name := range packageName.FindAllStringSubmatch(row[1], -1) {
+			listed[name[1]] = true
+		}
+	}
+	there := make(map[string]bool)
+	for _, f := range goFiles(t) {
+		if f.dir() != "." && !f.isTest() && !slices.ContainsFunc(slices.Collect(maps.Keys(unlisted)), func(d string) bool { return under(f.dir(), d) }) {
+			there[f.dir()] = true
+		}
+	}
+	for dir := range there {
+		if !listed[dir] {
+			t.Errorf("docs/ARCHITECTURE.md: no row for package %s", dir)
+		}
+	}
+	for name := range listed {
+		if !there[name] && name != "docs/lint" {
+			t.Errorf("docs/ARCHITECTURE.md: a row for %s, which is no package", name)
+		}
+	}
+	if len(listed) < 15 {
+		t.Errorf("%d packages were found in the table; it has more", len(listed))
+	}
 }
 
 // TestGoroutines compares docs/GOROUTINES.md with the places that start goroutines.
