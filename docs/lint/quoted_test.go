@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"path"
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -112,5 +113,53 @@ func TestQuotedNames(t *testing.T) {
 		if got := undeclared(&file{path: "docs/x.md", text: []byte("It is `" + name + "`.")}, all); len(got) != want {
 			t.Errorf("%s: found %q, want %d", name, got, want)
 		}
+	}
+}
+
+var (
+	linkToPart = regexp.MustCompile(`\]\(([^)#\s]*)#([^)\s]+)\)`)
+	headings   = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	unanchored = regexp.MustCompile(`[^a-z0-9 _-]`)
+)
+
+// anchors returns the parts of a document to which links can lead.
+func anchors(text []byte) map[string]bool {
+	all := make(map[string]bool)
+	for _, m := range headings.FindAllSubmatch(text, -1) {
+		all[strings.ReplaceAll(unanchored.ReplaceAllString(strings.ToLower(string(m[1])), ""), " ", "-")] = true
+	}
+	return all
+}
+
+// deadParts returns the links of a document to a part of one of the documents that has no such part.
+func deadParts(f *file, texts map[string][]byte) (problems []string) {
+	for _, m := range linkToPart.FindAllSubmatchIndex(f.text, -1) {
+		name, part := string(f.text[m[2]:m[3]]), string(f.text[m[4]:m[5]])
+		text := f.text
+		if name != "" {
+			var ok bool
+			if text, ok = texts[path.Join(f.dir(), name)]; !ok {
+				continue // elsewhere, or reported as not there
+			}
+		}
+		if !anchors(text)[part] {
+			problems = append(problems, fmt.Sprintf("%s:%d: a link to #%s of %s, which has no such part", f.path, lineOf(f.text, m[0]), part, or(name, f.path)))
+		}
+	}
+	return problems
+}
+
+// TestLinksToParts fails when a link leads to a heading that a document does not have.
+func TestLinksToParts(t *testing.T) {
+	texts := make(map[string][]byte)
+	for _, f := range documents(t) {
+		texts[f.path] = f.text
+	}
+	for _, f := range documents(t) {
+		report(t, deadParts(f, texts))
+	}
+	planted := &file{path: "docs/x.md", text: []byte("# The life of a `Put`\n[a](#the-life-of-a-put) [b](#gone) [c](../README.md#gone) [d](../README.md#limits)\n")}
+	if got := deadParts(planted, texts); len(got) != 2 {
+		t.Errorf("of two planted links these were found: %q", got)
 	}
 }
