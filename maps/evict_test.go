@@ -35,6 +35,7 @@ func (o *owner) there(name string, n int) (keys []int) {
 // The bound counts what the member owns, whatever the number of partitions: what was used least lately goes, and not much more
 // than must.
 func TestEvictLRU(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ partitions, bound int }{{30, 1}, {30, 7}, {30, 200}, {1, 200}, {7, 1000}} {
 		t.Run(fmt.Sprintf("partitions=%d/bound=%d", c.partitions, c.bound), func(t *testing.T) {
 			o := newOwner(t, c.partitions)
@@ -76,6 +77,7 @@ func TestEvictLRU(t *testing.T) {
 
 // What was just read stays, also in a small map whose other entries were written within the same milliseconds.
 func TestEvictionSparesWhatWasJustRead(t *testing.T) {
+	t.Parallel()
 	for _, policy := range []wire.EvictionPolicy{wire.EvictLRU, wire.EvictLFU} {
 		for _, apart := range []int64{0, 1, freshMillis - 1, freshMillis, 5 * freshMillis} {
 			t.Run(fmt.Sprintf("policy=%v/apart=%d", policy, apart), func(t *testing.T) {
@@ -177,6 +179,7 @@ func TestEvictByBytes(t *testing.T) {
 
 // A bound that is set later holds without anybody writing; one that is taken away holds no more.
 func TestBoundIsConfiguredLater(t *testing.T) {
+	t.Parallel()
 	o := newOwner(t, 5)
 	for i := range 500 {
 		o.set("m", keyOf(i), "v")
@@ -200,6 +203,7 @@ func TestBoundIsConfiguredLater(t *testing.T) {
 
 // A locked key is not evicted.
 func TestLockedKeysStay(t *testing.T) {
+	t.Parallel()
 	o := newOwner(t, 5)
 	for i := range 20 {
 		o.set("m", keyOf(i), "v")

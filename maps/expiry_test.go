@@ -154,6 +154,7 @@ func TestUse(t *testing.T) {
 
 // Entries are gone from memory soon after their time has come, at whatever rate they came; each has one event.
 func TestExpiredEntriesLeaveMemory(t *testing.T) {
+	t.Parallel()
 	const partitions, entries, life = 7, 100_000, 500
 	o := newOwner(t, partitions)
 	var pending []answers

@@ -1,6 +1,7 @@
 package maps
 
 import (
+	"flag"
 	"testing"
 
 	"github.com/lni/dragonboat/v4/logger"
@@ -8,6 +9,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", "8") // unless told otherwise: those that run side by side wait for most of their time
 	for _, name := range []string{"raft", "rsm", "transport", "dragonboat", "logdb", "raftpb", "config", "settings", "utils", "registry"} {
 		logger.GetLogger(name).SetLevel(logger.CRITICAL)
 	}

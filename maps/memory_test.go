@@ -56,6 +56,7 @@ func TestMemoryIsUsedUp(t *testing.T) {
 
 // A map that may be evicted from makes room, so that writes to it go on; one that may not stays whole.
 func TestMemoryIsRelieved(t *testing.T) {
+	t.Parallel()
 	const most = 2 << 20
 	o := newOwner(t, 3, func(c *Config) { c.MaxMemory = most })
 	o.configure("cache", wire.MapConfig{Eviction: wire.EvictLRU, MaxEntries: 1 << 40})

@@ -145,6 +145,7 @@ func TestRemoveAllRefuses(t *testing.T) {
 // What one step takes note of, and for how long it chooses, is bounded; steps go on where the one before ended, over keys with entries and
 // those whose values are being loaded alike, and come to all of them.
 func TestRemoveAllGoesOn(t *testing.T) {
+	t.Parallel()
 	st := state.New(1, state.Limits{LockBytes: 64 << 20})
 	const entries, loads = 2*removeLook + 5, removeLook + 3
 	want := map[string]bool{}

@@ -62,6 +62,7 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 
 // Locks take memory, too: where it is used up, no more are given, but who has one keeps it, and gives it back.
 func TestLocksCountAsMemory(t *testing.T) {
+	t.Parallel()
 	const most = 2 << 20
 	o := newOwner(t, 1, func(c *Config) { c.MaxMemory = most })
 	value := strings.Repeat("v", 1000)

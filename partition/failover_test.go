@@ -256,6 +256,7 @@ func TestDeposedBeforeItsRelease(t *testing.T) {
 
 // One whose log is too short stands against a leader, in vain. The leader takes its place again before an election timeout.
 func TestStoodInVain(t *testing.T) {
+	t.Parallel()
 	c := newLedCluster(t, 3, 3)
 	laggard := c.muted(2)
 	owner := c.hosts[0]

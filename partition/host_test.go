@@ -287,6 +287,7 @@ func TestReleaseBeforeLeaving(t *testing.T) {
 
 // Without a quorum nothing can be released, and Release does not wait for it for ever.
 func TestReleaseWithoutQuorum(t *testing.T) {
+	t.Parallel()
 	c := newFoundedCluster(t, 3, 1)
 	for _, o := range c.hosts[1:] {
 		o.mute.Store(true)
@@ -367,6 +368,7 @@ func TestNewOwnerWaitsForALease(t *testing.T) {
 
 // The log of a partition that is written to stays within its bounds, on all replicas, and so does the memory.
 func TestLogIsTrimmed(t *testing.T) {
+	t.Parallel()
 	c := newFoundedCluster(t, 3, 1)
 	h := c.hosts[0]
 	most, heap := 0, uint64(0)

@@ -60,6 +60,7 @@ var registerModel = porcupine.Model{
 // Clients read and write through whoever serves while leaders are moved about and members fall silent: what they see is
 // what one register would have shown them.
 func TestLinearizable(t *testing.T) {
+	t.Parallel()
 	c := newFoundedCluster(t, 3, 2)
 	const clients, keys = 6, 3
 	lasting := 5 * time.Second
@@ -261,6 +262,7 @@ func TestLinearizableModelNoticesStaleReads(t *testing.T) {
 
 // After random load with owners moved about, all replicas hold the same, and every answer was true.
 func TestReplicasAgree(t *testing.T) {
+	t.Parallel()
 	const partitions = 4
 	c := newFoundedCluster(t, 3, partitions)
 	var wg sync.WaitGroup

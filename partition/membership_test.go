@@ -40,6 +40,7 @@ func (c *testCluster) caughtUp(p int, replica uint64, host int) {
 
 // A replica learns, from the log or from an image where the log was trimmed, becomes a voter, and takes the place of another.
 func TestReplicaIsReplaced(t *testing.T) {
+	t.Parallel()
 	for name, writes := range map[string]int{"from the log": 100, "from an image, for the log is long": logEntries / 2, "from an image": 3 * logEntries} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, 4, 1)
@@ -101,6 +102,7 @@ func TestTransfer(t *testing.T) {
 
 // A partition that was handed to a member who does not take it goes on where it was.
 func TestTransferToNobody(t *testing.T) {
+	t.Parallel()
 	c := newFoundedCluster(t, 3, 1)
 	h := c.hosts[0]
 	before := h.Serving(0)
@@ -146,6 +148,7 @@ func TestSurvivorFoundsTheNextGeneration(t *testing.T) {
 
 // A generation that shall begin with a state is nobody's before it has it.
 func TestGenerationWithoutItsStateHasNoOwner(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 1, 1)
 	h := c.hosts[0]
 	h.cfg.Registry.SetAll(map[raftio.NodeInfo]string{{ShardID: ShardOf(2, 0), ReplicaID: 7}: h.id.String()})

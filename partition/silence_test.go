@@ -13,6 +13,7 @@ import (
 // While a group shrinks to one voter reads are under way that nobody is left to confirm. The learners that come after that hear from the
 // leader all the same.
 func TestLearnerOfASingleVoterIsReached(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 3, 1)
 	two := map[uint64]wire.ID{1: c.hosts[0].id, 2: c.hosts[1].id}
 	for i, h := range c.hosts[:2] {

@@ -171,6 +171,7 @@ func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 // A learner of a partition that is written to all the time is given one image and goes on with the log: however long the image waits for its
 // turn, and however long it takes.
 func TestLearnerUnderWritesGetsOneImage(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 4, 1)
 	owner, learner := c.hosts[0], c.hosts[3]
 	c.foundThree()
@@ -231,6 +232,7 @@ func TestLearnerUnderWritesGetsOneImage(t *testing.T) {
 
 // The group changes while an image waits for its turn: the replica to which it goes learns of that with it.
 func TestImageBringsItsMembership(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 5, 1)
 	owner := c.hosts[0]
 	c.foundThree()
@@ -398,6 +400,7 @@ func (h *testHost) logBudgetForTest(t *testing.T, bytes int64) {
 
 // A stream for which too much of the log would have to be kept is ended.
 func TestStreamEndsForWantOfRoom(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 4, 1)
 	owner, learner := c.hosts[0], c.hosts[3]
 	c.foundThree()
