@@ -64,7 +64,7 @@ func BenchmarkIdleReconcile(b *testing.B) {
 			now := time.Now()
 			for i := range h.replicas {
 				r := h.replicas[i].Load()
-				r.reconcile(now, true)
+				r.reconcile(now)
 				h.logFull(r)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gridiron-io/gridiron/partition/entry"
+	"github.com/gridiron-io/gridiron/partition/role"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -99,9 +100,7 @@ func TestElectNeedsAgreement(t *testing.T) {
 		require.False(t, c.hosts[1].Elect(suspect.id, said), name)
 	}
 	r := c.hosts[1].replicas[0].Load()
-	r.role.Lock()
-	defer r.role.Unlock()
-	require.Zero(t, r.role.campaign.gone)
+	require.Zero(t, r.campaign().Replaces)
 }
 
 // A process that leads nothing here has nothing to be replaced in.
@@ -142,18 +141,16 @@ func TestReleaseToATransferee(t *testing.T) {
 func TestElectAfterAnotherStood(t *testing.T) {
 	s := newScripted(t, 1)
 	gone, other := wire.ID{7}, wire.ID{8}
-	s.role.Lock()
-	s.role.voters = []voter{{id: s.id, incarnation: s.host.cfg.Incarnation}, {id: s.id + 1, incarnation: gone}, {id: s.id + 2, incarnation: other}}
-	s.role.Unlock()
+	s.step(role.VotersChanged{Voters: []role.Voter{{ID: s.id, Incarnation: s.host.cfg.Incarnation}, {ID: s.id + 1, Incarnation: gone}, {ID: s.id + 2, Incarnation: other}}})
 	s.leaderChanged(s.id+1, 5)
 	s.leaderChanged(0, 6) // the other's vote was asked for
-	told, led := s.elect(gone, map[wire.ID]bool{other: true}, time.Now())
+	told, led := s.elect(gone, map[wire.ID]bool{other: true})
 	require.True(t, told)
 	require.True(t, led)
-	require.Equal(t, s.id+1, s.role.campaign.gone)
-	require.EqualValues(t, 5, s.role.campaign.first, "the term in which the leader died, from which all count")
+	require.Equal(t, s.id+1, s.campaign().Replaces)
+	require.EqualValues(t, 5, s.campaign().First, "the term in which the leader died, from which all count")
 	s.leaderChanged(s.id+2, 7)
-	told, led = s.elect(gone, map[wire.ID]bool{other: true}, time.Now())
+	told, led = s.elect(gone, map[wire.ID]bool{other: true})
 	require.False(t, told || led, "another leads by now")
 }
 
@@ -173,21 +170,19 @@ func TestOldReleasesAreHistory(t *testing.T) {
 			s.lead(2)
 			epoch := s.owned(bob, 0)
 			s.commit(entry.AppendRelease(nil, &entry.Release{Epoch: epoch, To: alice}))
-			require.EqualValues(t, 2, s.role.campaign.gone, "the transferee stands against the leader")
+			require.EqualValues(t, 2, s.campaign().Replaces, "the transferee stands against the leader")
 			follow(s)
-			require.Zero(t, s.role.campaign, "the partition has had another owner since")
+			require.Zero(t, s.campaign(), "the partition has had another owner since")
 		})
 	}
 	s := newScripted(t, 1)
 	gone := wire.ID{7}
-	s.role.Lock()
-	s.role.voters = []voter{{id: s.id, incarnation: alice}, {id: 2, incarnation: gone}, {id: 3, incarnation: carol}}
-	s.role.Unlock()
+	s.step(role.VotersChanged{Voters: []role.Voter{{ID: s.id, Incarnation: alice}, {ID: 2, Incarnation: gone}, {ID: 3, Incarnation: carol}}})
 	s.lead(2)
-	told, _ := s.elect(gone, map[wire.ID]bool{carol: true}, time.Now())
+	told, _ := s.elect(gone, map[wire.ID]bool{carol: true})
 	require.True(t, told)
 	s.owned(bob, 0)
-	require.EqualValues(t, 2, s.role.campaign.gone, "an Own of the dead leader's time brings nobody back")
+	require.EqualValues(t, 2, s.campaign().Replaces, "an Own of the dead leader's time brings nobody back")
 }
 
 // Who hands a partition over sees to it that the transferee hears at once that the Release is committed.
@@ -206,7 +201,7 @@ func TestTransferIsHeardOf(t *testing.T) {
 	require.Zero(t, s.onItsWay())
 
 	s.owned(bob, 0)
-	s.commit(entry.AppendRelease(nil, &entry.Release{Epoch: s.state.own.epoch, To: carol}))
+	s.commit(entry.AppendRelease(nil, &entry.Release{Epoch: s.state.own.Epoch, To: carol}))
 	require.Zero(t, s.onItsWay(), "another's is another's business")
 }
 
@@ -218,14 +213,14 @@ func TestHandedOverAndBack(t *testing.T) {
 		epoch := s.owned(alice, 0)
 		s.commit(entry.AppendRelease(nil, &entry.Release{Epoch: epoch, To: bob}))
 		s.next()
-		s.reconcile(time.Now(), true)
+		s.reconcile(time.Now())
 		require.Zero(t, s.onItsWay(), "the transferee has its time")
 		s.leaderChanged(2, 6)
 		s.commit(entry.AppendOwn(nil, ownBy(bob, 6, epoch, 0)))
 		epoch, _, _ = s.owner()
 		s.commit(entry.AppendRelease(nil, &entry.Release{Epoch: epoch, To: alice}))
 		s.leaderChanged(1, 7)
-		s.reconcile(time.Now(), true)
+		s.reconcile(time.Now())
 		require.Equal(t, 1, s.onItsWay(), "an Own")
 	})
 }
@@ -236,22 +231,23 @@ func TestDeposedBeforeItsRelease(t *testing.T) {
 	s.lead(1)
 	epoch := s.owned(alice, 0)
 	s.leaderChanged(0, 6)
-	require.Equal(t, campaignDeposed, s.role.campaign.why)
+	require.Equal(t, role.Deposed, s.campaign().Cause)
 	s.commit(entry.AppendRelease(nil, &entry.Release{Epoch: epoch, To: bob}))
 	now := time.Now()
-	require.False(t, s.role.campaign.due(6, now))
-	require.True(t, s.role.campaign.due(6, now.Add(betweenTerm)))
+	c := s.campaign()
+	require.False(t, c.Due(6, now))
+	require.True(t, c.Due(6, now.Add(role.BetweenTerms)))
 	s.leaderChanged(3, 6)
-	require.Zero(t, s.role.campaign, "the transferee leads")
+	require.Zero(t, s.campaign(), "the transferee leads")
 
 	s.leaderChanged(1, 7)
 	s.leaderChanged(0, 7)
-	require.Zero(t, s.role.campaign, "without a majority it stands against nobody")
+	require.Zero(t, s.campaign(), "without a majority it stands against nobody")
 	s.leaderChanged(1, 8)
 	s.leaderChanged(0, 9)
-	require.Equal(t, campaignDeposed, s.role.campaign.why)
+	require.Equal(t, role.Deposed, s.campaign().Cause)
 	s.leaderChanged(1, 10)
-	require.Zero(t, s.role.campaign, "it leads again")
+	require.Zero(t, s.campaign(), "it leads again")
 }
 
 // One whose log is too short stands against a leader, in vain. The leader takes its place again before an election timeout.
@@ -281,37 +277,35 @@ func TestStoodInVain(t *testing.T) {
 func TestElectionWithoutLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(t, 1)
-		s.role.Lock()
-		s.role.voters = []voter{{id: s.id, incarnation: alice}, {id: 2, incarnation: bob}, {id: 3, incarnation: carol}}
-		s.role.Unlock()
+		s.step(role.VotersChanged{Voters: []role.Voter{{ID: s.id, Incarnation: alice}, {ID: 2, Incarnation: bob}, {ID: 3, Incarnation: carol}}})
 		s.leaderChanged(2, 5)
 		time.Sleep(time.Minute)
-		s.reconcile(time.Now(), true)
-		require.Zero(t, s.role.campaign, "somebody leads")
+		s.reconcile(time.Now())
+		require.Zero(t, s.campaign(), "somebody leads")
 		s.leaderChanged(0, 6)
-		time.Sleep(stalledFor - time.Millisecond)
-		s.reconcile(time.Now(), true)
-		require.Zero(t, s.role.campaign, "an election takes its time")
+		time.Sleep(role.StalledFor - time.Millisecond)
+		s.reconcile(time.Now())
+		require.Zero(t, s.campaign(), "an election takes its time")
 		time.Sleep(time.Millisecond)
-		s.reconcile(time.Now(), true)
-		require.Equal(t, campaignStalled, s.role.campaign.why)
-		require.EqualValues(t, 2, s.role.campaign.gone)
-		require.EqualValues(t, 5, s.role.campaign.first, "all count from the term of the leader that was")
+		s.reconcile(time.Now())
+		require.Equal(t, role.Stalled, s.campaign().Cause)
+		require.EqualValues(t, 2, s.campaign().Replaces)
+		require.EqualValues(t, 5, s.campaign().First, "all count from the term of the leader that was")
 		s.leaderChanged(2, 8)
-		require.Zero(t, s.role.campaign, "it leads again: nobody stands against it")
+		require.Zero(t, s.campaign(), "it leads again: nobody stands against it")
 		s.leaderChanged(0, 9)
 		time.Sleep(time.Second)
-		s.reconcile(time.Now(), true)
-		require.Equal(t, campaignStalled, s.role.campaign.why)
-		s.leaderChanged(0, 8+stalledTerms+1)
+		s.reconcile(time.Now())
+		require.Equal(t, role.Stalled, s.campaign().Cause)
+		s.leaderChanged(0, 8+role.StalledTerms+1)
 		time.Sleep(time.Second)
-		s.reconcile(time.Now(), true)
-		require.Zero(t, s.role.campaign, "it reaches nobody, it seems")
+		s.reconcile(time.Now())
+		require.Zero(t, s.campaign(), "it reaches nobody, it seems")
 
 		s.leaderChanged(s.id, 30)
 		s.leaderChanged(0, 30)
 		time.Sleep(time.Minute)
-		s.reconcile(time.Now(), true)
-		require.NotEqual(t, campaignStalled, s.role.campaign.why, "who led and lost its majority waits for an election timeout")
+		s.reconcile(time.Now())
+		require.NotEqual(t, role.Stalled, s.campaign().Cause, "who led and lost its majority waits for an election timeout")
 	})
 }

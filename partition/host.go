@@ -245,9 +245,7 @@ func (h *Host) Status(partition int) (ReplicaStatus, bool) {
 	}
 	generation, _ := partitionOf(r.shard)
 	st := ReplicaStatus{Generation: generation, Replica: r.id, Applied: r.applied.Load()}
-	r.role.Lock()
-	st.Leader, st.Term = r.role.leader, r.role.term
-	r.role.Unlock()
+	st.Leader, st.Term = r.leader()
 	st.LogEntries, st.LogBytes = h.log.Size(r.shard, r.id)
 	return st, true
 }
@@ -270,7 +268,7 @@ func (h *Host) Release(ctx context.Context) {
 	for {
 		owned := 0
 		for i := range h.replicas {
-			if r := h.replicas[i].Load(); r != nil && r.giveUp(time.Now()) {
+			if r := h.replicas[i].Load(); r != nil && r.giveUp() {
 				owned++
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/gridiron-io/gridiron/partition/role"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -15,7 +16,7 @@ const imageMagic = "GRDPART1"
 // image is a frozen state.
 type image struct {
 	applied uint64 // index of the last entry in it
-	own     ownership
+	own     role.Ownership
 	machine Image
 }
 
@@ -42,7 +43,7 @@ func (r *replica) freeze() *image {
 
 // writeTo writes a frozen state.
 func (img *image) writeTo(w io.Writer) (int64, error) {
-	head, err := w.Write(wire.AppendU64(img.own.append([]byte(imageMagic)), img.applied))
+	head, err := w.Write(wire.AppendU64(img.own.Append([]byte(imageMagic)), img.applied))
 	if err != nil {
 		return int64(head), err
 	}
@@ -63,28 +64,26 @@ func (r *replica) install(img *received) {
 	r.becomeWhole()
 	r.noteLocked() // before the index, as in Update: what it has in memory is never less than what it has applied
 	r.applied.Store(img.applied)
-	r.imageInstalledLocked()
+	var fx applyEffects
+	r.decideLater(role.SnapshotInstalled{Own: img.own}, &fx)
 	r.state.Unlock()
 
-	r.proposer.servingChanged()
-	r.proposer.failInFlight()
-	r.host.ownerChanged(r.partition)
+	r.carryOut(&fx.role)
 	if r.host.cfg.OnApplied != nil {
 		r.host.cfg.OnApplied(r.partition)
 	}
-	r.host.notify(r)
 }
 
 // received is an image that has come from another replica.
 type received struct {
 	applied uint64
-	own     ownership
+	own     role.Ownership
 	machine Machine
 }
 
 // readImage reads what image.writeTo wrote, and returns nothing if the replica has all of that.
 func (r *replica) readImage(src io.Reader) (*received, error) {
-	head := make([]byte, len(imageMagic)+ownershipSize+8)
+	head := make([]byte, len(imageMagic)+role.OwnershipSize+8)
 	if _, err := io.ReadFull(src, head); err != nil {
 		return nil, err
 	}
@@ -94,17 +93,17 @@ func (r *replica) readImage(src io.Reader) (*received, error) {
 	head = head[len(imageMagic):]
 	img := &received{}
 	var err error
-	if img.own, err = decodeOwnership(head[:ownershipSize]); err != nil {
+	if img.own, err = role.DecodeOwnership(head[:role.OwnershipSize]); err != nil {
 		return nil, err
 	}
-	if generation, _ := partitionOf(r.shard); img.own.generation != generation {
-		return nil, fmt.Errorf("%w: of generation %d, this is %d", wire.ErrMalformed, img.own.generation, generation)
+	if generation, _ := partitionOf(r.shard); img.own.Generation != generation {
+		return nil, fmt.Errorf("%w: of generation %d, this is %d", wire.ErrMalformed, img.own.Generation, generation)
 	}
-	if img.applied = binary.BigEndian.Uint64(head[ownershipSize:]); img.applied <= r.applied.Load() {
+	if img.applied = binary.BigEndian.Uint64(head[role.OwnershipSize:]); img.applied <= r.applied.Load() {
 		_, err = io.Copy(io.Discard, src)
 		return nil, err
 	}
-	if img.machine, err = r.host.cfg.Machines.Restore(r.partition, img.own.generation, src); err != nil {
+	if img.machine, err = r.host.cfg.Machines.Restore(r.partition, img.own.Generation, src); err != nil {
 		return nil, err
 	}
 	return img, nil

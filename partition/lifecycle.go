@@ -10,6 +10,8 @@ import (
 	"github.com/lni/dragonboat/v4"
 	"github.com/lni/dragonboat/v4/config"
 	sm "github.com/lni/dragonboat/v4/statemachine"
+
+	"github.com/gridiron-io/gridiron/partition/role"
 )
 
 // removeTimeout bounds the wait for the library to let go of a stopped replica.
@@ -69,7 +71,8 @@ func (h *Host) startLocked(p Placement) error {
 			if p.Losses > k.losses {
 				k.machine.MarkLoss()
 			}
-			r.role.stateTransfer = k
+			r.part.stateTransfer = k
+			r.step(role.StateKept{})
 		}
 	} else {
 		h.groups[p.Partition].keptState = nil // nobody will ask for it any more

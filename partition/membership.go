@@ -11,6 +11,7 @@ import (
 	"github.com/lni/dragonboat/v4"
 
 	"github.com/gridiron-io/gridiron/partition/entry"
+	"github.com/gridiron-io/gridiron/partition/role"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -175,10 +176,7 @@ func (h *Host) SetVoters(partition int, generation uint64, voters map[uint64]wir
 	if r == nil || r.shard != ShardOf(generation, partition) {
 		return
 	}
-	list := sortedVoters(voters)
-	r.role.Lock()
-	defer r.role.Unlock()
-	r.role.voters = list
+	r.step(role.VotersChanged{Voters: sortedVoters(voters)})
 }
 
 // CaughtUp reports whether the replica of a partition that runs here, a learner as a rule, has applied all that its group had
@@ -214,10 +212,7 @@ func (h *Host) Retry(partition int, learner uint64) {
 	if r == nil || r.serving.Load() == 0 {
 		return
 	}
-	r.role.Lock()
-	leads, term := r.leadsLocked(), r.role.term
-	r.role.Unlock()
-	if leads {
+	if leader, term := r.leader(); leader == r.id && term != 0 {
 		h.cfg.Transport.Retry(r.shard, r.id, learner, term)
 	}
 }
@@ -229,9 +224,6 @@ func (h *Host) TransferOwnership(partition int, to wire.ID) bool {
 	if r == nil || r.serving.Load() == 0 {
 		return false
 	}
-	r.role.Lock()
-	r.role.transferee = to
-	r.role.Unlock()
-	r.giveUp(time.Now())
+	r.step(role.Transfer{To: to})
 	return true
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lni/dragonboat/v4"
 
+	"github.com/gridiron-io/gridiron/partition/role"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -82,7 +83,7 @@ func (m *MetaHost) Elect(gone uint64, place, left int) bool {
 	if at == nil || at.id == gone || l.led != gone || l.id != 0 && l.id != gone {
 		return false
 	}
-	l.campaign.begin(campaignDeath, gone, place, left, l.ledTerm, time.Now())
+	l.campaign.Begin(role.Death, gone, place, left, l.ledTerm, time.Now())
 	m.gate.RLock()
 	defer m.gate.RUnlock()
 	if !l.electing && !m.gate.closed {
@@ -97,19 +98,19 @@ func (m *MetaHost) Elect(gone uint64, place, left int) bool {
 func (m *MetaHost) campaignInTurn(at *metaReplica, gone uint64) {
 	defer m.stopped.Done()
 	until := time.Now().Add(standFor)
-	tick := time.NewTicker(injectEvery)
+	tick := time.NewTicker(role.InjectEvery)
 	defer tick.Stop()
 	for {
 		m.leader.Lock()
 		l, now := &m.leader, time.Now()
 		if l.id != 0 && l.id != gone || m.at.Load() != at || m.life.Err() != nil || now.After(until) {
-			l.campaign.end()
+			l.campaign.End()
 			l.electing = false
 			l.Unlock()
 			return
 		}
-		due, term := l.campaign.due(l.term, now), l.term
-		if l.id == 0 && now.Sub(l.at) > freeFirst {
+		due, term := l.campaign.Due(l.term, now), l.term
+		if l.id == 0 && now.Sub(l.at) > role.RetryFirst {
 			term++ // it has stood in vain, for its messages were lost: a candidate hears nothing but a later term than its own
 		}
 		l.Unlock()
@@ -149,7 +150,7 @@ func (m *MetaHost) Renew() bool {
 func (m *MetaHost) renew(at *metaReplica, was uint64) {
 	defer m.stopped.Done()
 	until := time.Now().Add(standFor)
-	tick := time.NewTicker(injectEvery)
+	tick := time.NewTicker(role.InjectEvery)
 	defer tick.Stop()
 	for {
 		m.leader.Lock()
@@ -160,7 +161,7 @@ func (m *MetaHost) renew(at *metaReplica, was uint64) {
 			return
 		}
 		term := l.term
-		if l.id != 0 || now.Sub(l.at) > freeFirst {
+		if l.id != 0 || now.Sub(l.at) > role.RetryFirst {
 			term++ // who leads, or stands, heeds nothing but a later term
 		}
 		l.Unlock()

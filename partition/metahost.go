@@ -19,6 +19,7 @@ import (
 
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/partition/raftnet"
+	"github.com/gridiron-io/gridiron/partition/role"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -50,11 +51,11 @@ type MetaHost struct {
 	leader struct {
 		sync.Mutex
 		id, term uint64
-		led      uint64    // who was last known to lead
-		ledTerm  uint64    // in which term
-		at       time.Time // when id or term changed last
-		campaign campaign  // when this replica stands in the place of a leader that is down
-		electing bool      // a goroutine sees to that
+		led      uint64        // who was last known to lead
+		ledTerm  uint64        // in which term
+		at       time.Time     // when id or term changed last
+		campaign role.Campaign // when this replica stands in the place of a leader that is down
+		electing bool          // a goroutine sees to that
 	}
 	view    atomic.Pointer[meta.View] // replaced under changed's lock
 	changed struct {

@@ -138,11 +138,11 @@ func TestProposerOutcomes(t *testing.T) {
 		"another elected":     {func(s *scripted) { s.lead(2) }, Unknown, Moved, true, true, 2, false, true},
 		"nobody elected":      {func(s *scripted) { s.lead(0) }, Unknown, Moved, true, true, 2, false, true},
 		"elected again":       {func(s *scripted) { s.leaderChanged(1, 6) }, 0, 0, false, false, 3, true, false},
-		"given up":            {func(s *scripted) { s.giveUp(time.Now()) }, 0, Moved, false, true, 2, false, true},
+		"given up":            {func(s *scripted) { s.giveUp() }, 0, Moved, false, true, 2, false, true},
 		"refused Own":         {func(s *scripted) { s.commit(entry.AppendOwn(nil, ownBy(bob, 1, 1, 0))) }, 0, 0, false, false, 3, true, false},
 		"stopped":             {func(s *scripted) { s.stop() }, Unknown, NotProposed, true, true, 2, false, false},
-		"dropped":             {func(s *scripted) { s.drop(); s.drop(); s.reconcile(time.Now(), false) }, NotProposed, 0, true, false, 1, true, false},
-		"no more than closed": {func(s *scripted) { s.log[0].state.Store(int32(ticketClosed)); s.reconcile(time.Now(), false) }, 0, 0, false, false, 3, true, false},
+		"dropped":             {func(s *scripted) { s.drop(); s.drop(); s.reconcile(time.Now()) }, NotProposed, 0, true, false, 1, true, false},
+		"no more than closed": {func(s *scripted) { s.log[0].state.Store(int32(ticketClosed)); s.reconcile(time.Now()) }, 0, 0, false, false, 3, true, false},
 		"Raft refuses the next": {func(s *scripted) {
 			s.err = lost
 			s.commitNext()
@@ -254,10 +254,10 @@ func TestProposerStalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServing(t)
 		first, second, third := s.write(1), s.write(2), s.write(3)
-		s.reconcile(time.Now().Add(stallAfter), false)
+		s.reconcile(time.Now().Add(stallAfter))
 		require.Equal(t, 2, s.onItsWay())
 		time.Sleep(stallAfter + 1)
-		s.reconcile(time.Now(), false)
+		s.reconcile(time.Now())
 		require.Equal(t, 3, s.onItsWay())
 		requireWaiting(t, first)
 		lost := s.next()
@@ -265,7 +265,7 @@ func TestProposerStalls(t *testing.T) {
 		requireTold(t, Applied, second)
 		requireWaiting(t, first)
 		time.Sleep(forgetAfter + 1)
-		s.reconcile(time.Now(), false)
+		s.reconcile(time.Now())
 		requireTold(t, Unknown, first)
 		requireTold(t, Unknown, third)
 		s.commit(lost.cmd) // late, and nobody waits any more

@@ -177,7 +177,7 @@ func (q *readQueue) readAll(list []Reader, at ReadPoint) (left []Reader, whole b
 		done := make([]Reader, 0, min(len(list), readsAtOnce))
 		began := q.clock()
 		r.state.RLock()
-		if !r.state.own.accepts(at.Epoch) || r.state.machine == nil {
+		if !r.state.own.Accepts(at.Epoch) || r.state.machine == nil {
 			r.state.RUnlock()
 			return append(left, list...), false
 		}

@@ -37,13 +37,13 @@ func (h *Host) loop() {
 	electing := make(map[*replica]struct{})
 	soon := time.NewTimer(time.Hour)
 	defer soon.Stop()
-	reconcile := func(r *replica, now time.Time, mayOwn bool) {
+	reconcile := func(r *replica, now time.Time) {
 		defer func() { h.electing.Store(int64(len(electing))) }()
 		if h.replicas[r.partition].Load() != r { // it was removed, and is let go of
 			delete(electing, r)
 			return
 		}
-		if r.reconcile(now, mayOwn) {
+		if r.reconcile(now) {
 			if len(electing) == 0 {
 				soon.Reset(electingEvery)
 			}
@@ -60,25 +60,23 @@ func (h *Host) loop() {
 			return
 		case <-h.wake.ch:
 			dirty := h.notified(spare)
-			now, may := time.Now(), h.mayOwn()
+			now := time.Now()
 			for r := range dirty {
-				reconcile(r, now, may)
+				reconcile(r, now)
 			}
 			clear(dirty)
 			spare = dirty
 		case now := <-soon.C:
-			may := h.mayOwn()
 			for r := range electing {
-				reconcile(r, now, may)
+				reconcile(r, now)
 			}
 			if len(electing) > 0 {
 				soon.Reset(electingEvery)
 			}
 		case now := <-tick.C:
-			may := h.mayOwn()
 			for i := range h.replicas {
 				if r := h.replicas[i].Load(); r != nil {
-					reconcile(r, now, may)
+					reconcile(r, now)
 				}
 			}
 			longest, cut := h.overBudget()

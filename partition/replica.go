@@ -15,6 +15,7 @@ import (
 	sm "github.com/lni/dragonboat/v4/statemachine"
 
 	"github.com/gridiron-io/gridiron/partition/entry"
+	"github.com/gridiron-io/gridiron/partition/role"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -22,14 +23,13 @@ import (
 // it. It is dragonboat's state machine of the group: Update, Lookup, the snapshots and Close are called by dragonboat's
 // workers, one at a time but for Lookup and SaveSnapshot.
 //
-// Lock order: state, then role or the proposer's; never two of the last.
+// Lock order: state, then part or the proposer's; never two of the last.
 type replica struct {
 	host      *Host
 	partition int
 	shard     uint64 // of a generation of the partition
 	losses    uint64 // see Placement
 	id        uint64 // replica ID, used once and by this process only
-	preferred bool   // this member shall own the partition first
 	session   *client.Session
 	raft      func(cmd []byte) (ticket, error) // propose, but in tests
 	log       *slog.Logger
@@ -37,7 +37,7 @@ type replica struct {
 	// state guards the replicated state: written by Update and by images, read by everyone.
 	state struct {
 		sync.RWMutex
-		own           ownership
+		own           role.Ownership
 		machine       Machine        // nil once it was freed
 		stateTransfer *stateReceiver // of a generation that is being given its state: what has come of that
 	}
@@ -48,11 +48,11 @@ type replica struct {
 	transferred atomic.Uint64 // bytes that have come of state.stateTransfer
 	due         atomic.Int64  // cluster time at which an entry expires; noneDue if none does
 
-	// serving is the epoch under which this process owns the partition and takes operations; 0 if it does not. It is
-	// written by role's methods, under its lock.
+	// serving is the epoch under which this process owns the partition and takes operations; 0 if it does not. It is what the
+	// role decided, and written under part's lock.
 	serving     atomic.Uint64
 	servingTerm atomic.Uint64 // counts the changes of serving, before they are made
-	role        role
+	part        part
 
 	whole     chan struct{} // closed when the generation has its first state, with which it begins as a rule
 	wholeOnce sync.Once
@@ -68,38 +68,35 @@ type replica struct {
 	clock    func() time.Time // by which Update is timed
 }
 
-// voter is one replica of a group.
-type voter struct {
-	id          uint64
-	incarnation wire.ID
-}
-
-func sortedVoters(by map[uint64]wire.ID) []voter {
-	list := make([]voter, 0, len(by))
+func sortedVoters(by map[uint64]wire.ID) []role.Voter {
+	list := make([]role.Voter, 0, len(by))
 	for id, incarnation := range by {
-		list = append(list, voter{id, incarnation})
+		list = append(list, role.Voter{ID: id, Incarnation: incarnation})
 	}
-	slices.SortFunc(list, func(a, b voter) int { return cmp.Compare(a.id, b.id) })
+	slices.SortFunc(list, func(a, b role.Voter) int { return cmp.Compare(a.ID, b.ID) })
 	return list
 }
+
+// leaseMillis is the largest lease that an owner announces. Owners hold none: every read asks Raft.
+const leaseMillis = 0
 
 // noneDue stands for no time at all.
 const noneDue = math.MaxInt64
 
 func newReplica(h *Host, p Placement) *replica {
-	r := &replica{host: h, partition: p.Partition, shard: ShardOf(p.Generation, p.Partition), losses: p.Losses, id: p.Replica, preferred: p.Preferred}
+	r := &replica{host: h, partition: p.Partition, shard: ShardOf(p.Generation, p.Partition), losses: p.Losses, id: p.Replica}
 	r.session = client.NewNoOPSession(r.shard, h.random)
 	r.log = h.cfg.Logger.With("partition", p.Partition, "shard", r.shard)
-	r.state.own = newOwnership(p.Generation)
-	r.state.own.awaitsState = p.FromSurvivor
+	r.state.own = role.NewOwnership(p.Generation)
+	r.state.own.AwaitsState = p.FromSurvivor
 	r.closed, r.whole = make(chan struct{}), make(chan struct{})
 	if !p.FromSurvivor {
 		r.becomeWhole()
 	}
 	r.state.machine = h.cfg.Machines.New(p.Partition, p.Generation)
 	r.raft = r.propose
-	r.role.init(r.state.own)
-	r.role.voters = sortedVoters(p.Initial)
+	r.part.init(role.Config{Member: h.cfg.Member, Incarnation: h.cfg.Incarnation, Replica: p.Replica, Partition: p.Partition,
+		Preferred: p.Preferred, LeaseMs: leaseMillis}, r.state.own, sortedVoters(p.Initial))
 	r.due.Store(noneDue)
 	r.clock = time.Now
 	r.proposer.init(r)
@@ -126,12 +123,10 @@ func (r *replica) Close() error {
 // applyEffects is what entries just applied mean for this process, to be carried out without the state's lock.
 type applyEffects struct {
 	done        finished // batches of this process that were applied or refused
-	ownership   bool     // an Own or Release was accepted
-	clean       bool     // this process need not wait any longer before it answers
-	retry       bool     // an Own of this process was refused and is worth another
+	role        decided  // what the role decided about Owns, Releases, and the generation's first state
+	release     []byte   // the last Release
 	applied     bool     // operations were applied
 	transferred bool     // a part of the generation's first state was taken
-	handed      []byte   // the Release by which this process hands the partition over; nil if there is none
 }
 
 // updateTime is for how long Update keeps readers waiting, but for the entry that is being applied then.
@@ -153,23 +148,13 @@ func (r *replica) Update(entries []sm.Entry) ([]sm.Entry, error) {
 		r.applyLocked(&entries[i], &fx)
 	}
 	r.noteLocked()
-	own := r.state.own
 	r.appliedLocked(entries[len(entries)-1].Index)
 	r.state.Unlock()
 
-	if fx.ownership {
-		r.host.ownerChanges.Add(1)
-		r.proposer.servingChanged()
-		r.proposer.superseded(own.live())
-		r.host.ownerChanged(r.partition)
+	if fx.role.RepeatRelease {
+		r.proposeControl(fx.release) // which has no effect once more
 	}
-	if fx.handed != nil {
-		// The transferee learns that the Release is committed with the next entry or heartbeat. A heartbeat is long after.
-		r.proposeControl(fx.handed) // and has no effect once more
-	}
-	if fx.clean {
-		r.answerHeld()
-	}
+	r.carryOut(&fx.role)
 	r.answer(fx.done)
 	if len(fx.done) > 0 {
 		r.proposer.flush()
@@ -177,7 +162,8 @@ func (r *replica) Update(entries []sm.Entry) ([]sm.Entry, error) {
 	if fx.applied && r.host.cfg.OnApplied != nil {
 		r.host.cfg.OnApplied(r.partition)
 	}
-	if fx.ownership || fx.retry || fx.transferred || r.host.logFull(r) && !r.trimming.held.Load() {
+
+	if fx.transferred || r.host.logFull(r) && !r.trimming.held.Load() {
 		r.host.notify(r)
 	}
 	return entries, nil
@@ -232,15 +218,14 @@ func (r *replica) applyOwnLocked(e *sm.Entry, fx *applyEffects) error {
 	if err != nil {
 		return err
 	}
-	mine := o.Incarnation == r.host.cfg.Incarnation
-	was, ok := r.state.own.own(&o, e.Index)
-	if !ok {
-		fx.retry = fx.retry || mine && r.role.refused(&o, &r.state.own)
-		return nil
+	was, ok := r.state.own.ApplyOwn(&o, e.Index)
+	switch {
+	case ok:
+		r.state.machine.Advance(o.Now, 0)
+		r.decideLater(role.OwnApplied{Own: r.state.own, Superseded: was}, fx)
+	case o.Incarnation == r.host.cfg.Incarnation:
+		r.decideLater(role.OwnRefused{PrevEpoch: o.PrevEpoch}, fx)
 	}
-	r.state.machine.Advance(o.Now, 0)
-	r.ownerAppliedLocked(was)
-	fx.ownership = true
 	return nil
 }
 
@@ -249,16 +234,9 @@ func (r *replica) applyReleaseLocked(e *sm.Entry, fx *applyEffects) error {
 	if err != nil {
 		return err
 	}
-	switch r.state.own.release(&rel) {
-	case releaseCurrent:
-		if r.releaseAppliedLocked(false) {
-			fx.handed = bytes.Clone(e.Cmd)
-		}
-		r.transfer(rel.To)
-		fx.ownership = true
-	case releasePrevious:
-		r.releaseAppliedLocked(true)
-		fx.clean = true
+	if effect := r.state.own.ApplyRelease(&rel); effect != role.ReleaseRefused {
+		fx.release = bytes.Clone(e.Cmd)
+		r.decideLater(role.ReleaseApplied{Own: r.state.own, Previous: effect == role.PrevReleased}, fx)
 	}
 	return nil
 }
@@ -272,7 +250,7 @@ func (r *replica) applyBatchLocked(e *sm.Entry, fx *applyEffects) error {
 	if b.Proposer == r.host.cfg.Incarnation {
 		batch = r.proposer.take(b.Header.Batch)
 	}
-	if !r.state.own.accepts(b.Epoch) {
+	if !r.state.own.Accepts(b.Epoch) {
 		if batch != nil {
 			fx.done.add(batch, Moved)
 		}
@@ -292,7 +270,7 @@ func (r *replica) applyBatchLocked(e *sm.Entry, fx *applyEffects) error {
 	}
 	fx.applied = fx.applied || b.Ops > 0
 	if batch != nil {
-		fx.done = append(fx.done, finishedBatch{batch: batch, outcome: Applied, results: results, notBefore: r.role.servesAfter()})
+		fx.done = append(fx.done, finishedBatch{batch: batch, outcome: Applied, results: results, notBefore: r.servesAfter()})
 	}
 	return b.Err()
 }
@@ -306,16 +284,13 @@ func (r *replica) answer(done finished) {
 			if now.IsZero() {
 				now = time.Now()
 			}
-			if f.notBefore.After(now) && r.role.hold(f, r.answerHeld) {
+			if f.notBefore.After(now) && r.hold(f) {
 				continue
 			}
 		}
 		f.complete()
 	}
 }
-
-// answerHeld hands out the results that were held back and may be told now.
-func (r *replica) answerHeld() { r.role.due(time.Now(), r.answerHeld).complete() }
 
 // stop ends what the replica does for callers. It is called when it no longer applies entries, and may be called twice.
 func (r *replica) stop() {

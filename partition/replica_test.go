@@ -14,8 +14,21 @@ import (
 
 	"github.com/gridiron-io/gridiron/partition/entry"
 	"github.com/gridiron-io/gridiron/partition/raftnet"
+	"github.com/gridiron-io/gridiron/partition/role"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
+
+var (
+	alice = wire.ID{0xa}
+	bob   = wire.ID{0xb}
+	carol = wire.ID{0xc}
+)
+
+const gen1 = uint64(1) << role.EpochShift
+
+func ownBy(who wire.ID, term, prev uint64, lease uint32) *entry.Own {
+	return &entry.Own{Member: who, Incarnation: who, Term: term, PrevEpoch: prev, LeaseMs: lease}
+}
 
 // scripted is a replica whose Raft is the test's: it decides which entries commit, when, and what the library says of them.
 type scripted struct {
@@ -65,6 +78,21 @@ func newScripted(tb testing.TB, generation uint64) *scripted {
 		return e, nil
 	}
 	return s
+}
+
+// place has the replica be that of a placement, as if it began now.
+func (s *scripted) place(p Placement) {
+	raft := s.raft
+	s.replica = newReplica(s.host, p)
+	s.raft = raft
+	s.host.replicas[0].Store(s.replica)
+}
+
+// campaign returns the schedule by which a replica stands for election.
+func (r *replica) campaign() role.Campaign {
+	r.part.Lock()
+	defer r.part.Unlock()
+	return r.part.role.Campaign()
 }
 
 // next takes the oldest entry on its way; nil if there is none.
@@ -175,7 +203,7 @@ func TestNewOwnerAnswers(t *testing.T) {
 		wait       time.Duration
 	}{
 		"at once, the first of all":             {1, func(*scripted) {}, 0},
-		"after the leases of a lost generation": {2, func(s *scripted) { s.state.own.maxLease = lease }, lease},
+		"after the leases of a lost generation": {2, func(s *scripted) { s.state.own.MaxLease = lease }, lease},
 		"after the lease of another":            {1, func(s *scripted) { s.owned(bob, lease) }, lease},
 		"after the largest lease of the others": {1, func(s *scripted) { s.owned(bob, lease); s.owned(carol, 10) }, lease},
 		"at once after a release": {1, func(s *scripted) {
@@ -275,7 +303,8 @@ func TestTendOwnership(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(t, 1)
 		reconcile := func(mayOwn bool) int {
-			s.reconcile(time.Now(), mayOwn)
+			s.host.cfg.MayOwn = func() bool { return mayOwn }
+			s.reconcile(time.Now())
 			return s.onItsWay()
 		}
 		kind := func() entry.Kind {
@@ -292,7 +321,7 @@ func TestTendOwnership(t *testing.T) {
 		require.Equal(t, entry.KindOwn, kind())
 		require.Equal(t, 1, reconcile(true), "one Own at a time")
 		s.next() // lost
-		time.Sleep(ownRetry + 1)
+		time.Sleep(role.OwnRetry + 1)
 		require.Equal(t, 1, reconcile(true), "again, should it have been lost")
 
 		// Refused, for another had come before: again at once, on what is true now.
@@ -341,10 +370,10 @@ func TestNoOwnBelowTheOwnersTerm(t *testing.T) {
 	s := newScripted(t, 1)
 	s.leaderChanged(1, 4)
 	s.owned(bob, 0) // term 5
-	s.reconcile(time.Now(), true)
+	s.reconcile(time.Now())
 	require.Zero(t, s.onItsWay())
 	s.leaderChanged(1, 5)
-	s.reconcile(time.Now(), true)
+	s.reconcile(time.Now())
 	require.Equal(t, 1, s.onItsWay())
 }
 
@@ -354,13 +383,14 @@ func TestPreferredOwnerStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(t, 1)
 		stands := func() (uint64, bool) {
-			s.role.Lock()
-			defer s.role.Unlock()
-			return s.firstCampaignLocked(time.Now())
+			s.part.Lock()
+			defer s.part.Unlock()
+			fx := s.part.role.Step(role.Tick{}, role.Now{Time: time.Now()})
+			return fx.After, fx.Campaign
 		}
 		_, ok := stands()
 		require.False(t, ok, "another is preferred")
-		s.preferred = true
+		s.place(Placement{Generation: 1, Replica: 1, Preferred: true})
 		for range 3 {
 			term, ok := stands()
 			require.True(t, ok)
@@ -368,7 +398,7 @@ func TestPreferredOwnerStands(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		s.leaderChanged(0, 2) // it has become a candidate
-		for _, wait := range []time.Duration{freeFirst, 2 * freeFirst, 4 * freeFirst, 8 * freeFirst, freeMost, freeMost} {
+		for _, wait := range []time.Duration{role.RetryFirst, 2 * role.RetryFirst, 4 * role.RetryFirst, 8 * role.RetryFirst, role.RetryMost, role.RetryMost} {
 			time.Sleep(wait)
 			term, ok := stands()
 			require.True(t, ok)

@@ -26,7 +26,7 @@ func TestResumeComesFirst(t *testing.T) {
 			s.leaderChanged(1, 6)
 			s.write(8)
 			s.drop()
-			s.reconcile(time.Now(), false)
+			s.reconcile(time.Now())
 		}, []int{0, 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -59,7 +59,7 @@ func TestResumeIsRepeatedUntilApplied(t *testing.T) {
 	}
 	s.drop()
 	s.commitNext() // has become the first
-	s.reconcile(time.Now(), false)
+	s.reconcile(time.Now())
 	requireTold(t, NotProposed, first)
 	requireTold(t, Applied, second)
 	s.commitNext()

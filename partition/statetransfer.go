@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"time"
 
 	"github.com/lni/dragonboat/v4/raftpb"
 	sm "github.com/lni/dragonboat/v4/statemachine"
 
 	"github.com/gridiron-io/gridiron/partition/entry"
+	"github.com/gridiron-io/gridiron/partition/role"
 )
 
 // A generation that can never have a quorum again goes on as the next one, which a survivor founds alone: it stops its replica for
@@ -25,8 +25,6 @@ import (
 const (
 	// transferPiece is how much of a state one entry carries.
 	transferPiece = 1 << 20
-	// transferRetry is how long a piece that was proposed holds back the same piece.
-	transferRetry = 500 * time.Millisecond
 	// transferBytes bounds what the states that are given to their next generations hold besides themselves, over all partitions; one may
 	// always be.
 	transferBytes = 64 << 20
@@ -107,7 +105,7 @@ func (r *replica) keep(generation uint64) (*keptState, error) {
 			r.applyLocked(&sm.Entry{Index: tail[i].Index, Cmd: cmd}, &fx)
 		}
 	}
-	k.machine, k.maxLease = r.state.machine, r.state.own.maxLease
+	k.machine, k.maxLease = r.state.machine, r.state.own.MaxLease
 	return k, nil
 }
 
@@ -163,11 +161,10 @@ func (s *stateSender) next() error {
 
 func (s *stateSender) end() { _ = s.src.Close() }
 
-// transferLocked returns the next entry of those that give the generation its state, if this process has that and it is time for it.
-// REQUIRES r.role's lock.
-func (r *replica) transferLocked(now time.Time) []byte {
-	ro := &r.role
-	k := ro.stateTransfer
+// pieceLocked returns the next entry of those that give the generation its state, nil if there is none now. taken is how much was
+// applied. REQUIRES r.part's lock.
+func (r *replica) pieceLocked(taken uint64) []byte {
+	k := r.part.stateTransfer
 	if k == nil {
 		return nil
 	}
@@ -182,15 +179,11 @@ func (r *replica) transferLocked(now time.Time) []byte {
 			return nil
 		}
 	}
-	taken := r.transferred.Load()
-	if taken == ro.pieceAt && now.Sub(ro.pieceTime) <= transferRetry && !ro.pieceTime.IsZero() {
-		return nil
-	}
+
 	s := k.sender
 	if taken == s.size && len(s.piece) > 0 && !r.nextPieceLocked() || taken != s.at {
 		return nil // the second: there was another state before, which nobody has any more
 	}
-	ro.pieceAt, ro.pieceTime = taken, now
 	if len(s.piece) > 0 {
 		return entry.AppendStatePiece(nil, &entry.StatePiece{At: s.at, Piece: s.piece})
 	}
@@ -203,11 +196,12 @@ func transferCost(m Machine) int64 {
 	return bytes + min(2*bytes, transferOverhead)
 }
 
-// nextPieceLocked makes the next piece. REQUIRES r.role's lock.
+// nextPieceLocked makes the next piece. REQUIRES r.part's lock.
 func (r *replica) nextPieceLocked() bool {
-	if err := r.role.stateTransfer.sender.next(); err != nil {
+	if err := r.part.stateTransfer.sender.next(); err != nil {
 		r.log.Error("the state of the generation before cannot be written", "err", err)
-		r.freeSeedLocked()
+		r.freeTransferLocked()
+		r.decideLocked(role.StateLost{})
 		return false
 	}
 	return true
@@ -267,11 +261,11 @@ func (r *replica) applyStatePieceLocked(e *sm.Entry, fx *applyEffects) error {
 	if err != nil {
 		return err
 	}
-	if !r.state.own.awaitsState || s.At != r.transferred.Load() {
+	if !r.state.own.AwaitsState || s.At != r.transferred.Load() {
 		return nil
 	}
 	if r.state.stateTransfer == nil {
-		r.state.stateTransfer = r.newStateReceiver(r.state.own.generation)
+		r.state.stateTransfer = r.newStateReceiver(r.state.own.Generation)
 	}
 	r.state.stateTransfer.take(s.Piece)
 	r.transferred.Store(r.state.stateTransfer.size)
@@ -282,7 +276,7 @@ func (r *replica) applyStatePieceLocked(e *sm.Entry, fx *applyEffects) error {
 // applyStateCompleteLocked makes the pieces the state, if they are all there. REQUIRES r.state's lock.
 func (r *replica) applyStateCompleteLocked(e *sm.Entry, fx *applyEffects) error {
 	d, err := entry.DecodeStateComplete(e.Cmd)
-	if err != nil || !r.state.own.awaitsState {
+	if err != nil || !r.state.own.AwaitsState {
 		return err
 	}
 	g := r.state.stateTransfer
@@ -294,9 +288,8 @@ func (r *replica) applyStateCompleteLocked(e *sm.Entry, fx *applyEffects) error 
 		return fmt.Errorf("read the generation's first state: %w", err)
 	}
 	r.state.machine, r.state.stateTransfer = m, nil
-	r.state.own.awaitsState, r.state.own.maxLease = false, d.MaxLease
-	fx.ownership = true
-	r.transferAppliedLocked()
+	r.state.own.AwaitsState, r.state.own.MaxLease = false, d.MaxLease
+	r.transferAppliedLocked(fx)
 	return nil
 }
 
@@ -304,19 +297,19 @@ func (r *replica) applyStateCompleteLocked(e *sm.Entry, fx *applyEffects) error 
 func (r *replica) awaitsState() bool {
 	r.state.RLock()
 	defer r.state.RUnlock()
-	return r.state.own.awaitsState
+	return r.state.own.AwaitsState
 }
 
 // transferAppliedLocked takes note that the generation has its state. REQUIRES r.state's lock.
-func (r *replica) transferAppliedLocked() {
+func (r *replica) transferAppliedLocked(fx *applyEffects) {
 	r.becomeWhole()
-	r.role.Lock()
-	defer r.role.Unlock()
-	r.role.own = r.state.own
-	if r.role.stateTransfer != nil {
-		r.role.stateTransfer.machine = nil
+	r.decideLater(role.StateComplete{Own: r.state.own}, fx)
+	r.part.Lock()
+	defer r.part.Unlock()
+	if r.part.stateTransfer != nil {
+		r.part.stateTransfer.machine = nil
 	}
-	r.freeSeedLocked()
+	r.freeTransferLocked()
 }
 
 // dropTransferLocked gives up what has come of the generation's first state. REQUIRES r.state's lock.
@@ -330,12 +323,12 @@ func (r *replica) dropTransferLocked() {
 // becomeWhole lets those go on who wait for a state that can be sent.
 func (r *replica) becomeWhole() { r.wholeOnce.Do(func() { close(r.whole) }) }
 
-// freeSeedLocked ends the writing of the state of the generation before. REQUIRES r.role's lock.
-func (r *replica) freeSeedLocked() {
-	if k := r.role.stateTransfer; k != nil && k.sender != nil {
+// freeTransferLocked ends the writing of the state of the generation before. REQUIRES r.part's lock.
+func (r *replica) freeTransferLocked() {
+	if k := r.part.stateTransfer; k != nil && k.sender != nil {
 		k.sender.end()
 		r.host.transferring.Add(-k.sender.cost)
 		k.sender = nil
 	}
-	r.role.stateTransfer = nil
+	r.part.stateTransfer = nil
 }

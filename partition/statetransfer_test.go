@@ -165,7 +165,7 @@ func TestStatePieces(t *testing.T) {
 	require.True(t, s.awaitsState(), "another state is said to be the whole")
 	s.commit(done(state))
 	require.False(t, s.awaitsState())
-	require.EqualValues(t, 5, s.state.own.maxLease)
+	require.EqualValues(t, 5, s.state.own.MaxLease)
 	require.Equal(t, from.state.machine.(*registers).values, s.state.machine.(*registers).values)
 
 	broken := bytes.Clone(state)
@@ -185,7 +185,7 @@ func TestStatePieces(t *testing.T) {
 func (s *scripted) imageOfGeneration(t *testing.T, generation uint64) []byte {
 	t.Helper()
 	frozen := s.freeze()
-	frozen.own.generation, frozen.applied = generation, frozen.applied+100
+	frozen.own.Generation, frozen.applied = generation, frozen.applied+100
 	var b bytes.Buffer
 	_, err := frozen.writeTo(&b)
 	require.NoError(t, err)

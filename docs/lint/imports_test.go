@@ -39,6 +39,7 @@ var layers = []struct {
 	{"partition/meta", []string{"sdk/wire"}},
 	{"partition/memlog", nil},
 	{"partition/raftnet", []string{"sdk/wire"}},
+	{"partition/role", []string{"partition/entry", "sdk/wire"}},
 	{"partition", []string{"sdk/wire", "sdk/codec"}},
 	{"member/clock", []string{"sdk/wire"}},
 	{"member/founding", []string{"sdk/wire"}},

@@ -21,7 +21,7 @@ import (
 
 // ordered are the packages in which nothing may depend on the order of a map: every replica, and every process that decides
 // with the same knowledge, comes to the same result. Only what is named by pureFiles counts.
-var ordered = []string{"maps/state", "partition/entry", "partition/meta", "member/founding"}
+var ordered = []string{"maps/state", "partition/entry", "partition/meta", "partition/role", "member/founding"}
 
 // anyOrder are functions with loops over maps that come to the same in any order, and why.
 var anyOrder = map[string]string{

@@ -332,7 +332,7 @@ func packageComments(files []*file) (problems []string) {
 
 // pureFiles are the packages, and the files of others, whose results depend on their arguments alone.
 var pureFiles = []string{
-	"maps/state", "maps/query", "partition/entry", "partition/meta", "sdk/wire",
+	"maps/state", "maps/query", "partition/entry", "partition/meta", "partition/role", "sdk/wire",
 	"member/founding/machine.go", "member/founding/record.go", "member/founding/effects.go", "member/founding/founding.go",
 	"member/founding/message.go", "member/founding/sight.go", "member/founding/waiting.go", "member/founding/address_book.go",
 }

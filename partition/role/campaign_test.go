@@ -1,4 +1,4 @@
-package partition
+package role
 
 import (
 	"testing"
@@ -12,19 +12,19 @@ func TestCampaignsAreOfOneVoterAtATime(t *testing.T) {
 		voters := rapid.IntRange(1, 6).Draw(t, "voters")
 		first := rapid.Uint64Range(1, 1<<40).Draw(t, "term")
 		start := time.Unix(1000, 0)
-		all := make([]campaign, voters)
+		all := make([]Campaign, voters)
 		for i := range all {
-			all[i].begin(campaignDeath, 7, i, voters, first, start)
+			all[i].Begin(Death, 7, i, voters, first, start)
 		}
 		term := first
 		for step := range 400 {
 			if rapid.IntRange(0, 60).Draw(t, "raise") == 0 {
 				term++
 			}
-			now := start.Add(time.Duration(step) * injectEvery)
+			now := start.Add(time.Duration(step) * InjectEvery)
 			due := 0
 			for i := range all {
-				if all[i].due(term, now) {
+				if all[i].Due(term, now) {
 					due++
 				}
 			}
@@ -38,13 +38,13 @@ func TestCampaignsAreOfOneVoterAtATime(t *testing.T) {
 func TestCampaignsGoRound(t *testing.T) {
 	const voters = 3
 	start := time.Unix(1000, 0)
-	all := make([]campaign, voters)
+	all := make([]Campaign, voters)
 	for i := range all {
-		all[i].begin(campaignDeath, 7, i, voters, 5, start)
+		all[i].Begin(Death, 7, i, voters, 5, start)
 	}
 	who := func(term uint64, at time.Duration) int {
 		for i := range all {
-			if all[i].due(term, start.Add(at)) {
+			if all[i].Due(term, start.Add(at)) {
 				return i
 			}
 		}
@@ -65,8 +65,8 @@ func TestCampaignsGoRound(t *testing.T) {
 			t.Errorf("term %d after %v: voter %d stands, want %d", c.term, c.at, got, c.want)
 		}
 	}
-	all[0].end()
-	if all[0].due(7, start.Add(time.Hour)) {
+	all[0].End()
+	if all[0].Due(7, start.Add(time.Hour)) {
 		t.Error("an idle replica stands for election")
 	}
 }
@@ -74,9 +74,9 @@ func TestCampaignsGoRound(t *testing.T) {
 // A transferee whose log was too short to be elected gives the leader that it has deposed a turn, and has the next one itself.
 func TestCampaignsOfATransfer(t *testing.T) {
 	start := time.Now()
-	var transferee, owner campaign
-	transferee.begin(campaignTransfer, 7, 0, 2, 5, start)
-	owner.begin(campaignTransfer, 7, 1, 2, 5, start)
+	var transferee, owner Campaign
+	transferee.Begin(Transferred, 7, 0, 2, 5, start)
+	owner.Begin(Transferred, 7, 1, 2, 5, start)
 	for _, c := range []struct {
 		term              uint64
 		at                time.Duration
@@ -88,7 +88,7 @@ func TestCampaignsOfATransfer(t *testing.T) {
 		{7, 80 * time.Millisecond, false, false},
 		{7, 140 * time.Millisecond, true, false},
 	} {
-		if h, o := transferee.due(c.term, start.Add(c.at)), owner.due(c.term, start.Add(c.at)); h != c.transferee || o != c.owner {
+		if h, o := transferee.Due(c.term, start.Add(c.at)), owner.Due(c.term, start.Add(c.at)); h != c.transferee || o != c.owner {
 			t.Errorf("term %d after %v: the transferee stands: %t, want %t; the owner: %t, want %t", c.term, c.at, h, c.transferee, o, c.owner)
 		}
 	}
@@ -98,20 +98,20 @@ func TestCampaignsOfATransfer(t *testing.T) {
 func TestCampaignOfADeposedLeader(t *testing.T) {
 	start := time.Now()
 	at := func(d time.Duration) time.Time { return start.Add(d) }
-	var patient campaign
-	patient.begin(campaignDeposed, 1, 1, 2, 6, start)
-	if patient.due(6, at(firstCampaign-time.Millisecond)) {
+	var patient Campaign
+	patient.Begin(Deposed, 1, 1, 2, 6, start)
+	if patient.Due(6, at(FirstPeriod-time.Millisecond)) {
 		t.Error("it stands while the other may be elected")
 	}
-	if !patient.due(6, at(firstCampaign)) || !patient.due(6, at(firstCampaign+injectEvery)) {
+	if !patient.Due(6, at(FirstPeriod)) || !patient.Due(6, at(FirstPeriod+InjectEvery)) {
 		t.Error("it does not stand when the other's time is over")
 	}
-	if patient.due(7, at(time.Second)) || patient.due(7, at(time.Hour)) || patient != (campaign{}) {
+	if patient.Due(7, at(time.Second)) || patient.Due(7, at(time.Hour)) || patient != (Campaign{}) {
 		t.Error("it goes on after it has stood")
 	}
-	var pressed campaign
-	pressed.begin(campaignDeposed, 1, 1, 2, 6, start)
-	if pressed.due(7, at(10*time.Millisecond)) || !pressed.due(7, at(10*time.Millisecond+betweenTerm)) {
+	var pressed Campaign
+	pressed.Begin(Deposed, 1, 1, 2, 6, start)
+	if pressed.Due(7, at(10*time.Millisecond)) || !pressed.Due(7, at(10*time.Millisecond+BetweenTerms)) {
 		t.Error("the other has stood once more in vain, and it does not stand when that is certain")
 	}
 }

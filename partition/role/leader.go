@@ -1,0 +1,36 @@
+package role
+
+import "time"
+
+// leaderChanged takes a leader event.
+func (ro *Role) leaderChanged(in LeaderChanged, now Now, fx *Effects) {
+	if in.Term < ro.raft.term || ro.stopped {
+		return // an event that comes late says nothing of the present
+	}
+	led, before := ro.leads(), ro.raft.term
+	ro.raft.leader, ro.raft.term, ro.raft.since = in.Leader, in.Term, now.Time
+	lost := led && !ro.leads()
+	ro.owning.since = time.Time{} // what was proposed under another leader may have been lost with it
+
+	switch {
+	case in.Leader != 0:
+		ro.raft.led, ro.raft.ledTerm = in.Leader, in.Term
+		ro.raft.patience = RetryFirst
+		// The campaign has what it wanted, or was against a leader that has come back. One against a leader that is down, or that
+		// transfers the partition, goes on while the same replica leads.
+		if c := &ro.campaign; in.Leader != c.Replaces || c.Cause == Deposed || c.Cause == Stalled {
+			c.End()
+		}
+	case lost && in.Term > before:
+		// Another campaigns against this replica and has one period to be elected. If it is not, its log was too short, and the
+		// log of this replica is long enough.
+		ro.campaign.Begin(Deposed, ro.cfg.Replica, 1, 2, in.Term, now.Time)
+	}
+
+	// The member hears of it with the next tick: a leader event must not be held up.
+	if ro.serve(now, fx) {
+		ro.untold = true
+	}
+	fx.FailInFlight = lost
+	fx.Reconcile = true
+}
