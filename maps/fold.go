@@ -147,7 +147,7 @@ func (s *Service) countSince(before, now []mapOfState) {
 	}
 }
 
-// since returns by how much a count has grown. One of a state that was read from an image begins again.
+// since returns by how much a count has grown. One of a state that was read from a state snapshot begins again.
 func since(now, before uint64) uint64 {
 	if now < before {
 		return 0

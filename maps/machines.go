@@ -22,7 +22,7 @@ func (m Machines) New(part int, generation uint64) partition.Machine {
 	return machine{s}
 }
 
-// Restore reads a state from its image, which may be one of an earlier generation.
+// Restore reads a state from its state snapshot, which may be one of an earlier generation.
 func (m Machines) Restore(part int, generation uint64, r io.Reader) (partition.Machine, error) {
 	s, err := state.Restore(r, m.Limits)
 	if err != nil {
@@ -39,15 +39,15 @@ func (m Machines) Restore(part int, generation uint64, r io.Reader) (partition.M
 type machine struct{ *state.State }
 
 // Freeze returns the state as it is now.
-func (m machine) Freeze() partition.Image { return image{m.State.Freeze()} }
+func (m machine) Freeze() partition.StateSnapshot { return snapshot{m.State.Freeze()} }
 
-type image struct{ *state.Image }
+type snapshot struct{ *state.Snapshot }
 
-// WriteTo writes the image.
-func (i image) WriteTo(w io.Writer) (int64, error) { return i.Image.WriteTo(w) }
+// WriteTo writes the state snapshot.
+func (i snapshot) WriteTo(w io.Writer) (int64, error) { return i.Snapshot.WriteTo(w) }
 
-// Close frees the image.
-func (i image) Close() { _ = i.Image.Close() }
+// Close frees the state snapshot.
+func (i snapshot) Close() { _ = i.Snapshot.Close() }
 
 // StateOf returns the state inside a machine that Machines made. It is read under the partition's read lock.
 func StateOf(m partition.Machine) *state.State { return m.(machine).State }

@@ -107,16 +107,16 @@ func loadRecovery(dir string) (*meta.View, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the metadata that are to begin: %w", err)
 	}
-	st, err := meta.DecodeImage(b)
+	st, err := meta.DecodeSnapshot(b)
 	if err != nil {
 		return nil, fmt.Errorf("the data directory is damaged: %s: %w", path, err)
 	}
-	return st.Snapshot(), nil
+	return st.View(), nil
 }
 
 // saveRecovery writes what loadRecovery reads.
 func saveRecovery(dir string, v *meta.View) error {
-	if err := replaceFile(dir, recoverFile, meta.AppendImage(nil, v)); err != nil {
+	if err := replaceFile(dir, recoverFile, meta.AppendSnapshot(nil, v)); err != nil {
 		return fmt.Errorf("write the metadata that are to begin: %w", err)
 	}
 	return nil

@@ -189,7 +189,7 @@ func (m *Member) answerMetaRead(c *conn, id uint64) {
 		m.log.Debug("metadata are read as they are known here", "err", err)
 		newest = 0
 	}
-	c.Answer(id, wire.CodeOK, meta.AppendImage([]byte{newest}, m.meta.View()))
+	c.Answer(id, wire.CodeOK, meta.AppendSnapshot([]byte{newest}, m.meta.View()))
 }
 
 // readMeta returns the metadata as a member reads them, and whether somebody led the group when it did: see answerMetaRead.
@@ -201,12 +201,12 @@ func (m *Member) readMeta(ctx context.Context, from wire.ID) (v *meta.View, led 
 	if err != nil {
 		return nil, false, fmt.Errorf("read the metadata of member %v: %w", from, err)
 	}
-	st, err := meta.DecodeImage(a.Body[1:])
+	st, err := meta.DecodeSnapshot(a.Body[1:])
 	if err != nil {
 		m.log.Warn("a member's metadata cannot be read", "of", from.String(), "err", err)
 		return nil, false, fmt.Errorf("read the metadata of member %v: %w", from, err)
 	}
-	return st.Snapshot(), a.Body[0] == 1, nil
+	return st.View(), a.Body[0] == 1, nil
 }
 
 // answerMetaJoin registers a member that is new to the cluster, or has no place in the metadata group, and gives it one, as a learner.

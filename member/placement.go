@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// learnersAtOnce bounds the partitions that are being given a replica at a time. Each may be an image that its owner sends; how many
+	// learnersAtOnce bounds the partitions that are being given a replica at a time. Each may be a state snapshot that its owner sends; how many
 	// of those go at a time, and how fast, the owners bound.
 	learnersAtOnce = 32
 	// leaversAtOnce bounds the partitions that are losing one.

@@ -60,39 +60,39 @@ type testCluster struct {
 // testHost is a host with its connections.
 type testHost struct {
 	*Host
-	cluster *testCluster
-	id      wire.ID
-	tr      *raftnet.Transport
-	mute    atomic.Bool // nothing that it sends arrives, nor what is sent to it, and nobody notices
-	mayOwn  atomic.Bool
-	imaging atomic.Pointer[imageGate] // of images that are sent to it
+	cluster  *testCluster
+	id       wire.ID
+	tr       *raftnet.Transport
+	mute     atomic.Bool // nothing that it sends arrives, nor what is sent to it, and nobody notices
+	mayOwn   atomic.Bool
+	sendGate atomic.Pointer[stateSnapshotGate] // of state snapshots that are sent to it
 }
 
-// imageGate holds images up.
-type imageGate struct {
+// stateSnapshotGate holds state snapshots up.
+type stateSnapshotGate struct {
 	open  <-chan struct{}
 	began chan struct{} // closed when there is one
 	once  sync.Once
 }
 
-// holdImages holds up the images that are sent to the host until resume is called. began is closed when there is one.
-func (h *testHost) holdImages() (began <-chan struct{}, resume func()) {
+// holdStateSnapshots holds up the state snapshots that are sent to the host until resume is called. began is closed when there is one.
+func (h *testHost) holdStateSnapshots() (began <-chan struct{}, resume func()) {
 	open := make(chan struct{})
-	g := &imageGate{open: open, began: make(chan struct{})}
-	h.imaging.Store(g)
+	g := &stateSnapshotGate{open: open, began: make(chan struct{})}
+	h.sendGate.Store(g)
 	return g.began, sync.OnceFunc(func() { close(open) })
 }
 
-// imageConn carries an image, through the gate of whom it is for. It has all the time that the test takes.
-type imageConn struct {
+// stateSnapshotConn carries a state snapshot, through the gate of whom it is for. It has all the time that the test takes.
+type stateSnapshotConn struct {
 	net.Conn
 	to *testHost
 }
 
-func (c *imageConn) SetWriteDeadline(time.Time) error { return nil }
+func (c *stateSnapshotConn) SetWriteDeadline(time.Time) error { return nil }
 
-func (c *imageConn) Write(b []byte) (int, error) {
-	if g := c.to.imaging.Load(); g != nil {
+func (c *stateSnapshotConn) Write(b []byte) (int, error) {
+	if g := c.to.sendGate.Load(); g != nil {
 		g.once.Do(func() { close(g.began) })
 		<-g.open
 	}
@@ -230,7 +230,7 @@ func (h *testHost) dial(ctx context.Context, target string, stream uint8) (net.C
 		return nil, err
 	}
 	if stream == raftnet.StreamChunks {
-		return &imageConn{&muteConn{nc, h, to}, to}, nil
+		return &stateSnapshotConn{&muteConn{nc, h, to}, to}, nil
 	}
 	return &muteConn{nc, h, to}, nil
 }

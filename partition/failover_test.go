@@ -158,11 +158,11 @@ func TestElectAfterAnotherStood(t *testing.T) {
 func TestOldReleasesAreHistory(t *testing.T) {
 	for name, follow := range map[string]func(s *scripted){
 		"in the log": func(s *scripted) { s.owned(carol, 0) },
-		"as an image": func(s *scripted) {
+		"as a state snapshot": func(s *scripted) {
 			other := newScripted(t, 1)
 			other.index += 50
 			other.owned(carol, 0)
-			require.NoError(t, s.take(other.imageOf(t)))
+			require.NoError(t, s.take(other.stateSnapshotOf(t)))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -27,7 +27,7 @@ const (
 	waitingBytes = 64 << 20
 	// readOverhead is what a read that waits counts for beside its own size.
 	readOverhead = 64
-	// snapshotWorkers bounds the logs that are trimmed and the images that are begun and have come, at a time.
+	// snapshotWorkers bounds the logs that are trimmed and the state snapshots that are begun and have come, at a time.
 	snapshotWorkers = 16 + 4
 )
 
@@ -64,7 +64,7 @@ type Host struct {
 	transferMax  int64                     // bounds it
 	batches      atomic.Uint64
 
-	images                  streams
+	stateSnapshots          streams
 	elections, ownerChanges atomic.Uint64  // see Load
 	electing                atomic.Int64   // replicas that are looked at often
 	readers                 sync.WaitGroup // goroutines that serve reads
@@ -128,8 +128,8 @@ func newHost(cfg HostConfig) *Host {
 	h.replicas = make([]atomic.Pointer[replica], cfg.Partitions)
 	h.publishedTo = make([]atomic.Uint64, cfg.Partitions)
 	h.groups = make([]group, cfg.Partitions)
-	h.images.slots = make(chan struct{}, imagesAtOnce)
-	h.images.byReplica = make(map[streamKey]*stream)
+	h.stateSnapshots.slots = make(chan struct{}, stateSnapshotsAtOnce)
+	h.stateSnapshots.byReplica = make(map[streamKey]*stream)
 	h.wake.dirty = make(map[*replica]struct{})
 	h.wake.ch = make(chan struct{}, 1)
 	h.transferMax = transferBytes

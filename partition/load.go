@@ -19,19 +19,19 @@ func (h *Host) Bytes(partition int) int64 {
 
 // HostLoad is what a host carries, over all its replicas.
 type HostLoad struct {
-	Replicas     int   // that run
-	Owned        int   // partitions that this process owns
-	LogEntries   int   // kept in the Raft logs
-	LogBytes     int64 // likewise
-	PendingBytes int64 // of operations that were submitted and not yet applied; bounded by MaxPendingBytes
-	WaitingReads int64
-	WaitingBytes int64 // of reads that wait, and of what is held with Host.Hold; bounded by MaxWaitingBytes
-	RecordBytes  int64 // of results that are kept for calls which may be repeated
-	FullRecords  int64 // likewise, in the partition that has most of them; bounded by MaxRecordBytes
-	Elections    uint64
-	OwnerChanges uint64
-	ImagesSent   uint64 // states that were sent to other members' replicas whole, or begun to be
-	ImagesTaken  uint64 // states that came so
+	Replicas               int   // that run
+	Owned                  int   // partitions that this process owns
+	LogEntries             int   // kept in the Raft logs
+	LogBytes               int64 // likewise
+	PendingBytes           int64 // of operations that were submitted and not yet applied; bounded by MaxPendingBytes
+	WaitingReads           int64
+	WaitingBytes           int64 // of reads that wait, and of what is held with Host.Hold; bounded by MaxWaitingBytes
+	RecordBytes            int64 // of results that are kept for calls which may be repeated
+	FullRecords            int64 // likewise, in the partition that has most of them; bounded by MaxRecordBytes
+	Elections              uint64
+	OwnerChanges           uint64
+	StateSnapshotsSent     uint64 // states that were sent to other members' replicas whole, or begun to be
+	StateSnapshotsReceived uint64 // states that came so
 }
 
 // Bounds of a host: of all replicas together, and the last of each.
@@ -46,7 +46,7 @@ const (
 func (h *Host) Load() HostLoad {
 	l := HostLoad{PendingBytes: h.pending.Load(), WaitingReads: h.reading.Load(), WaitingBytes: h.waiting.Load(), Elections: h.elections.Load(), OwnerChanges: h.ownerChanges.Load()}
 	sent := h.cfg.Transport.Stats()
-	l.ImagesSent, l.ImagesTaken = sent.SentImages, sent.ReceivedImages
+	l.StateSnapshotsSent, l.StateSnapshotsReceived = sent.SentStateSnapshots, sent.ReceivedStateSnapshots
 	for i := range h.replicas {
 		r := h.replicas[i].Load()
 		if r == nil {

@@ -27,20 +27,20 @@ type Machine interface {
 	RecordBytes() int
 	// Bytes returns the memory that the state is counted with.
 	Bytes() int
-	// Freeze returns the state as it is now, in constant time. The image may be written while operations go on.
-	Freeze() Image
+	// Freeze returns the state as it is now, in constant time. The state snapshot may be written while operations go on.
+	Freeze() StateSnapshot
 	// MarkLoss says that acknowledged operations may be missing from the state, with which the next generation is to begin. The
-	// image carries that.
+	// state snapshot carries that.
 	MarkLoss()
 	// Hash returns a digest of everything that is replicated.
 	Hash() uint64
 }
 
-// Image is a state that no longer changes.
-type Image interface {
+// StateSnapshot is a state that no longer changes.
+type StateSnapshot interface {
 	// WriteTo writes the state. It is called from another goroutine than the machine, without a lock.
 	WriteTo(w io.Writer) (int64, error)
-	// Close frees what the image holds. It is called once.
+	// Close frees what the state snapshot holds. It is called once.
 	Close()
 }
 
@@ -48,7 +48,7 @@ type Image interface {
 type Machines interface {
 	// New returns the empty machine of a generation of a partition.
 	New(partition int, generation uint64) Machine
-	// Restore reads what Image.WriteTo wrote, of this generation or of one before, which then goes on as this one.
+	// Restore reads what StateSnapshot.WriteTo wrote, of this generation or of one before, which then goes on as this one.
 	Restore(partition int, generation uint64, r io.Reader) (Machine, error)
 }
 

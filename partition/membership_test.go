@@ -39,10 +39,10 @@ func (c *testCluster) caughtUp(p int, replica uint64, host int) {
 	}
 }
 
-// A replica learns, from the log or from an image where the log was trimmed, becomes a voter, and takes the place of another.
+// A replica learns, from the log or from a state snapshot where the log was trimmed, becomes a voter, and takes the place of another.
 func TestReplicaIsReplaced(t *testing.T) {
 	t.Parallel()
-	for name, writes := range map[string]int{"from the log": 100, "from an image, for the log is long": logEntries / 2, "from an image": 3 * logEntries} {
+	for name, writes := range map[string]int{"from the log": 100, "from a state snapshot, for the log is long": logEntries / 2, "from a state snapshot": 3 * logEntries} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, 4, 1)
 			three := map[uint64]wire.ID{1: c.hosts[0].id, 2: c.hosts[1].id, 3: c.hosts[2].id}
@@ -62,7 +62,7 @@ func TestReplicaIsReplaced(t *testing.T) {
 			require.Error(t, c.hosts[1].AddLearner(t.Context(), 0, 4, c.hosts[3].id), "it is for the owner")
 			c.join(0, 4, 3)
 			c.caughtUp(0, 4, 3)
-			require.Equal(t, writes > 100, c.hosts[3].cfg.Transport.Stats().ReceivedChunks > 0, "it was given an image")
+			require.Equal(t, writes > 100, c.hosts[3].cfg.Transport.Stats().ReceivedChunks > 0, "it was given a state snapshot")
 			require.NoError(t, owner.Promote(t.Context(), 0, 4, c.hosts[3].id))
 			require.NoError(t, owner.Promote(t.Context(), 0, 4, c.hosts[3].id), "it may be repeated")
 			require.Error(t, owner.Remove(t.Context(), 0, 1), "an owner does not remove itself")

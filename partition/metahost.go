@@ -89,7 +89,7 @@ func StartMeta(cfg MetaConfig) (*MetaHost, error) {
 	m := &MetaHost{cfg: cfg}
 	m.life, m.end = context.WithCancel(context.Background())
 	m.changed.ch = make(chan struct{})
-	m.view.Store(meta.New().Snapshot())
+	m.view.Store(meta.New().View())
 	db := config.GetTinyMemLogDBConfig()
 	db.Shards = 1
 	nh, err := newNodeHost(config.NodeHostConfig{
@@ -396,7 +396,7 @@ var _ sm.IStateMachine = (*metaMachine)(nil)
 // Update applies one command. It never fails.
 func (m *metaMachine) Update(e sm.Entry) (sm.Result, error) {
 	res := m.state.Apply(e.Cmd)
-	m.host.publish(m.state.Snapshot())
+	m.host.publish(m.state.View())
 	return sm.Result{Data: meta.AppendResult(nil, &res)}, nil
 }
 
@@ -405,7 +405,7 @@ func (m *metaMachine) Lookup(any) (any, error) { return nil, errors.New("not sup
 
 // SaveSnapshot writes the state.
 func (m *metaMachine) SaveSnapshot(w io.Writer, _ sm.ISnapshotFileCollection, _ <-chan struct{}) error {
-	_, err := w.Write(meta.AppendImage(nil, m.state.Snapshot()))
+	_, err := w.Write(meta.AppendSnapshot(nil, m.state.View()))
 	return err
 }
 
@@ -413,14 +413,14 @@ func (m *metaMachine) SaveSnapshot(w io.Writer, _ sm.ISnapshotFileCollection, _ 
 func (m *metaMachine) RecoverFromSnapshot(r io.Reader, _ []sm.SnapshotFile, _ <-chan struct{}) error {
 	b, err := io.ReadAll(r)
 	if err != nil {
-		return fmt.Errorf("read the metadata image: %w", err)
+		return fmt.Errorf("read the snapshot of the metadata: %w", err)
 	}
-	st, err := meta.DecodeImage(b)
+	st, err := meta.DecodeSnapshot(b)
 	if err != nil {
-		return fmt.Errorf("read the metadata image: %w", err)
+		return fmt.Errorf("read the snapshot of the metadata: %w", err)
 	}
 	m.state = st
-	m.host.publish(st.Snapshot())
+	m.host.publish(st.View())
 	return nil
 }
 

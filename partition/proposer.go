@@ -304,7 +304,7 @@ func (p *proposer) superseded(epoch uint64) {
 }
 
 // failInFlight tells the waiters of everything in flight that its outcome is unknown, so that they ask again, where the answer may
-// be had sooner. It is called when another replica was elected, and when an image was installed: that may hold the effect of
+// be had sooner. It is called when another replica was elected, and when a state snapshot was installed: that may hold the effect of
 // entries which then are never applied here.
 func (p *proposer) failInFlight() {
 	var done finished

@@ -121,7 +121,7 @@ func (s *registers) RecordBytes() int { return s.records }
 
 func (s *registers) Bytes() int { return s.records + len(s.values) }
 
-func (s *registers) Freeze() Image { return &registersImage{b: s.encode()} }
+func (s *registers) Freeze() StateSnapshot { return &registersSnapshot{b: s.encode()} }
 
 func (s *registers) MarkLoss() {}
 
@@ -168,11 +168,13 @@ func decodeRegisters(generation uint64, b []byte) (*registers, error) {
 	return s, nil
 }
 
-type registersImage struct {
+type registersSnapshot struct {
 	b      []byte
 	closed int
 }
 
-func (i *registersImage) WriteTo(w io.Writer) (int64, error) { return bytes.NewReader(i.b).WriteTo(w) }
+func (i *registersSnapshot) WriteTo(w io.Writer) (int64, error) {
+	return bytes.NewReader(i.b).WriteTo(w)
+}
 
-func (i *registersImage) Close() { i.closed++ }
+func (i *registersSnapshot) Close() { i.closed++ }

@@ -34,7 +34,7 @@ type replica struct {
 	raft      func(cmd []byte) (ticket, error) // propose, but in tests
 	log       *slog.Logger
 
-	// state guards the replicated state: written by Update and by images, read by everyone.
+	// state guards the replicated state: written by Update and by state snapshots, read by everyone.
 	state struct {
 		sync.RWMutex
 		own           role.Ownership
@@ -59,7 +59,7 @@ type replica struct {
 	closed    chan struct{} // closed by the library when it has let go of the replica: nothing is applied after that
 	closeOnce sync.Once
 
-	incoming  sync.Mutex // held by whoever reads an image for the replica
+	incoming  sync.Mutex // held by whoever reads a state snapshot for the replica
 	followers followers
 	trimming  trimming
 
@@ -184,7 +184,7 @@ func (r *replica) noteLocked() {
 	r.due.Store(due)
 }
 
-// applyLocked applies one entry, unless an image has brought what it does. REQUIRES r.state's lock.
+// applyLocked applies one entry, unless a state snapshot has brought what it does. REQUIRES r.state's lock.
 func (r *replica) applyLocked(e *sm.Entry, fx *applyEffects) {
 	if e.Index <= r.applied.Load() {
 		return

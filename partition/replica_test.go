@@ -437,7 +437,7 @@ func TestServesSignalsItsEnd(t *testing.T) {
 	<-ended
 }
 
-func (s *scripted) imageOf(t *testing.T) []byte {
+func (s *scripted) stateSnapshotOf(t *testing.T) []byte {
 	t.Helper()
 	frozen := s.freeze()
 	var b bytes.Buffer
@@ -448,13 +448,13 @@ func (s *scripted) imageOf(t *testing.T) []byte {
 	return b.Bytes()
 }
 
-// take has the replica take an image.
-func (s *scripted) take(image []byte) error {
-	return (*carried)(s.host).Incoming(s.shard, s.id, bytes.NewReader(image))
+// take has the replica take a state snapshot.
+func (s *scripted) take(stateSnapshot []byte) error {
+	return (*carried)(s.host).Incoming(s.shard, s.id, bytes.NewReader(stateSnapshot))
 }
 
-// A replica that is given an image and the entries after it is the same as one that was given all entries.
-func TestImageAndTailAreTheWhole(t *testing.T) {
+// A replica that is given a state snapshot and the entries after it is the same as one that was given all entries.
+func TestStateSnapshotAndTailAreTheWhole(t *testing.T) {
 	whole, part := newScripted(t, 1), newScripted(t, 1)
 	whole.lead(1)
 	whole.owned(alice, 0)
@@ -463,9 +463,9 @@ func TestImageAndTailAreTheWhole(t *testing.T) {
 		whole.commitNext()
 		requireTold(t, Applied, op)
 	}
-	image := whole.imageOf(t)
-	require.NoError(t, part.take(image))
-	require.Equal(t, image, part.imageOf(t))
+	stateSnapshot := whole.stateSnapshotOf(t)
+	require.NoError(t, part.take(stateSnapshot))
+	require.Equal(t, stateSnapshot, part.stateSnapshotOf(t))
 	part.index = whole.index
 	for i := range uint64(20) {
 		whole.write(100 + i)
@@ -473,19 +473,19 @@ func TestImageAndTailAreTheWhole(t *testing.T) {
 		whole.commit(e.cmd)
 		part.commit(e.cmd)
 	}
-	require.Equal(t, whole.imageOf(t), part.imageOf(t))
+	require.Equal(t, whole.stateSnapshotOf(t), part.stateSnapshotOf(t))
 	require.Equal(t, whole.state.machine.Hash(), part.state.machine.Hash())
 }
 
-// What an image says of the ownership counts for this process as if it had applied it entry by entry.
-func TestImageNamesThisProcess(t *testing.T) {
+// What a state snapshot says of the ownership counts for this process as if it had applied it entry by entry.
+func TestStateSnapshotNamesThisProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		from := newScripted(t, 1)
 		from.owned(bob, 300)
 		from.owned(alice, 200)
 		s := newScripted(t, 1)
 		s.lead(1)
-		require.NoError(t, s.take(from.imageOf(t)))
+		require.NoError(t, s.take(from.stateSnapshotOf(t)))
 		epoch, _, _ := from.owner()
 		require.Equal(t, epoch, s.serving.Load())
 		require.Equal(t, 300*time.Millisecond, s.leaseWait())
@@ -494,13 +494,13 @@ func TestImageNamesThisProcess(t *testing.T) {
 		clean.owned(alice, 200)
 		s = newScripted(t, 1)
 		s.lead(1)
-		require.NoError(t, s.take(clean.imageOf(t)))
+		require.NoError(t, s.take(clean.stateSnapshotOf(t)))
 		require.Zero(t, s.leaseWait())
 	})
 }
 
-// An image may hold the effect of entries in flight, whoever owns the partition by now: nobody can tell.
-func TestImageLeavesEntriesInFlightUnknown(t *testing.T) {
+// A state snapshot may hold the effect of entries in flight, whoever owns the partition by now: nobody can tell.
+func TestStateSnapshotLeavesEntriesInFlightUnknown(t *testing.T) {
 	s := newScripted(t, 1)
 	s.lead(1)
 	s.owned(alice, 0)
@@ -511,60 +511,60 @@ func TestImageLeavesEntriesInFlightUnknown(t *testing.T) {
 	other.index += 50
 	other.owned(carol, 0)
 	gathered := s.submit(2)
-	require.NoError(t, s.take(other.imageOf(t)))
+	require.NoError(t, s.take(other.stateSnapshotOf(t)))
 	requireTold(t, Unknown, inFlight)
 	requireTold(t, Moved, gathered)
 	require.Zero(t, s.host.pending.Load())
 }
 
-func TestImageIsChecked(t *testing.T) {
+func TestStateSnapshotIsChecked(t *testing.T) {
 	s := newScripted(t, 1)
 	s.owned(alice, 0)
-	image := s.imageOf(t)
+	stateSnapshot := s.stateSnapshotOf(t)
 	other := newScripted(t, 1)
-	for n := range image {
-		before := other.imageOf(t)
-		require.Error(t, other.take(image[:n]))
-		require.Equal(t, before, other.imageOf(t), "nothing has changed")
+	for n := range stateSnapshot {
+		before := other.stateSnapshotOf(t)
+		require.Error(t, other.take(stateSnapshot[:n]))
+		require.Equal(t, before, other.stateSnapshotOf(t), "nothing has changed")
 	}
-	require.ErrorContains(t, newScripted(t, 2).take(image), "generation")
-	image[0] ^= 1
-	require.ErrorContains(t, s.take(image), "not an image")
+	require.ErrorContains(t, newScripted(t, 2).take(stateSnapshot), "generation")
+	stateSnapshot[0] ^= 1
+	require.ErrorContains(t, s.take(stateSnapshot), "not a state snapshot")
 }
 
-// An image may come at any time: of what the log brings after that the replica leaves out what the image has, and it takes no image that
+// A state snapshot may come at any time: of what the log brings after that the replica leaves out what the state snapshot has, and it takes no state snapshot that
 // is older than what it has applied.
-func TestImageBesideTheLog(t *testing.T) {
+func TestStateSnapshotBesideTheLog(t *testing.T) {
 	whole, part := newScripted(t, 1), newScripted(t, 1)
 	whole.owned(bob, 0)
 	var log [][]byte
-	var images [][]byte
+	var stateSnapshots [][]byte
 	for i := range uint64(10) {
 		var b entry.Builder
 		b.Add(setOp(i, 100+i, 0))
 		epoch, _, _ := whole.owner()
 		log = append(log, b.Finish(&entry.Header{Epoch: epoch, Proposer: bob, Batch: i + 1}))
 		whole.commit(log[i])
-		images = append(images, whole.imageOf(t))
+		stateSnapshots = append(stateSnapshots, whole.stateSnapshotOf(t))
 	}
 	part.owned(bob, 0)
 	part.commit(log[0], log[1])
-	require.NoError(t, part.take(images[5]))
-	require.Equal(t, images[5], part.imageOf(t))
+	require.NoError(t, part.take(stateSnapshots[5]))
+	require.Equal(t, stateSnapshots[5], part.stateSnapshotOf(t))
 	part.commit(log[2], log[3]) // which it has
-	require.Equal(t, images[5], part.imageOf(t))
-	require.NoError(t, part.take(images[3]))
-	require.Equal(t, images[5], part.imageOf(t), "an older image")
+	require.Equal(t, stateSnapshots[5], part.stateSnapshotOf(t))
+	require.NoError(t, part.take(stateSnapshots[3]))
+	require.Equal(t, stateSnapshots[5], part.stateSnapshotOf(t), "an older state snapshot")
 	part.commit(log[4], log[5], log[6]) // of which it lacks the last
-	require.Equal(t, images[6], part.imageOf(t))
+	require.Equal(t, stateSnapshots[6], part.stateSnapshotOf(t))
 	part.commit(log[7:]...)
-	require.Equal(t, images[9], part.imageOf(t))
+	require.Equal(t, stateSnapshots[9], part.stateSnapshotOf(t))
 }
 
 // A replica that does not run here is given nothing.
-func TestImageForNobody(t *testing.T) {
+func TestStateSnapshotForNobody(t *testing.T) {
 	s := newScripted(t, 1)
-	require.ErrorContains(t, (*carried)(s.host).Incoming(s.shard, s.id+1, bytes.NewReader(s.imageOf(t))), "does not run here")
+	require.ErrorContains(t, (*carried)(s.host).Incoming(s.shard, s.id+1, bytes.NewReader(s.stateSnapshotOf(t))), "does not run here")
 	_, err := (*carried)(s.host).Outgoing(t.Context().Done(), raftnet.Request{Shard: s.shard, From: s.id + 1, To: 2})
 	require.ErrorContains(t, err, "does not run here")
 }

@@ -91,7 +91,7 @@ func (r *replica) keep(generation uint64) (*keptState, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What an image has brought may go further than what was applied here: then the log begins behind that.
+	// What a state snapshot has brought may go further than what was applied here: then the log begins behind that.
 	tail, _, err := r.host.log.Tail(r.shard, r.id, max(first, r.applied.Load()+1))
 	if err != nil {
 		return nil, err

@@ -54,7 +54,7 @@ func (b *bulk) MarkLoss()              {}
 func (b *bulk) Clock() int64           { return 0 }
 func (b *bulk) NextDue() (int64, bool) { return 0, false }
 func (b *bulk) RecordBytes() int       { return 0 }
-func (b *bulk) Freeze() Image          { return &bulk{slices.Clip(b.pieces)} }
+func (b *bulk) Freeze() StateSnapshot  { return &bulk{slices.Clip(b.pieces)} }
 func (b *bulk) Close()                 {}
 
 func (b *bulk) Bytes() (n int) {
@@ -176,13 +176,13 @@ func TestStatePieces(t *testing.T) {
 	s.commit(piece(len(broken), state[len(broken):]), done(state))
 	require.True(t, s.awaitsState(), "and is no state any more")
 
-	require.NoError(t, s.take(from.imageOfGeneration(t, 2)))
+	require.NoError(t, s.take(from.stateSnapshotOfGeneration(t, 2)))
 	require.False(t, s.awaitsState(), "another's whole state is")
 	<-s.whole
 }
 
-// imageOfGeneration is imageOf as if of another generation.
-func (s *scripted) imageOfGeneration(t *testing.T, generation uint64) []byte {
+// stateSnapshotOfGeneration is stateSnapshotOf as if of another generation.
+func (s *scripted) stateSnapshotOfGeneration(t *testing.T, generation uint64) []byte {
 	t.Helper()
 	frozen := s.freeze()
 	frozen.own.Generation, frozen.applied = generation, frozen.applied+100
@@ -207,23 +207,23 @@ func TestPartOfAStateIsNotSent(t *testing.T) {
 	s.commit(entry.AppendStatePiece(nil, &entry.StatePiece{Piece: state.Bytes()[:1]}))
 	waits := ask(t, t.Context(), s)
 	require.Eventually(t, func() bool {
-		s.host.images.Lock()
-		defer s.host.images.Unlock()
-		return len(s.host.images.byReplica) == 1
+		s.host.stateSnapshots.Lock()
+		defer s.host.stateSnapshots.Unlock()
+		return len(s.host.stateSnapshots.byReplica) == 1
 	}, patience, time.Millisecond)
 	require.Empty(t, waits)
-	require.Empty(t, s.host.images.slots, "it does not hold others up")
+	require.Empty(t, s.host.stateSnapshots.slots, "it does not hold others up")
 	s.commit(entry.AppendStatePiece(nil, &entry.StatePiece{At: 1, Piece: state.Bytes()[1:]}),
 		entry.AppendStateComplete(nil, &entry.StateComplete{Size: uint64(state.Len()), Sum: crc32.Checksum(state.Bytes(), castagnoli)}))
 	s.logged()
 	got := <-waits
 	require.NoError(t, got.err)
-	require.Equal(t, s.state.machine.Hash(), hashOf(t, got.image.(*outgoing).image.machine))
-	got.image.Close(nil)
+	require.Equal(t, s.state.machine.Hash(), hashOf(t, got.stateSnapshot.(*outgoing).stateSnapshot.machine))
+	got.stateSnapshot.Close(nil)
 }
 
-// hashOf returns the digest of the registers that an image shows.
-func hashOf(t *testing.T, img Image) uint64 {
+// hashOf returns the digest of the registers that a state snapshot shows.
+func hashOf(t *testing.T, img StateSnapshot) uint64 {
 	t.Helper()
 	var b bytes.Buffer
 	_, err := img.WriteTo(&b)

@@ -13,17 +13,17 @@ import (
 	"github.com/gridiron-io/gridiron/partition/raftnet"
 )
 
-// carried is a host as the source and the target of the images that its transport carries.
+// carried is a host as the source and the target of the state snapshots that its transport carries.
 type carried Host
 
-var _ raftnet.Images = (*carried)(nil)
+var _ raftnet.StateSnapshots = (*carried)(nil)
 
-// A streamKey names a replica that is given an image.
+// A streamKey names a replica that is given a state snapshot.
 type streamKey struct{ shard, to uint64 }
 
-// stream is an image that waits for its turn or is being sent. Of each replica that needs one there is one stream: what is asked for
+// stream is a state snapshot that waits for its turn or is being sent. Of each replica that needs one there is one stream: what is asked for
 // the same replica meanwhile waits for that to end. As the state is frozen when the turn has come, a stream that waits is as good
-// as the newest request; and one that runs brings all that a newer one would have to, for the log goes on where its image ends.
+// as the newest request; and one that runs brings all that a newer one would have to, for the log goes on where its state snapshot ends.
 type stream struct {
 	done chan struct{} // closed at the end, when err is set
 	err  error
@@ -76,7 +76,7 @@ func (s *streams) end(key streamKey, st *stream, err error) {
 	close(st.done)
 }
 
-// floor returns the lowest index at which the log of a replica that is being given an image of a shard will begin: what comes
+// floor returns the lowest index at which the log of a replica that is being given a state snapshot of a shard will begin: what comes
 // after that must not be cut. False: there is none.
 func (s *streams) floor(shard uint64) (index uint64, ok bool) {
 	s.Lock()
@@ -103,25 +103,25 @@ func (s *streams) stop(shard uint64, why error) {
 var errGone = errors.New("the connection is broken")
 
 // Outgoing waits for its turn and freezes the state.
-func (c *carried) Outgoing(gone <-chan struct{}, of raftnet.Request) (raftnet.Image, error) {
+func (c *carried) Outgoing(gone <-chan struct{}, of raftnet.Request) (raftnet.StateSnapshot, error) {
 	h := (*Host)(c)
 	r := h.find(of.Shard, of.From)
 	if r == nil {
-		return nil, fmt.Errorf("send an image: replica %d of shard %d does not run here", of.From, of.Shard)
+		return nil, fmt.Errorf("send a state snapshot: replica %d of shard %d does not run here", of.From, of.Shard)
 	}
-	// Until it has the image and says so, the receiver is no further than the log goes back now. The library may try that place of the
+	// Until it has the state snapshot and says so, the receiver is no further than the log goes back now. The library may try that place of the
 	// log again, should an answer be lost: so it is kept, as far as there is room.
 	if first, _, _, err := h.log.Bounds(r.shard, r.id); err == nil {
 		r.followers.heard(of.To, first-1, time.Now())
 	}
 	key := streamKey{of.Shard, of.To}
 	for {
-		st, mine := h.images.begin(h.life, key)
+		st, mine := h.stateSnapshots.begin(h.life, key)
 		if mine {
 			img, err := h.freezeFor(gone, r, st, &of)
 			if err != nil {
-				h.images.end(key, st, err)
-				return nil, fmt.Errorf("send an image of partition %d: %w", r.partition, err)
+				h.stateSnapshots.end(key, st, err)
+				return nil, fmt.Errorf("send a state snapshot of partition %d: %w", r.partition, err)
 			}
 			r.log.Debug("a replica is sent the whole state", "to", of.To, "index", img.index)
 			return &outgoing{frozen: *img, r: r, key: key, stream: st}, nil
@@ -139,11 +139,11 @@ func (c *carried) Outgoing(gone <-chan struct{}, of raftnet.Request) (raftnet.Im
 	}
 }
 
-// frozen is an image and its place in the log.
+// frozen is a state snapshot and its place in the log.
 type frozen struct {
-	image       *image
-	index, term uint64
-	members     raftpb.Membership
+	stateSnapshot *stateSnapshot
+	index, term   uint64
+	members       raftpb.Membership
 }
 
 // freezeFor freezes the state of a replica when it is a stream's turn. The stream has the slot then.
@@ -159,7 +159,7 @@ func (h *Host) freezeFor(gone <-chan struct{}, r *replica, st *stream, of *raftn
 		return nil, errClosed
 	}
 	select {
-	case h.images.slots <- struct{}{}:
+	case h.stateSnapshots.slots <- struct{}{}:
 	case <-gone:
 		return nil, errGone
 	case <-h.life.Done():
@@ -167,7 +167,7 @@ func (h *Host) freezeFor(gone <-chan struct{}, r *replica, st *stream, of *raftn
 	}
 	f, err := h.place(r, st, of)
 	if err != nil {
-		<-h.images.slots
+		<-h.stateSnapshots.slots
 	}
 	return f, err
 }
@@ -180,35 +180,35 @@ const membershipFor = 5 * time.Second
 func (h *Host) place(r *replica, st *stream, of *raftnet.Request) (*frozen, error) {
 	for {
 		// The log is kept from here on before the state is frozen: it is cut by another goroutine.
-		h.images.freeze(st, max(r.applied.Load(), of.Index))
-		f := &frozen{image: r.freeze(), index: of.Index, term: of.Term, members: of.Membership}
-		if f.image == nil {
+		h.stateSnapshots.freeze(st, max(r.applied.Load(), of.Index))
+		f := &frozen{stateSnapshot: r.freeze(), index: of.Index, term: of.Term, members: of.Membership}
+		if f.stateSnapshot == nil {
 			return nil, errClosed
 		}
-		if f.image.applied <= of.Index {
+		if f.stateSnapshot.applied <= of.Index {
 			// Behind the last entry of ours stand none but the library's own, up to that index.
-			h.images.freeze(st, f.index)
+			h.stateSnapshots.freeze(st, f.index)
 			return f, nil
 		}
-		h.images.freeze(st, f.image.applied)
+		h.stateSnapshots.freeze(st, f.stateSnapshot.applied)
 		var changed bool
 		var err error
-		f.index = f.image.applied
+		f.index = f.stateSnapshot.applied
 		if f.term, changed, err = h.log.Since(r.shard, r.id, of.Index, f.index); err != nil {
-			f.image.machine.Close()
+			f.stateSnapshot.machine.Close()
 			return nil, err
 		}
 		if !changed {
 			return f, nil
 		}
 		// The group's members are others than they were. Who they are can be asked, and is the answer unless they have changed once more
-		// behind the image.
+		// behind the state snapshot.
 		m, err := h.membershipOf(st.ctx, r.shard)
 		if err == nil && m.ConfigChangeId <= f.index {
 			f.members = *m
 			return f, nil
 		}
-		f.image.machine.Close()
+		f.stateSnapshot.machine.Close()
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", raftnet.ErrGiveUp, err) // the group has no majority now, say
 		}
@@ -237,7 +237,7 @@ func (h *Host) membershipOf(ctx context.Context, shard uint64) (*raftpb.Membersh
 	return members, nil
 }
 
-// outgoing is an image that is being sent.
+// outgoing is a state snapshot that is being sent.
 type outgoing struct {
 	frozen
 	r      *replica
@@ -249,35 +249,35 @@ func (o *outgoing) At() (index, term uint64, members raftpb.Membership) {
 	return o.index, o.term, o.members
 }
 
-// WriteTo writes the image no faster than the host's images may go.
+// WriteTo writes the state snapshot no faster than the host's state snapshots may go.
 func (o *outgoing) WriteTo(w io.Writer) (int64, error) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	return o.image.writeTo(&pacedWriter{w: w, out: o, timer: timer})
+	return o.stateSnapshot.writeTo(&pacedWriter{w: w, out: o, timer: timer})
 }
 
 func (o *outgoing) Close(err error) {
 	h := o.r.host
-	o.image.machine.Close()
-	<-h.images.slots
-	h.images.end(o.key, o.stream, err)
+	o.stateSnapshot.machine.Close()
+	<-h.stateSnapshots.slots
+	h.stateSnapshots.end(o.key, o.stream, err)
 	if err != nil && !errors.Is(err, errClosed) {
-		o.r.log.Debug("an image was not sent to its end", "to", o.key.to, "err", err)
+		o.r.log.Debug("a state snapshot was not sent to its end", "to", o.key.to, "err", err)
 	}
 }
 
-// Incoming reads an image and gives it to a replica.
+// Incoming reads a state snapshot and gives it to a replica.
 func (c *carried) Incoming(shard, replica uint64, src io.Reader) error {
 	r := (*Host)(c).find(shard, replica)
 	if r == nil {
-		return fmt.Errorf("read an image: replica %d of shard %d does not run here", replica, shard)
+		return fmt.Errorf("read a state snapshot: replica %d of shard %d does not run here", replica, shard)
 	}
 	// Two leaders, one after the other, may each send one. The first may make the second needless.
 	r.incoming.Lock()
 	defer r.incoming.Unlock()
-	img, err := r.readImage(src)
+	img, err := r.readStateSnapshot(src)
 	if err != nil {
-		return fmt.Errorf("read an image of partition %d: %w", r.partition, err)
+		return fmt.Errorf("read a state snapshot of partition %d: %w", r.partition, err)
 	}
 	if img != nil {
 		r.install(img)
@@ -292,13 +292,13 @@ func (c *carried) Heard(shard, replica, from, index uint64, now time.Time) {
 	}
 }
 
-// Bounds of the images that a host sends. Who sends one, and who takes it, has also calls to answer, on the same processors and the same
+// Bounds of the state snapshots that a host sends. Who sends one, and who takes it, has also calls to answer, on the same processors and the same
 // network: at this rate it is some tenth of a processor and half of a network of 1 Gbit/s.
 const (
-	imagesAtOnce = 2
-	imageRate    = 64 << 20 // bytes per second
-	// imageBurst is what may go at once after a while without.
-	imageBurst = 512 << 10
+	stateSnapshotsAtOnce = 2
+	stateSnapshotRate    = 64 << 20 // bytes per second
+	// stateSnapshotBurst is what may go at once after a while without.
+	stateSnapshotBurst = 512 << 10
 )
 
 // pace says when the next bytes may go.
@@ -311,10 +311,10 @@ type pace struct {
 func (p *pace) reserve(n int, now time.Time) time.Duration {
 	p.Lock()
 	defer p.Unlock()
-	if earliest := now.Add(-imageBurst * time.Second / imageRate); p.due.Before(earliest) {
+	if earliest := now.Add(-stateSnapshotBurst * time.Second / stateSnapshotRate); p.due.Before(earliest) {
 		p.due = earliest
 	}
-	p.due = p.due.Add(time.Duration(n) * time.Second / imageRate)
+	p.due = p.due.Add(time.Duration(n) * time.Second / stateSnapshotRate)
 	return p.due.Sub(now)
 }
 
@@ -331,7 +331,7 @@ func (p *pacedWriter) Write(b []byte) (int, error) {
 	if err := p.out.stream.ended(); err != nil {
 		return 0, err
 	}
-	// Who leads in its place sends an image of its own.
+	// Who leads in its place sends a state snapshot of its own.
 	if leads, follows := r.leads(); follows && p.led {
 		return 0, raftnet.ErrGiveUp
 	} else if leads {
@@ -341,7 +341,7 @@ func (p *pacedWriter) Write(b []byte) (int, error) {
 	if err != nil {
 		return n, err
 	}
-	if wait := r.host.images.pace.reserve(n, time.Now()); wait > 0 && !r.host.sleep(wait, p.timer) {
+	if wait := r.host.stateSnapshots.pace.reserve(n, time.Now()); wait > 0 && !r.host.sleep(wait, p.timer) {
 		return n, errClosed
 	}
 	return n, nil

@@ -17,9 +17,9 @@ import (
 func TestPace(t *testing.T) {
 	var p pace
 	start := time.Unix(1000, 0)
-	require.LessOrEqual(t, p.reserve(imageBurst, start), time.Duration(0))
+	require.LessOrEqual(t, p.reserve(stateSnapshotBurst, start), time.Duration(0))
 	sent, now := 0, start
-	for sent < 3*imageRate {
+	for sent < 3*stateSnapshotRate {
 		if wait := p.reserve(64<<10, now); wait > 0 {
 			now = now.Add(wait)
 		}
@@ -27,20 +27,20 @@ func TestPace(t *testing.T) {
 	}
 	require.InDelta(t, 3, now.Sub(start).Seconds(), 0.01)
 	now = now.Add(time.Hour)
-	require.LessOrEqual(t, p.reserve(imageBurst, now), time.Duration(0))
-	require.InDelta(t, 1, p.reserve(imageRate, now).Seconds(), 0.01, "what was not used in an hour is gone")
+	require.LessOrEqual(t, p.reserve(stateSnapshotBurst, now), time.Duration(0))
+	require.InDelta(t, 1, p.reserve(stateSnapshotRate, now).Seconds(), 0.01, "what was not used in an hour is gone")
 }
 
-// An image waits for its turn, and does not wait for a host that is closed.
-func TestImagesWaitForTheirTurn(t *testing.T) {
+// A state snapshot waits for its turn, and does not wait for a host that is closed.
+func TestStateSnapshotsWaitForASlot(t *testing.T) {
 	s := newScripted(t, 1)
-	for range imagesAtOnce {
-		s.host.images.slots <- struct{}{}
+	for range stateSnapshotsAtOnce {
+		s.host.stateSnapshots.slots <- struct{}{}
 	}
 	s.host.end()
 	_, err := (*carried)(s.host).Outgoing(t.Context().Done(), raftnet.Request{Shard: s.shard, From: s.id, To: 2})
 	require.ErrorIs(t, err, errClosed)
-	require.Empty(t, s.host.images.byReplica)
+	require.Empty(t, s.host.stateSnapshots.byReplica)
 }
 
 // logged applies an entry, which its log has too, and some that come after it.
@@ -54,13 +54,13 @@ func (s *scripted) logged() {
 	require.NoError(s.tb, s.host.log.SaveRaftState([]raftpb.Update{{ShardID: s.shard, ReplicaID: s.id, State: raftpb.State{Term: 3}, EntriesToSave: ents}}, 1))
 }
 
-// asked is what came of a request for an image.
+// asked is what came of a request for a state snapshot.
 type asked struct {
-	image raftnet.Image
-	err   error
+	stateSnapshot raftnet.StateSnapshot
+	err           error
 }
 
-// ask asks for an image for replica 2, and returns when the request is one of those that wait.
+// ask asks for a state snapshot for replica 2, and returns when the request is one of those that wait.
 func ask(t *testing.T, ctx context.Context, s *scripted) <-chan asked {
 	t.Helper()
 	s.logged()
@@ -77,14 +77,14 @@ func ask(t *testing.T, ctx context.Context, s *scripted) <-chan asked {
 	return res
 }
 
-// Of each replica that needs an image there is one stream. What is asked meanwhile gets nothing of its own if that succeeds, and takes
+// Of each replica that needs a state snapshot there is one stream. What is asked meanwhile gets nothing of its own if that succeeds, and takes
 // its place if not. What waits for its turn is frozen when that has come.
 func TestOneStreamOfEachReplica(t *testing.T) {
 	s := newScripted(t, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	turns := s.host.images.slots
-	for range imagesAtOnce {
+	turns := s.host.stateSnapshots.slots
+	for range stateSnapshotsAtOnce {
 		turns <- struct{}{}
 	}
 	key := streamKey{s.shard, 2}
@@ -92,9 +92,9 @@ func TestOneStreamOfEachReplica(t *testing.T) {
 	stream := func(requests int) (st *stream) {
 		t.Helper()
 		require.Eventually(t, func() bool {
-			s.host.images.Lock()
-			defer s.host.images.Unlock()
-			st = s.host.images.byReplica[key]
+			s.host.stateSnapshots.Lock()
+			defer s.host.stateSnapshots.Unlock()
+			st = s.host.stateSnapshots.byReplica[key]
 			return st != nil && st.asked == requests
 		}, patience, time.Millisecond)
 		return st
@@ -108,52 +108,52 @@ func TestOneStreamOfEachReplica(t *testing.T) {
 	end() // its connection is gone: the newer one takes its place in the queue
 	require.ErrorIs(t, (<-queued).err, errGone)
 	require.NotSame(t, was, stream(1))
-	_, frozen := s.host.images.floor(s.shard)
+	_, frozen := s.host.stateSnapshots.floor(s.shard)
 	require.False(t, frozen, "it waits")
 	s.logged()
 
 	<-turns
 	first := <-newer
 	require.NoError(t, first.err)
-	index, ok := s.host.images.floor(s.shard)
+	index, ok := s.host.stateSnapshots.floor(s.shard)
 	require.True(t, ok)
 	require.Equal(t, s.applied.Load(), index, "it is as new as can be")
-	at, term, members := first.image.At()
+	at, term, members := first.stateSnapshot.At()
 	require.Equal(t, []uint64{index, 3, 5}, []uint64{at, term, members.ConfigChangeId})
 
 	duplicate := ask(t, ctx, s)
 	stream(2)
 	require.Empty(t, duplicate, "a second stream to the same replica")
-	_, err := first.image.WriteTo(io.Discard)
+	_, err := first.stateSnapshot.WriteTo(io.Discard)
 	require.NoError(t, err)
-	first.image.Close(nil)
+	first.stateSnapshot.Close(nil)
 	got := <-duplicate
 	require.NoError(t, got.err)
-	require.Nil(t, got.image, "the replica has one")
-	require.Empty(t, s.host.images.byReplica)
+	require.Nil(t, got.stateSnapshot, "the replica has one")
+	require.Empty(t, s.host.stateSnapshots.byReplica)
 
-	require.Equal(t, 1, first.image.(*outgoing).image.machine.(*registersImage).closed, "the view is let go")
+	require.Equal(t, 1, first.stateSnapshot.(*outgoing).stateSnapshot.machine.(*registersSnapshot).closed, "the view is let go")
 
 	third := <-ask(t, ctx, s)
 	require.NoError(t, third.err)
 	fourth := ask(t, ctx, s)
 	stream(2)
-	third.image.Close(errors.New("cut off"))
+	third.stateSnapshot.Close(errors.New("cut off"))
 	again := <-fourth
 	require.NoError(t, again.err)
-	require.NotNil(t, again.image, "the one before has not arrived")
-	again.image.Close(nil)
-	require.Len(t, turns, imagesAtOnce-1, "every turn was given back")
+	require.NotNil(t, again.stateSnapshot, "the one before has not arrived")
+	again.stateSnapshot.Close(nil)
+	require.Len(t, turns, stateSnapshotsAtOnce-1, "every turn was given back")
 }
 
-// An image that is being sent ends when another replica was elected: that one sends its own.
+// A state snapshot that is being sent ends when another replica was elected: that one sends its own.
 func TestDeposedLeaderEndsItsStreams(t *testing.T) {
 	s := newScripted(t, 1)
 	s.leaderChanged(s.id, 3)
 	got := <-ask(t, t.Context(), s)
 	require.NoError(t, got.err)
 	writes := 0
-	_, err := got.image.WriteTo(writerFunc(func(b []byte) (int, error) {
+	_, err := got.stateSnapshot.WriteTo(writerFunc(func(b []byte) (int, error) {
 		if writes++; writes == 1 {
 			s.leaderChanged(2, 4)
 		}
@@ -161,16 +161,16 @@ func TestDeposedLeaderEndsItsStreams(t *testing.T) {
 	}))
 	require.ErrorIs(t, err, raftnet.ErrGiveUp)
 	require.Equal(t, 1, writes)
-	got.image.Close(err)
+	got.stateSnapshot.Close(err)
 }
 
 type writerFunc func(b []byte) (int, error)
 
 func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
-// A learner of a partition that is written to all the time is given one image and goes on with the log: however long the image waits for its
+// A learner of a partition that is written to all the time is given one state snapshot and goes on with the log: however long the state snapshot waits for its
 // turn, and however long it takes.
-func TestLearnerUnderWritesGetsOneImage(t *testing.T) {
+func TestLearnerUnderWritesGetsOneStateSnapshot(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 4, 1)
 	owner, learner := c.hosts[0], c.hosts[3]
@@ -186,52 +186,52 @@ func TestLearnerUnderWritesGetsOneImage(t *testing.T) {
 		}
 	}
 	fill()
-	for range imagesAtOnce {
-		owner.images.slots <- struct{}{}
+	for range stateSnapshotsAtOnce {
+		owner.stateSnapshots.slots <- struct{}{}
 	}
-	began, resume := learner.holdImages()
+	began, resume := learner.holdStateSnapshots()
 	defer resume()
 	c.join(0, 4, 3)
-	c.poke("its image waits for its turn", func() bool {
-		owner.images.Lock()
-		defer owner.images.Unlock()
-		return len(owner.images.byReplica) == 1
+	c.poke("its state snapshot waits for its turn", func() bool {
+		owner.stateSnapshots.Lock()
+		defer owner.stateSnapshots.Unlock()
+		return len(owner.stateSnapshots.byReplica) == 1
 	}, func() {})
 	fill()
-	<-owner.images.slots
+	<-owner.stateSnapshots.slots
 	select {
 	case <-began:
 	case <-time.After(patience):
-		t.Fatal("the image was not begun")
+		t.Fatal("the state snapshot was not begun")
 	}
 	for range 2 {
 		fill()
 		first, _, _, err := owner.log.Bounds(shard, 1)
 		require.NoError(t, err)
-		index, ok := owner.images.floor(shard)
+		index, ok := owner.stateSnapshots.floor(shard)
 		require.True(t, ok)
-		require.LessOrEqual(t, first, index+1, "what comes after the image is kept until it has arrived")
+		require.LessOrEqual(t, first, index+1, "what comes after the state snapshot is kept until it has arrived")
 	}
 	resume()
 	c.caughtUp(0, 4, 3)
 	for _, h := range c.hosts[:3] {
 		if h == owner {
-			require.EqualValues(t, 1, h.tr.Stats().SentImages)
+			require.EqualValues(t, 1, h.tr.Stats().SentStateSnapshots)
 		} else {
-			require.Zero(t, h.tr.Stats().SentImages)
+			require.Zero(t, h.tr.Stats().SentStateSnapshots)
 		}
 	}
-	require.EqualValues(t, 1, learner.tr.Stats().ReceivedImages)
+	require.EqualValues(t, 1, learner.tr.Stats().ReceivedStateSnapshots)
 	fill()
 	c.await("the log is cut again", func() bool { return !owner.logFull(owner.replicas[0].Load()) })
 	c.caughtUp(0, 4, 3)
-	require.EqualValues(t, 1, owner.tr.Stats().SentImages, "and not too early")
+	require.EqualValues(t, 1, owner.tr.Stats().SentStateSnapshots, "and not too early")
 	last := c.state(owner)
 	c.await("the learner has the same", func() bool { return c.state(learner) == last })
 }
 
-// The group changes while an image waits for its turn: the replica to which it goes learns of that with it.
-func TestImageBringsItsMembership(t *testing.T) {
+// The group changes while a state snapshot waits for its turn: the replica to which it goes learns of that with it.
+func TestStateSnapshotBringsItsMembership(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 5, 1)
 	owner := c.hosts[0]
@@ -241,24 +241,24 @@ func TestImageBringsItsMembership(t *testing.T) {
 		owner.Flush(0)
 		require.Equal(t, Applied, op.wait(t).what)
 	}
-	for range imagesAtOnce {
-		owner.images.slots <- struct{}{}
+	for range stateSnapshotsAtOnce {
+		owner.stateSnapshots.slots <- struct{}{}
 	}
 	c.join(0, 4, 3)
 	waits := func(n int) func() bool {
 		return func() bool {
-			owner.images.Lock()
-			defer owner.images.Unlock()
-			return len(owner.images.byReplica) == n
+			owner.stateSnapshots.Lock()
+			defer owner.stateSnapshots.Unlock()
+			return len(owner.stateSnapshots.byReplica) == n
 		}
 	}
-	c.poke("its image waits for its turn", waits(1), func() {})
+	c.poke("its state snapshot waits for its turn", waits(1), func() {})
 	c.locate(1, 0, 5, c.hosts[4])
 	require.NoError(t, owner.AddLearner(t.Context(), 0, 5, c.hosts[4].id))
 	require.Equal(t, Applied, owner.write(0, 1, 1).what, "the state is newer than the change")
-	<-owner.images.slots
+	<-owner.stateSnapshots.slots
 	c.caughtUp(0, 4, 3)
-	require.EqualValues(t, 1, c.hosts[3].tr.Stats().ReceivedImages)
+	require.EqualValues(t, 1, c.hosts[3].tr.Stats().ReceivedStateSnapshots)
 	st, _ := owner.Status(0)
 	m, err := membership(t.Context(), c.hosts[3].gate.nh, ShardOf(1, 0))
 	require.NoError(t, err)
@@ -363,7 +363,7 @@ func TestLogOfADeadFollower(t *testing.T) {
 	c.hosts[2].mute.Store(false)
 }
 
-// The longest log is kept for an image that is under way: beyond the budget the others are cut all the same.
+// The longest log is kept for a state snapshot that is under way: beyond the budget the others are cut all the same.
 func TestOtherLogsAreCutBesideOneThatIsKept(t *testing.T) {
 	c := newFoundedCluster(t, 1, 2)
 	h := c.hosts[0]
@@ -377,9 +377,9 @@ func TestOtherLogsAreCutBesideOneThatIsKept(t *testing.T) {
 	const behind = 42 // a replica of which nothing is heard but what the test says
 	kept, other := h.replicas[0].Load(), h.replicas[1].Load()
 	key := streamKey{kept.shard, behind}
-	st, _ := h.images.begin(h.life, key)
-	h.images.freeze(st, 1)
-	defer h.images.end(key, st, nil)
+	st, _ := h.stateSnapshots.begin(h.life, key)
+	h.stateSnapshots.freeze(st, 1)
+	defer h.stateSnapshots.end(key, st, nil)
 	other.followers.heard(behind, 1, time.Now().Add(time.Hour)) // alive for ever
 	fill(0, 5<<20)
 	fill(1, 3<<20)
@@ -414,16 +414,16 @@ func TestStreamEndsForWantOfRoom(t *testing.T) {
 	}
 	fill(4 << 20)
 	owner.logBudgetForTest(t, 3<<20)
-	began, resume := learner.holdImages()
+	began, resume := learner.holdStateSnapshots()
 	defer resume()
 	c.join(0, 4, 3)
 	<-began
 	fill(8 << 20)
 	require.ErrorIs(t, errLogTooLong, raftnet.ErrGiveUp, "nothing is wrong with the receiver")
 	c.poke("the stream is to end", func() bool {
-		owner.images.Lock()
-		defer owner.images.Unlock()
-		for _, st := range owner.images.byReplica {
+		owner.stateSnapshots.Lock()
+		defer owner.stateSnapshots.Unlock()
+		for _, st := range owner.stateSnapshots.byReplica {
 			if st.ended() == nil {
 				return false
 			}

@@ -15,7 +15,7 @@ import (
 )
 
 // Bounds of the log that is kept for replicas that lag. Each replica keeps some; more is kept for what is under way: for a replica that
-// is being given an image, from the image on, and, as long as all logs together keep within the member's budget, for one that
+// is being given a state snapshot, from the state snapshot on, and, as long as all logs together keep within the member's budget, for one that
 // is alive and behind.
 const (
 	logBytesPerReplica = 2 << 20
@@ -34,7 +34,7 @@ type trimming struct {
 }
 
 // errLogTooLong ends a stream for which more of the log would have to be kept than there is room for. That is not the receiver's fault.
-var errLogTooLong = fmt.Errorf("%w: the log behind the image has grown beyond what may be kept", raftnet.ErrGiveUp)
+var errLogTooLong = fmt.Errorf("%w: the log behind the state snapshot has grown beyond what may be kept", raftnet.ErrGiveUp)
 
 // logFull reports whether a replica's log is beyond its bounds.
 func (h *Host) logFull(r *replica) bool {
@@ -43,7 +43,7 @@ func (h *Host) logFull(r *replica) bool {
 }
 
 // overBudget returns, if all logs together are beyond the budget, the replica with the longest of the logs that are too long, and that with
-// the longest of those that can be cut: what is kept for an image that is under way must not keep the others long.
+// the longest of those that can be cut: what is kept for a state snapshot that is under way must not keep the others long.
 func (h *Host) overBudget() (longest, cut *replica) {
 	if h.log.TotalBytes() <= h.logBudget.Load() {
 		return nil, nil
@@ -62,7 +62,7 @@ func (h *Host) overBudget() (longest, cut *replica) {
 			continue
 		}
 		first, _, _, err := h.log.Bounds(r.shard, r.id)
-		if index, held := h.images.floor(r.shard); err == nil && (!held || worthCutting(first, index, entries)) {
+		if index, held := h.stateSnapshots.floor(r.shard); err == nil && (!held || worthCutting(first, index, entries)) {
 			cut, mostCut = r, bytes
 		}
 	}
@@ -73,10 +73,10 @@ func (h *Host) overBudget() (longest, cut *replica) {
 // something, so it is not done for a few entries.
 func worthCutting(first, index uint64, entries int) bool { return index >= first+uint64(entries/8) }
 
-// mayTrim returns the last index, not beyond one that is wanted, up to which a log may be cut. For a replica that is being given an image it is kept
-// from the image on, and, unless there is no room, for a live one from where that is.
+// mayTrim returns the last index, not beyond one that is wanted, up to which a log may be cut. For a replica that is being given a state snapshot it is kept
+// from the state snapshot on, and, unless there is no room, for a live one from where that is.
 func (h *Host) mayTrim(r *replica, want uint64, now time.Time, noRoom bool) uint64 {
-	if index, ok := h.images.floor(r.shard); ok {
+	if index, ok := h.stateSnapshots.floor(r.shard); ok {
 		want = min(want, index)
 	}
 	if noRoom {
@@ -93,7 +93,7 @@ func (h *Host) mayTrim(r *replica, want uint64, now time.Time, noRoom bool) uint
 }
 
 // trimLog has dragonboat drop the older part of a log that has grown beyond its bounds. The snapshot that it takes for that
-// holds no data: in memory mode an image is made only when a replica needs one. It is called by the host's loop alone. noRoom: all logs
+// holds no data: in memory mode a state snapshot is made only when a replica needs one. It is called by the host's loop alone. noRoom: all logs
 // together are beyond the budget, and this one is the longest, or the longest that can be cut.
 func (h *Host) trimLog(r *replica, now time.Time, noRoom bool) {
 	t := &r.trimming
@@ -123,7 +123,7 @@ func (h *Host) trimLog(r *replica, now time.Time, noRoom bool) {
 	to := h.mayTrim(r, want, now, noRoom)
 	t.held.Store(to < want)
 	if noRoom && to < want && h.log.TotalBytes() > 2*h.logBudget.Load() {
-		h.images.stop(r.shard, errLogTooLong)
+		h.stateSnapshots.stop(r.shard, errLogTooLong)
 	}
 	if first, _, _, err := h.log.Bounds(r.shard, r.id); to <= t.to || err != nil || to < want && !worthCutting(first, to, entries) {
 		return
@@ -161,7 +161,7 @@ func (h *Host) trim(r *replica, to uint64) (*dragonboat.RequestState, error) {
 }
 
 const (
-	// learnerLog is how many bytes of a log a learner is given: to apply more of it takes longer than to take an image, which also
+	// learnerLog is how many bytes of a log a learner is given: to apply more of it takes longer than to take a state snapshot, which also
 	// goes at a pace of its own and not beside everybody's messages.
 	learnerLog = 128 << 10
 	// learnerKeeps is how many entries stay in any case, for voters that have not answered yet.
@@ -170,7 +170,7 @@ const (
 	shortenFor = 500 * time.Millisecond
 )
 
-// shorten cuts a log that is too long for a learner, so that it gets an image; not what others need of it. Nothing may come of it.
+// shorten cuts a log that is too long for a learner, so that it gets a state snapshot; not what others need of it. Nothing may come of it.
 func (h *Host) shorten(ctx context.Context, r *replica) {
 	entries, bytes := h.log.Size(r.shard, r.id)
 	applied, keep := r.applied.Load(), uint64(learnerKeeps)

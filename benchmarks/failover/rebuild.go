@@ -48,13 +48,13 @@ func (o *options) rebuild(ctx context.Context) (r report, err error) {
 		return r, err
 	}
 	var began, moving, done time.Time
-	images := 0
+	sent := 0
 	started := time.Now()
 	work := func() error {
 		if err := goOn(ctx, 2*o.settle); err != nil {
 			return err
 		}
-		before, err := cl.imagesSent()
+		before, err := cl.stateSnapshotsSent()
 		if err != nil {
 			return err
 		}
@@ -79,8 +79,8 @@ func (o *options) rebuild(ctx context.Context) (r report, err error) {
 			return err
 		}
 		done = time.Now()
-		images, err = cl.imagesSent()
-		images -= before
+		sent, err = cl.stateSnapshotsSent()
+		sent -= before
 		if err != nil {
 			return err
 		}
@@ -108,7 +108,7 @@ func (o *options) rebuild(ctx context.Context) (r report, err error) {
 		r.rowf("from the kill to all replicas", "%v, of which until the first was built %v", whole, moving.Sub(began).Round(time.Millisecond))
 		r.rowf("rebuilt", "%.0f MB/s", megabytes/done.Sub(moving).Seconds())
 	}
-	r.rowf("whole states sent", "%d", images)
+	r.rowf("whole states sent", "%d", sent)
 	r.spread("calls before the kill", before.took)
 	if o.again {
 		r.spread("calls until the member was ready", waiting.took)
@@ -122,8 +122,8 @@ func (o *options) rebuild(ctx context.Context) (r report, err error) {
 	return r, nil
 }
 
-// imagesSent counts the whole states that members have begun to send, by their logs.
-func (cl *cluster) imagesSent() (n int, err error) {
+// stateSnapshotsSent counts the whole states that members have begun to send, by their logs.
+func (cl *cluster) stateSnapshotsSent() (n int, err error) {
 	for i := range cl.Addrs() {
 		logs, err := cl.Logs(i)
 		if err != nil {

@@ -131,7 +131,7 @@ func (s *State) checkEnded() error {
 }
 
 // encodeEnded writes the maps that have ended.
-func (i *Image) encodeEnded(w *blockWriter) {
+func (i *Snapshot) encodeEnded(w *blockWriter) {
 	w.uvarint(uint64(len(i.recent)))
 	for _, e := range i.recent {
 		w.bytes([]byte(e.name))

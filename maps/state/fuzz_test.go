@@ -8,7 +8,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// FuzzApply applies any bytes as the operations of batches, to two replicas of which one is restored from its image half
+// FuzzApply applies any bytes as the operations of batches, to two replicas of which one is restored from its snapshot half
 // way: nothing may panic, the invariants hold after each operation, and the replicas stay equal.
 func FuzzApply(f *testing.F) {
 	batch := func(now int64, ops ...*entry.Op) []byte {

@@ -91,7 +91,7 @@ func (s *State) checkHistory() error {
 }
 
 // encodeHistory writes what checkHistory looks at.
-func (i *Image) encodeHistory(w *blockWriter) {
+func (i *Snapshot) encodeHistory(w *blockWriter) {
 	w.u64(i.ended)
 	w.flag(i.loss)
 	w.uvarint(uint64(len(i.starts)))

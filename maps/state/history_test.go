@@ -19,17 +19,17 @@ type trueEvent struct {
 
 // historian keeps what has truly been beside a state that is now and then replaced by what a survivor had.
 type historian struct {
-	s       *State
-	history []trueEvent // of the present generation and what it has from those before; never changed in place
-	images  []survivor
-	places  []knownPlace
-	begun   []begunGeneration
+	s         *State
+	history   []trueEvent // of the present generation and what it has from those before; never changed in place
+	snapshots []survivor
+	places    []knownPlace
+	begun     []begunGeneration
 }
 
 // survivor is what a replica had at some time.
 type survivor struct {
-	image   []byte
-	history []trueEvent
+	snapshot []byte
+	history  []trueEvent
 }
 
 // begunGeneration is a generation with where it began.
@@ -143,15 +143,15 @@ func TestEventsAgainstHistory(t *testing.T) {
 			"destroy": func(t *rapid.T) { h.apply(wire.OpDestroy, names.Draw(t, "map"), "") },
 			"place":   keep,
 			"replica": func(*rapid.T) {
-				h.images = append(h.images, survivor{imageBytes(t, h.s), h.history})
+				h.snapshots = append(h.snapshots, survivor{snapshotBytes(t, h.s), h.history})
 			},
 			"recover": func(t *rapid.T) {
-				if len(h.images) == 0 {
+				if len(h.snapshots) == 0 {
 					t.Skip()
 				}
-				from := h.images[len(h.images)-1]
-				h.images = nil
-				kept, err := Restore(bytes.NewReader(from.image), lim)
+				from := h.snapshots[len(h.snapshots)-1]
+				h.snapshots = nil
+				kept, err := Restore(bytes.NewReader(from.snapshot), lim)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -10,7 +10,7 @@ import (
 )
 
 // item is one entry of a map: a pointer to a single allocation without pointers that holds key, value and meta one after
-// the other, in big-endian order as in an image, and is never changed; and behind them, where a word may stand, the entry's
+// the other, in big-endian order as in a snapshot, and is never changed; and behind them, where a word may stand, the entry's
 // use, which is. The zero item is no entry.
 type item struct {
 	data  *byte

@@ -369,7 +369,7 @@ func (m *machine) compareEvents(t *rapid.T) {
 	}
 }
 
-// restore replaces the replica by what its image gives.
+// restore replaces the replica by what its snapshot gives.
 func (m *machine) restore(t *rapid.T) {
 	img := m.replica.Freeze()
 	defer func() { _ = img.Close() }()
@@ -391,12 +391,12 @@ func (m *machine) restore(t *rapid.T) {
 }
 
 // TestStateMachine compares the state with the model over random operations, calls that come again, time that passes, and
-// a replica that is now and then rebuilt from its image.
+// a replica that is now and then rebuilt from its snapshot.
 func TestStateMachine(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := newMachine()
 		type view struct {
-			img  *Image
+			img  *Snapshot
 			want []byte
 		}
 		var views []view
@@ -425,7 +425,7 @@ func TestStateMachine(t *testing.T) {
 			"restore": m.restore,
 			"freeze": func(t *rapid.T) {
 				img := m.state.Freeze()
-				views = append(views, view{img, imageBytes(t, m.replica)})
+				views = append(views, view{img, snapshotBytes(t, m.replica)})
 			},
 			"thaw": func(t *rapid.T) {
 				for _, v := range views {
@@ -446,8 +446,8 @@ func TestStateMachine(t *testing.T) {
 	})
 }
 
-// imageBytes returns the image of s.
-func imageBytes(t interface{ Fatal(...any) }, s *State) []byte {
+// snapshotBytes returns the snapshot of s.
+func snapshotBytes(t interface{ Fatal(...any) }, s *State) []byte {
 	img := s.Freeze()
 	defer func() { _ = img.Close() }()
 	var buf bytes.Buffer

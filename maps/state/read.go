@@ -149,7 +149,7 @@ type MapStats struct {
 	Held    int // in memory: also those that have expired and wait to be removed
 	Bytes   int // that the entries in memory are counted with
 	// Expired and Evicted count entries that ended so since this process has the map: evictions by Evict are among them. They
-	// are the same on replicas that have applied the same log from the start, and begin at 0 where an image was installed.
+	// are the same on replicas that have applied the same log from the start, and begin at 0 where a snapshot was installed.
 	Expired, Evicted uint64
 }
 

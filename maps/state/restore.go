@@ -12,26 +12,26 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// ErrImage is wrapped by the errors of Restore for bytes that are no image, not whole, or not intact.
-var ErrImage = errors.New("bad image")
+// ErrSnapshot is wrapped by the errors of Restore for bytes that are no snapshot, not whole, or not intact.
+var ErrSnapshot = errors.New("bad snapshot")
 
 // maxResult bounds the bytes of one remembered result: one value, or an error for each key of a bulk operation, which takes
 // at least two bytes of the operation.
 const maxResult = 3 * wire.MaxOperation
 
-// Restore reads an image, and nothing beyond its end, and returns the state that it shows. It accepts any bytes, allocates
+// Restore reads a snapshot, and nothing beyond its end, and returns the state that it shows. It accepts any bytes, allocates
 // no more than a small multiple of what it has read plus the bound of one field, and returns no state together with an
-// error. Errors wrap ErrImage, or are r's own.
+// error. Errors wrap ErrSnapshot, or are r's own.
 func Restore(r io.Reader, lim Limits) (*State, error) {
-	var head [len(imageMagic) + 1]byte
+	var head [len(snapshotMagic) + 1]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, readError(err)
 	}
-	if string(head[:len(imageMagic)]) != imageMagic {
-		return nil, fmt.Errorf("%w: it does not begin like one", ErrImage)
+	if string(head[:len(snapshotMagic)]) != snapshotMagic {
+		return nil, fmt.Errorf("%w: it does not begin like one", ErrSnapshot)
 	}
-	if v := head[len(imageMagic)]; v != imageVersion {
-		return nil, fmt.Errorf("%w: version %d, this build reads %d", ErrImage, v, imageVersion)
+	if v := head[len(snapshotMagic)]; v != snapshotVersion {
+		return nil, fmt.Errorf("%w: version %d, this build reads %d", ErrSnapshot, v, snapshotVersion)
 	}
 	d := decoder{blockReader: blockReader{r: r}}
 	s := d.state(lim)
@@ -43,15 +43,15 @@ func Restore(r io.Reader, lim Limits) (*State, error) {
 	return s, nil
 }
 
-// readError says what an error of a reader means for the image.
+// readError says what an error of a reader means for the snapshot.
 func readError(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: it ends too early", ErrImage)
+		return fmt.Errorf("%w: it ends too early", ErrSnapshot)
 	}
 	return err
 }
 
-// decoder reads what Image.encode wrote.
+// decoder reads what Snapshot.encode wrote.
 type decoder struct {
 	blockReader
 	s *State
@@ -88,7 +88,7 @@ func (d *decoder) state(lim Limits) *State {
 	if d.err == nil {
 		d.checkEnds(s)
 	}
-	for before := -1; d.err == nil && before != len(s.recent.list); s.trimEnded() { // an image of other limits
+	for before := -1; d.err == nil && before != len(s.recent.list); s.trimEnded() { // a snapshot of other limits
 		before = len(s.recent.list)
 	}
 	return s
@@ -273,21 +273,21 @@ type blockReader struct {
 // must records an error unless ok.
 func (b *blockReader) must(ok bool, format string, args ...any) {
 	if !ok && b.err == nil {
-		b.err = fmt.Errorf("%w: "+format, append([]any{ErrImage}, args...)...)
+		b.err = fmt.Errorf("%w: "+format, append([]any{ErrSnapshot}, args...)...)
 	}
 }
 
 // next reads a block and returns its length, 0 for the end.
 func (b *blockReader) next() int {
 	if b.mem == nil {
-		b.mem = make([]byte, imageBlock+crcSize)
+		b.mem = make([]byte, snapshotBlock+crcSize)
 	}
 	if _, err := io.ReadFull(b.r, b.len[:]); err != nil {
 		b.err = readError(err)
 		return 0
 	}
 	n := binary.BigEndian.Uint32(b.len[:])
-	if b.must(n <= imageBlock, "a block of %d bytes", n); b.err != nil {
+	if b.must(n <= snapshotBlock, "a block of %d bytes", n); b.err != nil {
 		return 0
 	}
 	if _, err := io.ReadFull(b.r, b.mem[:n+crcSize]); err != nil {
@@ -354,7 +354,7 @@ func (b *blockReader) id() (id wire.ID) {
 func (b *blockReader) u64() uint64 { return binary.BigEndian.Uint64(b.array(8)) }
 func (b *blockReader) i64() int64  { return int64(b.u64()) }
 
-// uvarint reads an integer in its shortest form: equal states have equal images.
+// uvarint reads an integer in its shortest form: equal states have equal snapshots.
 func (b *blockReader) uvarint() uint64 {
 	var v uint64
 	for shift := 0; b.fill(); shift += 7 {

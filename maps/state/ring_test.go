@@ -206,11 +206,11 @@ func TestEventsAcrossGenerations(t *testing.T) {
 			s.do(wire.OpSet, "m", "k", "v")
 		}
 		three, other := placeAt(s.State, "m"), placeAt(s.State, "n")
-		image := imageBytes(t, s.State)
+		snapshot := snapshotBytes(t, s.State)
 		s.do(wire.OpSet, "m", "k", "lost")
 		ahead := placeAt(s.State, "m")
 
-		next, err := Restore(bytes.NewReader(image), Limits{RingEvents: 8})
+		next, err := Restore(bytes.NewReader(snapshot), Limits{RingEvents: 8})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,7 +9,7 @@
 // # Synchronisation
 //
 // The package takes no locks; its owner does. Advance, Apply and Freeze REQUIRE that nothing else is called at the same
-// time. All other methods of State only read and may run beside each other. An Image and every byte slice that the package
+// time. All other methods of State only read and may run beside each other. A Snapshot and every byte slice that the package
 // hands out are immutable and may be used without any lock for as long as the caller likes.
 //
 // # Use

@@ -3,7 +3,7 @@ package state
 import "unsafe"
 
 // useSize is the size of an entry's use: one word behind the entry in which whoever reads it may keep what it has seen of
-// it. It is the one thing about an entry that is not replicated, not in an image and not in the hash, and nothing that Apply
+// it. It is the one thing about an entry that is not replicated, not in a snapshot and not in the hash, and nothing that Apply
 // does depends on it. An entry begins with zero; one that is written over hands its use on.
 const useSize = 8
 

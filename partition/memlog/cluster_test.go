@@ -30,7 +30,7 @@ func init() {
 }
 
 // The life of a group whose logs are in memory: it is founded by three NodeHosts and written to, its logs are compacted after
-// snapshots that hold no data, a fourth replica catches up from a streamed image and then from the log, and a replica is removed
+// snapshots that hold no data, a fourth replica catches up from a streamed state snapshot and then from the log, and a replica is removed
 // with its data.
 func TestCluster(t *testing.T) {
 	leaks := goleak.IgnoreCurrent()
@@ -98,7 +98,7 @@ func TestCluster(t *testing.T) {
 	// The late replica needs entries that nobody has any more.
 	require.NoError(t, one.nh.SyncRequestAddNonVoting(ctx, shard, four.id, four.nh.RaftAddress(), 0))
 	four.startReplica(t, nil, true)
-	four.await(ctx, t, "the image", func(e any) bool {
+	four.await(ctx, t, "the state snapshot", func(e any) bool {
 		r, ok := e.(snapshotRecovered)
 		return ok && r.Index > 0
 	})
@@ -108,7 +108,7 @@ func TestCluster(t *testing.T) {
 	require.False(t, ss.Dummy)
 	put(300, 400)
 	require.Equal(t, want, four.read(ctx, t))
-	require.Equal(t, 1, four.machine.images())
+	require.Equal(t, 1, four.machine.stateSnapshots())
 	four.checkLogReader(t)
 
 	// After a read on each, all have applied the same, and their logs say the same about it.
@@ -345,8 +345,8 @@ func (m *machine) RecoverFromSnapshot(r io.Reader, _ <-chan struct{}) error {
 	return msgpack.NewDecoder(r).Decode(&m.data)
 }
 
-// images returns how many images were recovered from.
-func (m *machine) images() int {
+// stateSnapshots returns how many state snapshots were recovered from.
+func (m *machine) stateSnapshots() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.recovered

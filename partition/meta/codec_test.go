@@ -56,7 +56,7 @@ func recovered(survivor int, lost ...int) *View {
 	for _, n := range lost {
 		ids = append(ids, member(n))
 	}
-	v, err := s.Snapshot().Recovered(member(survivor), ids)
+	v, err := s.View().Recovered(member(survivor), ids)
 	if err != nil {
 		panic(err)
 	}
@@ -142,9 +142,9 @@ func movingState(t testing.TB) *State {
 	return s
 }
 
-// The bytes in a log and in an image outlive the build that wrote them.
+// The bytes in a log and in a snapshot outlive the build that wrote them.
 func TestGoldenBytes(t *testing.T) {
-	golden := map[string][]byte{"image": AppendImage(nil, goldenState(t).Snapshot()), "moving": AppendImage(nil, movingState(t).Snapshot())}
+	golden := map[string][]byte{"snapshot": AppendSnapshot(nil, goldenState(t).View()), "moving": AppendSnapshot(nil, movingState(t).View())}
 	for _, c := range everyCommand() {
 		golden[strings.ToLower(strings.TrimPrefix(reflect.TypeOf(c).String(), "*meta."))] = Append(nil, c)
 	}
@@ -175,45 +175,45 @@ func lines(b []byte) string {
 	return s.String()
 }
 
-func TestImageRoundTrip(t *testing.T) {
+func TestSnapshotRoundTrip(t *testing.T) {
 	for name, s := range map[string]*State{"empty": New(), "full": goldenState(t), "moving": movingState(t)} {
-		want := AppendImage(nil, s.Snapshot())
-		got, err := DecodeImage(want)
+		want := AppendSnapshot(nil, s.View())
+		got, err := DecodeSnapshot(want)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if !reflect.DeepEqual(got.Snapshot(), s.Snapshot()) {
-			t.Errorf("%s: got %+v, want %+v", name, got.Snapshot(), s.Snapshot())
+		if !reflect.DeepEqual(got.View(), s.View()) {
+			t.Errorf("%s: got %+v, want %+v", name, got.View(), s.View())
 		}
-		if again := AppendImage(nil, got.Snapshot()); !bytes.Equal(again, want) {
-			t.Errorf("%s: the image of the image differs", name)
+		if again := AppendSnapshot(nil, got.View()); !bytes.Equal(again, want) {
+			t.Errorf("%s: the snapshot of the snapshot differs", name)
 		}
 	}
 }
 
-// sealed returns b with the checksum of an image.
+// sealed returns b with the checksum of a snapshot.
 func sealed(b []byte) []byte {
 	return wire.AppendU32(bytes.Clone(b), crc32.Checksum(b, castagnoli))
 }
 
-func TestImageOfAnythingElse(t *testing.T) {
-	good := AppendImage(nil, goldenState(t).Snapshot())
+func TestSnapshotOfAnythingElse(t *testing.T) {
+	good := AppendSnapshot(nil, goldenState(t).View())
 	refused := func(what string, b []byte) {
 		t.Helper()
-		if _, err := DecodeImage(b); !errors.Is(err, wire.ErrMalformed) {
+		if _, err := DecodeSnapshot(b); !errors.Is(err, wire.ErrMalformed) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
 	for i := range good {
-		refused("a cut image", good[:i])
+		refused("a cut snapshot", good[:i])
 		bad := bytes.Clone(good)
 		bad[i] ^= 0x10
 		refused("a flipped bit", bad)
 	}
-	body := good[:len(good)-imageSum]
+	body := good[:len(good)-snapshotSum]
 	refused("bytes left over", sealed(append(bytes.Clone(body), 0)))
 	other := bytes.Clone(body)
-	other[5] = ImageFormat + 1
+	other[5] = SnapshotFormat + 1
 	refused("another format", sealed(other))
 
 	for what, spoil := range map[string]func(v *View){
@@ -246,11 +246,11 @@ func TestImageOfAnythingElse(t *testing.T) {
 	} {
 		v := goldenState(t).v
 		spoil(v)
-		refused(what, AppendImage(nil, v))
+		refused(what, AppendSnapshot(nil, v))
 	}
 }
 
-// Partitions of which movingState's are changed by one thing that no command leads to are refused for that thing, in an image too.
+// Partitions of which movingState's are changed by one thing that no command leads to are refused for that thing, in a snapshot too.
 func TestUnsoundPartitions(t *testing.T) {
 	const learning, leaving, stopped = 0, 1, 2
 	for what, c := range map[string]struct {
@@ -290,12 +290,12 @@ func TestUnsoundPartitions(t *testing.T) {
 		if err := p.check(); c.why != "" && (err == nil || !strings.Contains(err.Error(), c.why)) {
 			t.Errorf("%s: %v, want one that says %q", what, err, c.why)
 		}
-		if _, err := DecodeImage(AppendImage(nil, v)); !errors.Is(err, wire.ErrMalformed) {
-			t.Errorf("%s: an image: %v", what, err)
+		if _, err := DecodeSnapshot(AppendSnapshot(nil, v)); !errors.Is(err, wire.ErrMalformed) {
+			t.Errorf("%s: a snapshot: %v", what, err)
 		}
 	}
 
-	// What an image cannot say.
+	// What a snapshot cannot say.
 	for what, spoil := range map[string]func(p *Partition){
 		"the log of one that goes on": func(p *Partition) { p.Replicas[1].Index = 1 },
 		"its term":                    func(p *Partition) { p.Replicas[1].Term = 1 },

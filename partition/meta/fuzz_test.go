@@ -24,9 +24,9 @@ func FuzzApply(f *testing.F) {
 			}
 		}
 		for _, s := range []*State{New(), newTable(t, 2, false), movingState(t)} {
-			before := s.Snapshot()
+			before := s.View()
 			res := s.Apply(cmd)
-			if !res.OK() && s.Snapshot() != before {
+			if !res.OK() && s.View() != before {
 				t.Fatalf("%x is refused with %q and changed the state", cmd, res.Text)
 			}
 			if err := s.v.check(); err != nil {
@@ -39,34 +39,34 @@ func FuzzApply(f *testing.F) {
 					t.Fatalf("%x changed partition %d, which is stopped for recovery,: %+v, %+v", cmd, p, was, is)
 				}
 			}
-			once := max(s.Snapshot().Version, before.Version+1)
-			if again := s.Apply(cmd); res.OK() && s.Snapshot().Version > once {
+			once := max(s.View().Version, before.Version+1)
+			if again := s.Apply(cmd); res.OK() && s.View().Version > once {
 				t.Fatalf("%x took effect twice: %+v, %+v", cmd, res, again)
 			}
 		}
 	})
 }
 
-// FuzzImage decodes any bytes: an image that is accepted is that of a sound state, which goes on.
-func FuzzImage(f *testing.F) {
+// FuzzSnapshot decodes any bytes: a snapshot that is accepted is that of a sound state, which goes on.
+func FuzzSnapshot(f *testing.F) {
 	for _, s := range []*State{New(), goldenState(f), movingState(f)} {
-		image := AppendImage(nil, s.Snapshot())
-		f.Add(image)
-		f.Add(image[:len(image)-imageSum])
+		snapshot := AppendSnapshot(nil, s.View())
+		f.Add(snapshot)
+		f.Add(snapshot[:len(snapshot)-snapshotSum])
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		// The fuzzer cannot guess checksums: the bytes get theirs.
-		for _, image := range [][]byte{b, sealed(b)} {
-			s, err := DecodeImage(image)
+		for _, snapshot := range [][]byte{b, sealed(b)} {
+			s, err := DecodeSnapshot(snapshot)
 			if err != nil {
 				continue
 			}
 			if err := s.v.check(); err != nil {
 				t.Fatalf("accepted: %v", err)
 			}
-			again, err := DecodeImage(AppendImage(nil, s.Snapshot()))
-			if err != nil || !bytes.Equal(AppendImage(nil, again.v), AppendImage(nil, s.v)) {
-				t.Fatalf("an image of an image: %v", err)
+			again, err := DecodeSnapshot(AppendSnapshot(nil, s.View()))
+			if err != nil || !bytes.Equal(AppendSnapshot(nil, again.v), AppendSnapshot(nil, s.v)) {
+				t.Fatalf("a snapshot of a snapshot: %v", err)
 			}
 			s.v.AllLost()
 			s.v.QuorumLost()

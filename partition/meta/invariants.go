@@ -8,7 +8,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// check returns what is wrong with the view, if anything. Every state that commands can lead to passes, and an image that does
+// check returns what is wrong with the view, if anything. Every state that commands can lead to passes, and a snapshot that does
 // not is refused.
 func (v *View) check() error {
 	if !v.Founded() {

@@ -36,7 +36,7 @@ func TestSetMapConfig(t *testing.T) {
 	first := &SetMapConfig{Config: ttl("users", 5)}
 	do(t, s, first, wire.CodeOK)
 	unchanged(t, s, first, wire.CodeOK)
-	kept := s.Snapshot()
+	kept := s.View()
 
 	second := &SetMapConfig{From: s.v.MapsVersion, Config: ttl("users", 6)}
 	do(t, s, second, wire.CodeOK)

@@ -11,7 +11,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// model is the metadata as one would write it without a thought for speed, snapshots or images.
+// model is the metadata as one would write it without a thought for speed, views or snapshots.
 type model struct {
 	init         *Init
 	gone         map[wire.ID]bool // founders that were forgotten
@@ -456,7 +456,7 @@ func (g commands) recoverPartition(t *rapid.T, v *View) Command {
 }
 
 // Commands in any order, repeated and delayed, do to the state what they do to the model; snapshots stay as they were; a replica
-// that recovered from images is equal to one that never did; nothing that must only grow shrinks.
+// that recovered from snapshots is equal to one that never did; nothing that must only grow shrinks.
 func TestStateIsTheModel(t *testing.T) {
 	reached := map[string]int{}
 	// What happens seldom may take many series of runs to happen at all, in a short test most of all.
@@ -493,13 +493,13 @@ func runAgainstModel(t *rapid.T, reached map[string]int) {
 	s, twin, m := New(), New(), newModel()
 	var log [][]byte
 	type kept struct {
-		view  *View
-		image []byte
+		view     *View
+		snapshot []byte
 	}
 	var snapshots []kept
 	owned := map[uint64]string{} // replica ID to the one place where it ever was
 	seen := map[uint64]bool{}    // replica ID to whether a partition has it
-	prev := s.Snapshot()
+	prev := s.View()
 
 	// Most runs begin with an ordinary birth, or a part of one, after which some members start again.
 	script := birth(modelPartitions, g.durable)
@@ -514,7 +514,7 @@ func runAgainstModel(t *rapid.T, reached map[string]int) {
 		for _, c := range script {
 			first.Apply(Append(nil, c))
 		}
-		v, err := first.Snapshot().Recovered(member(1), []wire.ID{member(rapid.IntRange(2, 3).Draw(t, "lost"))})
+		v, err := first.View().Recovered(member(1), []wire.ID{member(rapid.IntRange(2, 3).Draw(t, "lost"))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -574,8 +574,8 @@ func runAgainstModel(t *rapid.T, reached map[string]int) {
 		if err := s.v.check(); err != nil {
 			t.Fatalf("after %T%+v: %s", c, c, err)
 		}
-		image := AppendImage(nil, s.v)
-		if wanted := AppendImage(nil, m.view()); !bytes.Equal(image, wanted) {
+		snapshot := AppendSnapshot(nil, s.v)
+		if wanted := AppendSnapshot(nil, m.view()); !bytes.Equal(snapshot, wanted) {
 			t.Fatalf("after %T%+v:\n%+v\nthe model says\n%+v", c, c, s.v, m.view())
 		}
 		checkGrowth(t, prev, s.v, m.gone)
@@ -590,21 +590,21 @@ func runAgainstModel(t *rapid.T, reached map[string]int) {
 			}
 		}
 		if rapid.Bool().Draw(t, "snapshot") {
-			snapshots = append(snapshots, kept{s.Snapshot(), image})
-			prev = s.Snapshot()
+			snapshots = append(snapshots, kept{s.View(), snapshot})
+			prev = s.View()
 		}
 		if rapid.IntRange(0, 9).Draw(t, "recover") == 0 {
-			if s, err = DecodeImage(image); err != nil {
-				t.Fatalf("an image of %+v: %v", m.view(), err)
+			if s, err = DecodeSnapshot(snapshot); err != nil {
+				t.Fatalf("a snapshot of %+v: %v", m.view(), err)
 			}
 		}
 	}
 	for i, k := range snapshots {
-		if !bytes.Equal(AppendImage(nil, k.view), k.image) {
+		if !bytes.Equal(AppendSnapshot(nil, k.view), k.snapshot) {
 			t.Fatalf("snapshot %d of %d changed", i, len(snapshots))
 		}
 	}
-	if !bytes.Equal(AppendImage(nil, s.v), AppendImage(nil, twin.v)) {
+	if !bytes.Equal(AppendSnapshot(nil, s.v), AppendSnapshot(nil, twin.v)) {
 		t.Fatal("replicas differ in the end")
 	}
 }

@@ -99,8 +99,8 @@ func TestRecoverPartitionFromNobody(t *testing.T) {
 	}
 	do(t, s, &StopForRecovery{Generation: 1}, wire.CodeOK)
 	c := &RecoverPartition{FromGeneration: 1, Replicas: []Holder{{}}}
-	before := s.Snapshot()
-	if res := s.Apply(Append(nil, c)); res.OK() || s.Snapshot() != before {
+	before := s.View()
+	if res := s.Apply(Append(nil, c)); res.OK() || s.View() != before {
 		t.Errorf("accepted: %+v", s.v.Table)
 	}
 }

@@ -170,7 +170,7 @@ func (p *Partition) check() error {
 	return nil
 }
 
-// minPartition is the least that a partition takes in an image.
+// minPartition is the least that a partition takes in a snapshot.
 const minPartition = 1 + 1 + 1 + minReplica + 1 + 1 + 1 + 1
 
 func (p *Partition) append(dst []byte) []byte {

@@ -53,10 +53,10 @@ type RecoverMetadata struct {
 }
 
 func (*RecoverMetadata) kind() Kind                 { return KindRecoverMetadata }
-func (c *RecoverMetadata) append(dst []byte) []byte { return AppendImage(dst, c.View) }
+func (c *RecoverMetadata) append(dst []byte) []byte { return AppendSnapshot(dst, c.View) }
 
 func (c *RecoverMetadata) decode(r *wire.Reader) {
-	s, err := DecodeImage(r.Rest())
+	s, err := DecodeSnapshot(r.Rest())
 	if err != nil {
 		r.Fail("%v", err)
 		return

@@ -20,7 +20,7 @@ type State struct {
 func New() *State { return &State{v: new(View)} }
 
 // Snapshot returns the state as it is now, for readers to keep.
-func (s *State) Snapshot() *View {
+func (s *State) View() *View {
 	s.shared.view, s.shared.members, s.shared.table = true, true, true
 	return s.v
 }

@@ -49,9 +49,9 @@ func do(t testing.TB, s *State, c Command, code wire.Code) Result {
 // unchanged applies a command that must leave no trace.
 func unchanged(t testing.TB, s *State, c Command, code wire.Code) Result {
 	t.Helper()
-	before := s.Snapshot()
+	before := s.View()
 	res := do(t, s, c, code)
-	if s.Snapshot() != before {
+	if s.View() != before {
 		t.Fatalf("%T%+v: %s, and the state was changed", c, c, res.Code)
 	}
 	return res
@@ -132,7 +132,7 @@ func TestInit(t *testing.T) {
 			t.Errorf("another %s is refused without a reason", name)
 		}
 	}
-	v := s.Snapshot()
+	v := s.View()
 	if !v.Founded() || v.Version != 1 || v.PartitionCount != 271 || v.ReplicasWanted != 3 || v.NextMeta != 4 || v.NextReplica != 1 {
 		t.Errorf("founded as %+v", v)
 	}
@@ -143,12 +143,12 @@ func TestTimeAndLevelOnlyGrow(t *testing.T) {
 	do(t, s, foundation(1, false), wire.CodeOK)
 	do(t, s, &SetTime{Time: 1000}, wire.CodeOK)
 	unchanged(t, s, &SetTime{Time: 999}, wire.CodeOK)
-	if v := s.Snapshot(); v.Time != 1000 || v.Version != 1 {
+	if v := s.View(); v.Time != 1000 || v.Version != 1 {
 		t.Errorf("time %d at version %d, want 1000 at 1", v.Time, v.Version)
 	}
 	do(t, s, &RaiseLevel{Level: 3}, wire.CodeOK)
 	unchanged(t, s, &RaiseLevel{Level: 2}, wire.CodeOK)
-	if v := s.Snapshot(); v.Level != 3 || v.Version != 2 {
+	if v := s.View(); v.Level != 3 || v.Version != 2 {
 		t.Errorf("level %d at version %d, want 3 at 2", v.Level, v.Version)
 	}
 }
@@ -161,11 +161,11 @@ func TestRegister(t *testing.T) {
 	do(t, s, registration(3, 5), wire.CodeOK)
 	do(t, s, &SetState{ID: member(3), Incarnation: incarnation(3, 5), State: StateReady}, wire.CodeOK)
 	unchanged(t, s, registration(3, 5), wire.CodeOK)
-	if m := s.Snapshot().Member(member(3)); m.State != StateReady || m.MetaReplica != 3 || !m.MetaVoter {
+	if m := s.View().Member(member(3)); m.State != StateReady || m.MetaReplica != 3 || !m.MetaVoter {
 		t.Errorf("a founder is %+v", m)
 	}
 	do(t, s, registration(3, 7), wire.CodeOK)
-	if m := s.Snapshot().Member(member(3)); m.State != StateJoining || m.Start != 7 || m.MetaReplica != 3 || !m.MetaVoter {
+	if m := s.View().Member(member(3)); m.State != StateJoining || m.Start != 7 || m.MetaReplica != 3 || !m.MetaVoter {
 		t.Errorf("a founder that started again is %+v", m)
 	}
 
@@ -213,7 +213,7 @@ func TestRegisterTakesOverNames(t *testing.T) {
 	c.Takeover = incarnation(1, 2)
 	do(t, s, c, wire.CodeOK)
 	unchanged(t, s, c, wire.CodeOK)
-	v := s.Snapshot()
+	v := s.View()
 	if m := v.Named("m1"); m == nil || m.ID != member(4) {
 		t.Errorf("the name is held by %+v", m)
 	}
@@ -240,7 +240,7 @@ func TestStatesGoForward(t *testing.T) {
 			do(t, s, set(1, state), wire.CodeOK)
 			unchanged(t, s, set(1, earlier), wire.CodeConflict)
 		}
-		unchanged(t, s, set(1, s.Snapshot().Member(member(1)).State), wire.CodeOK)
+		unchanged(t, s, set(1, s.View().Member(member(1)).State), wire.CodeOK)
 	}
 	do(t, s, registration(1, 2), wire.CodeOK)
 	unchanged(t, s, set(1, StateDead), wire.CodeConflict)
@@ -268,14 +268,14 @@ func TestMetaReplicas(t *testing.T) {
 	if res := do(t, s, &AllocMeta{ID: member(1), After: 1}, wire.CodeOK); res.ReplicaID() != 5 {
 		t.Errorf("a replacement is %d, want 5", res.ReplicaID())
 	}
-	if m := s.Snapshot().Member(member(1)); m.MetaVoter {
+	if m := s.View().Member(member(1)); m.MetaVoter {
 		t.Errorf("a replacement votes: %+v", m)
 	}
 	unchanged(t, s, &DropMeta{ID: member(1), Replica: 1}, wire.CodeOK)
 	do(t, s, &DropMeta{ID: member(1), Replica: 5}, wire.CodeOK)
 	unchanged(t, s, &DropMeta{ID: member(1), Replica: 5}, wire.CodeOK)
 	do(t, s, registration(1, 2), wire.CodeOK)
-	if m := s.Snapshot().Member(member(1)); m.MetaReplica != 0 || m.MetaVoter {
+	if m := s.View().Member(member(1)); m.MetaReplica != 0 || m.MetaVoter {
 		t.Errorf("a founder got its metadata replica back by starting again: %+v", m)
 	}
 	do(t, s, &SetState{ID: member(1), Incarnation: incarnation(1, 2), State: StateLeft}, wire.CodeOK)
@@ -298,7 +298,7 @@ func TestForget(t *testing.T) {
 	do(t, s, registration(1, 2), wire.CodeOK)
 	do(t, s, &SetState{ID: member(1), Incarnation: incarnation(1, 2), State: StateLeft}, wire.CodeOK)
 	do(t, s, &DropMeta{ID: member(1), Replica: 1}, wire.CodeOK)
-	before := s.Snapshot()
+	before := s.View()
 	do(t, s, forget, wire.CodeOK)
 	unchanged(t, s, forget, wire.CodeOK)
 	if before.Member(member(1)) == nil || before.Founders[0] != member(1) {
@@ -306,7 +306,7 @@ func TestForget(t *testing.T) {
 	}
 	// It is nobody now; its founding replica ID is never given out again.
 	do(t, s, registration(1, 1), wire.CodeOK)
-	if m := s.Snapshot().Member(member(1)); m.MetaReplica != 0 {
+	if m := s.View().Member(member(1)); m.MetaReplica != 0 {
 		t.Errorf("a forgotten founder has its metadata replica: %+v", m)
 	}
 	unchanged(t, s, foundation(1, false), wire.CodeOK)
@@ -331,7 +331,7 @@ func TestCreateTable(t *testing.T) {
 
 	do(t, s, table(good, good[1:]), wire.CodeOK)
 	unchanged(t, s, table(good, good[1:]), wire.CodeConflict)
-	v := s.Snapshot()
+	v := s.View()
 	got := fmt.Sprint(v.Table)
 	want := fmt.Sprint([]Partition{
 		{Generation: 1, Founders: 2, Replicas: []Replica{{ID: 1, Holder: good[0]}, {ID: 2, Holder: good[1]}}, Preferred: member(2)},
@@ -360,7 +360,7 @@ func TestRecoverPartition(t *testing.T) {
 	empty := &RecoverPartition{Partition: 0, FromGeneration: 1, Replicas: []Holder{holder(1, 2), holder(2, 2)}, Preferred: member(2), Empty: true}
 	lists := func(lost, unrecoverable string) {
 		t.Helper()
-		v := s.Snapshot()
+		v := s.View()
 		if a, b := fmt.Sprint(v.AllLost()), fmt.Sprint(v.QuorumLost()); a != lost || b != unrecoverable {
 			t.Fatalf("all lost %s, unrecoverable %s; want %s, %s", a, b, lost, unrecoverable)
 		}
@@ -413,7 +413,7 @@ func TestRecoverPartition(t *testing.T) {
 	unchanged(t, s, empty, wire.CodeConflict)
 	lists("[1]", "[]")
 
-	got := fmt.Sprint(s.Snapshot().Table)
+	got := fmt.Sprint(s.View().Table)
 	want := fmt.Sprint([]Partition{
 		{Generation: 2, Founders: 2, Replicas: []Replica{{ID: 8, Holder: holder(1, 2)}, {ID: 9, Holder: holder(2, 2)}}, Preferred: member(2), Lost: 1},
 		{Generation: 2, Founders: 1, Replicas: []Replica{{ID: 7, Holder: holder(3, 1)}}, Preferred: member(3), FromSurvivor: true, PossibleLosses: 1},
@@ -439,7 +439,7 @@ func TestDurableDataIsNotLostByStartingAgain(t *testing.T) {
 		do(t, s, &SetState{ID: member(n), Incarnation: incarnation(n, 2), State: StateDead}, wire.CodeOK)
 		unchanged(t, s, registration(n, 3), wire.CodeMemberLeft)
 	}
-	if got := s.Snapshot().QuorumLost(); len(got) != 1 {
+	if got := s.View().QuorumLost(); len(got) != 1 {
 		t.Fatalf("unrecoverable: %v", got)
 	}
 	// The survivor's replica was placed at its first start; it goes on at its second.
@@ -450,7 +450,7 @@ func TestDurableDataIsNotLostByStartingAgain(t *testing.T) {
 
 func TestApplyRefusesWhatItCannotRead(t *testing.T) {
 	s := newTable(t, 1, false)
-	before := s.Snapshot()
+	before := s.View()
 	for _, c := range everyCommand() {
 		good := Append(nil, c)
 		for cut := range good {
@@ -464,7 +464,7 @@ func TestApplyRefusesWhatItCannotRead(t *testing.T) {
 			}
 		}
 	}
-	if s.Snapshot() != before {
+	if s.View() != before {
 		t.Error("a command that cannot be read changed the state")
 	}
 }
@@ -528,7 +528,7 @@ func TestCandidatesAndInfo(t *testing.T) {
 	s := newTable(t, 1, false)
 	do(t, s, registration(4, 1), wire.CodeOK)
 	do(t, s, &SetState{ID: member(2), Incarnation: incarnation(2, 1), State: StateDraining}, wire.CodeOK)
-	v := s.Snapshot()
+	v := s.View()
 	want := []Candidate{{ID: member(1), Incarnation: incarnation(1, 1), Zone: "a"}, {ID: member(3), Incarnation: incarnation(3, 1), Zone: "a"}}
 	if got := v.Candidates(); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("candidates %v, want those that are ready: %v", got, want)
@@ -547,7 +547,7 @@ func TestCandidatesAndInfo(t *testing.T) {
 func TestRecovered(t *testing.T) {
 	s := newTable(t, 2, false)
 	do(t, s, &SetTime{Time: 77}, wire.CodeOK)
-	was := s.Snapshot()
+	was := s.View()
 	v, err := was.Recovered(member(2), []wire.ID{member(1)})
 	if err != nil {
 		t.Fatal(err)
@@ -575,10 +575,10 @@ func TestRecovered(t *testing.T) {
 	unchanged(t, next, &RecoverMetadata{View: v}, wire.CodeOK)
 	unchanged(t, s, &RecoverMetadata{View: v}, wire.CodeConflict) // a group begins but once
 	do(t, next, registration(1, 2), wire.CodeOK)                  // the lost one begins anew
-	if m := next.Snapshot().Member(member(1)); !m.Live() || m.MetaReplica != 0 {
+	if m := next.View().Member(member(1)); !m.Live() || m.MetaReplica != 0 {
 		t.Errorf("the lost member came back as %+v", m)
 	}
-	if g := next.Snapshot().Generation(); g != 1 {
+	if g := next.View().Generation(); g != 1 {
 		t.Errorf("generation %d after a change", g)
 	}
 	for name, bad := range map[string]func() (*View, error){
@@ -596,14 +596,14 @@ func TestRecoveredWithoutAFounder(t *testing.T) {
 	s := New()
 	do(t, s, foundation(2, false), wire.CodeOK)
 	do(t, s, registration(1, 1), wire.CodeOK)
-	v, err := s.Snapshot().Recovered(member(1), nil)
+	v, err := s.View().Recovered(member(1), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	next := New()
 	do(t, next, &RecoverMetadata{View: v}, wire.CodeOK)
 	do(t, next, registration(2, 1), wire.CodeOK)
-	if m := next.Snapshot().Member(member(2)); m.MetaReplica != 0 || m.MetaVoter {
+	if m := next.View().Member(member(2)); m.MetaReplica != 0 || m.MetaVoter {
 		t.Errorf("a founder of the first generation: %+v", m)
 	}
 }
@@ -612,19 +612,19 @@ func TestDrain(t *testing.T) {
 	s := newTable(t, 1, false)
 	drain := &Drain{ID: member(1), Incarnation: incarnation(1, 1)}
 	do(t, s, drain, wire.CodeOK)
-	if m := s.Snapshot().Member(member(1)); m.State != StateDraining || !m.Drained {
+	if m := s.View().Member(member(1)); m.State != StateDraining || !m.Drained {
 		t.Errorf("drained as %+v", m)
 	}
 	unchanged(t, s, drain, wire.CodeOK)
 	unchanged(t, s, &Drain{ID: member(1), Incarnation: incarnation(1, 2)}, wire.CodeConflict)
 	unchanged(t, s, &Drain{ID: member(9)}, wire.CodeNotFound)
 	do(t, s, registration(1, 2), wire.CodeOK)
-	if m := s.Snapshot().Member(member(1)); m.State != StateJoining || m.Drained {
+	if m := s.View().Member(member(1)); m.State != StateJoining || m.Drained {
 		t.Errorf("started again as %+v", m)
 	}
 	do(t, s, &SetState{ID: member(2), Incarnation: incarnation(2, 1), State: StateLeft}, wire.CodeOK)
 	do(t, s, &Drain{ID: member(2), Incarnation: incarnation(2, 1)}, wire.CodeOK)
-	if m := s.Snapshot().Member(member(2)); m.State != StateLeft || !m.Drained {
+	if m := s.View().Member(member(2)); m.State != StateLeft || !m.Drained {
 		t.Errorf("one that has left became %+v", m)
 	}
 }

@@ -12,12 +12,12 @@ const (
 	chunkData uint8 = 1 << iota // not nil
 	chunkFileInfo
 	chunkWitness
-	chunkImage // frames of an image follow
+	chunkStateSnapshot // frames of a state snapshot follow
 	chunkUnknown
 )
 
-// appendChunkHead appends c without its data, which follows directly; image says whether an image follows that.
-func appendChunkHead(dst []byte, c *pb.Chunk, image bool) []byte {
+// appendChunkHead appends c without its data, which follows directly; stateSnapshot says whether one follows that.
+func appendChunkHead(dst []byte, c *pb.Chunk, stateSnapshot bool) []byte {
 	var flags uint8
 	if c.Data != nil {
 		flags |= chunkData
@@ -28,8 +28,8 @@ func appendChunkHead(dst []byte, c *pb.Chunk, image bool) []byte {
 	if c.Witness {
 		flags |= chunkWitness
 	}
-	if image {
-		flags |= chunkImage
+	if stateSnapshot {
+		flags |= chunkStateSnapshot
 	}
 	dst = append(dst, flags)
 	for _, v := range [...]uint64{
@@ -45,13 +45,13 @@ func appendChunkHead(dst []byte, c *pb.Chunk, image bool) []byte {
 
 // decodeChunk reads a chunk's payload. The chunk aliases nothing of it: a NodeHost keeps the first chunk of a snapshot
 // until the last one has come.
-func decodeChunk(payload []byte) (c pb.Chunk, image bool, err error) {
+func decodeChunk(payload []byte) (c pb.Chunk, stateSnapshot bool, err error) {
 	d := newDecoder(payload)
 	flags := d.byte()
 	if flags >= chunkUnknown {
 		d.fail(errFlags)
 	}
-	c.HasFileInfo, c.Witness, image = flags&chunkFileInfo != 0, flags&chunkWitness != 0, flags&chunkImage != 0
+	c.HasFileInfo, c.Witness, stateSnapshot = flags&chunkFileInfo != 0, flags&chunkWitness != 0, flags&chunkStateSnapshot != 0
 	c.BinVer, c.DeploymentId = d.uint32(), d.uvarint()
 	c.ShardID, c.ReplicaID, c.From = d.uvarint(), d.uvarint(), d.uvarint()
 	c.ChunkId, c.ChunkSize, c.ChunkCount = d.uvarint(), d.uvarint(), d.uvarint()
@@ -69,7 +69,7 @@ func decodeChunk(payload []byte) (c pb.Chunk, image bool, err error) {
 	case len(d.b) != 0:
 		return pb.Chunk{}, false, errFlags
 	}
-	return c, image, nil
+	return c, stateSnapshot, nil
 }
 
 func chunkHeadBound(c *pb.Chunk) int {

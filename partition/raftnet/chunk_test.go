@@ -12,20 +12,20 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-func chunkPayload(c *pb.Chunk, image bool) []byte {
-	return append(appendChunkHead(nil, c, image), c.Data...)
+func chunkPayload(c *pb.Chunk, stateSnapshot bool) []byte {
+	return append(appendChunkHead(nil, c, stateSnapshot), c.Data...)
 }
 
 func TestChunkRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := someChunk().Draw(t, "chunk")
-		image := rapid.Bool().Draw(t, "image")
-		head := appendChunkHead(nil, &c, image)
+		stateSnapshot := rapid.Bool().Draw(t, "state snapshot")
+		head := appendChunkHead(nil, &c, stateSnapshot)
 		require.LessOrEqual(t, len(head), chunkHeadBound(&c))
 		payload := append(head, c.Data...)
-		got, saysImage, err := decodeChunk(payload)
+		got, saysStateSnapshot, err := decodeChunk(payload)
 		require.NoError(t, err)
-		require.Equal(t, image, saysImage)
+		require.Equal(t, stateSnapshot, saysStateSnapshot)
 		clear(payload)
 		require.Equal(t, c, got)
 	})
@@ -58,7 +58,7 @@ func FuzzDecodeChunk(f *testing.F) {
 	}
 	f.Add(golden)
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		c, image, err := decodeChunk(payload)
+		c, stateSnapshot, err := decodeChunk(payload)
 		if err != nil {
 			if !errors.Is(err, wire.ErrMalformed) {
 				t.Fatal(err)
@@ -67,9 +67,9 @@ func FuzzDecodeChunk(f *testing.F) {
 		}
 		var o chunkOrder
 		o.admit(&c)
-		again, sameImage, err := decodeChunk(chunkPayload(&c, image))
+		again, sameStateSnapshot, err := decodeChunk(chunkPayload(&c, stateSnapshot))
 		require.NoError(t, err)
-		require.Equal(t, image, sameImage)
+		require.Equal(t, stateSnapshot, sameStateSnapshot)
 		require.Equal(t, c, again)
 	})
 }

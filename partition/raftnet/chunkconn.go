@@ -33,7 +33,7 @@ func newChunkConn(t *Transport, nc net.Conn) *chunkConn {
 	return c
 }
 
-// SendChunk writes a chunk, or the image for which the snapshot stands, and returns when the operating system has taken it; a write that
+// SendChunk writes a chunk, or the state snapshot that goes in place of the Raft snapshot, and returns when the operating system has taken it; a write that
 // makes no progress fails after Config.WriteTimeout. After an error the connection is of no further use. A chunk above the cap of a frame
 // is wire.ErrTooLarge.
 func (c *chunkConn) SendChunk(chunk pb.Chunk) error {
@@ -44,13 +44,13 @@ func (c *chunkConn) SendChunk(chunk pb.Chunk) error {
 	err := c.mu.err
 	c.mu.Unlock()
 	if errors.Is(err, ErrGiveUp) {
-		return nil // the chunks after the image: there is nothing to be said any more
+		return nil // the chunks after the state snapshot: there is nothing to be said any more
 	}
 	if err != nil {
 		return err
 	}
-	if c.t.images != nil {
-		err = c.sendImage(&chunk)
+	if c.t.stateSnapshots != nil {
+		err = c.sendStateSnapshot(&chunk)
 	} else {
 		c.head = appendChunkHead(openFrame(c.head[:0]), &chunk, false)
 		err = c.writeFrame(chunk.Data)

@@ -50,7 +50,7 @@ type Config struct {
 
 	QueueBytes   int           // bytes that may wait for one peer; a batch beyond is dropped
 	DialTimeout  time.Duration // bounds each call of Dial
-	WriteTimeout time.Duration // a write, or an image that comes in, which makes no progress for so long breaks its connection
+	WriteTimeout time.Duration // a write, or a state snapshot that comes in, which makes no progress for so long breaks its connection
 	StartTimeout time.Duration // bounds how long a connection that came early waits for the NodeHost to start
 	MaxInbound   int           // connections served at the same time
 }

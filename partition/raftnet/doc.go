@@ -24,6 +24,6 @@
 // # Wire form
 //
 // A frame is a payload's length and CRC-32C, four bytes each in big-endian order, and the payload: of a batch (batch.go) on
-// stream 0, of one snapshot chunk (chunk.go), or a piece of an image (image.go), on stream 1. Both sides of a connection speak the protocol version that its
+// stream 0, of one snapshot chunk (chunk.go), or a piece of a state snapshot (statesnapshot.go), on stream 1. Both sides of a connection speak the protocol version that its
 // hello agreed on; the bytes are fixed by golden tests.
 package raftnet

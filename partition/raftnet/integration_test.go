@@ -140,7 +140,7 @@ func newTestMember(t *testing.T, n *testNet, rtt uint64) *testMember {
 	return makeTestMember(t, n, rtt, false)
 }
 
-// newCarryingMember is newTestMember with a transport that carries images.
+// newCarryingMember is newTestMember with a transport that carries state snapshots.
 func newCarryingMember(t *testing.T, n *testNet, rtt uint64) *testMember {
 	t.Helper()
 	return makeTestMember(t, n, rtt, true)

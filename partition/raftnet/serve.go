@@ -119,7 +119,7 @@ func (t *Transport) decodeMessages(payload []byte, batch []pb.Message) ([]pb.Mes
 func (t *Transport) deliver(batch []pb.Message) {
 	t.counters.deliveries.Add(1)
 	t.counters.receivedMessages.Add(uint64(len(batch)))
-	if t.images != nil {
+	if t.stateSnapshots != nil {
 		t.hear(batch)
 	}
 	t.handler(pb.MessageBatch{Requests: batch, DeploymentId: t.deploymentID, BinVer: raftio.TransportBinVersion})
@@ -140,11 +140,11 @@ func (t *Transport) hear(batch []pb.Message) {
 		if now.IsZero() {
 			now = time.Now()
 		}
-		t.images.Heard(m.ShardID, m.To, m.From, index, now)
+		t.stateSnapshots.Heard(m.ShardID, m.To, m.From, index, now)
 	}
 }
 
-// receiveChunks delivers the chunks of one snapshot, or the one that stands for it when its image is taken.
+// receiveChunks delivers the chunks of one snapshot, or the one that stands for it when its state snapshot is taken.
 func (t *Transport) receiveChunks(nc net.Conn) error {
 	in := newFrameReader(nc)
 	var order chunkOrder
@@ -161,7 +161,7 @@ func (t *Transport) receiveChunks(nc net.Conn) error {
 			t.counters.receivedBytes.Add(uint64(n))
 			continue
 		}
-		c, image, err := decodeChunk(payload)
+		c, stateSnapshot, err := decodeChunk(payload)
 		if err != nil {
 			return err
 		}
@@ -176,11 +176,11 @@ func (t *Transport) receiveChunks(nc net.Conn) error {
 			t.counters.refused.Add(1)
 			return errChunk
 		}
-		if image != (t.images != nil) {
-			return errImage
+		if stateSnapshot != (t.stateSnapshots != nil) {
+			return errStateSnapshot
 		}
-		if image {
-			if c, err = t.receiveImage(&c, nc, in); err != nil {
+		if stateSnapshot {
+			if c, err = t.receiveStateSnapshot(&c, nc, in); err != nil {
 				return err
 			}
 		}

@@ -37,10 +37,10 @@ type Transport struct {
 	counters counters
 
 	// Set by Create, before the state leaves stateNew.
-	handler      raftio.MessageHandler
-	chunkHandler raftio.ChunkHandler
-	deploymentID uint64
-	images       Images // set by Carry, before that
+	handler        raftio.MessageHandler
+	chunkHandler   raftio.ChunkHandler
+	deploymentID   uint64
+	stateSnapshots StateSnapshots // set by Carry, before that
 
 	began     chan struct{} // closed by Start and Close
 	beganOnce sync.Once

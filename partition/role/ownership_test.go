@@ -122,7 +122,7 @@ type owned struct {
 	reset    bool // released while it was current
 }
 
-// The ownership agrees with a model that keeps every owner there ever was, and its image is the whole of it.
+// The ownership agrees with a model that keeps every owner there ever was, and its state snapshot is the whole of it.
 func TestOwnershipAgreesWithItsRules(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		generation := rapid.Uint64Range(1, 3).Draw(t, "generation")
@@ -179,25 +179,25 @@ func TestOwnershipAgreesWithItsRules(t *testing.T) {
 			for _, o := range all {
 				require.Equal(t, o.epoch == current() && !o.released, s.Accepts(o.epoch))
 			}
-			image := s.Append(nil)
-			require.Len(t, image, OwnershipSize)
-			got, err := DecodeOwnership(image)
+			stateSnapshot := s.Append(nil)
+			require.Len(t, stateSnapshot, OwnershipSize)
+			got, err := DecodeOwnership(stateSnapshot)
 			require.NoError(t, err)
 			require.Equal(t, s, got)
 		}
 	})
 }
 
-func TestOwnershipImageIsChecked(t *testing.T) {
+func TestOwnershipSnapshotIsChecked(t *testing.T) {
 	s := NewOwnership(3)
-	image := s.Append(nil)
-	for n := range image {
-		_, err := DecodeOwnership(image[:n])
+	stateSnapshot := s.Append(nil)
+	for n := range stateSnapshot {
+		_, err := DecodeOwnership(stateSnapshot[:n])
 		require.ErrorIs(t, err, wire.ErrMalformed)
 	}
-	_, err := DecodeOwnership(append(image, 0))
+	_, err := DecodeOwnership(append(stateSnapshot, 0))
 	require.ErrorIs(t, err, wire.ErrMalformed)
-	image[0]++
-	_, err = DecodeOwnership(image)
+	stateSnapshot[0]++
+	_, err = DecodeOwnership(stateSnapshot)
 	require.ErrorContains(t, err, "format")
 }

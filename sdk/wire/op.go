@@ -81,7 +81,7 @@ const (
 	// Between members.
 	OpMemberPing  Op = 128 // PingBody -> PingResult
 	OpMetaPropose Op = 129 // a metadata command -> its result
-	OpMetaRead    Op = 130 // -> one byte, 1 if it is what was committed when it was asked for, and the metadata's image
+	OpMetaRead    Op = 130 // -> one byte, 1 if it is what was committed when it was asked for, and the metadata's state snapshot
 	OpMetaJoin    Op = 131 // JoinBody -> JoinResult: a member asks for its place in the metadata group
 	OpMemberDown  Op = 132 // DownBody -> one byte, 1 if the member asked finds that process down too
 	OpReplica     Op = 133 // ReplicaBody -> ReplicaResult: how far a replica is

@@ -10,17 +10,17 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// imageMagic opens an image of a partition.
-const imageMagic = "GRDPART1"
+// stateSnapshotMagic opens a state snapshot of a partition.
+const stateSnapshotMagic = "GRDPART1"
 
-// image is a frozen state.
-type image struct {
+// state snapshot is a frozen state.
+type stateSnapshot struct {
 	applied uint64 // index of the last entry in it
 	own     role.Ownership
-	machine Image
+	machine StateSnapshot
 }
 
-// PrepareSnapshot has nothing to do, and SaveSnapshot neither: when a snapshot is sent an image goes in its place, see Outgoing.
+// PrepareSnapshot has nothing to do, and SaveSnapshot neither: when a snapshot is sent a state snapshot goes in its place, see Outgoing.
 func (r *replica) PrepareSnapshot() (any, error) { return nil, nil }
 
 // SaveSnapshot writes nothing.
@@ -28,22 +28,22 @@ func (r *replica) SaveSnapshot(any, io.Writer, <-chan struct{}) error { return n
 
 // RecoverFromSnapshot is not called: the snapshots that arrive say of themselves that they have no data, see Incoming.
 func (r *replica) RecoverFromSnapshot(io.Reader, <-chan struct{}) error {
-	return errors.New("a snapshot with data, though images are sent in their place")
+	return errors.New("a snapshot with data, though state snapshots are sent in their place")
 }
 
 // freeze returns the state as it is; nil if it was freed.
-func (r *replica) freeze() *image {
+func (r *replica) freeze() *stateSnapshot {
 	r.state.Lock()
 	defer r.state.Unlock()
 	if r.state.machine == nil {
 		return nil
 	}
-	return &image{applied: r.applied.Load(), own: r.state.own, machine: r.state.machine.Freeze()}
+	return &stateSnapshot{applied: r.applied.Load(), own: r.state.own, machine: r.state.machine.Freeze()}
 }
 
 // writeTo writes a frozen state.
-func (img *image) writeTo(w io.Writer) (int64, error) {
-	head, err := w.Write(wire.AppendU64(img.own.Append([]byte(imageMagic)), img.applied))
+func (img *stateSnapshot) writeTo(w io.Writer) (int64, error) {
+	head, err := w.Write(wire.AppendU64(img.own.Append([]byte(stateSnapshotMagic)), img.applied))
 	if err != nil {
 		return int64(head), err
 	}
@@ -51,7 +51,7 @@ func (img *image) writeTo(w io.Writer) (int64, error) {
 	return int64(head) + n, err
 }
 
-// install replaces the state by an image, unless it is newer. It may come between any two Updates: an image holds what the group
+// install replaces the state by a state snapshot, unless it is newer. It may come between any two Updates: a state snapshot holds what the group
 // has committed and nothing else, and of what Update is given the entries that it holds are left out.
 func (r *replica) install(img *received) {
 	r.state.Lock()
@@ -74,23 +74,23 @@ func (r *replica) install(img *received) {
 	}
 }
 
-// received is an image that has come from another replica.
+// received is a state snapshot that has come from another replica.
 type received struct {
 	applied uint64
 	own     role.Ownership
 	machine Machine
 }
 
-// readImage reads what image.writeTo wrote, and returns nothing if the replica has all of that.
-func (r *replica) readImage(src io.Reader) (*received, error) {
-	head := make([]byte, len(imageMagic)+role.OwnershipSize+8)
+// readStateSnapshot reads what state snapshot.writeTo wrote, and returns nothing if the replica has all of that.
+func (r *replica) readStateSnapshot(src io.Reader) (*received, error) {
+	head := make([]byte, len(stateSnapshotMagic)+role.OwnershipSize+8)
 	if _, err := io.ReadFull(src, head); err != nil {
 		return nil, err
 	}
-	if string(head[:len(imageMagic)]) != imageMagic {
-		return nil, fmt.Errorf("%w: not an image", wire.ErrMalformed)
+	if string(head[:len(stateSnapshotMagic)]) != stateSnapshotMagic {
+		return nil, fmt.Errorf("%w: not a state snapshot", wire.ErrMalformed)
 	}
-	head = head[len(imageMagic):]
+	head = head[len(stateSnapshotMagic):]
 	img := &received{}
 	var err error
 	if img.own, err = role.DecodeOwnership(head[:role.OwnershipSize]); err != nil {

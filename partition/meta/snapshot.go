@@ -8,27 +8,27 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// ImageFormat is the version of the image format that this build writes and reads. History:
+// SnapshotFormat is the version of the snapshot format that this build writes and reads. History:
 //
 //	1: first version; before any release the configurations of maps were appended, and members that were drained marked.
-const ImageFormat = 1
+const SnapshotFormat = 1
 
 const (
-	imageMagic  = "GRDM"
-	imageHeader = len(imageMagic) + 2
-	imageSum    = 4
+	snapshotMagic  = "GRDM"
+	snapshotHeader = len(snapshotMagic) + 2
+	snapshotSum    = 4
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// AppendImage appends an image of v:
+// AppendSnapshot appends a snapshot of v:
 //
 //	magic (4) · format (2) · the state · CRC-32C of all that (4)
 //
-// Equal states have equal images.
-func AppendImage(dst []byte, v *View) []byte {
+// Equal states have equal snapshots.
+func AppendSnapshot(dst []byte, v *View) []byte {
 	at := len(dst)
-	dst = wire.AppendU16(append(dst, imageMagic...), ImageFormat)
+	dst = wire.AppendU16(append(dst, snapshotMagic...), SnapshotFormat)
 	dst = wire.AppendI64(wire.AppendU64(dst, v.Version), v.Time)
 	dst = append(dst, v.Cluster[:]...)
 	dst = wire.AppendString(dst, v.Name)
@@ -48,23 +48,23 @@ func AppendImage(dst []byte, v *View) []byte {
 	return wire.AppendU32(dst, crc32.Checksum(dst[at:], castagnoli))
 }
 
-// minMember is the least that a member takes in an image.
+// minMember is the least that a member takes in a snapshot.
 const minMember = 16 + 16 + 8 + 6 + 1 + 1 + 1 + 1 + 1 + 1
 
-// DecodeImage returns the state of which AppendImage wrote the image. It shares no memory with b. Any bytes are accepted; what
-// is not the image of a sound state is refused with an error that wraps wire.ErrMalformed.
-func DecodeImage(b []byte) (*State, error) {
-	if len(b) < imageHeader+imageSum || string(b[:len(imageMagic)]) != imageMagic {
-		return nil, fmt.Errorf("%w: not an image of metadata", wire.ErrMalformed)
+// DecodeSnapshot returns the state of which AppendSnapshot wrote the snapshot. It shares no memory with b. Any bytes are accepted; what
+// is not the snapshot of a sound state is refused with an error that wraps wire.ErrMalformed.
+func DecodeSnapshot(b []byte) (*State, error) {
+	if len(b) < snapshotHeader+snapshotSum || string(b[:len(snapshotMagic)]) != snapshotMagic {
+		return nil, fmt.Errorf("%w: not a snapshot of metadata", wire.ErrMalformed)
 	}
-	body, sum := b[:len(b)-imageSum], binary.BigEndian.Uint32(b[len(b)-imageSum:])
+	body, sum := b[:len(b)-snapshotSum], binary.BigEndian.Uint32(b[len(b)-snapshotSum:])
 	if got := crc32.Checksum(body, castagnoli); got != sum {
-		return nil, fmt.Errorf("%w: an image of metadata with checksum %08x, computed %08x", wire.ErrMalformed, sum, got)
+		return nil, fmt.Errorf("%w: a snapshot of metadata with checksum %08x, computed %08x", wire.ErrMalformed, sum, got)
 	}
-	if f := binary.BigEndian.Uint16(b[len(imageMagic):]); f != ImageFormat {
-		return nil, fmt.Errorf("%w: an image of metadata of format %d, this is %d", wire.ErrMalformed, f, ImageFormat)
+	if f := binary.BigEndian.Uint16(b[len(snapshotMagic):]); f != SnapshotFormat {
+		return nil, fmt.Errorf("%w: a snapshot of metadata of format %d, this is %d", wire.ErrMalformed, f, SnapshotFormat)
 	}
-	r := wire.NewReader(body[imageHeader:])
+	r := wire.NewReader(body[snapshotHeader:])
 	v := &View{Version: r.U64(), Time: r.I64(), Cluster: r.ID(), Name: r.String(),
 		PartitionCount: decodeInt(&r, MaxPartitions), ReplicasWanted: decodeInt(&r, MaxReplicas), Durable: decodeBool(&r), Level: r.U32(),
 		Founders: decodeIDs(&r, MaxFounders), NextMeta: r.U64(), NextReplica: r.U64()}
@@ -84,10 +84,10 @@ func DecodeImage(b []byte) (*State, error) {
 	}
 	v.MapsVersion, v.Maps = r.U64(), wire.ReadMapConfigs(&r)
 	if err := r.Done(); err != nil {
-		return nil, fmt.Errorf("image of metadata: %w", err)
+		return nil, fmt.Errorf("snapshot of metadata: %w", err)
 	}
 	if err := v.check(); err != nil {
-		return nil, fmt.Errorf("%w: image of metadata: %w", wire.ErrMalformed, err)
+		return nil, fmt.Errorf("%w: snapshot of metadata: %w", wire.ErrMalformed, err)
 	}
 	return &State{v: v}, nil
 }

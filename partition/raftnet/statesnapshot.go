@@ -13,20 +13,20 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// Images are the states of replicas that go to others whole. Without them a NodeHost copies each byte of one from hand to hand,
+// StateSnapshots are the states of replicas that go to others whole. Without them a NodeHost copies each byte of one from hand to hand,
 // checks it three times and makes a file of it, for which it clears memory many times its size. With them it streams a snapshot
-// as ever, of which the first chunk alone is sent, without its data, and after it the image: in frames of bytes up to an empty one. Where it
-// arrives the replica takes the image first; then the NodeHost is given a snapshot that says of itself that it has no data (standIn).
+// as ever, of which the first chunk alone is sent, without its data, and after it the state snapshot: in frames of bytes up to an empty one. Where it
+// arrives the replica takes the state snapshot first; then the NodeHost is given a snapshot that says of itself that it has no data (standIn).
 //
-// A stream may wait for a long time before its image is made. So index, term and membership of the snapshot that arrives are the image's
+// A stream may wait for a long time before its state snapshot is made. So index, term and membership of the snapshot that arrives are the state snapshot's
 // own, not those that the NodeHost gave its stream: the receiver's log begins where its state ends.
-type Images interface {
-	// Outgoing waits until an image of the state of the replica From may go to another, and returns it. None and no error: the other
+type StateSnapshots interface {
+	// Outgoing waits until a state snapshot of the state of the replica From may go to another, and returns it. None and no error: the other
 	// has been given one meanwhile, for another request. The wait ends when gone is closed: the connection is broken. Errors end the stream,
 	// as those of WriteTo do.
-	Outgoing(gone <-chan struct{}, of Request) (Image, error)
+	Outgoing(gone <-chan struct{}, of Request) (StateSnapshot, error)
 
-	// Incoming reads an image and has a replica here take it. Errors end the connection; the replica is as it was, then.
+	// Incoming reads a state snapshot and has a replica here take it. Errors end the connection; the replica is as it was, then.
 	Incoming(shardID, replicaID uint64, src io.Reader) error
 
 	// Heard tells that a replica here has heard from another of its group, which has the log up to an index; 0: it did not say.
@@ -34,7 +34,7 @@ type Images interface {
 	Heard(shardID, replicaID, from, index uint64, now time.Time)
 }
 
-// Request is a replica's need of an image.
+// Request is a replica's need of a state snapshot.
 type Request struct {
 	Shard, From, To uint64 // To and From are replicas
 
@@ -43,39 +43,39 @@ type Request struct {
 	Membership  pb.Membership
 }
 
-// Image is a state that no longer changes. One goroutine has it.
-type Image interface {
-	// At returns the index and term of the last entry in the image, and who belonged to the group there.
+// StateSnapshot is a state that no longer changes. One goroutine has it.
+type StateSnapshot interface {
+	// At returns the index and term of the last entry in the state snapshot, and who belonged to the group there.
 	At() (index, term uint64, members pb.Membership)
 	// WriteTo is called once. It may take as long as it likes; its errors end the stream, but for ErrGiveUp.
 	io.WriterTo
-	// Close lets go of the image and tells what became of it: nil if the operating system has taken the whole. It is called once.
+	// Close lets go of the state snapshot and tells what became of it: nil if the operating system has taken the whole. It is called once.
 	Close(err error)
 }
 
-// ErrGiveUp is what an Image's WriteTo returns, or Outgoing, if nothing is wrong at the receiver but no image can be had, or it is no longer wanted. Its connection ends and the
+// ErrGiveUp is what a StateSnapshot's WriteTo returns, or Outgoing, if nothing is wrong at the receiver but no state snapshot can be had, or it is no longer wanted. Its connection ends and the
 // receiver forgets what it has read. The NodeHost, which would blame the receiver's whole process for a failure, is told of none.
-var ErrGiveUp = errors.New("the image is no longer wanted")
+var ErrGiveUp = errors.New("the state snapshot is no longer wanted")
 
-// Carry has t carry images. It is called before the NodeHost is made, if at all.
-func (t *Transport) Carry(images Images) { t.images = images }
+// Carry has t carry state snapshots. It is called before the NodeHost is made, if at all.
+func (t *Transport) Carry(stateSnapshots StateSnapshots) { t.stateSnapshots = stateSnapshots }
 
-// pieceSize bounds the bytes of one frame of an image.
+// pieceSize bounds the bytes of one frame of a state snapshot.
 const pieceSize = 256 << 10
 
-var errImage = fmt.Errorf("%w: an image out of place, or that goes on after its end", wire.ErrMalformed)
+var errStateSnapshot = fmt.Errorf("%w: a state snapshot out of place, or that goes on after its end", wire.ErrMalformed)
 
-// sendImage sends the image that a snapshot stands for with the first of its chunks, and nothing with the others.
-func (c *chunkConn) sendImage(chunk *pb.Chunk) error {
+// sendStateSnapshot sends the state snapshot that a snapshot stands for with the first of its chunks, and nothing with the others.
+func (c *chunkConn) sendStateSnapshot(chunk *pb.Chunk) error {
 	if chunk.ChunkId != 0 {
 		return nil
 	}
-	image, err := c.t.images.Outgoing(c.gone, Request{Shard: chunk.ShardID, From: chunk.From, To: chunk.ReplicaID,
+	stateSnapshot, err := c.t.stateSnapshots.Outgoing(c.gone, Request{Shard: chunk.ShardID, From: chunk.From, To: chunk.ReplicaID,
 		Index: chunk.Index, Term: chunk.Term, Membership: chunk.Membership})
-	if image != nil {
-		c.t.counters.sentImages.Add(1)
-		err = c.writeImage(chunk, image)
-		image.Close(err)
+	if stateSnapshot != nil {
+		c.t.counters.sentStateSnapshots.Add(1)
+		err = c.writeStateSnapshot(chunk, stateSnapshot)
+		stateSnapshot.Close(err)
 	}
 	if errors.Is(err, ErrGiveUp) {
 		c.shut(err)
@@ -84,16 +84,16 @@ func (c *chunkConn) sendImage(chunk *pb.Chunk) error {
 	return err
 }
 
-// writeImage writes an image behind the chunk that announces it.
-func (c *chunkConn) writeImage(chunk *pb.Chunk, image Image) error {
+// writeStateSnapshot writes a state snapshot behind the chunk that announces it.
+func (c *chunkConn) writeStateSnapshot(chunk *pb.Chunk, stateSnapshot StateSnapshot) error {
 	bare := *chunk
 	bare.Data = nil
-	bare.Index, bare.Term, bare.Membership = image.At()
+	bare.Index, bare.Term, bare.Membership = stateSnapshot.At()
 	c.head = appendChunkHead(openFrame(c.head[:0]), &bare, true)
 	if err := c.writeFrame(nil); err != nil {
 		return err
 	}
-	if _, err := image.WriteTo((*pieceWriter)(c)); err != nil {
+	if _, err := stateSnapshot.WriteTo((*pieceWriter)(c)); err != nil {
 		return err
 	}
 	return c.writeFrame(nil)
@@ -128,7 +128,7 @@ func (c *chunkConn) writeFrame(tail []byte) error {
 	return err
 }
 
-// pieceReader reads the bytes of an image out of the frames of its connection. One that does not go on for Config.WriteTimeout is given
+// pieceReader reads the bytes of a state snapshot out of the frames of its connection. One that does not go on for Config.WriteTimeout is given
 // up: its sender may be frozen, and whoever leads in its place cannot send one before the replica has let go of this.
 type pieceReader struct {
 	t     *Transport
@@ -168,24 +168,24 @@ func (r *pieceReader) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// receiveImage has a replica take the image that follows a snapshot's first chunk, and returns the whole snapshot for the NodeHost.
-func (t *Transport) receiveImage(first *pb.Chunk, nc net.Conn, in *frameReader) (pb.Chunk, error) {
-	if t.images == nil || first.ChunkId != 0 || len(first.Data) != 0 {
-		return pb.Chunk{}, errImage
+// receiveStateSnapshot has a replica take the state snapshot that follows a snapshot's first chunk, and returns the whole snapshot for the NodeHost.
+func (t *Transport) receiveStateSnapshot(first *pb.Chunk, nc net.Conn, in *frameReader) (pb.Chunk, error) {
+	if t.stateSnapshots == nil || first.ChunkId != 0 || len(first.Data) != 0 {
+		return pb.Chunk{}, errStateSnapshot
 	}
 	src := &pieceReader{t: t, nc: nc, in: in}
-	if err := t.images.Incoming(first.ShardID, first.ReplicaID, src); err != nil {
+	if err := t.stateSnapshots.Incoming(first.ShardID, first.ReplicaID, src); err != nil {
 		return pb.Chunk{}, err
 	}
 	if n, err := src.Read(make([]byte, 1)); n != 0 {
-		return pb.Chunk{}, errImage
+		return pb.Chunk{}, errStateSnapshot
 	} else if !errors.Is(err, io.EOF) {
 		return pb.Chunk{}, err
 	}
 	if err := nc.SetReadDeadline(time.Time{}); err != nil {
 		return pb.Chunk{}, err
 	}
-	t.counters.receivedImages.Add(1)
+	t.counters.receivedStateSnapshots.Add(1)
 	return standIn(first), nil
 }
 
@@ -196,7 +196,7 @@ func (t *Transport) receiveImage(first *pb.Chunk, nc net.Conn, in *frameReader) 
 func standIn(first *pb.Chunk) pb.Chunk {
 	c := *first
 	c.Witness, c.OnDiskIndex, c.HasFileInfo = true, 0, false
-	c.ChunkCount, c.FileChunkCount, c.FileChunkId, c.Filepath = 1, 1, 0, "image.gone"
+	c.ChunkCount, c.FileChunkCount, c.FileChunkId, c.Filepath = 1, 1, 0, "state.elsewhere"
 	c.Data = emptySnapshot
 	c.ChunkSize, c.FileSize = uint64(len(c.Data)), uint64(len(c.Data))
 	return c

@@ -17,12 +17,12 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-var update = flag.Bool("update", false, "write the golden image of the current version")
+var update = flag.Bool("update", false, "write the golden snapshot of the current version")
 
-// bytesOf returns a reader of the image of s.
+// bytesOf returns a reader of the snapshot of s.
 func bytesOf(t testing.TB, s *State) *bytes.Reader {
 	t.Helper()
-	return bytes.NewReader(imageBytes(t, s))
+	return bytes.NewReader(snapshotBytes(t, s))
 }
 
 // populate makes a state that has some of everything.
@@ -56,12 +56,12 @@ func populate(t testing.TB) *State {
 	return s.State
 }
 
-// The golden image of each version that was ever released loads and shows the same state.
-func TestGoldenImage(t *testing.T) {
-	path := filepath.Join("testdata", "image-v1.bin")
+// The golden snapshot of each version that was ever released loads and shows the same state.
+func TestGoldenSnapshot(t *testing.T) {
+	path := filepath.Join("testdata", "snapshot-v1.bin")
 	want := populate(t)
 	if *update {
-		if err := os.WriteFile(path, imageBytes(t, want), 0o644); err != nil {
+		if err := os.WriteFile(path, snapshotBytes(t, want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -77,10 +77,10 @@ func TestGoldenImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.Hash() != want.Hash() || got.RecordBytes() != want.RecordBytes() {
-		t.Fatalf("hash %x, want %x: what made the image makes another state now", got.Hash(), want.Hash())
+		t.Fatalf("hash %x, want %x: what made the snapshot makes another state now", got.Hash(), want.Hash())
 	}
-	if !bytes.Equal(imageBytes(t, want), golden) {
-		t.Fatal("the same state has other bytes now: that needs another version of the image")
+	if !bytes.Equal(snapshotBytes(t, want), golden) {
+		t.Fatal("the same state has other bytes now: that needs another version of the snapshot")
 	}
 }
 
@@ -159,14 +159,14 @@ func TestHashSeesEverything(t *testing.T) {
 	}
 }
 
-// An image is what it was when it was frozen, while operations of every kind go on beside its writing. Run with -race.
-func TestFrozenImageBesideApply(t *testing.T) {
+// A snapshot is what it was when it was frozen, while operations of every kind go on beside its writing. Run with -race.
+func TestSnapshotBesideApply(t *testing.T) {
 	s := populate(t)
 	for i := range 500 {
 		s.Apply(writeOp(wire.OpSet, "users", "key"+string(rune('a'+i%26))+strings.Repeat("x", i/26), "v", ttl(uint64(10_000+i))))
 	}
 	for round := range 5 {
-		want := imageBytes(t, s)
+		want := snapshotBytes(t, s)
 		img := s.Freeze()
 		pr, pw := io.Pipe()
 		done := make(chan error, 1)
@@ -207,7 +207,7 @@ func TestFrozenImageBesideApply(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(got.Bytes(), want) {
-			t.Fatalf("round %d: the image has changed", round)
+			t.Fatalf("round %d: the snapshot has changed", round)
 		}
 		if err := s.checkInvariants(); err != nil {
 			t.Fatal(err)
@@ -215,7 +215,7 @@ func TestFrozenImageBesideApply(t *testing.T) {
 	}
 }
 
-func TestClosedImage(t *testing.T) {
+func TestClosedSnapshot(t *testing.T) {
 	img := populate(t).Freeze()
 	for range 2 {
 		if err := img.Close(); err != nil {
@@ -259,7 +259,7 @@ func (f *failing) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Restore reads to the end of the image and not beyond.
+// Restore reads to the end of the snapshot and not beyond.
 func TestRestoreStopsAtTheEnd(t *testing.T) {
 	s := populate(t)
 	r := io.MultiReader(bytesOf(t, s), strings.NewReader("tail"))
@@ -271,26 +271,26 @@ func TestRestoreStopsAtTheEnd(t *testing.T) {
 	}
 }
 
-// No image with a bit flipped, cut short, or with a reader that fails is accepted.
+// No snapshot with a bit flipped, cut short, or with a reader that fails is accepted.
 func TestRestoreRefusesDamage(t *testing.T) {
-	good := imageBytes(t, populate(t))
+	good := snapshotBytes(t, populate(t))
 	for i := 0; i < len(good); i += 1 + i/64 {
-		if _, err := Restore(bytes.NewReader(good[:i]), Limits{}); !errors.Is(err, ErrImage) {
+		if _, err := Restore(bytes.NewReader(good[:i]), Limits{}); !errors.Is(err, ErrSnapshot) {
 			t.Fatalf("cut at %d: %v", i, err)
 		}
 		bad := bytes.Clone(good)
 		bad[i] ^= 1 << (i % 8)
-		if s, err := Restore(bytes.NewReader(bad), Limits{}); !errors.Is(err, ErrImage) || s != nil {
+		if s, err := Restore(bytes.NewReader(bad), Limits{}); !errors.Is(err, ErrSnapshot) || s != nil {
 			t.Fatalf("damaged at %d: %v", i, err)
 		}
 	}
 	broken := errors.New("broken")
-	if _, err := Restore(io.MultiReader(bytes.NewReader(good[:500]), iotest.ErrReader(broken)), Limits{}); !errors.Is(err, broken) || errors.Is(err, ErrImage) {
+	if _, err := Restore(io.MultiReader(bytes.NewReader(good[:500]), iotest.ErrReader(broken)), Limits{}); !errors.Is(err, broken) || errors.Is(err, ErrSnapshot) {
 		t.Fatalf("a reader's error: %v", err)
 	}
 }
 
-// A smaller ring takes the newest events of an image.
+// A smaller ring takes the newest events of a snapshot.
 func TestRestoreIntoSmallerRing(t *testing.T) {
 	a := populate(t)
 	b, err := Restore(bytesOf(t, a), Limits{RingEvents: 3})
@@ -309,7 +309,7 @@ func TestRestoreIntoSmallerRing(t *testing.T) {
 // A block may end anywhere, also inside a number.
 func TestRestoreAcrossBlocks(t *testing.T) {
 	want := populate(t)
-	payload := unseal(imageBytes(t, want))
+	payload := unseal(snapshotBytes(t, want))
 	for cut := 1; cut < len(payload); cut++ {
 		if bytes.HasPrefix(payload[cut-1:], bytes.Repeat([]byte("b"), 100)) {
 			continue // inside a long value
@@ -324,15 +324,15 @@ func TestRestoreAcrossBlocks(t *testing.T) {
 	}
 }
 
-// seal makes an image of payload, with right checksums.
-func seal(payload []byte) []byte { return sealCut(payload, imageBlock) }
+// seal makes a snapshot of payload, with right checksums.
+func seal(payload []byte) []byte { return sealCut(payload, snapshotBlock) }
 
 // sealCut is seal with a block that ends at cut.
 func sealCut(payload []byte, cut int) []byte {
-	out := append([]byte(imageMagic), imageVersion)
+	out := append([]byte(snapshotMagic), snapshotVersion)
 	crc := uint32(0)
 	for len(payload) > 0 {
-		n := min(len(payload), imageBlock)
+		n := min(len(payload), snapshotBlock)
 		if cut > 0 {
 			n = min(n, cut)
 		}
@@ -345,41 +345,41 @@ func sealCut(payload []byte, cut int) []byte {
 	return binary.BigEndian.AppendUint32(append(out, 0, 0, 0, 0), crc)
 }
 
-// unseal returns the payload of an image.
-func unseal(image []byte) (payload []byte) {
-	image = image[len(imageMagic)+1:]
-	for len(image) >= 4+crcSize {
-		n := binary.BigEndian.Uint32(image)
-		payload = append(payload, image[4:4+n]...)
-		image = image[4+n+crcSize:]
+// unseal returns the payload of a snapshot.
+func unseal(snapshot []byte) (payload []byte) {
+	snapshot = snapshot[len(snapshotMagic)+1:]
+	for len(snapshot) >= 4+crcSize {
+		n := binary.BigEndian.Uint32(snapshot)
+		payload = append(payload, snapshot[4:4+n]...)
+		snapshot = snapshot[4+n+crcSize:]
 	}
 	return payload
 }
 
 // FuzzRestore gives Restore any payload under right checksums: it must not panic, and what it accepts must be a sound state
-// with the same image.
+// with the same snapshot.
 func FuzzRestore(f *testing.F) {
 	small := newScript(f, Limits{})
 	small.do(wire.OpSet, "m", "k", "v", ttl(9))
 	small.raw(call(1, 1, 1, 5000, writeOp(wire.OpPut, "m", "k", "w", maxIdle(3))))
 	small.whole(wire.OpDestroy, "m")
 	small.do(wire.OpSet, "m", "k", "v", ttl(9))
-	f.Add(unseal(imageBytes(f, small.State)))
+	f.Add(unseal(snapshotBytes(f, small.State)))
 	small.whole(wire.OpClear, "m")
 	small.do(wire.OpSet, "ü", "k", "v", maxIdle(1))
 	small.raw(call(2, 1, 0, 70_000, writeOp(wire.OpReplace, "m", "k", "w")))
-	f.Add(unseal(imageBytes(f, small.State)))
+	f.Add(unseal(snapshotBytes(f, small.State)))
 	small.raw(lockOp(wire.OpLock, "m", "k", 1, 5000, 1))
 	small.raw(lockOp(wire.OpLock, "m", "k", 2, 5000, 1))
 	small.raw(lockOp(wire.OpLock, "m", "l", 2, 5000))
 	small.raw(unlockOp("m", "l", 2, 0))
-	f.Add(unseal(imageBytes(f, small.State)))
-	f.Add(unseal(imageBytes(f, New(1, Limits{}))))
+	f.Add(unseal(snapshotBytes(f, small.State)))
+	f.Add(unseal(snapshotBytes(f, New(1, Limits{}))))
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		image := seal(payload)
-		s, err := Restore(bytes.NewReader(image), Limits{RingBytes: 1 << 30, RingEvents: 1 << 30})
+		snapshot := seal(payload)
+		s, err := Restore(bytes.NewReader(snapshot), Limits{RingBytes: 1 << 30, RingEvents: 1 << 30})
 		if err != nil {
-			if !errors.Is(err, ErrImage) {
+			if !errors.Is(err, ErrSnapshot) {
 				t.Fatalf("%v", err)
 			}
 			return
@@ -387,8 +387,8 @@ func FuzzRestore(f *testing.F) {
 		if err := s.checkInvariants(); err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(imageBytes(t, s), image) {
-			t.Fatal("another image than it was restored from")
+		if !bytes.Equal(snapshotBytes(t, s), snapshot) {
+			t.Fatal("another snapshot than it was restored from")
 		}
 		s.Advance(s.Clock()+1000, 0)
 		s.Apply(&entry.Op{Code: wire.OpSweep, Body: wire.AppendSweepBody(nil, wire.SweepBody{Limit: 100})})

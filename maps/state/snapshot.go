@@ -12,7 +12,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// An image is
+// A snapshot is
 //
 //	"GRDS" · version (1)
 //	blocks: length (4, big-endian, 1 to 64 KB) · that many bytes · checksum (4)
@@ -34,15 +34,15 @@ import (
 //	last position (8) · events (uvarint), by position:
 //	    map · instance (8) · seq (uvarint) · position of the map's event before (uvarint) · version (8) · time (8) · expires (8) · kind (1) · flags (1) · parts (1) · key · old · new
 //
-// Nothing in it depends on how the state came about, only on what it is: equal states have equal images. Images of every
+// Nothing in it depends on how the state came about, only on what it is: equal states have equal snapshots. Snapshots of every
 // version ever released stay readable.
 const (
-	imageMagic   = "GRDS"
-	imageVersion = 1
-	imageBlock   = 64 << 10
+	snapshotMagic   = "GRDS"
+	snapshotVersion = 1
+	snapshotBlock   = 64 << 10
 )
 
-// Parts of an event in an image.
+// Parts of an event in a snapshot.
 const (
 	partKey uint8 = 1 << 0
 	partOld uint8 = 1 << 1
@@ -53,11 +53,11 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 const crcSize = 4
 
-var errClosed = errors.New("maps/state: the image is closed")
+var errClosed = errors.New("maps/state: the snapshot is closed")
 
-// Image is a view of a State that stays as it was when Freeze made it. It needs no lock: its methods may be called at any
+// Snapshot is a view of a State that stays as it was when Freeze made it. It needs no lock: its methods may be called at any
 // time, whatever is done to the State meanwhile, but Close not beside WriteTo.
-type Image struct {
+type Snapshot struct {
 	generation, counter uint64
 	clock               int64
 	published           uint64
@@ -77,51 +77,51 @@ type Image struct {
 
 // Freeze returns a view of the state in constant time; afterwards what is changed is copied first, a tree node at a time.
 // The view keeps the memory of what it shows until it is closed and let go of. Freeze REQUIRES exclusive use of the state.
-func (s *State) Freeze() *Image {
+func (s *State) Freeze() *Snapshot {
 	s.stamp++
-	img := s.image()
+	img := s.snapshot()
 	img.maps, img.windows, img.records = s.maps.Copy(), s.calls.windows.Copy(), s.calls.records.Copy()
 	img.locks, img.loads, img.ring, img.recent = s.locks.share(), s.loads.share(), s.ring.share(), s.recent.share()
 	return img
 }
 
-// image returns a view that is good until the state is changed.
-func (s *State) image() *Image {
-	return &Image{generation: s.generation, counter: s.counter, clock: s.clock, published: s.published, ended: s.ended, loss: s.loss, starts: s.starts, recent: s.recent.list,
+// snapshot returns a view that is good until the state is changed.
+func (s *State) snapshot() *Snapshot {
+	return &Snapshot{generation: s.generation, counter: s.counter, clock: s.clock, published: s.published, ended: s.ended, loss: s.loss, starts: s.starts, recent: s.recent.list,
 		maps: s.maps, windows: s.calls.windows, records: s.calls.records, locks: s.locks.byKey,
 		swept: s.locks.swept, loads: s.loads.byKey, loadsSwept: s.loads.swept, ring: s.ring}
 }
 
 // Hash returns a checksum of the whole state. It is equal on all replicas at the same place in the log, and for a state and
-// its restored image. It takes as long as writing an image. It only reads.
+// its restored snapshot. It takes as long as writing a snapshot. It only reads.
 func (s *State) Hash() uint64 {
 	h := crc64.New(crc64.MakeTable(crc64.ECMA)) // whose own errors are none
 	w := blockWriter{w: h}
-	s.image().encode(&w)
+	s.snapshot().encode(&w)
 	w.end()
 	return h.Sum64()
 }
 
 // Close lets go of the view's memory. It may be called again and returns nil.
-func (i *Image) Close() error {
-	*i = Image{}
+func (i *Snapshot) Close() error {
+	*i = Snapshot{}
 	return nil
 }
 
-// WriteTo writes the image, in the form that Restore reads, and returns how many bytes were written. Its errors are w's, and
+// WriteTo writes the snapshot, in the form that Restore reads, and returns how many bytes were written. Its errors are w's, and
 // one after Close. It may be called again.
-func (i *Image) WriteTo(w io.Writer) (int64, error) {
+func (i *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	if i.maps == nil {
 		return 0, errClosed
 	}
 	b := blockWriter{w: w}
-	b.raw(append([]byte(imageMagic), imageVersion))
+	b.raw(append([]byte(snapshotMagic), snapshotVersion))
 	i.encode(&b)
 	b.end()
 	return b.n, b.err
 }
 
-func (i *Image) encode(w *blockWriter) {
+func (i *Snapshot) encode(w *blockWriter) {
 	w.u64(i.generation)
 	w.u64(i.counter)
 	w.u64(uint64(i.clock))
@@ -167,7 +167,7 @@ func encodeMap(w *blockWriter, m *mapState) {
 	})
 }
 
-func (i *Image) encodeWindow(w *blockWriter, c *requestWindow) {
+func (i *Snapshot) encodeWindow(w *blockWriter, c *requestWindow) {
 	w.write(c.client[:])
 	w.uvarint(c.floor)
 	w.u64(uint64(c.until))
@@ -244,12 +244,12 @@ func (w *blockWriter) raw(b []byte) {
 
 func (w *blockWriter) write(b []byte) {
 	if w.buf == nil {
-		w.buf = make([]byte, 4, 4+imageBlock+crcSize)
+		w.buf = make([]byte, 4, 4+snapshotBlock+crcSize)
 	}
 	for len(b) > 0 {
-		n := min(len(b), 4+imageBlock-len(w.buf))
+		n := min(len(b), 4+snapshotBlock-len(w.buf))
 		w.buf = append(w.buf, b[:n]...)
-		if b = b[n:]; len(w.buf) == 4+imageBlock {
+		if b = b[n:]; len(w.buf) == 4+snapshotBlock {
 			w.flush()
 		}
 	}

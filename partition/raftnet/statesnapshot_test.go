@@ -18,8 +18,8 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// testImages sends bytes and keeps what comes.
-type testImages struct {
+// testSnapshots sends bytes and keeps what comes.
+type testSnapshots struct {
 	send  []byte
 	err   error // of both
 	read  int64 // how much is read of what comes; 0: all
@@ -31,7 +31,7 @@ type testImages struct {
 	heard  [][4]uint64
 }
 
-func (i *testImages) Outgoing(_ <-chan struct{}, of Request) (Image, error) {
+func (i *testSnapshots) Outgoing(_ <-chan struct{}, of Request) (StateSnapshot, error) {
 	first := testChunk(0)
 	if of.Shard != 1 || of.From != 3 || of.To != 2 || of.Index != first.Index || of.Term != first.Term {
 		return nil, errors.New("another replica")
@@ -39,26 +39,26 @@ func (i *testImages) Outgoing(_ <-chan struct{}, of Request) (Image, error) {
 	if i.err != nil || i.done {
 		return nil, i.err
 	}
-	return &testImage{i, bytes.NewReader(i.send)}, nil
+	return &testSnapshot{i, bytes.NewReader(i.send)}, nil
 }
 
-func (i *testImages) Heard(shard, replica, from, index uint64, _ time.Time) {
+func (i *testSnapshots) Heard(shard, replica, from, index uint64, _ time.Time) {
 	i.heard = append(i.heard, [4]uint64{shard, replica, from, index})
 }
 
-// testImage is what testImages sends.
-type testImage struct {
-	of *testImages
+// testSnapshot is what testSnapshots sends.
+type testSnapshot struct {
+	of *testSnapshots
 	*bytes.Reader
 }
 
-// imageMembers belong to the group where a testImage ends.
-var imageMembers = pb.Membership{ConfigChangeId: 8, Addresses: map[uint64]string{3: "c", 4: "d"}, NonVotings: map[uint64]string{2: "b"},
+// snapshotMembers belong to the group where a testSnapshot ends.
+var snapshotMembers = pb.Membership{ConfigChangeId: 8, Addresses: map[uint64]string{3: "c", 4: "d"}, NonVotings: map[uint64]string{2: "b"},
 	Removed: map[uint64]bool{1: true}}
 
-func (i *testImage) At() (index, term uint64, members pb.Membership) { return 9, 7, imageMembers }
+func (i *testSnapshot) At() (index, term uint64, members pb.Membership) { return 9, 7, snapshotMembers }
 
-func (i *testImage) WriteTo(w io.Writer) (int64, error) {
+func (i *testSnapshot) WriteTo(w io.Writer) (int64, error) {
 	n, err := i.Reader.WriteTo(w)
 	if i.of.giveUp && err == nil {
 		err = ErrGiveUp
@@ -66,9 +66,9 @@ func (i *testImage) WriteTo(w io.Writer) (int64, error) {
 	return n, err
 }
 
-func (i *testImage) Close(err error) { i.of.closed = append(i.of.closed, err) }
+func (i *testSnapshot) Close(err error) { i.of.closed = append(i.of.closed, err) }
 
-func (i *testImages) Incoming(shard, replica uint64, src io.Reader) error {
+func (i *testSnapshots) Incoming(shard, replica uint64, src io.Reader) error {
 	if i.err != nil || shard != 1 || replica != 2 {
 		return errors.Join(errors.New("not wanted"), i.err)
 	}
@@ -82,10 +82,10 @@ func (i *testImages) Incoming(shard, replica uint64, src io.Reader) error {
 	return err
 }
 
-func TestImagesGoInPlaceOfSnapshots(t *testing.T) {
-	image := bytes.Repeat([]byte("image"), 200_000)
+func TestStateSnapshotsGoInPlaceOfRaftSnapshots(t *testing.T) {
+	stateSnapshot := bytes.Repeat([]byte("state snapshot"), 200_000)
 	// stream sends a snapshot's three chunks and returns what came of that at both ends.
-	stream := func(t *testing.T, from, to *testImages) (r *received, sent, served error) {
+	stream := func(t *testing.T, from, to *testSnapshots) (r *received, sent, served error) {
 		t.Helper()
 		noLeaks(t)
 		r = newReceived()
@@ -109,35 +109,35 @@ func TestImagesGoInPlaceOfSnapshots(t *testing.T) {
 		return r, sent, next(t, done)
 	}
 	t.Run("arrive", func(t *testing.T) {
-		to := &testImages{}
-		r, sent, served := stream(t, &testImages{send: image}, to)
+		to := &testSnapshots{}
+		r, sent, served := stream(t, &testSnapshots{send: stateSnapshot}, to)
 		require.NoError(t, sent)
 		require.NoError(t, served)
-		require.Equal(t, image, next(t, to.taken))
+		require.Equal(t, stateSnapshot, next(t, to.taken))
 		first := testChunk(0)
 		c := next(t, r.chunks)
 		require.Empty(t, r.chunks, "one chunk stands for all")
 		require.True(t, c.Witness && c.IsLastChunk() && c.ChunkId == 0)
 		require.Equal(t, []uint64{first.ShardID, first.ReplicaID, first.From}, []uint64{c.ShardID, c.ReplicaID, c.From})
-		require.Equal(t, []uint64{9, 7}, []uint64{c.Index, c.Term}, "those of the image, which was made later")
-		require.Equal(t, imageMembers, c.Membership)
+		require.Equal(t, []uint64{9, 7}, []uint64{c.Index, c.Term}, "those of the state snapshot, which was made later")
+		require.Equal(t, snapshotMembers, c.Membership)
 		require.Zero(t, c.OnDiskIndex)
 	})
 	t.Run("are let go of", func(t *testing.T) {
-		from := &testImages{send: image}
-		_, sent, _ := stream(t, from, &testImages{})
+		from := &testSnapshots{send: stateSnapshot}
+		_, sent, _ := stream(t, from, &testSnapshots{})
 		require.NoError(t, sent)
 		require.Equal(t, []error{nil}, from.closed)
 	})
 	t.Run("sent for another request", func(t *testing.T) {
-		r, sent, served := stream(t, &testImages{done: true}, &testImages{})
+		r, sent, served := stream(t, &testSnapshots{done: true}, &testSnapshots{})
 		require.NoError(t, sent)
 		require.NoError(t, served)
 		require.Empty(t, r.chunks)
 	})
 	t.Run("no longer wanted", func(t *testing.T) {
-		from := &testImages{send: image, giveUp: true}
-		r, sent, served := stream(t, from, &testImages{})
+		from := &testSnapshots{send: stateSnapshot, giveUp: true}
+		r, sent, served := stream(t, from, &testSnapshots{})
 		require.NoError(t, sent, "nobody is to blame")
 		require.ErrorIs(t, served, io.ErrUnexpectedEOF)
 		require.Empty(t, r.chunks)
@@ -145,34 +145,34 @@ func TestImagesGoInPlaceOfSnapshots(t *testing.T) {
 		require.ErrorIs(t, from.closed[0], ErrGiveUp)
 	})
 	t.Run("not to be had", func(t *testing.T) {
-		r, sent, served := stream(t, &testImages{err: fmt.Errorf("%w: the group has no majority", ErrGiveUp)}, &testImages{})
+		r, sent, served := stream(t, &testSnapshots{err: fmt.Errorf("%w: the group has no majority", ErrGiveUp)}, &testSnapshots{})
 		require.NoError(t, sent, "the receiver is not to blame")
 		require.NoError(t, served)
 		require.Empty(t, r.chunks)
 	})
 	t.Run("refused by the source", func(t *testing.T) {
-		r, sent, served := stream(t, &testImages{err: errors.New("stopped")}, &testImages{})
+		r, sent, served := stream(t, &testSnapshots{err: errors.New("stopped")}, &testSnapshots{})
 		require.ErrorContains(t, sent, "stopped")
 		require.NoError(t, served)
 		require.Empty(t, r.chunks)
 	})
 	t.Run("refused by the target", func(t *testing.T) {
-		r, _, served := stream(t, &testImages{send: image}, &testImages{err: errors.New("stopped")})
+		r, _, served := stream(t, &testSnapshots{send: stateSnapshot}, &testSnapshots{err: errors.New("stopped")})
 		require.ErrorContains(t, served, "stopped")
-		require.Empty(t, r.chunks, "the NodeHost hears of no snapshot without its image")
+		require.Empty(t, r.chunks, "the NodeHost hears of no snapshot without its state snapshot")
 	})
 	t.Run("not read to its end", func(t *testing.T) {
-		r, _, served := stream(t, &testImages{send: image}, &testImages{read: 100})
+		r, _, served := stream(t, &testSnapshots{send: stateSnapshot}, &testSnapshots{read: 100})
 		require.ErrorIs(t, served, wire.ErrMalformed)
 		require.Empty(t, r.chunks)
 	})
 	t.Run("not expected", func(t *testing.T) {
-		r, _, served := stream(t, &testImages{send: image}, nil)
+		r, _, served := stream(t, &testSnapshots{send: stateSnapshot}, nil)
 		require.ErrorIs(t, served, wire.ErrMalformed)
 		require.Empty(t, r.chunks)
 	})
 	t.Run("missing", func(t *testing.T) {
-		r, _, served := stream(t, nil, &testImages{})
+		r, _, served := stream(t, nil, &testSnapshots{})
 		require.ErrorIs(t, served, wire.ErrMalformed)
 		require.Empty(t, r.chunks)
 	})
@@ -181,7 +181,7 @@ func TestImagesGoInPlaceOfSnapshots(t *testing.T) {
 		r := newReceived()
 		a, b := tcpPair(t)
 		target := startedTransport(t, Config{}, r)
-		target.Carry(&testImages{taken: make(chan []byte, 1)})
+		target.Carry(&testSnapshots{taken: make(chan []byte, 1)})
 		done := serving(target, b, helloChunks)
 		first := testChunk(0)
 		first.Data = nil
@@ -200,7 +200,7 @@ func TestImagesGoInPlaceOfSnapshots(t *testing.T) {
 		r := newReceived()
 		a, b := tcpPair(t)
 		target := startedTransport(t, Config{WriteTimeout: 50 * time.Millisecond}, r)
-		target.Carry(&testImages{taken: make(chan []byte, 1)})
+		target.Carry(&testSnapshots{taken: make(chan []byte, 1)})
 		done := serving(target, b, helloChunks)
 		first := testChunk(0)
 		first.Data = nil
@@ -210,23 +210,23 @@ func TestImagesGoInPlaceOfSnapshots(t *testing.T) {
 		closeFrame(piece, 0, nil)
 		_, err := a.Write(append(frame, piece...))
 		require.NoError(t, err)
-		require.ErrorIs(t, next(t, done), os.ErrDeadlineExceeded, "the replica is free for another's image")
+		require.ErrorIs(t, next(t, done), os.ErrDeadlineExceeded, "the replica is free for another's state snapshot")
 		require.Empty(t, r.chunks)
 	})
 }
 
 // What followers answer is told of: how far they are, or only that they are there.
-func TestImagesHear(t *testing.T) {
-	images := &testImages{}
+func TestFollowersAreHeard(t *testing.T) {
+	stateSnapshots := &testSnapshots{}
 	tr := startedTransport(t, Config{}, newReceived())
-	tr.images = images
+	tr.stateSnapshots = stateSnapshots
 	tr.deliver([]pb.Message{
 		{Type: pb.ReplicateResp, ShardID: 1, To: 2, From: 3, LogIndex: 40, Term: 1},
 		{Type: pb.ReplicateResp, ShardID: 1, To: 2, From: 4, LogIndex: 41, Hint: 5, Reject: true, Term: 1},
 		{Type: pb.HeartbeatResp, ShardID: 5, To: 6, From: 7, Term: 1},
 		{Type: pb.Heartbeat, ShardID: 5, To: 6, From: 8, Term: 1},
 	})
-	require.Equal(t, [][4]uint64{{1, 2, 3, 40}, {1, 2, 4, 0}, {5, 6, 7, 0}}, images.heard)
+	require.Equal(t, [][4]uint64{{1, 2, 3, 40}, {1, 2, 4, 0}, {5, 6, 7, 0}}, stateSnapshots.heard)
 }
 
 // carriedMachine is a member's machine as what its transport carries.
@@ -234,7 +234,7 @@ type carriedMachine struct{ m *testMember }
 
 func (c carriedMachine) Heard(_, _, _, _ uint64, _ time.Time) {}
 
-func (c carriedMachine) Outgoing(_ <-chan struct{}, of Request) (Image, error) {
+func (c carriedMachine) Outgoing(_ <-chan struct{}, of Request) (StateSnapshot, error) {
 	machine := c.m.machine.Load()
 	view, err := machine.PrepareSnapshot()
 	if err != nil {
@@ -244,28 +244,28 @@ func (c carriedMachine) Outgoing(_ <-chan struct{}, of Request) (Image, error) {
 	if err := machine.SaveSnapshot(view, &b, nil); err != nil {
 		return nil, err
 	}
-	return machineImage{of, &b}, nil
+	return machineSnapshot{of, &b}, nil
 }
 
-// machineImage is the image of a carriedMachine that is at least as new as was asked for.
-type machineImage struct {
+// machineSnapshot is the state snapshot of a carriedMachine that is at least as new as was asked for.
+type machineSnapshot struct {
 	of Request
 	*bytes.Buffer
 }
 
-func (i machineImage) At() (index, term uint64, members pb.Membership) {
+func (i machineSnapshot) At() (index, term uint64, members pb.Membership) {
 	return i.of.Index, i.of.Term, i.of.Membership
 }
 
-func (machineImage) Close(error) {}
+func (machineSnapshot) Close(error) {}
 
 func (c carriedMachine) Incoming(_, _ uint64, src io.Reader) error {
 	return c.m.machine.Load().RecoverFromSnapshot(src, nil)
 }
 
-// The real thing: a learner gets an image in place of a snapshot, follows, is made a voter and elected, and gives another an image,
+// The real thing: a learner gets a state snapshot in place of a snapshot, follows, is made a voter and elected, and gives another a state snapshot,
 // although the only snapshot that it knows itself has no data.
-func TestImagesFromHandToHand(t *testing.T) {
+func TestStateSnapshotsFromHandToHand(t *testing.T) {
 	n := newTestNet()
 	cfg := config.Config{ElectionRTT: 20, HeartbeatRTT: 2}
 	members := make([]*testMember, 4)
@@ -300,7 +300,7 @@ func TestImagesFromHandToHand(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, leader.nh.SyncRequestAddNonVoting(ctx, testShard, replica, m.id, membership.ConfigChangeID))
 		awaitApplied(t, m, commands)
-		require.NotZero(t, m.tr.Stats().ReceivedChunks, "by an image")
+		require.NotZero(t, m.tr.Stats().ReceivedChunks, "by a state snapshot")
 	}
 	join(founder, 2)
 	join(founder, 3)
