@@ -33,6 +33,9 @@ type controller struct {
 	possibleLosses int
 	kept           time.Time // when cluster time was last kept
 	since          time.Time // from when on this member waits for the others that found the cluster; zero if it does not
+
+	// ownerless are partitions that may have lost their majority, since when nobody is known to own them.
+	ownerless map[uint32]time.Time
 }
 
 func newController(m *Member) *controller { return &controller{m: m, placer: placer{m: m}} }
@@ -47,7 +50,7 @@ func (c *controller) run() {
 		if term, leads := m.meta.Leads(); leads {
 			c.step(m.meta.View(), term)
 		} else {
-			c.since = time.Time{}
+			c.since, c.ownerless = time.Time{}, nil
 			c.placer.leads(false)
 		}
 		select {
@@ -214,7 +217,7 @@ func (m *Member) candidates(v *meta.View) ([]meta.Candidate, bool) {
 // says what may be lost.
 func (c *controller) recover(v *meta.View) {
 	var list []meta.Command
-	for _, p := range v.QuorumLost() {
+	for _, p := range slices.Concat(v.QuorumLost(), c.uncertain(v)) {
 		if t := &v.Table[p]; !t.StoppedForRecovery {
 			list = append(list, &meta.StopForRecovery{Partition: p, Generation: t.Generation})
 		}

@@ -45,6 +45,14 @@ func (v *View) QuorumLost() []uint32 {
 	return v.partitions(func(p *Partition, survivors int) bool { return survivors > 0 && !v.mayHaveQuorum(p) })
 }
 
+// Uncertain returns the partitions of which it depends on the replica that comes or goes whether the survivors can form a quorum, in
+// ascending order. Where nobody comes to own such a partition, they cannot: see StopForRecovery.
+func (v *View) Uncertain() []uint32 {
+	return v.partitions(func(p *Partition, survivors int) bool {
+		return !p.StoppedForRecovery && v.mayHaveQuorum(p) && !v.hasQuorum(p)
+	})
+}
+
 func (v *View) partitions(match func(p *Partition, survivors int) bool) []uint32 {
 	var list []uint32
 	for i := range v.Table {
@@ -59,6 +67,11 @@ func (v *View) partitions(match func(p *Partition, survivors int) bool) []uint32
 // be a step further than the metadata: one that learns may be a voter already, one that leaves may be gone.
 func (v *View) mayHaveQuorum(p *Partition) bool {
 	return v.withAndWithout(p, func(voters, dead int) bool { return voters-dead > voters/2 })
+}
+
+// hasQuorum reports whether the replicas that are not confirmed dead are a majority of the partition's group, however far that is.
+func (v *View) hasQuorum(p *Partition) bool {
+	return !v.withAndWithout(p, func(voters, dead int) bool { return voters-dead <= voters/2 })
 }
 
 // mayHaveLost reports whether replicas that are confirmed dead may have been a majority of the partition's group: what they

@@ -120,7 +120,7 @@ func (m *model) move(c Command) wire.Code {
 		})
 	case *StopForRecovery:
 		return m.withPartition(c.Partition, c.Generation, func(p *Partition) (wire.Code, bool) {
-			if !p.StoppedForRecovery && m.mayHaveQuorum(p) {
+			if !p.StoppedForRecovery && m.hasQuorum(p) {
 				return wire.CodeConflict, same
 			}
 			was := p.StoppedForRecovery
@@ -166,6 +166,10 @@ func groups(p *Partition) [][]Replica {
 
 func (m *model) mayHaveQuorum(p *Partition) bool {
 	return slices.ContainsFunc(groups(p), func(set []Replica) bool { return 2*m.count(set, false) > len(set) })
+}
+
+func (m *model) hasQuorum(p *Partition) bool {
+	return !slices.ContainsFunc(groups(p), func(set []Replica) bool { return 2*m.count(set, false) <= len(set) })
 }
 
 func (m *model) mayHaveLost(p *Partition) bool {
@@ -293,7 +297,7 @@ func (v *View) wanting(kind Kind) (list []uint32) {
 		p := &v.Table[i]
 		r, changing := p.Changing()
 		if kind == KindPromote && r.Role == RoleLearner || kind == KindDropReplica && r.Role == RoleLeaving ||
-			kind == KindAddReplica && !changing || kind == KindStopForRecovery && !p.StoppedForRecovery && slices.Contains(v.QuorumLost(), uint32(i)) ||
+			kind == KindAddReplica && !changing || kind == KindStopForRecovery && !p.StoppedForRecovery && !v.hasQuorum(p) ||
 			kind == KindStopped && p.StoppedForRecovery {
 			list = append(list, uint32(i))
 		}
@@ -323,6 +327,9 @@ func checkPartitions(t *rapid.T, was [][]byte, c Command, v *View, m *model, see
 		}
 		if got, want := v.mayHaveQuorum(p), m.mayHaveQuorum(p); got != want {
 			t.Fatalf("partition %d may have a quorum: %t, by the groups that may be %t: %+v", i, got, want, p)
+		}
+		if got, want := v.hasQuorum(p), m.hasQuorum(p); got != want {
+			t.Fatalf("partition %d has a quorum: %t, by the groups that may be %t: %+v", i, got, want, p)
 		}
 		if got, want := v.mayHaveLost(p), m.mayHaveLost(p); got != want {
 			t.Fatalf("partition %d may have lost something: %t, by the groups that may be %t: %+v", i, got, want, p)

@@ -232,7 +232,8 @@ func (c *Prefer) apply(s *State) Result {
 }
 
 // StopForRecovery ends a generation of which so many voters are confirmed dead that it can never have a quorum again: the survivors stop
-// their replicas for good. It is accepted only where that is so.
+// their replicas for good. It is accepted only where that is so, or may be: a replica that comes or goes may be a voter, and the metadata
+// cannot know. Stopping a group that has a quorum costs time and loses nothing, for all survivors stop before one of them goes on.
 type StopForRecovery struct {
 	Partition  uint32
 	Generation uint64
@@ -250,8 +251,8 @@ func (c *StopForRecovery) apply(s *State) Result {
 	switch {
 	case !res.OK() || p.StoppedForRecovery:
 		return res
-	case s.v.mayHaveQuorum(&p):
-		return refuse(wire.CodeConflict, "partition %d may form a quorum: of %d replicas %d are not confirmed dead",
+	case s.v.hasQuorum(&p):
+		return refuse(wire.CodeConflict, "partition %d can form a quorum: of %d replicas %d are not confirmed dead",
 			c.Partition, len(p.Replicas), s.v.survivors(&p))
 	}
 	p.StoppedForRecovery = true

@@ -192,40 +192,44 @@ func TestStopForRecoveryByEitherGroup(t *testing.T) {
 		voters int
 		role   Role
 		dead   []int
-		stops  bool
+		stops  bool // for certain
 		loss   bool // if it is stopped for recovery
+		may    bool // it stops if nobody comes to own it
 	}{
-		{3, v, []int{1}, false, false},
-		{3, v, []int{1, 2}, true, true},
-		{2, v, []int{1}, true, false}, // both have acknowledged all there is
-		{4, v, []int{1}, false, false},
-		{4, v, []int{1, 2}, true, false},
-		{4, v, []int{1, 2, 3}, true, true},
+		{3, v, []int{1}, false, false, false},
+		{3, v, []int{1, 2}, true, true, false},
+		{2, v, []int{1}, true, false, false}, // both have acknowledged all there is
+		{4, v, []int{1}, false, false, false},
+		{4, v, []int{1, 2}, true, false, false},
+		{4, v, []int{1, 2, 3}, true, true, false},
 
-		{1, l, []int{2}, false, false}, // a quorum without the one that learns
-		{1, l, []int{1}, true, true},   // what the voter acknowledged alone is lost
-		{2, l, []int{1}, false, false}, // a quorum if the one that learns is a voter already
-		{2, l, []int{3}, false, false},
-		{2, l, []int{1, 3}, true, true},
-		{2, l, []int{1, 2}, true, true},
-		{3, l, []int{1, 4}, false, false},
-		{3, l, []int{1, 2}, true, true},
-		{4, l, []int{1, 2}, false, false},
+		{1, l, []int{2}, false, false, true}, // a quorum without the one that learns
+		{1, l, []int{1}, true, true, false},  // what the voter acknowledged alone is lost
+		{2, l, []int{1}, false, false, true}, // a quorum if the one that learns is a voter already
+		{2, l, []int{3}, false, false, false},
+		{2, l, []int{1, 3}, true, true, false},
+		{2, l, []int{1, 2}, true, true, false},
+		{3, l, []int{1, 4}, false, false, true},
+		{3, l, []int{1, 2}, true, true, false},
+		{4, l, []int{1, 2}, false, false, true},
 
-		{1, o, []int{2}, false, false}, // a quorum if the one that leaves is gone
-		{1, o, []int{1}, true, true},
-		{2, o, []int{1}, false, false}, // a quorum as long as it is not
-		{2, o, []int{3}, false, false},
-		{2, o, []int{1, 3}, true, true},
-		{3, o, []int{1, 2}, true, true},
-		{3, o, []int{1, 4}, false, false},
+		{1, o, []int{2}, false, false, true}, // a quorum if the one that leaves is gone
+		{1, o, []int{1}, true, true, false},
+		{2, o, []int{1}, false, false, true}, // a quorum as long as it is not
+		{2, o, []int{3}, false, false, false},
+		{2, o, []int{1, 3}, true, true, false},
+		{3, o, []int{1, 2}, true, true, false},
+		{3, o, []int{1, 4}, false, false, true},
 	} {
 		name := fmt.Sprintf("%d voters, one in role %d, %v dead", c.voters, c.role, c.dead)
 		s := newGroup(t, c.voters, c.role, c.dead...)
 		if got := len(s.v.QuorumLost()) == 1; got != c.stops {
 			t.Errorf("%s: quorum lost %t, want %t", name, got, c.stops)
 		}
-		if !c.stops {
+		if got := len(s.v.Uncertain()) == 1; got != c.may {
+			t.Errorf("%s: uncertain %t, want %t", name, got, c.may)
+		}
+		if !c.stops && !c.may {
 			unchanged(t, s, &StopForRecovery{Generation: 1}, wire.CodeConflict)
 			continue
 		}

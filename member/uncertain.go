@@ -1,0 +1,57 @@
+package member
+
+import (
+	"slices"
+	"time"
+
+	"github.com/gridiron-io/gridiron/partition/meta"
+)
+
+// uncertainFor is how long a partition that may have lost its majority stays without an owner, while all that is left of it answers, until
+// it is stopped for recovery. An election takes some tenths of a second.
+const uncertainFor = 3 * time.Second
+
+// A group may be a step further than the table: a replica that comes may vote already, and one that leaves may vote no more. Where other
+// replicas are confirmed dead, it can depend on this replica whether the rest is a majority. No member can tell: a change may be in logs
+// without being known as committed. A majority elects an owner. Where nobody comes to own the partition although all that is left of it
+// answers, there is none.
+
+// uncertain returns the partitions that have been without an owner for uncertainFor, of those that may have lost their majority. It is to
+// be asked at every step.
+func (c *controller) uncertain(v *meta.View) []uint32 {
+	now := time.Now()
+	list := slices.DeleteFunc(v.Uncertain(), func(p uint32) bool { return !c.m.ownerless(v, int(p)) })
+	since := make(map[uint32]time.Time, len(list))
+	for _, p := range list {
+		if since[p] = now; !c.ownerless[p].IsZero() {
+			since[p] = c.ownerless[p]
+		}
+	}
+	c.ownerless = since
+	return slices.DeleteFunc(list, func(p uint32) bool { return now.Sub(since[p]) < uncertainFor })
+}
+
+// ownerless reports whether all that is left of a partition answers, and nobody owns it.
+func (m *Member) ownerless(v *meta.View, p int) bool {
+	t := &v.Table[p]
+	for _, r := range t.Replicas {
+		switch {
+		case v.ConfirmedDead(r):
+		case r.Member == m.id:
+			if host := m.dataHost(); host == nil || host.Serving(p)>>44 == t.Generation {
+				return false
+			}
+		default:
+			said, _, ok := m.peers.said(r.Member, r.Incarnation)
+			if !ok {
+				return false
+			}
+			for _, o := range said.Owned {
+				if int(o.Partition) == p && o.Epoch>>44 == t.Generation {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
