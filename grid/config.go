@@ -46,9 +46,9 @@ type Config struct {
 	Partitions int
 	// Replicas of each partition: 1 to 7, by default 3. A cluster with fewer members has fewer.
 	Replicas int
-	// Grace is how long a member may be silent before its replicas are rebuilt on others, by default 10 seconds. The value of the
+	// RebuildDelay is how long a member may be silent before its replicas are rebuilt on others, by default 10 seconds. The value of the
 	// member that leads the cluster's metadata counts, so give all members the same.
-	Grace time.Duration
+	RebuildDelay time.Duration
 	// Lite makes a member that holds no data. Clients and tasks use it like any other. It cannot bootstrap a cluster alone.
 	Lite bool
 

@@ -18,7 +18,7 @@ import (
 // A script has one command a line; what follows # is a comment. Members count from 0. What is expected of the cluster is
 // expected eventually, within patience; what is expected of a call is expected of that call.
 //
-//	start N [partitions=P] [replicas=R] [grace=T]
+//	start N [partitions=P] [replicas=R] [rebuild-delay=T]
 //	                                       a cluster of N members, which may be silent for T before they are replaced
 //	add [lite]                             one more member joins, or one that holds nothing
 //	kill I…, stop I…, restart I…           crash one after the other; leave one after the other; come back together

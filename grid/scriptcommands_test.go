@@ -49,11 +49,11 @@ var scriptCommands = map[string]func(a *args) action{
 
 func parseStart(a *args) action {
 	n, partitions, replicas := a.number("number of members"), a.count("partitions", 12), a.count("replicas", 3)
-	grace := a.duration("grace", 0)
+	rebuildDelay := a.duration("rebuild-delay", 0)
 	return func(r *scriptRun) error {
 		r.cl = gridtest.New(r.t, n, gridtest.WithPartitions(partitions), gridtest.WithReplicas(replicas),
 			gridtest.WithLogger(slog.New(slog.NewTextHandler(&r.log, nil))),
-			gridtest.WithConfig(func(_ int, cfg *grid.Config) { cfg.Grace, cfg.Lite = grace, r.lite }))
+			gridtest.WithConfig(func(_ int, cfg *grid.Config) { cfg.RebuildDelay, cfg.Lite = rebuildDelay, r.lite }))
 		return nil
 	}
 }

@@ -77,12 +77,12 @@ type Settings struct {
 	DataDir    string
 	Durability string
 
-	Join       []string
-	Expect     int
-	Partitions int
-	Replicas   int
-	Grace      time.Duration
-	Lite       bool
+	Join         []string
+	Expect       int
+	Partitions   int
+	Replicas     int
+	RebuildDelay time.Duration
+	Lite         bool
 
 	MaxValue  int
 	MaxMemory int64
@@ -125,8 +125,8 @@ func (c Config) WithDefaults() Config {
 	if c.MaxValue == 0 {
 		c.MaxValue = wire.MaxValue
 	}
-	if c.Grace == 0 {
-		c.Grace = 10 * time.Second
+	if c.RebuildDelay == 0 {
+		c.RebuildDelay = 10 * time.Second
 	}
 	if c.HelloTimeout == 0 {
 		c.HelloTimeout = 5 * time.Second
@@ -231,8 +231,8 @@ func (c Config) Validate() error {
 	if c.MaxValue < 1 || c.MaxValue > wire.MaxValueHard {
 		bad("max value %d: want 1 to %d bytes", c.MaxValue, wire.MaxValueHard)
 	}
-	if c.Grace < 0 {
-		bad("grace %v: want more than 0", c.Grace)
+	if c.RebuildDelay < 0 {
+		bad("rebuild delay %v: want more than 0", c.RebuildDelay)
 	}
 	if c.Lite && c.Expect == 1 || c.Lite && c.Expect == 0 && len(c.Join) == 0 {
 		bad("a lite member holds no replicas and cannot found a cluster alone")

@@ -55,7 +55,7 @@ func dieAt(t *testing.T, point string) {
 		}
 	}
 	configure := func(i int, cfg *Config) {
-		cfg.Partitions, cfg.Grace, cfg.FaultPoint = 8, 500*time.Millisecond, fault(i)
+		cfg.Partitions, cfg.RebuildDelay, cfg.FaultPoint = 8, 500*time.Millisecond, fault(i)
 	}
 	founders := runningMembers(t, 3, configure)
 	var addrs []string

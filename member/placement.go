@@ -171,7 +171,7 @@ type roster struct {
 	silent  bool             // a member is that, whoever it is: also one that is about to leave
 }
 
-// roster returns who may hold replicas. A member that is silent is counted on until grace has passed. Beyond that it is counted on
+// roster returns who may hold replicas. A member that is silent is counted on until the rebuild delay has passed. Beyond that it is counted on
 // only where there are too few others: then nothing could be rebuilt, and what it holds is the best that there is.
 func (m *Member) roster(v *meta.View) roster {
 	r := roster{present: make(map[wire.ID]bool)}
@@ -192,7 +192,7 @@ func (m *Member) roster(v *meta.View) roster {
 		case answers:
 			r.present[mb.ID] = true
 			r.list = append(r.list, c)
-		case m.peers.silence(mb.ID) < m.cfg.Grace:
+		case m.peers.silence(mb.ID) < m.cfg.RebuildDelay:
 			r.suspect = true
 			r.list = append(r.list, c)
 		default:

@@ -66,7 +66,7 @@ func TestRebuildingKeepsWithinMemory(t *testing.T) {
 	const bound = 6 << 20
 	var lines lineLog
 	members := runningMembers(t, 4, func(_ int, cfg *Config) {
-		cfg.Partitions, cfg.MaxMemory, cfg.Grace, cfg.Logger = 24, bound, 500*time.Millisecond, lines.logger(slog.LevelInfo)
+		cfg.Partitions, cfg.MaxMemory, cfg.RebuildDelay, cfg.Logger = 24, bound, 500*time.Millisecond, lines.logger(slog.LevelInfo)
 	})
 	words := opened(t, members[0])
 	const size = 8 << 10
@@ -111,7 +111,9 @@ func TestRebuildingKeepsWithinMemory(t *testing.T) {
 func TestMembersJoinForRoom(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	const bound = 3 << 20
-	configure := func(_ int, cfg *Config) { cfg.Partitions, cfg.MaxMemory, cfg.Grace = 12, bound, 500*time.Millisecond }
+	configure := func(_ int, cfg *Config) {
+		cfg.Partitions, cfg.MaxMemory, cfg.RebuildDelay = 12, bound, 500*time.Millisecond
+	}
 	members := runningMembers(t, 4, configure)
 	words := opened(t, members[0])
 	filled(t, words, 8<<10, 12*28, never) // of which each member has three quarters

@@ -302,7 +302,7 @@ func (m *MetaHost) ask(ctx context.Context, request func(*dragonboat.NodeHost, *
 	if err != nil {
 		return dragonboat.RequestResult{}, err
 	}
-	lost := time.NewTimer(timeout + metaGrace)
+	lost := time.NewTimer(timeout + answerMargin)
 	defer lost.Stop()
 	select {
 	case res := <-rs.ResultC():
@@ -320,8 +320,8 @@ func (m *MetaHost) ask(ctx context.Context, request func(*dragonboat.NodeHost, *
 	}
 }
 
-// metaGrace is how long after its timeout a request may be answered still: the library counts in ticks.
-const metaGrace = time.Second
+// answerMargin is how long after its timeout a request may be answered still: the library counts in ticks.
+const answerMargin = time.Second
 
 // Close stops the replica and the host. It may be called twice.
 func (m *MetaHost) Close() {

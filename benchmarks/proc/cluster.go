@@ -268,7 +268,7 @@ func (c *Cluster) Logs(i int) (string, error) {
 	return string(b), err
 }
 
-// Close ends all members, by SIGTERM where they obey within the grace and by SIGKILL else, and removes the temporary
+// Close ends all members, by SIGTERM where they obey within the stop timeout and by SIGKILL else, and removes the temporary
 // directory. It may be called more than once. How the members ended is no error: only what is left behind is.
 func (c *Cluster) Close() error {
 	c.mu.Lock()
@@ -279,7 +279,7 @@ func (c *Cluster) Close() error {
 	c.closed = true
 	list := append([]*process(nil), c.processes...)
 	c.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.Grace)
+	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.StopTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
 	for _, p := range list {

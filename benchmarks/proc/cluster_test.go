@@ -214,8 +214,8 @@ func TestStartFails(t *testing.T) {
 	}
 	fails("a program that ends well", "exit status 0", proc.Config{Binary: "/bin/true"})
 	fails("a program that prints another line", `printed "start --name m0`, proc.Config{Binary: "/bin/echo"})
-	err = fails("all that is wrong", "no binary", proc.Config{Members: 17, Partitions: -1, Replicas: -1, Grace: -1})
-	for _, want := range []string{"members 17", "partitions -1", "replicas -1", "grace -1ns"} {
+	err = fails("all that is wrong", "no binary", proc.Config{Members: 17, Partitions: -1, Replicas: -1, StopTimeout: -1})
+	for _, want := range []string{"members 17", "partitions -1", "replicas -1", "stop timeout -1ns"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q in it", err, want)
 		}

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// DefaultGrace is how long Close waits for members to end by themselves.
-const DefaultGrace = 5 * time.Second
+// DefaultStopTimeout is how long Close waits for members to end by themselves.
+const DefaultStopTimeout = 5 * time.Second
 
 // maxMembers bounds a cluster on one machine.
 const maxMembers = 16
@@ -26,8 +26,8 @@ type Config struct {
 	// Dir keeps each member's data directory m0, m1, … and its log m0.log, m1.log, …. It must be there and stays. By default
 	// a temporary directory that Close removes.
 	Dir string
-	// Grace is how long Close waits after SIGTERM before it kills; by default DefaultGrace.
-	Grace time.Duration
+	// StopTimeout is how long Close waits after SIGTERM before it kills; by default DefaultStopTimeout.
+	StopTimeout time.Duration
 }
 
 // WithDefaults returns c with its zero values replaced by the defaults.
@@ -35,8 +35,8 @@ func (c Config) WithDefaults() Config {
 	if c.Members == 0 {
 		c.Members = 1
 	}
-	if c.Grace == 0 {
-		c.Grace = DefaultGrace
+	if c.StopTimeout == 0 {
+		c.StopTimeout = DefaultStopTimeout
 	}
 	return c
 }
@@ -56,8 +56,8 @@ func (c Config) Validate() error {
 	if c.Replicas < 0 {
 		errs = append(errs, fmt.Errorf("replicas %d: want 1 or more, or 0 for the default", c.Replicas))
 	}
-	if c.Grace < 0 {
-		errs = append(errs, fmt.Errorf("grace %v: want 0 or more", c.Grace))
+	if c.StopTimeout < 0 {
+		errs = append(errs, fmt.Errorf("stop timeout %v: want 0 or more", c.StopTimeout))
 	}
 	return errors.Join(errs...)
 }

@@ -94,8 +94,8 @@ func (r *Runner) Run(ctx context.Context) (Result, error) {
 	if err == nil {
 		// What has been decided is on its way to those who wait for it. They would ask if it did not reach them.
 		defer context.AfterFunc(ctx, cancel)()
-		grace := time.AfterFunc(r.cfg.Timing.HelloEvery, cancel)
-		defer grace.Stop()
+		timer := time.AfterFunc(r.cfg.Timing.HelloEvery, cancel)
+		defer timer.Stop()
 	} else {
 		cancel()
 	}

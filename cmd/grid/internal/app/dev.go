@@ -22,7 +22,7 @@ func (p *Process) devCommand() *cli.Command {
 			&cli.StringFlag{Name: "members", Value: "3", Usage: "run `N` members, 1 to " + strconv.Itoa(maxLocal)},
 			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:5701", Usage: "`HOST:PORT` of the first member for clients; each further one is 10 above; port 0: any that are free"},
 			&cli.StringFlag{Name: "partitions", Usage: "`N` partitions (default: 271)"},
-			&cli.StringFlag{Name: "grace", Usage: "build the replicas of a member anew on others when it has been silent for `DURATION` (default: 10s)"},
+			&cli.StringFlag{Name: "rebuild-delay", Usage: "rebuild the replicas of a member on others when it has been silent for `DURATION` (default: 10s)"},
 			&cli.StringFlag{Name: "cluster-name", Value: "grid", Usage: "`NAME` of the cluster"},
 			&cli.StringFlag{Name: "log-level", Value: "warn", Usage: "`LEVEL` from which on is logged: debug, info, warn or error"},
 			&cli.StringFlag{Name: "log-format", Value: config.FormatAuto, Usage: "`FORMAT` of logs: text, json, or auto"},
@@ -36,7 +36,7 @@ func (inv *invocation) devConfig() (localConfig, error) {
 	var cfg localConfig
 	given := []config.Given{{Flag: "cluster-name", Value: inv.flags.String("cluster-name")}, {Flag: "listen", Value: inv.flags.String("listen")},
 		{Flag: "log-level", Value: inv.flags.String("log-level")}, {Flag: "log-format", Value: inv.flags.String("log-format")}}
-	for _, flag := range []string{"partitions", "grace"} {
+	for _, flag := range []string{"partitions", "rebuild-delay"} {
 		if inv.flags.IsSet(flag) {
 			given = append(given, config.Given{Flag: flag, Value: inv.flags.String(flag)})
 		}
@@ -51,7 +51,7 @@ func (inv *invocation) devConfig() (localConfig, error) {
 		return cfg, usagef("--members %q: want 1 to %d", inv.flags.String("members"), maxLocal)
 	}
 	return localConfig{cluster: c.Cluster.Name, members: members, host: c.Listen.Host, port: c.Listen.Port, partitions: c.Cluster.Partitions,
-		grace: c.Cluster.Grace, log: inv.logger(c.Log.Level, c.Log.Format)}, nil
+		rebuildDelay: c.Cluster.RebuildDelay, log: inv.logger(c.Log.Level, c.Log.Format)}, nil
 }
 
 func runDev(ctx context.Context, inv *invocation) error {

@@ -30,13 +30,13 @@ type local struct {
 
 // localConfig describes a local cluster.
 type localConfig struct {
-	cluster    string
-	members    int
-	host       string
-	port       int // base port of the first member; 0: any that are free
-	partitions int // 0: the default
-	grace      time.Duration
-	log        *slog.Logger
+	cluster      string
+	members      int
+	host         string
+	port         int // base port of the first member; 0: any that are free
+	partitions   int // 0: the default
+	rebuildDelay time.Duration
+	log          *slog.Logger
 }
 
 // startLocal starts a cluster and returns once all its members serve. The directory is made before anything else and passed
@@ -83,7 +83,7 @@ func (l *local) start(ctx context.Context, cfg localConfig, ports []int) error {
 	for i, addr := range l.addrs {
 		name := "m" + strconv.Itoa(i+1)
 		c := grid.Config{Name: name, ClusterName: cfg.cluster, Listen: addr, DataDir: filepath.Join(l.dir, name), Expect: cfg.members,
-			Partitions: cfg.partitions, Grace: cfg.grace, Registry: tasks, Logger: cfg.log}
+			Partitions: cfg.partitions, RebuildDelay: cfg.rebuildDelay, Registry: tasks, Logger: cfg.log}
 		if cfg.members > 1 {
 			c.Join = l.addrs
 		}

@@ -132,7 +132,7 @@ func gridConfig(cfg config.Config) (grid.Config, error) {
 		Name: cfg.Member.Name, ClusterName: cfg.Cluster.Name, Listen: net.JoinHostPort(cfg.Listen.Host, strconv.Itoa(cfg.Listen.Port)),
 		Advertise: cfg.Listen.Advertise, Zone: cfg.Member.Zone, Tags: cfg.Member.Tags, DataDir: cfg.Storage.Dir,
 		Durability: cfg.Storage.Durability, Join: cfg.Cluster.Join, Expect: cfg.Cluster.Expect, Partitions: cfg.Cluster.Partitions,
-		Replicas: cfg.Cluster.Replicas, Grace: cfg.Cluster.Grace, Lite: cfg.Member.Lite, MaxValue: cfg.Limits.MaxValue, MaxMemory: cfg.Limits.MaxMemory,
+		Replicas: cfg.Cluster.Replicas, RebuildDelay: cfg.Cluster.RebuildDelay, Lite: cfg.Member.Lite, MaxValue: cfg.Limits.MaxValue, MaxMemory: cfg.Limits.MaxMemory,
 		Insecure: cfg.Listen.Insecure,
 		Maps:     cfg.Maps, Executors: cfg.Executors,
 	}

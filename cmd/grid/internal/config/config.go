@@ -19,12 +19,12 @@ import (
 // Config is what a member is configured to be. Zero values of the settings without a default here mean the member's.
 type Config struct {
 	Cluster struct {
-		Name       string
-		Join       []string // addresses of members
-		Expect     int
-		Replicas   int
-		Partitions int
-		Grace      time.Duration
+		Name         string
+		Join         []string // addresses of members
+		Expect       int
+		Replicas     int
+		Partitions   int
+		RebuildDelay time.Duration
 	}
 	Member struct {
 		Name string

@@ -41,7 +41,7 @@ cluster:
   expect: 3
   replicas: 2
   partitions: 31
-  grace: 30s
+  rebuild_delay: 30s
 member:
   name: m1
   zone: eu-1
@@ -74,7 +74,7 @@ executors:
 func full() Config {
 	var c Config
 	c.Cluster.Name, c.Cluster.Join, c.Cluster.Expect, c.Cluster.Replicas, c.Cluster.Partitions = "shop", []string{"a:5701", "b:5701", "c"}, 3, 2, 31
-	c.Cluster.Grace, c.Member.Lite = 30*time.Second, true
+	c.Cluster.RebuildDelay, c.Member.Lite = 30*time.Second, true
 	c.Member.Name, c.Member.Zone, c.Member.Tags = "m1", "eu-1", map[string]string{"rack": "r7", "disk": "ssd,fast", "size": "4"}
 	c.Listen.Host, c.Listen.Port, c.Listen.Advertise, c.Listen.Insecure = "0.0.0.0", 5711, "m1.example", true
 	c.Storage.Durability, c.Storage.Dir = "memory", "/var/lib/grid"
@@ -129,7 +129,7 @@ func TestFileRefused(t *testing.T) {
 		"clustre:\n  name: a":                               `grid.yaml:1: unknown section "clustre"; did you mean "cluster"?`,
 		"zzz: 1":                                            `grid.yaml:1: unknown section "zzz": there are cluster, member, listen, storage, limits, log, maps, executors`,
 		"cluster:\n  nmae: a":                               `grid.yaml:2: unknown key "nmae"; did you mean "name"?`,
-		"cluster:\n  size: 3":                               `grid.yaml:2: unknown key "size": there are name, join, expect, replicas, partitions, grace`,
+		"cluster:\n  size: 3":                               `grid.yaml:2: unknown key "size": there are name, join, expect, replicas, partitions, rebuild_delay`,
 		"cluster:\n  name: a\n  name: b":                    `"name" is given twice`,
 		"cluster: {}\ncluster: {}":                          `"cluster" is given twice`,
 		"cluster: 3":                                        `grid.yaml:1: cluster: want keys and values`,
@@ -139,9 +139,9 @@ func TestFileRefused(t *testing.T) {
 		"cluster:\n  expect: -1":                            `cluster.expect: -1: want 0 or more`,
 		"cluster:\n  partitions: 0":                         `cluster.partitions: 0: want 1 to 4096`,
 		"cluster:\n  replicas: 8":                           `cluster.replicas: 8: want 1 to 7`,
-		"cluster:\n  grace: soon":                           `cluster.grace: "soon": want a duration above zero such as 10s`,
-		"cluster:\n  grace: -1s":                            `cluster.grace: "-1s": want a duration above zero`,
-		"cluster:\n  grace: [1s]":                           `cluster.grace: a list, where one value is wanted`,
+		"cluster:\n  rebuild_delay: soon":                   `cluster.rebuild_delay: "soon": want a duration above zero such as 10s`,
+		"cluster:\n  rebuild_delay: -1s":                    `cluster.rebuild_delay: "-1s": want a duration above zero`,
+		"cluster:\n  rebuild_delay: [1s]":                   `cluster.rebuild_delay: a list, where one value is wanted`,
 		"member:\n  lite: 2":                                `member.lite: "2": want true or false`,
 		"cluster:\n  name: ''":                              `cluster.name: empty`,
 		"cluster:\n  name: [a]":                             `cluster.name: a list, where one value is wanted`,
@@ -210,7 +210,7 @@ func TestPrecedence(t *testing.T) {
 // Each setting can be set by its environment variable, and each flag sets what it stands for.
 func TestEnvironmentAndFlags(t *testing.T) {
 	examples := map[string]string{
-		"cluster.name": "shop", "cluster.join": "a:5701,b:5701,c", "cluster.expect": "3", "cluster.replicas": "2", "cluster.partitions": "31", "cluster.grace": "30s", "member.lite": "true",
+		"cluster.name": "shop", "cluster.join": "a:5701,b:5701,c", "cluster.expect": "3", "cluster.replicas": "2", "cluster.partitions": "31", "cluster.rebuild_delay": "30s", "member.lite": "true",
 		"member.name": "m1", "member.zone": "eu-1", "member.tags": "rack=r7,size=4", "listen.host": "0.0.0.0", "listen.port": "5711",
 		"listen.advertise": "m1.example", "listen.insecure": "true", "storage.durability": "memory", "storage.dir": "/var/lib/grid",
 		"limits.max_value": "2048KB", "limits.max_memory": "4096MB", "log.level": "debug", "log.format": "json",
