@@ -1,6 +1,6 @@
 package grid
 
-import "github.com/gridiron-io/gridiron/member/founding"
+import "github.com/gridiron-io/gridiron/member"
 
 // ResetBootstrap turns the member of a data directory into a new one whose cluster was never bootstrapped, and returns its new
 // ID. It is for members whose bootstrap waits for a member that is lost for good. Nothing may use the directory meanwhile.
@@ -10,7 +10,7 @@ import "github.com/gridiron-io/gridiron/member/founding"
 //
 // NOTE: the new member counts as one more that was started without data, see [Config].Expect.
 func ResetBootstrap(dataDir, clusterName string) (id string, err error) {
-	got, err := founding.Reset(dataDir, clusterName)
+	got, err := member.ResetBootstrap(dataDir, clusterName)
 	if err != nil {
 		return "", err
 	}

@@ -608,7 +608,7 @@ func TestLeasesGoOnOverAnOutage(t *testing.T) {
 	}
 }
 
-// Locks, queues and fences go on in the generation that is founded from what a survivor has kept, however long that takes.
+// Locks, queues and fences go on in the generation that is recovered from what a survivor has kept, however long that takes.
 func TestLocksSurviveAGeneration(t *testing.T) {
 	t.Parallel()
 	cl := gridtest.New(t, 2, gridtest.WithPartitions(6))

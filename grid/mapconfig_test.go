@@ -13,7 +13,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
-// TestMapConfigIsTheClusters founds a cluster with configured maps. A member that joins with others takes the cluster's and says
+// TestMapConfigIsTheClusters bootstraps a cluster with configured maps. A member that joins with others takes the cluster's and says
 // so; what is changed through one is seen through all, and outlives them.
 func TestMapConfigIsTheClusters(t *testing.T) {
 	t.Parallel()

@@ -196,7 +196,7 @@ func (w *watched) done(t *testing.T) {
 
 // Three processes that start at the same moment, without anything on disk, are one cluster every time: each says so itself, before a
 // client has asked any other.
-func TestProcessesFoundTogether(t *testing.T) {
+func TestProcessesBootstrapTogether(t *testing.T) {
 	for round := range 3 {
 		cl := startProcesses(t, proc.Config{Members: 3})
 		first := ""

@@ -6,7 +6,7 @@ import (
 	"github.com/gridiron-io/gridiron/grid/gridtest"
 )
 
-// Founders beyond the first one, three or five have no vote in the metadata group and must get their place in it from those
+// Initial members beyond the first one, three or five have no vote in the metadata group and must get their place in it from those
 // who have, before anybody is ready.
 func TestClustersOfEverySize(t *testing.T) {
 	t.Parallel()

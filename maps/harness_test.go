@@ -59,7 +59,7 @@ func newOwner(t testing.TB, partitions int, edit ...func(*Config)) *owner {
 	}
 	t.Cleanup(o.host.Close)
 	for p := range partitions {
-		if err := o.host.Found(partition.Placement{Partition: p, Generation: 1, Replica: 1, Initial: map[uint64]wire.ID{1: id}, Preferred: true}); err != nil {
+		if err := o.host.StartReplica(partition.Placement{Partition: p, Generation: 1, Replica: 1, Initial: map[uint64]wire.ID{1: id}, Preferred: true}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// door is one of the two ports for our own protocol: where strangers are let in or not.
+// door is one of the two ports for our own protocol: where unknown peers are let in or not.
 type door struct {
 	listener net.Listener
 	peer     bool          // the members' port
@@ -16,7 +16,7 @@ type door struct {
 }
 
 func newDoor(l net.Listener, peer bool) *door {
-	return &door{listener: l, peer: peer, slots: make(chan struct{}, maxStrangers)}
+	return &door{listener: l, peer: peer, slots: make(chan struct{}, maxUnknownPeers)}
 }
 
 // accept takes connections on a port until its listener is closed.

@@ -81,7 +81,7 @@ func closing(t *testing.T, nc net.Conn) {
 	_ = nc.Close()
 }
 
-func TestStrangers(t *testing.T) {
+func TestUnknownPeers(t *testing.T) {
 	m := attacked(t, Config{})
 	frame := func(change func(h *wire.Hello)) []byte {
 		h := clientHello()
@@ -131,7 +131,7 @@ func TestStrangers(t *testing.T) {
 			port, addr = "members", m.peerAddr()
 		}
 		t.Run(port+"/"+c.name, func(t *testing.T) {
-			t.Parallel() // most of them wait for the time that a stranger has
+			t.Parallel() // most of them wait for the time that an unknown peer has
 			nc := dialed(t, addr)
 			defer closing(t, nc)
 			write(t, nc, c.bytes)
@@ -162,18 +162,18 @@ func TestOtherProtocols(t *testing.T) {
 	}
 }
 
-// Strangers of one port do not use up the room of the other, and those who say nothing leave again.
-func TestStrangersAreBounded(t *testing.T) {
+// Unknown peers of one port do not use up the room of the other, and those who say nothing leave again.
+func TestUnknownPeersAreBounded(t *testing.T) {
 	m := attacked(t, Config{})
 	var list []net.Conn
-	for range maxStrangers + 20 {
+	for range maxUnknownPeers + 20 {
 		list = append(list, dialed(t, m.Addr()))
 	}
 	peer := dialed(t, m.peerAddr())
 	h := clientHello()
 	h.Member, h.Incarnation, h.ClusterID = wire.ID{7}, wire.ID{8}, m.clusterID()
 	if a := greeted(t, peer, &h); a.Code != wire.CodeOK {
-		t.Errorf("a member is refused while strangers crowd the client port: %v %s", a.Code, a.Message)
+		t.Errorf("a member is refused while unknown peers crowd the client port: %v %s", a.Code, a.Message)
 	}
 	for _, nc := range list {
 		closedByPeer(t, nc)

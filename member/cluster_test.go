@@ -312,7 +312,7 @@ func TestKillCutsConnections(t *testing.T) {
 	if took := at.Sub(began); took > time.Second {
 		t.Errorf("its clients learned of it after %v", took)
 	}
-	eventually(t, "it to be gone for the other", func() bool { return ms[0].peers.silent(ms[1].ID()) })
+	eventually(t, "it to be unreachable for the other", func() bool { return ms[0].peers.silent(ms[1].ID()) })
 	if mb := ms[0].metaView().Member(ms[1].ID()); mb == nil || !mb.Live() {
 		t.Error("a crash was taken for leaving")
 	}

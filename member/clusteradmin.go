@@ -77,7 +77,7 @@ func (m *Member) passOn(ctx context.Context, b wire.AdminBody) *wire.Answer {
 
 // administerHere carries out an operation of administration if this member leads the metadata group.
 func (m *Member) administerHere(ctx context.Context, b wire.AdminBody) (wire.Code, []byte) {
-	if v := m.metaView(); v == nil || !v.Founded() {
+	if v := m.metaView(); v == nil || !v.Bootstrapped() {
 		return wire.CodeNotReady, nil
 	}
 	if _, leads := m.meta.Leads(); !leads {
@@ -224,7 +224,7 @@ func stateShown(mb *meta.Member) string {
 	return mb.State
 }
 
-// surelyDown refuses unless this member and all others that answer find a live member silent or gone.
+// surelyDown refuses unless this member and all others that answer find a live member silent or unreachable.
 func (m *Member) surelyDown(mb *meta.Member) error {
 	answers := func(whom string) error {
 		return refuse(wire.CodeConflict, "member %q answers%s: drain it, and stop it, before it is removed", mb.Name, whom)

@@ -15,7 +15,7 @@ const (
 	controlEvery = 200 * time.Millisecond
 	// keepTimeEvery is how often cluster time is kept in the metadata.
 	keepTimeEvery = 10 * time.Second
-	// giveUpAfter is how long the founding of partitions waits for a member that is silent or has not come.
+	// giveUpAfter is how long the placement of partitions waits for a member that is silent or has not come.
 	giveUpAfter = 5 * time.Second
 	// controlTimeout bounds one proposal of the controller's.
 	controlTimeout = 3 * time.Second
@@ -23,7 +23,7 @@ const (
 	commitsAtOnce = 64
 )
 
-// controller does the cluster's work at the member whose metadata replica leads: founding the table, setting and keeping the
+// controller does the cluster's work at the member whose metadata replica leads: creating the table, setting and keeping the
 // time, founding anew what was lost. Each step is a compare-and-set, so it does no harm if two members believe that they lead.
 // It owns one goroutine.
 type controller struct {
@@ -32,7 +32,7 @@ type controller struct {
 	// possibleLosses counts the partitions that began anew from survivors that may lack acknowledged writes, until that is logged.
 	possibleLosses int
 	kept           time.Time // when cluster time was last kept
-	since          time.Time // from when on this member waits for the others that found the cluster; zero if it does not
+	since          time.Time // from when on this member waits for the others that bootstrap the cluster; zero if it does not
 
 	// ownerless are partitions that may have lost their majority, since when nobody is known to own them.
 	ownerless map[uint32]time.Time
@@ -65,14 +65,14 @@ func (c *controller) run() {
 func (c *controller) step(v *meta.View, term uint64) {
 	m := c.m
 	switch {
-	case !v.Founded():
+	case !v.Bootstrapped():
 		c.commit(&meta.Init{Cluster: m.clusterID(), Name: m.cfg.ClusterName, Partitions: m.cfg.Partitions,
-			Replicas: m.cfg.Replicas, Level: 1, Founders: m.founders})
+			Replicas: m.cfg.Replicas, Level: 1, InitialVoters: m.initialVoters})
 		return
 	case !c.setTime(v, term):
 		return
 	case len(v.Table) == 0:
-		c.foundTable(v)
+		c.createTable(v)
 	default:
 		c.recover(v)
 		c.placer.step(c, c.m.meta.View())
@@ -108,7 +108,7 @@ func (m *Member) at(when string, cmd meta.Command) {
 	}
 }
 
-// setTime sets this member's clock where no member's is set: at founding, from the wall clocks of the metadata's voters; when
+// setTime sets this member's clock where no member's is set: at bootstrap, from the wall clocks of the metadata's voters; when
 // all were down, not before the time kept in the metadata. The others take it over from this member's pings. The time is
 // committed before it is used: a member that has been deposed without knowing it sets nothing.
 func (c *controller) setTime(v *meta.View, term uint64) bool {
@@ -160,16 +160,16 @@ func (c *controller) walls(v *meta.View) ([]int64, bool) {
 	return walls, voters > 0 && len(walls) >= voters/2+1
 }
 
-// foundTable places the partitions once the members that found the cluster have registered; when giveUpAfter has passed, a
+// createTable places the partitions once the members that bootstrap the cluster have registered; when giveUpAfter has passed, a
 // majority of them will do.
-func (c *controller) foundTable(v *meta.View) {
+func (c *controller) createTable(v *meta.View) {
 	m := c.m
 	if c.since.IsZero() {
 		c.since = time.Now()
 	}
 	want := len(m.participants)
 	if want == 0 {
-		want = len(v.Founders)
+		want = len(v.InitialVoters)
 	}
 	there := 0
 	for i := range v.Members {
@@ -180,18 +180,18 @@ func (c *controller) foundTable(v *meta.View) {
 	if want = awaited(want, time.Since(c.since)); there < want {
 		return
 	}
-	if list, ok := m.candidates(v); ok && len(list) >= want && c.foundMaps(v) {
+	if list, ok := m.candidates(v); ok && len(list) >= want && c.initMaps(v) {
 		c.commit(&meta.CreateTable{Placement: meta.Plan(v.PartitionCount, v.ReplicasWanted, list)})
 	}
 }
 
-// awaited returns how many of the members that found a cluster must have come before the partitions are placed: all of them, or a
+// awaited returns how many of the members that bootstrap a cluster must have come before the partitions are placed: all of them, or a
 // majority when they have been waited for long enough.
-func awaited(founders int, waited time.Duration) int {
+func awaited(wanted int, waited time.Duration) int {
 	if waited > giveUpAfter {
-		return founders/2 + 1
+		return wanted/2 + 1
 	}
-	return founders
+	return wanted
 }
 
 // candidates returns the members that may be given replicas: those that have registered and answer. It reports false while
@@ -227,7 +227,7 @@ func (c *controller) recover(v *meta.View) {
 		c.m.log.Warn("partitions have too few replicas left ever to have a majority: they begin anew with what survivors have", "partitions", stopped)
 	}
 	c.recoverFromSurvivors(v)
-	c.foundLost(v)
+	c.recreateLost(v)
 }
 
 // recoverFromSurvivors recovers the partitions stopped for recovery whose survivors have all said how far they are.
@@ -253,8 +253,8 @@ func (c *controller) recoverFromSurvivors(v *meta.View) {
 	}
 }
 
-// foundLost founds the partitions anew and empty whose replicas are all confirmed dead, and says so.
-func (c *controller) foundLost(v *meta.View) {
+// recreateLost founds the partitions anew and empty whose replicas are all confirmed dead, and says so.
+func (c *controller) recreateLost(v *meta.View) {
 	lost := v.AllLost()
 	if len(lost) == 0 {
 		return

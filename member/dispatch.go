@@ -227,7 +227,7 @@ func (m *Member) dispatchPeer(c *conn, req *wire.Request) {
 			return
 		}
 		res := m.pong(p)
-		res.Stranger, res.NoMetaReplica = m.stranger(c.hello.Member, c.hello.Incarnation)
+		res.Unknown, res.NoMetaReplica = m.unknownPeer(c.hello.Member, c.hello.Incarnation)
 		c.Answer(id, wire.CodeOK, wire.AppendPingResult(nil, &res))
 	case wire.OpMemberDown:
 		d, err := wire.DecodeDownBody(req.Body)

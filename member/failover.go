@@ -54,7 +54,7 @@ func (f *failover) isDown(id, incarnation wire.ID) bool {
 	}
 	pr.mu.Lock()
 	defer pr.mu.Unlock()
-	return pr.suspect || pr.gone || !pr.from.IsZero() && pr.from != incarnation
+	return pr.suspect || pr.unreachable || !pr.from.IsZero() && pr.from != incarnation
 }
 
 // replace asks the others until they agree and every group was told.
@@ -85,8 +85,8 @@ func (f *failover) replace(id, incarnation wire.ID) {
 // electMeta does for the metadata group what partition.Host.Elect does for the partitions', and reports the same.
 func (f *failover) electMeta(id, incarnation wire.ID, agreed map[wire.ID]bool) bool {
 	v := f.m.metaView()
-	gone := v.Member(id)
-	if gone == nil || gone.Incarnation != incarnation || !gone.MetaVoter || !f.m.meta.LedBy(gone.MetaReplica) {
+	leader := v.Member(id)
+	if leader == nil || leader.Incarnation != incarnation || !leader.MetaVoter || !f.m.meta.LedBy(leader.MetaReplica) {
 		return true
 	}
 	place, left, yes := -1, 0, 0
@@ -108,7 +108,7 @@ func (f *failover) electMeta(id, incarnation wire.ID, agreed map[wire.ID]bool) b
 	if place < 0 {
 		return true // those who vote see to it
 	}
-	return yes > 0 && f.m.meta.Elect(gone.MetaReplica, place, left)
+	return yes > 0 && f.m.meta.Elect(leader.MetaReplica, place, left)
 }
 
 // opinions asks the other members whether they find a process down too, and returns what those say that answer in time, by

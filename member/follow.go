@@ -42,7 +42,7 @@ func (m *Member) follow() {
 			}
 		}
 		if reason := m.notIn(v); reason != "" && m.started.Load() {
-			m.expel(reason)
+			m.stopRemoved(reason)
 		}
 		h.follow(v)
 		m.views.notify()
@@ -167,7 +167,7 @@ func (h *holding) settle(v *meta.View, p int) error {
 			}
 		}
 	}
-	if err := m.host.Found(place); err != nil {
+	if err := m.host.StartReplica(place); err != nil {
 		return err
 	}
 	m.host.SetVoters(p, t.Generation, voters(t))

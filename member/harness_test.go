@@ -48,7 +48,7 @@ func runningMember(t testing.TB, cfg Config) *Member {
 	return m
 }
 
-// runningMembers returns n members that have founded a cluster together and are killed when the test ends. configure may
+// runningMembers returns n members that have bootstrapped a cluster together and are killed when the test ends. configure may
 // change each Config before it is used.
 func runningMembers(t testing.TB, n int, configure func(i int, cfg *Config)) []*Member {
 	t.Helper()

@@ -12,8 +12,8 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// maxStrangers bounds the connections of one port that have not said yet who they are.
-const maxStrangers = 256
+// maxUnknownPeers bounds the connections of one port that have not said yet who they are.
+const maxUnknownPeers = 256
 
 // readHello reads the hello of a connection, no byte further.
 func readHello(nc net.Conn) (wire.Hello, error) {

@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/gridiron-io/gridiron/member/founding"
+	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -53,7 +53,7 @@ func (m *Member) dialClientPort(ctx context.Context, addr string, plane wire.Pla
 		_ = nc.Close()
 		var r *refusal
 		if errors.As(err, &r) && a.Cluster != "" && a.Cluster != m.cfg.ClusterName {
-			return nil, a, &founding.OtherClusterError{Where: "member at " + addr, Want: m.cfg.ClusterName, Got: a.Cluster, ID: a.ClusterID}
+			return nil, a, &bootstrap.OtherClusterError{Where: "member at " + addr, Want: m.cfg.ClusterName, Got: a.Cluster, ID: a.ClusterID}
 		}
 		return nil, a, err
 	}
@@ -61,12 +61,12 @@ func (m *Member) dialClientPort(ctx context.Context, addr string, plane wire.Pla
 }
 
 // clusterRef tells others which cluster this member is in.
-func (m *Member) clusterRef() founding.ClusterRef {
+func (m *Member) clusterRef() bootstrap.ClusterRef {
 	v := m.metaView()
-	if v == nil || !v.Founded() {
-		return founding.ClusterRef{}
+	if v == nil || !v.Bootstrapped() {
+		return bootstrap.ClusterRef{}
 	}
-	ref := founding.ClusterRef{ID: v.Cluster, Name: v.Name}
+	ref := bootstrap.ClusterRef{ID: v.Cluster, Name: v.Name}
 	var others []string
 	for i := range v.Members {
 		switch mb := &v.Members[i]; {
@@ -80,16 +80,16 @@ func (m *Member) clusterRef() founding.ClusterRef {
 	return ref
 }
 
-// startMeta starts the metadata replica: as a founder, as a learner that asks for its place, or as it was on disk.
-func (m *Member) startMeta(ctx context.Context, found founding.Result) error {
+// startMeta starts the metadata replica: as an initial voter, as a learner that asks for its place, or as it was on disk.
+func (m *Member) startMeta(ctx context.Context, found bootstrap.Result) error {
 	dir := filepath.Join(m.cfg.DataDir, "meta")
-	start, members := m.founderStart(found)
+	start, members := m.initialStart(found)
 	last, err := loadMetaMembers(m.cfg.DataDir)
 	if err != nil {
 		return err
 	}
 	if last != nil {
-		for _, s := range members { // founders who had not registered yet when the list was written
+		for _, s := range members { // initial members who had not registered yet when the list was written
 			if !slices.ContainsFunc(last, func(known wire.MetaMember) bool { return known.Member == s.Member }) {
 				last = append(last, s)
 			}
@@ -141,7 +141,7 @@ func (m *Member) startMeta(ctx context.Context, found founding.Result) error {
 		}
 		holds, givenUp = false, true
 	}
-	at := metaReplica{replica: start.Replica, first: true} // as a founder
+	at := metaReplica{replica: start.Replica, first: true} // as an initial voter
 	if holds && kept != at {
 		at = kept
 		start.Generation, start.Replica, start.Initial, start.Join = at.generation, at.replica, nil, !at.first
@@ -178,19 +178,19 @@ func (m *Member) takeMetaReplica(ctx context.Context, at metaReplica, start part
 	return keepMetaReplica(m.cfg.DataDir, at, false) // not before the replica is on disk: what is kept says that it must be there
 }
 
-// founderStart returns how the metadata replica of a member begins that founds the cluster, and with whom; zero for one that
+// initialStart returns how the metadata replica of a member begins that bootstraps the cluster, and with whom; zero for one that
 // joins it.
-func (m *Member) founderStart(found founding.Result) (start partition.MetaStart, members []wire.MetaMember) {
-	if found.Founding == nil {
+func (m *Member) initialStart(found bootstrap.Result) (start partition.MetaStart, members []wire.MetaMember) {
+	if found.Proposal == nil {
 		return start, nil
 	}
-	m.participants = found.Founding.Participants
-	for _, s := range found.Founding.Participants {
+	m.participants = found.Proposal.Participants
+	for _, s := range found.Proposal.Participants {
 		members = append(members, wire.MetaMember{Replica: s.ReplicaID, Member: s.Member, PeerAddr: s.PeersAddr})
 	}
 	start.Initial = make(map[uint64]wire.ID)
-	for _, s := range found.Founding.Voters() {
-		m.founders = append(m.founders, s.Member)
+	for _, s := range found.Proposal.Voters() {
+		m.initialVoters = append(m.initialVoters, s.Member)
 		start.Initial[s.ReplicaID] = s.Member
 		if s.Member == m.id {
 			start.Replica = s.ReplicaID
@@ -227,8 +227,8 @@ func (m *Member) checkCopy(ctx context.Context, kept metaReplica) (given metaRep
 	}
 	mb := newest.Member(m.id)
 	switch {
-	case mb == nil && slices.Contains(newest.Founders, m.id):
-		return kept, led, nil // it founds the cluster, and has stopped before it was registered
+	case mb == nil && slices.Contains(newest.InitialVoters, m.id):
+		return kept, led, nil // it bootstraps the cluster, and has stopped before it was registered
 	case mb == nil:
 		return metaReplica{generation: newest.Generation()}, led, nil // forgotten
 	}
@@ -244,7 +244,7 @@ func (m *Member) checkCopy(ctx context.Context, kept metaReplica) (given metaRep
 
 // askForMetaReplica asks the cluster for a place in the metadata group until it has one, the cluster refuses, or ctx ends. It returns the
 // place and where the group's members are. gone is the place that this member has given up, if it had one.
-func (m *Member) askForMetaReplica(ctx context.Context, found founding.Result, gone metaReplica) (metaReplica, []wire.MetaMember, error) {
+func (m *Member) askForMetaReplica(ctx context.Context, found bootstrap.Result, gone metaReplica) (metaReplica, []wire.MetaMember, error) {
 	what := "a place in the cluster"
 	m.waiting.Store(&what)
 	for {
@@ -265,15 +265,15 @@ func (m *Member) askForMetaReplica(ctx context.Context, found founding.Result, g
 	}
 }
 
-// askToJoin asks for a place in the metadata group: the voters with whom this member has founded the cluster, who take no
-// clients until all founders are there; then the members that answer behind the client addresses.
-func (m *Member) askToJoin(ctx context.Context, found founding.Result, gone metaReplica) (wire.JoinResult, error) {
+// askToJoin asks for a place in the metadata group: the voters with whom this member has bootstrapped the cluster, who take no
+// clients until all initial members are there; then the members that answer behind the client addresses.
+func (m *Member) askToJoin(ctx context.Context, found bootstrap.Result, gone metaReplica) (wire.JoinResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	var errs []error
 	asked := map[wire.ID]bool{m.id: true}
-	if found.Founding != nil {
-		for _, s := range found.Founding.Voters() {
+	if found.Proposal != nil {
+		for _, s := range found.Proposal.Voters() {
 			res, err := m.joinThrough(ctx, &wire.MemberInfo{ID: s.Member, Name: s.Addr, PeerAddr: m.peers.whereabouts(s.Member, s.PeersAddr)}, gone)
 			if err == nil || errors.Is(err, errRefused) {
 				return res, err
@@ -362,7 +362,7 @@ func (m *Member) registration() meta.Registration {
 		Lite: m.cfg.Lite}
 }
 
-// register announces this start of the member. A name that a live member holds is refused; that of one that is gone is taken
+// register announces this start of the member. A name that a live member holds is refused; that of one that is unreachable is taken
 // over.
 func (m *Member) register(ctx context.Context) error {
 	cmd := &meta.Register{Registration: m.registration()}
@@ -376,7 +376,7 @@ func (m *Member) register(ctx context.Context) error {
 		case res.OK():
 			return nil
 		case res.Code == wire.CodeNotReady:
-			// The cluster is being founded: its first command is on its way.
+			// The cluster is being bootstrapped: its first command is on its way.
 		case res.Code == wire.CodeConflict:
 			if again, err := m.mayTakeOver(ctx, cmd); err != nil {
 				return fmt.Errorf("register: %w", err)
@@ -394,7 +394,7 @@ func (m *Member) register(ctx context.Context) error {
 	}
 }
 
-// mayTakeOver looks, after a registration was refused, whether it may be repeated: because the name's holder is gone, whom the
+// mayTakeOver looks, after a registration was refused, whether it may be repeated: because the name's holder is unreachable, whom the
 // command then replaces, or has meanwhile left.
 func (m *Member) mayTakeOver(ctx context.Context, cmd *meta.Register) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, metaTimeout)
@@ -408,16 +408,16 @@ func (m *Member) mayTakeOver(ctx context.Context, cmd *meta.Register) (bool, err
 	if other == nil || other.ID == m.id {
 		return v.Version != before, nil
 	}
-	if other.Incarnation == cmd.Takeover || !m.gone(ctx, other) {
+	if other.Incarnation == cmd.Takeover || !m.unreachable(ctx, other) {
 		return false, nil
 	}
 	cmd.Takeover = other.Incarnation
 	return true, nil
 }
 
-// gone reports whether the process that a member is registered at is no longer where it was: nothing listens there, or
+// unreachable reports whether the process that a member is registered at is no longer where it was: nothing listens there, or
 // somebody else does. Silence is not enough.
-func (m *Member) gone(ctx context.Context, mb *meta.Member) bool {
+func (m *Member) unreachable(ctx context.Context, mb *meta.Member) bool {
 	ctx, cancel := context.WithTimeout(ctx, goneTimeout)
 	defer cancel()
 	nc, a, err := m.peers.dialAddr(ctx, mb.ID, mb.PeerAddr, wire.PlaneCalls, 0)

@@ -11,7 +11,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// Files of the data directory beside founding's record and the metadata itself.
+// Files of the data directory beside bootstrap's record and the metadata itself.
 const (
 	// metaFile keeps which metadata replica the directory holds.
 	metaFile = "meta-replica"
@@ -34,7 +34,7 @@ const (
 )
 
 // keptMetaReplica returns the metadata replica that a data directory says it holds, zero if it says nothing. One that was removed is not held any
-// more, and must never be started again; a member that has given one up has no other yet, not even the one with which it founded the cluster.
+// more, and must never be started again; a member that has given one up has no other yet, not even the one with which it bootstrapped the cluster.
 func keptMetaReplica(dir string) (kept metaReplica, givenUp bool, err error) {
 	path := filepath.Join(dir, metaFile)
 	b, err := os.ReadFile(path)

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gridiron-io/gridiron/member/founding"
+	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
 	"github.com/gridiron-io/gridiron/member/porttest"
 	"github.com/gridiron-io/gridiron/sdk"
 )
@@ -112,11 +112,11 @@ func TestDataDirectory(t *testing.T) {
 	dir := t.TempDir()
 	m := runningMember(t, Config{Settings: Settings{DataDir: dir, Name: "m"}})
 	id := m.ID()
-	if _, err := Start(testContext(t), Config{Settings: Settings{DataDir: dir, NoHTTP: true}}); !errors.Is(err, founding.ErrLocked) {
+	if _, err := Start(testContext(t), Config{Settings: Settings{DataDir: dir, NoHTTP: true}}); !errors.Is(err, bootstrap.ErrLocked) {
 		t.Errorf("a directory that a running member holds: %v", err)
 	}
 	m.Kill()
-	if _, err := Start(testContext(t), Config{Settings: Settings{DataDir: dir, ClusterName: "other", NoHTTP: true}}); !errors.Is(err, founding.ErrOtherCluster) {
+	if _, err := Start(testContext(t), Config{Settings: Settings{DataDir: dir, ClusterName: "other", NoHTTP: true}}); !errors.Is(err, bootstrap.ErrOtherCluster) {
 		t.Errorf("a directory of another cluster: %v", err)
 	}
 	again := runningMember(t, Config{Settings: Settings{DataDir: dir, Name: "m"}})

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gridiron-io/gridiron/member/founding"
+	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -67,7 +67,7 @@ func newLocator(m *Member) *locator {
 	return l
 }
 
-// begin asks the join addresses once, before this member becomes part of its cluster. Its error wraps founding.ErrOtherCluster: one of
+// begin asks the join addresses once, before this member becomes part of its cluster. Its error wraps bootstrap.ErrOtherCluster: one of
 // them belongs to another cluster. Those that do not answer hold nothing up for longer than it takes to ask.
 func (l *locator) begin(ctx context.Context) error {
 	joins := slices.DeleteFunc(slices.Clone(l.m.cfg.Join), func(a string) bool { return a == l.m.Addr() })
@@ -188,8 +188,8 @@ func (l *locator) met(a *wire.HelloAnswer, peerAddr string) {
 }
 
 // heard takes what a member says of itself, in a question to this one or in an answer. It does not block.
-func (l *locator) heard(h *founding.Hello) {
-	if h.State != founding.StateMember || h.ID != l.m.clusterID() || h.Member == l.m.id {
+func (l *locator) heard(h *bootstrap.Hello) {
+	if h.State != bootstrap.StateMember || h.ID != l.m.clusterID() || h.Member == l.m.id {
 		return
 	}
 	missing := !l.reached(h.Member)
@@ -264,7 +264,7 @@ func (l *locator) askOne(ctx context.Context, addr string) {
 	ctx, cancel := context.WithTimeout(ctx, locateFor)
 	defer cancel()
 	h, err := l.m.runner.Ask(ctx, addr)
-	var other *founding.OtherClusterError
+	var other *bootstrap.OtherClusterError
 	var result, cluster string
 	switch {
 	case errors.As(err, &other):
@@ -275,7 +275,7 @@ func (l *locator) askOne(ctx context.Context, addr string) {
 		result = "a member of cluster " + cluster
 	case err != nil:
 		result = plainly(err)
-	case h.State != founding.StateMember:
+	case h.State != bootstrap.StateMember:
 		result = "a member without a cluster"
 	case h.ID != l.m.clusterID():
 		cluster = h.ID.String()
@@ -308,7 +308,7 @@ func (l *locator) otherCluster(addr, cluster string) error {
 	dir := l.m.cfg.DataDir
 	return fmt.Errorf("%w: data directory %s belongs to cluster %v, and the member at %s, which is to be joined, to cluster %s: "+
 		"use another data directory, or remove this one to join that cluster as a new member, or leave the address out to go on with this cluster",
-		founding.ErrOtherCluster, dir, l.m.clusterID(), addr, cluster)
+		bootstrap.ErrOtherCluster, dir, l.m.clusterID(), addr, cluster)
 }
 
 // tellForeign ends a start, or says again and again, that a join address belongs to another cluster: it may have answered only now.

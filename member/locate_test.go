@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/gridiron-io/gridiron/member/founding"
+	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
 	"github.com/gridiron-io/gridiron/member/porttest"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -21,7 +21,7 @@ type nomads struct {
 	cfgs    []Config
 }
 
-// runningNomads returns n members that have founded a cluster together.
+// runningNomads returns n members that have bootstrapped a cluster together.
 func runningNomads(t *testing.T, n int) *nomads {
 	t.Helper()
 	ns := &nomads{t: t, cfgs: make([]Config, n)}
@@ -125,7 +125,7 @@ func TestFalseClaims(t *testing.T) {
 	ms := runningMembers(t, 3, nil)
 	ms[2].Kill()
 	eventually(t, "the dead to be missed", func() bool { return ms[0].peers.silent(ms[2].id) })
-	hello := founding.Hello{Member: ms[2].id, Addr: ms[1].Addr(), PeersAddr: ms[1].peerAddr(), Cluster: "grid", State: founding.StateMember, ID: ms[0].clusterID()}
+	hello := bootstrap.Hello{Member: ms[2].id, Addr: ms[1].Addr(), PeersAddr: ms[1].peerAddr(), Cluster: "grid", State: bootstrap.StateMember, ID: ms[0].clusterID()}
 	ms[0].locator.heard(&hello)
 	ms[0].locator.look(t.Context())
 	if at, ok := ms[0].locator.locate(ms[2].id); ok {
@@ -142,7 +142,7 @@ func TestFalseClaims(t *testing.T) {
 	}
 }
 
-// stoppedSingle returns the configuration of a member that has founded a cluster alone, and that cluster's ID.
+// stoppedSingle returns the configuration of a member that has bootstrapped a cluster alone, and that cluster's ID.
 func stoppedSingle(t *testing.T, name string) (Config, wire.ID) {
 	t.Helper()
 	cfg := Config{Settings: Settings{Name: name, Partitions: 2, NoHTTP: true, DataDir: t.TempDir()}}
@@ -166,7 +166,7 @@ func TestJoinAddressOfAnotherCluster(t *testing.T) {
 			t.Fatal("it has started")
 		}
 		for _, want := range append(wants, cfg.DataDir, join, "remove") {
-			if !errors.Is(err, founding.ErrOtherCluster) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			if !errors.Is(err, bootstrap.ErrOtherCluster) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("%q is not in one line with %q, or not ErrOtherCluster", want, err)
 			}
 		}
@@ -206,7 +206,7 @@ func TestJoinAddressOfAnotherCluster(t *testing.T) {
 			failed <- err
 		}()
 		other := runningMember(t, Config{Settings: Settings{Name: "late", Listen: late, Partitions: 2}})
-		if err := <-failed; !errors.Is(err, founding.ErrOtherCluster) || !strings.Contains(err.Error(), other.clusterID().String()) {
+		if err := <-failed; !errors.Is(err, bootstrap.ErrOtherCluster) || !strings.Contains(err.Error(), other.clusterID().String()) {
 			t.Errorf("the start ended with %v", err)
 		}
 	})

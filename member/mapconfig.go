@@ -75,11 +75,11 @@ func (c Config) patterns() (list wire.MapConfigs, problems []error) {
 	return list, problems
 }
 
-// foundMaps sets the configurations of maps with which the cluster begins, those of the member that places the partitions, and
+// initMaps sets the configurations of maps with which the cluster begins, those of the member that places the partitions, and
 // reports whether that is done.
-func (c *controller) foundMaps(v *meta.View) bool {
+func (c *controller) initMaps(v *meta.View) bool {
 	list, _ := c.m.cfg.patterns()
-	return len(list) == 0 || v.MapsVersion != 0 || c.commit(&meta.FoundMapConfigs{List: list})
+	return len(list) == 0 || v.MapsVersion != 0 || c.commit(&meta.InitMapConfigs{List: list})
 }
 
 // compareMaps says in the log where this member is configured with other maps than the cluster: the cluster's count.

@@ -15,7 +15,7 @@ import (
 	"github.com/gridiron-io/gridiron/exec"
 	"github.com/gridiron-io/gridiron/maps"
 	"github.com/gridiron-io/gridiron/member/clock"
-	"github.com/gridiron-io/gridiron/member/founding"
+	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
 	"github.com/gridiron-io/gridiron/member/telemetry"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/meta"
@@ -39,17 +39,17 @@ type Member struct {
 	wg      sync.WaitGroup // goroutines that end with ctx or with their connection
 	phase   atomic.Int32
 
-	store  *founding.Store
-	runner *founding.Runner
+	store  *bootstrap.Store
+	runner *bootstrap.Runner
 	ports  *ports
 	clock  *clock.Clock
 	inStep *inStep
 	tracer trace.Tracer // nil: no spans
 
-	cluster      atomic.Pointer[wire.ID]
-	founders     []wire.ID              // with which the metadata group begins, by replica ID; nil if this member joined
-	participants []founding.Participant // all who found the cluster together; nil if this member joined
-	metaJoined   bool                   // the metadata replica began as a learner
+	cluster       atomic.Pointer[wire.ID]
+	initialVoters []wire.ID               // with which the metadata group begins, by replica ID; nil if this member joined
+	participants  []bootstrap.Participant // all who bootstrap the cluster together; nil if this member joined
+	metaJoined    bool                    // the metadata replica began as a learner
 
 	dataNet, metaNet *raftnet.Transport
 	dataReg, metaReg *raftnet.Registry
@@ -63,7 +63,7 @@ type Member struct {
 	started  atomic.Bool             // Start has returned: from here on the metadata have this incarnation, unless it was given up
 	doubting atomic.Bool             // a goroutine asks whether the cluster still counts this process among its members
 	abort    context.CancelCauseFunc // ends Start
-	expelled atomic.Pointer[error]   // why this member has stopped by itself; nil if it has not
+	removed  atomic.Pointer[error]   // why this member has stopped by itself; nil if it has not
 	noRoom   atomic.Uint32           // replicas that this member, if it controls the cluster, has placed nowhere for want of memory
 	replan   atomic.Bool             // an operator wants the placement planned anew
 	admin    chan struct{}           // one slot: an operator's change is being made, if this member leads the metadata group
@@ -112,8 +112,8 @@ const (
 // Start starts a member and returns when it is ready: part of a cluster, its replicas running, every partition owned. ctx
 // bounds the start alone; when it ends, and after any other error, nothing of the member is left.
 //
-// Errors wrap ErrConfig, ErrPortInUse, ErrDataDir, founding.ErrLocked (a running member holds the directory),
-// founding.ErrOtherCluster, founding.ErrCorrupt, ErrExpelled (the cluster went on without this member's directory: started again it joins
+// Errors wrap ErrConfig, ErrPortInUse, ErrDataDir, ErrLocked (a running member holds the directory),
+// ErrOtherCluster, ErrCorrupt, ErrRemoved (the cluster went on without this member's directory: started again it joins
 // anew) or ctx's error.
 func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	cfg = cfg.WithDefaults()
@@ -160,7 +160,7 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	if err := m.makeTransports(); err != nil {
 		return nil, err
 	}
-	if m.runner, err = founding.NewRunner(m.foundingConfig()); err != nil {
+	if m.runner, err = bootstrap.NewRunner(m.bootstrapConfig()); err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
 	m.wg.Add(2)
@@ -174,7 +174,7 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 		return nil, fmt.Errorf("found or join a cluster: %w", err)
 	}
 	if err := m.enter(ctx, found); err != nil {
-		if cause := context.Cause(ctx); errors.Is(cause, founding.ErrOtherCluster) {
+		if cause := context.Cause(ctx); errors.Is(cause, bootstrap.ErrOtherCluster) {
 			err = cause // a join address has answered while it started
 		}
 		return nil, errors.Join(err, m.Err())

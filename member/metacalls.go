@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gridiron-io/gridiron/member/founding"
+	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -107,9 +107,9 @@ func (m *Member) metaVoters() []wire.ID {
 // metaMembers returns the members of the metadata group and where they are.
 func (m *Member) metaMembers() []wire.MetaMember { return metaMembersOf(m.metaView(), m.participants) }
 
-// metaMembersOf returns the metadata members of a view, and those of founders that have not registered yet: who joined meanwhile would otherwise hear
+// metaMembersOf returns the metadata members of a view, and those of initial members that have not registered yet: who joined meanwhile would otherwise hear
 // of no voter that it could ask.
-func metaMembersOf(v *meta.View, founders []founding.Participant) (members []wire.MetaMember) {
+func metaMembersOf(v *meta.View, participants []bootstrap.Participant) (members []wire.MetaMember) {
 	for i := range v.Members {
 		if mb := &v.Members[i]; mb.MetaReplica != 0 {
 			members = append(members, wire.MetaMember{Replica: mb.MetaReplica, Member: mb.ID, PeerAddr: mb.PeerAddr})
@@ -118,8 +118,8 @@ func metaMembersOf(v *meta.View, founders []founding.Participant) (members []wir
 	if v.Generation() > 0 {
 		return members // another voter began it
 	}
-	for _, s := range founders {
-		if slices.Contains(v.Founders, s.Member) && v.Member(s.Member) == nil {
+	for _, s := range participants {
+		if slices.Contains(v.InitialVoters, s.Member) && v.Member(s.Member) == nil {
 			members = append(members, wire.MetaMember{Replica: s.ReplicaID, Member: s.Member, PeerAddr: s.PeersAddr})
 		}
 	}
@@ -180,7 +180,7 @@ func (m *Member) answerMetaLead(c *conn, id uint64, from wire.ID) {
 func (m *Member) answerMetaRead(c *conn, id uint64) {
 	ctx, cancel := context.WithTimeout(m.ctx, barrierTimeout)
 	defer cancel()
-	if v := m.metaView(); v == nil || !v.Founded() {
+	if v := m.metaView(); v == nil || !v.Bootstrapped() {
 		c.Answer(id, wire.CodeNotReady, []byte("this member has no metadata yet"))
 		return
 	}
@@ -214,7 +214,7 @@ func (m *Member) answerMetaJoin(c *conn, id uint64, from wire.ID, b wire.JoinBod
 	ctx, cancel := context.WithTimeout(m.ctx, metaTimeout)
 	defer cancel()
 	v := m.metaView()
-	if v == nil || !m.metaVotes() || !v.Founded() {
+	if v == nil || !m.metaVotes() || !v.Bootstrapped() {
 		c.Answer(id, wire.CodeNotReady, []byte("this member does not vote"))
 		return
 	}
@@ -227,7 +227,7 @@ func (m *Member) answerMetaJoin(c *conn, id uint64, from wire.ID, b wire.JoinBod
 	// Whether a name is free is judged here, not by the one who wants it.
 	reg.Takeover = wire.ID{}
 	if other := v.Named(reg.Name); other != nil && other.ID != from && other.ID != m.id &&
-		(m.peers.silence(other.ID) > nameFreeAfter || m.gone(ctx, other)) {
+		(m.peers.silence(other.ID) > nameFreeAfter || m.unreachable(ctx, other)) {
 		reg.Takeover = other.Incarnation
 	}
 	res, err := m.meta.Propose(ctx, meta.Append(nil, reg))

@@ -86,7 +86,7 @@ var instruments = []instrument{
 		one(func(r *reading) float64 { return float64(r.status.NoRoom) })},
 	{"gridiron.cluster.partitions.unavailable", gauge, "{partition}", "Partitions without an owner or a majority.",
 		one(func(r *reading) float64 { return float64(r.status.Unavailable) })},
-	{"gridiron.cluster.partitions.lost", gauge, "{partition}", "Partitions that have lost data since the cluster was founded.",
+	{"gridiron.cluster.partitions.lost", gauge, "{partition}", "Partitions that have lost data since the cluster was bootstrapped.",
 		one(func(r *reading) float64 { return float64(r.status.Lost) })},
 	{"gridiron.cluster.partitions.possible_data_loss", gauge, "{partition}", "Partitions that went on from what one replica had, so that acknowledged writes may be lost.",
 		one(func(r *reading) float64 { return float64(r.status.PossibleDataLoss) })},

@@ -57,10 +57,10 @@ func dieAt(t *testing.T, point string) {
 	configure := func(i int, cfg *Config) {
 		cfg.Partitions, cfg.RebuildDelay, cfg.FaultPoint = 8, 500*time.Millisecond, fault(i)
 	}
-	founders := runningMembers(t, 3, configure)
+	first := runningMembers(t, 3, configure)
 	var addrs []string
 	mu.Lock()
-	for i, m := range founders {
+	for i, m := range first {
 		members[i] = m
 		addrs = append(addrs, m.Addr())
 	}
@@ -108,7 +108,7 @@ func dieAt(t *testing.T, point string) {
 		t.Logf("%+v, %v", st, err)
 		for p, tp := range fourth.metaView().Table {
 			t.Logf("partition %d: %+v, owner %+v, preferred %s", p, tp, fourth.views.moved(p), tp.Preferred)
-			for i, m := range append(founders, fourth) {
+			for i, m := range append(first, fourth) {
 				if i != victim {
 					st, ok := m.host.Status(p)
 					t.Logf("  member %d %s: %+v %t", i, m.id, st, ok)
@@ -125,7 +125,7 @@ func dieAt(t *testing.T, point string) {
 			t.Fatalf("%d is %d, %t, %v", i, v, ok, err)
 		}
 	}
-	for i, m := range append(founders, fourth) {
+	for i, m := range append(first, fourth) {
 		if i == victim {
 			continue
 		}

@@ -19,24 +19,24 @@ const (
 
 // peer is one other member: the connection over which it is pinged and asked, and what is known of it.
 //
-// A member is suspect when it has not answered for longer than patience while this process itself ran on time; it is gone
+// A member is suspect when it has not answered for longer than patience while this process itself ran on time; it is unreachable
 // when nothing listens where it was. Both are shown, and decide who is asked first. Neither is ever proof of death.
 type peer struct {
 	id      wire.ID
 	stop    context.CancelFunc
 	dialing chan struct{} // one slot: held while a connection is being made
 
-	mu       sync.Mutex // guards the following
-	conn     *rpc
-	ended    bool            // no further connection is made
-	since    time.Time       // when the member became known, or this process last noticed that it had itself been held up
-	last     time.Time       // of the last answer to a ping
-	from     wire.ID         // incarnation that gave it
-	said     wire.PingResult // what it was, with the newest list of what the member owns
-	sized    time.Time       // when it last said how large its partitions are
-	patience time.Duration
-	suspect  bool
-	gone     bool
+	mu          sync.Mutex // guards the following
+	conn        *rpc
+	ended       bool            // no further connection is made
+	since       time.Time       // when the member became known, or this process last noticed that it had itself been held up
+	last        time.Time       // of the last answer to a ping
+	from        wire.ID         // incarnation that gave it
+	said        wire.PingResult // what it was, with the newest list of what the member owns
+	sized       time.Time       // when it last said how large its partitions are
+	patience    time.Duration
+	suspect     bool
+	unreachable bool
 }
 
 func newPeer(id wire.ID, stop context.CancelFunc, now time.Time) *peer {
@@ -100,15 +100,15 @@ func (pr *peer) heard(said *wire.PingResult, from wire.ID, now time.Time) (chang
 	} else if pr.from == from {
 		said.Owned = pr.said.Owned
 	}
-	changed = pr.suspect || pr.gone || pr.from != from
-	if pr.suspect && !pr.gone && pr.from == from {
+	changed = pr.suspect || pr.unreachable || pr.from != from
+	if pr.suspect && !pr.unreachable && pr.from == from {
 		pr.patience = min(2*pr.patience, maxPatience) // it was there all the time
 	}
 	if pr.from != from {
 		pr.patience = minPatience // another process, which has given no false alarm
 	}
 	pr.said, pr.last, pr.from = *said, now, from
-	pr.suspect, pr.gone = false, false
+	pr.suspect, pr.unreachable = false, false
 	return changed, owned
 }
 
@@ -118,8 +118,8 @@ func (pr *peer) missed(began, now time.Time, err error) (changed bool) {
 	pr.mu.Lock()
 	defer pr.mu.Unlock()
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		changed = !pr.gone
-		pr.gone = true
+		changed = !pr.unreachable
+		pr.unreachable = true
 		return changed
 	}
 	if now.Sub(began) > pingTimeout+pingEvery {
@@ -133,11 +133,11 @@ func (pr *peer) missed(began, now time.Time, err error) (changed bool) {
 	return false
 }
 
-// state returns for how long the member has been silent, and whether it is neither suspect nor gone.
+// state returns for how long the member has been silent, and whether it is neither suspect nor unreachable.
 func (pr *peer) state() (silence time.Duration, well bool) {
 	pr.mu.Lock()
 	defer pr.mu.Unlock()
-	return time.Since(latest(pr.last, pr.since)), !pr.suspect && !pr.gone
+	return time.Since(latest(pr.last, pr.since)), !pr.suspect && !pr.unreachable
 }
 
 // word returns what the member said last, for how long ago, and which incarnation of it did; false if it never said anything.

@@ -38,10 +38,10 @@ func (s *pingScript) hears(incarnation byte) {
 	s.pr.heard(&wire.PingResult{}, wire.ID{incarnation}, s.now)
 }
 
-func (s *pingScript) is(what string, suspect, gone bool) {
+func (s *pingScript) is(what string, suspect, unreachable bool) {
 	s.Helper()
-	if s.pr.suspect != suspect || s.pr.gone != gone {
-		s.Fatalf("%s: suspect %t, gone %t; want %t, %t", what, s.pr.suspect, s.pr.gone, suspect, gone)
+	if s.pr.suspect != suspect || s.pr.unreachable != unreachable {
+		s.Fatalf("%s: suspect %t, unreachable %t; want %t, %t", what, s.pr.suspect, s.pr.unreachable, suspect, unreachable)
 	}
 }
 
@@ -90,7 +90,7 @@ func TestGone(t *testing.T) {
 	s.hears(1)
 	refused := fmt.Errorf("dial: %w", syscall.ECONNREFUSED)
 	if !s.pr.missed(s.now, s.now, refused) {
-		t.Error("that it is gone is no news")
+		t.Error("that it is unreachable is no news")
 	}
 	s.is("when nobody listens", false, true)
 	if s.pr.missed(s.now, s.now, refused) {
@@ -142,12 +142,12 @@ func TestTaskWait(t *testing.T) {
 
 func TestAwaited(t *testing.T) {
 	for _, tt := range []struct {
-		founders int
-		waited   time.Duration
-		want     int
+		wanted int
+		waited time.Duration
+		want   int
 	}{{1, 0, 1}, {3, giveUpAfter, 3}, {3, giveUpAfter + 1, 2}, {4, time.Hour, 3}, {5, time.Hour, 3}, {1, time.Hour, 1}} {
-		if got := awaited(tt.founders, tt.waited); got != tt.want {
-			t.Errorf("awaited(%d, %v) = %d, want %d", tt.founders, tt.waited, got, tt.want)
+		if got := awaited(tt.wanted, tt.waited); got != tt.want {
+			t.Errorf("awaited(%d, %v) = %d, want %d", tt.wanted, tt.waited, got, tt.want)
 		}
 	}
 }

@@ -227,7 +227,7 @@ func (p *peers) tend(ctx context.Context, pr *peer) {
 }
 
 // ping asks a member once how it is, and reports whether it is seen in another light than before. A connection that turns out
-// to have ended is made anew at once: what is found where the member was tells whether it is gone.
+// to have ended is made anew at once: what is found where the member was tells whether it is unreachable.
 func (p *peers) ping(ctx context.Context, pr *peer, room *room) (changed bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
@@ -260,7 +260,7 @@ func (p *peers) ping(ctx context.Context, pr *peer, room *room) (changed bool, e
 		if p.m.clock.IsBehind() {
 			p.m.inStep.notify()
 		}
-		if said.Stranger || said.NoMetaReplica {
+		if said.Unknown || said.NoMetaReplica {
 			p.m.doubt(pr.id)
 		}
 		room.answered(&said)
@@ -315,7 +315,7 @@ func (p *peers) silence(id wire.ID) time.Duration {
 	return d
 }
 
-// silent reports whether a member is suspect or gone.
+// silent reports whether a member is suspect or unreachable.
 func (p *peers) silent(id wire.ID) bool {
 	pr := p.find(id)
 	if pr == nil {

@@ -60,7 +60,7 @@ func (m *Member) recoverMeta(names []string) (res wire.RecoverResult, err error)
 	}
 	if next == nil {
 		v := m.meta.View()
-		if !v.Founded() {
+		if !v.Bootstrapped() {
 			return res, refuse(wire.CodeNotReady, "this member has no metadata yet")
 		}
 		lost, err := lostMembers(v, names)

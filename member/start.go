@@ -11,7 +11,7 @@ import (
 
 	"github.com/gridiron-io/gridiron/maps"
 	"github.com/gridiron-io/gridiron/maps/state"
-	"github.com/gridiron-io/gridiron/member/founding"
+	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/partition/raftnet"
@@ -35,7 +35,7 @@ func (m *Member) openStore() error {
 		}
 		m.cfg.DataDir, m.tempDir = dir, true
 	}
-	store, err := founding.Open(m.cfg.DataDir, m.cfg.ClusterName)
+	store, err := bootstrap.Open(m.cfg.DataDir, m.cfg.ClusterName)
 	if err != nil {
 		return fmt.Errorf("open the data directory: %w", err)
 	}
@@ -62,13 +62,13 @@ func (m *Member) makeTransports() (err error) {
 	return nil
 }
 
-func (m *Member) foundingConfig() founding.Config {
-	return founding.Config{Store: m.store, Addr: m.Addr(), PeersAddr: m.peerAddr(), ClusterName: m.cfg.ClusterName,
+func (m *Member) bootstrapConfig() bootstrap.Config {
+	return bootstrap.Config{Store: m.store, Addr: m.Addr(), PeersAddr: m.peerAddr(), ClusterName: m.cfg.ClusterName,
 		Expect: m.cfg.Expect, Join: m.cfg.Join, Dial: m.dialJoin, Members: m.clusterRef, Heard: m.locator.heard, Logger: m.log}
 }
 
-// enter makes the member part of the cluster that it founded or found.
-func (m *Member) enter(ctx context.Context, found founding.Result) error {
+// enter makes the member part of the cluster that it bootstrapped or found.
+func (m *Member) enter(ctx context.Context, found bootstrap.Result) error {
 	m.cluster.Store(&found.ClusterID)
 	if err := m.locator.begin(ctx); err != nil {
 		return fmt.Errorf("start: %w", err)
@@ -98,7 +98,7 @@ func (m *Member) enter(ctx context.Context, found founding.Result) error {
 	if err := m.register(ctx); err != nil {
 		return err
 	}
-	if err := m.await(ctx, "a clock", func() bool { return m.clock.IsSet() && m.metaView().Founded() }); err != nil {
+	if err := m.await(ctx, "a clock", func() bool { return m.clock.IsSet() && m.metaView().Bootstrapped() }); err != nil {
 		return err
 	}
 	if err := m.startData(); err != nil {

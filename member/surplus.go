@@ -180,11 +180,11 @@ func (s *metaVoters) canLose(v *meta.View, group []partition.GroupMember, replic
 	return answering > voters/2
 }
 
-// hasMetaReplica reports whether a replica of the metadata is a member's, or of a founder that has not registered yet.
+// hasMetaReplica reports whether a replica of the metadata is a member's, or of an initial voter that has not registered yet.
 func hasMetaReplica(v *meta.View, replica uint64) bool {
 	if slices.ContainsFunc(v.Members, func(mb meta.Member) bool { return mb.MetaReplica == replica }) {
 		return true
 	}
 	i := int(replica) - 1
-	return i < len(v.Founders) && !v.Founders[i].IsZero() && v.Member(v.Founders[i]) == nil
+	return i < len(v.InitialVoters) && !v.InitialVoters[i].IsZero() && v.Member(v.InitialVoters[i]) == nil
 }

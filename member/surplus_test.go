@@ -90,10 +90,10 @@ func TestSurplusOfAGroup(t *testing.T) {
 	if got := ids(surplusOf(group, table)); !slices.Equal(got, []uint64{8, 11}) {
 		t.Errorf("surplus are %v", got)
 	}
-	v := &meta.View{Founders: []wire.ID{{1}, {2}, {}}, Members: []meta.Member{{Registration: meta.Registration{ID: wire.ID{1}}, MetaReplica: 5}}}
+	v := &meta.View{InitialVoters: []wire.ID{{1}, {2}, {}}, Members: []meta.Member{{Registration: meta.Registration{ID: wire.ID{1}}, MetaReplica: 5}}}
 	for replica, want := range map[uint64]bool{1: false, 2: true, 3: false, 5: true, 6: false} {
 		if hasMetaReplica(v, replica) != want {
-			t.Errorf("replica %d of the metadata is a member's or founder's: %t", replica, !want)
+			t.Errorf("replica %d of the metadata is a member's or initial voter's: %t", replica, !want)
 		}
 	}
 }

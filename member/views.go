@@ -126,7 +126,7 @@ func (v *views) rebuild() {
 	v.making.Lock()
 	defer v.making.Unlock()
 	meta := v.m.metaView()
-	if meta == nil || !meta.Founded() {
+	if meta == nil || !meta.Bootstrapped() {
 		return
 	}
 	old := v.current.Load()

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gridiron-io/gridiron/member/founding"
+	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -302,26 +302,26 @@ func TestMetadataLeaderLeaves(t *testing.T) {
 	changeable(t, ms...)
 }
 
-// While a cluster is founded, who joins hears of voters that have not registered yet too: else it would know nobody whom it could ask to
+// While a cluster is bootstrapped, who joins hears of voters that have not registered yet too: else it would know nobody whom it could ask to
 // register it, for ever.
 func TestMetaMembersBeforeTheyRegister(t *testing.T) {
-	founder, joiner, forgotten := wire.ID{1}, wire.ID{2}, wire.ID{3}
-	founders := []founding.Participant{{Member: founder, ReplicaID: 1, PeersAddr: "a:1"}, {Member: joiner, ReplicaID: 2, PeersAddr: "b:1"},
+	initial, joiner, forgotten := wire.ID{1}, wire.ID{2}, wire.ID{3}
+	participants := []bootstrap.Participant{{Member: initial, ReplicaID: 1, PeersAddr: "a:1"}, {Member: joiner, ReplicaID: 2, PeersAddr: "b:1"},
 		{Member: forgotten, ReplicaID: 3, PeersAddr: "c:1"}}
 	registered := meta.Member{Registration: meta.Registration{ID: joiner, PeerAddr: "b:1"}, MetaReplica: 4}
-	v := &meta.View{Version: 7, Founders: []wire.ID{founder, {}, {}}, Members: []meta.Member{registered}}
-	want := []wire.MetaMember{{Replica: 4, Member: joiner, PeerAddr: "b:1"}, {Replica: 1, Member: founder, PeerAddr: "a:1"}}
-	if got := metaMembersOf(v, founders); !slices.Equal(got, want) {
+	v := &meta.View{Version: 7, InitialVoters: []wire.ID{initial, {}, {}}, Members: []meta.Member{registered}}
+	want := []wire.MetaMember{{Replica: 4, Member: joiner, PeerAddr: "b:1"}, {Replica: 1, Member: initial, PeerAddr: "a:1"}}
+	if got := metaMembersOf(v, participants); !slices.Equal(got, want) {
 		t.Errorf("members %v, want %v", got, want)
 	}
-	// Once it has registered it is where it says, and those who began a later generation are not its founders.
-	v.Members = append([]meta.Member{{Registration: meta.Registration{ID: founder, PeerAddr: "z:1"}, MetaReplica: 1}}, registered)
-	want = []wire.MetaMember{{Replica: 1, Member: founder, PeerAddr: "z:1"}, want[0]}
-	if got := metaMembersOf(v, founders); !slices.Equal(got, want) {
+	// Once it has registered it is where it says, and those who began a later generation are not its initial members.
+	v.Members = append([]meta.Member{{Registration: meta.Registration{ID: initial, PeerAddr: "z:1"}, MetaReplica: 1}}, registered)
+	want = []wire.MetaMember{{Replica: 1, Member: initial, PeerAddr: "z:1"}, want[0]}
+	if got := metaMembersOf(v, participants); !slices.Equal(got, want) {
 		t.Errorf("members %v, want %v", got, want)
 	}
 	v.Version, v.Members = 1<<44, v.Members[1:]
-	if got := metaMembersOf(v, founders); !slices.Equal(got, want[1:]) {
+	if got := metaMembersOf(v, participants); !slices.Equal(got, want[1:]) {
 		t.Errorf("members %v, want %v", got, want[1:])
 	}
 }

@@ -20,7 +20,7 @@ func (r rendezvous) Complete(o Outcome, _ entry.Result) { r <- o }
 func BenchmarkPropose(b *testing.B) {
 	for _, callers := range []int{1, 64, 512} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
-			c := newFoundedCluster(b, 1, 1)
+			c := newBootstrappedCluster(b, 1, 1)
 			h := c.hosts[0]
 			h.replicas[0].Load().state.machine = forgetful{registers: h.replicas[0].Load().state.machine.(*registers)}
 			each := b.N/callers + 1
@@ -57,7 +57,7 @@ func (f forgetful) Apply(op *entry.Op) entry.Result {
 // BenchmarkIdleReconcile measures what the loop does every 100 ms for a host whose partitions rest.
 func BenchmarkIdleReconcile(b *testing.B) {
 	b.Run("partitions=271", func(b *testing.B) {
-		c := newFoundedCluster(b, 1, 271)
+		c := newBootstrappedCluster(b, 1, 271)
 		h := c.hosts[0]
 		b.ReportAllocs()
 		for b.Loop() {
@@ -86,7 +86,7 @@ func BenchmarkEmptyHeap(b *testing.B) {
 // BenchmarkIdle measures the processor time that three hosts at rest take, in percent of one core.
 func BenchmarkIdle(b *testing.B) {
 	b.Run("hosts=3/partitions=271", func(b *testing.B) {
-		c := newFoundedCluster(b, 3, 271)
+		c := newBootstrappedCluster(b, 3, 271)
 		for b.Loop() {
 			before, began := cpuTime(b), time.Now()
 			<-time.After(3 * time.Second)

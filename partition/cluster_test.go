@@ -131,8 +131,8 @@ func newCluster(tb testing.TB, n, partitions int) *testCluster {
 	return c
 }
 
-// newFoundedCluster returns n hosts that hold a replica of every partition, each owned by one of them in turn.
-func newFoundedCluster(tb testing.TB, n, partitions int) *testCluster {
+// newBootstrappedCluster returns n hosts that hold a replica of every partition, each owned by one of them in turn.
+func newBootstrappedCluster(tb testing.TB, n, partitions int) *testCluster {
 	tb.Helper()
 	c := newCluster(tb, n, partitions)
 	c.found()
@@ -145,7 +145,7 @@ func (c *testCluster) found() {
 	c.tb.Helper()
 	for p := range c.partitions {
 		for i, h := range c.hosts {
-			require.NoError(c.tb, h.Found(c.placement(p, i)))
+			require.NoError(c.tb, h.StartReplica(c.placement(p, i)))
 		}
 	}
 }

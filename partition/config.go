@@ -65,11 +65,11 @@ type Placement struct {
 	Partition    int
 	Generation   uint64
 	Replica      uint64
-	Initial      map[uint64]wire.ID // replica IDs and incarnations with which the group is founded; nobody with Join
+	Initial      map[uint64]wire.ID // replica IDs and incarnations with which the group is bootstrapped; nobody with Join
 	Join         bool               // the group lives: the replica takes its log from the others
 	Learner      bool               // with Join, the group was given the replica later, as a learner; it may be a voter by now
 	Preferred    bool               // this member shall own the partition first
-	FromSurvivor bool               // the generation begins with the state that one of its founders has kept of the one before
+	FromSurvivor bool               // the generation begins with the state that one of its initial members has kept of the one before
 	Losses       uint64             // how many generations of the partition have ended in a way in which acknowledged operations may be lost
 }
 
@@ -82,7 +82,7 @@ func (p *Placement) validate(cfg *HostConfig) error {
 	case p.Replica == 0:
 		return fmt.Errorf("partition %d: a replica without an ID", p.Partition)
 	case p.Join && len(p.Initial) != 0:
-		return fmt.Errorf("partition %d: replica %d joins a group that is founded", p.Partition, p.Replica)
+		return fmt.Errorf("partition %d: replica %d joins a group that is bootstrapped", p.Partition, p.Replica)
 	case !p.Join && p.Initial[p.Replica] != cfg.Incarnation:
 		return fmt.Errorf("partition %d: replica %d is not of this process by its own initial members", p.Partition, p.Replica)
 	}

@@ -36,10 +36,10 @@ func (c *testCluster) muted(host int) *testHost {
 	return c.hosts[host]
 }
 
-// newLedCluster is newFoundedCluster in which every host also knows who leads what.
+// newLedCluster is newBootstrappedCluster in which every host also knows who leads what.
 func newLedCluster(tb testing.TB, n, partitions int) *testCluster {
 	tb.Helper()
-	c := newFoundedCluster(tb, n, partitions)
+	c := newBootstrappedCluster(tb, n, partitions)
 	c.await("everybody knows who leads", func() bool {
 		for p := range c.partitions {
 			for _, h := range c.hosts {

@@ -56,14 +56,14 @@ func TestDroppedReplicaIsFreed(t *testing.T) {
 	for i := range uint64(times) {
 		alone := map[uint64]wire.ID{i + 1: h.id}
 		c.locate(i+1, 0, i+1, h)
-		require.NoError(t, h.Found(Placement{Partition: 0, Generation: i + 1, Replica: i + 1, Initial: alone, Preferred: true}))
+		require.NoError(t, h.StartReplica(Placement{Partition: 0, Generation: i + 1, Replica: i + 1, Initial: alone, Preferred: true}))
 		c.await("an owner", func() bool { return h.Serving(0) != 0 })
 		h.fillBulk(t, 0)
 
 		// One whose group has no quorum is looked at often, to have it elected.
 		c.locate(i+1, 1, i+1, h)
 		absent := map[uint64]wire.ID{i + 1: h.id, i + 100: {8}, i + 200: {9}}
-		require.NoError(t, h.Found(Placement{Partition: 1, Generation: i + 1, Replica: i + 1, Initial: absent, Preferred: true}))
+		require.NoError(t, h.StartReplica(Placement{Partition: 1, Generation: i + 1, Replica: i + 1, Initial: absent, Preferred: true}))
 		c.poke("it stands", func() bool { st, _ := h.Status(1); return st.Term > 1 }, func() {})
 		states = append(states, stateOf(t, h, 0), stateOf(t, h, 1))
 		require.NoError(t, h.Drop(t.Context(), 0))

@@ -12,7 +12,7 @@ import (
 )
 
 // Preferred owners are elected, which by election timeouts would come about once in 3^48 times.
-func TestFounding(t *testing.T) {
+func TestBootstrap(t *testing.T) {
 	c := newCluster(t, 3, 48)
 	began := time.Now()
 	c.found()
@@ -43,11 +43,11 @@ func (c *testCluster) awaitPreferred() {
 }
 
 // A preferred owner that stood for election before the others were there is freed to stand again.
-func TestFoundingOneAfterTheOther(t *testing.T) {
+func TestBootstrapOneAfterTheOther(t *testing.T) {
 	c := newCluster(t, 3, 12)
 	for i, h := range c.hosts {
 		for p := range c.partitions {
-			require.NoError(t, h.Found(c.placement(p, i)))
+			require.NoError(t, h.StartReplica(c.placement(p, i)))
 		}
 		c.await("a replica has stood for election", func() bool {
 			st, _ := h.Status(i)
@@ -59,7 +59,7 @@ func TestFoundingOneAfterTheOther(t *testing.T) {
 
 // Operations that come while entries are in flight share the next one.
 func TestGroupCommit(t *testing.T) {
-	c := newFoundedCluster(t, 3, 1)
+	c := newBootstrappedCluster(t, 3, 1)
 	h := c.hosts[0]
 	var before, after int
 	h.Inspect(0, func(m Machine) { before = m.(*registers).batches })
@@ -83,7 +83,7 @@ func TestGroupCommit(t *testing.T) {
 }
 
 func TestResultsBelongToTheirOperations(t *testing.T) {
-	c := newFoundedCluster(t, 1, 1)
+	c := newBootstrappedCluster(t, 1, 1)
 	h := c.hosts[0]
 	var wg sync.WaitGroup
 	for w := range uint64(8) {
@@ -105,7 +105,7 @@ func TestResultsBelongToTheirOperations(t *testing.T) {
 }
 
 func TestOutcomeMovedWithoutOwnership(t *testing.T) {
-	c := newFoundedCluster(t, 3, 1)
+	c := newBootstrappedCluster(t, 3, 1)
 	require.Equal(t, Moved, c.hosts[1].write(0, 1, 1).what)
 	_, o := c.hosts[1].read(0, 1)
 	require.Equal(t, Moved, o)
@@ -118,7 +118,7 @@ func TestOutcomeMovedWithoutOwnership(t *testing.T) {
 }
 
 func TestOutcomesOfAClosedHost(t *testing.T) {
-	c := newFoundedCluster(t, 3, 1)
+	c := newBootstrappedCluster(t, 3, 1)
 	h := c.hosts[0]
 	for _, o := range c.hosts[1:] {
 		o.mute.Store(true) // nothing is committed any more
@@ -140,14 +140,14 @@ func TestOutcomesOfAClosedHost(t *testing.T) {
 	require.Equal(t, NotProposed, h.write(0, 1, 1).what)
 	_, o := h.read(0, 1)
 	require.Equal(t, NotProposed, o)
-	require.ErrorIs(t, h.Found(c.placement(0, 0)), errClosed)
+	require.ErrorIs(t, h.StartReplica(c.placement(0, 0)), errClosed)
 	require.ErrorIs(t, h.Drop(t.Context(), 0), errClosed)
 	h.Close()
 }
 
 // What an owner without a quorum had on its way has no effect once another owns the partition.
 func TestDeposedWithEntriesInFlight(t *testing.T) {
-	c := newFoundedCluster(t, 3, 1)
+	c := newBootstrappedCluster(t, 3, 1)
 	a := c.hosts[0]
 	require.Equal(t, Applied, a.write(0, 1, 1).what)
 	a.mute.Store(true)
@@ -163,7 +163,7 @@ func TestDeposedWithEntriesInFlight(t *testing.T) {
 
 // A batch of a deposed owner that reaches the log late, through the new leader, is refused on every replica.
 func TestLateBatchOfADeposedOwner(t *testing.T) {
-	c := newFoundedCluster(t, 3, 1)
+	c := newBootstrappedCluster(t, 3, 1)
 	a := c.hosts[0]
 	epoch := a.Serving(0)
 	require.Equal(t, Applied, a.write(0, 1, 1).what)
@@ -186,7 +186,7 @@ func TestLateBatchOfADeposedOwner(t *testing.T) {
 
 // A deposed owner's Own that reaches the log late does not take the ownership back.
 func TestLateOwnOfADeposedOwner(t *testing.T) {
-	c := newFoundedCluster(t, 3, 1)
+	c := newBootstrappedCluster(t, 3, 1)
 	a := c.hosts[0]
 	epoch := a.Serving(0)
 	st, _ := a.Status(0)
@@ -206,7 +206,7 @@ func TestLateOwnOfADeposedOwner(t *testing.T) {
 }
 
 func TestReadsSeeWrites(t *testing.T) {
-	c := newFoundedCluster(t, 3, 1)
+	c := newBootstrappedCluster(t, 3, 1)
 	h := c.hosts[0]
 	for i := range uint64(50) {
 		require.Equal(t, Applied, h.write(0, 1, i+1).what)
@@ -218,7 +218,7 @@ func TestReadsSeeWrites(t *testing.T) {
 
 // A read that meets an entry due by cluster time commits a tick first, and only one.
 func TestReadTicksTheClock(t *testing.T) {
-	c := newFoundedCluster(t, 3, 1)
+	c := newBootstrappedCluster(t, 3, 1)
 	h := c.hosts[0]
 	h.mayOwn.Store(true)
 	expires := c.now() + 3_600_000
@@ -240,7 +240,7 @@ func TestReadTicksTheClock(t *testing.T) {
 
 // What a read asks for is applied before it is made again, and then it is made with nothing more.
 func TestReadCommitsWhatItAsksFor(t *testing.T) {
-	c := newFoundedCluster(t, 3, 1)
+	c := newBootstrappedCluster(t, 3, 1)
 	h := c.hosts[0]
 	require.Equal(t, Applied, h.write(0, 1, 5).what)
 	r := &pendingRead{key: 1, commit: setOp(1, 6, 0), ch: make(chan Outcome, 2)}
@@ -252,7 +252,7 @@ func TestReadCommitsWhatItAsksFor(t *testing.T) {
 
 // Entries whose time has come are removed without anybody reading them, also more than one sweep removes.
 func TestSweep(t *testing.T) {
-	c := newFoundedCluster(t, 1, 1)
+	c := newBootstrappedCluster(t, 1, 1)
 	h := c.hosts[0]
 	expires := c.now() + 3_600_000
 	var last *pendingOp
@@ -271,7 +271,7 @@ func TestSweep(t *testing.T) {
 }
 
 func TestReleaseBeforeLeaving(t *testing.T) {
-	c := newFoundedCluster(t, 3, 6)
+	c := newBootstrappedCluster(t, 3, 6)
 	a := c.hosts[0]
 	a.mayOwn.Store(false)
 	a.Release(t.Context())
@@ -288,7 +288,7 @@ func TestReleaseBeforeLeaving(t *testing.T) {
 // Without a quorum nothing can be released, and Release does not wait for it for ever.
 func TestReleaseWithoutQuorum(t *testing.T) {
 	t.Parallel()
-	c := newFoundedCluster(t, 3, 1)
+	c := newBootstrappedCluster(t, 3, 1)
 	for _, o := range c.hosts[1:] {
 		o.mute.Store(true)
 	}
@@ -299,33 +299,33 @@ func TestReleaseWithoutQuorum(t *testing.T) {
 }
 
 func TestDropAndFoundAnew(t *testing.T) {
-	c := newFoundedCluster(t, 1, 2)
+	c := newBootstrappedCluster(t, 1, 2)
 	h := c.hosts[0]
 	require.Equal(t, Applied, h.write(0, 1, 1).what)
-	require.NoError(t, h.Found(c.placement(0, 0)), "it runs already")
+	require.NoError(t, h.StartReplica(c.placement(0, 0)), "it runs already")
 	require.NotZero(t, h.Serving(0))
 
 	next := c.placement(0, 0)
 	next.Generation, next.Replica = 2, 9
 	next.Initial = map[uint64]wire.ID{9: h.id}
-	require.NoError(t, h.Found(next))
+	require.NoError(t, h.StartReplica(next))
 	require.False(t, h.Runs(ShardOf(1, 0), 1))
 	require.True(t, h.Runs(ShardOf(2, 0), 9))
 	entries, _ := h.log.Size(ShardOf(1, 0), 1)
 	require.Zero(t, entries, "nothing is left of the old replica")
-	require.Error(t, h.Found(c.placement(0, 0)), "an older generation")
+	require.Error(t, h.StartReplica(c.placement(0, 0)), "an older generation")
 	require.True(t, h.Runs(ShardOf(2, 0), 9))
 
 	require.NoError(t, h.Drop(t.Context(), 1))
 	require.NoError(t, h.Drop(t.Context(), 1), "it is gone already")
 	require.Equal(t, Moved, h.write(1, 1, 1).what)
-	err := h.Found(c.placement(1, 0))
+	err := h.StartReplica(c.placement(1, 0))
 	require.Error(t, err, "a replica ID is used once")
 	require.False(t, h.Runs(ShardOf(1, 1), 1), "nothing is left of a replica that could not be started")
 	require.Equal(t, Moved, h.write(1, 1, 1).what)
 }
 
-func TestFoundRefusesWhatItCannotStart(t *testing.T) {
+func TestStartReplicaRefusesWhatItCannotStart(t *testing.T) {
 	c := newCluster(t, 1, 2)
 	for name, change := range map[string]func(*Placement){
 		"partition":    func(p *Placement) { p.Partition = 2 },
@@ -337,7 +337,7 @@ func TestFoundRefusesWhatItCannotStart(t *testing.T) {
 	} {
 		p := c.placement(0, 0)
 		change(&p)
-		require.Error(t, c.hosts[0].Found(p), name)
+		require.Error(t, c.hosts[0].StartReplica(p), name)
 	}
 	_, err := Start(HostConfig{Partitions: MaxPartitions + 1})
 	for _, word := range []string{"Member", "Incarnation", "Cluster", "Addr", "Machines", "Transport", "Registry", "Now", "Logger", "4097"} {
@@ -347,7 +347,7 @@ func TestFoundRefusesWhatItCannotStart(t *testing.T) {
 
 // A new owner waits for the lease that its predecessor announced, with reads and with results.
 func TestNewOwnerWaitsForALease(t *testing.T) {
-	c := newFoundedCluster(t, 1, 1)
+	c := newBootstrappedCluster(t, 1, 1)
 	h := c.hosts[0]
 	epoch := h.Serving(0)
 	st, _ := h.Status(0)
@@ -369,7 +369,7 @@ func TestNewOwnerWaitsForALease(t *testing.T) {
 // The log of a partition that is written to stays within its bounds, on all replicas, and so does the memory.
 func TestLogIsTrimmed(t *testing.T) {
 	t.Parallel()
-	c := newFoundedCluster(t, 3, 1)
+	c := newBootstrappedCluster(t, 3, 1)
 	h := c.hosts[0]
 	most, heap := 0, uint64(0)
 	const rounds = 40
@@ -403,7 +403,7 @@ func TestLogIsTrimmed(t *testing.T) {
 
 // Many small entries are bounded by their number.
 func TestLogIsTrimmedByNumber(t *testing.T) {
-	c := newFoundedCluster(t, 1, 1)
+	c := newBootstrappedCluster(t, 1, 1)
 	h := c.hosts[0]
 	for range 3 * logEntries {
 		h.write(0, 1, 1)
@@ -415,7 +415,7 @@ func TestLogIsTrimmedByNumber(t *testing.T) {
 }
 
 func TestLoad(t *testing.T) {
-	c := newFoundedCluster(t, 3, 6)
+	c := newBootstrappedCluster(t, 3, 6)
 	var all HostLoad
 	for _, h := range c.hosts {
 		l := h.Load()

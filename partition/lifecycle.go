@@ -36,10 +36,10 @@ func raftConfig(shard, replicaID uint64) config.Config {
 	}
 }
 
-// Found starts a replica of a group that is founded with it, or that it joins. A replica that runs already is left alone; one of
+// StartReplica starts a replica of a group that begins with it, or that it joins. A replica that runs already is left alone; one of
 // an older generation, or under another ID, is removed first. A placement of an older generation than the replica that runs is
 // refused: what the caller goes by is out of date.
-func (h *Host) Found(p Placement) error {
+func (h *Host) StartReplica(p Placement) error {
 	if err := p.validate(&h.cfg); err != nil {
 		return fmt.Errorf("start a replica: %w", err)
 	}

@@ -62,7 +62,7 @@ var registerModel = porcupine.Model{
 // what one register would have shown them.
 func TestLinearizable(t *testing.T) {
 	t.Parallel()
-	c := newFoundedCluster(t, 3, 2)
+	c := newBootstrappedCluster(t, 3, 2)
 	const clients, keys = 6, 3
 	lasting := 5 * time.Second
 	if testing.Short() {
@@ -265,7 +265,7 @@ func TestLinearizableModelNoticesStaleReads(t *testing.T) {
 func TestReplicasAgree(t *testing.T) {
 	t.Parallel()
 	const partitions = 4
-	c := newFoundedCluster(t, 3, partitions)
+	c := newBootstrappedCluster(t, 3, partitions)
 	var wg sync.WaitGroup
 	type result struct {
 		value uint64

@@ -25,7 +25,7 @@ func (c *testCluster) join(p int, replica uint64, host int) {
 	h := c.hosts[host]
 	c.locate(1, p, replica, h)
 	owner := c.hosts[c.server(p)]
-	require.NoError(c.tb, h.Found(Placement{Partition: p, Generation: 1, Replica: replica, Join: true, Learner: true}))
+	require.NoError(c.tb, h.StartReplica(Placement{Partition: p, Generation: 1, Replica: replica, Join: true, Learner: true}))
 	require.NoError(c.tb, owner.AddLearner(c.tb.Context(), p, replica, h.id))
 	require.NoError(c.tb, owner.AddLearner(c.tb.Context(), p, replica, h.id), "it may be repeated")
 }
@@ -47,7 +47,7 @@ func TestReplicaIsReplaced(t *testing.T) {
 			c := newCluster(t, 4, 1)
 			three := map[uint64]wire.ID{1: c.hosts[0].id, 2: c.hosts[1].id, 3: c.hosts[2].id}
 			for i, h := range c.hosts[:3] {
-				require.NoError(t, h.Found(Placement{Partition: 0, Generation: 1, Replica: uint64(i + 1), Initial: three, Preferred: i == 0}))
+				require.NoError(t, h.StartReplica(Placement{Partition: 0, Generation: 1, Replica: uint64(i + 1), Initial: three, Preferred: i == 0}))
 			}
 			c.await("an owner", func() bool { return c.hosts[0].Serving(0) != 0 })
 			owner := c.hosts[0]
@@ -84,7 +84,7 @@ func TestReplicaIsReplaced(t *testing.T) {
 
 // An owner hands a partition to the member it is told, which serves it soon; what was written is there.
 func TestTransfer(t *testing.T) {
-	c := newFoundedCluster(t, 3, 6)
+	c := newBootstrappedCluster(t, 3, 6)
 	for p := range c.partitions {
 		from, to := c.hosts[p%3], c.hosts[(p+1)%3]
 		require.Equal(t, Applied, from.write(p, 1, 42).what)
@@ -104,7 +104,7 @@ func TestTransfer(t *testing.T) {
 // A partition that was handed to a member who does not take it goes on where it was.
 func TestTransferToNobody(t *testing.T) {
 	t.Parallel()
-	c := newFoundedCluster(t, 3, 1)
+	c := newBootstrappedCluster(t, 3, 1)
 	h := c.hosts[0]
 	before := h.Serving(0)
 	require.True(t, h.TransferOwnership(0, wire.ID{9}))
@@ -114,7 +114,7 @@ func TestTransferToNobody(t *testing.T) {
 
 // Of two voters one is confirmed dead. What the other has, applied or not, is the next generation's.
 func TestSurvivorFoundsTheNextGeneration(t *testing.T) {
-	c := newFoundedCluster(t, 2, 1)
+	c := newBootstrappedCluster(t, 2, 1)
 	owner, survivor := c.hosts[0], c.hosts[1]
 	for i := range uint64(2000) {
 		require.Equal(t, Applied, owner.write(0, i%100, i).what)
@@ -134,7 +134,7 @@ func TestSurvivorFoundsTheNextGeneration(t *testing.T) {
 
 	c.hosts = c.hosts[1:]
 	c.locate(2, 0, 7, survivor)
-	require.NoError(t, survivor.Found(Placement{Partition: 0, Generation: 2, Replica: 7, Initial: map[uint64]wire.ID{7: survivor.id},
+	require.NoError(t, survivor.StartReplica(Placement{Partition: 0, Generation: 2, Replica: 7, Initial: map[uint64]wire.ID{7: survivor.id},
 		Preferred: true, FromSurvivor: true}))
 	c.await("the next generation is served", func() bool { return survivor.Serving(0) != 0 })
 	require.EqualValues(t, 2, survivor.Serving(0)>>role.EpochShift)
@@ -153,7 +153,7 @@ func TestGenerationWithoutItsStateHasNoOwner(t *testing.T) {
 	c := newCluster(t, 1, 1)
 	h := c.hosts[0]
 	h.cfg.Registry.SetAll(map[raftio.NodeInfo]string{{ShardID: ShardOf(2, 0), ReplicaID: 7}: h.id.String()})
-	require.NoError(t, h.Found(Placement{Partition: 0, Generation: 2, Replica: 7, Initial: map[uint64]wire.ID{7: h.id}, Preferred: true, FromSurvivor: true}))
+	require.NoError(t, h.StartReplica(Placement{Partition: 0, Generation: 2, Replica: 7, Initial: map[uint64]wire.ID{7: h.id}, Preferred: true, FromSurvivor: true}))
 	c.await("a leader", func() bool { st, _ := h.Status(0); return st.Leader != 0 })
 	ctx, cancel := context.WithTimeout(t.Context(), 3*reconcileEvery)
 	defer cancel()

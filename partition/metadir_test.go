@@ -57,20 +57,20 @@ func proposeMeta(t *testing.T, m *MetaHost, cmd []byte) meta.Result {
 	}
 }
 
-// foundingCommand makes the metadata a cluster's.
-func foundingCommand(member wire.ID) []byte {
+// initCommand makes the metadata a cluster's.
+func initCommand(member wire.ID) []byte {
 	return meta.Append(nil, &meta.Init{Cluster: wire.ID{1}, Name: "test", Partitions: 8, Replicas: 3, Level: 1,
-		Founders: []wire.ID{member}})
+		InitialVoters: []wire.ID{member}})
 }
 
 func TestMetaHost(t *testing.T) {
 	member := wire.ID(uuid.New())
 	dir := t.TempDir()
 	m := startTestMeta(t, dir, member)
-	require.False(t, m.View().Founded())
-	res := proposeMeta(t, m, foundingCommand(member))
+	require.False(t, m.View().Bootstrapped())
+	res := proposeMeta(t, m, initCommand(member))
 	require.True(t, res.OK(), res.Text)
-	require.True(t, m.View().Founded())
+	require.True(t, m.View().Bootstrapped())
 	require.NoError(t, m.Barrier(t.Context()))
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -90,7 +90,7 @@ func TestMetaHost(t *testing.T) {
 
 	again := startTestMeta(t, dir, member)
 	require.True(t, again.Has(0, 1))
-	again.await(t, func(v *meta.View) bool { return v.Founded() })
+	again.await(t, func(v *meta.View) bool { return v.Bootstrapped() })
 }
 
 func (m *MetaHost) await(t *testing.T, ok func(*meta.View) bool) {
@@ -143,12 +143,12 @@ func TestMetaHostUnderAnotherHostname(t *testing.T) {
 	member := wire.ID(uuid.New())
 	dir := t.TempDir()
 	m := startTestMeta(t, dir, member)
-	proposeMeta(t, m, foundingCommand(member))
+	proposeMeta(t, m, initCommand(member))
 	m.Close()
 	renameHost(t, dir, "another-host")
 	again := startTestMeta(t, dir, member)
 	require.True(t, again.Has(0, 1), "the replica is found")
-	again.await(t, func(v *meta.View) bool { return v.Founded() })
+	again.await(t, func(v *meta.View) bool { return v.Bootstrapped() })
 }
 
 func TestAdoptHostname(t *testing.T) {

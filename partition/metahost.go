@@ -118,7 +118,7 @@ func StartMeta(cfg MetaConfig) (*MetaHost, error) {
 type MetaStart struct {
 	Generation uint64 // of the metadata
 	Replica    uint64
-	Initial    map[uint64]wire.ID // founding: replica IDs and members of the first voters
+	Initial    map[uint64]wire.ID // bootstrap: replica IDs and members of the first voters
 	Join       bool               // the group exists, and knows this replica as a learner
 	// Campaign is how long the replica waits without a leader before it asks to be elected, and again and again; 0: it
 	// leaves that to its election timeout.

@@ -51,7 +51,7 @@ func liveHeap() uint64 {
 // emptyHeap returns what a host with so many replicas takes, in bytes of heap.
 func emptyHeap(tb testing.TB, partitions int) int64 {
 	before := liveHeap()
-	c := newFoundedCluster(tb, 1, partitions)
+	c := newBootstrappedCluster(tb, 1, partitions)
 	after := liveHeap()
 	runtime.KeepAlive(c)
 	return int64(after) - int64(before)

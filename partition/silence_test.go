@@ -17,7 +17,7 @@ func TestLearnerOfASingleVoterIsReached(t *testing.T) {
 	c := newCluster(t, 3, 1)
 	two := map[uint64]wire.ID{1: c.hosts[0].id, 2: c.hosts[1].id}
 	for i, h := range c.hosts[:2] {
-		require.NoError(t, h.Found(Placement{Partition: 0, Generation: 1, Replica: uint64(i + 1), Initial: two, Preferred: i == 0}))
+		require.NoError(t, h.StartReplica(Placement{Partition: 0, Generation: 1, Replica: uint64(i + 1), Initial: two, Preferred: i == 0}))
 	}
 	c.await("an owner", func() bool { return c.hosts[0].Serving(0) != 0 })
 	owner := c.hosts[0]
@@ -49,14 +49,14 @@ func TestLearnerOfASingleVoterIsReached(t *testing.T) {
 	c.locate(1, 0, 3, c.hosts[2])
 	require.NoError(t, owner.AddLearner(t.Context(), 0, 3, c.hosts[2].id))
 	c.poke("the leader to send to it", func() bool { return c.hosts[2].tr.Stats().ReceivedMessages > 0 }, func() { owner.write(0, 7, 77) })
-	require.NoError(t, c.hosts[2].Found(Placement{Partition: 0, Generation: 1, Replica: 3, Join: true, Learner: true}))
+	require.NoError(t, c.hosts[2].StartReplica(Placement{Partition: 0, Generation: 1, Replica: 3, Join: true, Learner: true}))
 	c.poke("the learner to have caught up", func() bool { return c.hosts[2].CaughtUp(shard, 3) }, func() { owner.Retry(0, 3) })
 }
 
 // Who leads the metadata group alone is elected again when it is told to, in a later term, and loses nothing.
 func TestOnlyVoterIsElectedAgain(t *testing.T) {
 	m := startTestMeta(t, t.TempDir(), wire.ID{2})
-	require.True(t, proposeMeta(t, m, foundingCommand(wire.ID{2})).OK())
+	require.True(t, proposeMeta(t, m, initCommand(wire.ID{2})).OK())
 	was, leads := m.Leads()
 	require.True(t, leads)
 	version := m.View().Version
@@ -74,5 +74,5 @@ func TestOnlyVoterIsElectedAgain(t *testing.T) {
 		}
 	}
 	require.GreaterOrEqual(t, m.View().Version, version)
-	proposeMeta(t, m, foundingCommand(wire.ID{2})) // whatever it answers, it is answered
+	proposeMeta(t, m, initCommand(wire.ID{2})) // whatever it answers, it is answered
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/gridiron-io/gridiron/partition/role"
 )
 
-// A generation that can never have a quorum again goes on as the next one, which a survivor founds alone: it stops its replica for
+// A generation that can never have a quorum again goes on as the next one, which a survivor bootstraps alone: it stops its replica for
 // good, applies what is left of its log, committed or not (an acknowledged write is in every survivor's log, though maybe not applied
 // there), and writes the state that this gives into the log of the next generation, piece by piece. Nobody owns that generation before
 // it is whole, so nobody is answered from a part of it.

@@ -113,7 +113,7 @@ func TestRecoveryHoldsLittle(t *testing.T) {
 	h.cfg.Registry.SetAll(targets)
 	before := liveHeap()
 	for p := range partitions {
-		require.NoError(t, h.Found(Placement{Partition: p, Generation: 2, Replica: 7, Initial: map[uint64]wire.ID{7: h.id}, Preferred: true, FromSurvivor: true}))
+		require.NoError(t, h.StartReplica(Placement{Partition: p, Generation: 2, Replica: 7, Initial: map[uint64]wire.ID{7: h.id}, Preferred: true, FromSurvivor: true}))
 	}
 	most := int64(0)
 	c.await("all partitions are served", func() bool {

@@ -174,7 +174,7 @@ func TestLearnerUnderWritesGetsOneStateSnapshot(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 4, 1)
 	owner, learner := c.hosts[0], c.hosts[3]
-	c.foundThree()
+	c.bootstrapThree()
 	shard := ShardOf(1, 0)
 	// fill writes more than twice as much as a log keeps.
 	fill := func() {
@@ -235,7 +235,7 @@ func TestStateSnapshotBringsItsMembership(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 5, 1)
 	owner := c.hosts[0]
-	c.foundThree()
+	c.bootstrapThree()
 	for i := range uint64(3 * logEntries / 2) {
 		op := owner.submit(0, setOp(i%50, i, 0))
 		owner.Flush(0)
@@ -269,8 +269,8 @@ func TestStateSnapshotBringsItsMembership(t *testing.T) {
 	require.LessOrEqual(t, m.ConfigChangeID, st.Applied)
 }
 
-// foundThree founds the partition on the first three hosts, owned by the first.
-func (c *testCluster) foundThree() {
+// bootstrapThree bootstraps the partition on the first three hosts, owned by the first.
+func (c *testCluster) bootstrapThree() {
 	c.tb.Helper()
 	three := c.placement(0, 0).Initial
 	for id := range three {
@@ -279,7 +279,7 @@ func (c *testCluster) foundThree() {
 		}
 	}
 	for i, h := range c.hosts[:3] {
-		require.NoError(c.tb, h.Found(Placement{Partition: 0, Generation: 1, Replica: uint64(i + 1), Initial: three, Preferred: i == 0}))
+		require.NoError(c.tb, h.StartReplica(Placement{Partition: 0, Generation: 1, Replica: uint64(i + 1), Initial: three, Preferred: i == 0}))
 	}
 	c.await("an owner", func() bool { return c.hosts[0].Serving(0) != 0 })
 }
@@ -292,7 +292,7 @@ func (c *testCluster) state(h *testHost) (hash uint64) {
 
 // A log is kept for a follower that lives and is behind, and cut when that has come after.
 func TestLogIsKeptForAFollower(t *testing.T) {
-	c := newFoundedCluster(t, 1, 1)
+	c := newBootstrappedCluster(t, 1, 1)
 	h := c.hosts[0]
 	r := h.replicas[0].Load()
 	const behind = 42 // a replica of which nothing is heard but what the test says
@@ -347,7 +347,7 @@ func TestFollowers(t *testing.T) {
 
 // For a follower that is dead the log is kept no further than there is room.
 func TestLogOfADeadFollower(t *testing.T) {
-	c := newFoundedCluster(t, 3, 1)
+	c := newBootstrappedCluster(t, 3, 1)
 	h := c.hosts[0]
 	r := h.replicas[0].Load()
 	h.logBudgetForTest(t, 3<<20)
@@ -365,7 +365,7 @@ func TestLogOfADeadFollower(t *testing.T) {
 
 // The longest log is kept for a state snapshot that is under way: beyond the budget the others are cut all the same.
 func TestOtherLogsAreCutBesideOneThatIsKept(t *testing.T) {
-	c := newFoundedCluster(t, 1, 2)
+	c := newBootstrappedCluster(t, 1, 2)
 	h := c.hosts[0]
 	fill := func(p, bytes int) {
 		for i := range bytes / (64 << 10) {
@@ -403,7 +403,7 @@ func TestStreamEndsForWantOfRoom(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 4, 1)
 	owner, learner := c.hosts[0], c.hosts[3]
-	c.foundThree()
+	c.bootstrapThree()
 	fill := func(bytes int) {
 		t.Helper()
 		for i := range bytes / (64 << 10) {

@@ -105,7 +105,7 @@ func (c *Client) onView(conn *rpc.Conn, body []byte) {
 		return
 	}
 	conn.Saw(v.Version)
-	if len(v.Partitions) == 0 { // the cluster is being founded
+	if len(v.Partitions) == 0 { // the cluster is being bootstrapped
 		return
 	}
 	c.mu.Lock()

@@ -17,7 +17,7 @@ var ErrNotRunning = errors.New("the member is not running")
 
 // Cluster is a cluster of member processes. Members count from 0. Its methods are safe for concurrent use.
 //
-// A member that is alone is founded alone; several found their cluster together. What a member has is on disk alone where
+// A member that is alone is bootstrapped alone; several bootstrap their cluster together. What a member has is on disk alone where
 // its durability says so: without, a restarted one comes back empty under its old identity.
 type Cluster struct {
 	cfg    Config
@@ -228,7 +228,7 @@ func (c *Cluster) relaunch(i int) (*process, error) {
 	return p, err
 }
 
-// Add starts a further member, which joins by way of those that founded the cluster, and returns its number once it is ready. If
+// Add starts a further member, which joins by way of those that bootstrapped the cluster, and returns its number once it is ready. If
 // ctx ends before, it goes on starting.
 func (c *Cluster) Add(ctx context.Context) (i int, err error) {
 	i, p, err := c.launchNext()

@@ -62,14 +62,14 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// args returns the command line of a member, without the binary: of one of the founders, or of one that joins them.
-func (c *Config) args(name, addr, dir string, founders []string, founds bool) []string {
+// args returns the command line of a member, without the binary: of one of the initial members, or of one that joins them.
+func (c *Config) args(name, addr, dir string, firsts []string, bootstraps bool) []string {
 	args := []string{"start", "--name", name, "--listen", addr, "--data-dir", dir}
-	if len(founders) > 1 || !founds {
-		args = append(args, "--join", strings.Join(founders, ","))
+	if len(firsts) > 1 || !bootstraps {
+		args = append(args, "--join", strings.Join(firsts, ","))
 	}
-	if len(founders) > 1 && founds {
-		args = append(args, "--expect", strconv.Itoa(len(founders)))
+	if len(firsts) > 1 && bootstraps {
+		args = append(args, "--expect", strconv.Itoa(len(firsts)))
 	}
 	if c.Partitions > 0 {
 		args = append(args, "--partitions", strconv.Itoa(c.Partitions))

@@ -46,13 +46,13 @@ func TestClusterWatch(t *testing.T) {
 	require.Equal(t, 130, code)
 }
 
-// A member whose cluster was never founded can begin anew; one that has a cluster, and one that runs, cannot.
-func TestResetFoundingCommand(t *testing.T) {
+// A member whose cluster was never bootstrapped can begin anew; one that has a cluster, and one that runs, cannot.
+func TestResetBootstrapCommand(t *testing.T) {
 	t.Parallel()
 	dir, env := scratch(t)
 	data := filepath.Join(dir, "data")
 	reset := func(args ...string) (int, string) {
-		p := start(t, env, append([]string{"cluster", "reset-founding", "-o", "json"}, args...)...)
+		p := start(t, env, append([]string{"cluster", "reset-bootstrap", "-o", "json"}, args...)...)
 		code, _ := p.end()
 		return code, p.stderr.String()
 	}

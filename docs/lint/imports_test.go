@@ -42,7 +42,7 @@ var layers = []struct {
 	{"partition/role", []string{"partition/entry", "sdk/wire"}},
 	{"partition", []string{"sdk/wire", "sdk/codec"}},
 	{"member/clock", []string{"sdk/wire"}},
-	{"member/founding", []string{"sdk/wire"}},
+	{"member/internal/bootstrap", []string{"sdk/wire"}},
 	{"member/telemetry", []string{"sdk/wire"}},
 	{"member", []string{"maps", "exec", "partition", "sdk"}},
 	{"grid", []string{"member", "maps", "exec", "sdk"}},

@@ -91,7 +91,7 @@ var rules = []rule{
 	},
 	{
 		name: "pure files have no locks", check: pure,
-		path:    "member/founding/machine.go",
+		path:    "member/internal/bootstrap/machine.go",
 		planted: "package x\n\nimport \"sync\"\n\nvar mu sync.Mutex\n",
 		allowed: "package x\n\nimport \"slices\"\n\nvar y = slices.Sort[[]int]\n",
 	},

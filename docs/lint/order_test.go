@@ -21,13 +21,13 @@ import (
 
 // ordered are the packages in which nothing may depend on the order of a map: every replica, and every process that decides
 // with the same knowledge, comes to the same result. Only what is named by pureFiles counts.
-var ordered = []string{"maps/state", "partition/entry", "partition/meta", "partition/role", "member/founding"}
+var ordered = []string{"maps/state", "partition/entry", "partition/meta", "partition/role", "member/internal/bootstrap"}
 
 // anyOrder are functions with loops over maps that come to the same in any order, and why.
 var anyOrder = map[string]string{
-	"member/founding.Machine.hear": "finds the least by time and identity, of which there is one",
-	"member/founding.sight.saw":    "removes what fits, each by itself",
-	"member/founding.sight.at":     "finds the one member at an address: saw removes whoever was there before",
+	"member/internal/bootstrap.Machine.hear": "finds the least by time and identity, of which there is one",
+	"member/internal/bootstrap.sight.saw":    "removes what fits, each by itself",
+	"member/internal/bootstrap.sight.at":     "finds the one member at an address: saw removes whoever was there before",
 }
 
 // TestMapOrder finds loops over maps by their types. A loop whose result does not depend on the order says so in a comment

@@ -333,8 +333,8 @@ func packageComments(files []*file) (problems []string) {
 // pureFiles are the packages, and the files of others, whose results depend on their arguments alone.
 var pureFiles = []string{
 	"maps/state", "maps/query", "partition/entry", "partition/meta", "partition/role", "sdk/wire",
-	"member/founding/machine.go", "member/founding/record.go", "member/founding/effects.go", "member/founding/founding.go",
-	"member/founding/message.go", "member/founding/sight.go", "member/founding/waiting.go", "member/founding/address_book.go",
+	"member/internal/bootstrap/machine.go", "member/internal/bootstrap/record.go", "member/internal/bootstrap/effects.go", "member/internal/bootstrap/proposal.go",
+	"member/internal/bootstrap/message.go", "member/internal/bootstrap/sight.go", "member/internal/bootstrap/waiting.go", "member/internal/bootstrap/address_book.go",
 }
 
 // impure are packages that bring in a clock, chance, other goroutines or the world.

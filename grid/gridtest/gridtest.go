@@ -25,7 +25,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
-// startTimeout bounds how long a cluster may take to be founded, and WaitSafe.
+// startTimeout bounds how long a cluster may take to be bootstrapped, and WaitSafe.
 const startTimeout = 3 * time.Minute
 
 // Option changes how New makes a cluster.

@@ -102,7 +102,7 @@ func (c *Clock) Expect(id wire.ID) {
 	}
 }
 
-// Forget drops all samples of a peer, because it is gone or starts again.
+// Forget drops all samples of a peer, because it is unreachable or starts again.
 func (c *Clock) Forget(id wire.ID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

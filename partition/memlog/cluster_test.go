@@ -29,7 +29,7 @@ func init() {
 	}
 }
 
-// The life of a group whose logs are in memory: it is founded by three NodeHosts and written to, its logs are compacted after
+// The life of a group whose logs are in memory: it is bootstrapped by three NodeHosts and written to, its logs are compacted after
 // snapshots that hold no data, a fourth replica catches up from a streamed state snapshot and then from the log, and a replica is removed
 // with its data.
 func TestCluster(t *testing.T) {
@@ -43,18 +43,18 @@ func TestCluster(t *testing.T) {
 	t.Cleanup(cancel)
 
 	hosts := map[uint64]*host{}
-	founders := map[uint64]dragonboat.Target{}
+	initial := map[uint64]dragonboat.Target{}
 	for id := range uint64(4) {
 		h := startHost(t, id+1)
 		hosts[h.id] = h
 		if h.id <= 3 {
-			founders[h.id] = h.nh.RaftAddress()
+			initial[h.id] = h.nh.RaftAddress()
 		}
 	}
 	one, two, three, four := hosts[1], hosts[2], hosts[3], hosts[4]
 
-	for id := range founders {
-		hosts[id].startReplica(t, founders, false)
+	for id := range initial {
+		hosts[id].startReplica(t, initial, false)
 	}
 	want := map[string]string{}
 	put := func(from, to int) {
@@ -168,13 +168,13 @@ func startHost(t *testing.T, id uint64) *host {
 	return h
 }
 
-func (h *host) startReplica(t *testing.T, founders map[uint64]dragonboat.Target, learner bool) {
+func (h *host) startReplica(t *testing.T, initial map[uint64]dragonboat.Target, learner bool) {
 	t.Helper()
 	cfg := config.Config{
 		ShardID: shard, ReplicaID: h.id, ElectionRTT: 20, HeartbeatRTT: 2, CheckQuorum: true, PreVote: true, IsNonVoting: learner, WaitReady: true,
 	}
 	create := func(uint64, uint64) sm.IOnDiskStateMachine { return h.machine }
-	require.NoError(t, h.nh.StartOnDiskReplica(founders, founders == nil, create, cfg))
+	require.NoError(t, h.nh.StartOnDiskReplica(initial, initial == nil, create, cfg))
 }
 
 func (h *host) propose(ctx context.Context, t *testing.T, cmd string) {

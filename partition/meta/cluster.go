@@ -7,7 +7,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// Init founds the cluster. Each founder may propose it; a second one is answered CodeOK if it says the same and CodeConflict if
+// Init bootstraps the cluster. Each initial member may propose it; a second one is answered CodeOK if it says the same and CodeConflict if
 // it names another cluster or other properties, which are fixed at birth.
 type Init struct {
 	Cluster    wire.ID
@@ -17,8 +17,8 @@ type Init struct {
 	Durable    bool // data outlives the process
 	Level      uint32
 
-	// Founders are the members that begin the metadata group as its voters, in the order of their replica IDs, from 1.
-	Founders []wire.ID
+	// InitialVoters are the members that begin the metadata group as its voters, in the order of their replica IDs, from 1.
+	InitialVoters []wire.ID
 }
 
 func (*Init) kind() Kind { return KindInit }
@@ -28,14 +28,14 @@ func (c *Init) append(dst []byte) []byte {
 	dst = wire.AppendString(dst, c.Name)
 	dst = wire.AppendUvarint(wire.AppendUvarint(dst, uint64(c.Partitions)), uint64(c.Replicas))
 	dst = wire.AppendU32(appendBool(dst, c.Durable), c.Level)
-	return appendIDs(dst, c.Founders)
+	return appendIDs(dst, c.InitialVoters)
 }
 
 func (c *Init) decode(r *wire.Reader) {
 	c.Cluster, c.Name = r.ID(), r.String()
 	c.Partitions, c.Replicas = decodeInt(r, MaxPartitions), decodeInt(r, MaxReplicas)
 	c.Durable, c.Level = decodeBool(r), r.U32()
-	c.Founders = decodeIDs(r, MaxFounders)
+	c.InitialVoters = decodeIDs(r, MaxInitialVoters)
 }
 
 func (c *Init) check() error {
@@ -54,39 +54,39 @@ func (c *Init) check() error {
 	if c.Replicas < 1 || c.Replicas > MaxReplicas {
 		return fmt.Errorf("%d replicas, 1 to %d are allowed", c.Replicas, MaxReplicas)
 	}
-	if n := len(c.Founders); n < 1 || n > MaxFounders {
-		return fmt.Errorf("%d founders, 1 to %d are allowed", n, MaxFounders)
+	if n := len(c.InitialVoters); n < 1 || n > MaxInitialVoters {
+		return fmt.Errorf("%d initial voters, 1 to %d are allowed", n, MaxInitialVoters)
 	}
-	for i, id := range c.Founders {
-		if id.IsZero() || slices.Contains(c.Founders[:i], id) {
-			return fmt.Errorf("founder %s is none or stands twice", id)
+	for i, id := range c.InitialVoters {
+		if id.IsZero() || slices.Contains(c.InitialVoters[:i], id) {
+			return fmt.Errorf("initial voter %s is none or stands twice", id)
 		}
 	}
 	return nil
 }
 
 func (c *Init) apply(s *State) Result {
-	if v := s.v; v.Founded() {
+	if v := s.v; v.Bootstrapped() {
 		switch {
 		case v.Cluster != c.Cluster:
 			return refuse(wire.CodeConflict, "this is cluster %s (%q), not %s (%q)", v.Cluster, v.Name, c.Cluster, c.Name)
 		case v.Name != c.Name:
-			return refuse(wire.CodeConflict, "the cluster was founded with the name %q, not %q", v.Name, c.Name)
+			return refuse(wire.CodeConflict, "the cluster was bootstrapped with the name %q, not %q", v.Name, c.Name)
 		case v.PartitionCount != c.Partitions:
-			return refuse(wire.CodeConflict, "the cluster was founded with %d partitions, not %d", v.PartitionCount, c.Partitions)
+			return refuse(wire.CodeConflict, "the cluster was bootstrapped with %d partitions, not %d", v.PartitionCount, c.Partitions)
 		case v.ReplicasWanted != c.Replicas:
-			return refuse(wire.CodeConflict, "the cluster was founded with %d replicas, not %d", v.ReplicasWanted, c.Replicas)
+			return refuse(wire.CodeConflict, "the cluster was bootstrapped with %d replicas, not %d", v.ReplicasWanted, c.Replicas)
 		case v.Durable != c.Durable:
-			return refuse(wire.CodeConflict, "the cluster was founded with durable=%t, not %t", v.Durable, c.Durable)
-		case !slices.EqualFunc(v.Founders, c.Founders, func(a, b wire.ID) bool { return a == b || a.IsZero() }):
-			return refuse(wire.CodeConflict, "the cluster was founded by other members")
+			return refuse(wire.CodeConflict, "the cluster was bootstrapped with durable=%t, not %t", v.Durable, c.Durable)
+		case !slices.EqualFunc(v.InitialVoters, c.InitialVoters, func(a, b wire.ID) bool { return a == b || a.IsZero() }):
+			return refuse(wire.CodeConflict, "the cluster was bootstrapped by other members")
 		}
 		return Result{}
 	}
 	v := s.change()
 	v.Cluster, v.Name, v.PartitionCount, v.ReplicasWanted = c.Cluster, c.Name, c.Partitions, c.Replicas
-	v.Durable, v.Level, v.Founders = c.Durable, c.Level, c.Founders
-	v.NextMeta, v.NextReplica = uint64(len(c.Founders))+1, 1
+	v.Durable, v.Level, v.InitialVoters = c.Durable, c.Level, c.InitialVoters
+	v.NextMeta, v.NextReplica = uint64(len(c.InitialVoters))+1, 1
 	return Result{}
 }
 

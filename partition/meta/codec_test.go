@@ -41,7 +41,7 @@ func everyCommand() []Command {
 		stopped(7, 3, 9, 2, 5, 1000),
 		&Drain{ID: member(1), Incarnation: incarnation(1, 1)},
 		&RecoverMetadata{View: recovered(2, 1)},
-		&FoundMapConfigs{List: wire.MapConfigs{everyMapField("users"), everyMapField("u*")}},
+		&InitMapConfigs{List: wire.MapConfigs{everyMapField("users"), everyMapField("u*")}},
 		&SetMapConfig{From: 7, Config: everyMapField("users")},
 	}
 }
@@ -221,8 +221,8 @@ func TestSnapshotOfAnythingElse(t *testing.T) {
 		"no version":               func(v *View) { v.Version = 0 },
 		"negative time":            func(v *View) { v.Time = -1 },
 		"control in name":          func(v *View) { v.Name = "\n" },
-		"no founders":              func(v *View) { v.Founders = nil },
-		"founder twice":            func(v *View) { v.Founders[1] = v.Founders[0] },
+		"no initial voters":        func(v *View) { v.InitialVoters = nil },
+		"initial voter twice":      func(v *View) { v.InitialVoters[1] = v.InitialVoters[0] },
 		"metadata replica due":     func(v *View) { v.NextMeta = 4 },
 		"members out of order":     func(v *View) { v.Members[0], v.Members[1] = v.Members[1], v.Members[0] },
 		"name twice":               func(v *View) { v.Members[1].Name = v.Members[2].Name },
@@ -267,11 +267,11 @@ func TestUnsoundPartitions(t *testing.T) {
 		"from a survivor at birth":  {learning, func(p *Partition) { p.FromSurvivor = true }, "from survivor true"},
 		"no replicas":               {learning, func(p *Partition) { p.Replicas = nil }, "0 replicas"},
 		"many replicas":             {learning, func(p *Partition) { p.Replicas = make([]Replica, MaxReplicas+2) }, "9 replicas"},
-		"no founders":               {learning, func(p *Partition) { p.Founders = 0 }, "0 founders"},
-		"too few founders":          {learning, func(p *Partition) { p.Founders = 2 }, "2 founders, 3 of them"},
-		"nobody founded":            {learning, func(p *Partition) { p.Founders = 0; p.Replicas[0].Joined = true }, "0 founders"},
-		"many founders":             {learning, func(p *Partition) { p.Founders = MaxReplicas + 1 }, "8 founders"},
-		"founder learns":            {learning, func(p *Partition) { p.Replicas[3].Joined = false; p.Founders = 4 }, "role 1, joined false"},
+		"no initial replicas":       {learning, func(p *Partition) { p.InitialReplicas = 0 }, "0 initial replicas"},
+		"too few initial replicas":  {learning, func(p *Partition) { p.InitialReplicas = 2 }, "2 initial replicas, 3 of them"},
+		"nobody initial":            {learning, func(p *Partition) { p.InitialReplicas = 0; p.Replicas[0].Joined = true }, "0 initial replicas"},
+		"many initial replicas":     {learning, func(p *Partition) { p.InitialReplicas = MaxReplicas + 1 }, "8 initial replicas"},
+		"initial one learns":        {learning, func(p *Partition) { p.Replicas[3].Joined = false; p.InitialReplicas = 4 }, "role 1, joined false"},
 		"stopped at work":           {learning, func(p *Partition) { p.Replicas[1].Stopped = true }, "stopped true"},
 		"stopped, not for recovery": {stopped, func(p *Partition) { p.StoppedForRecovery = false }, "stopped true"},
 		"two replicas come":         {learning, func(p *Partition) { p.Replicas[2].Role, p.Replicas[2].Joined = RoleLearner, true }, "of 4 replicas 2"},
@@ -299,7 +299,7 @@ func TestUnsoundPartitions(t *testing.T) {
 	for what, spoil := range map[string]func(p *Partition){
 		"the log of one that goes on": func(p *Partition) { p.Replicas[1].Index = 1 },
 		"its term":                    func(p *Partition) { p.Replicas[1].Term = 1 },
-		"a stranger is preferred":     func(p *Partition) { p.Preferred = member(5) },
+		"an outsider is preferred":    func(p *Partition) { p.Preferred = member(5) },
 	} {
 		p := &movingState(t).v.Table[stopped]
 		if spoil(p); p.check() == nil {

@@ -39,13 +39,13 @@ const (
 	KindDrain            Kind = 19
 	KindRecoverMetadata  Kind = 20
 
-	KindFoundMapConfigs Kind = 40
-	KindSetMapConfig    Kind = 41
+	KindInitMapConfigs Kind = 40
+	KindSetMapConfig   Kind = 41
 )
 
 // Command is a change of the metadata: one of *Init, *SetTime, *RaiseLevel, *Register, *SetState, *Forget, *AllocMeta,
 // *SetMetaVoter, *DropMeta, *CreateTable, *RecoverPartition, *AddReplica, *Promote, *Retire, *DropReplica, *Prefer, *StopForRecovery, *Stopped,
-// *Drain, *RecoverMetadata, *FoundMapConfigs and *SetMapConfig.
+// *Drain, *RecoverMetadata, *InitMapConfigs and *SetMapConfig.
 type Command interface {
 	kind() Kind
 	append(dst []byte) []byte
@@ -54,7 +54,7 @@ type Command interface {
 	// check refuses what no state could accept. It depends on the command alone.
 	check() error
 
-	// apply carries out the command on a founded cluster (*Init and *RecoverMetadata: on any), or refuses it without a trace.
+	// apply carries out the command on a bootstrapped cluster (*Init and *RecoverMetadata: on any), or refuses it without a trace.
 	// REQUIRES: check() == nil.
 	apply(s *State) Result
 }
@@ -101,8 +101,8 @@ func newCommand(k Kind) Command {
 		return new(Drain)
 	case KindRecoverMetadata:
 		return new(RecoverMetadata)
-	case KindFoundMapConfigs:
-		return new(FoundMapConfigs)
+	case KindInitMapConfigs:
+		return new(InitMapConfigs)
 	case KindSetMapConfig:
 		return new(SetMapConfig)
 	}

@@ -11,9 +11,9 @@ import (
 // check returns what is wrong with the view, if anything. Every state that commands can lead to passes, and a snapshot that does
 // not is refused.
 func (v *View) check() error {
-	if !v.Founded() {
+	if !v.Bootstrapped() {
 		if v.Version != 0 || v.Time != 0 || v.Name != "" || v.PartitionCount != 0 || v.ReplicasWanted != 0 || v.Durable || v.Level != 0 ||
-			len(v.Founders) != 0 || len(v.Members) != 0 || len(v.Table) != 0 || v.NextMeta != 0 || v.NextReplica != 0 ||
+			len(v.InitialVoters) != 0 || len(v.Members) != 0 || len(v.Table) != 0 || v.NextMeta != 0 || v.NextReplica != 0 ||
 			len(v.Maps) != 0 || v.MapsVersion != 0 {
 			return fmt.Errorf("a state without a cluster that is not empty")
 		}
@@ -27,12 +27,12 @@ func (v *View) check() error {
 	if err := checkText(v.Name); err != nil {
 		return err
 	}
-	if n := len(v.Founders); n < 1 || n > MaxFounders || v.NextMeta <= uint64(n) || v.NextReplica == 0 {
-		return fmt.Errorf("%d founders, next metadata replica %d, next replica %d", n, v.NextMeta, v.NextReplica)
+	if n := len(v.InitialVoters); n < 1 || n > MaxInitialVoters || v.NextMeta <= uint64(n) || v.NextReplica == 0 {
+		return fmt.Errorf("%d initial voters, next metadata replica %d, next replica %d", n, v.NextMeta, v.NextReplica)
 	}
-	for i, id := range v.Founders {
-		if !id.IsZero() && slices.Contains(v.Founders[:i], id) {
-			return fmt.Errorf("founder %s stands twice", id)
+	for i, id := range v.InitialVoters {
+		if !id.IsZero() && slices.Contains(v.InitialVoters[:i], id) {
+			return fmt.Errorf("initial voter %s stands twice", id)
 		}
 	}
 	if err := v.checkMembers(); err != nil {

@@ -120,10 +120,10 @@ func (c *Forget) apply(s *State) Result {
 	}
 	v := s.changeMembers()
 	v.Members = slices.Delete(v.Members, at, at+1)
-	if i := slices.Index(v.Founders, c.ID); i >= 0 {
-		// Should it ever come back, its founder's replica ID must not.
-		v.Founders = slices.Clone(v.Founders)
-		v.Founders[i] = wire.ID{}
+	if i := slices.Index(v.InitialVoters, c.ID); i >= 0 {
+		// Should it ever come back, its initial member's replica ID must not.
+		v.InitialVoters = slices.Clone(v.InitialVoters)
+		v.InitialVoters[i] = wire.ID{}
 	}
 	return Result{}
 }

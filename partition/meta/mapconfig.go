@@ -6,18 +6,18 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// FoundMapConfigs sets the configurations of maps with which the cluster begins. It is accepted before there is a partition
+// InitMapConfigs sets the configurations of maps with which the cluster begins. It is accepted before there is a partition
 // table, as long as none was ever set; afterwards it changes nothing and is refused, unless it says what is set.
-type FoundMapConfigs struct {
+type InitMapConfigs struct {
 	List wire.MapConfigs
 }
 
-func (*FoundMapConfigs) kind() Kind                 { return KindFoundMapConfigs }
-func (c *FoundMapConfigs) append(dst []byte) []byte { return wire.AppendMapConfigs(dst, c.List) }
-func (c *FoundMapConfigs) decode(r *wire.Reader)    { c.List = wire.ReadMapConfigs(r) }
-func (c *FoundMapConfigs) check() error             { return c.List.Check() }
+func (*InitMapConfigs) kind() Kind                 { return KindInitMapConfigs }
+func (c *InitMapConfigs) append(dst []byte) []byte { return wire.AppendMapConfigs(dst, c.List) }
+func (c *InitMapConfigs) decode(r *wire.Reader)    { c.List = wire.ReadMapConfigs(r) }
+func (c *InitMapConfigs) check() error             { return c.List.Check() }
 
-func (c *FoundMapConfigs) apply(s *State) Result {
+func (c *InitMapConfigs) apply(s *State) Result {
 	v := s.v
 	switch {
 	case slices.Equal(v.Maps, c.List):
@@ -25,7 +25,7 @@ func (c *FoundMapConfigs) apply(s *State) Result {
 	case v.MapsVersion != 0:
 		return refuse(wire.CodeConflict, "the configurations of maps were set before")
 	case len(v.Table) != 0:
-		return refuse(wire.CodeConflict, "the cluster is founded: configurations of maps are changed one by one")
+		return refuse(wire.CodeConflict, "the cluster is bootstrapped: configurations of maps are changed one by one")
 	}
 	v = s.change()
 	v.Maps, v.MapsVersion = c.List, v.Version

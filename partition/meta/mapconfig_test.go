@@ -14,10 +14,10 @@ func ttl(pattern string, ms uint64) wire.PatternConfig {
 func TestMapConfigsAtBirth(t *testing.T) {
 	s := New()
 	do(t, s, foundation(2, false), wire.CodeOK)
-	found := &FoundMapConfigs{List: wire.MapConfigs{ttl("users", 5), ttl("u*", 7)}}
+	found := &InitMapConfigs{List: wire.MapConfigs{ttl("users", 5), ttl("u*", 7)}}
 	do(t, s, found, wire.CodeOK)
 	unchanged(t, s, found, wire.CodeOK)
-	unchanged(t, s, &FoundMapConfigs{List: wire.MapConfigs{ttl("users", 6)}}, wire.CodeConflict)
+	unchanged(t, s, &InitMapConfigs{List: wire.MapConfigs{ttl("users", 6)}}, wire.CodeConflict)
 	if got := s.v.MapConfig("users"); got.TTL != 5 {
 		t.Errorf("users: %+v", got)
 	}
@@ -25,10 +25,10 @@ func TestMapConfigsAtBirth(t *testing.T) {
 		t.Errorf("u: %+v", got)
 	}
 
-	// A cluster that was founded without any takes none from a file that came later.
+	// A cluster that was bootstrapped without any takes none from a file that came later.
 	s = newTable(t, 2, false)
 	unchanged(t, s, found, wire.CodeConflict)
-	unchanged(t, s, &FoundMapConfigs{List: wire.MapConfigs{ttl("b", 1), ttl("a", 1)}}, wire.CodeInvalid)
+	unchanged(t, s, &InitMapConfigs{List: wire.MapConfigs{ttl("b", 1), ttl("a", 1)}}, wire.CodeInvalid)
 }
 
 func TestSetMapConfig(t *testing.T) {

@@ -13,11 +13,11 @@ import "github.com/gridiron-io/gridiron/sdk/wire"
 
 // Bounds of what the state holds. Commands beyond them are refused.
 const (
-	MaxReplicas   = 7                  // replicas of one partition
-	MaxFounders   = 5                  // members that begin the metadata group
-	MaxMembers    = wire.NoOwner - 1   // members known, those that left included; a place in a table view has 16 bits
-	MaxText       = 255                // a name, address, zone, program version, tag or its value, in bytes of UTF-8
-	MaxTags       = 64                 // tags of a member
-	MaxGeneration = 1<<20 - 1          // of a partition: an epoch is generation<<44 | log index
-	MaxPartitions = wire.MaxPartitions // partitions of a cluster
+	MaxReplicas      = 7                  // replicas of one partition
+	MaxInitialVoters = 5                  // members that begin the metadata group
+	MaxMembers       = wire.NoOwner - 1   // members known, those that left included; a place in a table view has 16 bits
+	MaxText          = 255                // a name, address, zone, program version, tag or its value, in bytes of UTF-8
+	MaxTags          = 64                 // tags of a member
+	MaxGeneration    = 1<<20 - 1          // of a partition: an epoch is generation<<44 | log index
+	MaxPartitions    = wire.MaxPartitions // partitions of a cluster
 )

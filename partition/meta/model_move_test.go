@@ -188,7 +188,7 @@ func (m *model) count(set []Replica, dead bool) (n int) {
 func (m *model) recoverPartition(c *RecoverPartition) wire.Code {
 	return m.withPartition(c.Partition, c.FromGeneration, func(p *Partition) (wire.Code, bool) {
 		survivors := slices.DeleteFunc(slices.Clone(p.Replicas), m.dead)
-		is := Partition{Generation: p.Generation + 1, Founders: len(c.Replicas), Preferred: c.Preferred, FromSurvivor: !c.Empty,
+		is := Partition{Generation: p.Generation + 1, InitialReplicas: len(c.Replicas), Preferred: c.Preferred, FromSurvivor: !c.Empty,
 			Lost: p.Lost, PossibleLosses: p.PossibleLosses}
 		if c.Empty {
 			if len(survivors) > 0 || !m.mayHold(c.Replicas) {
@@ -322,8 +322,8 @@ func checkPartitions(t *rapid.T, was [][]byte, c Command, v *View, m *model, see
 		if n := len(p.Replicas) - p.Voters(); n > 1 {
 			t.Fatalf("partition %d: %d replicas come or go: %+v", i, n, p)
 		}
-		if p.FromSurvivor && p.Founders != 1 {
-			t.Fatalf("partition %d: from a survivor with %d replicas", i, p.Founders)
+		if p.FromSurvivor && p.InitialReplicas != 1 {
+			t.Fatalf("partition %d: from a survivor with %d replicas", i, p.InitialReplicas)
 		}
 		if got, want := v.mayHaveQuorum(p), m.mayHaveQuorum(p); got != want {
 			t.Fatalf("partition %d may have a quorum: %t, by the groups that may be %t: %+v", i, got, want, p)
@@ -347,8 +347,8 @@ func checkPartitions(t *rapid.T, was [][]byte, c Command, v *View, m *model, see
 		var old Partition
 		old.decode(&r)
 		_, stops := c.(*Stopped)
-		_, founds := c.(*RecoverPartition)
-		if old.StoppedForRecovery && !stops && !founds {
+		_, recovers := c.(*RecoverPartition)
+		if old.StoppedForRecovery && !stops && !recovers {
 			t.Fatalf("%T%+v changed partition %d, which is stopped for recovery, from %+v to %+v", c, c, i, old, p)
 		}
 	}
@@ -371,8 +371,8 @@ func (v *View) wantsRecovery() []uint32 {
 	return list
 }
 
-// howFounded names the ways in which a generation can follow another.
-func howFounded(was []byte, is *Partition) string {
+// howItBegan names the ways in which a generation can follow another.
+func howItBegan(was []byte, is *Partition) string {
 	r := wire.NewReader(was)
 	var old Partition
 	old.decode(&r)

@@ -14,7 +14,7 @@ import (
 // model is the metadata as one would write it without a thought for speed, views or snapshots.
 type model struct {
 	init         *Init
-	gone         map[wire.ID]bool // founders that were forgotten
+	gone         map[wire.ID]bool // initial members that were forgotten
 	time         int64
 	level        uint32
 	changes      uint64
@@ -43,7 +43,7 @@ func (m *model) apply(c Command) wire.Code {
 	switch c := c.(type) {
 	case *Init:
 		if m.init == nil {
-			m.init, m.level, m.metaReplicas = c, c.Level, uint64(len(c.Founders))
+			m.init, m.level, m.metaReplicas = c, c.Level, uint64(len(c.InitialVoters))
 			return m.changed()
 		}
 		if c.Cluster != m.init.Cluster || c.Partitions != m.init.Partitions {
@@ -146,14 +146,14 @@ func (m *model) apply(c Command) wire.Code {
 			}
 		}
 		for p, list := range c.Placement {
-			m.table[p] = Partition{Generation: 1, Founders: len(list), Replicas: m.give(list), Preferred: list[0].Member}
+			m.table[p] = Partition{Generation: 1, InitialReplicas: len(list), Replicas: m.give(list), Preferred: list[0].Member}
 		}
 		return m.changed()
 	case *RecoverPartition:
 		return m.recoverPartition(c)
 	case *AddReplica, *Promote, *Retire, *DropReplica, *Prefer, *StopForRecovery, *Stopped:
 		return m.move(c)
-	case *FoundMapConfigs:
+	case *InitMapConfigs:
 		if slices.Equal(m.mapList(), c.List) {
 			return wire.CodeOK
 		}
@@ -189,7 +189,7 @@ func (m *model) recover(v *View) wire.Code {
 		}
 		return wire.CodeOK
 	}
-	m.init = &Init{Cluster: v.Cluster, Name: v.Name, Partitions: v.PartitionCount, Replicas: v.ReplicasWanted, Durable: v.Durable, Founders: v.Founders}
+	m.init = &Init{Cluster: v.Cluster, Name: v.Name, Partitions: v.PartitionCount, Replicas: v.ReplicasWanted, Durable: v.Durable, InitialVoters: v.InitialVoters}
 	m.time, m.level, m.changes, m.metaReplicas, m.replicas, m.mapsAt = v.Time, v.Level, v.Version, v.NextMeta-1, v.NextReplica-1, v.MapsVersion
 	for _, o := range v.Members {
 		m.members[o.ID] = o
@@ -254,7 +254,7 @@ func (m *model) register(c *Register) wire.Code {
 		}
 	}
 	is := Member{Registration: c.Registration, State: StateJoining, MetaReplica: old.MetaReplica, MetaVoter: old.MetaVoter}
-	for i, id := range m.init.Founders {
+	for i, id := range m.init.InitialVoters {
 		if id == c.ID && !known && !m.gone[id] {
 			is.MetaReplica, is.MetaVoter = uint64(i+1), true
 		}
@@ -308,11 +308,11 @@ func (m *model) view() *View {
 	}
 	v.Cluster, v.Name, v.PartitionCount, v.ReplicasWanted, v.Durable = m.init.Cluster, m.init.Name, m.init.Partitions, m.init.Replicas, m.init.Durable
 	v.NextMeta, v.NextReplica = m.metaReplicas+1, m.replicas+1
-	for _, id := range m.init.Founders {
+	for _, id := range m.init.InitialVoters {
 		if m.gone[id] {
 			id = wire.ID{}
 		}
-		v.Founders = append(v.Founders, id)
+		v.InitialVoters = append(v.InitialVoters, id)
 	}
 	for _, o := range m.members {
 		v.Members = append(v.Members, o)
@@ -353,7 +353,7 @@ func (g commands) draw(t *rapid.T, v *View) Command {
 	kinds := []Kind{KindInit, KindSetTime, KindRaiseLevel, KindRegister, KindRegister, KindRegister, KindSetState, KindSetState, KindDrain, KindRecoverMetadata,
 		KindForget, KindAllocMeta, KindSetMetaVoter, KindDropMeta, KindCreateTable, KindRecoverPartition, KindRecoverPartition, KindRecoverPartition,
 		KindAddReplica, KindAddReplica, KindPromote, KindPromote, KindRetire, KindDropReplica, KindPrefer, KindStopForRecovery, KindStopForRecovery, KindStopped, KindStopped,
-		KindFoundMapConfigs, KindSetMapConfig}
+		KindInitMapConfigs, KindSetMapConfig}
 	switch kind := kinds[even(t, len(kinds), "kind")]; kind {
 	case KindInit:
 		c := foundation(rapid.SampledFrom([]int{modelPartitions, modelPartitions, modelPartitions, 4}).Draw(t, "partitions"), g.durable)
@@ -402,8 +402,8 @@ func (g commands) draw(t *rapid.T, v *View) Command {
 			c.Placement = append(c.Placement, g.holders(t, v))
 		}
 		return c
-	case KindFoundMapConfigs:
-		c := &FoundMapConfigs{}
+	case KindInitMapConfigs:
+		c := &InitMapConfigs{}
 		for _, p := range []string{"a", "a*", "b"} { // in order of precedence, but for the second
 			if config := g.mapConfig(t, p); config.Fields != 0 {
 				at, _ := c.List.Find(p)
@@ -475,7 +475,7 @@ func TestStateIsTheModel(t *testing.T) {
 // missing returns what runs must have reached and have not.
 func missing(reached map[string]int) (lack []string) {
 	for _, what := range []string{"*meta.RecoverPartition OK empty", "*meta.RecoverPartition OK from a survivor", "*meta.Register MEMBER_LEFT",
-		"*meta.Register CONFLICT", "*meta.Forget OK", "*meta.CreateTable OK", "*meta.Drain OK", "*meta.Drain CONFLICT", "*meta.RecoverMetadata OK", "*meta.RecoverMetadata CONFLICT", "*meta.FoundMapConfigs OK", "*meta.SetMapConfig OK",
+		"*meta.Register CONFLICT", "*meta.Forget OK", "*meta.CreateTable OK", "*meta.Drain OK", "*meta.Drain CONFLICT", "*meta.RecoverMetadata OK", "*meta.RecoverMetadata CONFLICT", "*meta.InitMapConfigs OK", "*meta.SetMapConfig OK",
 		"*meta.SetMapConfig CONFLICT", "*meta.RecoverPartition OK possible loss", "*meta.RecoverPartition OK nothing kept",
 		"*meta.AddReplica OK", "*meta.Promote OK", "*meta.Retire OK", "*meta.DropReplica OK", "*meta.Prefer OK", "*meta.StopForRecovery OK", "*meta.Stopped OK",
 		"*meta.AddReplica CONFLICT", "*meta.Promote CONFLICT", "*meta.Retire CONFLICT", "*meta.DropReplica CONFLICT", "*meta.Prefer CONFLICT",
@@ -556,7 +556,7 @@ func runAgainstModel(t *rapid.T, reached map[string]int) {
 		switch c := c.(type) {
 		case *RecoverPartition:
 			if res.OK() {
-				what += " " + howFounded(was[c.Partition], &s.v.Table[c.Partition])
+				what += " " + howItBegan(was[c.Partition], &s.v.Table[c.Partition])
 			}
 		case *StopForRecovery:
 			if res.OK() && rapid.Bool().Draw(t, "as told") {

@@ -164,14 +164,14 @@ func newGroup(t *testing.T, voters int, role Role, dead ...int) *State {
 	t.Helper()
 	s := New()
 	do(t, s, foundation(1, false), wire.CodeOK)
-	var founders []Holder
+	var holders []Holder
 	for n := 1; n <= voters+1; n++ {
 		do(t, s, registration(n, 1), wire.CodeOK)
 		if n <= voters || role == RoleLeaving {
-			founders = append(founders, holder(n, 1))
+			holders = append(holders, holder(n, 1))
 		}
 	}
-	do(t, s, &CreateTable{Placement: [][]Holder{founders}}, wire.CodeOK)
+	do(t, s, &CreateTable{Placement: [][]Holder{holders}}, wire.CodeOK)
 	switch role {
 	case RoleLearner:
 		do(t, s, &AddReplica{Generation: 1, Holder: holder(voters+1, 1)}, wire.CodeOK)
@@ -324,7 +324,7 @@ func TestRecoverPartitionFromNothing(t *testing.T) {
 		do(t, s, stopped(0, 1, 4, 4, 1, uint64(index)), wire.CodeOK)
 		do(t, s, &RecoverPartition{FromGeneration: 1, Replicas: []Holder{holder(4, 1)}, Preferred: member(4)}, wire.CodeOK)
 		p := s.v.Table[0]
-		if p.Lost != want.Lost || p.PossibleLosses != want.PossibleLosses || !p.FromSurvivor || p.Generation != 2 || p.Founders != 1 || p.StoppedForRecovery {
+		if p.Lost != want.Lost || p.PossibleLosses != want.PossibleLosses || !p.FromSurvivor || p.Generation != 2 || p.InitialReplicas != 1 || p.StoppedForRecovery {
 			t.Errorf("from a log up to %d: %+v", index, p)
 		}
 		if r := p.Replicas[0]; r.Role != RoleVoter || r.Joined || r.Stopped || r.Term != 0 || r.Index != 0 {

@@ -23,7 +23,7 @@ type Replica struct {
 	ID uint64
 	Holder
 	Role   Role
-	Joined bool // it came to a group that lived; else the generation was founded with it
+	Joined bool // it came to a group that lived; else the generation began with it
 
 	// Stopped says that the process has stopped the replica for good, because its group can never form a quorum again; Term and
 	// Index are the last of its log.
@@ -72,7 +72,7 @@ func (r *Replica) decode(d *wire.Reader) {
 // Partition says where a partition lives.
 type Partition struct {
 	Generation         uint64    // from 1; grows when the partition is founded again
-	Founders           int       // replicas with which the generation was founded; some may be gone
+	InitialReplicas    int       // replicas with which the generation began; some may be gone
 	Replicas           []Replica // of this generation; at most one of them is no voter
 	Preferred          wire.ID   // member that shall own it; it holds a replica
 	FromSurvivor       bool      // this generation begins with the state that Preferred kept from the one before
@@ -112,10 +112,10 @@ func (p *Partition) Changing() (Replica, bool) {
 	return Replica{}, false
 }
 
-// Whole reports whether all replicas with which the generation was founded are still in the table.
-func (p *Partition) Whole() bool { return p.founders() == p.Founders }
+// Whole reports whether all replicas with which the generation began are still in the table.
+func (p *Partition) Whole() bool { return p.initialReplicas() == p.InitialReplicas }
 
-func (p *Partition) founders() int {
+func (p *Partition) initialReplicas() int {
 	n := 0
 	for _, r := range p.Replicas {
 		if !r.Joined {
@@ -144,8 +144,8 @@ func (p *Partition) check() error {
 	if n := len(p.Replicas); n < 1 || n > MaxReplicas+1 {
 		return fmt.Errorf("%d replicas", n)
 	}
-	if n := p.founders(); p.Founders < max(n, 1) || p.Founders > MaxReplicas {
-		return fmt.Errorf("%d founders, %d of them still there", p.Founders, n)
+	if n := p.initialReplicas(); p.InitialReplicas < max(n, 1) || p.InitialReplicas > MaxReplicas {
+		return fmt.Errorf("%d initial replicas, %d of them still there", p.InitialReplicas, n)
 	}
 	changing := 0
 	for i, r := range p.Replicas {
@@ -175,7 +175,7 @@ const minPartition = 1 + 1 + 1 + minReplica + 1 + 1 + 1 + 1
 
 func (p *Partition) append(dst []byte) []byte {
 	dst = wire.AppendUvarint(dst, p.Generation)
-	dst = wire.AppendUvarint(append(dst, byte(p.Founders)), uint64(len(p.Replicas)))
+	dst = wire.AppendUvarint(append(dst, byte(p.InitialReplicas)), uint64(len(p.Replicas)))
 	preferred := 0
 	for i, r := range p.Replicas {
 		dst = r.append(dst)
@@ -189,7 +189,7 @@ func (p *Partition) append(dst []byte) []byte {
 }
 
 func (p *Partition) decode(r *wire.Reader) {
-	p.Generation, p.Founders = r.Uvarint(), int(r.U8())
+	p.Generation, p.InitialReplicas = r.Uvarint(), int(r.U8())
 	n := r.Count(minReplica)
 	if n == 0 || n > MaxReplicas+1 {
 		r.Fail("a partition of %d replicas", n)

@@ -18,7 +18,7 @@ func candidate(i int) Candidate {
 func tableOf(partitions, replicas int, members []Candidate) []Partition {
 	table := make([]Partition, partitions)
 	for p, holders := range Plan(partitions, replicas, members) {
-		table[p] = Partition{Generation: 1, Founders: len(holders), Preferred: holders[0].Member}
+		table[p] = Partition{Generation: 1, InitialReplicas: len(holders), Preferred: holders[0].Member}
 		for i, h := range holders {
 			table[p].Replicas = append(table[p].Replicas, Replica{ID: uint64(p*10 + i + 1), Holder: h})
 		}

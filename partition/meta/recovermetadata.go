@@ -38,10 +38,10 @@ func (v *View) Recovered(member wire.ID, lost []wire.ID) (*View, error) {
 	next.Members[at].MetaReplica, next.Members[at].MetaVoter = next.NextMeta, true
 	next.NextMeta++
 	next.NextReplica += forgotten
-	next.Founders = slices.Clone(v.Founders)
-	for i, id := range next.Founders {
+	next.InitialVoters = slices.Clone(v.InitialVoters)
+	for i, id := range next.InitialVoters {
 		if v.Member(id) == nil {
-			next.Founders[i] = wire.ID{} // it would be given the replica of a founder when it registers
+			next.InitialVoters[i] = wire.ID{} // it would be given the replica of an initial voter when it registers
 		}
 	}
 	return &next, nil
@@ -65,14 +65,14 @@ func (c *RecoverMetadata) decode(r *wire.Reader) {
 }
 
 func (c *RecoverMetadata) check() error {
-	if c.View == nil || c.View.Generation() == 0 || !c.View.Founded() {
+	if c.View == nil || c.View.Generation() == 0 || !c.View.Bootstrapped() {
 		return fmt.Errorf("not the metadata of a later generation")
 	}
 	return nil
 }
 
 func (c *RecoverMetadata) apply(s *State) Result {
-	if v := s.v; v.Founded() {
+	if v := s.v; v.Bootstrapped() {
 		if v.Cluster != c.View.Cluster || v.Generation() != c.View.Generation() {
 			return refuse(wire.CodeConflict, "this is generation %d of the metadata of cluster %s, not %d of %s", v.Generation(), v.Cluster,
 				c.View.Generation(), c.View.Cluster)

@@ -87,7 +87,7 @@ func (c *RecoverPartition) apply(s *State) Result {
 	r, _ := old.Replica(c.Preferred)
 	lost, possible := c.Empty || r.Index == 0, v.mayHaveLost(&old)
 	v = s.changeTable()
-	p := Partition{Generation: old.Generation + 1, Founders: len(c.Replicas), Replicas: v.allocate(c.Replicas), Preferred: c.Preferred,
+	p := Partition{Generation: old.Generation + 1, InitialReplicas: len(c.Replicas), Replicas: v.allocate(c.Replicas), Preferred: c.Preferred,
 		FromSurvivor: !c.Empty, Lost: old.Lost, PossibleLosses: old.PossibleLosses}
 	if lost {
 		p.Lost++

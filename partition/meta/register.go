@@ -8,7 +8,7 @@ import (
 
 // Register announces a start of a member. It is accepted if the start is later than any known of the same directory; one that
 // is not comes from a directory that was restored or copied, and is refused. A repeat of the start that is known is CodeOK.
-// The member is then joining; its metadata replica is as before, or a founder's own.
+// The member is then joining; its metadata replica is as before, or an initial voter's own.
 //
 // A name belongs to one live member at a time.
 type Register struct {
@@ -64,7 +64,7 @@ func (c *Register) apply(s *State) Result {
 		v.Members[at] = m
 		return Result{}
 	}
-	if i := slices.Index(v.Founders, c.ID); i >= 0 {
+	if i := slices.Index(v.InitialVoters, c.ID); i >= 0 {
 		m.MetaReplica, m.MetaVoter = uint64(i)+1, true
 	}
 	v.Members = slices.Insert(v.Members, at, m)

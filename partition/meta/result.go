@@ -13,7 +13,7 @@ import (
 //   - CodeOK: done, or done before;
 //   - CodeConflict: the state is not what the command expected;
 //   - CodeNotFound: the member or partition does not exist;
-//   - CodeNotReady: the cluster is not founded yet, or has no table yet;
+//   - CodeNotReady: the cluster is not bootstrapped yet, or has no table yet;
 //   - CodeMemberLeft: the incarnation has left or was declared dead; only a later start may go on;
 //   - CodeOverloaded: a bound of the state was reached;
 //   - CodeInvalid: the command contradicts itself, or cannot be understood by this build.

@@ -34,7 +34,7 @@ func AppendSnapshot(dst []byte, v *View) []byte {
 	dst = wire.AppendString(dst, v.Name)
 	dst = wire.AppendUvarint(wire.AppendUvarint(dst, uint64(v.PartitionCount)), uint64(v.ReplicasWanted))
 	dst = wire.AppendU32(appendBool(dst, v.Durable), v.Level)
-	dst = appendIDs(dst, v.Founders)
+	dst = appendIDs(dst, v.InitialVoters)
 	dst = wire.AppendU64(wire.AppendU64(dst, v.NextMeta), v.NextReplica)
 	dst = wire.AppendUvarint(dst, uint64(len(v.Members)))
 	for i := range v.Members {
@@ -67,7 +67,7 @@ func DecodeSnapshot(b []byte) (*State, error) {
 	r := wire.NewReader(body[snapshotHeader:])
 	v := &View{Version: r.U64(), Time: r.I64(), Cluster: r.ID(), Name: r.String(),
 		PartitionCount: decodeInt(&r, MaxPartitions), ReplicasWanted: decodeInt(&r, MaxReplicas), Durable: decodeBool(&r), Level: r.U32(),
-		Founders: decodeIDs(&r, MaxFounders), NextMeta: r.U64(), NextReplica: r.U64()}
+		InitialVoters: decodeIDs(&r, MaxInitialVoters), NextMeta: r.U64(), NextReplica: r.U64()}
 	if n := r.Count(minMember); n > 0 {
 		v.Members = make([]Member, n)
 		for i := range v.Members {

@@ -16,7 +16,7 @@ type State struct {
 	shared struct{ view, members, table bool }
 }
 
-// New returns the state of a cluster that is not founded.
+// New returns the state of a cluster that is not bootstrapped.
 func New() *State { return &State{v: new(View)} }
 
 // Snapshot returns the state as it is now, for readers to keep.
@@ -34,8 +34,8 @@ func (s *State) Apply(cmd []byte) Result {
 	switch c.(type) {
 	case *Init, *RecoverMetadata:
 	default:
-		if !s.v.Founded() {
-			return refuse(wire.CodeNotReady, "the cluster is not founded yet")
+		if !s.v.Bootstrapped() {
+			return refuse(wire.CodeNotReady, "the cluster is not bootstrapped yet")
 		}
 	}
 	res := c.apply(s)

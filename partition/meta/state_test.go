@@ -27,7 +27,7 @@ func registration(n, start int) *Register {
 
 func foundation(partitions int, durable bool) *Init {
 	return &Init{Cluster: wire.ID{9}, Name: "grid", Partitions: partitions, Replicas: 3, Durable: durable, Level: 1,
-		Founders: []wire.ID{member(1), member(2), member(3)}}
+		InitialVoters: []wire.ID{member(1), member(2), member(3)}}
 }
 
 // do applies a command, fails the test unless the answer is as wanted, and checks what must hold of every state.
@@ -124,7 +124,7 @@ func TestInit(t *testing.T) {
 
 	for name, alter := range map[string]func(c *Init){
 		"cluster": func(c *Init) { c.Cluster[0]++ }, "name": func(c *Init) { c.Name = "other" }, "partitions": func(c *Init) { c.Partitions = 24 },
-		"replicas": func(c *Init) { c.Replicas = 2 }, "durable": func(c *Init) { c.Durable = true }, "founders": func(c *Init) { c.Founders = c.Founders[:1] },
+		"replicas": func(c *Init) { c.Replicas = 2 }, "durable": func(c *Init) { c.Durable = true }, "initial voters": func(c *Init) { c.InitialVoters = c.InitialVoters[:1] },
 	} {
 		c := foundation(271, false)
 		alter(c)
@@ -133,8 +133,8 @@ func TestInit(t *testing.T) {
 		}
 	}
 	v := s.View()
-	if !v.Founded() || v.Version != 1 || v.PartitionCount != 271 || v.ReplicasWanted != 3 || v.NextMeta != 4 || v.NextReplica != 1 {
-		t.Errorf("founded as %+v", v)
+	if !v.Bootstrapped() || v.Version != 1 || v.PartitionCount != 271 || v.ReplicasWanted != 3 || v.NextMeta != 4 || v.NextReplica != 1 {
+		t.Errorf("bootstrapped as %+v", v)
 	}
 }
 
@@ -157,16 +157,16 @@ func TestRegister(t *testing.T) {
 	s := New()
 	do(t, s, foundation(1, false), wire.CodeOK)
 
-	// The third founder registers, is ready, and comes back: joining again, with its metadata replica.
+	// The third initial member registers, is ready, and comes back: joining again, with its metadata replica.
 	do(t, s, registration(3, 5), wire.CodeOK)
 	do(t, s, &SetState{ID: member(3), Incarnation: incarnation(3, 5), State: StateReady}, wire.CodeOK)
 	unchanged(t, s, registration(3, 5), wire.CodeOK)
 	if m := s.View().Member(member(3)); m.State != StateReady || m.MetaReplica != 3 || !m.MetaVoter {
-		t.Errorf("a founder is %+v", m)
+		t.Errorf("an initial voter is %+v", m)
 	}
 	do(t, s, registration(3, 7), wire.CodeOK)
 	if m := s.View().Member(member(3)); m.State != StateJoining || m.Start != 7 || m.MetaReplica != 3 || !m.MetaVoter {
-		t.Errorf("a founder that started again is %+v", m)
+		t.Errorf("an initial voter that started again is %+v", m)
 	}
 
 	// Directories that were restored or copied.
@@ -254,7 +254,7 @@ func TestMetaReplicas(t *testing.T) {
 	do(t, s, registration(4, 1), wire.CodeOK)
 
 	if res := do(t, s, &AllocMeta{ID: member(4)}, wire.CodeOK); res.ReplicaID() != 4 {
-		t.Errorf("first metadata replica after three founders is %d, want 4", res.ReplicaID())
+		t.Errorf("first metadata replica after three initial voters is %d, want 4", res.ReplicaID())
 	}
 	if res := unchanged(t, s, &AllocMeta{ID: member(4)}, wire.CodeOK); res.ReplicaID() != 4 {
 		t.Errorf("asked again, it is %d, want 4", res.ReplicaID())
@@ -264,7 +264,7 @@ func TestMetaReplicas(t *testing.T) {
 	do(t, s, &SetMetaVoter{ID: member(4), Replica: 4, Voter: true}, wire.CodeOK)
 	unchanged(t, s, &SetMetaVoter{ID: member(4), Replica: 4, Voter: true}, wire.CodeOK)
 
-	// A founder whose replica is replaced learns under a new ID.
+	// An initial voter whose replica is replaced learns under a new ID.
 	if res := do(t, s, &AllocMeta{ID: member(1), After: 1}, wire.CodeOK); res.ReplicaID() != 5 {
 		t.Errorf("a replacement is %d, want 5", res.ReplicaID())
 	}
@@ -276,7 +276,7 @@ func TestMetaReplicas(t *testing.T) {
 	unchanged(t, s, &DropMeta{ID: member(1), Replica: 5}, wire.CodeOK)
 	do(t, s, registration(1, 2), wire.CodeOK)
 	if m := s.View().Member(member(1)); m.MetaReplica != 0 || m.MetaVoter {
-		t.Errorf("a founder got its metadata replica back by starting again: %+v", m)
+		t.Errorf("an initial voter got its metadata replica back by starting again: %+v", m)
 	}
 	do(t, s, &SetState{ID: member(1), Incarnation: incarnation(1, 2), State: StateLeft}, wire.CodeOK)
 	unchanged(t, s, &AllocMeta{ID: member(1)}, wire.CodeMemberLeft)
@@ -301,13 +301,13 @@ func TestForget(t *testing.T) {
 	before := s.View()
 	do(t, s, forget, wire.CodeOK)
 	unchanged(t, s, forget, wire.CodeOK)
-	if before.Member(member(1)) == nil || before.Founders[0] != member(1) {
+	if before.Member(member(1)) == nil || before.InitialVoters[0] != member(1) {
 		t.Error("a snapshot forgot with the state")
 	}
-	// It is nobody now; its founding replica ID is never given out again.
+	// It is nobody now; its bootstrap replica ID is never given out again.
 	do(t, s, registration(1, 1), wire.CodeOK)
 	if m := s.View().Member(member(1)); m.MetaReplica != 0 {
-		t.Errorf("a forgotten founder has its metadata replica: %+v", m)
+		t.Errorf("a forgotten initial voter has its metadata replica: %+v", m)
 	}
 	unchanged(t, s, foundation(1, false), wire.CodeOK)
 }
@@ -334,8 +334,8 @@ func TestCreateTable(t *testing.T) {
 	v := s.View()
 	got := fmt.Sprint(v.Table)
 	want := fmt.Sprint([]Partition{
-		{Generation: 1, Founders: 2, Replicas: []Replica{{ID: 1, Holder: good[0]}, {ID: 2, Holder: good[1]}}, Preferred: member(2)},
-		{Generation: 1, Founders: 1, Replicas: []Replica{{ID: 3, Holder: good[1]}}, Preferred: member(1)},
+		{Generation: 1, InitialReplicas: 2, Replicas: []Replica{{ID: 1, Holder: good[0]}, {ID: 2, Holder: good[1]}}, Preferred: member(2)},
+		{Generation: 1, InitialReplicas: 1, Replicas: []Replica{{ID: 3, Holder: good[1]}}, Preferred: member(1)},
 	})
 	if got != want || v.NextReplica != 4 {
 		t.Errorf("table %s, next replica %d; want %s, 4", got, v.NextReplica, want)
@@ -378,9 +378,9 @@ func TestRecoverPartition(t *testing.T) {
 	impostor := *survivor
 	impostor.Replicas, impostor.Preferred = []Holder{holder(1, 2)}, member(1)
 	unchanged(t, s, &impostor, wire.CodeConflict)
-	stranger := *survivor
-	stranger.Preferred = member(1)
-	unchanged(t, s, &stranger, wire.CodeInvalid)
+	outsider := *survivor
+	outsider.Preferred = member(1)
+	unchanged(t, s, &outsider, wire.CodeInvalid)
 	two := *survivor
 	two.Replicas = []Holder{holder(3, 1), holder(1, 2)}
 	unchanged(t, s, &two, wire.CodeInvalid)
@@ -415,8 +415,8 @@ func TestRecoverPartition(t *testing.T) {
 
 	got := fmt.Sprint(s.View().Table)
 	want := fmt.Sprint([]Partition{
-		{Generation: 2, Founders: 2, Replicas: []Replica{{ID: 8, Holder: holder(1, 2)}, {ID: 9, Holder: holder(2, 2)}}, Preferred: member(2), Lost: 1},
-		{Generation: 2, Founders: 1, Replicas: []Replica{{ID: 7, Holder: holder(3, 1)}}, Preferred: member(3), FromSurvivor: true, PossibleLosses: 1},
+		{Generation: 2, InitialReplicas: 2, Replicas: []Replica{{ID: 8, Holder: holder(1, 2)}, {ID: 9, Holder: holder(2, 2)}}, Preferred: member(2), Lost: 1},
+		{Generation: 2, InitialReplicas: 1, Replicas: []Replica{{ID: 7, Holder: holder(3, 1)}}, Preferred: member(3), FromSurvivor: true, PossibleLosses: 1},
 	})
 	if got != want {
 		t.Errorf("table %s, want %s", got, want)
@@ -487,33 +487,33 @@ func TestChecks(t *testing.T) {
 		eight[i] = holder(i, 1)
 	}
 	for name, c := range map[string]Command{
-		"no cluster":       found(func(c *Init) { c.Cluster = wire.ID{} }),
-		"no cluster name":  found(func(c *Init) { c.Name = "" }),
-		"long name":        found(func(c *Init) { c.Name = long }),
-		"no partitions":    found(func(c *Init) { c.Partitions = 0 }),
-		"many partitions":  found(func(c *Init) { c.Partitions = MaxPartitions + 1 }),
-		"no replicas":      found(func(c *Init) { c.Replicas = 0 }),
-		"many replicas":    found(func(c *Init) { c.Replicas = MaxReplicas + 1 }),
-		"no founders":      found(func(c *Init) { c.Founders = nil }),
-		"many founders":    found(func(c *Init) { c.Founders = make([]wire.ID, MaxFounders+1) }),
-		"founder nobody":   found(func(c *Init) { c.Founders = make([]wire.ID, 1) }),
-		"founder twice":    found(func(c *Init) { c.Founders[1] = c.Founders[0] }),
-		"no member":        register(func(c *Register) { c.ID = wire.ID{} }),
-		"no incarnation":   register(func(c *Register) { c.Incarnation = wire.ID{} }),
-		"no start":         register(func(c *Register) { c.Start = 0 }),
-		"no name":          withName(""),
-		"long member name": withName(long),
-		"control":          withName("a\x1b[2J"),
-		"not UTF-8":        withName("a\xff"),
-		"many tags":        withTags(MaxTags+1, "k"),
-		"long tag":         withTags(1, long),
-		"long tag value":   register(func(c *Register) { c.Tags["disk"] = long }),
-		"no replica":       &SetMetaVoter{ID: member(1)},
-		"drop no replica":  &DropMeta{ID: member(1)},
-		"empty table":      &CreateTable{},
-		"wide table":       &CreateTable{Placement: [][]Holder{eight}},
-		"long table":       &CreateTable{Placement: make([][]Holder, MaxPartitions+1)},
-		"wide recovery":    &RecoverPartition{FromGeneration: 1, Replicas: eight, Preferred: member(1)},
+		"no cluster":           found(func(c *Init) { c.Cluster = wire.ID{} }),
+		"no cluster name":      found(func(c *Init) { c.Name = "" }),
+		"long name":            found(func(c *Init) { c.Name = long }),
+		"no partitions":        found(func(c *Init) { c.Partitions = 0 }),
+		"many partitions":      found(func(c *Init) { c.Partitions = MaxPartitions + 1 }),
+		"no replicas":          found(func(c *Init) { c.Replicas = 0 }),
+		"many replicas":        found(func(c *Init) { c.Replicas = MaxReplicas + 1 }),
+		"no initial voters":    found(func(c *Init) { c.InitialVoters = nil }),
+		"many initial voters":  found(func(c *Init) { c.InitialVoters = make([]wire.ID, MaxInitialVoters+1) }),
+		"initial voter nobody": found(func(c *Init) { c.InitialVoters = make([]wire.ID, 1) }),
+		"initial voter twice":  found(func(c *Init) { c.InitialVoters[1] = c.InitialVoters[0] }),
+		"no member":            register(func(c *Register) { c.ID = wire.ID{} }),
+		"no incarnation":       register(func(c *Register) { c.Incarnation = wire.ID{} }),
+		"no start":             register(func(c *Register) { c.Start = 0 }),
+		"no name":              withName(""),
+		"long member name":     withName(long),
+		"control":              withName("a\x1b[2J"),
+		"not UTF-8":            withName("a\xff"),
+		"many tags":            withTags(MaxTags+1, "k"),
+		"long tag":             withTags(1, long),
+		"long tag value":       register(func(c *Register) { c.Tags["disk"] = long }),
+		"no replica":           &SetMetaVoter{ID: member(1)},
+		"drop no replica":      &DropMeta{ID: member(1)},
+		"empty table":          &CreateTable{},
+		"wide table":           &CreateTable{Placement: [][]Holder{eight}},
+		"long table":           &CreateTable{Placement: make([][]Holder, MaxPartitions+1)},
+		"wide recovery":        &RecoverPartition{FromGeneration: 1, Replicas: eight, Preferred: member(1)},
 	} {
 		if got, err := Decode(Append(nil, c)); err == nil {
 			t.Errorf("%s: accepted as %+v", name, got)
@@ -566,7 +566,7 @@ func TestRecovered(t *testing.T) {
 	if lost := v.AllLost(); len(lost) != 0 {
 		t.Errorf("partitions %v are lost though members have them", lost)
 	}
-	if was.Member(member(1)).State != StateReady || was.Founders[0] != member(1) {
+	if was.Member(member(1)).State != StateReady || was.InitialVoters[0] != member(1) {
 		t.Error("the view before has changed")
 	}
 
@@ -582,8 +582,8 @@ func TestRecovered(t *testing.T) {
 		t.Errorf("generation %d after a change", g)
 	}
 	for name, bad := range map[string]func() (*View, error){
-		"by the lost":   func() (*View, error) { return was.Recovered(member(1), []wire.ID{member(1)}) },
-		"by a stranger": func() (*View, error) { return was.Recovered(member(9), nil) },
+		"by the lost":    func() (*View, error) { return was.Recovered(member(1), []wire.ID{member(1)}) },
+		"by an outsider": func() (*View, error) { return was.Recovered(member(9), nil) },
 	} {
 		if _, err := bad(); err == nil {
 			t.Errorf("recovered %s", name)
@@ -591,8 +591,8 @@ func TestRecovered(t *testing.T) {
 	}
 }
 
-// A founder that never came has no metadata replica to come to in a later generation.
-func TestRecoveredWithoutAFounder(t *testing.T) {
+// An initial voter that never came has no metadata replica to come to in a later generation.
+func TestRecoveredWithoutAnInitialVoter(t *testing.T) {
 	s := New()
 	do(t, s, foundation(2, false), wire.CodeOK)
 	do(t, s, registration(1, 1), wire.CodeOK)
@@ -604,7 +604,7 @@ func TestRecoveredWithoutAFounder(t *testing.T) {
 	do(t, next, &RecoverMetadata{View: v}, wire.CodeOK)
 	do(t, next, registration(2, 1), wire.CodeOK)
 	if m := next.View().Member(member(2)); m.MetaReplica != 0 || m.MetaVoter {
-		t.Errorf("a founder of the first generation: %+v", m)
+		t.Errorf("an initial voter of the first generation: %+v", m)
 	}
 }
 

@@ -103,7 +103,7 @@ func (c *CreateTable) apply(s *State) Result {
 	v = s.changeTable()
 	v.Table = make([]Partition, len(c.Placement))
 	for p, list := range c.Placement {
-		v.Table[p] = Partition{Generation: 1, Founders: len(list), Replicas: v.allocate(list), Preferred: list[0].Member}
+		v.Table[p] = Partition{Generation: 1, InitialReplicas: len(list), Replicas: v.allocate(list), Preferred: list[0].Member}
 	}
 	return Result{}
 }

@@ -14,16 +14,16 @@ type View struct {
 	Version uint64 // counts accepted changes of anything but Time; above the bits that count stands the generation
 	Time    int64  // cluster time last kept, in milliseconds
 
-	Cluster        wire.ID // zero until the cluster is founded
+	Cluster        wire.ID // zero until the cluster is bootstrapped
 	Name           string
 	PartitionCount int
 	ReplicasWanted int
 	Durable        bool   // data outlives the process: a member that starts again still holds its replicas
 	Level          uint32 // feature level: what all members may use
 
-	// Founders began the metadata group, in the order of their replica IDs there, from 1. A zero ID stands for one that was
+	// InitialVoters began the metadata group, in the order of their replica IDs there, from 1. A zero ID stands for one that was
 	// forgotten.
-	Founders []wire.ID
+	InitialVoters []wire.ID
 
 	Members []Member    // in order of ID
 	Table   []Partition // by partition; empty until it is created
@@ -43,8 +43,8 @@ const generationShift = 44
 // begins with what a member that was left had. Every version of a later generation is greater than any of an earlier one.
 func (v *View) Generation() uint64 { return v.Version >> generationShift }
 
-// Founded reports whether the cluster is founded.
-func (v *View) Founded() bool { return !v.Cluster.IsZero() }
+// Bootstrapped reports whether the cluster is bootstrapped.
+func (v *View) Bootstrapped() bool { return !v.Cluster.IsZero() }
 
 // Member returns the member with an ID, or nil. The result is part of the view.
 func (v *View) Member(id wire.ID) *Member {

@@ -8,7 +8,7 @@ type Plane uint8
 const (
 	PlaneCalls  Plane = 1 // both ports: requests and answers
 	PlaneEvents Plane = 2 // client port: spliced to the member's NATS server after the answer
-	PlaneJoin   Plane = 3 // client port: founding and joining
+	PlaneJoin   Plane = 3 // client port: bootstrap and joining
 	PlaneRaft   Plane = 4 // members' port: Raft messages of the data partitions
 	PlaneMeta   Plane = 5 // members' port: Raft messages of the metadata group
 	PlaneAdmin  Plane = 6 // client port: OpRecover and pings alone, also of a member that is not ready

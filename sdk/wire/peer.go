@@ -40,8 +40,8 @@ type PingResult struct {
 	Changed  bool    // Owned follows: it is not the version that the asker has
 	Owned    []Owned // partitions that the member owns
 
-	// Stranger: as far as the member knows, the process that asks is no member of the cluster, or none any more.
-	Stranger bool
+	// Unknown: as far as the member knows, the process that asks is no member of the cluster, or none any more.
+	Unknown bool
 	// NoMetaReplica: as far as the member knows, the process that asks has no place in the metadata group.
 	NoMetaReplica bool
 
@@ -54,7 +54,7 @@ type PingResult struct {
 
 // AppendPingResult appends p.
 func AppendPingResult(dst []byte, p *PingResult) []byte {
-	dst = AppendI64(AppendI64(appendFlags(dst, p.ClockSet, p.Changed, p.Stranger, p.NoMetaReplica), p.Clock), p.Wall)
+	dst = AppendI64(AppendI64(appendFlags(dst, p.ClockSet, p.Changed, p.Unknown, p.NoMetaReplica), p.Clock), p.Wall)
 	dst = AppendU64(AppendU32(dst, p.Replicas), p.Version)
 	dst = AppendUvarint(dst, uint64(len(p.Owned)))
 	for _, o := range p.Owned {
@@ -72,7 +72,7 @@ func AppendPingResult(dst []byte, p *PingResult) []byte {
 func DecodePingResult(b []byte) (PingResult, error) {
 	r := NewReader(b)
 	flags := r.U8()
-	p := PingResult{ClockSet: flags&1 != 0, Changed: flags&2 != 0, Stranger: flags&4 != 0, NoMetaReplica: flags&8 != 0, Clock: r.I64(), Wall: r.I64(),
+	p := PingResult{ClockSet: flags&1 != 0, Changed: flags&2 != 0, Unknown: flags&4 != 0, NoMetaReplica: flags&8 != 0, Clock: r.I64(), Wall: r.I64(),
 		Replicas: r.U32(), Version: r.U64()}
 	p.Owned = make([]Owned, r.Count(12))
 	for i := range p.Owned {

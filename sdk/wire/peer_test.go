@@ -19,7 +19,7 @@ var peerFormats = []*format{
 		func(t *rapid.T) PingResult {
 			return PingResult{drawBool(t, "clock set"), drawI64(t, "clock"), drawI64(t, "wall"), drawU32(t, "replicas"), drawU64(t, "version"),
 				drawBool(t, "changed"), drawList(t, "owned", 10, func(t *rapid.T, _ string) Owned { return Owned{drawU32(t, "partition"), drawU64(t, "epoch")} }),
-				drawBool(t, "stranger"), drawBool(t, "noMetaReplica"), drawU64(t, "limit"), drawU64(t, "used"), drawU64(t, "expected"), drawU32(t, "no room"),
+				drawBool(t, "unknown"), drawBool(t, "noMetaReplica"), drawU64(t, "limit"), drawU64(t, "used"), drawU64(t, "expected"), drawU32(t, "no room"),
 				drawList(t, "size", 10, func(t *rapid.T, _ string) PartitionSize {
 					return PartitionSize{drawU32(t, "partition"), drawU64(t, "bytes")}
 				})}
@@ -28,7 +28,7 @@ var peerFormats = []*format{
 			PingResult{ClockSet: true, Clock: 0x0102030405060708, Wall: -1, Replicas: 3, Version: 9, Changed: true, Owned: []Owned{{270, 0x1112131415161718}},
 				Limit: 128, Used: 127, Expected: 5, NoRoom: 6, Sizes: []PartitionSize{{7, 129}}}},
 		golden{"04 0000000000000000 0000000000000001 00000000 0000000000000000 00 00 00 00 00000000 00",
-			PingResult{Wall: 1, Owned: []Owned{}, Stranger: true, Sizes: []PartitionSize{}}},
+			PingResult{Wall: 1, Owned: []Owned{}, Unknown: true, Sizes: []PartitionSize{}}},
 		golden{"08 0000000000000000 0000000000000001 00000000 0000000000000000 00 00 00 00 00000000 00",
 			PingResult{Wall: 1, Owned: []Owned{}, NoMetaReplica: true, Sizes: []PartitionSize{}}}).ending(open),
 	formatOf("JoinResult", pointed(AppendJoinResult), DecodeJoinResult,

@@ -12,7 +12,7 @@ import (
 // clusterCommands returns the group "cluster".
 func (p *Process) clusterCommands() *cli.Command {
 	return group("cluster", "see how the cluster is, and change who is in it", p.clusterStatus(), p.clusterMembers(), p.clusterPartitions(), p.clusterSafe(),
-		p.clusterWatch(), p.clusterDrain(), p.clusterRemove(), p.clusterRebalance(), p.clusterRecover(), p.clusterResetFounding())
+		p.clusterWatch(), p.clusterDrain(), p.clusterRemove(), p.clusterRebalance(), p.clusterRecover(), p.clusterResetBootstrap(), p.clusterResetBootstrapOld())
 }
 
 func (p *Process) clusterStatus() *cli.Command {

@@ -69,7 +69,7 @@ func startLocal(ctx context.Context, cfg localConfig, made func(dir string)) (*l
 	}
 }
 
-// start starts the members at the same time: they found the cluster together.
+// start starts the members at the same time: they bootstrap the cluster together.
 func (l *local) start(ctx context.Context, cfg localConfig, ports []int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

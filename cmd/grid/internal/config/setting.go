@@ -46,12 +46,12 @@ func Flags() []Flag {
 
 // settings are all there are.
 var settings = []setting{
-	{key: "cluster.name", flag: "cluster-name", usage: "`NAME` of the cluster to found or join (default: grid)", set: text(func(c *Config) *string { return &c.Cluster.Name })},
+	{key: "cluster.name", flag: "cluster-name", usage: "`NAME` of the cluster to bootstrap or join (default: grid)", set: text(func(c *Config) *string { return &c.Cluster.Name })},
 	{key: "cluster.join", flag: "join", usage: "`ADDRESSES` of members, separated by commas; port 5701 if left out; the member may name itself",
 		set: func(c *Config, v value) (err error) { c.Cluster.Join, err = list(v); return err }},
-	{key: "cluster.expect", flag: "expect", usage: "`N` members found the cluster together", set: integer(0, math.MaxInt32, func(c *Config) *int { return &c.Cluster.Expect })},
+	{key: "cluster.expect", flag: "expect", usage: "`N` members bootstrap the cluster together", set: integer(0, math.MaxInt32, func(c *Config) *int { return &c.Cluster.Expect })},
 	{key: "cluster.replicas", flag: "replicas", usage: "keep each partition on `N` members (default: 3)", set: integer(1, 7, func(c *Config) *int { return &c.Cluster.Replicas })},
-	{key: "cluster.partitions", flag: "partitions", usage: "`N` partitions of a cluster that is founded, fixed from then on (default: 271)", set: integer(1, 4096, func(c *Config) *int { return &c.Cluster.Partitions })},
+	{key: "cluster.partitions", flag: "partitions", usage: "`N` partitions of a cluster that is bootstrapped, fixed from then on (default: 271)", set: integer(1, 4096, func(c *Config) *int { return &c.Cluster.Partitions })},
 	{key: "cluster.rebuild_delay", flag: "rebuild-delay", usage: "rebuild the replicas of a member on others when it has been silent for `DURATION` (default: 10s)",
 		set: duration(func(c *Config) *time.Duration { return &c.Cluster.RebuildDelay })},
 	{key: "member.name", flag: "name", usage: "`NAME` of the member, unique in the cluster (default: hostname-port)", set: text(func(c *Config) *string { return &c.Member.Name })},

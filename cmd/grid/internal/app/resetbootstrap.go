@@ -1,0 +1,57 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/gridiron-io/gridiron/cmd/grid/internal/render"
+	"github.com/gridiron-io/gridiron/grid"
+)
+
+func (p *Process) clusterResetBootstrap() *cli.Command {
+	return p.command(leaf{
+		name: "reset-bootstrap", usage: "make a member a fresh one whose cluster was never bootstrapped",
+		flags: []cli.Flag{
+			&cli.StringFlag{Name: "data-dir", Usage: "`DIR` of the member, which must not run"},
+			&cli.StringFlag{Name: "cluster-name", Usage: "`NAME` of the cluster that was to be bootstrapped (default: $GRID_CLUSTER_NAME, else grid)"},
+		},
+		details: "For members whose bootstrap waits for one that is lost for good. The member gets a new ID, and counts as one more member ever started fresh " +
+			"against the same addresses: --expect must be more than half of those. A directory without a member exits with 3; one that belongs to a " +
+			"cluster, or whose member runs, with 4.",
+		run: func(_ context.Context, inv *invocation) error {
+			dir := inv.flags.String("data-dir")
+			if dir == "" {
+				return usagef("--data-dir is missing")
+			}
+			name := inv.setting("cluster-name", "GRID_CLUSTER_NAME")
+			if name == "" {
+				name = "grid"
+			}
+			if err := checkName(name, "the cluster's name"); err != nil {
+				return err
+			}
+			id, err := grid.ResetBootstrap(dir, name)
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				return failf(exitNotFound, "there is no member in the data directory %q: %w", dir, err)
+			case errors.Is(err, grid.ErrHasCluster), errors.Is(err, grid.ErrLocked):
+				return failf(exitConflict, "%w", err)
+			case errors.Is(err, grid.ErrOtherCluster):
+				return failf(exitUsage, "%w", err)
+			case err != nil:
+				return err
+			}
+			return inv.print(render.Record(render.Field{Name: "id", Value: id}))
+		},
+	})
+}
+
+// clusterResetBootstrapOld is clusterResetBootstrap under the name that it had before 1.0. No help text shows it.
+func (p *Process) clusterResetBootstrapOld() *cli.Command {
+	c := p.clusterResetBootstrap()
+	c.Name, c.Hidden = "reset-founding", true
+	return c
+}

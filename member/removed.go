@@ -1,0 +1,169 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gridiron-io/gridiron/partition"
+	"github.com/gridiron-io/gridiron/partition/meta"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// ErrRemoved is what Err returns after the others have removed this member: an operator declared it dead, its name was taken over
+// while it was silent, or a later start of the same directory has taken its place.
+var ErrRemoved = errors.New("this member was removed from the cluster")
+
+// Done returns a channel that is closed when everything of the member has ended: after Close, Kill, or by itself, which Err tells.
+func (m *Member) Done() <-chan struct{} { return m.ended }
+
+// Err returns why the member has stopped, or stops, by itself: an error that wraps ErrRemoved. It is nil otherwise.
+func (m *Member) Err() error {
+	if err := m.removed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// notIn returns why metadata do not count this process among the cluster's members; "" if they do.
+func (m *Member) notIn(v *meta.View) string {
+	switch mb := v.Member(m.id); {
+	case mb == nil:
+		return "it was removed"
+	case mb.Incarnation != m.incarnation:
+		return "another process was started as the same member"
+	case mb.State == meta.StateDead:
+		return "it was declared dead"
+	case mb.State == meta.StateLeft:
+		return "another member has taken its name while it was silent"
+	}
+	return ""
+}
+
+// unknownPeer reports whether a process is no member, as far as this member knows: not yet, or none any more; or is one without a place
+// in the metadata group.
+func (m *Member) unknownPeer(id, incarnation wire.ID) (unknown, noMetaReplica bool) {
+	v := m.metaView()
+	if v == nil || !v.Bootstrapped() {
+		return false, false
+	}
+	mb := v.Member(id)
+	if mb == nil || mb.Incarnation != incarnation || !mb.Live() {
+		return true, false
+	}
+	return false, mb.MetaReplica == 0
+}
+
+// doubt is called when another member answers this one as an unknown peer, or as one without a metadata replica. Whoever has lost its replica in the
+// metadata group hears no more of them: nobody else would ever tell it that it was given up, or should ask for another replica. Only metadata
+// newer than its own are believed: there this incarnation has been a member, and it is that once only. Of its metadata replica they must know
+// that it was given.
+func (m *Member) doubt(other wire.ID) {
+	if m.isClosing() || !m.doubting.CompareAndSwap(false, true) {
+		return
+	}
+	m.goOn(func() {
+		defer m.doubting.Store(false)
+		ctx, cancel := context.WithTimeout(m.ctx, metaTimeout)
+		defer cancel()
+		mine := m.metaView()
+		v, _, err := m.readMeta(ctx, other)
+		if err != nil || v.Cluster != m.clusterID() || v.Version <= mine.Version {
+			return
+		}
+		at := m.meta.Replica()
+		switch reason := m.notIn(v); {
+		case reason != "":
+			// While it starts this incarnation may not be a member yet; in a generation of the metadata that has begun without it, it never will be.
+			if v.Generation() > at.Generation || m.started.Load() {
+				m.stopRemoved(reason)
+			}
+		case metaReplicaLost(v, m.id, at) && !m.going.Load():
+			m.learnAgain(v)
+		}
+	})
+}
+
+// metaReplicaLost reports whether metadata tell a member that the replica which it runs is none of the group's any more: they are of a later
+// generation, or know that the replica's ID was given out, and that the member has it no more.
+func metaReplicaLost(v *meta.View, id wire.ID, at partition.MetaReplica) bool {
+	return v.Generation() > at.Generation ||
+		v.Generation() == at.Generation && v.NextMeta > at.Replica && v.Member(id).MetaReplica != at.Replica
+}
+
+// learnAgain has this member give up its replica of the metadata, which the group has removed or has been succeeded by another group
+// without, and learn under a new one. v is newer than what is known here.
+func (m *Member) learnAgain(v *meta.View) {
+	m.log.Info("this member's place in the metadata group was given up; it asks for another", "generation", v.Generation())
+	for m.ctx.Err() == nil {
+		err := m.changeMetaReplica(m.ctx, v)
+		if err == nil || m.isClosing() {
+			return
+		}
+		m.log.Info("waiting for a place in the metadata group", "err", err)
+		if errors.Is(err, errRefused) {
+			return // it is none of them, which it hears in another way
+		}
+		select {
+		case <-time.After(joinRetry):
+		case <-m.ctx.Done():
+		}
+		for i := range v.Members { // who votes may have changed
+			if now, _, err := m.readMeta(m.ctx, v.Members[i].ID); v.Members[i].MetaReplica != 0 && err == nil && now.Version > v.Version {
+				v = now
+				break
+			}
+		}
+	}
+}
+
+// changeMetaReplica is one attempt.
+func (m *Member) changeMetaReplica(ctx context.Context, v *meta.View) error {
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	gone, givenUp, err := keptMetaReplica(m.cfg.DataDir)
+	if err == nil && !givenUp {
+		err = keepMetaReplica(m.cfg.DataDir, gone, true)
+	}
+	if err == nil {
+		err = m.meta.Quit()
+	}
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for i := range v.Members {
+		mb := &v.Members[i]
+		if !mb.MetaVoter || mb.ID == m.id {
+			continue
+		}
+		info := mb.Info()
+		res, err := m.joinThrough(ctx, &info, gone)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		for _, s := range res.Members {
+			m.metaReg.Set(partition.MetaShard(res.Generation), s.Replica, s.Member.String())
+		}
+		at := metaReplica{generation: res.Generation, replica: res.Replica}
+		return m.takeMetaReplica(ctx, at, partition.MetaStart{Generation: at.generation, Replica: at.replica, Join: true})
+	}
+	return errors.Join(errs...)
+}
+
+// stopRemoved stops this member as a crash would: what it owned and held is others' by now, and nobody may be answered from it.
+func (m *Member) stopRemoved(reason string) {
+	err := fmt.Errorf("%w: %s", ErrRemoved, reason)
+	if m.isClosing() || !m.removed.CompareAndSwap(nil, &err) {
+		return
+	}
+	m.log.Error("member removed from the cluster; shutting down (restart it to rejoin, without data)", "reason", reason,
+		"event", "MEMBER_REMOVED", "incarnation", m.incarnation.String())
+	if !m.started.Load() {
+		m.abort(err) // Start undoes what it has done
+		return
+	}
+	go m.Kill() // ends when everything of the member has
+}
