@@ -196,8 +196,8 @@ func (m *Member) removeMember(ctx context.Context, id wire.ID, force bool) (wire
 			}
 		}
 		if res.Replicas > 0 && !force {
-			return res, refuse(wire.CodeConflict, "member %q is %s and holds replicas of %d partitions; to remove it by force (--force) is to say that it is dead "+
-				"for certain: its data is given up, and acknowledged writes that only it has are lost", mb.Name, stateShown(mb), res.Replicas)
+			return res, refuse(wire.CodeConflict, "member %q is %s and holds replicas of %d partitions; to remove it by force (--force) is to say that it is "+
+				"confirmed dead: its data is given up, and acknowledged writes that only it has are lost", mb.Name, stateShown(mb), res.Replicas)
 		}
 		if err := m.change(ctx, &meta.SetState{ID: id, Incarnation: mb.Incarnation, State: meta.StateDead}); err != nil {
 			return res, err

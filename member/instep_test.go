@@ -239,6 +239,7 @@ func TestAllSuspended(t *testing.T) {
 
 // A member that cannot yet know that it is behind does not tell a caller that its deadline is wrong.
 func TestDeadlineThatDoesNotFit(t *testing.T) {
+	t.Parallel()
 	_, members := onMachines(t, 1, nil)
 	if !members[0].clock.Confirmed(1) {
 		t.Error("a member alone doubts its clock")

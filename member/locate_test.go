@@ -122,6 +122,7 @@ func TestMemberSaysForWhomItWaits(t *testing.T) {
 
 // A false claim, and an address at which another member answers, lead nobody astray.
 func TestFalseClaims(t *testing.T) {
+	t.Parallel()
 	ms := runningMembers(t, 3, nil)
 	ms[2].Kill()
 	eventually(t, "the dead to be missed", func() bool { return ms[0].peers.silent(ms[2].id) })

@@ -24,6 +24,7 @@ func encodedKey(key string) []byte { return append([]byte{0xa0 | byte(len(key))}
 
 // A caller that asks for a lock, and whose connection ends before it can be told, keeps nobody else from it: its lease is an hour.
 func TestLockOfAConnectionThatEnds(t *testing.T) {
+	t.Parallel()
 	m := runningMember(t, Config{Settings: Settings{Partitions: 1}})
 	locks, err := sdk.OpenMap[string, int](m.Client(), "locks")
 	if err != nil {
@@ -64,6 +65,7 @@ func TestLockOfAConnectionThatEnds(t *testing.T) {
 
 // Where as many wait to load a value as may, a client waits until there is room; those whose connection has ended make room.
 func TestLoadBehindManyOthers(t *testing.T) {
+	t.Parallel()
 	m := runningMember(t, Config{Settings: Settings{Partitions: 1}})
 	loaded, err := sdk.OpenMap[string, string](m.Client(), "loaded")
 	if err != nil {

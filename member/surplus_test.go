@@ -12,6 +12,7 @@ import (
 // A learner that the table does not know, as a deposed owner's late proposal leaves it, is found and removed from its group, by an owner
 // and, of the metadata group, by the controller. Those that the table knows stay.
 func TestSurplusReplicasAreRemoved(t *testing.T) {
+	t.Parallel()
 	members := runningMembers(t, 3, nil)
 	ctx := testContext(t)
 	const stray = 1 << 40

@@ -15,7 +15,7 @@ const (
 	MemberSuspect  MemberState = "suspect"  // others do not hear from it
 	MemberDraining MemberState = "draining" // giving away what it holds
 	MemberLeft     MemberState = "left"     // gone in good order
-	MemberDead     MemberState = "dead"     // gone for certain, without leaving
+	MemberDead     MemberState = "dead"     // confirmed dead, without having left
 )
 
 // Member describes one member of the cluster. Wherever a member is asked for, its ID or its name will do.

@@ -140,6 +140,7 @@ func TestLiteProcess(t *testing.T) {
 // Three processes are killed and all come back from their directories at other addresses, told the new ones, and without names of their
 // own. The first waits, and says for whom; when the others come they are the same cluster.
 func TestProcessesAtOtherAddresses(t *testing.T) {
+	t.Parallel()
 	dir, env := scratch(t)
 	var addrs []string
 	for _, port := range freePorts(t, 6) {
