@@ -5,6 +5,8 @@ import (
 
 	"github.com/gridiron-io/gridiron/maps/state"
 	"github.com/gridiron-io/gridiron/partition"
+	"github.com/gridiron-io/gridiron/partition/entry"
+	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
 // Machines makes the states of partitions.
@@ -37,6 +39,16 @@ func (m Machines) Restore(part int, generation uint64, r io.Reader) (partition.M
 
 // machine is a state as package partition wants to see it.
 type machine struct{ *state.State }
+
+// Resume returns the operation with which an owner begins to serve.
+func (Machines) Resume() *entry.Op { return &resumeOp }
+
+var resumeOp = entry.Op{Code: wire.OpResume}
+
+// Upkeep returns the sweep that follows another.
+func (machine) Upkeep(done *entry.Op, result entry.Result) (next *entry.Op, again bool) {
+	return nextSweep(done, result)
+}
 
 // Freeze returns the state as it is now.
 func (m machine) Freeze() partition.StateSnapshot { return snapshot{m.State.Freeze()} }

@@ -16,6 +16,7 @@ type batch struct {
 	keys     int    // of operations on several keys
 	ops      *entry.Builder
 	waiters  []Completion
+	ticks    []Completion // of those who wait for an entry to be applied, whatever is in it
 	proposed time.Time
 	stalled  bool   // holds back the next no longer
 	request  ticket // nil while Propose runs, and once it is closed
@@ -70,7 +71,10 @@ func (f *finishedBatch) complete() {
 			w.Complete(Unknown, entry.Result{})
 		}
 	}
-	f.batch.waiters = nil
+	for _, w := range f.batch.ticks {
+		w.Complete(f.outcome, entry.Result{})
+	}
+	f.batch.waiters, f.batch.ticks = nil, nil
 }
 
 // finished gathers batches whose outcome is known, to be told when no lock is held any more.

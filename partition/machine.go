@@ -16,13 +16,17 @@ type Machine interface {
 	// events up to position published.
 	Advance(now int64, published uint64)
 	// Apply executes one operation. op.Body aliases the log: what is kept of it must be copied. The result belongs to the
-	// caller, who does not change it; it may alias memory of the machine that is never written again. The result of OpSweep is
-	// the number of entries that it removed, as uvarint. An owner begins with OpResume, see wire.
+	// caller, who does not change it; it may alias memory of the machine that is never written again.
 	Apply(op *entry.Op) entry.Result
 	// Clock returns the cluster time that Advance has reached.
 	Clock() int64
-	// NextDue returns the earliest time at which an entry expires, and false if none does.
+	// NextDue returns the cluster time at which upkeep is due, and false if it never is as the state is now.
 	NextDue() (int64, bool)
+	// Upkeep returns the operation that the owner proposes for the state's own sake once NextDue has come: to remove what has
+	// expired, say. done is the one that the owner proposed last and result what applying it gave; done is nil for the first, and
+	// after one that was not applied. again reports whether the owner looks at NextDue at once, and not after a while. Upkeep
+	// changes nothing, and is called under the read lock.
+	Upkeep(done *entry.Op, result entry.Result) (next *entry.Op, again bool)
 	// RecordBytes returns the memory held by the results of calls that may be repeated.
 	RecordBytes() int
 	// Bytes returns the memory that the state is counted with.
@@ -50,6 +54,9 @@ type Machines interface {
 	New(partition int, generation uint64) Machine
 	// Restore reads what StateSnapshot.WriteTo wrote, of this generation or of one before, which then goes on as this one.
 	Restore(partition int, generation uint64, r io.Reader) (Machine, error)
+	// Resume returns the operation with which an owner begins to serve: nothing else that it proposes is executed before. It may be
+	// executed again, after the partition has stalled. Nobody changes the operation.
+	Resume() *entry.Op
 }
 
 // Outcome is what became of a proposal.

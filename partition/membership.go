@@ -10,7 +10,6 @@ import (
 
 	"github.com/lni/dragonboat/v4"
 
-	"github.com/gridiron-io/gridiron/partition/entry"
 	"github.com/gridiron-io/gridiron/partition/role"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -200,7 +199,7 @@ const caughtUpFor = 150 * time.Millisecond
 // hears from its leader at once, and not with the next heartbeat.
 func (h *Host) WakeLearner(partition int) {
 	if r := h.replicas[partition].Load(); r != nil && r.serving.Load() != 0 {
-		r.proposer.submit(&entry.Op{Code: wire.OpSweep, Body: wire.AppendSweepBody(nil, wire.SweepBody{})}, make(tickDone, 1))
+		r.proposer.tick(make(tickDone, 1))
 		r.proposer.flush()
 	}
 }

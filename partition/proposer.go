@@ -1,7 +1,6 @@
 package partition
 
 import (
-	"encoding/binary"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -28,10 +27,6 @@ const (
 	forgetAfter = 65 * time.Second
 	// opOverhead is what an operation counts for beside its body.
 	opOverhead = 64
-	// sweepLimit is how many entries a sweep removes. While more are due, each removes twice as many as the one before, up
-	// to sweepMost: so sweeps keep up with writes, of which an entry may hold some thousands too.
-	sweepLimit = 1000
-	sweepMost  = 4 * sweepLimit
 	// maxRecordBytes bounds the results that a partition keeps for calls that may be repeated.
 	maxRecordBytes = 16 << 20
 	// maxUsual bounds the operations for which a new batch makes room in advance.
@@ -64,10 +59,12 @@ type proposer struct {
 	usual     int  // operations of the last batch
 	proposing bool // a goroutine proposes, and looks again before it ends
 	all       bool // it shall propose also what is not full
-	sweeping  bool
-	sweepNext uint32 // how many entries the next sweep removes; 0 is sweepLimit
-	resumed   uint64 // the serving term whose OpResume was applied; 0 if there was a stall since
-	stopped   bool
+	upkeep    struct {
+		busy bool      // one is on its way
+		op   *entry.Op // that one, or the next; nil: the first
+	}
+	resumed uint64 // the serving term whose resume operation was applied; 0 if there was a stall since
+	stopped bool
 }
 
 func (p *proposer) init(r *replica) { p.r = r }
@@ -113,21 +110,62 @@ func (p *proposer) gatherLocked(op *entry.Op, c Completion) (o Outcome, full boo
 	}
 	if b == nil || b.epoch != epoch || b.full(op) {
 		full = b != nil
-		b = newBatch(epoch, p.usual)
-		p.resumeLocked(b, servingTerm)
-		p.gathered = append(p.gathered, b)
-		p.countLocked()
+		b = p.openLocked(epoch, servingTerm)
 	}
 	b.add(op, size, c)
 	return Applied, full
 }
 
-// resumeLocked has a batch begin with OpResume unless one was applied since this process began to serve, and entries have been
+// openLocked gathers a new batch. REQUIRES p.mu.
+func (p *proposer) openLocked(epoch, servingTerm uint64) *batch {
+	b := newBatch(epoch, p.usual)
+	p.resumeLocked(b, servingTerm)
+	p.gathered = append(p.gathered, b)
+	p.countLocked()
+	return b
+}
+
+// tick has an entry applied, with operations or without: the clock of the log goes on with it. The caller calls flush.
+func (p *proposer) tick(c Completion) {
+	p.mu.Lock()
+	o := p.tickLocked(c)
+	p.mu.Unlock()
+	if o != Applied {
+		c.Complete(o, entry.Result{})
+	}
+}
+
+// tickLocked has the last gathered batch bring a tick, and returns Applied, or why not. REQUIRES p.mu.
+func (p *proposer) tickLocked(c Completion) Outcome {
+	if p.stopped {
+		return NotProposed
+	}
+	epoch, servingTerm := p.r.serving.Load(), p.r.servingTerm.Load()
+	if epoch == 0 {
+		return Moved
+	}
+	if !p.r.host.admit(opOverhead) {
+		return Overloaded
+	}
+
+	var b *batch
+	if n := len(p.gathered); n > 0 {
+		b = p.gathered[n-1]
+	}
+	if b == nil || b.epoch != epoch {
+		b = p.openLocked(epoch, servingTerm)
+	}
+	b.bytes += opOverhead
+	b.ticks = append(b.ticks, c)
+	return Applied
+}
+
+// resumeLocked has a batch begin with the resume operation unless one was applied since this process began to serve, and entries have been
 // applied without delay since then: nothing else that it proposes may be executed before. Any batch may be lost or come late, so
 // all begin with it until it is known that one did not. REQUIRES p.mu.
 func (p *proposer) resumeLocked(b *batch, servingTerm uint64) {
 	if p.resumed != servingTerm || len(p.flight) > 0 && late(p.flight[0]) {
-		b.ops.Add(&entry.Op{Code: wire.OpResume})
+		b.ops.Add(p.r.host.cfg.Machines.Resume())
 		b.waiters = append(b.waiters, &resumeDone{p, b, servingTerm})
 	}
 }
@@ -135,7 +173,7 @@ func (p *proposer) resumeLocked(b *batch, servingTerm uint64) {
 // late reports whether a batch in flight has been on its way for so long that the partition counts as stalled.
 func late(b *batch) bool { return time.Since(b.proposed) > stallAfter }
 
-// resumeDone is told what became of the OpResume of a serving term, with which a batch began.
+// resumeDone is told what became of the resume operation of a serving term, with which a batch began.
 type resumeDone struct {
 	p           *proposer
 	b           *batch
@@ -374,40 +412,60 @@ func (p *proposer) stop() {
 	done.complete()
 }
 
-// sweep proposes the removal of entries whose time has come, unless one is under way.
-func (p *proposer) sweep() {
+// keepUp proposes what the machine wants proposed for its own sake, unless that is under way.
+func (p *proposer) keepUp() {
 	p.mu.Lock()
-	busy := p.sweeping
-	p.sweeping = true
-	p.sweepNext = max(p.sweepNext, sweepLimit)
-	limit := p.sweepNext
+	busy := p.upkeep.busy
+	p.upkeep.busy = true
+	op := p.upkeep.op
 	p.mu.Unlock()
 	if busy {
 		return
 	}
-	p.submit(&entry.Op{Code: wire.OpSweep, Body: wire.AppendSweepBody(nil, wire.SweepBody{Limit: limit}), Keys: int(limit)}, (*sweepDone)(p))
+
+	if op == nil {
+		op, _ = p.r.upkeep(nil, entry.Result{})
+		p.mu.Lock()
+		p.upkeep.op, p.upkeep.busy = op, op != nil
+		p.mu.Unlock()
+		if op == nil {
+			return // the state was freed
+		}
+	}
+	p.submit(op, (*upkeepDone)(p))
 	p.flush()
 }
 
-// sweepDone is told the end of a sweep.
-type sweepDone proposer
+// upkeep asks the machine for the next upkeep; nil if the state was freed.
+func (r *replica) upkeep(done *entry.Op, result entry.Result) (next *entry.Op, again bool) {
+	r.state.RLock()
+	defer r.state.RUnlock()
+	if r.state.machine == nil {
+		return nil, false
+	}
+	return r.state.machine.Upkeep(done, result)
+}
 
-// Complete lets the next sweep begin: at once if this one removed entries, for more may be due; else in due course.
-func (s *sweepDone) Complete(o Outcome, r entry.Result) {
-	p := (*proposer)(s)
-	var removed uint64
-	if o == Applied {
-		removed, _ = binary.Uvarint(r.Body)
-	}
+// upkeepDone is told the end of an upkeep.
+type upkeepDone proposer
+
+// Complete lets the next upkeep begin: at once if the machine says so, for more may be due; else in due course.
+func (u *upkeepDone) Complete(o Outcome, r entry.Result) {
+	p := (*proposer)(u)
 	p.mu.Lock()
-	p.sweeping = false
-	if removed < uint64(p.sweepNext) {
-		p.sweepNext = sweepLimit
-	} else {
-		p.sweepNext = min(2*p.sweepNext, sweepMost)
-	}
+	done := p.upkeep.op
 	p.mu.Unlock()
-	if removed > 0 {
+
+	var next *entry.Op
+	var again bool
+	if o == Applied {
+		next, again = p.r.upkeep(done, r)
+	}
+
+	p.mu.Lock()
+	p.upkeep.op, p.upkeep.busy = next, false
+	p.mu.Unlock()
+	if again {
 		p.r.host.notify(p.r)
 	}
 }

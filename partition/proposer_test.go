@@ -532,15 +532,15 @@ func TestProposerBoundsRecords(t *testing.T) {
 // A sweep that removes nothing is not repeated at once, for that would fill the log.
 func TestSweepDoesNotSpin(t *testing.T) {
 	s := newServing(t)
-	s.proposer.sweep()
-	s.proposer.sweep()
+	s.proposer.keepUp()
+	s.proposer.keepUp()
 	require.Equal(t, 1, s.onItsWay(), "one at a time")
 	s.host.notified(map[*replica]struct{}{})
 	s.commitNext()
 	require.Empty(t, s.host.notified(map[*replica]struct{}{}))
-	s.proposer.sweep()
+	s.proposer.keepUp()
 	require.Equal(t, 1, s.onItsWay())
 	s.stop()
-	s.proposer.sweep()
-	require.False(t, s.proposer.sweeping)
+	s.proposer.keepUp()
+	require.False(t, s.proposer.upkeep.busy)
 }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/gridiron-io/gridiron/partition/entry"
-	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
 const (
@@ -208,9 +207,6 @@ func (q *readQueue) stop() {
 	q.failAll(list, NotProposed)
 }
 
-// tickOp is an operation that only moves the log's clock to cluster time.
-var tickOp = entry.Op{Code: wire.OpSweep, Body: wire.AppendSweepBody(nil, wire.SweepBody{})}
-
 // commitFor commits what reads ask for before they can be made, and returns what became of it. It gives up when ended is
 // closed: then this process no longer serves.
 func (r *replica) commitFor(list []Reader, ended <-chan struct{}) Outcome {
@@ -223,7 +219,7 @@ func (r *replica) commitFor(list []Reader, ended <-chan struct{}) Outcome {
 		}
 	}
 	if n == 0 {
-		r.proposer.submit(&tickOp, done)
+		r.proposer.tick(done)
 		n++
 	}
 	r.proposer.flush()

@@ -117,6 +117,23 @@ func (s *registers) NextDue() (due int64, ok bool) {
 	return due, ok
 }
 
+const sweepLimit = 1000
+
+// Upkeep removes twice as many registers as before, while there are as many.
+func (s *registers) Upkeep(done *entry.Op, result entry.Result) (next *entry.Op, again bool) {
+	limit, removed := uint32(sweepLimit), uint64(0)
+	if done != nil {
+		removed, _ = binary.Uvarint(result.Body)
+		if last := binary.BigEndian.Uint32(done.Body); removed >= uint64(last) {
+			limit = 2 * last
+		}
+	}
+	return &entry.Op{Code: wire.OpSweep, Body: wire.AppendU32(nil, limit), Keys: int(limit)}, removed > 0
+}
+
+// Resume returns the operation with which an owner begins.
+func (registerMachines) Resume() *entry.Op { return &entry.Op{Code: wire.OpResume} }
+
 func (s *registers) RecordBytes() int { return s.records }
 
 func (s *registers) Bytes() int { return s.records + len(s.values) }

@@ -175,7 +175,7 @@ func (r *replica) reconcile(now time.Time) (soon bool) {
 	r.carryOut(&d)
 	r.proposer.reconcile(now)
 	if due := r.due.Load(); due != noneDue && r.serving.Load() != 0 && due <= r.host.cfg.Now() {
-		r.proposer.sweep()
+		r.proposer.keepUp()
 	}
 	return d.LookSoon
 }

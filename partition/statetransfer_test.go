@@ -25,6 +25,8 @@ type bulkMachines struct{}
 
 func (bulkMachines) New(int, uint64) Machine { return &bulk{} }
 
+func (bulkMachines) Resume() *entry.Op { return &entry.Op{Code: wire.OpResume} }
+
 func (bulkMachines) Restore(_ int, _ uint64, r io.Reader) (Machine, error) {
 	b := &bulk{}
 	for {
@@ -54,8 +56,11 @@ func (b *bulk) MarkLoss()              {}
 func (b *bulk) Clock() int64           { return 0 }
 func (b *bulk) NextDue() (int64, bool) { return 0, false }
 func (b *bulk) RecordBytes() int       { return 0 }
-func (b *bulk) Freeze() StateSnapshot  { return &bulk{slices.Clip(b.pieces)} }
-func (b *bulk) Close()                 {}
+
+func (b *bulk) Upkeep(*entry.Op, entry.Result) (*entry.Op, bool) { return nil, false }
+
+func (b *bulk) Freeze() StateSnapshot { return &bulk{slices.Clip(b.pieces)} }
+func (b *bulk) Close()                {}
 
 func (b *bulk) Bytes() (n int) {
 	for _, p := range b.pieces {
