@@ -32,7 +32,7 @@ type call struct {
 	started   time.Duration    // when the request arrived, see elapsed
 	tally     *tally           // writes: where they are counted; nil: nowhere
 	bound     *bound           // writes: of the map, nil if it has none
-	size      int              // writes that store: of the body
+	bodySize  int              // writes that store: of the body
 	keys      int              // writes of several keys: how many
 	held      int64            // memory that is held of the host's for what waits
 	removal   *removal         // OpRemoveAll; else nil
@@ -104,7 +104,7 @@ func (c *call) Complete(o partition.Outcome, r entry.Result) {
 		return
 	}
 	c.caller.Answer(c.id, r.Code, r.Body)
-	if c.bound != nil && c.bound.wrote(c.partition, c.op, c.size, r) {
+	if c.bound != nil && c.bound.wrote(c.partition, c.op, c.bodySize, r) {
 		c.s.evictor.wakeUp()
 	}
 	c.free()

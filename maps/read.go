@@ -2,7 +2,6 @@ package maps
 
 import (
 	"bytes"
-	"fmt"
 
 	"github.com/gridiron-io/gridiron/maps/state"
 	"github.com/gridiron-io/gridiron/partition"
@@ -21,7 +20,7 @@ const (
 )
 
 func (s *Service) read(req *wire.Request, caller Caller) bool {
-	if err := checkRead(req.Op, req.Body); err != nil {
+	if _, err := req.Op.Descriptor().Check(req.Op, req.Body); err != nil {
 		refuse(req.ID, caller, err)
 		return false
 	}
@@ -31,58 +30,61 @@ func (s *Service) read(req *wire.Request, caller Caller) bool {
 	return false
 }
 
-func checkRead(op wire.Op, body []byte) (err error) {
-	switch op {
-	case wire.OpGet, wire.OpContains, wire.OpEntryView, wire.OpIsLocked:
-		_, _, err = wire.DecodeKeyBody(body)
-	case wire.OpGetMany:
-		_, err = wire.DecodeKeysBody(body)
-	case wire.OpSize:
-		_, err = wire.DecodeMapBody(body)
-	case wire.OpScan:
-		_, err = wire.DecodeScanBody(body)
-	case wire.OpEvents:
-		_, err = wire.DecodeEventsBody(body)
-	default:
-		err = fmt.Errorf("%w: %v is no operation on a map", wire.ErrMalformed, op)
-	}
-	return err
+// readers are how operations are read from the state of a partition, by operation. A reader reports false if something must be committed
+// before the read may answer; see partition.Reader. The body was checked when the call arrived.
+var readers = [256]func(c *call, st *state.State, at partition.ReadPoint) bool{
+	wire.OpGet:       (*call).get,
+	wire.OpContains:  (*call).contains,
+	wire.OpGetMany:   (*call).getMany,
+	wire.OpEntryView: (*call).entryView,
+	wire.OpIsLocked:  (*call).isLocked,
+	wire.OpSize:      (*call).size,
+	wire.OpScan:      (*call).scan,
+	wire.OpEvents:    (*call).events,
+	wire.OpRemoveAll: (*call).lookForRemoval,
 }
 
-// Read carries the read out on the partition's state. The body was checked when it arrived.
+// Read carries the read out on the partition's state.
 func (c *call) Read(m partition.Machine, at partition.ReadPoint) bool {
-	st := StateOf(m)
 	c.code, c.found, c.out = wire.CodeOK, c.found[:0], c.out[:0]
-	switch c.op {
-	case wire.OpGet, wire.OpContains:
-		name, key, _ := wire.DecodeKeyBody(c.body)
-		return c.readKeys(st, at, name, c.op == wire.OpGet, key)
-	case wire.OpGetMany:
-		k, _ := wire.DecodeKeysBody(c.body)
-		return c.readKeys(st, at, k.Map, true, k.Keys...)
-	case wire.OpEntryView:
-		name, key, _ := wire.DecodeKeyBody(c.body)
-		return c.readView(st, name, key, at)
-	case wire.OpIsLocked:
-		name, key, _ := wire.DecodeKeyBody(c.body)
-		r, ok := st.IsLocked(name, key, at.Now)
-		c.out = wire.AppendLockResult(c.out, &r)
-		return ok
-	case wire.OpSize:
-		name, _ := wire.DecodeMapBody(c.body)
-		if due(st, name, at) {
-			return false
-		}
-		c.out = wire.AppendUvarint(c.out, uint64(st.Size(name)))
-		return true
-	case wire.OpScan:
-		return c.scan(st, at)
-	case wire.OpRemoveAll:
-		c.removal.look(st)
-		return true
-	default: // wire.OpEvents
-		return c.events(st, at)
+	return readers[c.op](c, StateOf(m), at)
+}
+
+func (c *call) get(st *state.State, at partition.ReadPoint) bool {
+	name, key, _ := wire.DecodeKeyBody(c.body)
+	return c.readKeys(st, at, name, true, key)
+}
+
+func (c *call) contains(st *state.State, at partition.ReadPoint) bool {
+	name, key, _ := wire.DecodeKeyBody(c.body)
+	return c.readKeys(st, at, name, false, key)
+}
+
+func (c *call) getMany(st *state.State, at partition.ReadPoint) bool {
+	k, _ := wire.DecodeKeysBody(c.body)
+	return c.readKeys(st, at, k.Map, true, k.Keys...)
+}
+
+func (c *call) isLocked(st *state.State, at partition.ReadPoint) bool {
+	name, key, _ := wire.DecodeKeyBody(c.body)
+	r, ok := st.IsLocked(name, key, at.Now)
+	c.out = wire.AppendLockResult(c.out, &r)
+	return ok
+}
+
+func (c *call) size(st *state.State, at partition.ReadPoint) bool {
+	name, _ := wire.DecodeMapBody(c.body)
+	if due(st, name, at) {
+		return false
 	}
+	c.out = wire.AppendUvarint(c.out, uint64(st.Size(name)))
+	return true
+}
+
+// lookForRemoval is the first step of OpRemoveAll: it reads what may be removed.
+func (c *call) lookForRemoval(st *state.State, _ partition.ReadPoint) bool {
+	c.removal.look(st)
+	return true
 }
 
 // readKeys looks keys up and uses what it finds: only if nothing must be committed first.
@@ -148,7 +150,8 @@ func due(st *state.State, name []byte, at partition.ReadPoint) bool {
 	return ok && t <= at.Now && st.Clock() < at.Now
 }
 
-func (c *call) readView(st *state.State, name, key []byte, at partition.ReadPoint) bool {
+func (c *call) entryView(st *state.State, at partition.ReadPoint) bool {
+	name, key, _ := wire.DecodeKeyBody(c.body)
 	var e wire.EntryViewResult
 	if v, ok := st.Get(name, key); ok {
 		if v.Expires != 0 && v.Expires <= at.Now {

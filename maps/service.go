@@ -165,93 +165,45 @@ func (s *Service) prepare(c *call, op wire.Op, body []byte) ([]byte, error) {
 	if len(body) > wire.MaxOperation {
 		return nil, fmt.Errorf("%w: an operation of %d bytes, the limit is %d", wire.ErrTooLarge, len(body), wire.MaxOperation)
 	}
-	switch op {
-	case wire.OpSetMany, wire.OpDeleteMany:
-		m, err := wire.DecodeManyBody(body)
-		if err != nil {
-			return nil, err
-		}
-		if (m.Values != nil) != (op == wire.OpSetMany) {
-			return nil, fmt.Errorf("%w: %v with the wrong fields", wire.ErrMalformed, op)
-		}
-		for _, v := range m.Values {
-			if err := s.checkSize(v); err != nil {
-				return nil, err
-			}
-		}
-		if err := m.CheckRequest(); err != nil {
-			return nil, err
-		}
-		c.keys = len(m.Keys)
-		if op == wire.OpDeleteMany {
-			return body, nil
-		}
-		changed, err := s.storing(c, m.Map, &m.WriteOptions, len(m.Keys), len(body))
-		if changed {
-			c.body = wire.AppendManyBody(c.body[:0], &m)
-			return c.body, nil
-		}
-		return body, err
-	case wire.OpClear, wire.OpDestroy:
-		_, err := wire.DecodeMapBody(body)
-		return body, err
-	case wire.OpLock, wire.OpRenew, wire.OpLoad:
-		l, err := wire.DecodeLockBody(body)
-		if err == nil {
-			err = wire.CheckLock(op, &l)
-		}
-		if err == nil {
-			err = s.admitLock(c, op, &l, len(body))
-		}
-		c.locks, c.body = true, append(c.body[:0], body...)
-		return body, err
-	case wire.OpLoaded:
-		l, err := wire.DecodeLoadedBody(body)
-		if err != nil {
-			return nil, err
-		}
-		if err := s.checkSize(l.Value); err != nil {
-			return nil, err
-		}
-		if err := l.CheckRequest(); err != nil || l.Value == nil {
-			return body, err
-		}
-		changed, err := s.storing(c, l.Map, &l.WriteOptions, 1, len(body))
-		if changed {
-			c.body = wire.AppendLoadedBody(c.body[:0], &l)
-			return c.body, nil
-		}
-		return body, err
-	case wire.OpUnlock:
-		_, err := wire.DecodeUnlockBody(body)
-		return body, err
-	case wire.OpForceUnlock:
-		_, _, err := wire.DecodeKeyBody(body)
-		return body, err
-	default:
-		w, err := wire.DecodeWriteBody(body)
-		if err != nil {
-			return nil, err
-		}
-		if err := wire.CheckWrite(op, &w); err != nil {
-			return nil, err
-		}
-		if err := s.checkSize(w.Value); err != nil {
-			return nil, err
-		}
-		if err := w.CheckRequest(); err != nil {
-			return nil, err
-		}
-		if w.Value == nil {
-			return body, nil
-		}
-		changed, err := s.storing(c, w.Map, &w.WriteOptions, 1, len(body))
-		if changed {
-			c.body = wire.AppendWriteBody(c.body[:0], &w)
-			return c.body, nil
-		}
+	d := op.Descriptor()
+	if d.Parks {
+		return body, s.prepareLock(c, op, body)
+	}
+
+	in, err := d.Check(op, body)
+	if err != nil {
+		return nil, err
+	}
+	if in.Largest > s.cfg.MaxValue {
+		return nil, fmt.Errorf("%w: a value of %d bytes, the limit is %d", wire.ErrTooLarge, in.Largest, s.cfg.MaxValue)
+	}
+	if err := in.Options.CheckRequest(); err != nil {
+		return nil, err
+	}
+
+	c.keys = in.Keys
+	if in.Values == 0 {
+		return body, nil
+	}
+	changed, err := s.storing(c, in.Map, &in.Options, in.Values, len(body))
+	if err != nil || !changed {
 		return body, err
 	}
+	c.body, err = d.WithOptions(c.body[:0], body, &in.Options)
+	return c.body, err
+}
+
+// prepareLock is prepare for a call that locks. The call keeps a copy of the body: the wait queue looks at it when the call was applied.
+func (s *Service) prepareLock(c *call, op wire.Op, body []byte) error {
+	l, err := wire.DecodeLockBody(body)
+	if err == nil {
+		err = wire.CheckLock(op, &l)
+	}
+	if err == nil {
+		err = s.admitLock(c, op, &l, len(body))
+	}
+	c.locks, c.body = true, append(c.body[:0], body...)
+	return err
 }
 
 // lockBytes is what a lock, or a place in its wait queue, takes at most in the state, about, beside the names of its map and key.
@@ -286,7 +238,7 @@ func (s *Service) has(p int, op wire.Op, l *wire.LockBody) (has bool) {
 // returns whether the options have changed with that, or why the write is refused.
 func (s *Service) storing(c *call, name []byte, o *wire.WriteOptions, values, body int) (changed bool, err error) {
 	cfg := s.config(name)
-	c.size = body
+	c.bodySize = body
 	if c.bound, err = s.evictor.admit(c.partition, name, &cfg, values, body); err != nil {
 		return false, err
 	}
@@ -312,13 +264,6 @@ func setDefaults(cfg *wire.MapConfig, o *wire.WriteOptions) (changed bool) {
 		o.Flags, o.MaxIdle, changed = o.Flags|wire.WriteMaxIdle, cfg.MaxIdle, true
 	}
 	return changed
-}
-
-func (s *Service) checkSize(value []byte) error {
-	if len(value) > s.cfg.MaxValue {
-		return fmt.Errorf("%w: a value of %d bytes, the limit is %d", wire.ErrTooLarge, len(value), s.cfg.MaxValue)
-	}
-	return nil
 }
 
 // answerOutcome answers a request that was not applied.

@@ -100,16 +100,7 @@ func (cl *call) addressed() bool { return cl.req.Partition == wire.NoPartition }
 
 // repeatable reports whether the call may be made again though it may have been executed: reads, writes (which members
 // know again by their identity), and what asks a member without changing anything.
-func (cl *call) repeatable() bool {
-	switch op := cl.req.Op; op {
-	case wire.OpPing, wire.OpTable, wire.OpStatus, wire.OpPartitions, wire.OpMaps, wire.OpMapStats, wire.OpTaskList, wire.OpTaskWait,
-		wire.OpMapConfigs, wire.OpSetMapConfig, // the last is a compare-and-set on a version
-		wire.OpDrainMember, wire.OpRemoveMember, wire.OpRebalance: // begin what they ask for, unless it has begun
-		return true
-	default:
-		return op.IsRead() || op.IsWrite()
-	}
-}
+func (cl *call) repeatable() bool { return cl.req.Op.Repeatable() }
 
 // refused reports whether the last attempt was answered in a way that says that it was not executed, and never will be.
 func (cl *call) refused() bool {

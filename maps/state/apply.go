@@ -2,6 +2,7 @@ package state
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/gridiron-io/gridiron/partition/entry"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -55,77 +56,35 @@ func (s *State) apply(op *entry.Op) entry.Result {
 	return o.entryResult()
 }
 
+// operation is how an operation of the log changes the state.
+type operation struct {
+	code  wire.Op
+	apply func(s *State, op *entry.Op) outcome
+}
+
+// operations are the operations of the log, by code: what each family has registered in its file.
+var operations = registered(keyWriteOperations, bulkOperations, wholeOperations, lockOperations, loadOperations, removeOperations,
+	upkeepOperations)
+
+func registered(families ...[]operation) (all [256]func(s *State, op *entry.Op) outcome) {
+	for _, family := range families {
+		for _, o := range family {
+			if all[o.code] != nil {
+				panic(fmt.Sprintf("state: operation %v is registered twice", o.code))
+			}
+			all[o.code] = o.apply
+		}
+	}
+	return all
+}
+
 // execute does what op says.
 func (s *State) execute(op *entry.Op) outcome {
-	switch op.Code {
-	case wire.OpSet, wire.OpPut, wire.OpPutIfAbsent, wire.OpReplace, wire.OpReplaceIfSame, wire.OpRemove, wire.OpRemoveIfSame,
-		wire.OpDelete, wire.OpSetTTL, wire.OpEvict:
-		w, err := wire.DecodeWriteBody(op.Body)
-		if err == nil {
-			err = wire.CheckWrite(op.Code, &w)
-		}
-		if err != nil {
-			return malformed(err)
-		}
-		return s.write(op.Code, &w)
-	case wire.OpSetMany, wire.OpDeleteMany:
-		m, err := wire.DecodeManyBody(op.Body)
-		if err != nil {
-			return malformed(err)
-		}
-		return s.writeMany(op.Code, &m)
-	case wire.OpClear, wire.OpDestroy:
-		name, err := wire.DecodeMapBody(op.Body)
-		if err != nil {
-			return malformed(err)
-		}
-		if op.Code == wire.OpClear {
-			return s.clear(name)
-		}
-		return s.destroy(name)
-	case wire.OpSweep:
-		b, err := wire.DecodeSweepBody(op.Body)
-		if err != nil {
-			return malformed(err)
-		}
-		return s.sweep(b.Limit)
-	case wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpForceUnlock, wire.OpResume:
-		return s.executeLock(op)
-	case wire.OpLoad:
-		b, err := wire.DecodeLockBody(op.Body)
-		if err == nil {
-			err = wire.CheckLock(op.Code, &b)
-		}
-		if err != nil {
-			return malformed(err)
-		}
-		return s.load(&b, op.Deadline)
-	case wire.OpLoaded:
-		b, err := wire.DecodeLoadedBody(op.Body)
-		if err != nil {
-			return malformed(err)
-		}
-		return s.loaded(&b)
-	case wire.OpRemoveAll:
-		b, err := wire.DecodeRemovalBody(op.Body)
-		if err != nil {
-			return malformed(err)
-		}
-		return s.removeChosen(&b)
-	case wire.OpEvictMany:
-		b, err := wire.DecodeEvictBody(op.Body)
-		if err != nil {
-			return malformed(err)
-		}
-		return s.evictMany(&b)
-	case wire.OpTouch:
-		b, err := wire.DecodeTouchBody(op.Body)
-		if err != nil {
-			return malformed(err)
-		}
-		return s.touch(&b)
+	apply := operations[op.Code]
+	if apply == nil {
+		return refused(wire.CodeInvalid, op.Code.String()+" is no operation of the log")
 	}
-	return refused(wire.CodeInvalid, op.Code.String()+" is no operation of the log")
+	return apply(s, op)
 }
 
 // refused returns the outcome of an operation that was not executed.

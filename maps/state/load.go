@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/gridiron-io/gridiron/partition/entry"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -13,6 +14,30 @@ const textLoad = "another loads the value, or it was written or deleted meanwhil
 // Who loads the value of a key that has no entry is kept as the holder of a lock is, apart from the key's lock: with a lease, a fence,
 // and those who wait. It ends, and a value that comes later is refused, when the key is written; when it is deleted, which says that
 // a value loaded before is not to be kept, the next who waits is to load anew.
+
+var loadOperations = []operation{
+	{wire.OpLoad, (*State).applyLoad},
+	{wire.OpLoaded, (*State).applyLoaded},
+}
+
+func (s *State) applyLoad(op *entry.Op) outcome {
+	b, err := wire.DecodeLockBody(op.Body)
+	if err == nil {
+		err = wire.CheckLock(op.Code, &b)
+	}
+	if err != nil {
+		return malformed(err)
+	}
+	return s.load(&b, op.Deadline)
+}
+
+func (s *State) applyLoaded(op *entry.Op) outcome {
+	b, err := wire.DecodeLoadedBody(op.Body)
+	if err != nil {
+		return malformed(err)
+	}
+	return s.loaded(&b)
+}
 
 // load executes OpLoad. deadline is the call's.
 func (s *State) load(b *wire.LockBody, deadline int64) outcome {

@@ -24,39 +24,49 @@ func later(at int64, d uint64) int64 {
 	return at + int64(d)
 }
 
-// executeLock does what an operation on a lock says.
-func (s *State) executeLock(op *entry.Op) outcome {
-	switch op.Code {
-	case wire.OpLock, wire.OpRenew:
-		b, err := wire.DecodeLockBody(op.Body)
-		if err == nil {
-			err = wire.CheckLock(op.Code, &b)
-		}
-		if err != nil {
-			return malformed(err)
-		}
-		if op.Code == wire.OpLock {
-			return s.lock(&s.locks, &b, op.Deadline)
-		}
-		return s.renew(&b)
-	case wire.OpUnlock:
-		b, err := wire.DecodeUnlockBody(op.Body)
-		if err != nil {
-			return malformed(err)
-		}
-		return s.unlock(&b)
-	case wire.OpForceUnlock:
-		name, key, err := wire.DecodeKeyBody(op.Body)
-		if err != nil {
-			return malformed(err)
-		}
-		return s.forceUnlock(name, key)
-	default: // wire.OpResume
-		if len(op.Body) > 0 {
-			return refused(wire.CodeInvalid, "a body where there is none")
-		}
-		return s.resume()
+var lockOperations = []operation{
+	{wire.OpLock, (*State).applyLock},
+	{wire.OpRenew, (*State).applyLock},
+	{wire.OpUnlock, (*State).applyUnlock},
+	{wire.OpForceUnlock, (*State).applyForceUnlock},
+	{wire.OpResume, (*State).applyResume},
+}
+
+func (s *State) applyLock(op *entry.Op) outcome {
+	b, err := wire.DecodeLockBody(op.Body)
+	if err == nil {
+		err = wire.CheckLock(op.Code, &b)
 	}
+	if err != nil {
+		return malformed(err)
+	}
+	if op.Code == wire.OpRenew {
+		return s.renew(&b)
+	}
+	return s.lock(&s.locks, &b, op.Deadline)
+}
+
+func (s *State) applyUnlock(op *entry.Op) outcome {
+	b, err := wire.DecodeUnlockBody(op.Body)
+	if err != nil {
+		return malformed(err)
+	}
+	return s.unlock(&b)
+}
+
+func (s *State) applyForceUnlock(op *entry.Op) outcome {
+	name, key, err := wire.DecodeKeyBody(op.Body)
+	if err != nil {
+		return malformed(err)
+	}
+	return s.forceUnlock(name, key)
+}
+
+func (s *State) applyResume(op *entry.Op) outcome {
+	if len(op.Body) > 0 {
+		return refused(wire.CodeInvalid, "a body where there is none")
+	}
+	return s.resume()
 }
 
 // lockOutcome returns the outcome of an operation that answers with l.

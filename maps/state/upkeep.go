@@ -1,9 +1,42 @@
 package state
 
-import "github.com/gridiron-io/gridiron/sdk/wire"
+import (
+	"github.com/gridiron-io/gridiron/partition/entry"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
 
 // sweepMax bounds what one OpSweep removes, whatever it asks for.
 const sweepMax = wire.MaxKeys
+
+var upkeepOperations = []operation{
+	{wire.OpSweep, (*State).applySweep},
+	{wire.OpEvictMany, (*State).applyEvictMany},
+	{wire.OpTouch, (*State).applyTouch},
+}
+
+func (s *State) applySweep(op *entry.Op) outcome {
+	b, err := wire.DecodeSweepBody(op.Body)
+	if err != nil {
+		return malformed(err)
+	}
+	return s.sweep(b.Limit)
+}
+
+func (s *State) applyEvictMany(op *entry.Op) outcome {
+	b, err := wire.DecodeEvictBody(op.Body)
+	if err != nil {
+		return malformed(err)
+	}
+	return s.evictMany(&b)
+}
+
+func (s *State) applyTouch(op *entry.Op) outcome {
+	b, err := wire.DecodeTouchBody(op.Body)
+	if err != nil {
+		return malformed(err)
+	}
+	return s.touch(&b)
+}
 
 // sweep passes on locks whose leases have ended, and removes entries that have expired, each with its event, in the order of
 // expiry, map and key; at most limit of both together.

@@ -1,6 +1,30 @@
 package state
 
-import "github.com/gridiron-io/gridiron/sdk/wire"
+import (
+	"github.com/gridiron-io/gridiron/partition/entry"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+var wholeOperations = []operation{
+	{wire.OpClear, (*State).applyClear},
+	{wire.OpDestroy, (*State).applyDestroy},
+}
+
+func (s *State) applyClear(op *entry.Op) outcome {
+	name, err := wire.DecodeMapBody(op.Body)
+	if err != nil {
+		return malformed(err)
+	}
+	return s.clear(name)
+}
+
+func (s *State) applyDestroy(op *entry.Op) outcome {
+	name, err := wire.DecodeMapBody(op.Body)
+	if err != nil {
+		return malformed(err)
+	}
+	return s.destroy(name)
+}
 
 // clear removes all entries of a map at once and appends one CLEARED event. The instance and its count of events go on.
 // Where no entry is visible it changes nothing: entries that have expired wait for their own events.
@@ -44,21 +68,4 @@ func (s *State) destroy(name []byte) outcome {
 	}
 	s.end(m)
 	return o
-}
-
-// removeChosen executes OpRemoveAll: it removes the entries that its owner chose, each if it still has the version that it was
-// chosen with, and answers with how many those were. What was written since is not what the caller meant.
-func (s *State) removeChosen(b *wire.RemovalBody) outcome {
-	res := wire.RemoveResult{Next: b.Next}
-	for i, key := range b.Keys {
-		if b.Versions[i] == 0 { // of a key that had no entry, but whose value was being loaded
-			s.voidLoad(b.Map, key)
-			continue
-		}
-		if e := s.lookup(b.Map, key); e.data != nil && e.version() == b.Versions[i] {
-			s.remove(s.find(b.Map), e, wire.EventRemoved)
-			res.Removed++
-		}
-	}
-	return outcome{data: wire.AppendRemoveResult(nil, &res), whole: true}
 }

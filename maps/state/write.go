@@ -3,21 +3,77 @@ package state
 import (
 	"bytes"
 
+	"github.com/gridiron-io/gridiron/partition/entry"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// removal reports whether an operation leaves no entry.
-func removal(code wire.Op) bool {
-	switch code {
-	case wire.OpRemove, wire.OpRemoveIfSame, wire.OpDelete, wire.OpDeleteMany, wire.OpEvict:
-		return true
-	}
-	return false
+// keyWrite is what a write of one key does. The zero keyWrite is none.
+type keyWrite struct {
+	when     condition
+	change   change
+	previous bool // the answer has the value that the entry had
+	voids    bool // where it changes nothing, a load of the key's value is void: the key is to have no entry
 }
 
-// checkOptions returns why an operation cannot carry the options that it has, or "".
-func checkOptions(code wire.Op, o *wire.WriteOptions) string {
-	if removal(code) && o.Flags&(wire.WriteTTL|wire.WriteMaxIdle|wire.WriteKeepTTL) != 0 {
+// condition is under which a write of one key is carried out.
+type condition uint8
+
+const (
+	always    condition = iota
+	ifAbsent            // there is no entry
+	ifPresent           // there is an entry
+	ifSame              // there is an entry with the expected value
+)
+
+// change is what a write of one key does to the entry.
+type change uint8
+
+const (
+	noChange change = iota
+	stores
+	retimes
+	removes
+	evicts
+)
+
+// keyWrites are the writes of one key, by operation.
+var keyWrites = [256]keyWrite{
+	wire.OpSet:           {when: always, change: stores},
+	wire.OpPut:           {when: always, change: stores, previous: true},
+	wire.OpPutIfAbsent:   {when: ifAbsent, change: stores, previous: true},
+	wire.OpReplace:       {when: ifPresent, change: stores, previous: true},
+	wire.OpReplaceIfSame: {when: ifSame, change: stores},
+	wire.OpRemove:        {when: ifPresent, change: removes, previous: true, voids: true},
+	wire.OpRemoveIfSame:  {when: ifSame, change: removes},
+	wire.OpDelete:        {when: ifPresent, change: removes, voids: true},
+	wire.OpSetTTL:        {when: ifPresent, change: retimes},
+	wire.OpEvict:         {when: ifPresent, change: evicts, voids: true},
+}
+
+// keyWriteOperations registers all of keyWrites.
+var keyWriteOperations = func() (list []operation) {
+	for code, w := range keyWrites {
+		if w.change != noChange {
+			list = append(list, operation{wire.Op(code), (*State).applyWrite})
+		}
+	}
+	return list
+}()
+
+func (s *State) applyWrite(op *entry.Op) outcome {
+	w, err := wire.DecodeWriteBody(op.Body)
+	if err == nil {
+		err = wire.CheckWrite(op.Code, &w)
+	}
+	if err != nil {
+		return malformed(err)
+	}
+	return s.write(&keyWrites[op.Code], &w)
+}
+
+// checkOptions returns why a removal cannot carry the options that it has, or "".
+func checkOptions(o *wire.WriteOptions) string {
+	if o.Flags&(wire.WriteTTL|wire.WriteMaxIdle|wire.WriteKeepTTL) != 0 {
 		return textLifetime
 	}
 	return ""
@@ -25,9 +81,11 @@ func checkOptions(code wire.Op, o *wire.WriteOptions) string {
 
 // write executes a write of one key, whose fields wire.CheckWrite has found in order. WriteNoStore concerns the owner, which
 // writes to stores, and changes nothing here.
-func (s *State) write(code wire.Op, w *wire.WriteBody) outcome {
-	if text := checkOptions(code, &w.WriteOptions); text != "" {
-		return refused(wire.CodeInvalid, text)
+func (s *State) write(does *keyWrite, w *wire.WriteBody) outcome {
+	if does.change == removes || does.change == evicts {
+		if text := checkOptions(&w.WriteOptions); text != "" {
+			return refused(wire.CodeInvalid, text)
+		}
 	}
 	if text := s.fenced(w.Map, w.Key, &w.WriteOptions); text != "" {
 		return refused(wire.CodeFenced, text)
@@ -36,81 +94,51 @@ func (s *State) write(code wire.Op, w *wire.WriteBody) outcome {
 	if text := checkVersion(&w.WriteOptions, cur); text != "" {
 		return refused(wire.CodeConflict, text)
 	}
+
 	var o outcome
 	found := cur.data != nil
 	if found {
 		o.flags = wire.ResultFound
-		switch code {
-		case wire.OpPut, wire.OpPutIfAbsent, wire.OpReplace, wire.OpRemove:
+		if does.previous {
 			o.flags |= wire.ResultValue
 			o.data = cur.valueBytes()
 		}
 	}
-	var apply bool
-	switch code {
-	case wire.OpSet, wire.OpPut:
-		apply = true
-	case wire.OpPutIfAbsent:
-		apply = !found
-	case wire.OpReplaceIfSame, wire.OpRemoveIfSame:
-		apply = found && bytes.Equal(cur.valueBytes(), w.Expected)
-	default:
-		apply = found
-	}
-	if !apply {
-		switch code {
-		case wire.OpRemove, wire.OpDelete, wire.OpEvict:
+
+	if !does.when.holds(cur, w.Expected) {
+		// A value that is being loaded is as old as the entry that was to go: it must not come after the removal.
+		if does.voids {
 			s.voidLoad(w.Map, w.Key)
 		}
 		return o
 	}
+
 	o.flags |= wire.ResultApplied
-	switch code {
-	case wire.OpSetTTL:
+	switch does.change {
+	case retimes:
 		o.version = s.retime(m, cur, &w.WriteOptions)
-	case wire.OpEvict:
+	case evicts:
 		o.version = s.remove(m, cur, wire.EventEvicted)
-	case wire.OpRemove, wire.OpRemoveIfSame, wire.OpDelete:
+	case removes:
 		o.version = s.remove(m, cur, wire.EventRemoved)
-	default:
+	default: // stores
 		o.version = s.store(m, cur, w.Map, w.Key, w.Value, &w.WriteOptions)
 	}
 	return o
 }
 
-// writeMany executes SetMany and DeleteMany: the keys in their order, each as if it were written alone. A key for which
-// IfVersion does not hold fails with CodeConflict, one whose fence is another with CodeFenced; the others are done.
-func (s *State) writeMany(code wire.Op, b *wire.ManyBody) outcome {
-	if (b.Values != nil) != (code == wire.OpSetMany) {
-		return refused(wire.CodeInvalid, code.String()+" with the wrong fields")
+// holds reports whether the condition holds for the entry of a key, which may be none.
+func (c condition) holds(cur item, expected []byte) bool {
+	found := cur.data != nil
+	switch c {
+	case ifAbsent:
+		return !found
+	case ifPresent:
+		return found
+	case ifSame:
+		return found && bytes.Equal(cur.valueBytes(), expected)
 	}
-	if b.Flags&wire.WriteVersion != 0 && b.IfVersion == 0 {
-		return refused(wire.CodeInvalid, "IfVersion(0)")
-	}
-	if text := checkOptions(code, &b.WriteOptions); text != "" {
-		return refused(wire.CodeInvalid, text)
-	}
-	var res wire.BulkResult
-	for i, key := range b.Keys {
-		if s.fenced(b.Map, key, &b.WriteOptions) != "" {
-			res.Failed = append(res.Failed, wire.BulkError{Index: uint32(i), Code: wire.CodeFenced})
-			continue
-		}
-		m, cur := s.current(b.Map, key)
-		switch {
-		case checkVersion(&b.WriteOptions, cur) != "":
-			res.Failed = append(res.Failed, wire.BulkError{Index: uint32(i), Code: wire.CodeConflict})
-		case code == wire.OpSetMany:
-			s.store(m, cur, b.Map, key, b.Values[i], &b.WriteOptions)
-			res.Applied++
-		case cur.data != nil:
-			s.remove(m, cur, wire.EventRemoved)
-			res.Applied++
-		default:
-			s.voidLoad(b.Map, key)
-		}
-	}
-	return outcome{data: wire.AppendBulkResult(nil, &res), whole: true}
+	return true
 }
 
 // checkVersion returns why IfVersion does not hold for the entry, or "".

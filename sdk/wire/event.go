@@ -2,6 +2,24 @@ package wire
 
 import "encoding/base64"
 
+// Operations of listeners. Interests are addressed to a member, events to the owner of their partition.
+const (
+	OpEvents     Op = 21 // EventsBody -> EventsResult
+	OpInterest   Op = 80 // MapBody: this connection listens to the map -> []Position of the partitions owned here
+	OpUninterest Op = 81 // MapBody
+)
+
+var eventOps = []Descriptor{
+	{Op: OpEvents, Name: "events", Kind: KindRead, Repeatable: true, Check: checkEventsBody},
+	{Op: OpInterest, Name: "interest", Kind: KindMember},
+	{Op: OpUninterest, Name: "uninterest", Kind: KindMember},
+}
+
+func checkEventsBody(_ Op, body []byte) (Contents, error) {
+	e, err := DecodeEventsBody(body)
+	return Contents{Map: e.Map}, err
+}
+
 // EventKind is what happened to an entry.
 type EventKind uint8
 

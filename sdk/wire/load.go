@@ -2,6 +2,32 @@ package wire
 
 import "fmt"
 
+// Operations by which one caller loads the value of a key that has none, while others wait.
+const (
+	OpLoad   Op = 50 // LockBody -> LockResult: the first caller is to load the value; as OpLock
+	OpLoaded Op = 51 // LoadedBody -> WriteResult
+)
+
+var loadOps = []Descriptor{
+	{Op: OpLoad, Name: "load", Kind: KindWrite, Repeatable: true, Parks: true, Check: checkLockBody},
+	{Op: OpLoaded, Name: "loaded", Kind: KindWrite, Repeatable: true, Check: checkLoadedBody, WithOptions: loadedWithOptions},
+}
+
+func checkLoadedBody(_ Op, body []byte) (Contents, error) {
+	l, err := DecodeLoadedBody(body)
+	in := Contents{Map: l.Map, Options: l.WriteOptions, Largest: len(l.Value)}
+	if l.Value != nil {
+		in.Values = 1
+	}
+	return in, err
+}
+
+func loadedWithOptions(dst, body []byte, o *WriteOptions) ([]byte, error) {
+	l, err := DecodeLoadedBody(body)
+	l.WriteOptions = *o
+	return AppendLoadedBody(dst, &l), err
+}
+
 // LoadedBody is the body of OpLoaded: the value that was loaded for a key, from who was to load it; without a value, that there will
 // be none: who has the ID loads no more, or no longer waits for others to.
 type LoadedBody struct {

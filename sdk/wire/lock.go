@@ -2,6 +2,36 @@ package wire
 
 import "fmt"
 
+// Operations on the locks of keys.
+const (
+	OpIsLocked    Op = 23 // KeyBody -> LockResult
+	OpLock        Op = 46 // LockBody -> LockResult; with LockWait answered when the lock was got, or shortly before the deadline
+	OpUnlock      Op = 47 // UnlockBody -> WriteResult
+	OpRenew       Op = 48 // LockBody -> LockResult; with LockWait answered when the lock was lost, or shortly before the deadline
+	OpForceUnlock Op = 49 // KeyBody -> WriteResult
+)
+
+var lockOps = []Descriptor{
+	{Op: OpIsLocked, Name: "is_locked", Kind: KindRead, Repeatable: true, Check: checkKeyBody},
+	{Op: OpLock, Name: "lock", Kind: KindWrite, Repeatable: true, Parks: true, Check: checkLockBody},
+	{Op: OpUnlock, Name: "unlock", Kind: KindWrite, Repeatable: true, Check: checkUnlockBody},
+	{Op: OpRenew, Name: "renew_lock", Kind: KindWrite, Repeatable: true, Parks: true, Check: checkLockBody},
+	{Op: OpForceUnlock, Name: "force_unlock", Kind: KindWrite, Repeatable: true, Check: checkKeyBody},
+}
+
+func checkLockBody(op Op, body []byte) (Contents, error) {
+	l, err := DecodeLockBody(body)
+	if err == nil {
+		err = CheckLock(op, &l)
+	}
+	return Contents{Map: l.Map}, err
+}
+
+func checkUnlockBody(_ Op, body []byte) (Contents, error) {
+	u, err := DecodeUnlockBody(body)
+	return Contents{Map: u.Map}, err
+}
+
 // LockWait in LockBody.Flags has OpLock wait in the lock's queue while another holds the lock; without it the call only tries.
 // It has OpRenew, once it has renewed, wait until the caller has lost the lock.
 const LockWait uint8 = 1 << 0

@@ -1,11 +1,14 @@
 package wire
 
 import (
+	"bytes"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -131,7 +134,17 @@ func constants(t *testing.T, file, typeName string) (names []string) {
 
 // Every constant is in the tables: one that is added without a name or a kind shows here.
 func TestOpsAndCodesAreComplete(t *testing.T) {
-	if names := constants(t, "op.go", "Op"); len(names) != len(opTests) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, file := range files {
+		if !strings.HasSuffix(file, "_test.go") {
+			names = append(names, constants(t, file, "Op")...)
+		}
+	}
+	if len(names) != len(opTests) {
 		t.Errorf("%d operations are declared, %d are tested: %v", len(names), len(opTests), names)
 	}
 	if names := constants(t, "code.go", "Code"); len(names) != len(codeNames) {
@@ -164,6 +177,89 @@ func TestCodes(t *testing.T) {
 	for _, c := range []Code{Code(len(codeNames)), 0xffff} {
 		if got, want := c.String(), "code "+strconv.Itoa(int(c)); got != want {
 			t.Errorf("an unknown code is called %q, want %q", got, want)
+		}
+	}
+}
+
+// Each operation is described once, in full, at its own code.
+func TestDescriptors(t *testing.T) {
+	repeatable := map[Op]bool{
+		OpPing: true, OpTable: true, OpStatus: true, OpPartitions: true, OpMaps: true, OpMapStats: true, OpTaskList: true, OpTaskWait: true,
+		OpMapConfigs: true, OpSetMapConfig: true, OpDrainMember: true, OpRemoveMember: true, OpRebalance: true,
+	}
+	stores := map[Op]bool{
+		OpSet: true, OpPut: true, OpPutIfAbsent: true, OpReplace: true, OpReplaceIfSame: true, OpSetMany: true, OpLoaded: true,
+	}
+	parks := map[Op]bool{OpLock: true, OpRenew: true, OpLoad: true}
+	for i := range 256 {
+		op := Op(i)
+		d := op.Descriptor()
+		if d.Kind == KindUnknown {
+			continue
+		}
+		if d.Op != op || d.Name == "" {
+			t.Errorf("the descriptor of operation %d is that of %d, %q", i, d.Op, d.Name)
+		}
+		if partitioned := op.IsRead() || op.IsWrite(); partitioned != (d.Check != nil) {
+			t.Errorf("%v: kind %d, has a check: %v", op, d.Kind, d.Check != nil)
+		}
+		if want := op.IsRead() || op.IsWrite() || repeatable[op]; op.Repeatable() != want {
+			t.Errorf("%v: repeatable %v, want %v", op, op.Repeatable(), want)
+		}
+		if d.StoresValues() != stores[op] || d.Parks != parks[op] {
+			t.Errorf("%v: stores values %v, parks %v", op, d.StoresValues(), d.Parks)
+		}
+	}
+
+	defer func() {
+		if recover() == nil {
+			t.Error("an operation that is described twice was not noticed")
+		}
+	}()
+	described(readOps, readOps[:1])
+}
+
+// What Check says of a body is what stands in it, and WithOptions changes nothing but the options.
+func TestContents(t *testing.T) {
+	options := WriteOptions{Flags: WriteTTL, TTL: 7}
+	write := func(value, expected []byte) []byte {
+		return AppendWriteBody(nil, &WriteBody{Map: []byte("m"), Key: []byte("k"), WriteOptions: options, Value: value, Expected: expected})
+	}
+	many := func(values ...[]byte) []byte {
+		return AppendManyBody(nil, &ManyBody{Map: []byte("m"), WriteOptions: options, Keys: [][]byte{{1}, {2}}, Values: values})
+	}
+	loaded := func(fence uint64, o WriteOptions, value []byte) []byte {
+		return AppendLoadedBody(nil, &LoadedBody{Map: []byte("m"), Key: []byte("k"), ID: ID{1}, Fence: fence, WriteOptions: o, Value: value})
+	}
+	for _, c := range []struct {
+		op   Op
+		body []byte
+		want Contents
+	}{
+		{OpSet, write([]byte("value"), nil), Contents{Values: 1, Largest: 5}},
+		{OpReplaceIfSame, write([]byte("value"), []byte("something longer")), Contents{Values: 1, Largest: 5}},
+		{OpSetTTL, write(nil, nil), Contents{}},
+		{OpSetMany, many([]byte("a"), []byte("abc")), Contents{Keys: 2, Values: 2, Largest: 3}},
+		{OpDeleteMany, many(), Contents{Keys: 2}},
+		{OpLoaded, loaded(9, options, []byte("ab")), Contents{Values: 1, Largest: 2}},
+		{OpLoaded, loaded(0, WriteOptions{}, nil), Contents{}},
+		{OpClear, AppendMapBody(nil, "m"), Contents{}},
+		{OpGetMany, AppendKeysBody(nil, "m", [][]byte{{1}, {2}, {3}}), Contents{Keys: 3}},
+	} {
+		in, err := c.op.Descriptor().Check(c.op, c.body)
+		if err != nil || string(in.Map) != "m" || in.Keys != c.want.Keys || in.Values != c.want.Values || in.Largest != c.want.Largest {
+			t.Errorf("%v: %+v, %v", c.op, in, err)
+		}
+		if d := c.op.Descriptor(); in.Values > 0 {
+			same, err := d.WithOptions(nil, c.body, &in.Options)
+			if err != nil || !bytes.Equal(same, c.body) {
+				t.Errorf("%v with the options that it has: %x, %v, want %x", c.op, same, err, c.body)
+			}
+			in.Options.MaxIdle, in.Options.Flags = 8, in.Options.Flags|WriteMaxIdle
+			other, _ := d.WithOptions(nil, c.body, &in.Options)
+			if again, err := d.Check(c.op, other); err != nil || again.Options != in.Options {
+				t.Errorf("%v with other options: %+v, %v", c.op, again, err)
+			}
 		}
 	}
 }

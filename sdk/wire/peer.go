@@ -1,5 +1,36 @@
 package wire
 
+// Operations between members.
+const (
+	OpMemberPing  Op = 128 // PingBody -> PingResult
+	OpMetaPropose Op = 129 // a metadata command -> its result
+	OpMetaRead    Op = 130 // -> one byte, 1 if it is what was committed when it was asked for, and the metadata's state snapshot
+	OpMetaJoin    Op = 131 // JoinBody -> JoinResult: a member asks for its place in the metadata group
+	OpMemberDown  Op = 132 // DownBody -> one byte, 1 if the member asked finds that process down too
+	OpReplica     Op = 133 // ReplicaBody -> ReplicaResult: how far a replica is
+	// OpMetaCaughtUp asks a member to catch up with what the metadata group has committed: CodeOK when it has.
+	OpMetaCaughtUp Op = 134
+	// OpMetaLeave tells the member that leads the metadata group that the caller leaves: CodeOK when the group can do without it.
+	OpMetaLeave Op = 135
+	// OpMetaLead asks a member to lead the metadata group in the place of the caller, which leads it: CodeOK when its replica stands for that.
+	OpMetaLead Op = 136
+	// OpAdmin passes an operation of administration on: AdminBody -> its answer; CodeNotReady where the member does not lead the metadata group.
+	OpAdmin Op = 160
+)
+
+var peerOps = []Descriptor{
+	{Op: OpMemberPing, Name: "member_ping", Kind: KindPeer},
+	{Op: OpMetaPropose, Name: "meta_propose", Kind: KindPeer},
+	{Op: OpMetaRead, Name: "meta_read", Kind: KindPeer},
+	{Op: OpMetaJoin, Name: "meta_join", Kind: KindPeer},
+	{Op: OpMemberDown, Name: "member_down", Kind: KindPeer},
+	{Op: OpReplica, Name: "replica", Kind: KindPeer},
+	{Op: OpMetaCaughtUp, Name: "meta_caught_up", Kind: KindPeer},
+	{Op: OpMetaLeave, Name: "meta_leave", Kind: KindPeer},
+	{Op: OpMetaLead, Name: "meta_lead", Kind: KindPeer},
+	{Op: OpAdmin, Name: "admin", Kind: KindPeer},
+}
+
 // PingBody is what members send one another ten times a second.
 type PingBody struct {
 	Have  uint64 // version of the answerer's Owned list that the asker has; 0 if none

@@ -2,6 +2,18 @@ package wire
 
 import "fmt"
 
+// OpRemoveAll removes the entries of a map for which a predicate holds: RemoveBody -> RemoveResult; in the log as a RemovalBody.
+const OpRemoveAll Op = 52
+
+var removeOps = []Descriptor{
+	{Op: OpRemoveAll, Name: "remove_all", Kind: KindWrite, Repeatable: true, Check: checkRemoveBody},
+}
+
+func checkRemoveBody(_ Op, body []byte) (Contents, error) {
+	r, err := DecodeRemoveBody(body)
+	return Contents{Map: r.Map}, err
+}
+
 // PredicateKind is how a Predicate tells entries from one another.
 type PredicateKind uint8
 

@@ -2,6 +2,27 @@ package wire
 
 import "sort"
 
+// Questions to a member about the cluster.
+const (
+	OpPing       Op = 1 // no body; the answer's cluster time is the point
+	OpTable      Op = 2 // nothing or UpToDate -> Table: subscribe to the table, later Tables are pushed
+	OpStatus     Op = 3 // nothing or UpToDate -> ClusterStatus
+	OpPartitions Op = 4 // []PartitionInfo, with the indexes of the replicas on the member asked
+	OpMaps       Op = 5 // []MapInfo over the partitions that the member asked owns
+)
+
+var clusterOps = []Descriptor{
+	{Op: OpPing, Name: "ping", Kind: KindMember, Repeatable: true},
+	{Op: OpTable, Name: "table", Kind: KindMember, Repeatable: true},
+	{Op: OpStatus, Name: "status", Kind: KindMember, Repeatable: true},
+	{Op: OpPartitions, Name: "partitions", Kind: KindMember, Repeatable: true},
+	{Op: OpMaps, Name: "maps", Kind: KindMember, Repeatable: true},
+}
+
+// UpToDate is the body of a question that is to be answered from all metadata committed when it comes, as far as the member asked can
+// learn that soon. Without it the answer is what the member knows.
+var UpToDate = []byte{1}
+
 // NoOwner is the owner's index of a partition that nobody is known to own.
 const NoOwner = 0xFFFF
 

@@ -1,5 +1,20 @@
 package wire
 
+// Operations on tasks, addressed to a member.
+const (
+	OpTaskSubmit Op = 82 // TaskBody -> empty; accepted. Repeating it under the same task ID has no further effect
+	OpTaskWait   Op = 83 // TaskRef -> TaskResult; waits up to the call's deadline
+	OpTaskCancel Op = 84 // TaskRef -> one byte, 1 if the task's context was ended by this call
+	OpTaskList   Op = 85 // executor name -> []string
+)
+
+var taskOps = []Descriptor{
+	{Op: OpTaskSubmit, Name: "task_submit", Kind: KindMember}, // repeated by its own ID, see the executor of the SDK
+	{Op: OpTaskWait, Name: "task_wait", Kind: KindMember, Repeatable: true},
+	{Op: OpTaskCancel, Name: "task_cancel", Kind: KindMember},
+	{Op: OpTaskList, Name: "task_list", Kind: KindMember, Repeatable: true},
+}
+
 // MaxTaskName bounds the names of tasks and executors in bytes.
 const MaxTaskName = 255
 

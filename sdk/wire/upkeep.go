@@ -1,5 +1,33 @@
 package wire
 
+// Operations of the log alone: the owner of a partition proposes them, and no caller may ask for them.
+const (
+	OpSweep     Op = 64 // SweepBody: removes entries, and ends leases of locks, whose time has come by the clock of the log -> uvarint, how many
+	OpEvictMany Op = 65 // EvictBody: removes entries to make room -> uvarint, how many
+	OpTouch     Op = 66 // TouchBody: entries were used, so that their max-idle runs from then -> uvarint, how many
+	OpResume    Op = 67 // no body: the resume marker. An owner begins to serve; leases of locks go on for at least a while
+)
+
+var upkeepOps = []Descriptor{
+	{Op: OpSweep, Name: "sweep", Kind: KindLogged},
+	{Op: OpEvictMany, Name: "evict_many", Kind: KindLogged},
+	{Op: OpTouch, Name: "touch", Kind: KindLogged},
+	{Op: OpResume, Name: "resume", Kind: KindLogged},
+}
+
+// SweepBody is the body of OpSweep: remove at most Limit entries of the partition whose time has come by the log's clock.
+type SweepBody struct{ Limit uint32 }
+
+// AppendSweepBody appends s.
+func AppendSweepBody(dst []byte, s SweepBody) []byte { return AppendU32(dst, s.Limit) }
+
+// DecodeSweepBody reads what AppendSweepBody wrote.
+func DecodeSweepBody(b []byte) (SweepBody, error) {
+	r := NewReader(b)
+	s := SweepBody{Limit: r.U32()}
+	return s, r.Done()
+}
+
 // EvictBody is the body of OpEvictMany: removes entries of one map to make room, each if it still has the version that it
 // had when it was chosen.
 type EvictBody struct {

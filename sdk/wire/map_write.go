@@ -1,138 +1,94 @@
 package wire
 
-import (
-	"fmt"
-	"unicode/utf8"
+import "fmt"
+
+// Writes of one partition: WriteBody -> WriteResult, unless said otherwise.
+const (
+	OpSet           Op = 32
+	OpPut           Op = 33
+	OpPutIfAbsent   Op = 34
+	OpReplace       Op = 35
+	OpReplaceIfSame Op = 36
+	OpRemove        Op = 37
+	OpRemoveIfSame  Op = 38
+	OpDelete        Op = 39
+	OpSetTTL        Op = 40
+	OpEvict         Op = 41
+	OpSetMany       Op = 42 // ManyBody -> BulkResult
+	OpDeleteMany    Op = 43 // ManyBody without values -> BulkResult
+	OpClear         Op = 44 // MapBody -> WriteResult
+	OpDestroy       Op = 45 // MapBody -> WriteResult
 )
 
-// CheckMapName returns an error wrapping ErrMalformed or ErrTooLarge unless name is 1 to 255 bytes of UTF-8 without
-// control characters.
-func CheckMapName[T string | []byte](name T) error {
-	if len(name) == 0 {
-		return fmt.Errorf("%w: the map name is empty", ErrMalformed)
-	}
-	if len(name) > MaxMapName {
-		return fmt.Errorf("%w: a map name of %d bytes, the limit is %d", ErrTooLarge, len(name), MaxMapName)
-	}
-	for i := 0; i < len(name); {
-		c, n := rune(name[i]), 1
-		if c >= utf8.RuneSelf {
-			// As many bytes as a rune may have: converting the whole name would allocate.
-			c, n = utf8.DecodeRuneInString(string(name[i:min(i+utf8.UTFMax, len(name))]))
-		}
-		if c == utf8.RuneError && n == 1 {
-			return fmt.Errorf("%w: the map name is not UTF-8", ErrMalformed)
-		}
-		if c < 0x20 || c >= 0x7f && c <= 0x9f {
-			return fmt.Errorf("%w: the map name has a control character", ErrMalformed)
-		}
-		i += n
-	}
-	return nil
+var writeOps = []Descriptor{
+	{Op: OpSet, Name: "set", Kind: KindWrite, Repeatable: true, Check: checkWriteBody, WithOptions: writeWithOptions, fields: needsKey | needsValue},
+	{Op: OpPut, Name: "put", Kind: KindWrite, Repeatable: true, Check: checkWriteBody, WithOptions: writeWithOptions, fields: needsKey | needsValue},
+	{Op: OpPutIfAbsent, Name: "put_if_absent", Kind: KindWrite, Repeatable: true, Check: checkWriteBody, WithOptions: writeWithOptions, fields: needsKey | needsValue},
+	{Op: OpReplace, Name: "replace", Kind: KindWrite, Repeatable: true, Check: checkWriteBody, WithOptions: writeWithOptions, fields: needsKey | needsValue},
+	{Op: OpReplaceIfSame, Name: "replace_if_same", Kind: KindWrite, Repeatable: true, Check: checkWriteBody, WithOptions: writeWithOptions, fields: needsKey | needsValue | needsExpected},
+	{Op: OpRemove, Name: "remove", Kind: KindWrite, Repeatable: true, Check: checkWriteBody, fields: needsKey},
+	{Op: OpRemoveIfSame, Name: "remove_if_same", Kind: KindWrite, Repeatable: true, Check: checkWriteBody, fields: needsKey | needsExpected},
+	{Op: OpDelete, Name: "delete", Kind: KindWrite, Repeatable: true, Check: checkWriteBody, fields: needsKey},
+	{Op: OpSetTTL, Name: "set_ttl", Kind: KindWrite, Repeatable: true, Check: checkWriteBody, fields: needsKey | needsTTL},
+	{Op: OpEvict, Name: "evict", Kind: KindWrite, Repeatable: true, Check: checkWriteBody, fields: needsKey},
+	{Op: OpSetMany, Name: "set_all", Kind: KindWrite, Repeatable: true, Check: checkManyBody, WithOptions: manyWithOptions},
+	{Op: OpDeleteMany, Name: "delete_all", Kind: KindWrite, Repeatable: true, Check: checkManyBody},
+	{Op: OpClear, Name: "clear", Kind: KindWrite, Repeatable: true, Check: checkMapBody},
+	{Op: OpDestroy, Name: "destroy", Kind: KindWrite, Repeatable: true, Check: checkMapBody},
 }
 
-// checkKey returns an error unless the encoded key's length is in bounds.
-func checkKey(key []byte) error {
-	if len(key) == 0 {
-		return fmt.Errorf("%w: the key is empty", ErrMalformed)
+// writeFields are the fields of a WriteBody that a write of one key must have.
+type writeFields uint8
+
+const (
+	needsKey      writeFields = 1 << iota // a write of one key; every such write has this
+	needsValue                            // Value; without it the operation has none
+	needsExpected                         // Expected; without it the operation has none
+	needsTTL                              // TTL; without it the operation may have one
+)
+
+func checkWriteBody(op Op, body []byte) (Contents, error) {
+	w, err := DecodeWriteBody(body)
+	if err == nil {
+		err = CheckWrite(op, &w)
 	}
-	if len(key) > MaxKey {
-		return fmt.Errorf("%w: a key of %d bytes, the limit is %d", ErrTooLarge, len(key), MaxKey)
+	if err != nil {
+		return Contents{}, err
 	}
-	return nil
+
+	in := Contents{Map: w.Map, Options: w.WriteOptions, Largest: len(w.Value)}
+	if w.Value != nil {
+		in.Values = 1
+	}
+	return in, nil
 }
 
-// checkKeys returns an error unless an operation may have so many keys.
-func checkKeys(n int) error {
-	if n > MaxKeys {
-		return fmt.Errorf("%w: an operation on %d keys, the limit is %d", ErrTooLarge, n, MaxKeys)
+func checkManyBody(op Op, body []byte) (Contents, error) {
+	m, err := DecodeManyBody(body)
+	if err == nil {
+		err = CheckMany(op, &m)
 	}
-	return nil
+	if err != nil {
+		return Contents{}, err
+	}
+
+	in := Contents{Map: m.Map, Options: m.WriteOptions, Keys: len(m.Keys), Values: len(m.Values)}
+	for _, v := range m.Values {
+		in.Largest = max(in.Largest, len(v))
+	}
+	return in, nil
 }
 
-func checkValue(v []byte) error {
-	if len(v) == 0 {
-		return fmt.Errorf("%w: a value without an encoding", ErrMalformed)
-	}
-	if len(v) > MaxValueHard {
-		return fmt.Errorf("%w: a value of %d bytes, the limit is %d", ErrTooLarge, len(v), MaxValueHard)
-	}
-	return nil
+func writeWithOptions(dst, body []byte, o *WriteOptions) ([]byte, error) {
+	w, err := DecodeWriteBody(body)
+	w.WriteOptions = *o
+	return AppendWriteBody(dst, &w), err
 }
 
-// AppendMapBody appends the body of an operation on a whole map.
-func AppendMapBody(dst []byte, name string) []byte { return AppendString(dst, name) }
-
-// DecodeMapBody reads what AppendMapBody wrote. The name aliases b.
-func DecodeMapBody(b []byte) (name []byte, err error) {
-	r := NewReader(b)
-	name = r.Bytes()
-	if err := r.Done(); err != nil {
-		return nil, err
-	}
-	return name, CheckMapName(name)
-}
-
-// MapOf returns the name of the map that an operation on a partition is about, with which every body begins; nil if it does not.
-// The name aliases body.
-func MapOf(body []byte) []byte {
-	r := NewReader(body)
-	return r.Bytes()
-}
-
-// AppendKeyBody appends the body of a read of one key.
-func AppendKeyBody(dst []byte, name string, key []byte) []byte {
-	return AppendBytes(AppendString(dst, name), key)
-}
-
-// DecodeKeyBody reads what AppendKeyBody wrote. Both results alias b.
-func DecodeKeyBody(b []byte) (name, key []byte, err error) {
-	r := NewReader(b)
-	name, key = r.Bytes(), r.Bytes()
-	if err := r.Done(); err != nil {
-		return nil, nil, err
-	}
-	if err := CheckMapName(name); err != nil {
-		return nil, nil, err
-	}
-	return name, key, checkKey(key)
-}
-
-// KeysBody is the body of OpGetMany.
-type KeysBody struct {
-	Map  []byte
-	Keys [][]byte
-}
-
-// AppendKeysBody appends k.
-func AppendKeysBody(dst []byte, name string, keys [][]byte) []byte {
-	dst = AppendString(dst, name)
-	dst = AppendUvarint(dst, uint64(len(keys)))
-	for _, k := range keys {
-		dst = AppendBytes(dst, k)
-	}
-	return dst
-}
-
-// DecodeKeysBody reads what AppendKeysBody wrote. All slices alias b.
-func DecodeKeysBody(b []byte) (k KeysBody, err error) {
-	r := NewReader(b)
-	k.Map = r.Bytes()
-	n := r.Count(2)
-	if err := checkKeys(n); err != nil {
-		return KeysBody{}, err
-	}
-	k.Keys = make([][]byte, n)
-	for i := range k.Keys {
-		k.Keys[i] = r.Bytes()
-		if err := checkKey(k.Keys[i]); r.Err() == nil && err != nil {
-			return KeysBody{}, err
-		}
-	}
-	if err := r.Done(); err != nil {
-		return KeysBody{}, err
-	}
-	return k, CheckMapName(k.Map)
+func manyWithOptions(dst, body []byte, o *WriteOptions) ([]byte, error) {
+	m, err := DecodeManyBody(body)
+	m.WriteOptions = *o
+	return AppendManyBody(dst, &m), err
 }
 
 // WriteFlags tell which optional fields a WriteBody carries.
@@ -260,26 +216,19 @@ func DecodeWriteBody(b []byte) (w WriteBody, err error) {
 
 // CheckWrite returns an error unless w has exactly the fields that op needs, within their hard limits.
 func CheckWrite(op Op, w *WriteBody) error {
-	var value, expected, ttl bool
-	switch op {
-	case OpSet, OpPut, OpPutIfAbsent, OpReplace:
-		value = true
-	case OpReplaceIfSame:
-		value, expected = true, true
-	case OpRemoveIfSame:
-		expected = true
-	case OpSetTTL:
-		ttl = true
-	case OpRemove, OpDelete, OpEvict:
-	default:
+	need := descriptors[op].fields
+	if need == 0 {
 		return fmt.Errorf("%w: %v is no write of one key", ErrMalformed, op)
 	}
-	if (w.Value != nil) != value || (w.Expected != nil) != expected || ttl && w.Flags&WriteTTL == 0 {
+
+	value, expected := need&needsValue != 0, need&needsExpected != 0
+	if (w.Value != nil) != value || (w.Expected != nil) != expected || need&needsTTL != 0 && w.Flags&WriteTTL == 0 {
 		return fmt.Errorf("%w: %v with the wrong fields", ErrMalformed, op)
 	}
 	if w.Flags&WriteVersion != 0 && w.IfVersion == 0 {
 		return fmt.Errorf("%w: IfVersion(0)", ErrMalformed)
 	}
+
 	if value {
 		if err := checkValue(w.Value); err != nil {
 			return err
@@ -361,47 +310,10 @@ func DecodeManyBody(b []byte) (m ManyBody, err error) {
 	return m, CheckMapName(m.Map)
 }
 
-// Parts of a ScanBody.What.
-const (
-	ScanKeys   uint8 = 1
-	ScanValues uint8 = 2
-)
-
-// ScanBody asks for one page of a partition's entries in the order of their keys' encoded bytes.
-type ScanBody struct {
-	Map   []byte
-	After []byte // the last key of the page before; nil to begin
-	Limit uint32 // entries at most; 0 is the member's choice, which also bounds a page in bytes
-	What  uint8  // ScanKeys, ScanValues or both; keys are always sent, values only when asked for
-}
-
-// AppendScanBody appends s.
-func AppendScanBody(dst []byte, s *ScanBody) []byte {
-	dst = AppendBytes(dst, s.Map)
-	dst = AppendBytes(dst, s.After)
-	dst = AppendU32(dst, s.Limit)
-	return append(dst, s.What)
-}
-
-// DecodeScanBody reads what AppendScanBody wrote. All slices alias b.
-func DecodeScanBody(b []byte) (s ScanBody, err error) {
-	r := NewReader(b)
-	s = ScanBody{Map: r.Bytes(), After: r.Bytes(), Limit: r.U32(), What: r.U8()}
-	if err := r.Done(); err != nil {
-		return ScanBody{}, err
+// CheckMany returns an error unless m has the fields that op needs. DecodeManyBody has checked the limits.
+func CheckMany(op Op, m *ManyBody) error {
+	if (m.Values != nil) != descriptors[op].StoresValues() {
+		return fmt.Errorf("%w: %v with the wrong fields", ErrMalformed, op)
 	}
-	return s, CheckMapName(s.Map)
-}
-
-// SweepBody is the body of OpSweep: remove at most Limit entries of the partition whose time has come by the log's clock.
-type SweepBody struct{ Limit uint32 }
-
-// AppendSweepBody appends s.
-func AppendSweepBody(dst []byte, s SweepBody) []byte { return AppendU32(dst, s.Limit) }
-
-// DecodeSweepBody reads what AppendSweepBody wrote.
-func DecodeSweepBody(b []byte) (SweepBody, error) {
-	r := NewReader(b)
-	s := SweepBody{Limit: r.U32()}
-	return s, r.Done()
+	return nil
 }

@@ -8,6 +8,17 @@ import (
 	"slices"
 )
 
+// Operations on the configuration of maps; any member answers.
+const (
+	OpSetMapConfig Op = 86 // SetMapConfigBody -> empty; CodeConflict where the configurations are at another version
+	OpMapConfigs   Op = 87 // -> MapConfigsResult, as they were committed when the call came
+)
+
+var mapConfigOps = []Descriptor{
+	{Op: OpSetMapConfig, Name: "set_map_config", Kind: KindMember, Repeatable: true}, // it compares a version and sets
+	{Op: OpMapConfigs, Name: "map_configs", Kind: KindMember, Repeatable: true},
+}
+
 // Bounds of the configurations of maps.
 const (
 	MaxMapConfigs = 1000       // patterns that are configured

@@ -1,5 +1,21 @@
 package wire
 
+// Administration of the cluster; any member passes it on to the one that leads the metadata group. All of it may be asked again.
+const (
+	OpDrainMember  Op = 88 // DrainBody -> LeavingResult; CodeConflict where nobody else could hold what the member holds
+	OpRemoveMember Op = 89 // ForgetBody -> LeavingResult; CodeConflict where the member answers, or may hold data that nobody gives up
+	OpRebalance    Op = 90 // RebalanceBody -> BalanceResult
+	OpRecover      Op = 91 // RecoverBody -> RecoverResult: the member that is asked recovers a cluster that has lost its quorum
+)
+
+var adminOps = []Descriptor{
+	// The first three begin what they ask for, unless it has begun. The connection of OpRecover is an operator's own, who repeats it.
+	{Op: OpDrainMember, Name: "drain_member", Kind: KindMember, Repeatable: true},
+	{Op: OpRemoveMember, Name: "remove_member", Kind: KindMember, Repeatable: true},
+	{Op: OpRebalance, Name: "rebalance", Kind: KindMember, Repeatable: true},
+	{Op: OpRecover, Name: "recover", Kind: KindMember},
+}
+
 // Bodies and answers of the operations by which an operator changes the cluster. Later versions may append fields to each.
 
 // DrainBody is the body of OpDrainMember: a member that shall hold nothing any more.

@@ -2,6 +2,13 @@ package wire
 
 import "math/bits"
 
+// OpMapStats asks what a member has counted for a map: MapBody -> MapCounts.
+const OpMapStats Op = 6
+
+var mapStatsOps = []Descriptor{
+	{Op: OpMapStats, Name: "map_stats", Kind: KindMember, Repeatable: true},
+}
+
 // LatencyBuckets is how many buckets a histogram of latencies has.
 const LatencyBuckets = 54
 
