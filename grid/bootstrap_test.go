@@ -16,6 +16,7 @@ import (
 	"github.com/gridiron-io/gridiron/grid"
 	"github.com/gridiron-io/gridiron/grid/gridtest"
 	"github.com/gridiron-io/gridiron/sdk"
+	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
 // memberLog keeps what members log.
@@ -118,8 +119,8 @@ func TestAllStopped(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range parts {
-		if p.Epoch>>44 != 2 {
-			t.Errorf("partition %d is at epoch %d of generation %d", p.ID, p.Epoch, p.Epoch>>44)
+		if wire.Stamp(p.Epoch).Generation() != 2 {
+			t.Errorf("partition %d is at epoch %d of generation %d", p.ID, p.Epoch, wire.Stamp(p.Epoch).Generation())
 		}
 	}
 	if !log.contains("PARTITION_LOST") {

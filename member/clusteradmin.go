@@ -254,7 +254,7 @@ func (m *Member) balance(v *meta.View) (res wire.BalanceResult) {
 			r, ok := t.Replica(h.Member)
 			there = there && ok && r.Holder == h && r.Role == meta.RoleVoter
 		}
-		if !there || t.StoppedForRecovery || owner.Owner != target.Preferred || owner.Epoch>>44 != t.Generation {
+		if !there || t.StoppedForRecovery || owner.Owner != target.Preferred || wire.Stamp(owner.Epoch).Generation() != t.Generation {
 			res.Left++
 		}
 		for _, r := range t.Replicas {

@@ -97,7 +97,7 @@ func (mv *mover) look(v *meta.View) {
 	leaving := me != nil && me.State == meta.StateDraining || standing == clock.Ahead
 	for p := range v.Table {
 		t := &v.Table[p]
-		if epoch := m.host.Serving(p); epoch == 0 || epoch>>44 != t.Generation || t.StoppedForRecovery || mv.busy[p].Load() {
+		if epoch := m.host.Serving(p); epoch == 0 || wire.Stamp(epoch).Generation() != t.Generation || t.StoppedForRecovery || mv.busy[p].Load() {
 			continue
 		}
 		r, changing := t.Changing()

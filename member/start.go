@@ -253,7 +253,7 @@ func (m *Member) settled() bool {
 			}
 		}
 		owner := m.views.moved(p)
-		if owner.Epoch>>44 < t.Generation || !holds(v, t, owner.Owner) {
+		if wire.Stamp(owner.Epoch).Generation() < t.Generation || !holds(v, t, owner.Owner) {
 			return false // nobody, or a process that is no more
 		}
 		if owner.Owner == m.id && m.host.Serving(p) == 0 || m.peers.silent(owner.Owner) {

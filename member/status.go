@@ -78,7 +78,7 @@ func (m *Member) countPartitions(v *meta.View, alive map[wire.ID]wire.ID, st *wi
 					stay++
 				}
 				placed[r.Member]++
-				owned = owned || owner.Owner == r.Member && owner.Epoch>>44 == t.Generation
+				owned = owned || owner.Owner == r.Member && wire.Stamp(owner.Epoch).Generation() == t.Generation
 			}
 		}
 		if _, changing := t.Changing(); changing || t.StoppedForRecovery || t.Voters() > int(st.Replicas) {

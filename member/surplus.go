@@ -8,6 +8,7 @@ import (
 
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/meta"
+	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
 const (
@@ -48,7 +49,7 @@ func (mv *mover) compareGroups(v *meta.View) {
 			continue
 		}
 		now := comparedGroup{t.Generation, change}
-		if _, changing := t.Changing(); changing || t.StoppedForRecovery || epoch>>44 != t.Generation || mv.compared[p] == now {
+		if _, changing := t.Changing(); changing || t.StoppedForRecovery || wire.Stamp(epoch).Generation() != t.Generation || mv.compared[p] == now {
 			continue
 		}
 		mv.start(p, func(ctx context.Context) error {

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 
 	"github.com/gridiron-io/gridiron/partition/raftnet"
-	"github.com/gridiron-io/gridiron/partition/role"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -77,8 +76,8 @@ func (p *Placement) validate(cfg *HostConfig) error {
 	switch {
 	case p.Partition < 0 || p.Partition >= cfg.Partitions:
 		return fmt.Errorf("partition %d of %d", p.Partition, cfg.Partitions)
-	case p.Generation == 0 || p.Generation >= 1<<(64-role.EpochShift):
-		return fmt.Errorf("partition %d: generation %d, want 1 to %d", p.Partition, p.Generation, 1<<(64-role.EpochShift)-1)
+	case p.Generation == 0 || p.Generation > wire.MaxGeneration:
+		return fmt.Errorf("partition %d: generation %d, want 1 to %d", p.Partition, p.Generation, wire.MaxGeneration)
 	case p.Replica == 0:
 		return fmt.Errorf("partition %d: a replica without an ID", p.Partition)
 	case p.Join && len(p.Initial) != 0:

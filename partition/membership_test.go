@@ -8,7 +8,6 @@ import (
 	"github.com/lni/dragonboat/v4/raftio"
 	"github.com/stretchr/testify/require"
 
-	"github.com/gridiron-io/gridiron/partition/role"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -137,7 +136,7 @@ func TestSurvivorFoundsTheNextGeneration(t *testing.T) {
 	require.NoError(t, survivor.StartReplica(Placement{Partition: 0, Generation: 2, Replica: 7, Initial: map[uint64]wire.ID{7: survivor.id},
 		Preferred: true, FromSurvivor: true}))
 	c.await("the next generation is served", func() bool { return survivor.Serving(0) != 0 })
-	require.EqualValues(t, 2, survivor.Serving(0)>>role.EpochShift)
+	require.EqualValues(t, 2, wire.Stamp(survivor.Serving(0)).Generation())
 	for key := range uint64(100) {
 		v, o := survivor.read(0, key)
 		require.Equal(t, Applied, o)

@@ -24,7 +24,7 @@ var (
 	carol = wire.ID{0xc}
 )
 
-const gen1 = uint64(1) << role.EpochShift
+var gen1 = uint64(wire.StampOf(1, 0))
 
 func ownBy(who wire.ID, term, prev uint64, lease uint32) *entry.Own {
 	return &entry.Own{Member: who, Incarnation: who, Term: term, PrevEpoch: prev, LeaseMs: lease}

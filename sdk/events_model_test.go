@@ -35,7 +35,7 @@ func (r *modelRing) stand() wire.Position {
 func (r *modelRing) emit(kind wire.EventKind, flags uint8) {
 	r.exists = true
 	r.pos++
-	r.history = append(r.history, wire.Event{Kind: kind, Flags: flags, Pos: r.pos, Since: r.quiet, Version: r.generation<<generationShift + r.pos})
+	r.history = append(r.history, wire.Event{Kind: kind, Flags: flags, Pos: r.pos, Since: r.quiet, Version: uint64(wire.StampOf(r.generation, r.pos))})
 	r.quiet = r.pos
 }
 
@@ -114,7 +114,7 @@ func (r *modelRing) events(from place, limit int) *wire.EventsResult {
 			signs = signs[1:]
 		}
 		if i < r.gone { // all up to the ring's first are lost
-			sign := lostAt(max(from.generation, e.Version>>generationShift), e.Pos)
+			sign := lostAt(max(from.generation, wire.Stamp(e.Version).Generation()), e.Pos)
 			if n := len(res.Events); n > 0 && res.Events[n-1].Kind == wire.EventLost {
 				res.Events[n-1] = sign
 			} else if !add(sign) {
@@ -180,7 +180,7 @@ func (s *checkedSink) check(knew int, lost bool) {
 			continue
 		}
 		if taken[e.Version] {
-			s.t.Fatalf("event %d of generation %d comes again", e.Pos, e.Version>>generationShift)
+			s.t.Fatalf("event %d of generation %d comes again", e.Pos, wire.Stamp(e.Version).Generation())
 		}
 		taken[e.Version] = true
 		i, ok := index[e.Version]
@@ -191,9 +191,9 @@ func (s *checkedSink) check(knew int, lost bool) {
 		switch {
 		case sign:
 		case next < 0:
-			s.t.Fatalf("event %d of generation %d follows one that has been lost", e.Pos, e.Version>>generationShift)
+			s.t.Fatalf("event %d of generation %d follows one that has been lost", e.Pos, wire.Stamp(e.Version).Generation())
 		case i < next:
-			s.t.Fatalf("event %d of generation %d is out of order", e.Pos, e.Version>>generationShift)
+			s.t.Fatalf("event %d of generation %d is out of order", e.Pos, wire.Stamp(e.Version).Generation())
 		default:
 			s.checkHole(next, i)
 		}
@@ -214,7 +214,7 @@ func (s *checkedSink) check(knew int, lost bool) {
 func (s *checkedSink) checkHole(from, to int) {
 	for _, e := range s.ring.history[min(from, to):to] {
 		if e.Kind != wire.EventTTL {
-			s.t.Fatalf("event %d of generation %d is missing", e.Pos, e.Version>>generationShift)
+			s.t.Fatalf("event %d of generation %d is missing", e.Pos, wire.Stamp(e.Version).Generation())
 		}
 	}
 }

@@ -412,7 +412,7 @@ func (s *eventStream) restartLocked(now int64, cur *table) {
 	}
 	s.token = newTokenWriter(tokenMap(cur.cluster, s.name), len(s.trackers), listened)
 	if first >= 0 {
-		s.take(uint32(first), &wire.Event{Kind: wire.EventLost, Version: 1 << generationShift})
+		s.take(uint32(first), &wire.Event{Kind: wire.EventLost, Version: uint64(wire.StampOf(1, 0))})
 	}
 	s.looks = append(s.looks[:0], now)
 	s.settleLocked(now)

@@ -29,13 +29,10 @@ const (
 type place struct{ generation, pos uint64 }
 
 // placeOf returns the place right after an event.
-func placeOf(e *wire.Event) place { return place{e.Version >> generationShift, e.Pos} }
+func placeOf(e *wire.Event) place { return place{wire.Stamp(e.Version).Generation(), e.Pos} }
 
 // placeAt returns the place that an owner has told of.
-func placeAt(p *wire.Position) place { return place{p.Epoch >> generationShift, p.Pos} }
-
-// generationShift is where the generation begins in an epoch and a version.
-const generationShift = 44
+func placeAt(p *wire.Position) place { return place{wire.Stamp(p.Epoch).Generation(), p.Pos} }
 
 // eventSink takes the events of partitions, of each in order.
 type eventSink interface {
@@ -87,14 +84,14 @@ func (t *tracker) start(now int64, at place) {
 	case at.generation < t.generation():
 		t.suspect(now, 0)
 	case at.generation > t.generation():
-		t.renew(at.generation << generationShift)
+		t.renew(uint64(wire.StampOf(at.generation, 0)))
 	}
 	t.release(now)
 	t.review()
 }
 
 // generation returns the newest generation that was heard of.
-func (t *tracker) generation() uint64 { return t.epoch >> generationShift }
+func (t *tracker) generation() uint64 { return wire.Stamp(t.epoch).Generation() }
 
 // current reports whether the place is one of the newest generation that was heard of: else only the owner can tell what
 // has become of it.
@@ -102,7 +99,7 @@ func (t *tracker) current() bool { return t.open && t.at.generation == t.generat
 
 // batch takes in a message with events.
 func (t *tracker) batch(now int64, b *wire.EventBatch) {
-	if !t.hear(now, b.Epoch) && b.Epoch>>generationShift != t.generation() {
+	if !t.hear(now, b.Epoch) && wire.Stamp(b.Epoch).Generation() != t.generation() {
 		return // what of it has survived is in the history of the newest generation too
 	}
 	for i := range b.Events {
@@ -159,11 +156,11 @@ func (t *tracker) ask(now int64) place {
 // answered takes in what the owner answered to the request under way. A nil res is a request without an answer.
 func (t *tracker) answered(now int64, res *wire.EventsResult) {
 	t.asking = false
-	if res == nil || res.More && len(res.Events) == 0 || res.Last.Epoch>>generationShift < t.generation() {
+	if res == nil || res.More && len(res.Events) == 0 || wire.Stamp(res.Last.Epoch).Generation() < t.generation() {
 		t.suspect(now, askEvery)
 		return
 	}
-	if res.Last.Epoch>>generationShift > t.generation() {
+	if wire.Stamp(res.Last.Epoch).Generation() > t.generation() {
 		t.renew(res.Last.Epoch) // and the answer tells what has become of the place
 	}
 	t.hear(now, res.Last.Epoch)
@@ -213,7 +210,7 @@ func (t *tracker) hear(now int64, epoch uint64) bool {
 	if epoch < t.epoch {
 		return false
 	}
-	if epoch>>generationShift > t.generation() {
+	if wire.Stamp(epoch).Generation() > t.generation() {
 		t.renew(epoch)
 		if t.open && t.at.generation < t.generation() {
 			t.suspect(now, 0)

@@ -32,7 +32,7 @@ func (s *plainSink) take(_ uint32, e *wire.Event) bool {
 func (s *plainSink) text() string {
 	var out []string
 	for _, e := range s.taken {
-		switch g := e.Version >> generationShift; {
+		switch g := wire.Stamp(e.Version).Generation(); {
 		case e.Kind == wire.EventLost:
 			out = append(out, "lost")
 		case g > 1:
@@ -60,22 +60,22 @@ func ev(pos uint64) wire.Event { return after(pos-1, pos) }
 
 // after returns an event of the first generation that is the next of its map after a position.
 func after(since, pos uint64) wire.Event {
-	return wire.Event{Kind: wire.EventAdded, Pos: pos, Since: since, Version: 1<<generationShift + pos}
+	return wire.Event{Kind: wire.EventAdded, Pos: pos, Since: since, Version: uint64(wire.StampOf(1, 0)) + pos}
 }
 
 // of returns an event of another generation.
 func of(generation uint64, e wire.Event) wire.Event {
-	e.Version += (generation - 1) << generationShift
+	e.Version += uint64(wire.StampOf(generation-1, 0))
 	return e
 }
 
 // lostAt is what an owner lists where events up to a position are lost, after which those of a generation come.
 func lostAt(generation, pos uint64) wire.Event {
-	return wire.Event{Kind: wire.EventLost, Pos: pos, Version: generation << generationShift}
+	return wire.Event{Kind: wire.EventLost, Pos: pos, Version: uint64(wire.StampOf(generation, 0))}
 }
 
 // epochOf returns the n-th epoch of a generation.
-func epochOf(generation, n uint64) uint64 { return generation<<generationShift | n }
+func epochOf(generation, n uint64) uint64 { return uint64(wire.StampOf(generation, n)) }
 
 func batchOf(events ...wire.Event) *wire.EventBatch { return batchIn(1, events...) }
 

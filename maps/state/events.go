@@ -176,7 +176,7 @@ func (s *State) older(name []byte, pos uint64, dropped Dropped) (events []wire.E
 	lost = s.beforeRing(name)
 	for lost > pos && dropped != nil {
 		of, e, ok := dropped.Event(lost)
-		if !ok || of != string(name) || e.Version>>generationShift != s.generationAt(lost-1) || e.Since >= lost {
+		if !ok || of != string(name) || wire.Stamp(e.Version).Generation() != s.generationAt(lost-1) || e.Since >= lost {
 			break
 		}
 		events = append(events, e)

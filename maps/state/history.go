@@ -117,5 +117,5 @@ type lossMark struct{ generation, pos uint64 }
 
 // event returns the sign for it on the wire.
 func (l lossMark) event() wire.Event {
-	return wire.Event{Kind: wire.EventLost, Pos: l.pos, Version: l.generation << generationShift}
+	return wire.Event{Kind: wire.EventLost, Pos: l.pos, Version: uint64(wire.StampOf(l.generation, 0))}
 }

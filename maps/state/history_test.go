@@ -80,7 +80,7 @@ func (h *historian) ask(t *rapid.T, p knownPlace) (list []wire.Event) {
 			t.Fatalf("an empty page with more to come after %+v", at)
 		}
 		e := events[len(events)-1]
-		at = Place{max(at.Generation, e.Version>>generationShift), e.Pos}
+		at = Place{max(at.Generation, wire.Stamp(e.Version).Generation()), e.Pos}
 	}
 }
 
@@ -105,7 +105,7 @@ func (h *historian) check(t *rapid.T, p knownPlace) {
 			losses++
 			continue
 		}
-		i := slices.Index(truth, trueEvent{p.name, e.Version >> generationShift, e.Pos})
+		i := slices.Index(truth, trueEvent{p.name, wire.Stamp(e.Version).Generation(), e.Pos})
 		if i < next {
 			t.Fatalf("after %+v of %s event %d, at position %d, comes again", p.at, p.name, i, e.Pos)
 		}

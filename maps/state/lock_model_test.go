@@ -233,7 +233,7 @@ func (m *model) void(name, key string) {
 	}
 }
 
-func (m *model) version() uint64 { return m.generation<<44 | m.counter }
+func (m *model) version() uint64 { return uint64(wire.StampOf(m.generation, m.counter)) }
 
 func (m *model) resume() (wire.Code, []byte) {
 	m.resumed, m.everResumed = m.clock, true

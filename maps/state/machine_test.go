@@ -59,7 +59,7 @@ func (ma *machine) drawCondition(t *rapid.T, op *modelOp, o *wire.WriteOptions) 
 	switch rapid.IntRange(0, 9).Draw(t, "condition") {
 	case 0:
 		o.Flags |= wire.WriteVersion
-		o.IfVersion = m.generation<<44 | uint64(rapid.IntRange(1, int(m.counter)+1).Draw(t, "version"))
+		o.IfVersion = uint64(wire.StampOf(m.generation, uint64(rapid.IntRange(1, int(m.counter)+1).Draw(t, "version"))))
 	case 1:
 		o.Flags, o.Fence = o.Flags|wire.WriteFence, ma.drawFence(t, op.name, string(op.write.Key))
 	case 2:

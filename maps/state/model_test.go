@@ -90,7 +90,7 @@ func newModel(generation uint64, lim Limits) *model {
 
 func (m *model) next() uint64 {
 	m.counter++
-	return m.generation<<44 | m.counter
+	return uint64(wire.StampOf(m.generation, m.counter))
 }
 
 func (e modelEntry) expires() int64 {

@@ -318,12 +318,12 @@ func TestEventsThatWereKept(t *testing.T) {
 	check("all are kept", "1 3 5 7", 0)
 	check("in pages", "1 3 more", 2)
 	five := kept[5]
-	five.Version += 1 << generationShift
+	five.Version += uint64(wire.StampOf(1, 0))
 	kept[5] = five
 	check("one of another generation", "lost 7", 0)
 	delete(kept, 5)
 	check("one is missing", "lost 7", 0)
-	five.Version -= 1 << generationShift
+	five.Version -= uint64(wire.StampOf(1, 0))
 	kept[5] = five
 	delete(kept, 1)
 	check("the first is missing", "lost 3 5 7", 0)

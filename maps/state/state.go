@@ -26,7 +26,7 @@
 //
 // # Versions
 //
-// A version is generation<<44 + counter. The counter grows by one with every change: a write of a key that stores, alters
+// A version is a wire.Stamp of the generation and a counter. The counter grows by one with every change: a write of a key that stores, alters
 // or removes an entry, an expiry, a Clear and a Destroy, and each time that a lock gets another holder or none: the version at
 // which a lock was granted is its fence. A bulk operation counts once for each key that it changes, so that
 // a key named twice gets two versions; an operation that changes nothing takes none.
@@ -44,9 +44,6 @@ import (
 
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
-
-// generationShift is where a version's generation begins.
-const generationShift = 44
 
 // State is the replicated state of one partition. See the package comment for what may be called at the same time.
 type State struct {
@@ -157,7 +154,7 @@ func (s *State) LockBytes() int { return s.locks.bytes + s.locks.freed + s.loads
 func (s *State) Maps() int { return s.maps.Len() }
 
 // version returns the version of the last change.
-func (s *State) version() uint64 { return s.generation<<generationShift + s.counter }
+func (s *State) version() uint64 { return uint64(wire.StampOf(s.generation, s.counter)) }
 
 // nextVersion counts a change and returns its version.
 func (s *State) nextVersion() uint64 {

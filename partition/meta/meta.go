@@ -18,6 +18,6 @@ const (
 	MaxMembers       = wire.NoOwner - 1   // members known, those that left included; a place in a table view has 16 bits
 	MaxText          = 255                // a name, address, zone, program version, tag or its value, in bytes of UTF-8
 	MaxTags          = 64                 // tags of a member
-	MaxGeneration    = 1<<20 - 1          // of a partition: an epoch is generation<<44 | log index
+	MaxGeneration    = wire.MaxGeneration // of a partition
 	MaxPartitions    = wire.MaxPartitions // partitions of a cluster
 )

@@ -184,7 +184,7 @@ func (m *model) apply(c Command) wire.Code {
 
 func (m *model) recover(v *View) wire.Code {
 	if m.init != nil {
-		if m.init.Cluster != v.Cluster || m.changes>>44 != v.Version>>44 {
+		if m.init.Cluster != v.Cluster || wire.Stamp(m.changes).Generation() != wire.Stamp(v.Version).Generation() {
 			return wire.CodeConflict
 		}
 		return wire.CodeOK

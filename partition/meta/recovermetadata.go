@@ -26,7 +26,7 @@ func (v *View) Recovered(member wire.ID, lost []wire.ID) (*View, error) {
 		return nil, fmt.Errorf("member %s is lost or unknown", member)
 	}
 	next := *v
-	next.Version = (v.Generation() + 1) << generationShift
+	next.Version = uint64(wire.StampOf(v.Generation()+1, 0))
 	next.Members = slices.Clone(v.Members)
 	for i := range next.Members {
 		m := &next.Members[i]

@@ -36,12 +36,9 @@ type View struct {
 	MapsVersion uint64          // Version when Maps was last changed; 0 if it never was
 }
 
-// generationShift is where the generation stands in Version.
-const generationShift = 44
-
 // Generation tells which Raft group keeps the metadata, from 0: one that has lost its quorum for good is followed by another, which
 // begins with what a member that was left had. Every version of a later generation is greater than any of an earlier one.
-func (v *View) Generation() uint64 { return v.Version >> generationShift }
+func (v *View) Generation() uint64 { return wire.Stamp(v.Version).Generation() }
 
 // Bootstrapped reports whether the cluster is bootstrapped.
 func (v *View) Bootstrapped() bool { return !v.Cluster.IsZero() }

@@ -5,18 +5,15 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// EpochShift places the generation in an epoch and a version.
-const EpochShift = 44
-
 // Ownership is the replicated part of a partition that says who may write. It changes by Own and Release alone.
 //
-// Invariant: Epoch>>EpochShift == Generation.
+// Invariant: the generation in Epoch is Generation.
 // Invariant: PrevEpoch < Epoch.
 // Invariant: Released, or Owner.IsZero(), or exactly one process may have its commands accepted: the one that proposed the Own under
 // Epoch.
 type Ownership struct {
 	Generation  uint64
-	Epoch       uint64  // of the last accepted Own; Generation<<EpochShift before the first
+	Epoch       uint64  // of the last accepted Own; with count 0 before the first
 	PrevEpoch   uint64  // the epoch that it superseded
 	PrevOwned   bool    // somebody owned PrevEpoch and had not released it when it was superseded
 	OwnTerm     uint64  // Raft term of the last accepted Own
@@ -30,7 +27,7 @@ type Ownership struct {
 
 // NewOwnership returns the ownership of a generation that nobody has owned.
 func NewOwnership(generation uint64) Ownership {
-	return Ownership{Generation: generation, Epoch: generation << EpochShift}
+	return Ownership{Generation: generation, Epoch: uint64(wire.StampOf(generation, 0))}
 }
 
 // Superseded tells the new owner what it has to wait for.
@@ -54,7 +51,7 @@ func (s *Ownership) ApplyOwn(o *entry.Own, index uint64) (Superseded, bool) {
 	}
 
 	s.PrevEpoch, s.PrevOwned = s.Epoch, !was.Clean
-	s.Epoch = s.Generation<<EpochShift | index
+	s.Epoch = uint64(wire.StampOf(s.Generation, index))
 	s.OwnTerm = o.Term
 	s.Owner, s.Incarnation = o.Member, o.Incarnation
 	s.Released, s.To = false, wire.ID{}
@@ -74,7 +71,7 @@ const (
 // ApplyRelease applies a Release and reports what it did.
 func (s *Ownership) ApplyRelease(r *entry.Release) ReleaseEffect {
 	switch {
-	case s.Owner.IsZero() || r.Epoch == s.Generation<<EpochShift:
+	case s.Owner.IsZero() || r.Epoch == uint64(wire.StampOf(s.Generation, 0)):
 		return ReleaseRefused
 	case r.Epoch == s.Epoch && !s.Released:
 		s.Released, s.To, s.MaxLease = true, r.To, 0

@@ -20,9 +20,9 @@ func ownBy(who wire.ID, term, prev uint64, lease uint32) *entry.Own {
 	return &entry.Own{Member: who, Incarnation: who, Term: term, PrevEpoch: prev, LeaseMs: lease}
 }
 
-const (
-	gen1 = uint64(1) << EpochShift
-	gen2 = uint64(2) << EpochShift
+var (
+	gen1 = uint64(wire.StampOf(1, 0))
+	gen2 = uint64(wire.StampOf(2, 0))
 )
 
 func TestOwn(t *testing.T) {
@@ -130,12 +130,12 @@ func TestOwnershipAgreesWithItsRules(t *testing.T) {
 		var all []owned
 		current := func() uint64 {
 			if len(all) == 0 {
-				return generation << EpochShift
+				return uint64(wire.StampOf(generation, 0))
 			}
 			return all[len(all)-1].epoch
 		}
 		anyEpoch := func() uint64 {
-			epochs := []uint64{0, generation << EpochShift, (generation + 1) << EpochShift, current(), current(), current()}
+			epochs := []uint64{0, uint64(wire.StampOf(generation, 0)), uint64(wire.StampOf(generation+1, 0)), current(), current(), current()}
 			for _, o := range all {
 				epochs = append(epochs, o.epoch)
 			}
@@ -160,7 +160,7 @@ func TestOwnershipAgreesWithItsRules(t *testing.T) {
 				require.Equal(t, want, ok)
 				if ok {
 					require.Equal(t, before, was)
-					all = append(all, owned{own: *o, epoch: generation<<EpochShift | index})
+					all = append(all, owned{own: *o, epoch: uint64(wire.StampOf(generation, index))})
 				}
 			} else {
 				epoch, n := anyEpoch(), len(all)
@@ -175,7 +175,7 @@ func TestOwnershipAgreesWithItsRules(t *testing.T) {
 			}
 			require.Equal(t, current(), s.Epoch)
 			require.Less(t, s.PrevEpoch, s.Epoch)
-			require.Equal(t, generation, s.Epoch>>EpochShift)
+			require.Equal(t, generation, wire.Stamp(s.Epoch).Generation())
 			for _, o := range all {
 				require.Equal(t, o.epoch == current() && !o.released, s.Accepts(o.epoch))
 			}
