@@ -17,6 +17,10 @@ import (
 // changeTimeout bounds one change of a group's membership.
 const changeTimeout = 10 * time.Second
 
+// unheardFor is for how long a replica that is being removed is not told what is committed since. When it has been removed, its leader sends it
+// nothing more but what was queued before.
+const unheardFor = changeTimeout + 5*time.Second
+
 var errNotServing = errors.New("this process does not own the partition")
 
 // groupChange is a change of a Raft group by one replica. It looks first at what the group is, so that it may be repeated after any
@@ -82,6 +86,10 @@ func (h *Host) Promote(ctx context.Context, partition int, replica uint64, incar
 
 // Remove removes a replica from a partition's group. It must not be this process's own: an owner hands over first.
 func (h *Host) Remove(ctx context.Context, partition int, replica uint64) error {
+	if r := h.replicas[partition].Load(); r != nil {
+		// The replica hears of its removal from the metadata, when the others have: see mover.heard.
+		h.cfg.Transport.LimitCommit(r.shard, replica, r.applied.Load(), time.Now().Add(unheardFor))
+	}
 	return h.change(ctx, partition, groupChange{replica: replica, step: stepRemove})
 }
 

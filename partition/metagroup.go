@@ -24,7 +24,17 @@ func (m *MetaHost) Promote(ctx context.Context, replica uint64, member wire.ID) 
 
 // Remove removes another member's replica from the group. It must never be started again.
 func (m *MetaHost) Remove(ctx context.Context, replica uint64) error {
-	return m.change(ctx, groupChange{replica: replica, step: stepRemove})
+	at := m.at.Load()
+	if at == nil {
+		return errNoMetaReplica
+	}
+	// As for a partition's replica: see Host.Remove. It goes on as a member of the group if it is not removed.
+	m.cfg.Transport.LimitCommit(at.shard, replica, m.applied.Load(), time.Now().Add(unheardFor))
+	err := m.change(ctx, groupChange{replica: replica, step: stepRemove})
+	if err != nil {
+		m.cfg.Transport.LimitCommit(at.shard, replica, 0, time.Time{})
+	}
+	return err
 }
 
 // Group returns who belongs to the group now.

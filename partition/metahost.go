@@ -57,6 +57,7 @@ type MetaHost struct {
 		campaign role.Campaign // when this replica stands in the place of a leader that is down
 		electing bool          // a goroutine sees to that
 	}
+	applied atomic.Uint64             // index of the newest command that was applied here
 	view    atomic.Pointer[meta.View] // replaced under changed's lock
 	changed struct {
 		sync.Mutex
@@ -396,6 +397,7 @@ var _ sm.IStateMachine = (*metaMachine)(nil)
 // Update applies one command. It never fails.
 func (m *metaMachine) Update(e sm.Entry) (sm.Result, error) {
 	res := m.state.Apply(e.Cmd)
+	m.host.applied.Store(e.Index)
 	m.host.publish(m.state.View())
 	return sm.Result{Data: meta.AppendResult(nil, &res)}, nil
 }

@@ -60,6 +60,7 @@ func newMessageConn(t *Transport, nc net.Conn) *messageConn {
 func (c *messageConn) SendMessageBatch(b pb.MessageBatch) error {
 	bound := batchBound(&b)
 	now := time.Now()
+	c.t.limitCommits(&b, now)
 	counters := &c.t.counters
 
 	c.mu.Lock()

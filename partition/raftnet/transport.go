@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lni/dragonboat/v4/config"
@@ -41,6 +42,8 @@ type Transport struct {
 	chunkHandler   raftio.ChunkHandler
 	deploymentID   uint64
 	stateSnapshots StateSnapshots // set by Carry, before that
+
+	limits atomic.Pointer[map[raftio.NodeInfo]commitLimit] // replaced under mu; nil: there are none
 
 	began     chan struct{} // closed by Start and Close
 	beganOnce sync.Once
