@@ -169,6 +169,12 @@ func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Rep
 			return ctx.Err()
 		}
 	}
+	if in, err := mv.takesIn(ctx, p, r); err != nil {
+		return err
+	} else if !in {
+		m.log.Debug("a member has no room for a replica any more", "partition", p, "member", r.Member.String())
+		return mv.report(ctx, &meta.Retire{ReplicaStep: stepOf(p, t, r)})
+	}
 	if err := m.host.AddLearner(ctx, p, r.ID, r.Incarnation); err != nil {
 		return err
 	}
@@ -201,6 +207,19 @@ func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Rep
 		return err
 	}
 	return mv.report(ctx, &meta.Promote{ReplicaStep: stepOf(p, t, r)})
+}
+
+// takesIn reports whether a learner may be taken in: it is in the group already, or its member has room for the partition. The controller went
+// by what the member said a moment before, and others may have filled it since.
+func (mv *mover) takesIn(ctx context.Context, p int, r meta.Replica) (bool, error) {
+	group, err := mv.m.host.Group(ctx, p)
+	if err != nil {
+		return false, err
+	}
+	if slices.ContainsFunc(group, func(g partition.GroupMember) bool { return g.Replica == r.ID }) {
+		return true, nil // what it has taken of the partition counts as used
+	}
+	return mv.m.roomAt(ctx, r.Member, mv.m.maps.Size(p)), nil
 }
 
 const (

@@ -1,6 +1,7 @@
 package member
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"sync"
@@ -273,6 +274,23 @@ func (rs *rooms) expected() (bytes int64) {
 		bytes += max(0, size-rs.m.maps.Size(p))
 	}
 	return bytes
+}
+
+// roomAt asks a member whether it has room for a replica of a size. One that does not answer is taken to have it: nothing is sent to it before it
+// answers.
+func (m *Member) roomAt(ctx context.Context, id wire.ID, size int64) bool {
+	ctx, cancel := context.WithTimeout(ctx, caughtUpFor)
+	defer cancel()
+	a, err := m.peers.ask(ctx, id, wire.OpMemberPing, wire.AppendPingBody(nil, wire.PingBody{}))
+	if err != nil {
+		return true
+	}
+	said, err := wire.DecodePingResult(a.Body)
+	if err != nil || a.Code != wire.CodeOK || said.Limit == 0 {
+		return true
+	}
+	// What it expects has this replica in it, as soon as it has heard of that.
+	return clamp(said.Used)+max(clamp(said.Expected), size) <= clamp(said.Limit)
 }
 
 // memoryOf returns the memory of a member, and how much of it is used, as the process that is registered said last; a limit of 0 is none,
