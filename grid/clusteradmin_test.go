@@ -95,7 +95,7 @@ func holds(t *testing.T, c *sdk.Client, id string, n int) {
 	})
 }
 
-// A member that is drained holds nothing, serves all the same, and takes part again when it is started anew.
+// A member that is drained holds nothing, serves all the same, and takes part again when it restarts.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	cl, m := adminCluster(t, 3)
@@ -185,7 +185,7 @@ func TestRemoveOneOfTwo(t *testing.T) {
 }
 
 // A member that was declared dead while nobody heard of it stops when it hears of that, whether it is still known or not, and joins
-// anew when it is started again.
+// again when it restarts.
 func TestZombie(t *testing.T) {
 	t.Parallel()
 	for _, forgotten := range []bool{false, true} {

@@ -11,7 +11,7 @@ import (
 	"github.com/gridiron-io/gridiron/grid"
 )
 
-// A shop keeps prices in the memory of each member, beside the grid. When they change, every member has to load them anew:
+// A shop keeps prices in the memory of each member, beside the grid. When they change, every member has to load them again:
 // a task that all members have, run on all of them by one call that returns when the last one is done.
 func Example_executeOnAllMembers() {
 	ctx := context.Background()

@@ -10,7 +10,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
-// The member that voted on the metadata, and was said to be lost, is at work behind a pulled cable. The other begins the metadata anew
+// The member that voted on the metadata, and was said to be lost, is at work behind a pulled cable. The other recovers the metadata
 // and goes on with what both had. When the cable is put back, the one that was given up finds a later generation, and stops; started again
 // it joins as a new member.
 func TestRecoverWithoutOneWhoLives(t *testing.T) {

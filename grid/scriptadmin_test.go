@@ -57,7 +57,7 @@ func parseRemove(a *args) action {
 	}
 }
 
-// rebalance has replicas and owners spread anew and waits until they are.
+// rebalance has replicas and owners spread again and waits until they are.
 func rebalance(r *scriptRun) error {
 	c := r.cl.Client()
 	ask := c.Rebalance

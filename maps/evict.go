@@ -166,7 +166,7 @@ func (e *evictor) run(ctx context.Context) {
 	}
 }
 
-// surveyor walks through the maps of the partitions that this member owns, some with each round of upkeep, and then begins anew. It
+// surveyor walks through the maps of the partitions that this member owns, some with each round of upkeep, and then begins again. It
 // belongs to the evictor's goroutine.
 type surveyor struct {
 	partition int
@@ -176,7 +176,7 @@ type surveyor struct {
 }
 
 // survey finds maps that have a bound though nobody has written to them since it was set, and has all be measured, also those
-// that have none any more. It looks at some of them, and goes on where it ended when it is called again; begin has it begin anew
+// that have none any more. It looks at some of them, and goes on where it ended when it is called again; begin has it begin again
 // where it had come to the end.
 func (e *evictor) survey(begin bool) {
 	w := &e.walk

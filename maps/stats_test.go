@@ -121,7 +121,7 @@ func TestCountsOfTheLog(t *testing.T) {
 	o.set("m", "again", "v")
 	o.call(o.place("again"), wire.OpEvict, wire.AppendWriteBody(nil, &wire.WriteBody{Map: []byte("m"), Key: []byte("again")}))
 	if c := o.Counts("m"); c.Expired != 10 || c.Events != 32 || c.Evicted != 1 {
-		t.Errorf("made anew: %+v", c)
+		t.Errorf("made again: %+v", c)
 	}
 	if c := o.AllCounts()["m"]; c == nil || c.Expired != 10 || c.Events != 32 {
 		t.Errorf("among all: %+v", c)

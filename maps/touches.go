@@ -18,7 +18,7 @@ const (
 	maxTouchBytes = 128 << 10
 )
 
-// touches gathers when entries of one partition were used whose max-idle begins anew with that: they go into the log
+// touches gathers when entries of one partition were used whose max-idle begins again with that: they go into the log
 // together. What is lost with an owner, or comes too late, costs an entry at most half of its max-idle, since a later use
 // than that is committed before it is answered.
 type touches struct {

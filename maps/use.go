@@ -11,7 +11,7 @@ import (
 //	reads (24 bits) · milliseconds from the entry's creation to the last read (40 bits)
 //
 // both no more than they can show. Only an owner reads entries for callers, so it counts from when this process began to
-// own the partition, or to hold the entry, and another owner begins anew.
+// own the partition, or to hold the entry, and another owner begins again.
 const (
 	useTimeBits  = 40
 	useTimeLimit = 1<<useTimeBits - 1

@@ -24,12 +24,12 @@ const (
 )
 
 // controller does the cluster's work at the member whose metadata replica leads: creating the table, setting and keeping the
-// time, founding anew what was lost. Each step is a compare-and-set, so it does no harm if two members believe that they lead.
+// time, recovering what was lost. Each step is a compare-and-set, so it does no harm if two members believe that they lead.
 // It owns one goroutine.
 type controller struct {
 	m      *Member
 	placer placer
-	// possibleLosses counts the partitions that began anew from survivors that may lack acknowledged writes, until that is logged.
+	// possibleLosses counts the partitions that were recovered from survivors that may lack acknowledged writes, until that is logged.
 	possibleLosses int
 	kept           time.Time // when cluster time was last kept
 	since          time.Time // from when on this member waits for the others that bootstrap the cluster; zero if it does not
@@ -213,7 +213,7 @@ func (m *Member) candidates(v *meta.View) ([]meta.Candidate, bool) {
 	return list, len(list) > 0
 }
 
-// recover founds anew what can never have a quorum again: from the state that a survivor has, or empty where nobody has survived. It
+// recover recovers what can never have a quorum again: from the state that a survivor has, or empty where nobody has survived. It
 // says what may be lost.
 func (c *controller) recover(v *meta.View) {
 	var list []meta.Command
@@ -224,7 +224,7 @@ func (c *controller) recover(v *meta.View) {
 	}
 	stopped := c.commitAll(list)
 	if stopped > 0 {
-		c.m.log.Warn("partitions have too few replicas left ever to have a majority: they begin anew with what survivors have", "partitions", stopped)
+		c.m.log.Warn("partitions have too few replicas left ever to have a majority: they are recovered from survivors", "partitions", stopped)
 	}
 	c.recoverFromSurvivors(v)
 	c.recreateLost(v)
@@ -247,13 +247,13 @@ func (c *controller) recoverFromSurvivors(v *meta.View) {
 		}
 	}
 	if c.possibleLosses > 0 && !slices.ContainsFunc(now.Table, func(t meta.Partition) bool { return t.StoppedForRecovery }) {
-		c.m.log.Error("partitions began anew with what one replica had: acknowledged writes that only the lost ones had may be lost",
+		c.m.log.Error("partitions were recovered from one replica: acknowledged writes that only the lost ones had may be lost",
 			"event", "PARTITION_POSSIBLE_DATA_LOSS", "partitions", c.possibleLosses)
 		c.possibleLosses = 0
 	}
 }
 
-// recreateLost founds the partitions anew and empty whose replicas are all confirmed dead, and says so.
+// recreateLost starts an empty generation of the partitions whose replicas are all confirmed dead, and says so.
 func (c *controller) recreateLost(v *meta.View) {
 	lost := v.AllLost()
 	if len(lost) == 0 {
@@ -270,7 +270,7 @@ func (c *controller) recreateLost(v *meta.View) {
 			Preferred: placement[p][0].Member, Empty: true})
 	}
 	if n := c.commitAll(list); n > 0 {
-		c.m.log.Error("partitions have lost all their data: every process that held them was stopped; they begin anew, empty",
+		c.m.log.Error("partitions have lost all their data: every process that held them was stopped; they go on empty",
 			"event", "PARTITION_LOST", "partitions", n)
 	}
 }

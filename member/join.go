@@ -157,7 +157,7 @@ func (m *Member) startMeta(ctx context.Context, found bootstrap.Result) error {
 	}
 	if holds && !m.meta.Has(at.generation, at.replica) {
 		// To begin again under the same replica ID would be to forget votes and acknowledgements that others rely on.
-		return fmt.Errorf("%w: the metadata in %s is gone, though this member had a replica of it: remove the whole data directory %s to join anew",
+		return fmt.Errorf("%w: the metadata in %s is gone, though this member had a replica of it: remove the whole data directory %s to join again",
 			ErrDataDir, dir, m.cfg.DataDir)
 	}
 	if err := m.takeMetaReplica(ctx, at, start); err != nil {
@@ -233,7 +233,7 @@ func (m *Member) checkCopy(ctx context.Context, kept metaReplica) (given metaRep
 		return metaReplica{generation: newest.Generation()}, led, nil // forgotten
 	}
 	if mb.Start >= m.store.Starts() {
-		return metaReplica{}, led, fmt.Errorf("%w: %s has been started %d times and the cluster knows of start %d: it was restored or copied; remove it to join anew",
+		return metaReplica{}, led, fmt.Errorf("%w: %s has been started %d times and the cluster knows of start %d: it was restored or copied; remove it to join again",
 			ErrDataDir, m.cfg.DataDir, m.store.Starts(), mb.Start)
 	}
 	if newest.Generation() == kept.generation && mb.MetaReplica == kept.replica {

@@ -65,7 +65,7 @@ type Member struct {
 	abort    context.CancelCauseFunc // ends Start
 	removed  atomic.Pointer[error]   // why this member has stopped by itself; nil if it has not
 	noRoom   atomic.Uint32           // replicas that this member, if it controls the cluster, has placed nowhere for want of memory
-	replan   atomic.Bool             // an operator wants the placement planned anew
+	replan   atomic.Bool             // an operator wants the placement planned again
 	admin    chan struct{}           // one slot: an operator's change is being made, if this member leads the metadata group
 	recovery recovery
 	waiting  atomic.Pointer[string] // what Start waits for; nil: nothing that is worth saying
@@ -114,7 +114,7 @@ const (
 //
 // Errors wrap ErrConfig, ErrPortInUse, ErrDataDir, ErrLocked (a running member holds the directory),
 // ErrOtherCluster, ErrCorrupt, ErrRemoved (the cluster went on without this member's directory: started again it joins
-// anew) or ctx's error.
+// again) or ctx's error.
 func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	cfg = cfg.WithDefaults()
 	if err := cfg.Validate(); err != nil {

@@ -60,7 +60,7 @@ func (pr *peer) adopt(c *rpc) bool {
 	ok := !pr.ended
 	if ok {
 		pr.conn = c
-		pr.said.Version = 0 // the list of what the member owns is asked for anew
+		pr.said.Version = 0 // the list of what the member owns is asked for again
 	}
 	pr.mu.Unlock()
 	if ok && old != nil {

@@ -227,7 +227,7 @@ func (p *peers) tend(ctx context.Context, pr *peer) {
 }
 
 // ping asks a member once how it is, and reports whether it is seen in another light than before. A connection that turns out
-// to have ended is made anew at once: what is found where the member was tells whether it is unreachable.
+// to have ended is made again at once: what is found where the member was tells whether it is unreachable.
 func (p *peers) ping(ctx context.Context, pr *peer, room *room) (changed bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()

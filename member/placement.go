@@ -17,7 +17,7 @@ const (
 	leaversAtOnce = 64
 	// learnerPatience is how long the holder of a learner may be silent before another is looked for.
 	learnerPatience = 5 * time.Second
-	// replanEvery is how often a plan is made anew without a reason that the controller knows of.
+	// replanEvery is how often a plan is made again without a reason that the controller knows of.
 	replanEvery = 5 * time.Second
 )
 
@@ -222,7 +222,7 @@ func (pl *placer) step(c *controller, v *meta.View) {
 	}
 	steps, moving := pl.steps(v, r)
 	if len(steps) == 0 && moving == 0 {
-		// Perhaps the plan was made for a table that has become another, by founding a partition anew.
+		// Perhaps the plan was made for a table that has changed because a partition was recovered.
 		pl.plan(v, r)
 		if steps, moving = pl.steps(v, r); len(steps) == 0 && moving == 0 {
 			if !r.silent { // what is due may wait for whoever is

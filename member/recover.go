@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// leaderlessFor is for how long nobody must have led the metadata group before an operator may have it begun anew.
+	// leaderlessFor is for how long nobody must have led the metadata group before an operator may have it recovered.
 	leaderlessFor = 10 * time.Second
 	// askedWithin is how soon an operator's question must follow the one before: between them nobody has looked for a leader.
 	askedWithin = 5 * time.Second
@@ -27,13 +27,13 @@ const (
 	beginCampaign = 20 * time.Millisecond
 )
 
-// recovery is what a member knows of the metadata group's being without a leader, while an operator asks for it to be begun anew.
+// recovery is what a member knows of the metadata group's being without a leader, while an operator asks for it to be recovered.
 type recovery struct {
 	slot        chan struct{} // one: a question is being answered
 	since, last time.Time     // REQUIRES slot: when nobody was found to lead first, and last
 }
 
-// answerRecover begins the metadata anew with what this member has of them, where an operator says that so many of the group's voters
+// answerRecover recovers the metadata with what this member has of them, where an operator says that so many of the group's voters
 // are lost for good that it can never have a quorum again.
 func (m *Member) answerRecover(c *conn, id uint64, lost []string) {
 	m.recovery.slot <- struct{}{} // given back within a bounded time
@@ -44,7 +44,7 @@ func (m *Member) answerRecover(c *conn, id uint64, lost []string) {
 	case errors.As(err, &r):
 		c.Answer(id, r.code, []byte(r.text))
 	case err != nil:
-		m.log.Error("the metadata could not be begun anew", "err", err)
+		m.log.Error("the metadata could not be recovered", "err", err)
 		c.Answer(id, wire.CodeUnavailable, []byte(err.Error()))
 	default:
 		c.Answer(id, wire.CodeOK, wire.AppendRecoverResult(nil, res))
@@ -86,7 +86,7 @@ func (m *Member) recoverMeta(names []string) (res wire.RecoverResult, err error)
 		if err := saveRecovery(m.cfg.DataDir, next); err != nil {
 			return res, err
 		}
-		m.log.Warn("the metadata begin anew with what this member has of them, because an operator says that others are lost for good",
+		m.log.Warn("the metadata are recovered with what this member has of them, because an operator says that others are lost for good",
 			"event", "METADATA_RECOVERED", "lost", names, "generation", next.Generation(), "version", v.Version)
 		m.at("saved", &meta.RecoverMetadata{})
 	}

@@ -83,7 +83,7 @@ func verify(t *testing.T, m *Member) {
 	}
 }
 
-// recovered asks the member at an address until the metadata have begun anew.
+// recovered asks the member at an address until the metadata have been recovered.
 func recovered(t *testing.T, addr string, lost ...string) {
 	t.Helper()
 	for {
@@ -111,7 +111,7 @@ func notRecovered(t *testing.T, addr string, want error, text string, lost ...st
 	}
 }
 
-// Of two members the one that votes on the metadata is lost for good. The other goes on with the data, begins the metadata anew when it
+// Of two members the one that votes on the metadata is lost for good. The other goes on with the data, recovers the metadata when it
 // is told to, and then everything is as ever: others join, and start again. The lost one comes back as a new member.
 func TestRecover(t *testing.T) {
 	t.Parallel() // most of it is waiting
@@ -235,8 +235,8 @@ func TestRecoverGoesOnAfterACrash(t *testing.T) {
 	}
 }
 
-// Two of three voters are lost, and of the two members that are left one votes and one learns. Only the one that knows most may begin the
-// metadata anew; the other leaves the generation that is over by itself.
+// Two of three voters are lost, and of the two members that are left one votes and one learns. Only the one that knows most may recover the
+// metadata; the other leaves the generation that is over by itself.
 func TestRecoverWithOthersLeft(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	ms := runningMembers(t, 4, nil)

@@ -85,7 +85,7 @@ func TestRebuildingKeepsWithinMemory(t *testing.T) {
 		t.Errorf("the status is %+v", st)
 	}
 	if st.UnderReplicated == 18 { // a quarter of three times 24 replicas were lost
-		t.Error("nothing was built anew, though there was room for some")
+		t.Error("nothing was rebuilt, though there was room for some")
 	}
 	if !strings.Contains(lines.text(), "NO_ROOM") {
 		t.Error("nothing of it is in the log")
@@ -212,7 +212,7 @@ func TestPingsWaitForNoState(t *testing.T) {
 	}
 }
 
-// What writes go by is what the pings say also of a member that was pinged before the table was made anew: a view that was older than the
+// What writes go by is what the pings say also of a member that was pinged before the table was made again: a view that was older than the
 // pings does not know the member, and drops what was kept of it.
 func TestRoomsOutliveAnOlderView(t *testing.T) {
 	t.Parallel() // most of it is waiting

@@ -48,7 +48,7 @@ func newViews(m *Member) *views {
 
 func (v *views) version() uint64 { return v.current.Load().view.Version }
 
-// notify has the view made anew soon.
+// notify has the view made again soon.
 func (v *views) notify() {
 	select {
 	case v.wake <- struct{}{}:
@@ -121,7 +121,7 @@ func (v *views) run() {
 	}
 }
 
-// rebuild makes the view anew and, unless it says what the last one says, pushes it.
+// rebuild makes the view again and, unless it says what the last one says, pushes it.
 func (v *views) rebuild() {
 	v.making.Lock()
 	defer v.making.Unlock()

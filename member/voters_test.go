@@ -244,7 +244,7 @@ func TestMetaReplicaLost(t *testing.T) {
 }
 
 // The member that leads the metadata group is killed. The others agree that it is down and stand in its place, without waiting for an
-// election timeout: nor does whoever waits for the metadata, one that joins or a replica that is to be built anew.
+// election timeout: nor does whoever waits for the metadata, one that joins or a replica that is to be rebuilt.
 func TestMetadataLeaderIsReplaced(t *testing.T) {
 	t.Parallel()
 	ms := runningMembers(t, 3, nil)

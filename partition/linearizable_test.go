@@ -205,7 +205,7 @@ func TestLinearizable(t *testing.T) {
 	require.Equal(t, porcupine.Ok, porcupine.CheckOperationsTimeout(registerModel, history, 30*time.Second))
 }
 
-// finish has the preferred owner take the partition anew: nothing of earlier epochs can take effect after that.
+// finish has the preferred owner take the partition again: nothing of earlier epochs can take effect after that.
 func (c *testCluster) finish(p int) {
 	c.tb.Helper()
 	n := len(c.hosts)

@@ -38,7 +38,7 @@ func adoptHostname(dir, hostname string) error {
 	// The directory first: a crash between the two steps is found again by the old name in the file.
 	from, to := filepath.Join(dir, st.Hostname), filepath.Join(dir, hostname)
 	if err := os.Rename(from, to); errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Stat(to); err != nil { // begun anew it would have forgotten its votes
+		if _, err := os.Stat(to); err != nil { // a new directory would have forgotten the votes of the old one
 			return fmt.Errorf("the metadata directory is damaged: neither %s nor %s is there: %w", from, to, err)
 		}
 	} else if err != nil {

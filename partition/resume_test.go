@@ -20,7 +20,7 @@ func TestResumeComesFirst(t *testing.T) {
 		"it is elected again":   {func(s *scripted) { s.leaderChanged(1, 6) }, []int{0}},
 		"another was elected":   {func(s *scripted) { s.lead(2); s.leaderChanged(1, 6) }, []int{0, 1}},
 		"another was the owner": {func(s *scripted) { s.owned(bob, 0); s.owned(alice, 0) }, []int{0, 1}},
-		"it owns anew":          {func(s *scripted) { s.owned(alice, 0) }, []int{0, 1}},
+		"it owns again":         {func(s *scripted) { s.owned(alice, 0) }, []int{0, 1}},
 		"nobody was elected for a while, and the first entry afterwards is dropped": {func(s *scripted) {
 			s.lead(0)
 			s.leaderChanged(1, 6)

@@ -23,7 +23,7 @@ type Balance struct {
 
 // DrainMember has the other members take over what a member, named by its ID or its name, holds and owns, and returns what it
 // has left. That goes on by itself; call it again to see how far it is. The member goes on serving clients, and gets nothing any more
-// until it is started anew.
+// until it restarts.
 //
 // Errors: ErrNotFound; ErrConflict, with the reason in the hint, where the member is not ready, does not answer, or nobody else could
 // hold what it holds; ErrUnavailable where no majority of the metadata's voters answers.
@@ -43,7 +43,7 @@ func (c *Client) DrainMember(ctx context.Context, member string) (l Leaving, err
 // it held is rebuilt. Call it again until that is done.
 //
 // With force a member that does not answer is removed although it holds replicas: it is confirmed dead then. What it holds is given
-// up and built anew from others; acknowledged writes that only it has are lost; and if its process is at work all the same, that stops
+// up and rebuilt from others; acknowledged writes that only it has are lost; and if its process is at work all the same, that stops
 // as soon as it hears of it.
 //
 // Errors: ErrNotFound; ErrConflict, with the reason in the hint, for a member that answers, and for one that holds replicas without
@@ -95,7 +95,7 @@ func (c *Client) memberID(ctx context.Context, op wire.Op, member string) (found
 	return found, nil
 }
 
-// Rebalance has replicas and owners planned anew at once, which otherwise happens within seconds of a change, and returns how
+// Rebalance has replicas and owners planned again at once, which otherwise happens within seconds of a change, and returns how
 // they are spread. The moves go on by themselves; [Client.Balance] tells how far they are.
 func (c *Client) Rebalance(ctx context.Context) (Balance, error) { return c.balance(ctx, true) }
 

@@ -392,7 +392,7 @@ func (s *eventStream) followLocked(now int64) {
 	s.seen = cur
 }
 
-// restartLocked begins anew in a cluster that has taken the place of the one before: its events have nothing to do with those. What is
+// restartLocked begins again in a cluster that has taken the place of the one before: its events have nothing to do with those. What is
 // queued goes, since tokens could not tell where it was, and the listener hears that events are lost. REQUIRES s.mu.
 func (s *eventStream) restartLocked(now int64, cur *table) {
 	s.seen, s.queue, s.blocked, s.baseline = cur, eventQueue{}, false, nil

@@ -180,7 +180,7 @@ func TestLockThroughAnOutage(t *testing.T) {
 		if isLost(l) {
 			t.Fatal("lost while there was no owner")
 		}
-		// The fake's lease is over by now; members let it go on, so it is one that was taken anew.
+		// The fake's lease is over by now; members let it go on, so it is one that was taken again.
 		g.OnRequest(func(_ *fakegrid.Member, req *wire.Request) fakegrid.Verdict {
 			if req.Op != wire.OpRenew {
 				return fakegrid.Verdict{}

@@ -199,7 +199,7 @@ func TestSharedLoadsFailAlone(t *testing.T) {
 	})
 }
 
-// A value that was deleted while it was loaded is not shared: who waits for it loads anew.
+// A value that was deleted while it was loaded is not shared: who waits for it loads again.
 func TestDeletedLoadIsNotShared(t *testing.T) {
 	lockInBubble(t, func(t *testing.T, g *fakegrid.Grid, c *Client, m *Map[string, string]) {
 		var n atomic.Int32

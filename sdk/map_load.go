@@ -20,7 +20,7 @@ const loadLease = 5 * time.Second
 //
 // A value that comes too late is not stored: when another value was written meanwhile, GetOrLoad returns that; when the key was
 // deleted meanwhile, so that what was read before may be stale, or the client was cut off from the cluster for longer than others wait,
-// it returns what load returned, and the next caller loads anew. Delete, Remove, Evict, DeleteAll, RemoveAll, Clear and Destroy delete in
+// it returns what load returned, and the next caller loads again. Delete, Remove, Evict, DeleteAll, RemoveAll, Clear and Destroy delete in
 // this sense also where there is nothing.
 //
 // load runs in the caller's goroutine, with a context that ends with ctx. ctx bounds all together, the client's timeout where it has no

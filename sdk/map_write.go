@@ -110,7 +110,7 @@ func (m *Map[K, V]) Delete(ctx context.Context, key K) (existed bool, err error)
 }
 
 // SetTTL makes the entry under key end after ttl, counted from now, and reports whether there is one. With 0 its TTL never ends it; its
-// max-idle, if it has one, still does. A negative ttl is ErrInvalid. It counts as a use of the entry: its max-idle begins anew.
+// max-idle, if it has one, still does. A negative ttl is ErrInvalid. It counts as a use of the entry: its max-idle begins again.
 //
 // NOTE: a ttl that is computed, as time.Until(deadline) is, may come out as exactly 0, and then means for ever; see [WithTTL].
 func (m *Map[K, V]) SetTTL(ctx context.Context, key K, ttl time.Duration) (bool, error) {

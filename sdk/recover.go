@@ -18,9 +18,9 @@ type Recovery struct {
 }
 
 // RecoverCluster is for a cluster whose metadata have no quorum any more and never will: so many of the members that vote on them are
-// lost for good, a single one where there are two. It has the member at addr, "host:port", begin them anew with what it has of them. The
+// lost for good, a single one where there are two. It has the member at addr, "host:port", recover them with what it has of them. The
 // lost members, named by their IDs or names, are confirmed dead from then on, as [Client.RemoveMember] with force has it: what they
-// held is built anew from others, and acknowledged writes that only they had are lost. Members that are left join the new metadata by
+// held is rebuilt from others, and acknowledged writes that only they had are lost. Members that are left join the new metadata by
 // themselves. The member need not be ready.
 //
 // It may be called only where nobody leads the metadata for ten seconds: call it again, at least every few seconds, until it is done.

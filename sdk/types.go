@@ -45,7 +45,7 @@ type ClusterStatus struct {
 	Replicas         int // of each partition, as configured
 	UnderReplicated  int // partitions with fewer caught-up replicas than they should have
 	Unavailable      int // partitions without an owner
-	Lost             int // partitions that have begun anew, empty
+	Lost             int // partitions that lost all their data and go on empty
 	PossibleDataLoss int // partitions that went on from what one replica had, so that acknowledged writes may be lost
 	Moves            int // under way
 	Versions         []string
@@ -84,7 +84,7 @@ type Entry[K comparable, V any] struct {
 // Instants are in cluster time, which may differ from this machine's clock by hours. Compare them with [Client.Now], never with
 // time.Now. How long the entry has left is in Remaining.
 //
-// NOTE: Accessed and Hits are what the partition's owner has seen. They go on when the entry is written over, and begin anew at
+// NOTE: Accessed and Hits are what the partition's owner has seen. They go on when the entry is written over, and begin again at
 // another owner: so they are for judging what is worth keeping, and not for counting.
 type EntryView[K comparable, V any] struct {
 	Key      K

@@ -13,7 +13,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
-// rebuild kills one of some members, for good or so that it comes back empty, and its replicas are built anew.
+// rebuild kills one of some members, for good or so that it comes back empty, and its replicas are rebuilt.
 func (o *options) rebuild(ctx context.Context) (r report, err error) {
 	r.title = fmt.Sprintf("kill -9 of one of %d members for good", o.members)
 	wanted := o.members - 1 // the dead member stays one of the cluster

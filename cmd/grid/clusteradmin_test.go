@@ -46,7 +46,7 @@ func TestClusterWatch(t *testing.T) {
 	require.Equal(t, 130, code)
 }
 
-// A member whose cluster was never bootstrapped can begin anew; one that has a cluster, and one that runs, cannot.
+// A member whose cluster was never bootstrapped can begin again; one that has a cluster, and one that runs, cannot.
 func TestResetBootstrapCommand(t *testing.T) {
 	t.Parallel()
 	dir, env := scratch(t)

@@ -272,7 +272,7 @@ func TestDemo(t *testing.T) {
 	text := strings.Join(out, "\n")
 	for _, want := range []string{
 		"3. Listen to changes", "heard [ADDED UPDATED REMOVED ADDED EXPIRED], in this order", "m3 is dead",
-		"all 10000 entries are there", "10000 entries written anew and read back", "nothing is left of it",
+		"all 10000 entries are there", "10000 entries written again and read back", "nothing is left of it",
 	} {
 		require.Contains(t, text, want)
 	}

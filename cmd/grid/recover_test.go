@@ -10,7 +10,7 @@ import (
 	"github.com/gridiron-io/gridiron/grid/gridtest"
 )
 
-// Of two members the one that votes on the metadata is killed. The other begins them anew when it is told to, and not before.
+// Of two members the one that votes on the metadata is killed. The other recovers them when it is told to, and not before.
 func TestClusterRecover(t *testing.T) {
 	t.Parallel()
 	cl := gridtest.New(t, 1, gridtest.WithPartitions(3))

@@ -230,7 +230,7 @@ func Example_cacheAside() {
 }
 
 // Write-through: the database first, then the cache. Should the second fail, the entry is deleted: what is not in the cache is read
-// anew.
+// again.
 func Example_writeThrough() {
 	ctx := context.Background()
 	m, c := start(ctx)

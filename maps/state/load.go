@@ -13,7 +13,7 @@ const textLoad = "another loads the value, or it was written or deleted meanwhil
 
 // Who loads the value of a key that has no entry is kept as the holder of a lock is, apart from the key's lock: with a lease, a fence,
 // and those who wait. It ends, and a value that comes later is refused, when the key is written; when it is deleted, which says that
-// a value loaded before is not to be kept, the next who waits is to load anew.
+// a value loaded before is not to be kept, the next who waits is to load again.
 
 var loadOperations = []operation{
 	{wire.OpLoad, (*State).applyLoad},
@@ -88,7 +88,7 @@ func (s *State) endLoad(name, key []byte) {
 	}
 }
 
-// voidLoad has a key that is deleted loaded anew.
+// voidLoad has a key that is deleted loaded again.
 func (s *State) voidLoad(name, key []byte) {
 	if l := s.loads.find(name, key); l != nil {
 		s.passOn(&s.loads, l)

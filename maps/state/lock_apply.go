@@ -145,7 +145,7 @@ func (s *State) lock(k *locks, b *wire.LockBody, deadline int64) outcome {
 	return lockOutcome(l, wire.LockQueued)
 }
 
-// extend lets the holder's lease begin anew.
+// extend lets the holder's lease begin again.
 func (s *State) extend(k *locks, l *lock, lease uint64) outcome {
 	l = k.take(l)
 	l.lease, l.ends = lease, max(l.ends, later(s.clock, lease))

@@ -226,7 +226,7 @@ func (m *model) loaded(k modelKey, op *modelOp) (wire.Code, []byte) {
 	return wire.CodeOK, result(wire.ResultApplied, m.store(k.name, k.key, b.Value, &b.WriteOptions), nil)
 }
 
-// void has the value of a key loaded anew, if it is being loaded.
+// void has the value of a key loaded again, if it is being loaded.
 func (m *model) void(name, key string) {
 	if k := (modelKey{name, key, true}); m.locks[k] != nil {
 		m.passOn(k)

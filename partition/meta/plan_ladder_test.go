@@ -11,7 +11,7 @@ import (
 )
 
 // ladder is a cluster that goes from plan to plan in the smallest steps: one replica of one partition is added as a learner, becomes
-// a voter, is removed, or another member becomes the owner. After each step the plan is made anew.
+// a voter, is removed, or another member becomes the owner. After each step the plan is made again.
 type ladder struct {
 	replicas int
 	table    []Partition

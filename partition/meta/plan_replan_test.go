@@ -319,7 +319,7 @@ func TestReplanJoins(t *testing.T) {
 	}
 }
 
-// One member after the other leaves: what it held is placed anew, and nothing else moves. What it owned gets other owners; for the
+// One member after the other leaves: what it held is placed again, and nothing else moves. What it owned gets other owners; for the
 // sake of balance a few more may change.
 func TestReplanLeaves(t *testing.T) {
 	const partitions, replicas = 271, 3

@@ -103,7 +103,7 @@ func (p *planner) keepWithin() {
 			}
 			p.rows[i] = append(p.rows[i], m)
 		}
-		if len(p.rows[i]) == 0 { // somebody must own it, should it ever be founded anew
+		if len(p.rows[i]) == 0 { // somebody must own it, should it ever be recovered
 			p.rows[i] = append(p.rows[i], i%len(p.holders))
 		}
 	}

@@ -574,7 +574,7 @@ func TestRecovered(t *testing.T) {
 	do(t, next, &RecoverMetadata{View: v}, wire.CodeOK)
 	unchanged(t, next, &RecoverMetadata{View: v}, wire.CodeOK)
 	unchanged(t, s, &RecoverMetadata{View: v}, wire.CodeConflict) // a group begins but once
-	do(t, next, registration(1, 2), wire.CodeOK)                  // the lost one begins anew
+	do(t, next, registration(1, 2), wire.CodeOK)                  // the lost one registers again
 	if m := next.View().Member(member(1)); !m.Live() || m.MetaReplica != 0 {
 		t.Errorf("the lost member came back as %+v", m)
 	}

@@ -70,7 +70,7 @@ func DecodeLeavingResult(b []byte) (LeavingResult, error) {
 
 // RebalanceBody is the body of OpRebalance.
 type RebalanceBody struct {
-	Begin bool // a plan is made anew; else the question is only how far it is
+	Begin bool // a plan is made again; else the question is only how far it is
 }
 
 // AppendRebalanceBody appends b.

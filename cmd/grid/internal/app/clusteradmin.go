@@ -23,7 +23,7 @@ func (p *Process) clusterDrain() *cli.Command {
 	return p.command(leaf{
 		name: "drain", usage: "have the others take over all that a member holds, and wait for that", args: "MEMBER", least: 1, most: 1, quiet: true,
 		remote: true, timeout: repairTimeout,
-		details: "MEMBER is an ID or a name. The member goes on serving clients, and takes part again when it is started anew. If nobody else " +
+		details: "MEMBER is an ID or a name. The member goes on serving clients, and takes part again when it restarts. If nobody else " +
 			"could hold what it holds, the command exits with 4. When its time is up it exits with 6, and the moves go on.",
 		run: func(ctx context.Context, inv *invocation) error {
 			member := inv.args[0]
@@ -51,7 +51,7 @@ func (p *Process) clusterRemove() *cli.Command {
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"},
 		},
 		details: "MEMBER is an ID or a name. One that answers is refused with 4: drain it, and stop it. One that is silent and holds replicas is refused " +
-			"with 4 unless --force says that it is confirmed dead: then its replicas are built anew from others, acknowledged writes that only it " +
+			"with 4 unless --force says that it is confirmed dead: then its replicas are rebuilt from others, acknowledged writes that only it " +
 			"has are lost, and its process, should it be at work all the same, stops as soon as it hears of it. On a terminal --force asks first, unless told --yes.",
 		run: func(ctx context.Context, inv *invocation) error {
 			member, force := inv.args[0], inv.flags.Bool("force")

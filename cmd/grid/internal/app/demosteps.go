@@ -236,7 +236,7 @@ func (d *demo) writeAgain(ctx context.Context) (string, error) {
 	if err := d.check(ctx, 1); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d entries written anew and read back", demoEntries), nil
+	return fmt.Sprintf("%d entries written again and read back", demoEntries), nil
 }
 
 // poll calls f again and again until it reports true, and returns its last error if ctx ends before.

@@ -171,7 +171,7 @@ func TestOutFileWritesThrough(t *testing.T) {
 	}
 }
 
-// What the process has open goes on where it stands: what the shell appends to is not begun anew.
+// What the process has open goes on where it stands: what the shell appends to is not begun again.
 func TestOutFileOfDescriptors(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "log")
 	require.NoError(t, os.WriteFile(name, []byte("before\n"), 0o600))

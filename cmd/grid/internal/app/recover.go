@@ -18,14 +18,14 @@ const recoverTimeout = time.Minute
 
 func (p *Process) clusterRecover() *cli.Command {
 	return p.command(leaf{
-		name: "recover", usage: "begin the metadata anew at a member, where those who voted on them are lost for good", remote: true, timeout: recoverTimeout,
+		name: "recover", usage: "recover the metadata at a member, where those who voted on them are lost for good", remote: true, timeout: recoverTimeout,
 		flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "lost", Usage: "`MEMBER` that is confirmed dead, an ID or a name; may be repeated"},
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"},
 		},
 		details: "For a cluster whose members say that no member leads the metadata group, because so many of its voters are lost that there can never be a majority " +
-			"again: of two members the one that votes. Data goes on meanwhile; nobody can join, and nothing is repaired. --server is the one member that begins " +
-			"the metadata anew with what it has of them; it need not be ready. The lost members are confirmed dead from then on, as after `grid cluster remove " +
+			"again: of two members the one that votes. Data goes on meanwhile; nobody can join, and nothing is repaired. --server is the one member that recovers " +
+			"the metadata with what it has of them; it need not be ready. The lost members are confirmed dead from then on, as after `grid cluster remove " +
 			"--force`. It takes ten seconds, in which nobody must be found to lead, and exits with 4 where a leader is found or could be elected, a lost member " +
 			"answers, a member that is not lost does not, or another member knows more and is the one to ask. On a terminal it asks first, unless told --yes.",
 		run: func(ctx context.Context, inv *invocation) error {
@@ -34,7 +34,7 @@ func (p *Process) clusterRecover() *cli.Command {
 			case len(lost) == 0:
 				return usagef("--lost is missing: which members are lost for good?")
 			case len(inv.conn.servers) != 1:
-				return usagef("--server: want the one member that begins the metadata anew, not %d", len(inv.conn.servers))
+				return usagef("--server: want the one member that recovers the metadata, not %d", len(inv.conn.servers))
 			}
 			if err := inv.confirm(ctx, fmt.Sprintf("Are %s confirmed dead? What only they have is lost.", strings.Join(lost, ", "))); err != nil {
 				return err
