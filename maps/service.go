@@ -175,7 +175,7 @@ func (s *Service) prepare(c *call, op wire.Op, body []byte) ([]byte, error) {
 		return nil, err
 	}
 	if in.Largest > s.cfg.MaxValue {
-		return nil, fmt.Errorf("%w: a value of %d bytes, the limit is %d", wire.ErrTooLarge, in.Largest, s.cfg.MaxValue)
+		return nil, fmt.Errorf("%w: a value of %d bytes, the limit is %d: raise limits.max_value of the members", wire.ErrTooLarge, in.Largest, s.cfg.MaxValue)
 	}
 	if err := in.Options.CheckRequest(); err != nil {
 		return nil, err

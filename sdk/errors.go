@@ -229,11 +229,15 @@ func invalidf(op, name, format string, args ...any) error {
 	return &Error{Op: op, Name: name, Partition: -1, Err: ErrInvalid, Hint: fmt.Sprintf(format, args...)}
 }
 
-// wireError turns what a check of package wire reports into an error of this package.
+// wireWords are the sentinels of package wire as they stand in the texts of its errors.
+var wireWords = strings.NewReplacer(wire.ErrMalformed.Error()+": ", "", wire.ErrTooLarge.Error()+": ", "")
+
+// wireError turns what a check of package wire reports into an error of this package. The sentinel here says what the check's own
+// one does, so the hint leaves that out.
 func wireError(op, name string, err error) error {
 	sentinel := ErrInvalid
 	if errors.Is(err, wire.ErrTooLarge) {
 		sentinel = ErrTooLarge
 	}
-	return &Error{Op: op, Name: name, Partition: -1, Err: sentinel, Hint: err.Error()}
+	return &Error{Op: op, Name: name, Partition: -1, Err: sentinel, Hint: wireWords.Replace(err.Error())}
 }

@@ -145,3 +145,17 @@ func TestGivingUpSaysOnceWhatItIs(t *testing.T) {
 		}
 	}
 }
+
+// A refused value tells what to change, and a refused configuration does not repeat the words of the wire.
+func TestRefusalsTellWhatToDo(t *testing.T) {
+	c := connected(t, fakegrid.New(t, 1, 3))
+	err := opened[string, string](t, c, "m").Set(t.Context(), "a", strings.Repeat("x", 2<<20))
+	if !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "WithMaxValue") || !strings.Contains(err.Error(), "limits.max_value") {
+		t.Errorf("a value too large: %v", err)
+	}
+
+	err = c.SetMapConfig(t.Context(), "a[", MapConfig{})
+	if !errors.Is(err, ErrInvalid) || strings.Contains(err.Error(), "malformed") || !strings.Contains(err.Error(), "glob") {
+		t.Errorf("a pattern that is none: %v", err)
+	}
+}

@@ -164,7 +164,8 @@ func (m *Map[K, V]) encodeValue(op wire.Op, dst []byte, value V) ([]byte, error)
 		return dst, invalidf(op.String(), m.name, "the codec encodes the value as nothing")
 	case n > m.c.cfg.maxValue:
 		return dst, &Error{Op: op.String(), Name: m.name, Partition: -1, Err: ErrTooLarge,
-			Hint: fmt.Sprintf("a value of %d bytes, the limit is %d", n, m.c.cfg.maxValue)}
+			Hint: fmt.Sprintf("a value of %d bytes, the limit of this client is %d: raise it by WithMaxValue, and limits.max_value of the members",
+				n, m.c.cfg.maxValue)}
 	}
 	return dst, nil
 }

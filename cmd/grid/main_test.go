@@ -17,6 +17,7 @@ import (
 
 	taskexec "github.com/gridiron-io/gridiron/exec"
 	"github.com/gridiron-io/gridiron/exec/builtin"
+	"github.com/gridiron-io/gridiron/grid"
 	"github.com/gridiron-io/gridiron/grid/gridtest"
 	"github.com/gridiron-io/gridiron/sdk"
 )
@@ -33,7 +34,14 @@ func TestScripts(t *testing.T) {
 	t.Parallel()
 	tasks := taskexec.NewRegistry()
 	builtin.Register(tasks)
-	cl := gridtest.New(t, 3, gridtest.WithRegistry(tasks), gridtest.WithPartitions(12))
+	cl := gridtest.New(t, 3, gridtest.WithRegistry(tasks), gridtest.WithPartitions(12), gridtest.WithConfig(func(i int, cfg *grid.Config) {
+		switch i { // the member 0 has no tags
+		case 1:
+			cfg.Tags = map[string]string{"rack": "r1"}
+		case 2:
+			cfg.Tags = map[string]string{"rack": "r1", "os:arch": "arm64"}
+		}
+	}))
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(env *testscript.Env) error {

@@ -45,15 +45,15 @@ type Codec interface {
 
 var (
 	// ErrType is reported, wrapped, when the bytes are a value of another type than the one wanted, or out of its range.
-	ErrType = errors.New("codec: value of another type")
+	ErrType = errors.New("value of another type")
 
 	// ErrMalformed is reported, wrapped, when the bytes are not one complete value within the limits.
-	ErrMalformed = errors.New("codec: malformed value")
+	ErrMalformed = errors.New("malformed value")
 
 	// ErrUnsupported is reported, wrapped, for Go values that have no encoding: functions, channels, complex numbers,
 	// values that contain themselves or nest deeper than MaxDepth, NaN in a key, nil as a key. Decoding reports it for what
 	// is not a pointer, and for pointers to such values.
-	ErrUnsupported = errors.New("codec: value cannot be encoded")
+	ErrUnsupported = errors.New("value cannot be encoded")
 )
 
 // Msgpack is the default codec. Its zero value is ready.

@@ -14,10 +14,10 @@ import (
 
 var (
 	// ErrNotJSON is reported, wrapped, for text that is not one value of JSON.
-	ErrNotJSON = errors.New("codec: not JSON")
+	ErrNotJSON = errors.New("not JSON")
 
 	// ErrInexact is reported, wrapped, for JSON of which something would be lost if it were stored.
-	ErrInexact = errors.New("codec: it would not be stored as it is written")
+	ErrInexact = errors.New("would not be stored as it is written")
 )
 
 // FromJSON returns the value that a person means by text: what it says as JSON, as ParseJSON reads it, else text itself as a

@@ -132,7 +132,7 @@ func valuesOf(f cli.Flag) []string {
 		}
 		return names
 	case "on":
-		return []string{"any", "all", "key=", "member="}
+		return []string{"any", "all", "key=", "member=", "tag="}
 	case "durability":
 		return []string{"memory"}
 	case "log-level":

@@ -49,10 +49,10 @@ func (p *Process) execList() *cli.Command {
 func (p *Process) execRun() *cli.Command {
 	return p.command(leaf{
 		name: "run", usage: "run a task and print its results", args: "TASK [ARG]", least: 1, most: 2, remote: true,
-		details: "ARG is JSON where it parses as JSON, else a string; - reads it from standard input. Results are a list, of one for each " +
-			"member that ran the task. A task that fails exits with 1, one that no member has with 3. The task ends with --timeout.",
+		details: "ARG is JSON if it parses as JSON, else a string; - reads it from standard input. Results are a list with one element for each " +
+			"member that ran the task. Exit codes: 1 if the task failed, 3 if no member has the task, the name or the tag. The task ends with --timeout.",
 		flags: []cli.Flag{
-			&cli.StringFlag{Name: "on", Value: "any", Usage: "`WHERE`: any, all, key=KEY for the key's owner, member=NAME or member=ID"},
+			&cli.StringFlag{Name: "on", Value: "any", Usage: "`WHERE`: any, all, key=KEY for the key's owner, member=NAME or member=ID, tag=KEY:VALUE for every member with that tag"},
 			executorFlag(),
 		},
 		run: runTask,
@@ -60,7 +60,10 @@ func (p *Process) execRun() *cli.Command {
 }
 
 // target says where a task runs.
-type target struct{ kind, name string } // any, all, key or member; name of the last two
+type target struct {
+	kind string // any, all, key, member or tag
+	name string // of a key or a member; KEY:VALUE of a tag
+}
 
 func parseTarget(s string) (target, error) {
 	kind, name, named := strings.Cut(s, "=")
@@ -69,8 +72,10 @@ func parseTarget(s string) (target, error) {
 		return target{kind, name}, checkKeys(name)
 	case named && kind == "member":
 		return target{kind, name}, checkName(name, "--on member=")
+	case named && kind == "tag" && strings.Index(name, ":") > 0:
+		return target{kind, name}, nil
 	}
-	return target{}, usagef("--on %q: want any, all, key=KEY or member=NAME", s)
+	return target{}, usagef("--on %q: want any, all, key=KEY, member=NAME or tag=KEY:VALUE", s)
 }
 
 func runTask(ctx context.Context, inv *invocation) error {

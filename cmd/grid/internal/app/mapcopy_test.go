@@ -241,7 +241,7 @@ func TestImportExitCodes(t *testing.T) {
 	}
 	require.NoError(t, os.WriteFile(file, []byte("\xef\xbb\xbf"+good), 0o600))
 	require.Equal(t, "grid: note: the file begins with a byte order mark, which is passed over\n", fails(t, exitOK, "map", "import", "m", file, server))
-	fails(t, exitUsage, "map", "import", "m", filepath.Dir(file), server)
+	fails(t, exitOther, "map", "import", "m", filepath.Dir(file), server)
 }
 
 // An entry that no file can hold is named and left out, and all others are written.

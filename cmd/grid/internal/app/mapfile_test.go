@@ -190,7 +190,7 @@ func TestBadLines(t *testing.T) {
 		{"csv", "key,value\na,1\n\"" + strings.Repeat("x", maxLine+8192), "line 3: it has more than "},
 		{"csv", "key,value,value_encoded\na,1,\nb,1,Ag==\n", "line 3: value and value_encoded are not"},
 		{"json", good + `{"key":"a","value":1,"what":2}`, "line 3: "},
-		{"json", good + `{"key":"b","value":10769150350006150715113082367}`, "line 3: codec: it would not be stored as it is written: the integer 107"},
+		{"json", good + `{"key":"b","value":10769150350006150715113082367}`, "line 3: would not be stored as it is written: the integer 107"},
 		{"json", good + `{"key":1e400,"value":1}`, "line 3: "},
 		{"json", good + `{"key":"b","value":{"a":1,"a":2}}`, "line 3: "},
 		{"json", good + `{"key":"\ud800","value":1}`, "line 3: "},

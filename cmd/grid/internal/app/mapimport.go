@@ -66,12 +66,12 @@ func (inv *invocation) importFrom(ctx context.Context, format, name string, from
 	if name != "-" {
 		f, err := openWaiting(ctx, name, os.O_RDONLY)
 		if err != nil {
-			return usagef("%w", err)
+			return err
 		}
 		defer func() { _ = f.Close() }()
 		if info, err := f.Stat(); err == nil {
 			if size = info.Size(); info.IsDir() {
-				return usagef("%q is a directory", name)
+				return failf(exitOther, "%q is a directory; name a file, or - for standard input", name)
 			}
 		}
 		stop := context.AfterFunc(ctx, func() {

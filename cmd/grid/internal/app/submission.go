@@ -40,6 +40,8 @@ func (s submission) run(ctx context.Context, where target) ([]outcome, error) {
 		outcomes, err = s.onKey(ctx, where.name)
 	case "member":
 		outcomes, err = s.onMember(ctx, where.name)
+	case "tag":
+		outcomes, err = s.onTag(ctx, where.name)
 	default:
 		outcomes, err = s.onAny(ctx)
 	}
@@ -67,6 +69,38 @@ func (s submission) onAll(ctx context.Context) ([]outcome, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.waitAll(ctx, f)
+}
+
+// onTag runs the task on every member that has a tag, given as KEY:VALUE.
+func (s submission) onTag(ctx context.Context, tag string) ([]outcome, error) {
+	chosen := false
+	f, err := sdk.SubmitToMembers[any](ctx, s.ex, func(m sdk.Member) bool {
+		has := hasTag(m.Tags, tag)
+		chosen = chosen || has
+		return has
+	}, s.task, s.arg, until(ctx))
+	if err != nil && !chosen && errors.Is(err, sdk.ErrNotFound) {
+		return nil, failf(exitNotFound, "no member has the tag %q; \"grid cluster members\" shows their tags", tag)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.waitAll(ctx, f)
+}
+
+// hasTag reports whether one of the tags reads KEY:VALUE. A key may itself contain colons, so the text is compared whole.
+func hasTag(tags map[string]string, tag string) bool {
+	for k, v := range tags {
+		if k+":"+v == tag {
+			return true
+		}
+	}
+	return false
+}
+
+// waitAll waits for the outcomes of a task on several members.
+func (s submission) waitAll(ctx context.Context, f *sdk.MultiFuture[any]) ([]outcome, error) {
 	results, err := f.Wait(ctx)
 	if err != nil {
 		cancelling(ctx, func(ctx context.Context) { _, _ = f.Cancel(ctx) })
