@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gridiron-io/gridiron/member/internal/rpc"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -93,10 +94,10 @@ func (m *Member) administerHere(ctx context.Context, b wire.AdminBody) (wire.Cod
 		return wire.CodeUnavailable, []byte(err.Error())
 	}
 	answer, err := m.administration(ctx, b)
-	var r *refusal
+	var r *rpc.Refusal
 	switch {
 	case errors.As(err, &r):
-		return r.code, []byte(r.text)
+		return r.Code, []byte(r.Text)
 	case err != nil:
 		return wire.CodeUnavailable, []byte(err.Error())
 	}
@@ -108,21 +109,21 @@ func (m *Member) administration(ctx context.Context, b wire.AdminBody) ([]byte, 
 	case wire.OpDrainMember:
 		d, err := wire.DecodeDrainBody(b.Body)
 		if err != nil {
-			return nil, refuse(wire.CodeInvalid, "%v", err)
+			return nil, rpc.Refuse(wire.CodeInvalid, "%v", err)
 		}
 		res, err := m.drainMember(ctx, d.Member)
 		return wire.AppendLeavingResult(nil, res), err
 	case wire.OpRemoveMember:
 		d, err := wire.DecodeForgetBody(b.Body)
 		if err != nil {
-			return nil, refuse(wire.CodeInvalid, "%v", err)
+			return nil, rpc.Refuse(wire.CodeInvalid, "%v", err)
 		}
 		res, err := m.removeMember(ctx, d.Member, d.Force)
 		return wire.AppendLeavingResult(nil, res), err
 	case wire.OpRebalance:
 		d, err := wire.DecodeRebalanceBody(b.Body)
 		if err != nil {
-			return nil, refuse(wire.CodeInvalid, "%v", err)
+			return nil, rpc.Refuse(wire.CodeInvalid, "%v", err)
 		}
 		if d.Begin {
 			m.replan.Store(true)
@@ -130,14 +131,14 @@ func (m *Member) administration(ctx context.Context, b wire.AdminBody) ([]byte, 
 		}
 		return wire.AppendBalanceResult(nil, m.balance(m.metaView())), nil
 	}
-	return nil, refuse(wire.CodeInvalid, "%v is no operation of administration", b.Op)
+	return nil, rpc.Refuse(wire.CodeInvalid, "%v is no operation of administration", b.Op)
 }
 
 // change commits a change of a member; one that is refused ends the operation.
 func (m *Member) change(ctx context.Context, c meta.Command) error {
 	res, err := m.meta.Propose(ctx, meta.Append(nil, c))
 	if err == nil && !res.OK() {
-		err = refuse(res.Code, "%s", res.Text)
+		err = rpc.Refuse(res.Code, "%s", res.Text)
 	}
 	return err
 }
@@ -161,14 +162,14 @@ func (m *Member) drainMember(ctx context.Context, id wire.ID) (wire.LeavingResul
 	mb := v.Member(id)
 	switch {
 	case mb == nil:
-		return wire.LeavingResult{}, refuse(wire.CodeNotFound, "there is no member %v", id)
+		return wire.LeavingResult{}, rpc.Refuse(wire.CodeNotFound, "there is no member %v", id)
 	case mb.State == meta.StateDraining:
 	case mb.State != meta.StateReady:
-		return wire.LeavingResult{}, refuse(wire.CodeConflict, "member %q is %s: only one that is ready can be drained", mb.Name, mb.State)
+		return wire.LeavingResult{}, rpc.Refuse(wire.CodeConflict, "member %q is %s: only one that is ready can be drained", mb.Name, mb.State)
 	case !m.peers.answers(mb.ID, mb.Incarnation):
-		return wire.LeavingResult{}, refuse(wire.CodeConflict, "member %q does not answer, so that it cannot hand over what it holds", mb.Name)
+		return wire.LeavingResult{}, rpc.Refuse(wire.CodeConflict, "member %q does not answer, so that it cannot hand over what it holds", mb.Name)
 	case !mb.Lite && !m.staysWithout(v, id):
-		return wire.LeavingResult{}, refuse(wire.CodeConflict, "nobody else could hold what member %q holds", mb.Name)
+		return wire.LeavingResult{}, rpc.Refuse(wire.CodeConflict, "nobody else could hold what member %q holds", mb.Name)
 	default:
 		if err := m.change(ctx, &meta.Drain{ID: id, Incarnation: mb.Incarnation}); err != nil {
 			return wire.LeavingResult{}, err
@@ -186,7 +187,7 @@ func (m *Member) removeMember(ctx context.Context, id wire.ID, force bool) (wire
 	v := m.metaView()
 	mb := v.Member(id)
 	if mb == nil {
-		return wire.LeavingResult{}, refuse(wire.CodeNotFound, "there is no member %v", id)
+		return wire.LeavingResult{}, rpc.Refuse(wire.CodeNotFound, "there is no member %v", id)
 	}
 	res := m.left(v, id)
 	if mb.State != meta.StateDead {
@@ -196,7 +197,7 @@ func (m *Member) removeMember(ctx context.Context, id wire.ID, force bool) (wire
 			}
 		}
 		if res.Replicas > 0 && !force {
-			return res, refuse(wire.CodeConflict, "member %q is %s and holds replicas of %d partitions; to remove it by force (--force) is to say that it is "+
+			return res, rpc.Refuse(wire.CodeConflict, "member %q is %s and holds replicas of %d partitions; to remove it by force (--force) is to say that it is "+
 				"confirmed dead: its data is given up, and acknowledged writes that only it has are lost", mb.Name, stateShown(mb), res.Replicas)
 		}
 		if err := m.change(ctx, &meta.SetState{ID: id, Incarnation: mb.Incarnation, State: meta.StateDead}); err != nil {
@@ -227,7 +228,7 @@ func stateShown(mb *meta.Member) string {
 // surelyDown refuses unless this member and all others that answer find a live member silent or unreachable.
 func (m *Member) surelyDown(mb *meta.Member) error {
 	answers := func(whom string) error {
-		return refuse(wire.CodeConflict, "member %q answers%s: drain it, and stop it, before it is removed", mb.Name, whom)
+		return rpc.Refuse(wire.CodeConflict, "member %q answers%s: drain it, and stop it, before it is removed", mb.Name, whom)
 	}
 	if mb.ID == m.id || !m.failover.isDown(mb.ID, mb.Incarnation) {
 		return answers("")

@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/gridiron-io/gridiron/member/internal/rpc"
 	"github.com/gridiron-io/gridiron/member/porttest"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -163,7 +164,7 @@ func greeted(t testing.TB, nc net.Conn, h *wire.Hello) wire.HelloAnswer {
 
 func helloAnswer(t testing.TB, nc net.Conn) wire.HelloAnswer {
 	t.Helper()
-	b, err := readHelloFrame(nc)
+	b, err := rpc.ReadHello(nc)
 	if err != nil {
 		t.Fatalf("read the answer to a hello: %v", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
+	"github.com/gridiron-io/gridiron/member/internal/rpc"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -47,11 +48,11 @@ func (m *Member) dialClientPort(ctx context.Context, addr string, plane wire.Pla
 	if err != nil {
 		return nil, wire.HelloAnswer{}, err
 	}
-	a, err := exchangeHello(ctx, nc, &wire.Hello{Version: wire.Version, Plane: plane, Cluster: m.cfg.ClusterName, Name: m.cfg.Name,
+	a, err := rpc.ExchangeHello(ctx, nc, &wire.Hello{Version: wire.Version, Plane: plane, Cluster: m.cfg.ClusterName, Name: m.cfg.Name,
 		Client: m.incarnation, Member: m.id, Incarnation: m.incarnation}, m.cfg.HelloTimeout)
 	if err != nil {
 		_ = nc.Close()
-		var r *refusal
+		var r *rpc.Refusal
 		if errors.As(err, &r) && a.Cluster != "" && a.Cluster != m.cfg.ClusterName {
 			return nil, a, &bootstrap.OtherClusterError{Where: "member at " + addr, Want: m.cfg.ClusterName, Got: a.Cluster, ID: a.ClusterID}
 		}
@@ -325,9 +326,9 @@ func (m *Member) viewFrom(ctx context.Context, addr string) (*wire.Table, error)
 	if err != nil {
 		return nil, err
 	}
-	c := newRPC(nc, a)
-	defer c.close()
-	ans, err := c.call(ctx, wire.OpTable, nil)
+	c := rpc.New(nc, a)
+	defer c.Close()
+	ans, err := c.Call(ctx, wire.OpTable, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -340,9 +341,9 @@ func (m *Member) joinThrough(ctx context.Context, mb *wire.MemberInfo, gone meta
 	if err != nil {
 		return wire.JoinResult{}, err
 	}
-	c := newRPC(nc, a)
-	defer c.close()
-	ans, err := c.call(ctx, wire.OpMetaJoin, wire.AppendJoinBody(nil, wire.JoinBody{Generation: gone.generation, Gone: gone.replica,
+	c := rpc.New(nc, a)
+	defer c.Close()
+	ans, err := c.Call(ctx, wire.OpMetaJoin, wire.AppendJoinBody(nil, wire.JoinBody{Generation: gone.generation, Gone: gone.replica,
 		Registration: meta.Append(nil, &meta.Register{Registration: m.registration()})}))
 	switch {
 	case err != nil:

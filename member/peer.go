@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/gridiron-io/gridiron/member/internal/rpc"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -27,7 +28,7 @@ type peer struct {
 	dialing chan struct{} // one slot: held while a connection is being made
 
 	mu          sync.Mutex // guards the following
-	conn        *rpc
+	conn        *rpc.Conn
 	ended       bool            // no further connection is made
 	since       time.Time       // when the member became known, or this process last noticed that it had itself been held up
 	last        time.Time       // of the last answer to a ping
@@ -44,17 +45,17 @@ func newPeer(id wire.ID, stop context.CancelFunc, now time.Time) *peer {
 }
 
 // live returns the connection, nil if there is none.
-func (pr *peer) live() *rpc {
+func (pr *peer) live() *rpc.Conn {
 	pr.mu.Lock()
 	defer pr.mu.Unlock()
-	if pr.conn != nil && pr.conn.failed() == nil {
+	if pr.conn != nil && pr.conn.Failed() == nil {
 		return pr.conn
 	}
 	return nil
 }
 
 // adopt makes c the connection and reports whether it may be used.
-func (pr *peer) adopt(c *rpc) bool {
+func (pr *peer) adopt(c *rpc.Conn) bool {
 	pr.mu.Lock()
 	old := pr.conn
 	ok := !pr.ended
@@ -64,19 +65,19 @@ func (pr *peer) adopt(c *rpc) bool {
 	}
 	pr.mu.Unlock()
 	if ok && old != nil {
-		old.close()
+		old.Close()
 	}
 	return ok
 }
 
 // drop gives up a connection.
-func (pr *peer) drop(c *rpc) {
+func (pr *peer) drop(c *rpc.Conn) {
 	pr.mu.Lock()
 	if pr.conn == c {
 		pr.conn = nil
 	}
 	pr.mu.Unlock()
-	c.close()
+	c.Close()
 }
 
 // end gives up the connection for good.
@@ -86,7 +87,7 @@ func (pr *peer) end() {
 	pr.conn, pr.ended = nil, true
 	pr.mu.Unlock()
 	if c != nil {
-		c.close()
+		c.Close()
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gridiron-io/gridiron/member/internal/rpc"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -113,7 +114,7 @@ func (p *peers) dialAddr(ctx context.Context, id wire.ID, addr string, plane wir
 	}
 	h := wire.Hello{Version: wire.Version, Plane: plane, Cluster: p.m.cfg.ClusterName, ClusterID: p.m.clusterID(), Name: p.m.cfg.Name,
 		Member: p.m.id, Incarnation: p.m.incarnation, Stream: stream}
-	a, err := exchangeHello(ctx, nc, &h, p.m.cfg.HelloTimeout)
+	a, err := rpc.ExchangeHello(ctx, nc, &h, p.m.cfg.HelloTimeout)
 	if err == nil && a.Member != id {
 		p.m.locator.met(&a, addr) // whoever it is
 		err = fmt.Errorf("member %v answers there", a.Member)
@@ -214,7 +215,7 @@ func (p *peers) tend(ctx context.Context, pr *peer) {
 		}
 		var ended <-chan struct{}
 		if c := pr.live(); c != nil {
-			ended = c.done // find out at once what is where the member was
+			ended = c.Done() // find out at once what is where the member was
 		}
 		select {
 		case <-tick.C:
@@ -241,9 +242,9 @@ func (p *peers) ping(ctx context.Context, pr *peer, room *room) (changed bool, e
 		pr.mu.Unlock()
 		room.asking(time.Now())
 		sent := p.m.clock.Mono()
-		a, err := c.call(ctx, wire.OpMemberPing, wire.AppendPingBody(nil, body))
+		a, err := c.Call(ctx, wire.OpMemberPing, wire.AppendPingBody(nil, body))
 		received := p.m.clock.Mono()
-		if errors.Is(err, errConnClosed) {
+		if errors.Is(err, rpc.ErrClosed) {
 			pr.drop(c)
 			if ctx.Err() == nil {
 				continue
@@ -271,7 +272,7 @@ func (p *peers) ping(ctx context.Context, pr *peer, room *room) (changed bool, e
 			pr.mu.Unlock()
 			said.Sizes = nil // they are kept elsewhere
 		}
-		changed, owned := pr.heard(&said, c.answer.Incarnation, time.Now())
+		changed, owned := pr.heard(&said, c.Hello().Incarnation, time.Now())
 		if owned != nil {
 			p.m.views.claim(pr.id, owned)
 		}
@@ -280,7 +281,7 @@ func (p *peers) ping(ctx context.Context, pr *peer, room *room) (changed bool, e
 }
 
 // connection returns the connection to a member, dialing where there is none.
-func (p *peers) connection(ctx context.Context, pr *peer) (*rpc, error) {
+func (p *peers) connection(ctx context.Context, pr *peer) (*rpc.Conn, error) {
 	if c := pr.live(); c != nil {
 		return c, nil
 	}
@@ -297,10 +298,10 @@ func (p *peers) connection(ctx context.Context, pr *peer) (*rpc, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := newRPC(nc, a)
+	c := rpc.New(nc, a)
 	if !pr.adopt(c) {
-		c.close()
-		return nil, errConnClosed
+		c.Close()
+		return nil, rpc.ErrClosed
 	}
 	return c, nil
 }
@@ -357,13 +358,13 @@ func (p *peers) ask(ctx context.Context, id wire.ID, op wire.Op, body []byte) (w
 		if err != nil {
 			return wire.Answer{}, err
 		}
-		return c.call(ctx, op, body)
+		return c.Call(ctx, op, body)
 	}
 	nc, a, err := p.dial(ctx, id, wire.PlaneCalls, 0)
 	if err != nil {
 		return wire.Answer{}, err
 	}
-	c := newRPC(nc, a)
-	defer c.close()
-	return c.call(ctx, op, body)
+	c := rpc.New(nc, a)
+	defer c.Close()
+	return c.Call(ctx, op, body)
 }

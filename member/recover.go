@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gridiron-io/gridiron/member/internal/rpc"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -39,10 +40,10 @@ func (m *Member) answerRecover(c *conn, id uint64, lost []string) {
 	m.recovery.slot <- struct{}{} // given back within a bounded time
 	defer func() { <-m.recovery.slot }()
 	res, err := m.recoverMeta(lost)
-	var r *refusal
+	var r *rpc.Refusal
 	switch {
 	case errors.As(err, &r):
-		c.Answer(id, r.code, []byte(r.text))
+		c.Answer(id, r.Code, []byte(r.Text))
 	case err != nil:
 		m.log.Error("the metadata could not be recovered", "err", err)
 		c.Answer(id, wire.CodeUnavailable, []byte(err.Error()))
@@ -61,7 +62,7 @@ func (m *Member) recoverMeta(names []string) (res wire.RecoverResult, err error)
 	if next == nil {
 		v := m.meta.View()
 		if !v.Bootstrapped() {
-			return res, refuse(wire.CodeNotReady, "this member has no metadata yet")
+			return res, rpc.Refuse(wire.CodeNotReady, "this member has no metadata yet")
 		}
 		lost, err := lostMembers(v, names)
 		if err != nil {
@@ -71,7 +72,7 @@ func (m *Member) recoverMeta(names []string) (res wire.RecoverResult, err error)
 			if now := m.meta.View(); now.Generation() > 0 && !slices.ContainsFunc(lost, func(id wire.ID) bool { mb := now.Member(id); return mb != nil && mb.State != meta.StateDead }) {
 				return wire.RecoverResult{Done: true, Generation: now.Generation()}, nil // before, or by another
 			}
-			return res, refuse(wire.CodeConflict, "the metadata group has a leader: there is nothing to recover; members that are gone are removed")
+			return res, rpc.Refuse(wire.CodeConflict, "the metadata group has a leader: there is nothing to recover; members that are gone are removed")
 		}
 		if err := m.mayBegin(ctx, v, lost); err != nil {
 			return res, err
@@ -80,7 +81,7 @@ func (m *Member) recoverMeta(names []string) (res wire.RecoverResult, err error)
 			return wire.RecoverResult{Generation: v.Generation(), Wait: uint32(wait.Milliseconds()) + 1}, nil
 		}
 		if next, err = v.Recovered(m.id, lost); err != nil {
-			return res, refuse(wire.CodeConflict, "%v", err)
+			return res, rpc.Refuse(wire.CodeConflict, "%v", err)
 		}
 		// From here on this member does it, also should it stop on the way.
 		if err := saveRecovery(m.cfg.DataDir, next); err != nil {
@@ -109,7 +110,7 @@ func lostMembers(v *meta.View, names []string) (ids []wire.ID, err error) {
 			}
 		}
 		if found == nil {
-			return nil, refuse(wire.CodeNotFound, "there is no member %q", name)
+			return nil, rpc.Refuse(wire.CodeNotFound, "there is no member %q", name)
 		}
 		ids = append(ids, found.ID)
 	}
@@ -145,7 +146,7 @@ func (m *Member) mayBegin(ctx context.Context, v *meta.View, lost []wire.ID) err
 		mu.Lock()
 		defer mu.Unlock()
 		if no == nil {
-			no = refuse(wire.CodeConflict, format, args...)
+			no = rpc.Refuse(wire.CodeConflict, format, args...)
 		}
 	}
 	var wg sync.WaitGroup
@@ -160,7 +161,7 @@ func (m *Member) mayBegin(ctx context.Context, v *meta.View, lost []wire.ID) err
 		}
 		switch {
 		case mb.ID == m.id && gone:
-			return refuse(wire.CodeConflict, "member %q is the one that is asked, and so not lost", mb.Name)
+			return rpc.Refuse(wire.CodeConflict, "member %q is the one that is asked, and so not lost", mb.Name)
 		case mb.ID == m.id:
 		case gone:
 			wg.Go(func() { // ends with its timeout
@@ -188,7 +189,7 @@ func (m *Member) mayBegin(ctx context.Context, v *meta.View, lost []wire.ID) err
 		}
 	}
 	if left > voters/2 {
-		return refuse(wire.CodeConflict, "of %d voters of the metadata group %d are not lost: they elect a leader by themselves when they reach each other; "+
+		return rpc.Refuse(wire.CodeConflict, "of %d voters of the metadata group %d are not lost: they elect a leader by themselves when they reach each other; "+
 			"members that are gone are removed", voters, left)
 	}
 	wg.Wait()

@@ -44,6 +44,7 @@ var layers = []struct {
 	{"member/clock", []string{"sdk/wire"}},
 	{"member/internal/bootstrap", []string{"sdk/wire"}},
 	{"member/telemetry", []string{"sdk/wire"}},
+	{"member/internal/rpc", []string{"sdk/wire"}},
 	{"member", []string{"maps", "exec", "partition", "sdk"}},
 	{"grid", []string{"member", "maps", "exec", "sdk"}},
 	{"cmd", []string{"benchmarks", "grid", "member/telemetry", "maps", "exec", "sdk"}}, // benchmarks: the load of "grid bench"

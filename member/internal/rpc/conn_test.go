@@ -1,4 +1,4 @@
-package member
+package rpc
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 )
 
 // answering returns a connection to a member that answers every request.
-func answering(t *testing.T) *rpc {
+func answering(t *testing.T) *Conn {
 	t.Helper()
 	near, far := net.Pipe()
 	served := make(chan struct{})
@@ -38,9 +38,9 @@ func answering(t *testing.T) *rpc {
 			}
 		}
 	}()
-	c := newRPC(near, wire.HelloAnswer{})
+	c := New(near, wire.HelloAnswer{})
 	t.Cleanup(func() {
-		c.close()
+		c.Close()
 		<-served
 	})
 	return c
@@ -51,12 +51,12 @@ func TestLateCallerLeavesTheConnection(t *testing.T) {
 	c := answering(t)
 	for range 32 {
 		late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
-		if _, err := c.call(late, wire.OpMemberPing, nil); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := c.Call(late, wire.OpMemberPing, nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a call that is late ends in %v", err)
 		}
 		cancel()
 	}
-	if _, err := c.call(t.Context(), wire.OpMemberPing, nil); err != nil {
+	if _, err := c.Call(t.Context(), wire.OpMemberPing, nil); err != nil {
 		t.Errorf("the next call: %v", err)
 	}
 }
@@ -64,16 +64,16 @@ func TestLateCallerLeavesTheConnection(t *testing.T) {
 // A frame of which a part was written when the caller's time was up ends the connection: nothing can be read behind it.
 func TestPartOfARequestEndsTheConnection(t *testing.T) {
 	near, far := net.Pipe()
-	c := newRPC(near, wire.HelloAnswer{})
-	defer c.close()
+	c := New(near, wire.HelloAnswer{})
+	defer c.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	go func() { _, _ = io.ReadFull(far, make([]byte, 3)) }() // ends with its three bytes
-	if _, err := c.call(ctx, wire.OpMemberPing, nil); err == nil {
+	if _, err := c.Call(ctx, wire.OpMemberPing, nil); err == nil {
 		t.Error("a call of which three bytes were read is answered")
 	}
 	<-c.ended
-	if c.failed() == nil {
+	if c.Failed() == nil {
 		t.Error("the connection goes on")
 	}
 }

@@ -1,4 +1,4 @@
-package member
+package rpc
 
 import (
 	"bufio"
@@ -15,9 +15,9 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// rpc is a connection of the calls plane to another member, or to the client port of one when joining. Calls are few and
+// Conn is a connection of the calls plane to another member, or to the client port of one when joining. Calls are few and
 // small; what is sent often goes over raftnet.
-type rpc struct {
+type Conn struct {
 	nc     net.Conn
 	answer wire.HelloAnswer
 	ended  chan struct{} // closed when the reader has ended
@@ -31,17 +31,24 @@ type rpc struct {
 	writing chan struct{} // one slot: held while a frame is written
 }
 
-var errConnClosed = errors.New("the connection has ended")
+// ErrClosed is what the error of a call wraps whose connection has ended.
+var ErrClosed = errors.New("the connection has ended")
 
-// newRPC takes over a connection whose hellos have been exchanged. Its reader ends with the connection; close waits for it.
-func newRPC(nc net.Conn, a wire.HelloAnswer) *rpc {
-	c := &rpc{nc: nc, answer: a, ended: make(chan struct{}), waiting: make(map[uint64]chan wire.Answer), done: make(chan struct{}),
+// New takes over a connection whose hellos have been exchanged. Its reader ends with the connection; Close waits for it.
+func New(nc net.Conn, a wire.HelloAnswer) *Conn {
+	c := &Conn{nc: nc, answer: a, ended: make(chan struct{}), waiting: make(map[uint64]chan wire.Answer), done: make(chan struct{}),
 		writing: make(chan struct{}, 1)}
 	go c.read() // ends with the connection
 	return c
 }
 
-func (c *rpc) read() {
+// Done returns a channel that is closed when the connection has ended.
+func (c *Conn) Done() <-chan struct{} { return c.done }
+
+// Hello returns what the other side answered to this one's hello.
+func (c *Conn) Hello() wire.HelloAnswer { return c.answer }
+
+func (c *Conn) read() {
 	defer close(c.ended)
 	r := bufio.NewReader(c.nc)
 	for {
@@ -80,32 +87,32 @@ func readAnswer(r io.Reader) (wire.Answer, error) {
 	return a, wire.DecodeAnswer(b, &a)
 }
 
-func (c *rpc) end(err error) {
+func (c *Conn) end(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
 		return
 	}
-	c.err = fmt.Errorf("%w: %w", errConnClosed, err)
+	c.err = fmt.Errorf("%w: %w", ErrClosed, err)
 	close(c.done)
 	_ = c.nc.Close()
 }
 
-// close ends the connection and waits for its reader; calls that wait fail.
-func (c *rpc) close() {
+// Close ends the connection and waits for its reader; calls that wait fail.
+func (c *Conn) Close() {
 	c.end(net.ErrClosed)
 	<-c.ended
 }
 
-// failed returns why the connection has ended, nil while it goes on.
-func (c *rpc) failed() error {
+// Failed returns why the connection has ended, nil while it goes on.
+func (c *Conn) Failed() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
 }
 
-// call sends a request and waits for its answer, the connection's end, or ctx.
-func (c *rpc) call(ctx context.Context, op wire.Op, body []byte) (wire.Answer, error) {
+// Call sends a request and waits for its answer, the connection's end, or ctx.
+func (c *Conn) Call(ctx context.Context, op wire.Op, body []byte) (wire.Answer, error) {
 	ch := make(chan wire.Answer, 1)
 	c.mu.Lock()
 	if c.err != nil {
@@ -147,7 +154,7 @@ func (c *rpc) call(ctx context.Context, op wire.Op, body []byte) (wire.Answer, e
 	case a := <-ch:
 		return a, nil
 	case <-c.done:
-		return wire.Answer{}, c.failed()
+		return wire.Answer{}, c.Failed()
 	case <-ctx.Done():
 		return wire.Answer{}, ctx.Err()
 	}
