@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/gridiron-io/gridiron/exec"
+	"github.com/gridiron-io/gridiron/member/internal/server"
 	"github.com/gridiron-io/gridiron/sdk"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -45,7 +46,7 @@ func attacked(t *testing.T, cfg Config) *Member {
 			done()
 		}
 	})
-	conns := func() int { m.sockets.mu.Lock(); defer m.sockets.mu.Unlock(); return len(m.sockets.list) }
+	conns := func() int { return m.server.Accepted() }
 	open, heap := conns(), heapInUse()
 	t.Cleanup(func() {
 		eventually(t, "the connections to be given up", func() bool { return conns() <= open })
@@ -166,7 +167,7 @@ func TestOtherProtocols(t *testing.T) {
 func TestUnknownPeersAreBounded(t *testing.T) {
 	m := attacked(t, Config{})
 	var list []net.Conn
-	for range maxUnknownPeers + 20 {
+	for range server.MaxUnknownPeers + 20 {
 		list = append(list, dialed(t, m.Addr()))
 	}
 	peer := dialed(t, m.peerAddr())
@@ -192,7 +193,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 	closedByPeer(t, dialed(t, m.Addr()))
 	closing(t, list[0].nc)
-	eventually(t, "room", func() bool { m.sockets.mu.Lock(); defer m.sockets.mu.Unlock(); return len(m.sockets.list) < 4 })
+	eventually(t, "room", func() bool { return m.server.Accepted() < 4 })
 	connected(t, m)
 }
 
@@ -254,7 +255,7 @@ func TestFrames(t *testing.T) {
 		c := connected(t, m)
 		defer closing(t, c.nc)
 		var all []byte
-		sizes := []int{1, 100, readBuffer - wire.RequestHeader - 4, readBuffer, 3 * readBuffer, 1, 1 << 19, 10}
+		sizes := []int{1, 100, server.ReadBuffer - wire.RequestHeader - 4, server.ReadBuffer, 3 * server.ReadBuffer, 1, 1 << 19, 10}
 		for i, n := range sizes {
 			r := c.request(wire.OpSet, wire.AppendWriteBody(nil, &wire.WriteBody{Map: []byte("sizes"), Key: []byte{0xa1, byte('a' + i)},
 				Value: bytes.Repeat([]byte{1}, n)}))
@@ -481,8 +482,8 @@ func TestNeverReading(t *testing.T) {
 			most := uint64(0)
 			cut := func() bool {
 				most = max(most, heapKept())
-				for _, cn := range m.conns.all() {
-					if cn.nc.RemoteAddr().String() == c.nc.LocalAddr().String() {
+				for _, cn := range m.server.Connections() {
+					if cn.RemoteAddr().String() == c.nc.LocalAddr().String() {
 						return false
 					}
 				}
@@ -513,24 +514,24 @@ func TestNeverReading(t *testing.T) {
 func TestTooManyInFlight(t *testing.T) {
 	m := runningMember(t, Config{})
 	c := connected(t, m)
-	var cn *conn
+	var cn *server.Conn
 	eventually(t, "the connection", func() bool {
-		for _, x := range m.conns.all() {
-			if x.hello.Client == c.id {
+		for _, x := range m.server.Connections() {
+			if x.Hello().Client == c.id {
 				cn = x
 			}
 		}
 		return cn != nil
 	})
-	cn.inFlight.Add(maxInFlight)
+	cn.Hold(server.MaxInFlight)
 	if a := c.call(&wire.Request{ID: 1, Op: wire.OpPing, Partition: wire.NoPartition}); a.Code != wire.CodeOverloaded {
 		t.Errorf("one too many: %v", a.Code)
 	}
-	cn.inFlight.Add(-maxInFlight)
+	cn.Hold(-server.MaxInFlight)
 	if a := c.call(&wire.Request{ID: 2, Op: wire.OpPing, Partition: wire.NoPartition}); a.Code != wire.CodeOK {
 		t.Errorf("after that: %v", a.Code)
 	}
-	if n := cn.inFlight.Load(); n != 0 {
+	if n := cn.InFlight(); n != 0 {
 		t.Errorf("%d calls are said to be under way", n)
 	}
 }

@@ -62,7 +62,7 @@ func (m *Member) leave(ctx context.Context) {
 	defer cancel()
 	defer context.AfterFunc(m.leaving, cancel)()
 	m.phase.Store(phaseClosing)
-	m.ports.close()
+	m.server.StopAccepting()
 	if m.host != nil {
 		m.host.Release(ctx)
 	}
@@ -79,7 +79,7 @@ func (m *Member) leave(ctx context.Context) {
 	}
 	draining, cancel := context.WithTimeout(ctx, drainFor)
 	defer cancel()
-	m.conns.drain(draining)
+	m.server.Drain(draining)
 }
 
 // moveAway has the other members take over this one's replicas and its vote in the metadata group, while it goes on serving. It
@@ -218,16 +218,18 @@ func (m *Member) passLead(ctx context.Context) {
 func (m *Member) stop(abruptly bool) error {
 	m.phase.Store(phaseClosing)
 	if m.ports != nil {
-		m.ports.close()
+		m.ports.Close()
 	}
-	m.sockets.closeAll(abruptly)
+	if m.server != nil {
+		m.server.Cut(abruptly)
+	}
 	if abruptly {
 		m.cutTransports()
 	}
 	m.cancel()
 	m.stopMetrics()
-	if m.http != nil {
-		m.http.close(abruptly)
+	if m.server != nil {
+		m.server.CloseHTTP(abruptly)
 	}
 	if m.client != nil {
 		_ = m.client.Close()
@@ -249,6 +251,9 @@ func (m *Member) stop(abruptly bool) error {
 	}
 	m.cutTransports() // where there is no host to close them
 	m.wg.Wait()
+	if m.server != nil {
+		m.server.Wait()
+	}
 	if m.nc != nil {
 		m.nc.Close()
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gridiron-io/gridiron/member/internal/rpc"
+	"github.com/gridiron-io/gridiron/member/internal/server"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -24,10 +25,10 @@ const (
 // on by itself.
 
 // dispatchAdmin answers an operation of administration by what do returns. It copies the body.
-func (m *Member) dispatchAdmin(c *conn, id uint64, b wire.AdminBody, do func(context.Context, wire.AdminBody) (wire.Code, []byte)) {
+func (m *Member) dispatchAdmin(c *server.Conn, id uint64, b wire.AdminBody, do func(context.Context, wire.AdminBody) (wire.Code, []byte)) {
 	b.Body = slices.Clone(b.Body)
-	m.goOn(func() {
-		ctx, cancel := context.WithTimeout(m.ctx, adminFor)
+	c.Later(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, adminFor)
 		defer cancel()
 		code, answer := do(ctx, b)
 		c.Answer(id, code, answer)

@@ -155,10 +155,10 @@ func TestKillHurriesClose(t *testing.T) {
 	m := runningMember(t, Config{})
 	c := connected(t, m)
 	// A call that nobody answers: the drain would wait for it.
-	stuck := m.conns.all()
+	stuck := m.server.Connections()
 	for _, cn := range stuck {
-		if cn.hello.Client == c.id {
-			cn.inFlight.Add(1)
+		if cn.Hello().Client == c.id {
+			cn.Hold(1)
 		}
 	}
 	closed := make(chan struct{})

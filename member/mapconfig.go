@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/gridiron-io/gridiron/member/internal/server"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -109,7 +110,7 @@ func (m *Member) compareMaps() {
 }
 
 // answerMapConfigs returns what is set for maps: what is committed, as long as the metadata group answers.
-func (m *Member) answerMapConfigs(c *conn, id uint64) {
+func (m *Member) answerMapConfigs(c *server.Conn, id uint64) {
 	ctx, cancel := context.WithTimeout(m.ctx, metaTimeout)
 	defer cancel()
 	if err := m.meta.Barrier(ctx); err != nil {
@@ -121,7 +122,7 @@ func (m *Member) answerMapConfigs(c *conn, id uint64) {
 }
 
 // answerSetMapConfig commits a change of what is set for maps, and answers when this member has it.
-func (m *Member) answerSetMapConfig(c *conn, id uint64, body wire.SetMapConfigBody) {
+func (m *Member) answerSetMapConfig(c *server.Conn, id uint64, body wire.SetMapConfigBody) {
 	ctx, cancel := context.WithTimeout(m.ctx, metaTimeout)
 	defer cancel()
 	cmd := &meta.SetMapConfig{From: body.From, Config: body.Config}
@@ -142,10 +143,10 @@ func (m *Member) answerSetMapConfig(c *conn, id uint64, body wire.SetMapConfigBo
 }
 
 // dispatchMapConfig starts a request about the configurations of maps.
-func (m *Member) dispatchMapConfig(c *conn, req *wire.Request) {
+func (m *Member) dispatchMapConfig(c *server.Conn, req *wire.Request) {
 	id := req.ID
 	if req.Op == wire.OpMapConfigs {
-		m.goOn(func() { m.answerMapConfigs(c, id) })
+		c.Later(func(context.Context) { m.answerMapConfigs(c, id) })
 		return
 	}
 	body, err := wire.DecodeSetMapConfigBody(req.Body)
@@ -153,5 +154,5 @@ func (m *Member) dispatchMapConfig(c *conn, req *wire.Request) {
 		c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
 		return
 	}
-	m.goOn(func() { m.answerSetMapConfig(c, id, body) })
+	c.Later(func(context.Context) { m.answerSetMapConfig(c, id, body) })
 }

@@ -10,12 +10,12 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"go.opentelemetry.io/otel/metric"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gridiron-io/gridiron/exec"
 	"github.com/gridiron-io/gridiron/maps"
 	"github.com/gridiron-io/gridiron/member/clock"
 	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
+	"github.com/gridiron-io/gridiron/member/internal/server"
 	"github.com/gridiron-io/gridiron/member/telemetry"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/meta"
@@ -41,10 +41,10 @@ type Member struct {
 
 	store  *bootstrap.Store
 	runner *bootstrap.Runner
-	ports  *ports
+	ports  *server.Ports
+	server *server.Server
 	clock  *clock.Clock
 	inStep *inStep
-	tracer trace.Tracer // nil: no spans
 
 	cluster       atomic.Pointer[wire.ID]
 	initialVoters []wire.ID               // with which the metadata group begins, by replica ID; nil if this member joined
@@ -75,8 +75,6 @@ type Member struct {
 	rooms    *rooms
 	failover *failover
 	views    *views
-	conns    conns
-	sockets  sockets
 	maps     *maps.Service
 	tasks    *exec.Service
 	mover    *mover
@@ -86,7 +84,6 @@ type Member struct {
 	events   *publisher
 	nc       *nats.Conn
 	client   *sdk.Client
-	http     *adminServer
 	metrics  metric.Registration // nil: nothing is measured
 
 	owned struct {
@@ -101,6 +98,9 @@ type Member struct {
 	closeOnce sync.Once
 	ended     chan struct{} // closed when everything of the member has ended
 }
+
+// ErrPortInUse is what Start's error wraps when a port of the member is taken.
+var ErrPortInUse = server.ErrPortInUse
 
 // Phases of a member's life.
 const (
@@ -137,9 +137,6 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	m.rooms = newRooms(m)
 	m.failover = &failover{m: m}
 	m.voters = newMetaVoters(m)
-	if cfg.TracerProvider != nil {
-		m.tracer = cfg.TracerProvider.Tracer(tracerName)
-	}
 	telemetry.RaftLogs(cfg.Logger)
 	defer func() {
 		if err != nil {
@@ -150,7 +147,7 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	if err := m.openStore(); err != nil {
 		return nil, err
 	}
-	if m.ports, err = listen(&m.cfg); err != nil {
+	if m.ports, err = server.Listen(m.portsConfig()); err != nil {
 		return nil, err
 	}
 	if m.cfg.Name == "" {
@@ -163,12 +160,8 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	if m.runner, err = bootstrap.NewRunner(m.bootstrapConfig()); err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	m.wg.Add(2)
-	go m.accept(newDoor(m.ports.client, false)) // ends when its listener is closed
-	go m.accept(newDoor(m.ports.peer, true))    // likewise
-	if m.ports.http != nil {
-		m.http = startAdmin(m, m.ports.http)
-	}
+	m.makeServer(m.ports)
+	m.server.Start(m.ctx)
 	found, err := m.runner.Run(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("found or join a cluster: %w", err)
@@ -193,9 +186,9 @@ func (m *Member) ID() wire.ID { return m.id }
 func (m *Member) Name() string { return m.cfg.Name }
 
 // Addr returns the address of the client port.
-func (m *Member) Addr() string { return m.ports.addr(m.ports.client) }
+func (m *Member) Addr() string { return m.ports.Client() }
 
-func (m *Member) peerAddr() string { return m.ports.addr(m.ports.peer) }
+func (m *Member) peerAddr() string { return m.ports.Peer() }
 
 // Client returns a client of the cluster in the member's process. It belongs to the member and ends with it.
 func (m *Member) Client() *sdk.Client { return m.client }

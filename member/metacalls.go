@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
+	"github.com/gridiron-io/gridiron/member/internal/server"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -127,7 +128,7 @@ func metaMembersOf(v *meta.View, participants []bootstrap.Participant) (members 
 }
 
 // answerMetaPropose commits a command for a member whose replica does not vote.
-func (m *Member) answerMetaPropose(c *conn, id uint64, cmd []byte) {
+func (m *Member) answerMetaPropose(c *server.Conn, id uint64, cmd []byte) {
 	ctx, cancel := context.WithTimeout(m.ctx, metaTimeout)
 	defer cancel()
 	if m.metaView() == nil || !m.metaVotes() {
@@ -147,7 +148,7 @@ func (m *Member) answerMetaPropose(c *conn, id uint64, cmd []byte) {
 }
 
 // answerMetaCaughtUp answers when this member's metadata are as new as what was committed when it was asked.
-func (m *Member) answerMetaCaughtUp(c *conn, id uint64) {
+func (m *Member) answerMetaCaughtUp(c *server.Conn, id uint64) {
 	ctx, cancel := context.WithTimeout(m.ctx, metaCaughtUpFor)
 	defer cancel()
 	if m.metaView() == nil {
@@ -160,7 +161,7 @@ func (m *Member) answerMetaCaughtUp(c *conn, id uint64) {
 }
 
 // answerMetaLead has this member's replica stand in the place of the leader's, which asks for it, once it has all that is committed.
-func (m *Member) answerMetaLead(c *conn, id uint64, from wire.ID) {
+func (m *Member) answerMetaLead(c *server.Conn, id uint64, from wire.ID) {
 	ctx, cancel := context.WithTimeout(m.ctx, metaCaughtUpFor)
 	defer cancel()
 	v := m.metaView()
@@ -177,7 +178,7 @@ func (m *Member) answerMetaLead(c *conn, id uint64, from wire.ID) {
 
 // answerMetaRead returns the metadata that were committed: all of them where the group can tell within barrierTimeout, else those
 // that this member knows of.
-func (m *Member) answerMetaRead(c *conn, id uint64) {
+func (m *Member) answerMetaRead(c *server.Conn, id uint64) {
 	ctx, cancel := context.WithTimeout(m.ctx, barrierTimeout)
 	defer cancel()
 	if v := m.metaView(); v == nil || !v.Bootstrapped() {
@@ -210,7 +211,7 @@ func (m *Member) readMeta(ctx context.Context, from wire.ID) (v *meta.View, led 
 }
 
 // answerMetaJoin registers a member that is new to the cluster, or has no place in the metadata group, and gives it one, as a learner.
-func (m *Member) answerMetaJoin(c *conn, id uint64, from wire.ID, b wire.JoinBody) {
+func (m *Member) answerMetaJoin(c *server.Conn, id uint64, from wire.ID, b wire.JoinBody) {
 	ctx, cancel := context.WithTimeout(m.ctx, metaTimeout)
 	defer cancel()
 	v := m.metaView()

@@ -56,8 +56,8 @@ func (m *Member) read() *reading {
 	for _, mb := range m.views.current.Load().view.Members {
 		r.states[mb.State]++
 	}
-	for _, c := range m.conns.all() {
-		if c.peer {
+	for _, c := range m.server.Connections() {
+		if c.Peer() {
 			r.members++
 		} else {
 			r.clients++

@@ -110,13 +110,13 @@ func (n *natsServer) publisher(password string) (*nats.Conn, error) {
 	return nc, nil
 }
 
-// splice joins a client's connection to the server until one of the two ends.
-func (n *natsServer) splice(nc net.Conn) error {
+// inProcess connects to the server within the process, for a client of another one.
+func (n *natsServer) inProcess() (net.Conn, error) {
 	in, err := n.srv.InProcessConn()
 	if err != nil {
-		return fmt.Errorf("connect to NATS: %w", err)
+		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
-	return splice(nc, in)
+	return in, nil
 }
 
 func (n *natsServer) close() {

@@ -86,9 +86,9 @@ func (p *publisher) applied(partition int) {
 	}
 }
 
-// interest adds a listener of a map and returns where its events stand in the partitions owned here. Events after these
+// Interest adds a listener of a map and returns where its events stand in the partitions owned here. Events after these
 // positions are published.
-func (p *publisher) interest(name string) []wire.Position {
+func (p *publisher) Interest(name string) []wire.Position {
 	p.interests.Lock()
 	p.interests.listeners[name]++
 	p.interests.Unlock()
@@ -96,7 +96,7 @@ func (p *publisher) interest(name string) []wire.Position {
 	return p.positions(name)
 }
 
-func (p *publisher) uninterest(name string) {
+func (p *publisher) Uninterest(name string) {
 	p.interests.Lock()
 	if p.interests.listeners[name]--; p.interests.listeners[name] <= 0 {
 		delete(p.interests.listeners, name)

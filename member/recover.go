@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gridiron-io/gridiron/member/internal/rpc"
+	"github.com/gridiron-io/gridiron/member/internal/server"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -36,7 +37,7 @@ type recovery struct {
 
 // answerRecover recovers the metadata with what this member has of them, where an operator says that so many of the group's voters
 // are lost for good that it can never have a quorum again.
-func (m *Member) answerRecover(c *conn, id uint64, lost []string) {
+func (m *Member) answerRecover(c *server.Conn, id uint64, lost []string) {
 	m.recovery.slot <- struct{}{} // given back within a bounded time
 	defer func() { <-m.recovery.slot }()
 	res, err := m.recoverMeta(lost)

@@ -5,13 +5,13 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"net"
 	"os"
 	"time"
 
 	"github.com/gridiron-io/gridiron/maps"
 	"github.com/gridiron-io/gridiron/maps/state"
 	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
+	"github.com/gridiron-io/gridiron/member/internal/server"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/partition/raftnet"
@@ -19,12 +19,17 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-func defaultName(p *ports) string {
+func defaultName(p *server.Ports) string {
 	hostname, err := os.Hostname()
 	if err != nil {
 		hostname = "member"
 	}
-	return fmt.Sprintf("%s-%d", hostname, p.client.Addr().(*net.TCPAddr).Port)
+	return fmt.Sprintf("%s-%d", hostname, p.ClientPort())
+}
+
+func (m *Member) portsConfig() server.PortsConfig {
+	return server.PortsConfig{Listen: m.cfg.Listen, Advertise: m.cfg.Advertise, NoHTTP: m.cfg.NoHTTP, Wrap: m.cfg.Network.Listener,
+		PeerOffset: peerOffset, RouteOffset: routeOffset, HTTPOffset: httpOffset}
 }
 
 func (m *Member) openStore() error {
@@ -78,7 +83,8 @@ func (m *Member) enter(ctx context.Context, found bootstrap.Result) error {
 	var secret [16]byte
 	_, _ = rand.Read(secret[:]) // never fails
 	password := hex.EncodeToString(secret[:])
-	n, err := startNATS(found.ClusterID, m.incarnation, m.ports.routeHost, m.ports.routePort, password, m.log)
+	routeHost, routePort := m.ports.Route()
+	n, err := startNATS(found.ClusterID, m.incarnation, routeHost, routePort, password, m.log)
 	if err != nil {
 		return err
 	}
@@ -132,6 +138,7 @@ func (m *Member) open(ctx context.Context) error {
 	if err := m.makeTasks(); err != nil {
 		return err
 	}
+	m.provide()
 	res, err := m.metaPropose(ctx, &meta.SetState{ID: m.id, Incarnation: m.incarnation, State: meta.StateReady})
 	if err != nil {
 		return fmt.Errorf("report ready: %w", err)

@@ -164,9 +164,5 @@ func (v *views) rebuild() {
 	pub := &published{view: nv, bytes: wire.AppendTable(nil, nv)}
 	v.current.Store(pub)
 	v.m.viewChanged()
-	for _, c := range v.m.conns.all() {
-		if c.viewsSent.Load() {
-			c.push(wire.OpTable, pub.bytes)
-		}
-	}
+	v.m.server.Push(pub.bytes)
 }

@@ -45,6 +45,7 @@ var layers = []struct {
 	{"member/internal/bootstrap", []string{"sdk/wire"}},
 	{"member/telemetry", []string{"sdk/wire"}},
 	{"member/internal/rpc", []string{"sdk/wire"}},
+	{"member/internal/server", []string{"member/internal/rpc", "maps", "sdk/wire"}},
 	{"member", []string{"maps", "exec", "partition", "sdk"}},
 	{"grid", []string{"member", "maps", "exec", "sdk"}},
 	{"cmd", []string{"benchmarks", "grid", "member/telemetry", "maps", "exec", "sdk"}}, // benchmarks: the load of "grid bench"

@@ -105,20 +105,20 @@ func goStatements(f *file) (problems []string) {
 
 // roots are the functions outside of tests where a context may begin, or the folders of such functions, and why.
 var roots = map[string]string{
-	"cmd/grid.run":                     "the process begins here",
-	"benchmarks/internal/standin.run":  "a process begins here",
-	"benchmarks/failover.main":         "the process begins here",
-	"benchmarks/proc.Cluster.Close":    "it ends the members whatever becomes of the caller",
-	"grid/gridtest":                    "the test is the root",
-	"grid/gridtest/internal/cable.New": "a network's life, which ends with its Close",
-	"member.Start":                     "a member's life, which the start's context does not bound",
-	"member.adminServer.close":         "the end of a member, which no caller's context shortens",
-	"member.listenPort":                "net.ListenConfig wants one; listening takes no time",
-	"member/telemetry.raftLogger.out":  "dragonboat's loggers are given none",
-	"partition.newHost":                "a host's life, which ends with its Close",
-	"partition.StartMeta":              "a host's life, which ends with its Close",
-	"sdk.Connect":                      "a client's life, which the connect's context does not bound",
-	"sdk.Map.AddEntryListener":         "a listener outlives the context that it was made with, and ends with its subscription",
+	"cmd/grid.run":                            "the process begins here",
+	"benchmarks/internal/standin.run":         "a process begins here",
+	"benchmarks/failover.main":                "the process begins here",
+	"benchmarks/proc.Cluster.Close":           "it ends the members whatever becomes of the caller",
+	"grid/gridtest":                           "the test is the root",
+	"grid/gridtest/internal/cable.New":        "a network's life, which ends with its Close",
+	"member.Start":                            "a member's life, which the start's context does not bound",
+	"member/internal/server.httpServer.close": "the end of a member, which no caller's context shortens",
+	"member/internal/server.listenPort":       "net.ListenConfig wants one; listening takes no time",
+	"member/telemetry.raftLogger.out":         "dragonboat's loggers are given none",
+	"partition.newHost":                       "a host's life, which ends with its Close",
+	"partition.StartMeta":                     "a host's life, which ends with its Close",
+	"sdk.Connect":                             "a client's life, which the connect's context does not bound",
+	"sdk.Map.AddEntryListener":                "a listener outlives the context that it was made with, and ends with its subscription",
 }
 
 // contextRoots: a context comes from the caller; only roots make one, and nobody an undecided one.

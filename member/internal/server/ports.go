@@ -1,4 +1,4 @@
-package member
+package server
 
 import (
 	"context"
@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// ports are the listeners of a member.
-type ports struct {
+// Ports are the listeners of a member.
+type Ports struct {
 	client, peer net.Listener
 	http         net.Listener // nil without HTTP
 	routeHost    string
@@ -18,16 +18,27 @@ type ports struct {
 	advertise    string
 }
 
-func listen(cfg *Config) (_ *ports, err error) {
+// PortsConfig says where to listen.
+type PortsConfig struct {
+	Listen    string // host:port of the client port; the others follow it
+	Advertise string // host under which others reach this member; empty: the host of Listen, or an address of this machine
+	NoHTTP    bool
+	Wrap      func(net.Listener) net.Listener // what to accept from in the place of a listener
+
+	PeerOffset, RouteOffset, HTTPOffset int // of the other ports from the client port
+}
+
+// Listen takes the ports, all or none. Errors wrap ErrPortInUse where one is taken.
+func Listen(cfg PortsConfig) (_ *Ports, err error) {
 	host, port, err := net.SplitHostPort(cfg.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("%w: listen %q: want host:port", ErrConfig, cfg.Listen)
+		return nil, fmt.Errorf("listen %q: want host:port", cfg.Listen)
 	}
 	base, err := strconv.Atoi(port)
 	if err != nil {
-		return nil, fmt.Errorf("%w: listen %q: want host:port", ErrConfig, cfg.Listen)
+		return nil, fmt.Errorf("listen %q: want host:port", cfg.Listen)
 	}
-	p := &ports{routeHost: host, advertise: cfg.Advertise}
+	p := &Ports{routeHost: host, advertise: cfg.Advertise}
 	if p.advertise == "" {
 		p.advertise = host
 		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
@@ -36,7 +47,7 @@ func listen(cfg *Config) (_ *ports, err error) {
 	}
 	defer func() {
 		if err != nil {
-			p.close()
+			p.Close()
 		}
 	}()
 	at := func(offset int) int {
@@ -50,20 +61,20 @@ func listen(cfg *Config) (_ *ports, err error) {
 		if err != nil {
 			return nil, err
 		}
-		return cfg.Network.Listener(l), nil
+		return cfg.Wrap(l), nil
 	}
 	if p.client, err = open(0, "clients"); err != nil {
 		return nil, err
 	}
-	if p.peer, err = open(peerOffset, "members"); err != nil {
+	if p.peer, err = open(cfg.PeerOffset, "members"); err != nil {
 		return nil, err
 	}
 	if !cfg.NoHTTP {
-		if p.http, err = open(httpOffset, "HTTP"); err != nil {
+		if p.http, err = open(cfg.HTTPOffset, "HTTP"); err != nil {
 			return nil, err
 		}
 	}
-	if p.routePort = at(routeOffset); p.routePort != 0 {
+	if p.routePort = at(cfg.RouteOffset); p.routePort != 0 {
 		// The NATS server listens itself, and would say nothing clear of a port in use.
 		l, err := listenPort(host, p.routePort, "NATS routes")
 		if err != nil {
@@ -100,7 +111,7 @@ func outwardHost() string {
 	return "127.0.0.1"
 }
 
-// ErrPortInUse is what Start's error wraps when a port of the member is taken.
+// ErrPortInUse is what the error of Listen wraps when a port is taken.
 var ErrPortInUse = errors.New("port in use")
 
 func listenPort(host string, port int, what string) (net.Listener, error) {
@@ -115,7 +126,8 @@ func listenPort(host string, port int, what string) (net.Listener, error) {
 	return l, nil
 }
 
-func (p *ports) close() {
+// Close closes the listeners. It may be called twice.
+func (p *Ports) Close() {
 	for _, l := range []net.Listener{p.client, p.peer, p.http} {
 		if l != nil {
 			_ = l.Close()
@@ -123,7 +135,22 @@ func (p *ports) close() {
 	}
 }
 
+// Client returns the address of the client port as others reach it.
+func (p *Ports) Client() string { return p.addr(p.client) }
+
+// Peer returns the address of the members' port as others reach it.
+func (p *Ports) Peer() string { return p.addr(p.peer) }
+
+// ClientPort returns the number of the client port.
+func (p *Ports) ClientPort() int { return p.client.Addr().(*net.TCPAddr).Port }
+
+// Route returns where the NATS server listens for others; port 0 is any free one.
+func (p *Ports) Route() (host string, port int) { return p.routeHost, p.routePort }
+
+// Advertised returns the host under which others reach this member.
+func (p *Ports) Advertised() string { return p.advertise }
+
 // addr returns the address under which others reach a listener.
-func (p *ports) addr(l net.Listener) string {
+func (p *Ports) addr(l net.Listener) string {
 	return net.JoinHostPort(p.advertise, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
 }

@@ -1,4 +1,4 @@
-package member
+package server
 
 import (
 	"errors"
@@ -16,24 +16,24 @@ type door struct {
 }
 
 func newDoor(l net.Listener, peer bool) *door {
-	return &door{listener: l, peer: peer, slots: make(chan struct{}, maxUnknownPeers)}
+	return &door{listener: l, peer: peer, slots: make(chan struct{}, MaxUnknownPeers)}
 }
 
 // accept takes connections on a port until its listener is closed.
-func (m *Member) accept(d *door) {
-	defer m.wg.Done()
+func (s *Server) accept(d *door) {
+	defer s.wg.Done()
 	pause := time.Millisecond
 	for {
 		nc, err := d.listener.Accept()
 		if err != nil {
-			if errors.Is(err, net.ErrClosed) || m.ctx.Err() != nil {
+			if errors.Is(err, net.ErrClosed) || s.ctx.Err() != nil {
 				return
 			}
 			// Out of file descriptors, most likely: wait for some to come back.
-			m.log.Warn("a connection was not accepted", "err", err)
+			s.log.Warn("a connection was not accepted", "err", err)
 			select {
 			case <-time.After(pause):
-			case <-m.ctx.Done():
+			case <-s.ctx.Done():
 				return
 			}
 			pause = min(2*pause, time.Second)
@@ -46,40 +46,36 @@ func (m *Member) accept(d *door) {
 			_ = nc.Close() // too many connections that have not said who they are
 			continue
 		}
-		if !m.sockets.add(nc, m.cfg.MaxConnections) {
+		if !s.sockets.add(nc, s.cfg.MaxConnections) {
 			<-d.slots
 			_ = nc.Close()
 			continue
 		}
-		m.wg.Add(1)
-		go m.serve(nc, d) // ends with the connection
+		s.wg.Add(1)
+		go s.serve(nc, d) // ends with the connection
 	}
 }
 
 // serve runs a connection from its hello to its end.
-func (m *Member) serve(nc net.Conn, d *door) {
-	defer m.wg.Done()
-	defer m.sockets.remove(nc)
+func (s *Server) serve(nc net.Conn, d *door) {
+	defer s.wg.Done()
+	defer s.sockets.remove(nc)
 	defer func() { _ = nc.Close() }()
-	h, err := m.greet(nc, d.peer)
+	h, err := s.greet(nc, d.peer)
 	<-d.slots
 	if err != nil {
-		m.log.Debug("a connection was refused", "remote", nc.RemoteAddr().String(), "peer", d.peer, "err", err)
+		s.log.Debug("a connection was refused", "remote", nc.RemoteAddr().String(), "peer", d.peer, "err", err)
 		return
 	}
-	switch h.Plane {
-	case wire.PlaneCalls, wire.PlaneAdmin:
-		newConn(m, nc, h, d.peer).serve()
-	case wire.PlaneJoin:
-		err = m.runner.Serve(nc)
-	case wire.PlaneEvents:
-		err = m.nats.splice(nc)
-	case wire.PlaneRaft:
-		err = m.dataNet.Serve(nc, h)
-	case wire.PlaneMeta:
-		err = m.metaNet.Serve(nc, h)
+
+	if h.Plane == wire.PlaneCalls || h.Plane == wire.PlaneAdmin {
+		newConn(s, nc, h, d.peer).serve()
+		return
+	}
+	if plane := s.cfg.Planes[h.Plane]; plane != nil {
+		err = plane(nc, &h)
 	}
 	if err != nil {
-		m.log.Debug("a connection ended", "remote", nc.RemoteAddr().String(), "plane", uint8(h.Plane), "err", err)
+		s.log.Debug("a connection ended", "remote", nc.RemoteAddr().String(), "plane", uint8(h.Plane), "err", err)
 	}
 }

@@ -1,4 +1,4 @@
-package member
+package server
 
 import (
 	"go.opentelemetry.io/otel/attribute"
@@ -9,13 +9,10 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// tracerName is the scope of the spans that this package makes.
-const tracerName = "github.com/gridiron-io/gridiron/member"
-
 // traced returns where the answer to a request goes: to the caller, or, for a request that carries a trace context while a
 // tracer is configured, by way of the spans that end with it.
-func (m *Member) traced(caller maps.Caller, req *wire.Request) maps.Caller {
-	if m.tracer == nil || req.Flags&wire.FlagTrace == 0 {
+func (s *Server) traced(caller maps.Caller, req *wire.Request) maps.Caller {
+	if s.cfg.Tracer == nil || req.Flags&wire.FlagTrace == 0 {
 		return caller
 	}
 	parent := trace.NewSpanContext(trace.SpanContextConfig{
@@ -25,13 +22,13 @@ func (m *Member) traced(caller maps.Caller, req *wire.Request) maps.Caller {
 	attrs := trace.WithAttributes(
 		attribute.String("db.system.name", "gridiron"),
 		attribute.String("db.operation.name", req.Op.String()),
-		attribute.String("db.namespace", m.cfg.ClusterName),
+		attribute.String("db.namespace", s.cfg.ClusterName),
 		attribute.Int64("grid.partition", int64(req.Partition)))
-	ctx, span := m.tracer.Start(trace.ContextWithRemoteSpanContext(m.ctx, parent), req.Op.String(),
+	ctx, span := s.cfg.Tracer.Start(trace.ContextWithRemoteSpanContext(s.ctx, parent), req.Op.String(),
 		trace.WithSpanKind(trace.SpanKindServer), attrs)
 	t := &tracedCall{caller: caller, span: span}
 	if req.Op.IsWrite() {
-		_, t.propose = m.tracer.Start(ctx, "propose", trace.WithSpanKind(trace.SpanKindInternal), trace.WithAttributes(attribute.Int64("grid.partition", int64(req.Partition))))
+		_, t.propose = s.cfg.Tracer.Start(ctx, "propose", trace.WithSpanKind(trace.SpanKindInternal), trace.WithAttributes(attribute.Int64("grid.partition", int64(req.Partition))))
 	}
 	return t
 }

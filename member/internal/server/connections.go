@@ -1,4 +1,4 @@
-package member
+package server
 
 import (
 	"context"
@@ -6,31 +6,31 @@ import (
 	"sync"
 )
 
-// conns are the connections of a member's calls planes.
-type conns struct {
+// connections are the connections of a member's calls planes.
+type connections struct {
 	mu   sync.Mutex
-	list map[*conn]struct{}
+	list map[*Conn]struct{}
 }
 
-func (s *conns) add(c *conn) {
+func (s *connections) add(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.list == nil {
-		s.list = make(map[*conn]struct{})
+		s.list = make(map[*Conn]struct{})
 	}
 	s.list[c] = struct{}{}
 }
 
-func (s *conns) remove(c *conn) {
+func (s *connections) remove(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.list, c)
 }
 
-func (s *conns) all() []*conn {
+func (s *connections) all() []*Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make([]*conn, 0, len(s.list))
+	out := make([]*Conn, 0, len(s.list))
 	for c := range s.list {
 		out = append(out, c)
 	}
@@ -38,7 +38,7 @@ func (s *conns) all() []*conn {
 }
 
 // drain waits until the answers to what clients have asked are on their way, or until ctx ends.
-func (s *conns) drain(ctx context.Context) {
+func (s *connections) drain(ctx context.Context) {
 	for _, c := range s.all() {
 		if c.peer {
 			continue
@@ -81,6 +81,12 @@ func (r *sockets) remove(nc net.Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.list, nc)
+}
+
+func (r *sockets) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.list)
 }
 
 // closeAll ends all connections, and every one that is added later. With abruptly, the other side sees them reset.

@@ -1,6 +1,7 @@
-package member
+package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,29 +23,29 @@ const (
 	maxOut = 16 << 20
 	// largeAnswer is the body of an answer that counts as large.
 	largeAnswer = 4 << 10
-	// maxInFlight is how many calls of one connection may be under way.
-	maxInFlight = 16 << 10
+	// MaxInFlight is how many calls of one connection may be under way.
+	MaxInFlight = 16 << 10
 	// writeChunk is how many bytes a peer must take within Config.SlowPeer.
 	writeChunk = 256 << 10
-	// readBuffer is the size of a connection's read buffer to begin with, keptBuffer the largest that it keeps when empty.
-	readBuffer = 32 << 10
+	// ReadBuffer is the size of a connection's read buffer to begin with, keptBuffer the largest that it keeps when empty.
+	ReadBuffer = 32 << 10
 	keptBuffer = 1 << 20
 )
 
-// conn is one connection of the calls plane. Its reader takes all frames that one read of the socket brought, starts them,
+// Conn is one connection of the calls plane. Its reader takes all frames that one read of the socket brought, starts them,
 // and only then flushes the partitions they were for; its writer sends all answers that have gathered in one write.
 //
 // What a peer can make wait here is bounded. A peer that does not read its answers is no longer read from; those to calls
 // that are under way still gather, up to maxOut, and when it takes nothing for Config.SlowPeer it is cut off.
-type conn struct {
-	m     *Member
+type Conn struct {
+	s     *Server
 	nc    net.Conn
 	hello wire.Hello
 	peer  bool // on the members' port
 	limit int  // bytes of a frame
 
-	inFlight  atomic.Int32 // calls that were read and whose answers are not queued yet
-	viewsSent atomic.Bool  // subscribed to the table
+	inFlight atomic.Int32 // calls that were read and whose answers are not queued yet
+	tables   atomic.Bool  // subscribed to the table
 
 	out struct {
 		sync.Mutex
@@ -63,7 +64,7 @@ type conn struct {
 	closeOnce sync.Once
 }
 
-var _ maps.Connection = (*conn)(nil)
+var _ maps.Connection = (*Conn)(nil)
 
 // told is who wants to know what becomes of an answer.
 type told struct {
@@ -78,8 +79,8 @@ func tell(list []told, n int) {
 	}
 }
 
-func newConn(m *Member, nc net.Conn, hello wire.Hello, peer bool) *conn {
-	c := &conn{m: m, nc: nc, hello: hello, peer: peer, limit: wire.MaxFrame, wake: make(chan struct{}, 1), done: make(chan struct{})}
+func newConn(s *Server, nc net.Conn, hello wire.Hello, peer bool) *Conn {
+	c := &Conn{s: s, nc: nc, hello: hello, peer: peer, limit: wire.MaxFrame, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	if peer {
 		c.limit = wire.MaxFramePeer
 	}
@@ -87,43 +88,46 @@ func newConn(m *Member, nc net.Conn, hello wire.Hello, peer bool) *conn {
 }
 
 // serve reads requests until the connection ends.
-func (c *conn) serve() {
-	c.m.conns.add(c)
-	defer c.m.conns.remove(c)
-	c.m.wg.Add(1)
+func (c *Conn) serve() {
+	c.s.conns.add(c)
+	defer c.s.conns.remove(c)
+	c.s.wg.Add(1)
 	go c.write() // ends when the connection is closed; owns writing to it
 	err := c.read()
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
-		c.m.log.Debug("a connection ended", "remote", c.nc.RemoteAddr().String(), "client", c.hello.Name, "err", err)
+		c.s.log.Debug("a connection ended", "remote", c.nc.RemoteAddr().String(), "client", c.hello.Name, "err", err)
 	}
 	c.close()
-	if c.m.dataHost() != nil {
-		c.m.maps.Gone(c)
+
+	services := c.s.services.Load()
+	if services == nil {
+		return // nothing was carried out that could still want the connection
 	}
+	services.Maps.Gone(c)
 	for name, n := range c.interests {
 		for range n {
-			c.m.events.uninterest(name)
+			services.Events.Uninterest(name)
 		}
 	}
 }
 
-func (c *conn) read() error {
-	buf := make([]byte, readBuffer)
+func (c *Conn) read() error {
+	buf := make([]byte, ReadBuffer)
 	start, end := 0, 0
-	touched := newTouched(c.m.partitions())
+	var touched touched
 	for {
 		n, ok, err := wire.FrameLength(buf[start:end], c.limit)
 		if err != nil {
 			return err
 		}
 		if ok && end-start >= n+4 {
-			if err := c.handle(buf[start+4:start+4+n], touched); err != nil {
-				touched.flush(c.m.dataHost())
+			if err := c.handle(buf[start+4:start+4+n], &touched); err != nil {
+				touched.flush(c.s.services.Load())
 				return err
 			}
 			start += 4 + n
 			if c.outBytes.Load() > holdOut {
-				touched.flush(c.m.dataHost()) // what waits for answers must not wait for this peer
+				touched.flush(c.s.services.Load()) // what waits for answers must not wait for this peer
 				if !c.awaitRoom() {
 					return net.ErrClosed
 				}
@@ -131,7 +135,7 @@ func (c *conn) read() error {
 			continue
 		}
 		// No whole frame is left of what was read: what was started goes out together.
-		touched.flush(c.m.dataHost())
+		touched.flush(c.s.services.Load())
 		buf, start, end = makeRoom(buf, start, end)
 		k, err := c.nc.Read(buf[end:])
 		end += k
@@ -147,7 +151,7 @@ func makeRoom(buf []byte, start, end int) ([]byte, int, int) {
 	switch {
 	case start == end:
 		if len(buf) > keptBuffer {
-			buf = make([]byte, readBuffer)
+			buf = make([]byte, ReadBuffer)
 		}
 		return buf, 0, 0
 	case start > 0:
@@ -161,24 +165,52 @@ func makeRoom(buf []byte, start, end int) ([]byte, int, int) {
 	return buf, start, end
 }
 
-func (c *conn) handle(frame []byte, touched *touched) error {
+func (c *Conn) handle(frame []byte, touched *touched) error {
 	var req wire.Request
 	if err := wire.DecodeRequest(frame, &req); err != nil {
 		return err
 	}
-	if c.inFlight.Add(1) > maxInFlight {
+	if c.inFlight.Add(1) > MaxInFlight {
 		c.Answer(req.ID, wire.CodeOverloaded, []byte("too many calls under way on one connection"))
 		return nil
 	}
-	c.m.dispatch(c, &req, touched)
+	c.s.dispatch(c, &req, touched)
 	return nil
 }
 
+// Hello returns what the other side said of itself.
+func (c *Conn) Hello() *wire.Hello { return &c.hello }
+
+// Peer reports whether the connection is on the members' port.
+func (c *Conn) Peer() bool { return c.peer }
+
+// RemoteAddr returns the address of the other side.
+func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
+
+// Subscribe has every new table pushed to the connection from now on.
+func (c *Conn) Subscribe() { c.tables.Store(true) }
+
+// Later runs f on a goroutine of the server. f answers a request of the connection; ctx ends when the member stops. It is called by a
+// Handler.
+func (c *Conn) Later(f func(ctx context.Context)) {
+	c.s.wg.Add(1)
+	go func() { // ends with f, which is bounded by its call's deadline or the member's context
+		defer c.s.wg.Done()
+		f(c.s.ctx)
+	}()
+}
+
+// InFlight returns how many calls are under way.
+func (c *Conn) InFlight() int { return int(c.inFlight.Load()) }
+
+// Hold counts n more calls as under way; a negative n takes them off. It is for tests of what happens meanwhile.
+func (c *Conn) Hold(n int) { c.inFlight.Add(int32(n)) }
+
 // Answer queues the answer to a request. It copies body. Each request that was dispatched is answered once.
-func (c *conn) Answer(id uint64, code wire.Code, body []byte) { c.Deliver(id, code, body, nil) }
+func (c *Conn) Answer(id uint64, code wire.Code, body []byte) { c.Deliver(id, code, body, nil) }
 
 // Deliver is Answer, and tells whether the answer was handed to the network. f may be nil.
-func (c *conn) Deliver(id uint64, code wire.Code, body []byte, f func(delivered bool)) {
+func (c *Conn) Deliver(id uint64, code wire.Code, body []byte, f func(delivered bool)) {
 	if wire.AnswerHeader+len(body) > c.limit {
 		code, body = wire.CodeTooLarge, []byte(fmt.Sprintf("an answer of %d bytes, the limit is %d: ask for less at once", len(body), c.limit-wire.AnswerHeader))
 	}
@@ -186,7 +218,7 @@ func (c *conn) Deliver(id uint64, code wire.Code, body []byte, f func(delivered 
 }
 
 // Ended reports whether the connection has ended.
-func (c *conn) Ended() bool {
+func (c *Conn) Ended() bool {
 	select {
 	case <-c.done:
 		return true
@@ -197,14 +229,14 @@ func (c *conn) Ended() bool {
 
 // push queues an answer that nobody asked for, unless the peer has enough to read already: it then asks by itself, because
 // every answer names the table's version.
-func (c *conn) push(op wire.Op, body []byte) {
+func (c *Conn) push(op wire.Op, body []byte) {
 	if c.outBytes.Load() <= holdOut {
 		c.send(&wire.Answer{ID: uint64(op), Flags: wire.FlagPush, Body: body}, false, nil)
 	}
 }
 
-func (c *conn) send(a *wire.Answer, answers bool, f func(delivered bool)) {
-	a.Time, a.Table = c.m.clock.Agreed(), c.m.views.version()
+func (c *Conn) send(a *wire.Answer, answers bool, f func(delivered bool)) {
+	a.Time, a.Table = c.s.cfg.Stamp()
 	c.out.Lock()
 	if answers {
 		c.inFlight.Add(-1)
@@ -224,7 +256,7 @@ func (c *conn) send(a *wire.Answer, answers bool, f func(delivered bool)) {
 	c.outBytes.Store(int64(n))
 	c.out.Unlock()
 	if n > maxOut {
-		c.m.log.Warn("a peer that does not read its answers is cut off", "remote", c.nc.RemoteAddr().String(), "client", c.hello.Name)
+		c.s.log.Warn("a peer that does not read its answers is cut off", "remote", c.nc.RemoteAddr().String(), "client", c.hello.Name)
 		c.close()
 		return
 	}
@@ -235,8 +267,8 @@ func (c *conn) send(a *wire.Answer, answers bool, f func(delivered bool)) {
 }
 
 // write sends what has gathered, until the connection is closed.
-func (c *conn) write() {
-	defer c.m.wg.Done()
+func (c *Conn) write() {
+	defer c.s.wg.Done()
 	var spare []byte
 	for {
 		select {
@@ -249,7 +281,7 @@ func (c *conn) write() {
 			tell(list, n)
 			if err != nil {
 				if errors.Is(err, errSlowPeer) {
-					c.m.log.Warn("a peer that does not read its answers is cut off", "remote", c.nc.RemoteAddr().String(), "client", c.hello.Name)
+					c.s.log.Warn("a peer that does not read its answers is cut off", "remote", c.nc.RemoteAddr().String(), "client", c.hello.Name)
 				}
 				c.close()
 				return
@@ -263,7 +295,7 @@ func (c *conn) write() {
 
 // take returns what has gathered, and who wants to know what becomes of it, and puts an empty buffer in its place; nil if there is
 // nothing, and then the connection may be idle.
-func (c *conn) take(spare []byte) ([]byte, []told) {
+func (c *Conn) take(spare []byte) ([]byte, []told) {
 	c.out.Lock()
 	defer c.out.Unlock()
 	buf := c.out.buf
@@ -288,9 +320,9 @@ func (c *conn) take(spare []byte) ([]byte, []told) {
 var errSlowPeer = errors.New("the peer takes nothing")
 
 // writeAll writes buf, and returns how much of it was taken.
-func (c *conn) writeAll(buf []byte) (written int, err error) {
+func (c *Conn) writeAll(buf []byte) (written int, err error) {
 	for len(buf) > 0 {
-		_ = c.nc.SetWriteDeadline(time.Now().Add(c.m.cfg.SlowPeer))
+		_ = c.nc.SetWriteDeadline(time.Now().Add(c.s.cfg.SlowPeer))
 		n, err := c.nc.Write(buf[:min(len(buf), writeChunk)])
 		written += n
 		if err != nil {
@@ -305,7 +337,7 @@ func (c *conn) writeAll(buf []byte) (written int, err error) {
 }
 
 // awaitRoom waits until the writer has taken what is queued and reports whether the connection goes on.
-func (c *conn) awaitRoom() bool {
+func (c *Conn) awaitRoom() bool {
 	c.out.Lock()
 	if c.out.closed || len(c.out.buf) <= holdOut {
 		goesOn := !c.out.closed
@@ -327,7 +359,7 @@ func (c *conn) awaitRoom() bool {
 
 // drained returns a channel that is closed when every call has been answered and every answer handed to the socket; nil if
 // that is so now.
-func (c *conn) drained() <-chan struct{} {
+func (c *Conn) drained() <-chan struct{} {
 	c.out.Lock()
 	defer c.out.Unlock()
 	if c.out.closed || len(c.out.buf) == 0 && !c.out.writing && c.inFlight.Load() == 0 {
@@ -340,7 +372,7 @@ func (c *conn) drained() <-chan struct{} {
 }
 
 // close ends the connection. It may be called twice and from anywhere.
-func (c *conn) close() {
+func (c *Conn) close() {
 	c.closeOnce.Do(func() {
 		c.out.Lock()
 		list := c.out.told
@@ -354,15 +386,15 @@ func (c *conn) close() {
 	})
 }
 
-// readCaller is a conn as the caller of reads, which may be asked for again: when too much waits for the peer, a large
+// readCaller is a Conn as the caller of reads, which may be asked for again: when too much waits for the peer, a large
 // answer is not added to it.
-type readCaller conn
+type readCaller Conn
 
 var _ maps.Caller = (*readCaller)(nil)
 
 // Answer queues the answer to a read, or tells the caller to ask again.
 func (r *readCaller) Answer(id uint64, code wire.Code, body []byte) {
-	c := (*conn)(r)
+	c := (*Conn)(r)
 	if len(body) > largeAnswer && c.outBytes.Load() > holdReads {
 		code, body = wire.CodeNotReady, []byte("too many answers wait to be read on this connection")
 	}

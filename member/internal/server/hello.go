@@ -1,4 +1,4 @@
-package member
+package server
 
 import (
 	"errors"
@@ -10,8 +10,8 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// maxUnknownPeers bounds the connections of one port that have not said yet who they are.
-const maxUnknownPeers = 256
+// MaxUnknownPeers bounds the connections of one port that have not said yet who they are.
+const MaxUnknownPeers = 256
 
 // readHello reads the hello of a connection, no byte further.
 func readHello(nc net.Conn) (wire.Hello, error) {
@@ -23,31 +23,31 @@ func readHello(nc net.Conn) (wire.Hello, error) {
 }
 
 // greet reads a hello, decides whether to take the connection, and answers. A refusal is answered and returned as an error.
-func (m *Member) greet(nc net.Conn, peer bool) (wire.Hello, error) {
-	_ = nc.SetDeadline(time.Now().Add(m.cfg.HelloTimeout))
+func (s *Server) greet(nc net.Conn, peer bool) (wire.Hello, error) {
+	_ = nc.SetDeadline(time.Now().Add(s.cfg.HelloTimeout))
 	h, err := readHello(nc)
 	if err != nil {
 		if errors.Is(err, wire.ErrMalformed) || errors.Is(err, wire.ErrTooLarge) {
-			_ = m.answerHello(nc, wire.CodeInvalid, err.Error()) // it is turned away either way
+			_ = s.answerHello(nc, wire.CodeInvalid, err.Error()) // it is turned away either way
 		}
 		return h, err
 	}
-	if r := m.judge(&h, peer); r != nil {
-		_ = m.answerHello(nc, r.Code, r.Text) // it is turned away either way
+	if r := s.judge(&h, peer); r != nil {
+		_ = s.answerHello(nc, r.Code, r.Text) // it is turned away either way
 		return h, r
 	}
-	if err := m.answerHello(nc, wire.CodeOK, ""); err != nil {
+	if err := s.answerHello(nc, wire.CodeOK, ""); err != nil {
 		return h, err
 	}
 	return h, nc.SetDeadline(time.Time{})
 }
 
-func (m *Member) answerHello(nc net.Conn, code wire.Code, text string) error {
+func (s *Server) answerHello(nc net.Conn, code wire.Code, text string) error {
 	if len(text) > maxRefusal {
 		text = strings.ToValidUTF8(text[:maxRefusal], "")
 	}
-	a := wire.HelloAnswer{Version: wire.Version, Code: code, Message: text, Cluster: m.cfg.ClusterName, ClusterID: m.clusterID(),
-		Member: m.id, Incarnation: m.incarnation, MemberName: m.cfg.Name, Time: m.clock.Agreed(), Partitions: uint32(m.partitions())}
+	a := s.cfg.Identity()
+	a.Version, a.Code, a.Message = wire.Version, code, text
 	_, err := nc.Write(wire.AppendHelloAnswer(nil, &a))
 	return err
 }
@@ -56,32 +56,33 @@ func (m *Member) answerHello(nc net.Conn, code wire.Code, text string) error {
 const maxRefusal = 512
 
 // judge decides whether a connection is taken; nil if it is.
-func (m *Member) judge(h *wire.Hello, peer bool) *rpc.Refusal {
+func (s *Server) judge(h *wire.Hello, peer bool) *rpc.Refusal {
 	if h.Version != wire.Version {
 		return rpc.Refuse(wire.CodeInvalid, "protocol version %d, this member speaks %d", h.Version, wire.Version)
 	}
 	// Said before anything is said of the cluster: a client that has mistaken the port may name none.
 	if peer && (!h.Plane.ForMembers() || h.Member.IsZero() || h.Incarnation.IsZero() || h.ClusterID.IsZero()) {
-		return rpc.Refuse(wire.CodeInvalid, "this is the members' port; clients connect to %s", m.Addr())
+		return rpc.Refuse(wire.CodeInvalid, "this is the members' port; clients connect to %s", s.cfg.Ports.Client())
 	}
 	// A client that names no cluster takes what it finds. Members never do.
-	if anyCluster := !peer && h.Cluster == "" && h.Plane != wire.PlaneJoin; !anyCluster && h.Cluster != m.cfg.ClusterName {
-		return rpc.Refuse(wire.CodeInvalid, "this is cluster %q, not %q", m.cfg.ClusterName, h.Cluster)
+	if anyCluster := !peer && h.Cluster == "" && h.Plane != wire.PlaneJoin; !anyCluster && h.Cluster != s.cfg.ClusterName {
+		return rpc.Refuse(wire.CodeInvalid, "this is cluster %q, not %q", s.cfg.ClusterName, h.Cluster)
 	}
-	switch id := m.clusterID(); {
+	standing := s.cfg.Standing()
+	switch id := s.cfg.Identity().ClusterID; {
 	case !peer && !h.Plane.ForClients():
-		return rpc.Refuse(wire.CodeInvalid, "this is the client port; members connect to %s", m.peerAddr())
+		return rpc.Refuse(wire.CodeInvalid, "this is the client port; members connect to %s", s.cfg.Ports.Peer())
 	case !h.ClusterID.IsZero() && h.ClusterID != id && id.IsZero():
 		return rpc.Refuse(wire.CodeNotReady, "this member is not part of a cluster yet")
 	case !h.ClusterID.IsZero() && h.ClusterID != id:
 		return rpc.Refuse(wire.CodeInvalid, "this cluster's ID is %v, not %v", id, h.ClusterID)
 	case h.Plane == wire.PlaneJoin:
 		return nil // also before this member is part of a cluster: that is what it is for
-	case h.Plane == wire.PlaneAdmin && m.metaView() != nil && !m.isClosing():
+	case h.Plane == wire.PlaneAdmin && standing.Metadata && !standing.Stopping:
 		return nil // where it waits for a metadata group that is lost, it is never ready
-	case !peer && !m.isReady():
+	case !peer && !standing.Ready:
 		return rpc.Refuse(wire.CodeNotReady, "this member is starting or stopping")
-	case peer && m.isClosing():
+	case peer && standing.Stopping:
 		return rpc.Refuse(wire.CodeNotReady, "this member is stopping")
 	}
 	return nil

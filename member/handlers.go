@@ -1,0 +1,223 @@
+package member
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/gridiron-io/gridiron/maps"
+	"github.com/gridiron-io/gridiron/member/internal/server"
+	"github.com/gridiron-io/gridiron/partition"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// tracerName is the scope of the spans that this package makes.
+const tracerName = "github.com/gridiron-io/gridiron/member"
+
+// makeServer makes the server of the member's ports, and says which request goes where.
+func (m *Member) makeServer(ports *server.Ports) {
+	var tracer trace.Tracer
+	if m.cfg.TracerProvider != nil {
+		tracer = m.cfg.TracerProvider.Tracer(tracerName)
+	}
+
+	m.server = server.New(server.Config{
+		Ports: ports, ClusterName: m.cfg.ClusterName, HelloTimeout: m.cfg.HelloTimeout, SlowPeer: m.cfg.SlowPeer,
+		MaxConnections: m.cfg.MaxConnections, Tracer: tracer, Logger: m.log,
+		Identity: m.identity,
+		Standing: func() server.Standing {
+			return server.Standing{Ready: m.isReady(), Stopping: m.isClosing(), Metadata: m.metaView() != nil}
+		},
+		Stamp: func() (int64, uint64) { return m.clock.Agreed(), m.views.version() },
+		Planes: map[wire.Plane]func(net.Conn, *wire.Hello) error{
+			wire.PlaneJoin:   func(nc net.Conn, _ *wire.Hello) error { return m.runner.Serve(nc) },
+			wire.PlaneEvents: func(nc net.Conn, _ *wire.Hello) error { return server.Splice(nc, m.nats.inProcess) },
+			wire.PlaneRaft:   func(nc net.Conn, h *wire.Hello) error { return m.dataNet.Serve(nc, *h) },
+			wire.PlaneMeta:   func(nc net.Conn, h *wire.Hello) error { return m.metaNet.Serve(nc, *h) },
+		},
+		HTTP: server.HTTPConfig{Metrics: m.cfg.MetricsPage},
+	})
+
+	m.handleClients()
+	m.handleMembers()
+}
+
+// identity is what this member says of itself in the answer to a hello.
+func (m *Member) identity() wire.HelloAnswer {
+	return wire.HelloAnswer{Cluster: m.cfg.ClusterName, ClusterID: m.clusterID(), Member: m.id, Incarnation: m.incarnation,
+		MemberName: m.cfg.Name, Time: m.clock.Agreed(), Partitions: uint32(m.partitions())}
+}
+
+// provide lets clients reach what carries out their operations.
+func (m *Member) provide() {
+	m.server.Provide(server.Services{
+		Partitions: m.partitions(), Maps: mapPlane{m.maps, m.host}, Tasks: m.tasks, Events: m.events, Now: m.clock.Now,
+		Owner: func(p int) (bool, wire.Moved) { return m.host.Serving(p) != 0, m.views.moved(p) },
+	})
+}
+
+// mapPlane is the service of maps, which proposes what one read of a socket brought together.
+type mapPlane struct {
+	*maps.Service
+	host *partition.Host
+}
+
+// Flush has what was submitted to a partition proposed.
+func (mp mapPlane) Flush(p int) { mp.host.Flush(p) }
+
+// handleClients registers what clients may ask for besides maps, tasks and events.
+func (m *Member) handleClients() {
+	handle := m.server.Handle
+	handle(wire.OpTable, func(c *server.Conn, req *wire.Request) {
+		c.Subscribe()
+		id := req.ID
+		m.upToDate(c, req, func() { c.Answer(id, wire.CodeOK, m.views.current.Load().bytes) })
+	})
+	handle(wire.OpStatus, func(c *server.Conn, req *wire.Request) {
+		id := req.ID
+		m.upToDate(c, req, func() {
+			st := m.status()
+			c.Answer(id, wire.CodeOK, wire.AppendStatus(nil, &st))
+		})
+	})
+	handle(wire.OpPartitions, func(c *server.Conn, req *wire.Request) {
+		c.Answer(req.ID, wire.CodeOK, wire.AppendPartitionInfos(nil, m.partitionInfos()))
+	})
+	handle(wire.OpMaps, func(c *server.Conn, req *wire.Request) {
+		id := req.ID
+		c.Later(func(context.Context) { c.Answer(id, wire.CodeOK, wire.AppendMapInfos(nil, m.maps.Maps())) })
+	})
+	handle(wire.OpMapStats, func(c *server.Conn, req *wire.Request) {
+		name, err := wire.DecodeMapBody(req.Body)
+		if err != nil {
+			c.Answer(req.ID, wire.CodeInvalid, []byte(err.Error()))
+			return
+		}
+		id, of := req.ID, string(name)
+		c.Later(func(context.Context) {
+			counts := m.maps.Counts(of)
+			c.Answer(id, wire.CodeOK, wire.AppendMapCounts(nil, &counts))
+		})
+	})
+
+	handle(wire.OpSetMapConfig, m.dispatchMapConfig)
+	handle(wire.OpMapConfigs, m.dispatchMapConfig)
+	for _, op := range [...]wire.Op{wire.OpDrainMember, wire.OpRemoveMember, wire.OpRebalance} {
+		handle(op, func(c *server.Conn, req *wire.Request) {
+			m.dispatchAdmin(c, req.ID, wire.AdminBody{Op: req.Op, Body: req.Body}, m.administer)
+		})
+	}
+	handle(wire.OpRecover, func(c *server.Conn, req *wire.Request) {
+		b, err := wire.DecodeRecoverBody(req.Body)
+		if err != nil {
+			c.Answer(req.ID, wire.CodeInvalid, []byte(err.Error()))
+			return
+		}
+		id := req.ID
+		c.Later(func(context.Context) { m.answerRecover(c, id, b.Lost) })
+	})
+}
+
+// handleMembers registers what other members may ask for.
+func (m *Member) handleMembers() {
+	for _, op := range [...]wire.Op{wire.OpMemberPing, wire.OpMemberDown, wire.OpMetaPropose, wire.OpMetaRead, wire.OpMetaJoin,
+		wire.OpReplica, wire.OpMetaCaughtUp, wire.OpMetaLeave, wire.OpMetaLead, wire.OpAdmin} {
+		m.server.Handle(op, m.dispatchPeer)
+	}
+}
+
+// upToDateFor bounds the wait of a request for the newest metadata: who asks how the cluster is wants an answer also where nobody leads.
+const upToDateFor = 500 * time.Millisecond
+
+// upToDate runs f, which answers a request. Where the request asks for that, f runs once this member knows what is committed in the
+// metadata, or could not learn it in time.
+func (m *Member) upToDate(c *server.Conn, req *wire.Request, f func()) {
+	if len(req.Body) == 0 || m.meta == nil {
+		f()
+		return
+	}
+	c.Later(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, upToDateFor)
+		defer cancel()
+		if err := m.meta.Barrier(ctx); err != nil {
+			m.log.Debug("answered without the newest metadata", "err", err)
+		}
+		m.views.rebuild()
+		f()
+	})
+}
+
+// goOn runs f on a goroutine of the member's.
+func (m *Member) goOn(f func()) {
+	m.wg.Add(1)
+	go func() { // ends with f, which is bounded by its call's deadline or the member's context
+		defer m.wg.Done()
+		f()
+	}()
+}
+
+func (m *Member) dispatchPeer(c *server.Conn, req *wire.Request) {
+	id := req.ID
+	switch req.Op {
+	case wire.OpMemberPing:
+		p, err := wire.DecodePingBody(req.Body)
+		if err != nil {
+			c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
+			return
+		}
+		res := m.pong(p)
+		res.Unknown, res.NoMetaReplica = m.unknownPeer(c.Hello().Member, c.Hello().Incarnation)
+		c.Answer(id, wire.CodeOK, wire.AppendPingResult(nil, &res))
+	case wire.OpMemberDown:
+		d, err := wire.DecodeDownBody(req.Body)
+		if err != nil {
+			c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
+			return
+		}
+		var down byte
+		if d.Member != m.id && m.failover.isDown(d.Member, d.Incarnation) {
+			down = 1
+		}
+		c.Answer(id, wire.CodeOK, []byte{down})
+	case wire.OpReplica:
+		b, err := wire.DecodeReplicaBody(req.Body)
+		if err != nil {
+			c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
+			return
+		}
+		c.Later(func(context.Context) { c.Answer(id, wire.CodeOK, wire.AppendReplicaResult(nil, m.replicaState(b))) })
+	case wire.OpMetaCaughtUp:
+		c.Later(func(context.Context) { m.answerMetaCaughtUp(c, id) })
+	case wire.OpMetaLead:
+		c.Later(func(context.Context) { m.answerMetaLead(c, id, c.Hello().Member) })
+	case wire.OpMetaLeave:
+		if m.metaView() == nil {
+			c.Answer(id, wire.CodeNotReady, []byte("this member has no metadata yet"))
+		} else if err := m.voters.canSpare(c.Hello().Member, c.Hello().Incarnation); err != nil {
+			c.Answer(id, wire.CodeNotReady, []byte(err.Error()))
+		} else {
+			c.Answer(id, wire.CodeOK, nil)
+		}
+	case wire.OpAdmin:
+		b, err := wire.DecodeAdminBody(req.Body)
+		if err != nil {
+			c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
+			return
+		}
+		m.dispatchAdmin(c, id, b, m.administerHere)
+	case wire.OpMetaRead:
+		c.Later(func(context.Context) { m.answerMetaRead(c, id) })
+	case wire.OpMetaPropose:
+		cmd := append([]byte(nil), req.Body...)
+		c.Later(func(context.Context) { m.answerMetaPropose(c, id, cmd) })
+	case wire.OpMetaJoin:
+		b, err := wire.DecodeJoinBody(append([]byte(nil), req.Body...))
+		if err != nil {
+			c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
+			return
+		}
+		c.Later(func(context.Context) { m.answerMetaJoin(c, id, c.Hello().Member, b) })
+	}
+}

@@ -1,0 +1,37 @@
+package server
+
+import (
+	"fmt"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// dispatch starts a request. It runs on the connection's reader and does not block.
+func (s *Server) dispatch(c *Conn, req *wire.Request, t *touched) {
+	switch {
+	case !req.Op.Known() || !c.peer && !req.Op.ForClients():
+		c.Answer(req.ID, wire.CodeInvalid, []byte(fmt.Sprintf("operation %d is not known here", uint8(req.Op))))
+		return
+	case c.hello.Plane == wire.PlaneAdmin && req.Op != wire.OpRecover && req.Op != wire.OpPing:
+		c.Answer(req.ID, wire.CodeInvalid, []byte(fmt.Sprintf("%v is not for this connection", req.Op)))
+		return
+	case c.peer && req.Op < 128:
+		c.Answer(req.ID, wire.CodeInvalid, []byte("this is the members' port"))
+		return
+	case req.Op.IsRead():
+		s.services.Load().Maps.Handle(req, s.traced((*readCaller)(c), req))
+		return
+	case req.Op.IsWrite():
+		services := s.services.Load()
+		if services.Maps.Handle(req, s.traced(c, req)) {
+			t.add(int(req.Partition), services.Partitions)
+		}
+		return
+	}
+
+	if h := s.handlers[req.Op]; h != nil {
+		h(c, req)
+		return
+	}
+	c.Answer(req.ID, wire.CodeInvalid, []byte(fmt.Sprintf("%v is not for callers", req.Op)))
+}

@@ -1,0 +1,27 @@
+package server
+
+import (
+	"io"
+	"net"
+)
+
+// Splice copies between a connection and the one that connect makes, in both directions, until one of them ends. It closes both.
+func Splice(a net.Conn, connect func() (net.Conn, error)) error {
+	b, err := connect()
+	if err != nil {
+		return err
+	}
+
+	done := make(chan error, 2)
+	for _, pair := range [...][2]net.Conn{{a, b}, {b, a}} {
+		go func() { // ends with either connection
+			_, err := io.Copy(pair[0], pair[1])
+			done <- err
+		}()
+	}
+	err = <-done
+	_ = a.Close()
+	_ = b.Close()
+	<-done
+	return err
+}
