@@ -8,7 +8,7 @@
 // # Deadlines and outcomes
 //
 // A call lasts as long as its context; where that has no deadline, the client's timeout holds (10 seconds, [WithTimeout]).
-// Until then it survives members that fail, leave or hand over: it is repeated under one identity, and members execute an
+// Until then it survives members that fail, leave or transfer their partitions: it is repeated under one identity, and members execute an
 // identity once. What a call that did not end well leaves behind is told by its error: [ErrUnknownOutcome] is the only one
 // after which a write may or may not have happened, after every other one it has not.
 //

@@ -182,7 +182,7 @@ func (w *writes) run(ctx context.Context, m *sdk.Map[int, []byte], keys, megabyt
 	every := time.Second * fillSize * writeAtOnce / time.Duration(megabytes*1_000_000)
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	turns := make(chan struct{}, writesInFlight)
+	slots := make(chan struct{}, writesInFlight)
 	value := make([]byte, fillSize)
 	for n := 0; ; n++ {
 		// What the ticker has left out is made up for.
@@ -194,7 +194,7 @@ func (w *writes) run(ctx context.Context, m *sdk.Map[int, []byte], keys, megabyt
 			}
 		}
 		select {
-		case turns <- struct{}{}:
+		case slots <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
@@ -203,7 +203,7 @@ func (w *writes) run(ctx context.Context, m *sdk.Map[int, []byte], keys, megabyt
 			entries[rand.IntN(keys)] = value
 		}
 		w.wg.Go(func() { // ends with the call, which the client bounds
-			defer func() { <-turns }()
+			defer func() { <-slots }()
 			if err := m.SetAll(context.WithoutCancel(ctx), entries); err != nil {
 				w.lost.Add(1)
 				return

@@ -250,7 +250,7 @@ func (o *options) leave(ctx context.Context) (r report, err error) {
 			return r, err
 		}
 	}
-	r.rowf("rounds, partitions handed over", "%d, %d", o.rounds, affected)
+	r.rowf("rounds, partitions transferred", "%d, %d", o.rounds, affected)
 	r.spread("from SIGTERM to the end of the process", gone)
 	r.spread("calls before", before.took)
 	r.spread("calls meanwhile", during.took)

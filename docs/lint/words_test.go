@@ -40,10 +40,10 @@ var retiredWords = []retiredWord{
 	{
 		old: "stand for election, turns", say: "campaign; staggered campaigning",
 		stems: []string{"stand", "stood", "turn"},
-		name:  words(`stands|stood|standing|stand for|turns`),
+		name:  words(`stands|stood|stand for|turns`),
 		text:  words(`(?:stands?|stood|standing) for election|stood (?:in vain|once|again)|(?:stands?|stood|standing|elections?) in turns?|in turns|(?:first|next|second) turn`),
 		names: []string{"stoodInVain", "turnsOf"}, texts: []string{"stands for election", "the voters stand in turns", "the next turn comes"},
-		passes: []string{"it turns into", "this stands for that", "standIn", "an understanding"},
+		passes: []string{"it turns into", "clockStanding", "this stands for that", "standIn", "an understanding"},
 	},
 	{
 		old: "image", say: "state snapshot",
@@ -182,8 +182,8 @@ var style = []retiredWord{
 		texts: []string{"it shall stop"}, passes: []string{"a shallow copy"},
 	},
 	{
-		old: "that one", say: "the noun", text: regexp.MustCompile(`(?i)\bthat one(?:[.,;:)"']|$| (?:alone|too|only|any ?more)\b)`),
+		old: "that one", say: "the noun", text: regexp.MustCompile(`(?i)\bthat one(?:[.,;:)"']| (?:alone|too|only|any ?more)\b)`),
 		stems: []string{"that one"},
-		texts: []string{"it waits for that one", "before that one alone"}, passes: []string{"that once", "so that one fits", "all that one read brought"},
+		texts: []string{"it waits for that one.", "before that one alone"}, passes: []string{"that once", "so that one fits", "all that one read brought"},
 	},
 }

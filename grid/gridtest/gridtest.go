@@ -207,7 +207,7 @@ func (c *Cluster) Member(i int) *grid.Member {
 	return c.members[i]
 }
 
-// WaitSafe waits until every partition has an owner and all the replicas that it shall have, and nothing moves. The members
+// WaitSafe waits until every partition has an owner and all its replicas, and nothing moves. The members
 // learn of one another's state within a tenth of a second: it is asked as often in a row as there are members, who answer in turn.
 func (c *Cluster) WaitSafe() {
 	c.t.Helper()

@@ -62,7 +62,7 @@ func (c *Cluster) startOne(ctx context.Context, i int) error {
 // routeOffset is how far a member's port for NATS routes is from its base port.
 const routeOffset = 2
 
-// Kill stops member i as a crash would: its connections are reset and nothing is handed over.
+// Kill stops member i as a crash would: its connections are reset and no partition is transferred.
 func (c *Cluster) Kill(i int) {
 	c.t.Helper()
 	c.Member(i)
