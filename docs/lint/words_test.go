@@ -81,6 +81,7 @@ var retiredWords = []retiredWord{
 		stems: []string{"halt"},
 		name:  words(`halt(?:s|ed|ing)?`), text: words(`halt(?:s|ed|ing)?`),
 		names: []string{"haltReplica", "Halted"}, texts: []string{"the generation is halted"}, passes: []string{"a shalt"},
+		enforced: true,
 	},
 	{
 		old: "doubtful", say: "possible data loss",
@@ -93,6 +94,7 @@ var retiredWords = []retiredWord{
 		stems: []string{"certain"},
 		name:  words(`dead for certain|certainly dead`), text: words(`dead for certain|certainly dead`),
 		names: []string{"deadForCertain"}, texts: []string{"one is dead for certain"}, passes: []string{"for certain keys"},
+		enforced: true,
 	},
 	{
 		old: "seat; dismiss", say: "metadata voter, metadata learner; remove the voter",
