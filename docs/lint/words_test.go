@@ -71,10 +71,11 @@ var retiredWords = []retiredWord{
 	{
 		old: "seed, sow", say: "state transfer into the new generation",
 		stems: []string{"sow", "seed"},
-		name:  words(`sow(?:s|n|ed|ing)?|unseeded|reseed(?:s|ed|ing)?|seed(?:ed|ing|er)?s? (?:done|entry|entries|piece|pieces|state|generation|log|partition)|(?:is|was|not) seeded`),
-		text:  words(`sow(?:s|n|ed|ing)?|unseeded|reseed(?:s|ed|ing)?|seed(?:s|ed|ing)? (?:of )?(?:a|the|its) (?:next |new )?(?:generations?|partitions?|states?|groups?|logs?)|SeedDone`),
-		names: []string{"sow", "reseed", "SeedDone", "seedPieces"}, texts: []string{"it sows the state", "seeds the next generation", "an unseeded one"},
-		passes: []string{"the seed of a random generator", "seed 12 of the run"},
+		name:  words(`sow(?:s|n|ed|ing)?|unseeded|(?:re)?seed(?:ed|ing|er)?s? (?:done|entry|entries|piece|pieces|state|generation|log|partition)|(?:is|was|not) seeded`),
+		text:  words(`sow(?:s|n|ed|ing)?|unseeded|(?:re)?seed(?:s|ed|ing)? (?:of )?(?:a|the|its) (?:next |new )?(?:generations?|partitions?|states?|groups?|logs?)|SeedDone`),
+		names: []string{"sow", "reseedPartition", "SeedDone", "seedPieces"}, texts: []string{"it sows the state", "seeds the next generation", "an unseeded one"},
+		passes:   []string{"the seed of a random generator", "seed 12 of the run", "reseed asks the addresses given"},
+		enforced: true,
 	},
 	{
 		old: "halt", say: "stop for recovery",
