@@ -92,7 +92,7 @@ func (h *harness) wantCode(id wire.ID, want wire.Code) wire.TaskResult {
 	return r
 }
 
-// gate is a task that tells when it runs and returns when it is let go, heeding its ctx or not.
+// gate is a task that tells when it runs and returns when it is released, heeding its ctx or not.
 type gate struct {
 	started chan string   // gets the argument of each call
 	release chan struct{} // closed or sent to: one call returns

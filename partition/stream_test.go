@@ -132,7 +132,7 @@ func TestOneStreamOfEachReplica(t *testing.T) {
 	require.Nil(t, got.stateSnapshot, "the replica has one")
 	require.Empty(t, s.host.stateSnapshots.byReplica)
 
-	require.Equal(t, 1, first.stateSnapshot.(*outgoing).stateSnapshot.machine.(*registersSnapshot).closed, "the view is let go")
+	require.Equal(t, 1, first.stateSnapshot.(*outgoing).stateSnapshot.machine.(*registersSnapshot).closed, "the view is freed")
 
 	third := <-ask(t, ctx, s)
 	require.NoError(t, third.err)

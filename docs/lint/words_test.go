@@ -106,8 +106,10 @@ var retiredWords = []retiredWord{
 	{
 		old: "beat", say: "heartbeat between members; an owner's watermark",
 		stems: []string{"beat"},
-		name:  words(`beats?|beating`), text: words(`beats?|beating`),
+		name:  words(`beats?|beating`), text: words(`beats?|beating`), fine: regexp.MustCompile(`grid\.beat\b`), // a subject on the wire
+
 		names: []string{"sendBeats", "Beat"}, texts: []string{"a beat of the owner", "beats for it"}, passes: []string{"a heartbeat", "heartbeats"},
+		enforced: true,
 	},
 	{
 		old: "cleanAt", say: "serve-after time, lease wait",
@@ -144,6 +146,7 @@ var retiredWords = []retiredWord{
 		stems: []string{"parking"},
 		name:  words(`parking`), text: words(`parking`),
 		names: []string{"newParking"}, texts: []string{"wake the parking"}, passes: []string{"a parked call"},
+		enforced: true,
 	},
 	{
 		old: "grace", say: "rebuild delay",

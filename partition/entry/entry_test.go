@@ -154,7 +154,7 @@ func TestEntriesHaveMemoryOfTheirOwn(t *testing.T) {
 }
 
 // A large batch does not keep its memory for the small ones after it.
-func TestBuilderLetsGoOfLargeMemory(t *testing.T) {
+func TestBuilderFreesLargeMemory(t *testing.T) {
 	var b Builder
 	b.Add(&Op{Body: make([]byte, 2<<20)})
 	b.Finish(&Header{})

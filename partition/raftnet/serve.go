@@ -86,7 +86,7 @@ func (t *Transport) receiveMessages(nc net.Conn) error {
 	}
 }
 
-// decodeMessages appends to batch what may be handed over of a payload.
+// decodeMessages appends to batch the messages of a payload that may be passed on.
 func (t *Transport) decodeMessages(payload []byte, batch []pb.Message) ([]pb.Message, error) {
 	had := len(batch)
 	batch, binVer, deploymentID, err := decodeBatch(payload, batch)

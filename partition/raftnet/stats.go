@@ -22,7 +22,7 @@ type Stats struct {
 	ReceivedStateSnapshots uint64 // state snapshots that a replica here has taken, or did not need
 	Refused                uint64 // messages and chunks that may not come from another process, or could harm this one
 	Malformed              uint64 // connections ended for bytes that are not a frame of ours: length, checksum, content
-	Injected               uint64 // messages handed over by Inject
+	Injected               uint64 // messages passed on by Inject
 
 	Inbound  int // connections being served
 	Outbound int // connections to others, snapshot streams included

@@ -35,7 +35,7 @@ func noLeaks(t *testing.T) {
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 }
 
-// received collects what a transport hands over.
+// received collects the messages that a transport passes on.
 type received struct {
 	batches chan pb.MessageBatch
 	chunks  chan pb.Chunk
@@ -173,7 +173,7 @@ func TestMessagesArriveInOrder(t *testing.T) {
 	require.Zero(t, came.Inbound)
 }
 
-// Before the NodeHost has started the transport, and after it has closed it, connections are closed and nothing is handed over.
+// Before the NodeHost has started the transport, and after it has closed it, connections are closed and no message is passed on.
 func TestLifecycle(t *testing.T) {
 	noLeaks(t)
 	refuses := func(tr *Transport) {
@@ -193,7 +193,7 @@ func TestLifecycle(t *testing.T) {
 	refuses(tr)
 	require.ErrorIs(t, tr.Start(), ErrNotRunning)
 	f := tr.Factory()
-	handler := func(pb.MessageBatch) { t.Error("handed over") }
+	handler := func(pb.MessageBatch) { t.Error("passed on") }
 	f.Create(config.NodeHostConfig{}, handler, nil)
 	refuses(tr)
 	require.Panics(t, func() { f.Create(config.NodeHostConfig{}, handler, nil) }, "one transport, one NodeHost")

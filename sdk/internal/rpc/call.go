@@ -43,7 +43,7 @@ func (c *Call) Shrink() {
 	}
 }
 
-// finish hands over the results. The caller has taken the call out of the connection's table and is the only one to do so.
+// finish sets the results and wakes the caller. The caller has taken the call out of the connection's table and is the only one to do so.
 func (c *Call) finish(a *wire.Answer, err error, sent bool) {
 	if c.Err, c.Sent = err, sent; err == nil {
 		c.body = append(c.body[:0], a.Body...)

@@ -221,7 +221,7 @@ func TestOutFileRefuses(t *testing.T) {
 	cancel(errInterrupted)
 	_, err := createFile(ctx, fifo)
 	require.ErrorIs(t, err, errInterrupted)
-	f, err := os.OpenFile(fifo, os.O_RDONLY, 0) // lets go the one that waits
+	f, err := os.OpenFile(fifo, os.O_RDONLY, 0) // frees the writer that waits
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
 }
