@@ -10,7 +10,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
-// Sessions of a shop shall end after half an hour without a word about it in the code that writes them; those of its own staff
+// Sessions of a shop end after half an hour without a word about it in the code that writes them; those of its own staff
 // after a day. Both are said to the cluster, and may be changed while it works.
 func Example_mapConfig() {
 	ctx := context.Background()

@@ -59,7 +59,7 @@ func (c *HostConfig) validate() error {
 	return errors.Join(errs...)
 }
 
-// Placement is one replica that a Host shall hold.
+// Placement is one replica that a Host is to hold.
 type Placement struct {
 	Partition    int
 	Generation   uint64
@@ -67,7 +67,7 @@ type Placement struct {
 	Initial      map[uint64]wire.ID // replica IDs and incarnations with which the group is bootstrapped; nobody with Join
 	Join         bool               // the group lives: the replica takes its log from the others
 	Learner      bool               // with Join, the group was given the replica later, as a learner; it may be a voter by now
-	Preferred    bool               // this member shall own the partition first
+	Preferred    bool               // this member is to own the partition first
 	FromSurvivor bool               // the generation begins with the state that one of its initial members has kept of the one before
 	Losses       uint64             // how many generations of the partition have ended in a way in which acknowledged operations may be lost
 }

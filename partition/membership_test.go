@@ -146,7 +146,7 @@ func TestSurvivorFoundsTheNextGeneration(t *testing.T) {
 	require.Equal(t, Applied, survivor.write(0, 1, 5).what)
 }
 
-// A generation that shall begin with a state is nobody's before it has it.
+// A generation that is to begin with a state is nobody's before it has it.
 func TestGenerationWithoutItsStateHasNoOwner(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 1, 1)

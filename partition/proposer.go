@@ -58,7 +58,7 @@ type proposer struct {
 	spent     []ticket
 	usual     int  // operations of the last batch
 	proposing bool // a goroutine proposes, and looks again before it ends
-	all       bool // it shall propose also what is not full
+	all       bool // it is to propose also what is not full
 	upkeep    struct {
 		busy bool      // one is on its way
 		op   *entry.Op // that one, or the next; nil: the first

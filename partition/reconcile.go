@@ -29,7 +29,7 @@ func (h *Host) notified(empty map[*replica]struct{}) map[*replica]struct{} {
 	return dirty
 }
 
-// loop reconciles the replicas: those that had an event at once, those that shall be elected often, all of them every 100 ms.
+// loop reconciles the replicas: those that had an event at once, those that are to be elected often, all of them every 100 ms.
 func (h *Host) loop() {
 	defer h.looping.Done()
 	tick := time.NewTicker(reconcileEvery)

@@ -43,7 +43,7 @@ type Client struct {
 		sync.Mutex
 		closed     bool
 		seeding    bool  // the addresses given to Connect are being tried
-		seededFrom int64 // when they were last begun to be tried in vain
+		seededFrom int64 // when they were last tried without success
 		peers      map[wire.ID]*peer
 		succession succession
 	}

@@ -16,7 +16,7 @@ type Leaving struct {
 
 // Balance says how evenly replicas and partitions are spread over the members that may hold any.
 type Balance struct {
-	Left                     int // partitions whose replicas or owner are not yet where they shall be
+	Left                     int // partitions whose replicas or owner are not yet where they belong
 	MinReplicas, MaxReplicas int // of one member
 	MinOwned, MaxOwned       int
 }

@@ -68,7 +68,7 @@ func (s *eventStream) subscribe(ctx context.Context) error {
 		}
 	}
 	for {
-		// Where the connection is interrupted, a flush waits in vain: it is tried again.
+		// Where the connection is interrupted, a flush waits without success: it is tried again.
 		within, cancel := context.WithTimeout(ctx, lookTimeout)
 		err := conn.FlushWithContext(within)
 		cancel()

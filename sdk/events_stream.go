@@ -322,7 +322,7 @@ func (s *eventStream) worker() {
 		changed := s.c.changed.wait() // the table, or a connection
 		s.mu.Lock()
 		now := s.c.clock.now()
-		s.wakeAt = s.tendLocked(now)
+		s.wakeAt = s.reconcileLocked(now)
 		pause := time.Duration(s.wakeAt - now)
 		s.mu.Unlock()
 		timer.Reset(max(pause, time.Millisecond))
@@ -341,8 +341,8 @@ func (s *eventStream) worker() {
 	}
 }
 
-// tendLocked starts all calls that are due and returns when the next will be. REQUIRES s.mu.
-func (s *eventStream) tendLocked(now int64) int64 {
+// reconcileLocked starts all calls that are due and returns when the next will be. REQUIRES s.mu.
+func (s *eventStream) reconcileLocked(now int64) int64 {
 	s.followLocked(now)
 	next, heard := now+int64(lookEvery), now
 	for i, t := range s.trackers {

@@ -341,7 +341,7 @@ func TestTrackerGenerations(t *testing.T) {
 	}
 }
 
-// While the owner of a later generation answers, an event of the past comes: the answer says nothing about that one.
+// While the owner of a later generation answers, an event of the past comes: the answer says nothing about that event.
 func TestTrackerGenerationIsOvertaken(t *testing.T) {
 	tr, s := started(at(4))
 	tr.suspect(0, 0)

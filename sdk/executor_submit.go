@@ -81,7 +81,7 @@ func (ex *Executor) submitTo(ctx context.Context, member wire.ID, body *wire.Tas
 // offer asks a member, or the owner of a partition if that is not NoPartition, to accept a task.
 //
 // Where the connection ends after the request was sent and before it was answered, the task counts as accepted: asking for
-// its result will tell. It is not offered again, neither to another member nor to that one, which may have restarted and
+// its result will tell. It is not offered again, neither to another member nor to the same one, which may have restarted and
 // would run it a second time. So ErrMemberLeft means that the task was not accepted.
 //
 // With ErrUnknownOutcome the task comes along, for a caller who wants to cancel it: nobody waits for its outcome.

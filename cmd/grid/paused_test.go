@@ -99,7 +99,7 @@ func until(t *testing.T, ctx context.Context, what string, ok func() bool) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			require.Fail(t, "waited in vain", what)
+			require.Fail(t, "waited without success", what)
 		}
 	}
 }

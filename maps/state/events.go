@@ -168,7 +168,7 @@ func (s *State) losses(from Place) (pos uint64, losses []lossMark) {
 }
 
 // older returns the events of the map after a position that the ring has no more, from the one on that is not followed by any that
-// dropped lacks, and the position of that one; pos where it lacks none. Each event tells where the one before stands.
+// dropped lacks, and the position of the lacking event; pos where it lacks none. Each event tells where the one before stands.
 func (s *State) older(name []byte, pos uint64, dropped Dropped) (events []wire.Event, lost uint64) {
 	if pos+1 >= s.ring.first() {
 		return nil, pos

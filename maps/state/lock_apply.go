@@ -196,7 +196,7 @@ func (s *State) forceUnlock(name, key []byte) outcome {
 // how many.
 //
 // The owner proposes a sweep when the one before was applied, so a lease ends only after entries of the owner were committed since
-// its end: one that was proposed in vain while the owner had lost its majority, and comes late, ends none. That the owner was
+// its end: one that was proposed without success while the owner had lost its majority, and comes late, ends none. That the owner was
 // stalled it then knows, and begins what it proposes next with OpResume.
 func (s *State) sweepLocks(k *locks, limit uint64) (n uint64) {
 	if limit == 0 { // a tick of the clock, which does not wait for others

@@ -30,7 +30,7 @@ type window struct {
 
 	// prev is the index before the first entry: the last that was removed, or the snapshot that replaced the log.
 	prev uint64
-	// prevTerm is the term of that one; 0 if it is not known.
+	// prevTerm is the term of the entry before; 0 if it is not known.
 	prevTerm uint64
 
 	// Invariant: bytes == sizeOf(buf[head:]).

@@ -23,7 +23,7 @@ func (v *View) survivors(p *Partition) int {
 	return n
 }
 
-// LiveVoters counts the voters of a partition that are not confirmed dead and shall stay.
+// LiveVoters counts the voters of a partition that are not confirmed dead and are to stay.
 func (v *View) LiveVoters(p *Partition) int {
 	n := 0
 	for _, r := range p.Replicas {

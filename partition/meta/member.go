@@ -14,7 +14,7 @@ import (
 const (
 	StateJoining  = "joining"  // has registered
 	StateReady    = "ready"    // may hold replicas
-	StateDraining = "draining" // holds replicas, shall get no more
+	StateDraining = "draining" // holds replicas, gets no more
 	StateLeft     = "left"     // has said goodbye, or its name was taken over
 
 	// StateDead says that what the incarnation held is confirmed dead, because an operator said so. Silence is never death:
@@ -127,7 +127,7 @@ type Member struct {
 	State       string
 	MetaReplica uint64 // ID of its replica in the metadata group; 0: it has none
 	MetaVoter   bool   // that replica votes; else it learns
-	Drained     bool   // an operator had it drained: this incarnation shall not be counted on any more
+	Drained     bool   // an operator had it drained: this incarnation is not counted on any more
 }
 
 // Live reports whether the incarnation may still be at work: it has neither left nor been declared dead.

@@ -8,7 +8,7 @@ import (
 )
 
 // A replica moves up and down a ladder, one step of one replica of a partition at a time. Every step is a compare-and-set that may
-// be repeated, and says what has happened in the Raft group or shall happen there; whoever owns the partition brings the group in
+// be repeated, and says what has happened in the Raft group or is to happen there; whoever owns the partition brings the group in
 // line with the table, in the order that leaves no doubt after a crash between the two:
 //
 //	AddReplica   the table names a learner       then the group is given it
@@ -145,14 +145,14 @@ func (c *Promote) apply(s *State) Result {
 	case p.Replicas[i].Role == RoleVoter:
 		return Result{}
 	case p.StoppedForRecovery, p.Replicas[i].Role == RoleLeaving:
-		return refuse(wire.CodeConflict, "partition %d: replica %d shall be removed", c.Partition, c.Replica)
+		return refuse(wire.CodeConflict, "partition %d: replica %d is to be removed", c.Partition, c.Replica)
 	}
 	p.Replicas[i].Role = RoleVoter
 	s.put(c.Partition, p)
 	return Result{}
 }
 
-// Retire says that a replica shall be removed from its group: a voter besides which there is another, or one that still learns.
+// Retire says that a replica is to be removed from its group: a voter besides which there is another, or one that still learns.
 type Retire struct{ ReplicaStep }
 
 func (*Retire) kind() Kind { return KindRetire }
@@ -191,14 +191,14 @@ func (c *DropReplica) apply(s *State) Result {
 	case !res.OK() || i < 0:
 		return res
 	case p.Replicas[i].Role != RoleLeaving || p.StoppedForRecovery:
-		return refuse(wire.CodeConflict, "partition %d: replica %d shall stay", c.Partition, c.Replica)
+		return refuse(wire.CodeConflict, "partition %d: replica %d is to stay", c.Partition, c.Replica)
 	}
 	p.Replicas = slices.Delete(p.Replicas, i, i+1)
 	s.put(c.Partition, p)
 	return Result{}
 }
 
-// Prefer says which of the members that have a voter shall own a partition.
+// Prefer says which of the members that have a voter is to own a partition.
 type Prefer struct {
 	Partition  uint32
 	Generation uint64

@@ -12,7 +12,7 @@ type Role uint8
 const (
 	RoleVoter   Role = iota // is a voter
 	RoleLearner             // was placed here while the group lived: learns, or is a voter already
-	RoleLeaving             // shall be removed from the group, or was already
+	RoleLeaving             // is to be removed from the group, or was already
 
 	roles
 )
@@ -74,9 +74,9 @@ type Partition struct {
 	Generation         uint64    // from 1; grows when the partition is founded again
 	InitialReplicas    int       // replicas with which the generation began; some may be gone
 	Replicas           []Replica // of this generation; at most one of them is no voter
-	Preferred          wire.ID   // member that shall own it; it holds a replica
+	Preferred          wire.ID   // member that is to own it; it holds a replica
 	FromSurvivor       bool      // this generation begins with the state that Preferred kept from the one before
-	StoppedForRecovery bool      // its replicas shall be stopped for good, so that the next generation begins with what one of them holds
+	StoppedForRecovery bool      // its replicas are to be stopped for good, so that the next generation begins with what one of them holds
 	Lost               uint64    // how many generations ended with all their data lost
 	PossibleLosses     uint64    // how many ended with so many replicas that acknowledged writes may be lost
 }
@@ -91,7 +91,7 @@ func (p *Partition) Replica(member wire.ID) (Replica, bool) {
 	return Replica{}, false
 }
 
-// Voters counts the replicas that are voters for certain and shall stay so.
+// Voters counts the replicas that are voters for certain and are to stay so.
 func (p *Partition) Voters() int {
 	n := 0
 	for _, r := range p.Replicas {

@@ -23,10 +23,10 @@ type Candidate struct {
 
 // Target is what a plan wants of one partition.
 type Target struct {
-	Holders   []Holder // who shall hold a replica: those that do stay first, in the order of the table
+	Holders   []Holder // who is to hold a replica: those that do stay first, in the order of the table
 	Kept      int      // Holders[:Kept] do already, the others need a replica
 	Live      int      // replicas in the table that a candidate holds; some of them may have to go
-	Preferred wire.ID  // who shall own the partition once it has a replica: one of Holders
+	Preferred wire.ID  // who is to own the partition once it has a replica: one of Holders
 	NoRoom    int      // holders that are left out, for nobody has room for another replica
 }
 
@@ -34,7 +34,7 @@ type Target struct {
 // first; where none is missing, a plan differs from the table for the sake of balance alone.
 func (t *Target) Missing() int { return max(0, len(t.Holders)-t.Live) }
 
-// Replan returns where the replicas of all partitions shall be and who shall own each, given where they are: one target for each
+// Replan returns where the replicas of all partitions belong and who is to own each, given where they are: one target for each
 // partition of the table. It returns nil if there is nobody to hold anything.
 //
 // The members are those that may hold replicas from now on, but for lite ones. A replica is live if its holder, member and
@@ -104,7 +104,7 @@ func ReplanWithin(table []Partition, replicas int, members []Candidate, sizes []
 	return plan
 }
 
-// Plan is Replan for partitions that nobody holds yet. It returns each partition's holders, of which the first shall own it first.
+// Plan is Replan for partitions that nobody holds yet. It returns each partition's holders, of which the first is to own it first.
 func Plan(partitions, replicas int, members []Candidate) [][]Holder {
 	if partitions < 1 {
 		return nil
@@ -187,7 +187,7 @@ func newPlanner(table []Partition, replicas int, members []Candidate) *planner {
 	return p
 }
 
-// shares returns how many replicas each member shall hold at least and at most: its share, rounded down and up.
+// shares returns how many replicas each member is to hold at least and at most: its share, rounded down and up.
 func (p *planner) shares() (low, high []int) {
 	// A zone of size s may hold room(s) replicas in all. Zones whose members get less by that than they would by equal shares of
 	// the rest are capped, beginning with the one whose members get least.

@@ -32,7 +32,7 @@ type flow struct {
 	queue       []int // partitions, and members after all partitions, from which ways may have become shorter
 	queued      []bool
 
-	// What the present pass has come through in vain.
+	// What the present pass has come through without success.
 	seenPartition, seenMember []bool
 }
 
@@ -179,7 +179,7 @@ func (f *flow) leaveZone(p, z, length int) {
 }
 
 // pass gives one member to each partition that is short of members, as far as it finds shortest ways for them, and reports whether
-// it found any. What it has come through in vain it does not try again: that is for the next pass.
+// it found any. What it has come through without success it does not try again: that is for the next pass.
 //
 // As lengths are shortest, a way is shortest if it goes from each member or partition to one that is farther by exactly what the
 // step costs. That remains so while such ways are taken.

@@ -13,7 +13,7 @@ type RecoverPartition struct {
 	Partition      uint32
 	FromGeneration uint64
 	Replicas       []Holder // at that incarnation, joining or ready
-	Preferred      wire.ID  // one of them; shall own the generation first
+	Preferred      wire.ID  // one of them; is to own the generation first
 
 	// Empty: nothing is left, and the generation begins without data, which Lost counts. All replicas must be confirmed dead.
 	// Otherwise it begins with what Preferred has, a survivor of the generation stopped for recovery that has stopped its replica and to which

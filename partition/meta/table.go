@@ -9,7 +9,7 @@ import (
 // CreateTable creates the partition table, in which every partition has generation 1. It is accepted once. Replica IDs are given
 // out when it is applied, so none is used twice.
 type CreateTable struct {
-	// Placement lists, for each partition, who holds its replicas; the first shall own it first. All of them must be at that
+	// Placement lists, for each partition, who holds its replicas; the first is to own it first. All of them must be at that
 	// incarnation, joining or ready.
 	Placement [][]Holder
 }

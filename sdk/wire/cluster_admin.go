@@ -18,7 +18,7 @@ var adminOps = []Descriptor{
 
 // Bodies and answers of the operations by which an operator changes the cluster. Later versions may append fields to each.
 
-// DrainBody is the body of OpDrainMember: a member that shall hold nothing any more.
+// DrainBody is the body of OpDrainMember: a member that is to hold nothing any more.
 type DrainBody struct{ Member ID }
 
 // AppendDrainBody appends b.
@@ -31,7 +31,7 @@ func DecodeDrainBody(b []byte) (DrainBody, error) {
 	return v, r.Err()
 }
 
-// ForgetBody is the body of OpRemoveMember: a member that shall be forgotten.
+// ForgetBody is the body of OpRemoveMember: a member that is to be forgotten.
 type ForgetBody struct {
 	Member ID
 	Force  bool // also if it may hold data: that is given up

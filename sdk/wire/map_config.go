@@ -382,7 +382,7 @@ func DecodeMapConfigsResult(b []byte) (MapConfigsResult, error) {
 	return m, nil
 }
 
-// SetMapConfigBody is the body of OpSetMapConfig: what shall be set for a pattern, where the configurations are at a version.
+// SetMapConfigBody is the body of OpSetMapConfig: what is to be set for a pattern, where the configurations are at a version.
 // What sets nothing ends the configuration of the pattern.
 type SetMapConfigBody struct {
 	From   uint64

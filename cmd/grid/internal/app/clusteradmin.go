@@ -92,7 +92,7 @@ func (p *Process) clusterRebalance() *cli.Command {
 					b, err = balance(ctx)
 					balance = c.Balance
 					if err != nil || b.Left > 0 {
-						return false, fmt.Sprintf("%d partitions are not where they shall be", b.Left), err
+						return false, fmt.Sprintf("%d partitions are not where they belong", b.Left), err
 					}
 					s, err := c.Cluster(ctx)
 					// What finds no room is not waited for: the status tells of it.

@@ -117,7 +117,7 @@ func (d *demo) executeOnAll(ctx context.Context) (string, error) {
 	return "m1, m2 and m3 have each answered with their own identity", nil
 }
 
-// number returns the value that the i-th entry shall have, in the first or the second round.
+// number returns the value of the i-th entry in the first or the second round.
 func number(i int, round int64) int64 { return int64(i)*7 + round }
 
 func numberKey(i int) string { return "n" + strconv.Itoa(i) }

@@ -110,7 +110,7 @@ func readAll(ctx context.Context, in io.Reader) (string, error) {
 	}
 }
 
-// parseTTL returns the time that an entry shall live, 0 for without end.
+// parseTTL returns the time that an entry is to live, 0 for without end.
 func parseTTL(what, s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil {
