@@ -50,6 +50,7 @@ var retiredWords = []retiredWord{
 		stems: []string{"image"},
 		name:  words(`images?`), text: words(`images?`), fine: words(`(?:container|docker|OCI|base) images?`),
 		names: []string{"readImage", "imagesSent"}, texts: []string{"an image of the state", "images.sent"}, passes: []string{"the container image", "imaginary"},
+		enforced: true,
 	},
 	{
 		old: "founding", say: "bootstrap",
