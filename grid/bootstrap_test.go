@@ -103,7 +103,7 @@ func TestAllStopped(t *testing.T) {
 	}
 	cl.Restart(0, 1, 2)
 	var after sdk.ClusterStatus
-	await(t, "all replicas", func(ctx context.Context) (bool, error) { // while partitions are handed over, some of them know no leader
+	await(t, "all replicas", func(ctx context.Context) (bool, error) { // while partitions are transferred, some of them know no leader
 		var err error
 		after, err = cl.Client().Cluster(ctx)
 		return after.Safe && after.Ready == 3, err

@@ -283,7 +283,7 @@ func (c *testCluster) elect(p, host int) {
 		if st.Term != last || st.Leader != 0 {
 			last, quiet = st.Term, 0
 		}
-		if quiet++; quiet == 10 { // who stood had the shorter log: now one after the other stands, candidates included
+		if quiet++; quiet == 10 { // the candidate had the shorter log: now one after the other campaigns, candidates included
 			quiet, turn = 0, turn+1
 			at := turn % len(c.hosts)
 			c.hosts[at].tr.Inject(ShardOf(1, p), uint64(at+1), 0, st.Term+1)
@@ -293,7 +293,7 @@ func (c *testCluster) elect(p, host int) {
 	})
 }
 
-// inject has a host's replica stand for election, once.
+// inject has a host's replica campaign, once.
 func (c *testCluster) inject(p, host int) {
 	h := c.hosts[host]
 	st, ok := h.Status(p)

@@ -27,7 +27,7 @@ func soon(t *testing.T, began time.Time) {
 	}
 }
 
-// electionTimeout is the least time after which a replica stands for election by itself.
+// electionTimeout is the least time after which a replica campaigns by itself.
 const electionTimeout = electionTicks * tickMillis * time.Millisecond
 
 // muted cuts a host off without anybody noticing.
@@ -109,7 +109,7 @@ func TestElectWithoutGroups(t *testing.T) {
 	require.True(t, c.hosts[1].Elect(c.hosts[2].id, map[wire.ID]bool{c.hosts[0].id: false}))
 }
 
-// A partition that is handed over has its next owner before an election timeout, and the one that leaves waits for that.
+// A transferred partition has its next owner before an election timeout, and the leaving process waits for that.
 func TestReleaseToATransferee(t *testing.T) {
 	c := newCluster(t, 3, 6)
 	for _, h := range c.hosts {
@@ -137,8 +137,8 @@ func TestReleaseToATransferee(t *testing.T) {
 	soon(t, began)
 }
 
-// A voter hears that the leader is dead after another has stood in vain: it takes its turn all the same, by the same count of terms.
-func TestElectAfterAnotherStood(t *testing.T) {
+// A voter hears that the leader is dead after another has campaigned without success: it takes its turn all the same, by the same count of terms.
+func TestElectAfterAnotherCampaigned(t *testing.T) {
 	s := newScripted(t, 1)
 	gone, other := wire.ID{7}, wire.ID{8}
 	s.step(role.VotersChanged{Voters: []role.Voter{{ID: s.id, Incarnation: s.host.cfg.Incarnation}, {ID: s.id + 1, Incarnation: gone}, {ID: s.id + 2, Incarnation: other}}})
@@ -185,7 +185,7 @@ func TestOldReleasesAreHistory(t *testing.T) {
 	require.EqualValues(t, 2, s.campaign().Replaces, "an Own of the dead leader's time brings nobody back")
 }
 
-// Who hands a partition over sees to it that the transferee hears at once that the Release is committed.
+// A leaving owner makes sure that the transferee hears at once that the Release is committed.
 func TestTransferIsHeardOf(t *testing.T) {
 	s := newScripted(t, 1)
 	s.lead(1)
@@ -205,8 +205,8 @@ func TestTransferIsHeardOf(t *testing.T) {
 	require.Zero(t, s.onItsWay(), "another's is another's business")
 }
 
-// What comes back to a process right after it has been handed over is owned at once: the time that a transferee is given is not for that.
-func TestHandedOverAndBack(t *testing.T) {
+// A partition that returns to a process right after its transfer is owned at once: the time that a transferee is given is not for that.
+func TestTransferAndBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(t, 1)
 		s.lead(1)
@@ -225,7 +225,7 @@ func TestHandedOverAndBack(t *testing.T) {
 	})
 }
 
-// A leader that another deposes, and that hands over to a transferee only then, has its turn with the transferee all the same.
+// A leader that another deposes, and that names a transferee only then, has its turn with the transferee all the same.
 func TestDeposedBeforeItsRelease(t *testing.T) {
 	s := newScripted(t, 1)
 	s.lead(1)
@@ -250,8 +250,8 @@ func TestDeposedBeforeItsRelease(t *testing.T) {
 	require.Zero(t, s.campaign(), "it leads again")
 }
 
-// One whose log is too short stands against a leader, in vain. The leader takes its place again before an election timeout.
-func TestStoodInVain(t *testing.T) {
+// A replica whose log is too short campaigns against a leader, without success. The leader takes its place again before an election timeout.
+func TestCampaignWithoutSuccess(t *testing.T) {
 	t.Parallel()
 	c := newLedCluster(t, 3, 3)
 	laggard := c.muted(2)
@@ -261,7 +261,7 @@ func TestStoodInVain(t *testing.T) {
 	_, deposed := ended.serves()
 	laggard.mute.Store(false)
 	began := time.Now()
-	c.poke("the laggard has stood", func() bool {
+	c.poke("the laggard has campaigned", func() bool {
 		select {
 		case <-deposed:
 			return true
@@ -273,7 +273,7 @@ func TestStoodInVain(t *testing.T) {
 	soon(t, began)
 }
 
-// After an election that has brought no leader the voters stand in turns: they do not wait for another timeout.
+// After an election without a leader the voters campaign one after the other: they do not wait for another timeout.
 func TestElectionWithoutLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(t, 1)

@@ -45,7 +45,7 @@ func (h *testHost) fillBulk(t *testing.T, p int) {
 	}
 }
 
-// A replica that was dropped leaves nothing behind: not its state, not its log, whether it had a leader or stood in vain.
+// A replica that was dropped leaves nothing behind: not its state, not its log, whether it had a leader or campaigned without one.
 func TestDroppedReplicaIsFreed(t *testing.T) {
 	c := newCluster(t, 1, 2)
 	h := c.hosts[0]

@@ -42,14 +42,14 @@ func (c *testCluster) awaitPreferred() {
 	})
 }
 
-// A preferred owner that stood for election before the others were there is freed to stand again.
+// A preferred owner that campaigned before the others were there is freed to campaign again.
 func TestBootstrapOneAfterTheOther(t *testing.T) {
 	c := newCluster(t, 3, 12)
 	for i, h := range c.hosts {
 		for p := range c.partitions {
 			require.NoError(t, h.StartReplica(c.placement(p, i)))
 		}
-		c.await("a replica has stood for election", func() bool {
+		c.await("a replica has campaigned", func() bool {
 			st, _ := h.Status(i)
 			return st.Term > 1
 		})
@@ -298,7 +298,7 @@ func TestReleaseWithoutQuorum(t *testing.T) {
 	require.Zero(t, a.Serving(0), "what is being given up is not served again")
 }
 
-func TestDropAndFoundAnew(t *testing.T) {
+func TestDropAndBeginAgain(t *testing.T) {
 	c := newBootstrappedCluster(t, 1, 2)
 	h := c.hosts[0]
 	require.Equal(t, Applied, h.write(0, 1, 1).what)

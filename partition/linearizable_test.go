@@ -128,7 +128,7 @@ func TestLinearizable(t *testing.T) {
 			}
 			p, to := rnd.IntN(2), rnd.IntN(3)
 			at := c.server(p)
-			if at < 0 { // who stood had the shorter log: another stands, also if it is a candidate
+			if at < 0 { // the candidate had the shorter log: another campaigns, also if it is a candidate
 				st, _ := c.hosts[to].Status(p)
 				c.hosts[to].tr.Inject(ShardOf(1, p), st.Replica, 0, st.Term+1)
 				continue

@@ -84,7 +84,7 @@ func (h *Host) Promote(ctx context.Context, partition int, replica uint64, incar
 	return h.change(ctx, partition, groupChange{replica: replica, target: incarnation.String(), step: stepVoter})
 }
 
-// Remove removes a replica from a partition's group. It must not be this process's own: an owner hands over first.
+// Remove removes a replica from a partition's group. It must not be this process's own: an owner transfers its partition first.
 func (h *Host) Remove(ctx context.Context, partition int, replica uint64) error {
 	if r := h.replicas[partition].Load(); r != nil {
 		// The replica hears of its removal from the metadata, when the others have: see mover.heard.

@@ -78,8 +78,8 @@ func (m *MetaHost) change(ctx context.Context, c groupChange) error {
 	return nil
 }
 
-// standFor bounds how long a replica stands in the place of another.
-const standFor = 5 * time.Second
+// campaignFor bounds how long a replica campaigns in the place of another.
+const campaignFor = 5 * time.Second
 
 // Elect has the group elect another leader, without waiting for an election timeout, in the place of a replica that leads it, or led
 // last, because that is down or wants another to lead. place is that of this replica in the order in which the voters stand that are left,
@@ -104,10 +104,10 @@ func (m *MetaHost) Elect(gone uint64, place, left int) bool {
 	return true
 }
 
-// campaignInTurn has a replica stand for election whenever it is its turn, until somebody else leads than one that is gone.
+// campaignInTurn has a replica campaign whenever it is its turn, until a leader other than the unreachable one is known.
 func (m *MetaHost) campaignInTurn(at *metaReplica, gone uint64) {
 	defer m.stopped.Done()
-	until := time.Now().Add(standFor)
+	until := time.Now().Add(campaignFor)
 	tick := time.NewTicker(role.InjectEvery)
 	defer tick.Stop()
 	for {
@@ -121,7 +121,7 @@ func (m *MetaHost) campaignInTurn(at *metaReplica, gone uint64) {
 		}
 		due, term := l.campaign.Due(l.term, now), l.term
 		if l.id == 0 && now.Sub(l.at) > role.RetryFirst {
-			term++ // it has stood in vain, for its messages were lost: a candidate hears nothing but a later term than its own
+			term++ // its campaign brought no leader, for its messages were lost: a candidate hears only terms later than its own
 		}
 		l.Unlock()
 		if due {
@@ -156,10 +156,10 @@ func (m *MetaHost) Renew() bool {
 	return true
 }
 
-// renew has a replica stand for election until somebody leads in a later term than one.
+// renew has a replica campaign until somebody leads in a later term than one.
 func (m *MetaHost) renew(at *metaReplica, was uint64) {
 	defer m.stopped.Done()
-	until := time.Now().Add(standFor)
+	until := time.Now().Add(campaignFor)
 	tick := time.NewTicker(role.InjectEvery)
 	defer tick.Stop()
 	for {

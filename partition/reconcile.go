@@ -5,7 +5,7 @@ import "time"
 const (
 	// reconcileEvery is how often every replica is looked at without an event.
 	reconcileEvery = 100 * time.Millisecond
-	// electingEvery is how often a replica is looked at that shall be elected and is not yet.
+	// electingEvery is how often a replica is looked at that is to be elected and is not yet.
 	electingEvery = 20 * time.Millisecond
 )
 

@@ -88,7 +88,7 @@ func (s *scripted) place(p Placement) {
 	s.host.replicas[0].Store(s.replica)
 }
 
-// campaign returns the schedule by which a replica stands for election.
+// campaign returns the schedule by which a replica campaigns.
 func (r *replica) campaign() role.Campaign {
 	r.part.Lock()
 	defer r.part.Unlock()
@@ -299,7 +299,7 @@ func TestStopWhileResultsAreHeld(t *testing.T) {
 }
 
 // The loop's side of ownership: what is proposed, and when again.
-func TestTendOwnership(t *testing.T) {
+func TestReconcileOwnership(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(t, 1)
 		reconcile := func(mayOwn bool) int {
@@ -377,9 +377,9 @@ func TestNoOwnBelowTheOwnersTerm(t *testing.T) {
 	require.Equal(t, 1, s.onItsWay())
 }
 
-// The preferred owner of a new partition stands for election until somebody leads; a candidate that nobody elects is freed
+// The preferred owner of a new partition campaigns until somebody leads; a candidate that nobody elects is freed
 // to stand again, less and less often.
-func TestPreferredOwnerStands(t *testing.T) {
+func TestPreferredOwnerCampaigns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(t, 1)
 		stands := func() (uint64, bool) {

@@ -83,9 +83,9 @@ func TestOneStreamOfEachReplica(t *testing.T) {
 	s := newScripted(t, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	turns := s.host.stateSnapshots.slots
+	slots := s.host.stateSnapshots.slots
 	for range stateSnapshotsAtOnce {
-		turns <- struct{}{}
+		slots <- struct{}{}
 	}
 	key := streamKey{s.shard, 2}
 	// stream returns the replica's once it stands for so many requests.
@@ -112,7 +112,7 @@ func TestOneStreamOfEachReplica(t *testing.T) {
 	require.False(t, frozen, "it waits")
 	s.logged()
 
-	<-turns
+	<-slots
 	first := <-newer
 	require.NoError(t, first.err)
 	index, ok := s.host.stateSnapshots.floor(s.shard)
@@ -143,7 +143,7 @@ func TestOneStreamOfEachReplica(t *testing.T) {
 	require.NoError(t, again.err)
 	require.NotNil(t, again.stateSnapshot, "the one before has not arrived")
 	again.stateSnapshot.Close(nil)
-	require.Len(t, turns, stateSnapshotsAtOnce-1, "every turn was given back")
+	require.Len(t, slots, stateSnapshotsAtOnce-1, "every turn was given back")
 }
 
 // A state snapshot that is being sent ends when another replica was elected: that one sends its own.

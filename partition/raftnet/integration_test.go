@@ -271,7 +271,7 @@ func awaitLeader(t *testing.T, members []*testMember, not uint64) raftio.LeaderI
 	return next(t, found)
 }
 
-// injectUntilLed asks one replica to stand until somebody other than `from` leads, as failover does, and returns who that is.
+// injectUntilLed asks one replica to campaign until somebody other than `from` leads, as failover does, and returns who that is.
 func injectUntilLed(t *testing.T, members []*testMember, replica, from, term uint64) raftio.LeaderInfo {
 	t.Helper()
 	stop, done := make(chan struct{}), make(chan struct{})

@@ -228,7 +228,7 @@ func (t *Transport) forget(c outbound) {
 }
 
 // Inject hands the local replica `to` a TimeoutNow, as if the leader `from` of the given term asked it to take over, and
-// reports whether the NodeHost was there to take it. It makes that replica stand for election at once, in term+1 or the term
+// reports whether the NodeHost was there to take it. It makes that replica campaign at once, in term+1 or the term
 // after its own, whichever is higher, without waiting for an election timeout; this is what fast failover, leadership transfer
 // and the first election of a new shard are made of. It is as safe as any election.
 //

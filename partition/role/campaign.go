@@ -12,7 +12,7 @@ const (
 	InjectEvery = 20 * time.Millisecond
 )
 
-// Campaign is a schedule of staggered campaigning: it decides when a replica stands for election in the place of the group's leader,
+// Campaign is a schedule of staggered campaigning: it decides when a replica campaigns in the place of the group's leader,
 // so that one voter at a time does.
 //
 // The order of the voters is counted by Raft term, which all of them see. Within a term it goes by the clock, with periods that

@@ -67,7 +67,7 @@ func TestCampaignsGoRound(t *testing.T) {
 	}
 	all[0].End()
 	if all[0].Due(7, start.Add(time.Hour)) {
-		t.Error("an idle replica stands for election")
+		t.Error("an idle replica campaigns")
 	}
 }
 
@@ -94,7 +94,7 @@ func TestCampaignsOfATransfer(t *testing.T) {
 	}
 }
 
-// A leader that another has deposed stands once if that brings no leader: after the other's time, or at once after the next in vain.
+// A deposed leader campaigns once if that brings no leader: after the other's time, or at once after the next campaign without success.
 func TestCampaignOfADeposedLeader(t *testing.T) {
 	start := time.Now()
 	at := func(d time.Duration) time.Time { return start.Add(d) }
@@ -107,11 +107,11 @@ func TestCampaignOfADeposedLeader(t *testing.T) {
 		t.Error("it does not stand when the other's time is over")
 	}
 	if patient.Due(7, at(time.Second)) || patient.Due(7, at(time.Hour)) || patient != (Campaign{}) {
-		t.Error("it goes on after it has stood")
+		t.Error("it goes on after it has campaigned")
 	}
 	var pressed Campaign
 	pressed.Begin(Deposed, 1, 1, 2, 6, start)
 	if pressed.Due(7, at(10*time.Millisecond)) || !pressed.Due(7, at(10*time.Millisecond+BetweenTerms)) {
-		t.Error("the other has stood once more in vain, and it does not stand when that is certain")
+		t.Error("the other has campaigned once more without success, and it does not campaign when that is certain")
 	}
 }

@@ -14,5 +14,5 @@
 //  2. A process that gives an epoch up never serves under that epoch again. Its Release may be applied at any time.
 //  3. Nothing is answered before the serve-after time: an owner before may still answer reads under its lease until then.
 //  4. A Release is proposed only after the serve-after time.
-//  5. A campaign is only a hint when to stand for election. Votes and logs decide who leads, and the log decides who owns.
+//  5. A campaign is only a hint when to campaign. Votes and logs decide who leads, and the log decides who owns.
 package role

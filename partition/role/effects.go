@@ -25,7 +25,7 @@ type Effects struct {
 	RepeatRelease bool       // propose the Release that was just applied once more: the transferee hears of the first with it
 	ProposePiece  bool       // propose the next piece of the generation's first state
 
-	Campaign bool   // have this replica stand for election
+	Campaign bool   // have this replica campaign
 	Replaces uint64 // then: the replica in whose place; 0 if there was no leader
 	After    uint64 // then: the term after which
 

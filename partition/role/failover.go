@@ -19,7 +19,7 @@ const (
 	StalledTerms = 8
 )
 
-// campaigns decides whether this replica stands for election now.
+// campaigns decides whether this replica campaigns now.
 func (ro *Role) campaigns(now Now, fx *Effects) {
 	if ro.stopped {
 		return

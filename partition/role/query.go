@@ -30,5 +30,5 @@ func (ro *Role) Others() []wire.ID {
 	return list
 }
 
-// Campaign returns the schedule by which this replica stands for election.
+// Campaign returns the schedule by which this replica campaigns.
 func (ro *Role) Campaign() Campaign { return ro.campaign }

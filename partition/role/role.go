@@ -41,7 +41,7 @@ type Role struct {
 	giving giving
 	first  firstState
 
-	// campaign is the schedule by which this replica stands for election in the place of a leader.
+	// campaign is the schedule by which this replica campaigns in the place of a leader.
 	campaign Campaign
 }
 
