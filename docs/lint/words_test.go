@@ -40,7 +40,7 @@ var retiredWords = []retiredWord{
 	{
 		old: "stand for election, turns", say: "campaign; staggered campaigning",
 		stems: []string{"stand", "stood", "turn"},
-		name:  words(`stands|stood|stand for|turns`),
+		name:  words(`stood|stand for|turns`),
 		text:  words(`(?:stands?|stood|standing) for election|stood (?:in vain|once|again)|(?:stands?|stood|standing|elections?) in turns?|in turns|(?:first|next|second) turn`),
 		names: []string{"stoodInVain", "turnsOf"}, texts: []string{"stands for election", "the voters stand in turns", "the next turn comes"},
 		passes: []string{"it turns into", "clockStanding", "this stands for that", "standIn", "an understanding"},
