@@ -154,6 +154,7 @@ var retiredWords = []retiredWord{
 		stems: []string{"grace"},
 		name:  words(`graces?`), text: words(`graces?`), fine: words(`termination grace|grace period of (?:Kubernetes|the pod)`),
 		names: []string{"graceFor", "Grace"}, texts: []string{"cluster.grace", "after a grace of ten seconds"}, passes: []string{"a graceful end", "the termination grace period"},
+		enforced: true,
 	},
 	{
 		old: "stranger; expelled; gone", say: "unknown peer; removed member; unreachable",
