@@ -235,7 +235,7 @@ func (c Config) Validate() error {
 		bad("rebuild delay %v: want more than 0", c.RebuildDelay)
 	}
 	if c.Lite && c.Expect == 1 || c.Lite && c.Expect == 0 && len(c.Join) == 0 {
-		bad("a lite member holds no replicas and cannot found a cluster alone")
+		bad("a lite member holds no replicas and cannot bootstrap a cluster alone")
 	}
 	if c.MaxMemory < 0 {
 		bad("max memory %d: want bytes, or 0 for no limit", c.MaxMemory)

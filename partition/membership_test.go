@@ -112,7 +112,7 @@ func TestTransferToNobody(t *testing.T) {
 }
 
 // Of two voters one is confirmed dead. What the other has, applied or not, is the next generation's.
-func TestSurvivorFoundsTheNextGeneration(t *testing.T) {
+func TestSurvivorBeginsTheNextGeneration(t *testing.T) {
 	c := newBootstrappedCluster(t, 2, 1)
 	owner, survivor := c.hosts[0], c.hosts[1]
 	for i := range uint64(2000) {

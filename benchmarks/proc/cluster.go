@@ -28,7 +28,7 @@ type Cluster struct {
 	mu        sync.Mutex // guards the following
 	closed    bool
 	ports     []*porttest.Set
-	addrs     []string   // of all members, those that found the cluster first
+	addrs     []string   // of all members, those of the bootstrap first
 	processes []*process // the last life of each member
 }
 

@@ -50,7 +50,7 @@ func (p *peer) add(s sample) {
 	p.count = min(p.count+1, keepSamples)
 }
 
-// best returns the least doubtful sample among those that count at an instant, and how many count: it has the shortest round trip,
+// best returns the most certain sample among those that count at an instant, and how many count: it has the shortest round trip,
 // unless that was so long ago that the clocks may have run apart by more than a newer one's error.
 func (p *peer) best(now time.Duration) (best sample, n int) {
 	for i := range p.count {

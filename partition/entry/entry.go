@@ -27,7 +27,7 @@ const (
 	KindOwn           Kind = 1 // takes ownership
 	KindRelease       Kind = 2 // gives it up
 	KindBatch         Kind = 3 // operations of the owner; none at all is a tick of the clock
-	KindStatePiece    Kind = 4 // a part of the state with which a generation is founded
+	KindStatePiece    Kind = 4 // a part of the state with which a generation begins
 	KindStateComplete Kind = 5 // ends the state
 )
 

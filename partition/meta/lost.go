@@ -40,7 +40,7 @@ func (v *View) AllLost() []uint32 {
 }
 
 // QuorumLost returns the partitions that have survivors, but too few ever to form a quorum, in ascending order: they can
-// only be founded again from what a survivor has.
+// only be recovered from a survivor.
 func (v *View) QuorumLost() []uint32 {
 	return v.partitions(func(p *Partition, survivors int) bool { return survivors > 0 && !v.mayHaveQuorum(p) })
 }
@@ -113,7 +113,7 @@ func (v *View) mostComplete(p *Partition) wire.ID {
 	return best.Member
 }
 
-// Recoverable returns the partitions stopped for recovery that can be founded again now, with the member from whose replica, in ascending order.
+// Recoverable returns the partitions stopped for recovery that can be recovered now, with the member from whose replica, in ascending order.
 func (v *View) Recoverable() (partitions []uint32, from []wire.ID) {
 	for i := range v.Table {
 		if p := &v.Table[i]; p.StoppedForRecovery {

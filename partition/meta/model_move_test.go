@@ -360,7 +360,7 @@ func checkPartitions(t *rapid.T, was [][]byte, c Command, v *View, m *model, see
 	}
 }
 
-// wantsRecovery returns partitions that can be founded again now, or nearly.
+// wantsRecovery returns partitions that can be recovered now, or nearly.
 func (v *View) wantsRecovery() []uint32 {
 	list := v.AllLost()
 	for i := range v.Table {

@@ -265,7 +265,7 @@ func TestRecoverPartitionFromTheMost(t *testing.T) {
 			text = fmt.Sprint([]uint32{0}, []wire.ID{member(want)})
 		}
 		if got != text {
-			t.Fatalf("can be founded again: %s, want %s", got, text)
+			t.Fatalf("can be recovered: %s, want %s", got, text)
 		}
 	}
 	for _, c := range []struct {

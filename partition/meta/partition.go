@@ -71,7 +71,7 @@ func (r *Replica) decode(d *wire.Reader) {
 
 // Partition says where a partition lives.
 type Partition struct {
-	Generation         uint64    // from 1; grows when the partition is founded again
+	Generation         uint64    // from 1; grows when the partition is recovered
 	InitialReplicas    int       // replicas with which the generation began; some may be gone
 	Replicas           []Replica // of this generation; at most one of them is no voter
 	Preferred          wire.ID   // member that is to own it; it holds a replica

@@ -7,7 +7,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// RecoverPartition founds the next generation of a partition whose replicas can never form a quorum again. It is accepted only at the
+// RecoverPartition begins the next generation of a partition whose replicas can never form a quorum again. It is accepted only at the
 // generation that it names, and only if at that moment enough replicas are confirmed dead.
 type RecoverPartition struct {
 	Partition      uint32

@@ -277,16 +277,16 @@ func TestStateSnapshotsFromHandToHand(t *testing.T) {
 	for _, m := range members {
 		m.registry.SetAll(targets(replicas))
 	}
-	founder := members[0]
-	founder.start(t, 1, map[uint64]string{1: founder.id}, cfg)
+	first := members[0]
+	first.start(t, 1, map[uint64]string{1: first.id}, cfg)
 	injectUntilLed(t, members, 1, 0, 1)
 	const commands = 50
 	for i := range commands {
-		propose(t, founder, command(i, 64<<10))
+		propose(t, first, command(i, 64<<10))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	_, err := founder.nh.SyncRequestSnapshot(ctx, testShard, dragonboat.SnapshotOption{OverrideCompactionOverhead: true, CompactionOverhead: 1})
+	_, err := first.nh.SyncRequestSnapshot(ctx, testShard, dragonboat.SnapshotOption{OverrideCompactionOverhead: true, CompactionOverhead: 1})
 	require.NoError(t, err)
 
 	// join gives a member a replica, from whoever leads.
@@ -302,14 +302,14 @@ func TestStateSnapshotsFromHandToHand(t *testing.T) {
 		awaitApplied(t, m, commands)
 		require.NotZero(t, m.tr.Stats().ReceivedChunks, "by a state snapshot")
 	}
-	join(founder, 2)
-	join(founder, 3)
+	join(first, 2)
+	join(first, 3)
 	for _, replica := range []uint64{2, 3} {
-		membership, err := founder.nh.SyncGetShardMembership(ctx, testShard)
+		membership, err := first.nh.SyncGetShardMembership(ctx, testShard)
 		require.NoError(t, err)
-		require.NoError(t, founder.nh.SyncRequestAddReplica(ctx, testShard, replica, members[replica-1].id, membership.ConfigChangeID))
+		require.NoError(t, first.nh.SyncRequestAddReplica(ctx, testShard, replica, members[replica-1].id, membership.ConfigChangeID))
 	}
-	_, term, ok, err := founder.nh.GetLeaderID(testShard)
+	_, term, ok, err := first.nh.GetLeaderID(testShard)
 	require.NoError(t, err)
 	require.True(t, ok)
 	injectUntilLed(t, members[:3], 2, 1, term)
@@ -318,6 +318,6 @@ func TestStateSnapshotsFromHandToHand(t *testing.T) {
 	propose(t, members[1], command(commands, 10))
 	for _, m := range members[:4] {
 		awaitApplied(t, m, commands+1)
-		require.Equal(t, founder.machine.Load().keys(), m.machine.Load().keys())
+		require.Equal(t, first.machine.Load().keys(), m.machine.Load().keys())
 	}
 }

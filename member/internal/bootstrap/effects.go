@@ -24,7 +24,7 @@ type Output struct {
 	Reply   *Message    // the answer to the request that was received; set by Receive, and only by it
 	Send    []Envelope  // requests; their answers go to Machine.Answer
 	Decided *Proposal   // this step found the member's cluster bootstrapped: by this Proposal, of which it is a participant
-	Join    *ClusterRef // this step found a cluster to join
+	Join    *ClusterRef // the cluster to join, which this step has found
 	Err     error       // a configured address belongs to another cluster; *OtherClusterError
 	Log     []string    // lines for an operator
 }

@@ -18,7 +18,7 @@ func (r *Runner) Serve(conn net.Conn) error {
 	}
 	err := r.serve(conn)
 	switch {
-	case r.dismiss(conn):
+	case r.forget(conn):
 		err = ErrClosed
 	case errors.Is(err, io.EOF):
 		return nil
@@ -88,8 +88,8 @@ func (r *Runner) admit(conn net.Conn) bool {
 	return true
 }
 
-// dismiss forgets a connection and reports whether the Runner has been closed.
-func (r *Runner) dismiss(conn net.Conn) (closed bool) {
+// forget removes a connection and reports whether the Runner has been closed.
+func (r *Runner) forget(conn net.Conn) (closed bool) {
 	r.conns.Lock()
 	defer r.conns.Unlock()
 	delete(r.conns.open, conn)

@@ -14,7 +14,7 @@ import (
 
 func (d *demo) steps() []demoStep {
 	return []demoStep{
-		{"Start three members", "They find each other, found a cluster, and divide its data into 271 partitions. Each partition is a Raft group\n" +
+		{"Start three members", "They find each other, bootstrap a cluster, and divide its data into 271 partitions. Each partition is a Raft group\n" +
 			"kept on all three members, one of which owns it.", d.start},
 		{"Store a value for a second", "An entry with a time to live is there for everybody until that has passed, and for nobody afterwards.", d.expire},
 		{"Listen to changes", "A listener hears of every change of an entry, in the order in which the changes happened.", d.listen},
