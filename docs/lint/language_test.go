@@ -13,18 +13,6 @@ import (
 	"unicode"
 )
 
-// allowance is a file that may say a retired word, and why. Its old is that of the retiredWord, or "" for all of them.
-type allowance struct{ file, old, why string }
-
-// wordsAllowed are all of them.
-var wordsAllowed = []allowance{
-	{"docs/lint/words_test.go", "", "it lists them"},
-	{"LICENSE", "", "it is quoted"},
-	{"cmd/grid/internal/app/resetbootstrap.go", "founding", "reset-founding is the command's former name, which still works"},
-	{"member/internal/bootstrap/store_format.go", "seat; dismiss", "seats is a field of a file on disk"},
-	{"member/internal/bootstrap/store_test.go", "seat; dismiss", "seats is a field of a file on disk"},
-}
-
 // TestRetiredWords fails when a name, a comment, a string or a document says a word that has another name now.
 func TestRetiredWords(t *testing.T) {
 	all := make(map[string][]said)
