@@ -58,7 +58,8 @@ var retiredWords = []retiredWord{
 		name:  words(`foundings?|founders?|founds|founded|found (?:cluster|table|alone|together|three)`),
 		text:  words(`foundings?|founders?|founds|founded|to found|(?:can|cannot|may|must|could|not|and|that|they|members) found (?:the |a |another |one |two )?clusters?|found (?:the |a |another |one |two )?clusters? (?:together|alone)`),
 		names: []string{"foundingSeats", "isFounder", "foundTable"}, texts: []string{"the founding hangs", "members that found a cluster together", "it was founded"},
-		passes: []string{"it was found", "the value found", "profound", "if a key is found", "has found a cluster"},
+		passes:   []string{"it was found", "the value found", "profound", "if a key is found", "has found a cluster"},
+		enforced: true,
 	},
 	{
 		old: "found anew, refound, begin anew, go on from", say: "quorum-loss recovery; recover from a survivor",
@@ -66,7 +67,8 @@ var retiredWords = []retiredWord{
 		name:  words(`refound(?:s|ed|ing)?|begin anew|begins anew|found anew`),
 		text:  words(`(?:found|founds|founded|founding|begin|begins|began|begun|beginning) anew|refound(?:s|ed|ing)?|(?:go|goes|going|went|gone) on from (?:a|the|one|its) (?:survivor|replica)`),
 		names: []string{"Refound", "refoundLost"}, texts: []string{"the metadata begin anew", "went on from one replica", "Refounding"},
-		passes: []string{"the caller goes on from there", "a profound change"},
+		passes:   []string{"the caller goes on from there", "a profound change"},
+		enforced: true,
 	},
 	{
 		old: "seed, sow", say: "state transfer into the new generation",
@@ -116,12 +118,14 @@ var retiredWords = []retiredWord{
 		stems: []string{"clean"},
 		name:  words(`clean at`), text: words(`cleanAt|clean at`),
 		names: []string{"cleanAt"}, texts: []string{"before cleanAt"}, passes: []string{"a clean attempt"},
+		enforced: true,
 	},
 	{
 		old: "spell", say: "serving term",
 		stems: []string{"spell"},
 		name:  words(`spells?`), text: words(`spells?`), fine: words(`spells? (?:out|it|them)`),
 		names: []string{"spellOf", "newSpell"}, texts: []string{"in this spell"}, passes: []string{"misspelled", "spelled", "spells out"},
+		enforced: true,
 	},
 	{
 		old: "tend", say: "reconcile",
@@ -134,6 +138,7 @@ var retiredWords = []retiredWord{
 		stems: []string{"kick", "nudg"},
 		name:  words(`kick(?:s|ed|ing)?|nudg(?:e|es|ed|ing)`), text: words(`kick(?:s|ed|ing)?|nudg(?:e|es|ed|ing)`),
 		names: []string{"kick", "nudged"}, texts: []string{"kicks the loop"}, passes: []string{"wakes the loop"},
+		enforced: true,
 	},
 	{
 		old: "let go", say: "fail in-flight operations as unknown",
@@ -160,7 +165,8 @@ var retiredWords = []retiredWord{
 		stems: []string{"stranger", "expel", "expul", "gone"},
 		name:  words(`strangers?|expel(?:s|led|ling)?`), text: words(`strangers?|expel(?:s|led|ling)?|expulsions?|finds? (?:it|them|one|a member|the member|another) gone|\*gone\*`),
 		names: []string{"isStranger", "expel", "memberExpelled"}, texts: []string{"as that of a stranger", "MEMBER_EXPELLED", "finds a member gone"},
-		passes: []string{"the entry is gone"},
+		passes:   []string{"the entry is gone"},
+		enforced: true,
 	},
 	{
 		old: "window of calls", say: "client request window",
@@ -177,6 +183,7 @@ var style = []retiredWord{
 		old: "anew", say: "again, or what happens", text: words(`anew`),
 		stems: []string{"anew"},
 		texts: []string{"it is built anew"}, passes: []string{"a new one", "manew"},
+		enforced: true,
 	},
 	{
 		old: "in vain", say: "without success, or what did not happen", text: words(`in vain`),
