@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 
+	"github.com/lni/dragonboat/v4/raftio"
 	pb "github.com/lni/dragonboat/v4/raftpb"
 
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -34,34 +35,42 @@ func newChunkConn(t *Transport, nc net.Conn) *chunkConn {
 }
 
 // SendChunk writes a chunk, or the state snapshot that goes in place of the Raft snapshot, and returns when the operating system has taken it; a write that
-// makes no progress fails after Config.WriteTimeout. After an error the connection is of no further use. A chunk above the cap of a frame
-// is wire.ErrTooLarge.
+// makes no progress fails after Config.WriteTimeout. Once something has failed, chunks are dropped.
+//
+// The NodeHost is told of no failure but ErrNotRunning, and wire.ErrTooLarge for a chunk above the cap of a frame. It would blame the receiver's
+// whole process: the messages of all groups would pass less and less often, up to once a minute, until a connection for messages is made anew,
+// which one that lives is not. As far as Raft knows the snapshot was sent; the leader's next message to the replica shows that it lacks it.
 func (c *chunkConn) SendChunk(chunk pb.Chunk) error {
 	if n := chunkHeadBound(&chunk) + len(chunk.Data); n > maxFrame {
 		return fmt.Errorf("%w: a snapshot chunk of %d bytes", wire.ErrTooLarge, n)
 	}
-	c.mu.Lock()
-	err := c.mu.err
-	c.mu.Unlock()
-	if errors.Is(err, ErrGiveUp) {
-		return nil // the chunks after the state snapshot: there is nothing to be said any more
+	if c.cause() == nil {
+		if err := c.send(&chunk); err == nil {
+			c.t.counters.sentChunks.Add(1)
+		} else {
+			c.shut(fmt.Errorf("send a snapshot chunk: %w", err)) // where it was shut, the cause of that stays
+		}
 	}
-	if err != nil {
-		return err
+
+	if errors.Is(c.cause(), ErrNotRunning) {
+		return ErrNotRunning
 	}
-	if c.t.stateSnapshots != nil {
-		err = c.sendStateSnapshot(&chunk)
-	} else {
-		c.head = appendChunkHead(openFrame(c.head[:0]), &chunk, false)
-		err = c.writeFrame(chunk.Data)
-	}
-	if err != nil {
-		err = fmt.Errorf("send a snapshot chunk: %w", err)
-		c.shut(err)
-		return err
-	}
-	c.t.counters.sentChunks.Add(1)
 	return nil
+}
+
+func (c *chunkConn) send(chunk *pb.Chunk) error {
+	if c.t.stateSnapshots != nil {
+		return c.sendStateSnapshot(chunk)
+	}
+	c.head = appendChunkHead(openFrame(c.head[:0]), chunk, false)
+	return c.writeFrame(chunk.Data)
+}
+
+// cause returns why the connection is broken, nil if it is not.
+func (c *chunkConn) cause() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.err
 }
 
 // Close closes the connection. What SendChunk has sent still arrives.
@@ -80,3 +89,14 @@ func (c *chunkConn) shut(cause error) {
 	c.mu.Unlock()
 	_ = c.nc.Close() // the cause is what counts
 }
+
+// unreachable is the connection for chunks to a process that cannot be dialed.
+type unreachable struct{}
+
+var _ raftio.ISnapshotConnection = unreachable{}
+
+// SendChunk drops the chunk.
+func (unreachable) SendChunk(pb.Chunk) error { return nil }
+
+// Close does nothing.
+func (unreachable) Close() {}

@@ -36,11 +36,12 @@ const testShard = 4097
 
 // testNet is the members' side of a cluster in one process: it knows the address of every target, and which are cut off.
 type testNet struct {
-	mu    sync.Mutex
-	addrs map[string]string
-	cut   map[string]bool
-	conns map[net.Conn][2]string  // who dialed whom
-	lossy map[string]*atomic.Bool // by target: nothing that is sent to it arrives, and nobody notices
+	mu       sync.Mutex
+	addrs    map[string]string
+	cut      map[string]bool
+	conns    map[net.Conn][2]string  // who dialed whom
+	noChunks atomic.Bool             // connections for snapshots cannot be made
+	lossy    map[string]*atomic.Bool // by target: nothing that is sent to it arrives, and nobody notices
 }
 
 // lossyConn loses whole writes while drop is set: the stream goes on with the next frame, as after a dropped batch.
@@ -67,7 +68,7 @@ func (n *testNet) dialFrom(self string) func(context.Context, string, uint8) (ne
 		addr, ok := n.addrs[target]
 		cut := n.cut[self] || n.cut[target]
 		n.mu.Unlock()
-		if !ok || cut {
+		if !ok || cut || stream == StreamChunks && n.noChunks.Load() {
 			return nil, fmt.Errorf("%s is not reachable", target)
 		}
 		var d net.Dialer
@@ -436,6 +437,41 @@ func TestLostEntriesAreRepairedWhenIdle(t *testing.T) {
 		t.Logf("repaired after %s", time.Since(began))
 	}
 	require.NotZero(t, leader.tr.Stats().Suppressed)
+}
+
+// While snapshots cannot be sent to a process, messages reach it as ever: the library would hold them back.
+func TestMessagesPassWhileSnapshotsFail(t *testing.T) {
+	n := newTestNet()
+	members := startShard(t, n, 20, config.Config{ElectionRTT: 20, HeartbeatRTT: 2})
+	injectUntilLed(t, members, 1, 0, 1)
+	propose(t, members[0], command(0, 10))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_, err := members[0].nh.SyncRequestSnapshot(ctx, testShard, dragonboat.SnapshotOption{OverrideCompactionOverhead: true, CompactionOverhead: 1})
+	require.NoError(t, err)
+
+	n.noChunks.Store(true)
+	late := newTestMember(t, n, 20)
+	replicas := map[uint64]string{1: members[0].id, 2: members[1].id, 3: members[2].id, 4: late.id}
+	for _, m := range append(members, late) {
+		m.registry.SetAll(targets(replicas))
+	}
+	membership, err := members[0].nh.SyncGetShardMembership(ctx, testShard)
+	require.NoError(t, err)
+	require.NoError(t, members[0].nh.SyncRequestAddNonVoting(ctx, testShard, 4, late.id, membership.ConfigChangeID))
+	late.start(t, 4, nil, config.Config{ElectionRTT: 20, HeartbeatRTT: 2, IsNonVoting: true})
+	const heartbeats = 100 // one every 40 ms
+	for tick := time.NewTicker(10 * time.Millisecond); late.tr.Stats().ReceivedMessages < heartbeats; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("%d messages have come", late.tr.Stats().ReceivedMessages)
+		}
+	}
+	require.Zero(t, late.tr.Stats().ReceivedChunks)
+
+	n.noChunks.Store(false)
+	awaitApplied(t, late, 1)
 }
 
 // A learner that comes when the log has been compacted gets a snapshot of several chunks, streamed, then follows.

@@ -53,8 +53,8 @@ type StateSnapshot interface {
 	Close(err error)
 }
 
-// ErrGiveUp is what a StateSnapshot's WriteTo returns, or Outgoing, if nothing is wrong at the receiver but no state snapshot can be had, or it is no longer wanted. Its connection ends and the
-// receiver forgets what it has read. The NodeHost, which would blame the receiver's whole process for a failure, is told of none.
+// ErrGiveUp is what a StateSnapshot's WriteTo returns, or Outgoing, if nothing is wrong at the receiver but no state snapshot can be had, or it is
+// no longer wanted. Its connection ends and the receiver forgets what it has read.
 var ErrGiveUp = errors.New("the state snapshot is no longer wanted")
 
 // Carry has t carry state snapshots. It is called before the NodeHost is made, if at all.
@@ -76,10 +76,6 @@ func (c *chunkConn) sendStateSnapshot(chunk *pb.Chunk) error {
 		c.t.counters.sentStateSnapshots.Add(1)
 		err = c.writeStateSnapshot(chunk, stateSnapshot)
 		stateSnapshot.Close(err)
-	}
-	if errors.Is(err, ErrGiveUp) {
-		c.shut(err)
-		return nil
 	}
 	return err
 }

@@ -176,11 +176,15 @@ func (t *Transport) GetConnection(ctx context.Context, target string) (raftio.IC
 	return c, nil
 }
 
-// GetSnapshotConnection opens a connection for the chunks of one snapshot. Its errors are those of GetConnection.
+// GetSnapshotConnection opens a connection for the chunks of one snapshot. Its only error is ErrNotRunning: where the process cannot be dialed
+// it returns a connection that drops all chunks, as one does that has failed. See chunkConn.SendChunk.
 func (t *Transport) GetSnapshotConnection(ctx context.Context, target string) (raftio.ISnapshotConnection, error) {
 	nc, err := t.dial(ctx, target, StreamChunks)
-	if err != nil {
+	if errors.Is(err, ErrNotRunning) {
 		return nil, err
+	}
+	if err != nil {
+		return unreachable{}, nil
 	}
 	c := newChunkConn(t, nc)
 	if err := t.adopt(c); err != nil {
