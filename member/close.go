@@ -254,11 +254,8 @@ func (m *Member) stop(abruptly bool) error {
 	if m.server != nil {
 		m.server.Wait()
 	}
-	if m.nc != nil {
-		m.nc.Close()
-	}
-	if m.nats != nil {
-		m.nats.close()
+	if m.events != nil {
+		m.events.Stop()
 	}
 	var errs []error
 	if m.store != nil {

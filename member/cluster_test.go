@@ -248,7 +248,7 @@ func TestRoutes(t *testing.T) {
 	var log lineLog
 	ms := runningMembers(t, 2, func(_ int, cfg *Config) { cfg.Logger = log.logger(0) })
 	routed := func(m *Member, n int) func() bool {
-		return func() bool { return m.nats.srv.NumRemotes() == n }
+		return func() bool { return m.events.Routes() == n }
 	}
 	eventually(t, "two servers to be joined", routed(ms[0], 1))
 	third, err := Start(testContext(t), Config{Settings: Settings{Name: "third", Join: []string{ms[0].Addr()}, NoHTTP: true, DataDir: t.TempDir()}})

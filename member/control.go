@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gridiron-io/gridiron/member/clock"
+	"github.com/gridiron-io/gridiron/member/internal/clock"
 	"github.com/gridiron-io/gridiron/partition/meta"
 )
 

@@ -46,7 +46,7 @@ func (m *Member) follow() {
 		}
 		h.follow(v)
 		m.views.notify()
-		m.routes.notify()
+		m.events.NotifyRoutes()
 		select {
 		case <-changed:
 		case <-m.ctx.Done():

@@ -33,7 +33,7 @@ func (m *Member) makeServer(ports *server.Ports) {
 		Stamp: func() (int64, uint64) { return m.clock.Agreed(), m.views.version() },
 		Planes: map[wire.Plane]func(net.Conn, *wire.Hello) error{
 			wire.PlaneJoin:   func(nc net.Conn, _ *wire.Hello) error { return m.runner.Serve(nc) },
-			wire.PlaneEvents: func(nc net.Conn, _ *wire.Hello) error { return server.Splice(nc, m.nats.inProcess) },
+			wire.PlaneEvents: func(nc net.Conn, _ *wire.Hello) error { return server.Splice(nc, m.events.Connect) },
 			wire.PlaneRaft:   func(nc net.Conn, h *wire.Hello) error { return m.dataNet.Serve(nc, *h) },
 			wire.PlaneMeta:   func(nc net.Conn, h *wire.Hello) error { return m.metaNet.Serve(nc, *h) },
 		},
@@ -53,7 +53,7 @@ func (m *Member) identity() wire.HelloAnswer {
 // provide lets clients reach what carries out their operations.
 func (m *Member) provide() {
 	m.server.Provide(server.Services{
-		Partitions: m.partitions(), Maps: mapPlane{m.maps, m.host}, Tasks: m.tasks, Events: m.events, Now: m.clock.Now,
+		Partitions: m.partitions(), Maps: mapPlane{m.maps, m.host}, Tasks: m.tasks, Events: m.publisher, Now: m.clock.Now,
 		Owner: func(p int) (bool, wire.Moved) { return m.host.Serving(p) != 0, m.views.moved(p) },
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gridiron-io/gridiron/member/clock"
+	"github.com/gridiron-io/gridiron/member/internal/clock"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk"
 )

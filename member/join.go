@@ -359,7 +359,7 @@ func (m *Member) joinThrough(ctx context.Context, mb *wire.MemberInfo, gone meta
 // registration is what this member says of itself.
 func (m *Member) registration() meta.Registration {
 	return meta.Registration{ID: m.id, Name: m.cfg.Name, Incarnation: m.incarnation, Start: m.store.Starts(), Addr: m.Addr(),
-		PeerAddr: m.peerAddr(), RouteAddr: routeAddr(m.ports.Advertised(), m.nats.routePort()), Zone: m.cfg.Zone, Tags: m.cfg.Tags, Version: m.cfg.Version,
+		PeerAddr: m.peerAddr(), RouteAddr: routeAddr(m.ports.Advertised(), m.events.RoutePort()), Zone: m.cfg.Zone, Tags: m.cfg.Tags, Version: m.cfg.Version,
 		Lite: m.cfg.Lite}
 }
 

@@ -8,13 +8,13 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/nats-io/nats.go"
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/gridiron-io/gridiron/exec"
 	"github.com/gridiron-io/gridiron/maps"
-	"github.com/gridiron-io/gridiron/member/clock"
 	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
+	"github.com/gridiron-io/gridiron/member/internal/clock"
+	"github.com/gridiron-io/gridiron/member/internal/events"
 	"github.com/gridiron-io/gridiron/member/internal/server"
 	"github.com/gridiron-io/gridiron/member/telemetry"
 	"github.com/gridiron-io/gridiron/partition"
@@ -39,12 +39,12 @@ type Member struct {
 	wg      sync.WaitGroup // goroutines that end with ctx or with their connection
 	phase   atomic.Int32
 
-	store  *bootstrap.Store
-	runner *bootstrap.Runner
-	ports  *server.Ports
-	server *server.Server
-	clock  *clock.Clock
-	inStep *inStep
+	store      *bootstrap.Store
+	runner     *bootstrap.Runner
+	ports      *server.Ports
+	server     *server.Server
+	clock      *clock.Clock
+	clockGuard *clock.Guard
 
 	cluster       atomic.Pointer[wire.ID]
 	initialVoters []wire.ID               // with which the metadata group begins, by replica ID; nil if this member joined
@@ -70,21 +70,19 @@ type Member struct {
 	recovery recovery
 	waiting  atomic.Pointer[string] // what Start waits for; nil: nothing that is worth saying
 
-	peers    *peers
-	locator  *locator
-	rooms    *rooms
-	failover *failover
-	views    *views
-	maps     *maps.Service
-	tasks    *exec.Service
-	mover    *mover
-	voters   *metaVoters
-	nats     *natsServer
-	routes   *routes
-	events   *publisher
-	nc       *nats.Conn
-	client   *sdk.Client
-	metrics  metric.Registration // nil: nothing is measured
+	peers     *peers
+	locator   *locator
+	rooms     *rooms
+	failover  *failover
+	views     *views
+	maps      *maps.Service
+	tasks     *exec.Service
+	mover     *mover
+	voters    *metaVoters
+	events    *events.Events
+	publisher *events.Publisher
+	client    *sdk.Client
+	metrics   metric.Registration // nil: nothing is measured
 
 	owned struct {
 		sync.Mutex
@@ -130,7 +128,6 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	ctx, m.abort = context.WithCancelCause(ctx)
 	m.watch.ch = make(chan struct{})
 	m.clock = clock.New(cfg.Mono, cfg.Wall)
-	m.inStep = newInStep(m)
 	m.views = newViews(m)
 	m.peers = &peers{m: m}
 	m.locator = newLocator(m)
@@ -154,6 +151,7 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 		m.cfg.Name = defaultName(m.ports)
 	}
 	m.log = cfg.Logger.With("member", m.cfg.Name)
+	m.clockGuard = clock.NewGuard(clock.GuardConfig{Clock: m.clock, Log: m.log, Closing: m.isClosing, Release: m.disown, Changed: m.views.notify})
 	if err := m.makeTransports(); err != nil {
 		return nil, err
 	}

@@ -141,7 +141,7 @@ var instruments = []instrument{
 	{"gridiron.memory.size", level, "By", "What the member's replicas of maps' entries are counted with.",
 		one(func(r *reading) float64 { return float64(r.held.Bytes) })},
 	{"gridiron.events.kept.size", level, "By", "Events that have left the rings of the member's partitions and are kept for listeners for a little while; at most 32 MB.",
-		one(func(r *reading) float64 { return float64(r.m.events.dropped.Bytes()) })},
+		one(func(r *reading) float64 { return float64(r.m.publisher.Dropped().Bytes()) })},
 	{"gridiron.memory.limit", level, "By", "Beyond it maps with a bound are evicted from, and other writes refused as overloaded; 0: no bound.",
 		one(func(r *reading) float64 { return float64(r.held.MaxBytes) })},
 	{"gridiron.maps", level, "{map}", "Maps in the member's replicas, each counted in each partition, those emptied a short while ago among them.",
@@ -159,7 +159,7 @@ var instruments = []instrument{
 		one(func(r *reading) float64 { return float64(r.m.cfg.MaxConnections) })},
 
 	{"gridiron.events.routes", level, "{route}", "Routes to other members' NATS servers that are up: as many as there are other members.",
-		one(func(r *reading) float64 { return float64(len(r.m.nats.connected())) })},
+		one(func(r *reading) float64 { return float64(r.m.events.Routes()) })},
 
 	{"gridiron.tasks.submitted", counter, "{task}", "Tasks that were given to the member, by whether it accepted them.",
 		func(r *reading, put func(float64, ...attribute.KeyValue)) {

@@ -211,7 +211,7 @@ func (p *peers) tend(ctx context.Context, pr *peer) {
 		if changed {
 			p.m.views.notify()
 			p.m.failover.noticed(pr.id, before)
-			p.m.routes.notify()
+			p.m.events.NotifyRoutes()
 		}
 		var ended <-chan struct{}
 		if c := pr.live(); c != nil {
@@ -259,7 +259,7 @@ func (p *peers) ping(ctx context.Context, pr *peer, room *room) (changed bool, e
 		}
 		p.m.clock.Sample(pr.id, said.Clock, said.ClockSet, sent, received)
 		if p.m.clock.IsBehind() {
-			p.m.inStep.notify()
+			p.m.clockGuard.Notify()
 		}
 		if said.Unknown || said.NoMetaReplica {
 			p.m.doubt(pr.id)

@@ -3,7 +3,6 @@ package member
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/gridiron-io/gridiron/maps"
 	"github.com/gridiron-io/gridiron/maps/state"
 	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
+	"github.com/gridiron-io/gridiron/member/internal/events"
 	"github.com/gridiron-io/gridiron/member/internal/server"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/meta"
@@ -80,27 +80,24 @@ func (m *Member) enter(ctx context.Context, found bootstrap.Result) error {
 	}
 	m.wg.Add(1)
 	go m.locator.run() // ends with m.ctx
-	var secret [16]byte
-	_, _ = rand.Read(secret[:]) // never fails
-	password := hex.EncodeToString(secret[:])
 	routeHost, routePort := m.ports.Route()
-	n, err := startNATS(found.ClusterID, m.incarnation, routeHost, routePort, password, m.log)
+	ev, err := events.Start(events.Config{Self: m.id, Incarnation: m.incarnation, Cluster: found.ClusterID, RouteHost: routeHost,
+		RoutePort: routePort, Log: m.log, Peers: m.routePeers})
 	if err != nil {
 		return err
 	}
-	m.nats, m.routes = n, newRoutes(m.id, n, m.routePeers, m.log)
-	if m.nc, err = n.publisher(password); err != nil {
-		return err
-	}
+	m.events = ev
+
 	if err := m.startMeta(ctx, found); err != nil {
 		return err
 	}
-	m.wg.Add(5)
+	m.wg.Add(4)
 	go m.views.run()          // ends with m.ctx
-	go m.inStep.run()         // likewise
-	go m.keepRoutes()         // likewise
+	go m.guardClock()         // likewise
 	go newController(m).run() // likewise
 	go m.follow()             // likewise
+	m.events.KeepRoutes(m.ctx)
+
 	if err := m.register(ctx); err != nil {
 		return err
 	}
@@ -117,10 +114,10 @@ func (m *Member) enter(ctx context.Context, found bootstrap.Result) error {
 	return m.open(ctx)
 }
 
-// keepRoutes keeps the routes to the other members' NATS servers.
-func (m *Member) keepRoutes() {
+// guardClock keeps this member from owning anything under a wrong time.
+func (m *Member) guardClock() {
 	defer m.wg.Done()
-	m.routes.run(m.ctx.Done())
+	m.clockGuard.Run(m.ctx)
 }
 
 // awaitRoutes waits until there is a route to every member that answers: before that, events of theirs would come late. One that
@@ -128,7 +125,7 @@ func (m *Member) keepRoutes() {
 func (m *Member) awaitRoutes(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, routesFor)
 	defer cancel()
-	if err := m.await(ctx, "its routes", m.routes.complete); err != nil && ctx.Err() != nil {
+	if err := m.await(ctx, "its routes", m.events.RoutesComplete); err != nil && ctx.Err() != nil {
 		m.log.Warn("there is no route for events to some members: their events come late; is the port for routes open on both sides?", "err", err)
 	}
 }
@@ -184,20 +181,20 @@ func (m *Member) clientOptions() []sdk.Option {
 
 func (m *Member) startData() (err error) {
 	n := m.partitions()
-	m.events = newPublisher(m, n, m.nc)
+	m.publisher = m.events.NewPublisher(n)
 	m.host, err = partition.Start(partition.HostConfig{
 		Member: m.id, Incarnation: m.incarnation, Cluster: m.clusterID(), Addr: m.peerAddr(), Partitions: n,
-		Machines: maps.Machines{Limits: state.Limits{}, Dropped: m.events.dropped}, Transport: m.dataNet, Registry: m.dataReg, Now: m.clock.Now,
+		Machines: maps.Machines{Limits: state.Limits{}, Dropped: m.publisher.Dropped()}, Transport: m.dataNet, Registry: m.dataReg, Now: m.clock.Now,
 		MayOwn:     func() bool { return m.clock.IsSet() && !m.clock.IsBehind() && !m.isClosing() },
 		Transferee: m.transferee,
 		OnOwner: func(p int) {
 			m.views.ownerChanged(p)
 			m.maps.OwnerChanged(p)
-			m.events.applied(p)
+			m.publisher.Applied(p)
 			m.maps.Touched(p)
 		},
 		OnApplied: func(p int) {
-			m.events.applied(p)
+			m.publisher.Applied(p)
 			m.maps.Touched(p)
 		},
 		Logger: m.log,
@@ -212,15 +209,16 @@ func (m *Member) startData() (err error) {
 	m.mover = newMover(m, n)
 	configs := &mapConfigs{view: m.metaView}
 	m.maps = maps.New(maps.Config{Host: m.host, Partitions: n, Now: m.clock.Now, Owner: m.views.moved, MaxValue: m.cfg.MaxValue,
-		MapConfig: configs.of, Latency: latency, MaxMemory: m.cfg.MaxMemory, ClockConfirmed: m.clock.Confirmed, Dropped: m.events.dropped,
+		MapConfig: configs.of, Latency: latency, MaxMemory: m.cfg.MaxMemory, ClockConfirmed: m.clock.Confirmed, Dropped: m.publisher.Dropped(),
 		Owners: m.rooms.share, Expected: m.rooms.expected, Room: m.rooms.admit})
 	m.maps.Start()
 	m.hostReady.Store(true)
-	m.wg.Add(3)
-	go m.events.run() // ends with m.ctx
-	go m.mover.run()  // likewise
-	go m.tendMaps()   // likewise
-	m.meta.Wake()     // follow starts the replicas that the table gives us
+	m.events.Publish(m.ctx, m.publisher, m.host)
+
+	m.wg.Add(2)
+	go m.mover.run() // ends with m.ctx
+	go m.tendMaps()  // likewise
+	m.meta.Wake()    // follow starts the replicas that the table gives us
 	return nil
 }
 

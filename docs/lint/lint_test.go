@@ -103,12 +103,12 @@ var rules = []rule{
 	},
 	{
 		name: "dragonboat is in partition alone", check: imports,
-		path:    "member/x.go",
+		path:    "member/internal/events/x.go",
 		planted: "package x\n\nimport _ \"github.com/lni/dragonboat/v4/config\"\n",
 		allowed: "package x\n\nimport _ \"github.com/nats-io/nats-server/v2/server\"\n",
 	},
 	{
-		name: "nats-server is in member alone", check: imports,
+		name: "nats-server is in member/internal/events alone", check: imports,
 		path:    "grid/x.go",
 		planted: "package x\n\nimport _ \"github.com/nats-io/nats-server/v2/server\"\n",
 		allowed: "package x\n\nimport _ \"" + modulePath + "/member\"\n",

@@ -1,6 +1,8 @@
-package member
+package events
 
 import (
+	"context"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -27,11 +29,13 @@ const (
 	watermarkPause = 5 * time.Millisecond
 )
 
-// publisher sends the events of the partitions owned here over NATS, for the maps that somebody listens to. The log is the
+// Publisher sends the events of the partitions owned here over NATS, for the maps that somebody listens to. The log is the
 // truth: what NATS loses, the subscriber sees missing and asks for. It owns one goroutine.
-type publisher struct {
-	m       *Member
+type Publisher struct {
+	self    wire.ID
 	conn    *nats.Conn
+	host    Partitions // set by Start
+	log     *slog.Logger
 	dropped *mapsvc.DroppedEvents
 
 	listeners atomic.Int64 // all maps together: with none, nothing is done
@@ -60,17 +64,32 @@ type watermarkRound struct {
 	done  int // of them
 }
 
-// newPublisher returns a publisher for a member whose partitions there are so many. It is ready for interest; run needs conn.
-func newPublisher(m *Member, partitions int, conn *nats.Conn) *publisher {
-	p := &publisher{m: m, conn: conn, dirty: make([]bool, partitions), epochs: make([]uint64, partitions),
+// Partitions are the partitions of this process, of which the publisher reads those that are owned here.
+type Partitions interface {
+	// Serving returns the epoch under which this process owns a partition now, or 0.
+	Serving(partition int) uint64
+	// Inspect runs f on a partition's state under its read lock. f must not block.
+	Inspect(partition int, f func(partition.Machine)) bool
+	// SetPublished tells up to which position the events of a partition were published by this process.
+	SetPublished(partition int, pos uint64)
+}
+
+var _ Partitions = (*partition.Host)(nil)
+
+// newPublisher returns a publisher of a cluster with so many partitions. It takes interest from Start on.
+func newPublisher(self wire.ID, partitions int, conn *nats.Conn, log *slog.Logger) *Publisher {
+	p := &Publisher{self: self, conn: conn, log: log, dirty: make([]bool, partitions), epochs: make([]uint64, partitions),
 		pos: make([]uint64, partitions), wake: make(chan struct{}, 1)}
 	p.interests.listeners = make(map[string]int)
 	p.dropped = mapsvc.NewDroppedEvents(p.wanted)
 	return p
 }
 
-// applied is called by Raft's workers when operations of a partition were applied here.
-func (p *publisher) applied(partition int) {
+// Dropped keeps the events that rings have lost, for listeners, for a little while.
+func (p *Publisher) Dropped() *mapsvc.DroppedEvents { return p.dropped }
+
+// Applied is called by Raft's workers when operations of a partition were applied here.
+func (p *Publisher) Applied(partition int) {
 	if p.listeners.Load() == 0 {
 		return
 	}
@@ -88,7 +107,7 @@ func (p *publisher) applied(partition int) {
 
 // Interest adds a listener of a map and returns where its events stand in the partitions owned here. Events after these
 // positions are published.
-func (p *publisher) Interest(name string) []wire.Position {
+func (p *Publisher) Interest(name string) []wire.Position {
 	p.interests.Lock()
 	p.interests.listeners[name]++
 	p.interests.Unlock()
@@ -96,7 +115,8 @@ func (p *publisher) Interest(name string) []wire.Position {
 	return p.positions(name)
 }
 
-func (p *publisher) Uninterest(name string) {
+// Uninterest removes a listener of a map.
+func (p *Publisher) Uninterest(name string) {
 	p.interests.Lock()
 	if p.interests.listeners[name]--; p.interests.listeners[name] <= 0 {
 		delete(p.interests.listeners, name)
@@ -106,7 +126,7 @@ func (p *publisher) Uninterest(name string) {
 }
 
 // wanted reports whether somebody listens to a map.
-func (p *publisher) wanted(name string) bool {
+func (p *Publisher) wanted(name string) bool {
 	if p.listeners.Load() == 0 {
 		return false
 	}
@@ -115,29 +135,28 @@ func (p *publisher) wanted(name string) bool {
 	return p.interests.listeners[name] > 0
 }
 
-func (p *publisher) positions(name string) []wire.Position {
+func (p *Publisher) positions(name string) []wire.Position {
 	var out []wire.Position
-	for i := range p.m.partitions() {
-		epoch := p.m.host.Serving(i)
+	for i := range len(p.dirty) {
+		epoch := p.host.Serving(i)
 		if epoch == 0 {
 			continue
 		}
 		var pos wire.Position
-		p.m.host.Inspect(i, func(m partition.Machine) { pos = mapsvc.StateOf(m).Standing([]byte(name)) })
+		p.host.Inspect(i, func(m partition.Machine) { pos = mapsvc.StateOf(m).Standing([]byte(name)) })
 		pos.Partition, pos.Epoch = uint32(i), epoch
 		out = append(out, pos)
 	}
 	return out
 }
 
-// run publishes until the member stops. Events go before watermarks, of which it sends one map's at a time.
-func (p *publisher) run() {
-	defer p.m.wg.Done()
+// run publishes until ctx ends. Events go before watermarks, of which it sends one map's at a time.
+func (p *Publisher) run(ctx context.Context) {
 	next := time.NewTimer(watermarkEvery)
 	defer next.Stop()
 	for {
 		select {
-		case <-p.m.ctx.Done():
+		case <-ctx.Done():
 			return
 		case <-p.wake:
 			p.publishDirty()
@@ -148,7 +167,7 @@ func (p *publisher) run() {
 }
 
 // publishDirty publishes what has come of the partitions in which something was applied.
-func (p *publisher) publishDirty() {
+func (p *Publisher) publishDirty() {
 	p.mu.Lock()
 	list := p.list
 	p.list = nil
@@ -162,14 +181,14 @@ func (p *publisher) publishDirty() {
 }
 
 // publish sends what a partition has not sent yet. A new owner begins where the log says that the one before had got to.
-func (p *publisher) publish(part int) {
-	epoch := p.m.host.Serving(part)
+func (p *Publisher) publish(part int) {
+	epoch := p.host.Serving(part)
 	if epoch == 0 {
 		return
 	}
 	var events []state.MapEvent
 	var after, first uint64
-	p.m.host.Inspect(part, func(m partition.Machine) {
+	p.host.Inspect(part, func(m partition.Machine) {
 		st := mapsvc.StateOf(m)
 		if p.epochs[part] != epoch {
 			p.epochs[part], p.pos[part] = epoch, st.Published()
@@ -190,16 +209,16 @@ func (p *publisher) publish(part int) {
 		p.send(part, epoch, name, events[:n])
 		events = events[n:]
 	}
-	p.m.host.SetPublished(part, p.pos[part])
+	p.host.SetPublished(part, p.pos[part])
 }
 
-func (p *publisher) send(part int, epoch uint64, name string, events []state.MapEvent) {
+func (p *Publisher) send(part int, epoch uint64, name string, events []state.MapEvent) {
 	batch := wire.EventBatch{Partition: uint32(part), Epoch: epoch}
 	size := 0
 	flush := func() {
 		if len(batch.Events) > 0 {
 			if err := p.conn.Publish(wire.EventSubject(name), wire.AppendEventBatch(nil, &batch)); err != nil {
-				p.m.log.Debug("events were not published", "map", name, "partition", part, "err", err)
+				p.log.Debug("events were not published", "map", name, "partition", part, "err", err)
 			}
 			batch.Events, size = batch.Events[:0], 0
 		}
@@ -220,7 +239,7 @@ func (p *publisher) send(part int, epoch uint64, name string, events []state.Map
 }
 
 // watermark says where the next maps stand that somebody listens to, as many as are due, and returns when to go on.
-func (p *publisher) watermark(now time.Time) time.Duration {
+func (p *Publisher) watermark(now time.Time) time.Duration {
 	for {
 		name, wait := p.round.next(now, p.listened)
 		if name == "" {
@@ -252,15 +271,15 @@ func (r *watermarkRound) next(now time.Time, listened func() []string) (name str
 }
 
 // listened returns the maps that somebody listens to.
-func (p *publisher) listened() []string {
+func (p *Publisher) listened() []string {
 	p.interests.RLock()
 	defer p.interests.RUnlock()
 	return slices.Collect(maps.Keys(p.interests.listeners))
 }
 
-func (p *publisher) sendWatermark(name string) {
-	b := wire.Watermark{Member: p.m.id, Positions: p.positions(name)}
+func (p *Publisher) sendWatermark(name string) {
+	b := wire.Watermark{Member: p.self, Positions: p.positions(name)}
 	if err := p.conn.Publish(wire.WatermarkSubject(name), wire.AppendWatermark(nil, &b)); err != nil {
-		p.m.log.Debug("a watermark was not published", "map", name, "err", err)
+		p.log.Debug("a watermark was not published", "map", name, "err", err)
 	}
 }

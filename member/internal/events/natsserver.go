@@ -1,13 +1,13 @@
-package member
+package events
 
 import (
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -19,10 +19,12 @@ import (
 // natsServer is the NATS server inside a member. Members' servers are joined by routes; clients reach one through the client
 // port only, spliced to an in-process connection: its own listener is on loopback, because NATS needs one to open routes.
 type natsServer struct {
-	srv    *server.Server
-	opts   *server.Options
-	log    *slog.Logger
-	dialed map[wire.ID]*url.URL // owned by connect's caller: to which the server connects, by incarnation
+	srv      *server.Server
+	opts     *server.Options
+	password string // of the publisher's user
+	log      *slog.Logger
+
+	dialed map[wire.ID]*url.URL // owned by routeTo's caller: to which the server connects, by incarnation
 }
 
 // Users of the NATS server. What they may do is the protection, not their passwords: a connection comes here only after the
@@ -48,12 +50,19 @@ func routeName(incarnation wire.ID) string {
 	return hex.EncodeToString(incarnation[:]) + hex.EncodeToString(incarnation[:]) + ":1"
 }
 
-func startNATS(cluster, incarnation wire.ID, host string, port int, password string, log *slog.Logger) (*natsServer, error) {
+// startNATS starts the server and returns once it takes connections.
+func startNATS(cfg *Config) (*natsServer, error) {
+	var secret [16]byte
+	_, _ = rand.Read(secret[:]) // never fails
+	password := hex.EncodeToString(secret[:])
+
+	port := cfg.RoutePort
 	if port == 0 {
 		port = server.RANDOM_PORT
 	}
+
 	opts := &server.Options{
-		ServerName: serverPrefix + incarnation.String(),
+		ServerName: serverPrefix + cfg.Incarnation.String(),
 		Host:       "127.0.0.1", Port: server.RANDOM_PORT,
 		NoSigs: true, NoSystemAccount: true,
 		MaxPayload:    1 << 20,
@@ -62,9 +71,9 @@ func startNATS(cluster, incarnation wire.ID, host string, port int, password str
 		// The publisher must not be slowed by whoever does not keep up: what is dropped is a gap, and gaps are asked for.
 		NoFastProducerStall: true,
 		Cluster: server.ClusterOpts{
-			Name: cluster.String(), Host: host, Port: port,
-			Username: "route", Password: cluster.String(), AuthTimeout: 5, PoolSize: 1,
-			Advertise:     routeName(incarnation),
+			Name: cfg.Cluster.String(), Host: cfg.RouteHost, Port: port,
+			Username: "route", Password: cfg.Cluster.String(), AuthTimeout: 5, PoolSize: 1,
+			Advertise:     routeName(cfg.Incarnation),
 			WriteDeadline: routeDeadline, WriteTimeout: server.WriteTimeoutPolicyClose,
 		},
 		Users: []*server.User{
@@ -82,14 +91,16 @@ func startNATS(cluster, incarnation wire.ID, host string, port int, password str
 	if err != nil {
 		return nil, fmt.Errorf("start NATS: %w", err)
 	}
-	srv.SetLoggerV2(&natsLog{log}, false, false, false)
+	srv.SetLoggerV2(&natsLog{cfg.Log}, false, false, false)
+
 	go srv.Start() // ends with Shutdown
 	if !srv.ReadyForConnections(10 * time.Second) {
 		srv.Shutdown()
 		srv.WaitForShutdown()
 		return nil, errors.New("start NATS: it was not ready in 10 s; is its port for routes in use?")
 	}
-	return &natsServer{srv: srv, opts: opts, log: log}, nil
+
+	return &natsServer{srv: srv, opts: opts, password: password, log: cfg.Log}, nil
 }
 
 // routePort returns the port on which other members' servers connect.
@@ -100,9 +111,9 @@ func (n *natsServer) routePort() int {
 	return 0
 }
 
-// publisher returns the connection on which the member publishes.
-func (n *natsServer) publisher(password string) (*nats.Conn, error) {
-	nc, err := nats.Connect("", nats.InProcessServer(n.srv), nats.UserInfo(publisherUser, password), nats.Name("publisher"),
+// connect returns the connection on which the member publishes.
+func (n *natsServer) connect() (*nats.Conn, error) {
+	nc, err := nats.Connect("", nats.InProcessServer(n.srv), nats.UserInfo(publisherUser, n.password), nats.Name("publisher"),
 		nats.MaxReconnects(-1), nats.NoEcho())
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
@@ -154,5 +165,3 @@ func (l *natsLog) Debugf(string, ...any) {}
 
 // Tracef drops.
 func (l *natsLog) Tracef(string, ...any) {}
-
-func routeAddr(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }

@@ -1,0 +1,100 @@
+// Package events owns how events leave a member: the embedded NATS server, the routes between the members' servers, and the publisher
+// of the partitions that are owned here. What NATS loses, subscribers see missing and ask for: nothing here is acknowledged.
+//
+// The package knows nothing of the member around it, of its metadata or of its heartbeats. It is told who the other members are.
+package events
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// Config is what the events of a member need.
+type Config struct {
+	Self        wire.ID // the member
+	Incarnation wire.ID // of this start
+	Cluster     wire.ID
+	RouteHost   string // where other members' servers connect
+	RoutePort   int    // 0: any free one
+	Log         *slog.Logger
+
+	// Peers returns the other members as they are known now. It is called by the goroutine that keeps the routes, and must not block.
+	Peers func() []Peer
+}
+
+// Events are the NATS server of a member, its routes, and its publisher.
+type Events struct {
+	cfg    Config
+	server *natsServer
+	conn   *nats.Conn
+	routes *routes
+	wg     sync.WaitGroup // goroutines that end with the context of Start
+}
+
+// Start starts the server. KeepRoutes and Publish begin the rest.
+func Start(cfg Config) (*Events, error) {
+	n, err := startNATS(&cfg)
+	if err != nil {
+		return nil, err
+	}
+
+	conn, err := n.connect()
+	if err != nil {
+		n.close()
+		return nil, err
+	}
+
+	return &Events{cfg: cfg, server: n, conn: conn, routes: newRoutes(cfg.Self, n, cfg.Peers, cfg.Log)}, nil
+}
+
+// KeepRoutes begins to keep the routes to the other members' servers, until ctx ends. It is called once.
+func (e *Events) KeepRoutes(ctx context.Context) {
+	e.wg.Add(1)
+	go func() { // ends with ctx; owns the routes
+		defer e.wg.Done()
+		e.routes.run(ctx.Done())
+	}()
+}
+
+// NewPublisher returns a publisher of a cluster with so many partitions. Publish starts it.
+func (e *Events) NewPublisher(partitions int) *Publisher {
+	return newPublisher(e.cfg.Self, partitions, e.conn, e.cfg.Log)
+}
+
+// Publish has a publisher send what comes of the partitions, until ctx ends. It is called once, before anybody takes interest.
+func (e *Events) Publish(ctx context.Context, p *Publisher, partitions Partitions) {
+	p.host = partitions
+	e.wg.Add(1)
+	go func() { // ends with ctx; owns what was published up to where
+		defer e.wg.Done()
+		p.run(ctx)
+	}()
+}
+
+// RoutePort returns the port on which other members' servers connect.
+func (e *Events) RoutePort() int { return e.server.routePort() }
+
+// NotifyRoutes has the routes looked at soon, because what Peers returns has changed. It never blocks.
+func (e *Events) NotifyRoutes() { e.routes.notify() }
+
+// RoutesComplete reports whether there is a route to every member that answers.
+func (e *Events) RoutesComplete() bool { return e.routes.complete() }
+
+// Routes returns how many routes to other members' servers are up.
+func (e *Events) Routes() int { return len(e.server.connected()) }
+
+// Connect connects to the server within the process, for a client of another one.
+func (e *Events) Connect() (net.Conn, error) { return e.server.inProcess() }
+
+// Stop ends the server once the goroutines have ended with their context. It is called once.
+func (e *Events) Stop() {
+	e.wg.Wait()
+	e.conn.Close()
+	e.server.close()
+}
