@@ -72,12 +72,19 @@ func TestOwnerDiesHavingAddedAReplica(t *testing.T) {
 	f.armed.Store(true)
 	third := make(chan *Member, 1)
 	go func() {
-		third <- again(t, Config{Settings: Settings{Name: "m2", Join: configs[1].Join, NoHTTP: true, DataDir: t.TempDir()}})
+		m, err := Start(testContext(t), Config{Settings: Settings{Name: "m2", Join: configs[1].Join, NoHTTP: true, DataDir: t.TempDir()}})
+		if err != nil {
+			t.Errorf("start the third: %v", err)
+		}
+		third <- m
 	}()
 	owner := ms[f.wait(t)]
 	owner.Kill()
 	verify(t, startAgain(t, owner))
-	verify(t, <-third)
+	if m := <-third; m != nil {
+		t.Cleanup(m.Kill)
+		verify(t, m)
+	}
 }
 
 // A learner is made a voter and dies before the table says so, and starts again. The owner is no majority without it; by the table it

@@ -42,7 +42,7 @@ func TestRemovedReplicaRunsOn(t *testing.T) {
 	for i := range 20 {
 		owner.write(0, uint64(i), 1)
 	}
-	require.True(t, c.hosts[1].CaughtUp(ShardOf(1, 0), 2))
+	c.caughtUp(0, 2, 1)
 	require.NotEqual(t, owner.GroupChanges()[0], removed.GroupChanges()[0])
 	require.Len(t, removed.gate.nh.GetNodeHostInfo(dragonboat.NodeHostInfoOption{SkipLogInfo: true}).ShardInfoList, 1)
 	require.NoError(t, removed.Drop(t.Context(), 0))

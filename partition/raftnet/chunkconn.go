@@ -38,7 +38,7 @@ func newChunkConn(t *Transport, nc net.Conn) *chunkConn {
 // makes no progress fails after Config.WriteTimeout. Once something has failed, chunks are dropped.
 //
 // The NodeHost is told of no failure but ErrNotRunning, and wire.ErrTooLarge for a chunk above the cap of a frame. It would blame the receiver's
-// whole process: the messages of all groups would pass less and less often, up to once a minute, until a connection for messages is made anew,
+// whole process: the messages of all groups would pass less and less often, up to once a minute, until a connection for messages is made again,
 // which one that lives is not. As far as Raft knows the snapshot was sent; the leader's next message to the replica shows that it lacks it.
 func (c *chunkConn) SendChunk(chunk pb.Chunk) error {
 	if n := chunkHeadBound(&chunk) + len(chunk.Data); n > maxFrame {
