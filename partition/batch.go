@@ -7,22 +7,22 @@ import (
 	"github.com/gridiron-io/gridiron/partition/entry"
 )
 
-// batch is one entry, from the first operation that is gathered for it until its outcome is known. It is guarded by its
-// proposer's lock; who takes it out of the proposer owns it.
+// batch is one entry, from the first operation that is gathered for it until its outcome is known. Its proposer's lock guards it.
+// Whoever takes it out of the proposer owns it.
 type batch struct {
 	epoch    uint64
-	number   uint64 // with the incarnation the identity by which it is found when it is applied
+	number   uint64 // with the incarnation, the identity by which Update finds the batch
 	bytes    int64  // as admitted
 	keys     int    // of operations on several keys
 	ops      *entry.Builder
 	waiters  []Completion
 	ticks    []Completion // of those who wait for an entry to be applied, whatever is in it
 	proposed time.Time
-	stalled  bool   // holds back the next no longer
+	stalled  bool   // it no longer holds back the next
 	request  ticket // nil while Propose runs, and once it is closed
 }
 
-// builders holds builders that are at rest: a partition without traffic keeps no memory for its next entry.
+// builders holds builders that nobody uses: a partition without traffic keeps no memory for its next entry.
 var builders = sync.Pool{New: func() any { return new(entry.Builder) }}
 
 // newBatch returns a batch with room for the given number of operations.
@@ -30,7 +30,7 @@ func newBatch(epoch uint64, room int) *batch {
 	return &batch{epoch: epoch, ops: builders.Get().(*entry.Builder), waiters: make([]Completion, 0, max(1, room))}
 }
 
-// full reports whether an operation goes into the next batch.
+// full reports whether an operation needs the next batch.
 func (b *batch) full(op *entry.Op) bool {
 	return b.ops.Count() > 0 && (b.ops.Size(len(op.Body)) > maxBatchBytes || b.ops.Count() >= entry.MaxBatchOps || b.keys+op.Keys > maxBatchKeys)
 }
@@ -43,7 +43,7 @@ func (b *batch) add(op *entry.Op, size int64, c Completion) {
 	b.waiters = append(b.waiters, c)
 }
 
-// finish returns the entry and lets go of the builder.
+// finish returns the entry and gives the builder back.
 func (b *batch) finish(h *entry.Header) []byte {
 	cmd := b.ops.Finish(h)
 	builders.Put(b.ops)
@@ -51,7 +51,7 @@ func (b *batch) finish(h *entry.Header) []byte {
 	return cmd
 }
 
-// finishedBatch is a batch whose outcome is known, and when that may be told.
+// finishedBatch is a batch whose outcome is known, and the time at which its waiters may learn the outcome.
 type finishedBatch struct {
 	batch     *batch
 	outcome   Outcome
@@ -71,13 +71,14 @@ func (f *finishedBatch) complete() {
 			w.Complete(Unknown, entry.Result{})
 		}
 	}
+
 	for _, w := range f.batch.ticks {
 		w.Complete(f.outcome, entry.Result{})
 	}
 	f.batch.waiters, f.batch.ticks = nil, nil
 }
 
-// finished gathers batches whose outcome is known, to be told when no lock is held any more.
+// finished gathers batches whose outcome is known. Their waiters learn it when no lock is held any more.
 type finished []finishedBatch
 
 func (f *finished) add(b *batch, o Outcome) {

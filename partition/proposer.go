@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// maxInFlight is how many entries of a partition may be on their way through Raft. Operations that come meanwhile go
-	// into the next one: that is what makes writing cheap under load.
+	// maxInFlight is how many entries of a partition may be on their way through Raft. Operations that come meanwhile share
+	// the next entry: that makes writing cheap under load.
 	maxInFlight = 2
 	// maxBatchBytes bounds an entry, unless it holds one operation only.
 	maxBatchBytes = 1 << 20
@@ -23,7 +23,7 @@ const (
 	stallAfter = 500 * time.Millisecond
 	// proposalTimeout is when dragonboat forgets a proposal. What became of it is found out by applying.
 	proposalTimeout = 10 * time.Second
-	// forgetAfter is when waiters are told that nothing is known of their entry. No call lives longer.
+	// forgetAfter is when waiters learn that nothing is known of their entry. No call lives longer.
 	forgetAfter = 65 * time.Second
 	// opOverhead is what an operation counts for beside its body.
 	opOverhead = 64
@@ -31,20 +31,22 @@ const (
 	maxRecordBytes = 16 << 20
 	// maxUsual bounds the operations for which a new batch makes room in advance.
 	maxUsual = 256
-	// maxSpent bounds the tickets of applied batches that wait for dragonboat to let go of them.
+	// maxSpent bounds the tickets of applied batches that dragonboat still holds.
 	maxSpent = 64
 )
 
-// proposer turns the operations that reach a partition into log entries and hands each its result when its entry has been
-// applied here. It belongs to one replica; operations come from any goroutine.
+// proposer turns the operations that reach a partition into log entries, and gives each operation its result when its entry
+// was applied here. It belongs to one replica. Operations come from any goroutine.
 //
 //	submit: append to the last gathered batch
 //	flush:  while fewer than maxInFlight entries are on their way, propose the first gathered batch
-//	take:   (in Update) find the batch by its number; the replica hands out the results and flushes
+//	take:   (in Update) find the batch by its number; the replica gives out the results and flushes
 //
-// Batches are found by number and not by position: entries can be dropped, and a later one applied before an earlier one is
-// known to be lost. Whoever takes a batch out of gathered or flight, under the lock, is the one who completes it; that is
-// why no operation is completed twice, and none forgotten. Nobody is completed, and Raft is not called, under the lock.
+// Batches are found by number and not by position. Entries can be dropped, and a later entry can be applied before an earlier
+// one is known to be lost.
+//
+// Whoever takes a batch out of gathered or flight, under the lock, completes it. So no operation is completed twice, and none
+// is forgotten. Nobody is completed, and Raft is not called, under the lock.
 type proposer struct {
 	r     *replica
 	count atomic.Int64 // of batches gathered and in flight, written under mu: an idle proposer is passed over without it
@@ -54,11 +56,11 @@ type proposer struct {
 	gathered []*batch
 	// flight are the batches on their way, oldest first.
 	flight []*batch
-	// spent are tickets of batches that were applied, to be given back to dragonboat once it has let go of them.
+	// spent are tickets of applied batches. They go back to dragonboat when it has finished with them.
 	spent     []ticket
 	usual     int  // operations of the last batch
 	proposing bool // a goroutine proposes, and looks again before it ends
-	all       bool // it is to propose also what is not full
+	all       bool // that goroutine proposes also the batch that is not full
 	upkeep    struct {
 		busy bool      // one is on its way
 		op   *entry.Op // that one, or the next; nil: the first
@@ -83,10 +85,10 @@ func (p *proposer) submit(op *entry.Op, c Completion) {
 	}
 }
 
-// gatherLocked adds an operation to the last batch, and returns Applied, or why not; and whether that made a batch full.
+// gatherLocked adds an operation to the last batch. It returns Applied, or why it did not, and whether a batch became full.
 // REQUIRES p.mu.
 //
-// serving is read under the lock: whoever changes it calls servingChanged afterwards, which drops what was gathered before.
+// serving is read under the lock. Whoever changes serving calls servingChanged afterwards, which drops what was gathered before.
 func (p *proposer) gatherLocked(op *entry.Op, c Completion) (o Outcome, full bool) {
 	if p.stopped {
 		return NotProposed, false
@@ -96,7 +98,9 @@ func (p *proposer) gatherLocked(op *entry.Op, c Completion) (o Outcome, full boo
 	if epoch == 0 {
 		return Moved, false
 	}
-	// One call is always admitted: with it comes what the clients no longer wait for, and time goes on.
+
+	// One call is always admitted. It tells which results the client no longer waits for, and moves the clock on: both free
+	// records.
 	if !op.Client.IsZero() && p.r.records.Load() > maxRecordBytes && len(p.gathered)+len(p.flight) > 0 {
 		return Overloaded, false
 	}
@@ -104,6 +108,7 @@ func (p *proposer) gatherLocked(op *entry.Op, c Completion) (o Outcome, full boo
 	if !p.r.host.admit(size) {
 		return Overloaded, false
 	}
+
 	var b *batch
 	if n := len(p.gathered); n > 0 {
 		b = p.gathered[n-1]
@@ -160,9 +165,9 @@ func (p *proposer) tickLocked(c Completion) Outcome {
 	return Applied
 }
 
-// resumeLocked has a batch begin with the resume operation unless one was applied since this process began to serve, and entries have been
-// applied without delay since then: nothing else that it proposes may be executed before. Any batch may be lost or come late, so
-// all begin with it until it is known that one did not. REQUIRES p.mu.
+// resumeLocked has a batch begin with the resume operation, unless such an operation was applied in this serving term and entries
+// were applied without delay since then. Nothing else that the process proposes may be executed before. Any batch may be lost
+// or come late, so all batches begin with the operation until one of them was applied in time. REQUIRES p.mu.
 func (p *proposer) resumeLocked(b *batch, servingTerm uint64) {
 	if p.resumed != servingTerm || len(p.flight) > 0 && late(p.flight[0]) {
 		b.ops.Add(p.r.host.cfg.Machines.Resume())
@@ -170,17 +175,17 @@ func (p *proposer) resumeLocked(b *batch, servingTerm uint64) {
 	}
 }
 
-// late reports whether a batch in flight has been on its way for so long that the partition counts as stalled.
+// late reports whether a batch has been in flight for so long that the partition counts as stalled.
 func late(b *batch) bool { return time.Since(b.proposed) > stallAfter }
 
-// resumeDone is told what became of the resume operation of a serving term, with which a batch began.
+// resumeDone learns what became of the resume operation with which a batch began.
 type resumeDone struct {
 	p           *proposer
 	b           *batch
 	servingTerm uint64
 }
 
-// Complete notes that no further one is needed.
+// Complete notes that the serving term needs no further resume operation.
 func (d *resumeDone) Complete(o Outcome, _ entry.Result) {
 	if o == Applied && !late(d.b) {
 		d.p.mu.Lock()
@@ -189,17 +194,19 @@ func (d *resumeDone) Complete(o Outcome, _ entry.Result) {
 	}
 }
 
+// countLocked publishes how many batches there are. REQUIRES p.mu.
 func (p *proposer) countLocked() { p.count.Store(int64(len(p.gathered) + len(p.flight))) }
 
-// flush proposes what was gathered, if it may. Entries reach Raft in the order in which they were gathered: one goroutine
-// proposes at a time, and looks for what has come meanwhile.
+// flush proposes what was gathered, as far as few enough entries are in flight. Entries reach Raft in the order in which they
+// were gathered: one goroutine proposes at a time, and looks for what has come meanwhile.
 func (p *proposer) flush() { p.propose(false) }
 
-// propose is flush, or only of batches that are full.
+// propose proposes what was gathered: all of it, or only the batches that are full.
 func (p *proposer) propose(full bool) {
 	var failed finished
 	p.mu.Lock()
 	p.all = p.all || !full
+	// A goroutine that proposes already finds these batches too, and must not be overtaken.
 	if !p.proposing {
 		p.proposing = true
 		for {
@@ -220,9 +227,11 @@ func (p *proposer) nextLocked() *batch {
 	if len(p.gathered) == 0 || !p.all && len(p.gathered) == 1 || p.movingLocked() >= maxInFlight {
 		return nil
 	}
+
 	b := p.gathered[0]
 	p.gathered = slices.Delete(p.gathered, 0, 1)
 	p.flight = append(p.flight, b)
+
 	b.number, b.proposed = p.r.host.batches.Add(1), time.Now()
 	p.usual = min(len(b.waiters), maxUsual)
 	return b
@@ -238,14 +247,15 @@ func (p *proposer) movingLocked() (n int) {
 	return n
 }
 
-// proposeLocked gives a batch in flight to Raft. The lock is not held meanwhile: the batch may be applied, or given up,
-// before Raft has returned. REQUIRES p.mu.
+// proposeLocked gives a batch in flight to Raft. The lock is released meanwhile, so the batch may be applied or given up before
+// Raft has returned. REQUIRES p.mu.
 func (p *proposer) proposeLocked(b *batch, failed *finished) {
 	h := p.r.host
 	p.mu.Unlock()
 	t, err := p.r.raft(b.finish(&entry.Header{Epoch: b.epoch, Now: h.cfg.Now(), Published: h.published(p.r.partition),
 		Proposer: h.cfg.Incarnation, Batch: b.number}))
 	p.mu.Lock()
+
 	switch {
 	case err != nil:
 		if p.removeLocked(b) {
@@ -254,13 +264,13 @@ func (p *proposer) proposeLocked(b *batch, failed *finished) {
 		}
 	case slices.Contains(p.flight, b):
 		b.request = t
-	default:
+	default: // the outcome is known already
 		p.spendLocked(t)
 	}
 	p.reapLocked()
 }
 
-// removeLocked takes a batch out of those in flight and reports whether it was there: if so, the caller completes it.
+// removeLocked takes a batch out of those in flight, and reports whether it was there. If it was, the caller completes it.
 // REQUIRES p.mu.
 func (p *proposer) removeLocked(b *batch) bool {
 	i := slices.Index(p.flight, b)
@@ -286,9 +296,10 @@ func (p *proposer) dropLocked(epoch uint64, o Outcome, done *finished) {
 	p.countLocked()
 }
 
-// spendLocked keeps the ticket of a batch whose outcome is known until dragonboat has let go of it. REQUIRES p.mu.
+// spendLocked keeps the ticket of a batch whose outcome is known, until dragonboat has finished with it. A ticket that is not
+// kept is left to the garbage collector. REQUIRES p.mu.
 func (p *proposer) spendLocked(t ticket) {
-	if t != nil && !p.stopped && len(p.spent) < maxSpent { // what is not kept is left to the garbage collector
+	if t != nil && !p.stopped && len(p.spent) < maxSpent {
 		p.spent = append(p.spent, t)
 	}
 }
@@ -298,15 +309,15 @@ func (p *proposer) reapLocked() {
 	p.spent = slices.DeleteFunc(p.spent, func(t ticket) bool { return t.poll() != ticketOpen })
 }
 
-// take returns the batch of a number and removes it, or nil if nobody waits for it any more. It is called while its entry is
-// being applied.
+// take removes the batch of a number and returns it; nil if nobody waits for the batch any more. The caller applies the batch's
+// entry.
 func (p *proposer) take(number uint64) *batch {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, b := range p.flight {
 		if b.number == number {
 			if late(b) {
-				p.resumed = 0
+				p.resumed = 0 // the partition has stalled: the next batch resumes it
 			}
 			p.removeLocked(b)
 			p.spendLocked(b.request)
@@ -316,8 +327,8 @@ func (p *proposer) take(number uint64) *batch {
 	return nil
 }
 
-// servingChanged is called after the replica's serving epoch has changed: what was gathered under another will not be
-// proposed. What is in flight may still be applied.
+// servingChanged drops what was gathered under another serving epoch than the present one. What is in flight may still be
+// applied.
 func (p *proposer) servingChanged() {
 	var done finished
 	p.mu.Lock()
@@ -326,8 +337,7 @@ func (p *proposer) servingChanged() {
 	done.complete()
 }
 
-// superseded is called after an Own or Release was applied: entries of other epochs than the one that is accepted now (0:
-// none) can never take effect any more.
+// superseded takes note of the epoch that the log accepts now; 0: none. Entries of other epochs can never take effect any more.
 func (p *proposer) superseded(epoch uint64) {
 	var done finished
 	p.mu.Lock()
@@ -341,9 +351,9 @@ func (p *proposer) superseded(epoch uint64) {
 	done.complete()
 }
 
-// failInFlight tells the waiters of everything in flight that its outcome is unknown, so that they ask again, where the answer may
-// be had sooner. It is called when another replica was elected, and when a state snapshot was installed: that may hold the effect of
-// entries which then are never applied here.
+// failInFlight fails all operations in flight as unknown, so that their callers ask again where the answer may be known sooner. The
+// reason is that another replica was elected, or that a state snapshot was installed. The snapshot may hold the effect of entries,
+// which are then never applied here.
 func (p *proposer) failInFlight() {
 	var done finished
 	p.mu.Lock()
@@ -362,15 +372,17 @@ func (p *proposer) reconcile(now time.Time) {
 	if p.count.Load() == 0 {
 		return
 	}
+
 	var done finished
 	p.mu.Lock()
 	for _, b := range slices.Clone(p.flight) {
 		state := ticketOpen
 		if b.request != nil {
 			if state = b.request.poll(); state != ticketOpen {
-				b.request = nil
+				b.request = nil // a ticket is not looked at after it has closed
 			}
 		}
+
 		age := now.Sub(b.proposed)
 		switch {
 		case state == ticketDropped:
@@ -387,7 +399,7 @@ func (p *proposer) reconcile(now time.Time) {
 			b.stalled = b.stalled || age > stallAfter
 		}
 		if age > stallAfter {
-			p.resumed = 0
+			p.resumed = 0 // leases may end unrenewed meanwhile: what comes next resumes the partition
 		}
 	}
 	p.reapLocked()
@@ -402,6 +414,7 @@ func (p *proposer) stop() {
 	p.mu.Lock()
 	p.stopped = true
 	p.dropLocked(0, NotProposed, &done)
+	// What is in flight may still be committed by the others.
 	for len(p.flight) > 0 {
 		b := p.flight[0]
 		p.removeLocked(b)
@@ -410,62 +423,4 @@ func (p *proposer) stop() {
 	p.spent = nil
 	p.mu.Unlock()
 	done.complete()
-}
-
-// keepUp proposes what the machine wants proposed for its own sake, unless that is under way.
-func (p *proposer) keepUp() {
-	p.mu.Lock()
-	busy := p.upkeep.busy
-	p.upkeep.busy = true
-	op := p.upkeep.op
-	p.mu.Unlock()
-	if busy {
-		return
-	}
-
-	if op == nil {
-		op, _ = p.r.upkeep(nil, entry.Result{})
-		p.mu.Lock()
-		p.upkeep.op, p.upkeep.busy = op, op != nil
-		p.mu.Unlock()
-		if op == nil {
-			return // the state was freed
-		}
-	}
-	p.submit(op, (*upkeepDone)(p))
-	p.flush()
-}
-
-// upkeep asks the machine for the next upkeep; nil if the state was freed.
-func (r *replica) upkeep(done *entry.Op, result entry.Result) (next *entry.Op, again bool) {
-	r.state.RLock()
-	defer r.state.RUnlock()
-	if r.state.machine == nil {
-		return nil, false
-	}
-	return r.state.machine.Upkeep(done, result)
-}
-
-// upkeepDone is told the end of an upkeep.
-type upkeepDone proposer
-
-// Complete lets the next upkeep begin: at once if the machine says so, for more may be due; else in due course.
-func (u *upkeepDone) Complete(o Outcome, r entry.Result) {
-	p := (*proposer)(u)
-	p.mu.Lock()
-	done := p.upkeep.op
-	p.mu.Unlock()
-
-	var next *entry.Op
-	var again bool
-	if o == Applied {
-		next, again = p.r.upkeep(done, r)
-	}
-
-	p.mu.Lock()
-	p.upkeep.op, p.upkeep.busy = next, false
-	p.mu.Unlock()
-	if again {
-		p.r.host.notify(p.r)
-	}
 }

@@ -16,8 +16,8 @@ const (
 	readPause = 20 * time.Millisecond
 	// readTicks bounds how often one batch of reads moves the clock: once is enough, unless a read is broken.
 	readTicks = 2
-	// readsAtOnce is how many reads are made before a waiting Update gets its turn, and readsTime for how long at most, but for the read
-	// that is under way then.
+	// readsAtOnce is how many reads are made before a waiting Update gets the lock, and readsTime is how long they may take. The
+	// read that is under way then still ends.
 	readsAtOnce = 64
 	readsTime   = time.Millisecond
 )
@@ -35,7 +35,7 @@ type readQueue struct {
 
 func (q *readQueue) init(r *replica) { q.r, q.clock = r, time.Now }
 
-// submit queues a read. It is served by the goroutine that submit starts where none runs, which ends with the last read.
+// submit queues a read. Where no goroutine serves the queue, submit starts one, which ends with the last read.
 func (q *readQueue) submit(rd Reader) {
 	o, start := q.add(rd)
 	if o != Applied {
@@ -47,7 +47,8 @@ func (q *readQueue) submit(rd Reader) {
 	}
 }
 
-// add queues a read and returns Applied, or why not; and whether the queue needs a goroutine, which then is counted already.
+// add queues a read and returns Applied, or why it did not. start reports whether the queue needs a goroutine. That goroutine is
+// counted already.
 func (q *readQueue) add(rd Reader) (o Outcome, start bool) {
 	h := q.r.host
 	q.mu.Lock()
@@ -60,26 +61,30 @@ func (q *readQueue) add(rd Reader) (o Outcome, start bool) {
 	case !h.Hold(held(rd)):
 		return Overloaded, false
 	}
+
 	h.reading.Add(1)
 	q.waiting = append(q.waiting, rd)
 	if q.running {
 		return Applied, false
 	}
 	q.running = true
-	h.readers.Add(1)
+	h.readers.Add(1) // here, under the lock: Host.Close stops the queue first and then waits
 	return Applied, true
 }
 
+// serve serves the queue until it is empty.
 func (q *readQueue) serve() {
 	defer q.r.host.readers.Done()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
+		// All that wait share one ReadIndex: it begins after they have come.
 		q.mu.Lock()
 		list := q.waiting
 		q.waiting = nil
 		q.running = len(list) > 0
 		q.mu.Unlock()
+
 		if len(list) == 0 {
 			return
 		}
@@ -90,7 +95,7 @@ func (q *readQueue) serve() {
 // held is what a read that waits counts for.
 func held(rd Reader) int64 { return int64(rd.Size() + readOverhead) }
 
-// served counts off reads that wait no more.
+// served counts off reads that wait no longer.
 func (h *Host) served(list []Reader) {
 	n := int64(0)
 	for _, rd := range list {
@@ -100,6 +105,7 @@ func (h *Host) served(list []Reader) {
 	h.Free(n)
 }
 
+// failAll tells reads that they were not made.
 func (q *readQueue) failAll(list []Reader, o Outcome) {
 	q.r.host.served(list)
 	for _, rd := range list {
@@ -110,16 +116,18 @@ func (q *readQueue) failAll(list []Reader, o Outcome) {
 // serveBatch serves reads that were submitted before it was called.
 func (q *readQueue) serveBatch(list []Reader, timer *time.Timer) {
 	r := q.r
-	// Reads take place at this moment or later. It stays the same when a read is repeated after a tick, so that a second
-	// tick is never needed for the same reads.
+	// Reads take place at this moment or later. The moment stays the same when a read is repeated after a tick, so the same reads
+	// never need a second tick.
 	now := r.host.cfg.Now()
+
 	for range readAttempts {
 		epoch, ended := r.serves()
 		if epoch == 0 {
 			q.failAll(list, Moved)
 			return
 		}
-		asOf := r.host.cfg.Now()
+
+		asOf := r.host.cfg.Now() // before the ReadIndex, which shows that this process owned the partition then
 		switch r.readIndex(ended, timer) {
 		case readReady:
 		case readAgain:
@@ -133,12 +141,15 @@ func (q *readQueue) serveBatch(list []Reader, timer *time.Timer) {
 			q.failAll(list, NotProposed)
 			return
 		}
+
+		// The owner before may still answer reads under its lease. It does not know what this one has written.
 		if wait := r.leaseWait(); wait > 0 {
 			if !r.host.sleep(wait, timer) {
 				q.failAll(list, NotProposed)
 				return
 			}
 		}
+
 		for range readTicks {
 			var whole bool
 			if list, whole = q.readAll(list, ReadPoint{Epoch: epoch, Now: now, AsOf: asOf}); len(list) == 0 {
@@ -147,8 +158,8 @@ func (q *readQueue) serveBatch(list []Reader, timer *time.Timer) {
 			if !whole {
 				break // another epoch: begin again
 			}
-			// What is left met entries that are due by cluster time and not yet by the log's clock, or wants something else in
-			// the log first. Once that was applied the state is as new as a ReadIndex would have it: it was proposed under this
+			// What is left met entries that are due by cluster time and not yet by the log's clock, or needs something else in
+			// the log first. Once that was applied, the state is as new as after a ReadIndex: the entry was proposed under this
 			// epoch, after the reads had come.
 			if o := r.commitFor(list, ended); o != Applied {
 				q.failAll(list, readsAfter(o))
@@ -159,7 +170,7 @@ func (q *readQueue) serveBatch(list []Reader, timer *time.Timer) {
 	q.failAll(list, NotProposed)
 }
 
-// readsAfter turns the outcome of a tick into that of reads, which are never unknown: they had no effect.
+// readsAfter turns the outcome of a tick into the outcome of reads. A read is never unknown: it had no effect.
 func readsAfter(o Outcome) Outcome {
 	if o == Unknown {
 		return NotProposed
@@ -167,15 +178,17 @@ func readsAfter(o Outcome) Outcome {
 	return o
 }
 
-// readAll reads while the epoch is the one of the read point, and returns the reads that are left: those that need a tick
-// first if whole, else also those that came too late for the epoch.
+// readAll reads while the epoch is the one of the read point, and returns the reads that are left. If whole, those need a tick
+// first; otherwise the epoch has ended before some of them.
 func (q *readQueue) readAll(list []Reader, at ReadPoint) (left []Reader, whole bool) {
 	r := q.r
 	for len(list) > 0 {
 		n := 0
 		done := make([]Reader, 0, min(len(list), readsAtOnce))
 		began := q.clock()
+
 		r.state.RLock()
+		// In the critical section of the reads: the epoch may have ended since the ReadIndex.
 		if !r.state.own.Accepts(at.Epoch) || r.state.machine == nil {
 			r.state.RUnlock()
 			return append(left, list...), false
@@ -189,6 +202,7 @@ func (q *readQueue) readAll(list []Reader, at ReadPoint) (left []Reader, whole b
 			}
 		}
 		r.state.RUnlock()
+
 		r.host.served(done)
 		for _, rd := range done {
 			rd.Finish()
@@ -198,6 +212,7 @@ func (q *readQueue) readAll(list []Reader, at ReadPoint) (left []Reader, whole b
 	return left, true
 }
 
+// stop fails the reads that wait, and all that come.
 func (q *readQueue) stop() {
 	q.mu.Lock()
 	q.stopped = true
@@ -207,10 +222,11 @@ func (q *readQueue) stop() {
 	q.failAll(list, NotProposed)
 }
 
-// commitFor commits what reads ask for before they can be made, and returns what became of it. It gives up when ended is
+// commitFor commits what reads need in the log before they can be made, and returns what became of it. It gives up when ended is
 // closed: then this process no longer serves.
 func (r *replica) commitFor(list []Reader, ended <-chan struct{}) Outcome {
-	done := make(tickDone, len(list)) // room for all, so that nobody is held up who tells of one that is not waited for
+	// With room for all, so that the one who completes an operation never waits for us: we may have left.
+	done := make(tickDone, len(list))
 	n := 0
 	for _, rd := range list {
 		if op := rd.Commit(); op != nil {
@@ -223,6 +239,7 @@ func (r *replica) commitFor(list []Reader, ended <-chan struct{}) Outcome {
 		n++
 	}
 	r.proposer.flush()
+
 	for range n {
 		select {
 		case o := <-done:
@@ -236,7 +253,7 @@ func (r *replica) commitFor(list []Reader, ended <-chan struct{}) Outcome {
 	return Applied
 }
 
-// tickDone is told what became of operations that reads wait for.
+// tickDone learns what became of operations that reads wait for.
 type tickDone chan Outcome
 
 // Complete ends one wait of commitFor.

@@ -5,7 +5,7 @@ import "time"
 const (
 	// reconcileEvery is how often every replica is looked at without an event.
 	reconcileEvery = 100 * time.Millisecond
-	// electingEvery is how often a replica is looked at that is to be elected and is not yet.
+	// electingEvery is how often a replica is looked at that campaigns.
 	electingEvery = 20 * time.Millisecond
 )
 
@@ -29,7 +29,7 @@ func (h *Host) notified(empty map[*replica]struct{}) map[*replica]struct{} {
 	return dirty
 }
 
-// loop reconciles the replicas: those that had an event at once, those that are to be elected often, all of them every 100 ms.
+// loop reconciles the replicas: those that had an event at once, those that campaign every 20 ms, all of them every 100 ms.
 func (h *Host) loop() {
 	defer h.looping.Done()
 	tick := time.NewTicker(reconcileEvery)
@@ -37,9 +37,10 @@ func (h *Host) loop() {
 	electing := make(map[*replica]struct{})
 	soon := time.NewTimer(time.Hour)
 	defer soon.Stop()
+
 	reconcile := func(r *replica, now time.Time) {
 		defer func() { h.electing.Store(int64(len(electing))) }()
-		if h.replicas[r.partition].Load() != r { // it was removed, and is let go of
+		if h.replicas[r.partition].Load() != r { // it was removed, and must not be kept alive
 			delete(electing, r)
 			return
 		}
@@ -53,6 +54,7 @@ func (h *Host) loop() {
 		}
 		h.trimLog(r, now, false)
 	}
+
 	spare := make(map[*replica]struct{})
 	for {
 		select {
@@ -79,6 +81,8 @@ func (h *Host) loop() {
 					reconcile(r, now)
 				}
 			}
+
+			// Beyond what each may keep, all logs together have a budget.
 			longest, cut := h.overBudget()
 			for _, r := range [...]*replica{longest, cut} {
 				if r != nil {
