@@ -64,7 +64,7 @@ func TestDroppedReplicaIsFreed(t *testing.T) {
 		c.locate(i+1, 1, i+1, h)
 		absent := map[uint64]wire.ID{i + 1: h.id, i + 100: {8}, i + 200: {9}}
 		require.NoError(t, h.StartReplica(Placement{Partition: 1, Generation: i + 1, Replica: i + 1, Initial: absent, Preferred: true}))
-		c.poke("it stands", func() bool { st, _ := h.Status(1); return st.Term > 1 }, func() {})
+		c.poke("it campaigns", func() bool { st, _ := h.Status(1); return st.Term > 1 }, func() {})
 		states = append(states, stateOf(t, h, 0), stateOf(t, h, 1))
 		require.NoError(t, h.Drop(t.Context(), 0))
 		require.NoError(t, h.Drop(t.Context(), 1))

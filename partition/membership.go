@@ -176,7 +176,7 @@ func (h *Host) GroupChanges() []uint64 {
 	return changes
 }
 
-// SetVoters tells a replica who its group's voters are, by replica ID: who is asked and takes turns when the leader is down. A
+// SetVoters tells a replica who its group's voters are, by replica ID: who is asked, and who campaigns, when the leader is down. A
 // replica that runs in another generation is left alone.
 func (h *Host) SetVoters(partition int, generation uint64, voters map[uint64]wire.ID) {
 	r := h.replicas[partition].Load()

@@ -82,8 +82,8 @@ func (m *MetaHost) change(ctx context.Context, c groupChange) error {
 const campaignFor = 5 * time.Second
 
 // Elect has the group elect another leader, without waiting for an election timeout, in the place of a replica that leads it, or led
-// last, because that is down or wants another to lead. place is that of this replica in the order in which the voters stand that are left,
-// so many. Elect reports whether that replica leads and this one stands in its turn. Whatever the caller believes, it is as safe as any
+// last, because that is down or wants another to lead. place is that of this replica in the order in which the voters campaign that are left,
+// so many. Elect reports whether that replica leads and this one campaigns when its period comes. Whatever the caller believes, it is as safe as any
 // election. The library's own transfer is not used: one that is lost stops the group for an election timeout.
 func (m *MetaHost) Elect(gone uint64, place, left int) bool {
 	at := m.at.Load()
@@ -172,10 +172,10 @@ func (m *MetaHost) renew(at *metaReplica, was uint64) {
 		}
 		term := l.term
 		if l.id != 0 || now.Sub(l.at) > role.RetryFirst {
-			term++ // who leads, or stands, heeds nothing but a later term
+			term++ // a leader, and a candidate, hears nothing but a later term
 		}
 		l.Unlock()
-		m.cfg.Transport.Inject(at.shard, at.id, 0, term) // again and again, for it does not stand while it has entries to apply
+		m.cfg.Transport.Inject(at.shard, at.id, 0, term) // again and again, because it does not campaign while it has entries to apply
 		select {
 		case <-tick.C:
 		case <-m.life.Done():

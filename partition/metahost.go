@@ -54,7 +54,7 @@ type MetaHost struct {
 		led      uint64        // who was last known to lead
 		ledTerm  uint64        // in which term
 		at       time.Time     // when id or term changed last
-		campaign role.Campaign // when this replica stands in the place of a leader that is down
+		campaign role.Campaign // when this replica campaigns in the place of a leader that is down
 		electing bool          // a goroutine sees to that
 	}
 	applied atomic.Uint64             // index of the newest command that was applied here

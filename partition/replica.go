@@ -31,7 +31,7 @@ type replica struct {
 	losses    uint64 // see Placement
 	id        uint64 // replica ID, used once and by this process only
 	session   *client.Session
-	raft      func(cmd []byte) (ticket, error) // propose, but in tests
+	raft      func(cmd []byte) (ticket, error) // is propose, except in tests
 	log       *slog.Logger
 
 	// state guards the replicated state: written by Update and by state snapshots, read by everyone.
@@ -39,14 +39,14 @@ type replica struct {
 		sync.RWMutex
 		own           role.Ownership
 		machine       Machine        // nil once it was freed
-		stateTransfer *stateReceiver // of a generation that is being given its state: what has come of that
+		stateTransfer *stateReceiver // what has come of the state that the generation is being given; nil otherwise
 	}
-	// What the state was when an entry was last applied, for those who do not want its lock.
+	// What the state was when an entry was last applied, for readers without its lock.
 	applied     atomic.Uint64 // index
 	records     atomic.Int64  // memory held by results of calls that may be repeated
 	bytes       atomic.Int64  // memory that the state is counted with
 	transferred atomic.Uint64 // bytes that have come of state.stateTransfer
-	due         atomic.Int64  // cluster time at which an entry expires; noneDue if none does
+	due         atomic.Int64  // cluster time at which upkeep is due; noneDue if none is
 
 	// serving is the epoch under which this process owns the partition and takes operations; 0 if it does not. It is what the
 	// role decided, and written under part's lock.
@@ -54,10 +54,8 @@ type replica struct {
 	servingTerm atomic.Uint64 // counts the changes of serving, before they are made
 	part        part
 
-	whole     chan struct{} // closed when the generation has its first state, with which it begins as a rule
-	wholeOnce sync.Once
-	closed    chan struct{} // closed by the library when it has let go of the replica: nothing is applied after that
-	closeOnce sync.Once
+	whole  latch // closed when the generation has its first state, with which it begins as a rule
+	closed latch // closed by the library when it has finished with the replica: nothing is applied after that
 
 	incoming  sync.Mutex // held by whoever reads a state snapshot for the replica
 	followers followers
@@ -68,6 +66,15 @@ type replica struct {
 	clock    func() time.Time // by which Update is timed
 }
 
+// latch is a channel that is closed once.
+type latch struct {
+	once sync.Once
+	ch   chan struct{}
+}
+
+func (l *latch) close() { l.once.Do(func() { close(l.ch) }) }
+
+// sortedVoters returns a group's voters in the order of their replica IDs, which all replicas know.
 func sortedVoters(by map[uint64]wire.ID) []role.Voter {
 	list := make([]role.Voter, 0, len(by))
 	for id, incarnation := range by {
@@ -80,16 +87,17 @@ func sortedVoters(by map[uint64]wire.ID) []role.Voter {
 // leaseMillis is the largest lease that an owner announces. Owners hold none: every read asks Raft.
 const leaseMillis = 0
 
-// noneDue stands for no time at all.
+// noneDue means that there is no such time.
 const noneDue = math.MaxInt64
 
+// newReplica returns a replica that has applied nothing yet.
 func newReplica(h *Host, p Placement) *replica {
 	r := &replica{host: h, partition: p.Partition, shard: ShardOf(p.Generation, p.Partition), losses: p.Losses, id: p.Replica}
 	r.session = client.NewNoOPSession(r.shard, h.random)
 	r.log = h.cfg.Logger.With("partition", p.Partition, "shard", r.shard)
 	r.state.own = role.NewOwnership(p.Generation)
 	r.state.own.AwaitsState = p.FromSurvivor
-	r.closed, r.whole = make(chan struct{}), make(chan struct{})
+	r.closed.ch, r.whole.ch = make(chan struct{}), make(chan struct{})
 	if !p.FromSurvivor {
 		r.becomeWhole()
 	}
@@ -116,29 +124,30 @@ func (r *replica) Lookup(any) (any, error) { return nil, errors.New("not support
 // Close is called after the last Update.
 func (r *replica) Close() error {
 	r.stop()
-	r.closeOnce.Do(func() { close(r.closed) })
+	r.closed.close()
 	return nil
 }
 
-// applyEffects is what entries just applied mean for this process, to be carried out without the state's lock.
+// applyEffects is what applied entries mean for this process. It is carried out without the state's lock.
 type applyEffects struct {
 	done        finished // batches of this process that were applied or refused
 	role        decided  // what the role decided about Owns, Releases, and the generation's first state
-	release     []byte   // the last Release
+	release     []byte   // the last Release of an owner
 	applied     bool     // operations were applied
 	transferred bool     // a part of the generation's first state was taken
 }
 
-// updateTime is for how long Update keeps readers waiting, but for the entry that is being applied then.
+// updateTime is for how long Update keeps readers waiting. The entry that is being applied then still ends.
 const updateTime = 2 * time.Millisecond
 
-// Update applies committed entries. It never fails: what an entry asks for and cannot have is no change, or a result code.
+// Update applies committed entries. It never fails: an entry that asks for what cannot be changes nothing, or gives a result code.
 func (r *replica) Update(entries []sm.Entry) ([]sm.Entry, error) {
 	var fx applyEffects
+
 	r.state.Lock()
 	began := r.clock()
 	for i := range entries {
-		// Readers that wait have their turn: between two entries the state is whole.
+		// Readers that wait get the lock: between two entries the state is whole.
 		if i > 0 && r.clock().Sub(began) >= updateTime {
 			r.appliedLocked(entries[i-1].Index)
 			r.state.Unlock()
@@ -152,12 +161,12 @@ func (r *replica) Update(entries []sm.Entry) ([]sm.Entry, error) {
 	r.state.Unlock()
 
 	if fx.role.RepeatRelease {
-		r.proposeControl(fx.release) // which has no effect once more
+		r.proposeControl(fx.release) // the second one has no effect of its own
 	}
 	r.carryOut(&fx.role)
 	r.answer(fx.done)
 	if len(fx.done) > 0 {
-		r.proposer.flush()
+		r.proposer.flush() // fewer entries are in flight
 	}
 	if fx.applied && r.host.cfg.OnApplied != nil {
 		r.host.cfg.OnApplied(r.partition)
@@ -169,11 +178,11 @@ func (r *replica) Update(entries []sm.Entry) ([]sm.Entry, error) {
 	return entries, nil
 }
 
-// appliedLocked notes up to where entries were applied. With the lock: who has it finds state and index of the same moment. REQUIRES
+// appliedLocked notes up to where entries were applied. Whoever has the lock finds state and index of the same moment. REQUIRES
 // r.state's lock.
 func (r *replica) appliedLocked(index uint64) { r.applied.Store(max(r.applied.Load(), index)) }
 
-// noteLocked publishes what others want to know of the state without its lock. REQUIRES r.state's lock.
+// noteLocked publishes what others read of the state without its lock. REQUIRES r.state's lock.
 func (r *replica) noteLocked() {
 	r.records.Store(int64(r.state.machine.RecordBytes()))
 	r.bytes.Store(int64(r.state.machine.Bytes()))
@@ -184,11 +193,12 @@ func (r *replica) noteLocked() {
 	r.due.Store(due)
 }
 
-// applyLocked applies one entry, unless a state snapshot has brought what it does. REQUIRES r.state's lock.
+// applyLocked applies one entry, unless a state snapshot has brought its effect. REQUIRES r.state's lock.
 func (r *replica) applyLocked(e *sm.Entry, fx *applyEffects) {
 	if e.Index <= r.applied.Load() {
 		return
 	}
+
 	kind, err := entry.KindOf(e.Cmd)
 	if err == nil {
 		switch kind {
@@ -206,18 +216,21 @@ func (r *replica) applyLocked(e *sm.Entry, fx *applyEffects) {
 			err = errUnknownKind
 		}
 	}
-	if err != nil { // the same on every replica
-		r.log.Error("an entry cannot be read", "index", e.Index, "kind", kind, "err", err)
+	if err != nil {
+		// Every replica comes to the same error, so the entry is skipped everywhere.
+		r.log.Error("log entry skipped: it cannot be decoded", "index", e.Index, "kind", kind, "err", err)
 	}
 }
 
 var errUnknownKind = errors.New("an entry of an unknown kind")
 
+// applyOwnLocked applies an Own. REQUIRES r.state's lock.
 func (r *replica) applyOwnLocked(e *sm.Entry, fx *applyEffects) error {
 	o, err := entry.DecodeOwn(e.Cmd)
 	if err != nil {
 		return err
 	}
+
 	was, ok := r.state.own.ApplyOwn(&o, e.Index)
 	switch {
 	case ok:
@@ -229,33 +242,42 @@ func (r *replica) applyOwnLocked(e *sm.Entry, fx *applyEffects) error {
 	return nil
 }
 
+// applyReleaseLocked applies a Release. REQUIRES r.state's lock.
 func (r *replica) applyReleaseLocked(e *sm.Entry, fx *applyEffects) error {
 	rel, err := entry.DecodeRelease(e.Cmd)
 	if err != nil {
 		return err
 	}
-	if effect := r.state.own.ApplyRelease(&rel); effect != role.ReleaseRefused {
-		fx.release = bytes.Clone(e.Cmd)
-		r.decideLater(role.ReleaseApplied{Own: r.state.own, Previous: effect == role.PrevReleased}, fx)
+
+	switch r.state.own.ApplyRelease(&rel) {
+	case role.CurrentReleased:
+		fx.release = bytes.Clone(e.Cmd) // it may be proposed again, and the log keeps its own bytes
+		r.decideLater(role.ReleaseApplied{Own: r.state.own}, fx)
+	case role.PrevReleased:
+		r.decideLater(role.ReleaseApplied{Own: r.state.own, Previous: true}, fx)
 	}
 	return nil
 }
 
+// applyBatchLocked applies the operations of an owner. REQUIRES r.state's lock.
 func (r *replica) applyBatchLocked(e *sm.Entry, fx *applyEffects) error {
 	b, err := entry.DecodeBatch(e.Cmd)
 	if err != nil {
 		return err
 	}
-	var batch *batch
+
+	var batch *batch // those who wait here
 	if b.Proposer == r.host.cfg.Incarnation {
 		batch = r.proposer.take(b.Header.Batch)
 	}
+	// An owner that was superseded may have proposed it: then it has no effect, on any replica.
 	if !r.state.own.Accepts(b.Epoch) {
 		if batch != nil {
 			fx.done.add(batch, Moved)
 		}
 		return nil
 	}
+
 	r.state.machine.Advance(b.Now, b.Published)
 	var results []entry.Result
 	if batch != nil {
@@ -268,6 +290,7 @@ func (r *replica) applyBatchLocked(e *sm.Entry, fx *applyEffects) error {
 			results = append(results, res)
 		}
 	}
+
 	fx.applied = true // also by a tick: the clock went on
 	if batch != nil {
 		fx.done = append(fx.done, finishedBatch{batch: batch, outcome: Applied, results: results, notBefore: r.servesAfter()})
@@ -292,7 +315,7 @@ func (r *replica) answer(done finished) {
 	}
 }
 
-// stop ends what the replica does for callers. It is called when it no longer applies entries, and may be called twice.
+// stop ends what the replica does for callers. The replica no longer applies entries. stop may be called twice.
 func (r *replica) stop() {
 	held := r.stopServing()
 	r.proposer.stop()
@@ -300,8 +323,8 @@ func (r *replica) stop() {
 	held.complete()
 }
 
-// free frees the state. It is called when nothing is applied any more and the state was kept, if it was to be: others may know the replica for
-// longer, the library among them.
+// free frees the state: the library, among others, may know the replica for longer. Nothing is applied any more, and the state was
+// kept for the next generation if it is needed there.
 func (r *replica) free() {
 	r.state.Lock()
 	defer r.state.Unlock()

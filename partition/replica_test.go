@@ -377,22 +377,22 @@ func TestNoOwnBelowTheOwnersTerm(t *testing.T) {
 	require.Equal(t, 1, s.onItsWay())
 }
 
-// The preferred owner of a new partition campaigns until somebody leads; a candidate that nobody elects is freed
-// to stand again, less and less often.
+// The preferred owner of a new partition campaigns until somebody leads; a candidate that nobody elects campaigns
+// again, less and less often.
 func TestPreferredOwnerCampaigns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(t, 1)
-		stands := func() (uint64, bool) {
+		campaigns := func() (uint64, bool) {
 			s.part.Lock()
 			defer s.part.Unlock()
 			fx := s.part.role.Step(role.Tick{}, role.Now{Time: time.Now()})
 			return fx.After, fx.Campaign
 		}
-		_, ok := stands()
+		_, ok := campaigns()
 		require.False(t, ok, "another is preferred")
 		s.place(Placement{Generation: 1, Replica: 1, Preferred: true})
 		for range 3 {
-			term, ok := stands()
+			term, ok := campaigns()
 			require.True(t, ok)
 			require.Zero(t, term, "no term is known")
 			time.Sleep(time.Second)
@@ -400,21 +400,21 @@ func TestPreferredOwnerCampaigns(t *testing.T) {
 		s.leaderChanged(0, 2) // it has become a candidate
 		for _, wait := range []time.Duration{role.RetryFirst, 2 * role.RetryFirst, 4 * role.RetryFirst, 8 * role.RetryFirst, role.RetryMost, role.RetryMost} {
 			time.Sleep(wait)
-			term, ok := stands()
+			term, ok := campaigns()
 			require.True(t, ok)
 			require.Equal(t, uint64(2), term)
 			time.Sleep(time.Nanosecond)
-			term, _ = stands()
+			term, _ = campaigns()
 			require.Equal(t, uint64(3), term, "after %v", wait)
 		}
 		s.leaderChanged(3, 4)
-		_, ok = stands()
+		_, ok = campaigns()
 		require.False(t, ok, "another was elected")
 		s.leaderChanged(0, 5)
-		_, ok = stands()
+		_, ok = campaigns()
 		require.True(t, ok)
 		s.owned(bob, 0)
-		_, ok = stands()
+		_, ok = campaigns()
 		require.False(t, ok, "it is no new partition any more")
 	})
 }

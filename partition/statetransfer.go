@@ -68,7 +68,7 @@ func (h *Host) StopForRecovery(ctx context.Context, partition int, generation ui
 		return 0, 0, fmt.Errorf("stop partition %d for recovery: generation %d does not run here", partition, generation)
 	}
 	select {
-	case <-r.closed: // from here on nothing is appended to its log or applied
+	case <-r.closed.ch: // from here on nothing is appended to its log or applied
 	case <-ctx.Done():
 		return 0, 0, fmt.Errorf("stop partition %d for recovery: %w", partition, ctx.Err())
 	case <-h.life.Done():
@@ -321,7 +321,7 @@ func (r *replica) dropTransferLocked() {
 }
 
 // becomeWhole lets those go on who wait for a state that can be sent.
-func (r *replica) becomeWhole() { r.wholeOnce.Do(func() { close(r.whole) }) }
+func (r *replica) becomeWhole() { r.whole.close() }
 
 // freeTransferLocked ends the writing of the state of the generation before. REQUIRES r.part's lock.
 func (r *replica) freeTransferLocked() {

@@ -183,7 +183,7 @@ func TestStatePieces(t *testing.T) {
 
 	require.NoError(t, s.take(from.stateSnapshotOfGeneration(t, 2)))
 	require.False(t, s.awaitsState(), "another's whole state is")
-	<-s.whole
+	<-s.whole.ch
 }
 
 // stateSnapshotOfGeneration is stateSnapshotOf as if of another generation.

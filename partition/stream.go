@@ -150,8 +150,8 @@ type frozen struct {
 func (h *Host) freezeFor(gone <-chan struct{}, r *replica, st *stream, of *raftnet.Request) (*frozen, error) {
 	// A part of the generation's first state is not sent: who joins meanwhile waits until it is whole.
 	select {
-	case <-r.whole:
-	case <-r.closed:
+	case <-r.whole.ch:
+	case <-r.closed.ch:
 		return nil, errClosed
 	case <-gone:
 		return nil, errGone

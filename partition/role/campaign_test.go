@@ -29,7 +29,7 @@ func TestCampaignsAreOfOneVoterAtATime(t *testing.T) {
 				}
 			}
 			if due > 1 {
-				t.Fatalf("%d of %d voters stand at step %d, term %d", due, voters, step, term)
+				t.Fatalf("%d of %d voters campaign at step %d, term %d", due, voters, step, term)
 			}
 		}
 	})
@@ -62,7 +62,7 @@ func TestCampaignsGoRound(t *testing.T) {
 		{6, 2260 * time.Millisecond, 1}, // it did not: the next voter
 	} {
 		if got := who(c.term, c.at); got != c.want {
-			t.Errorf("term %d after %v: voter %d stands, want %d", c.term, c.at, got, c.want)
+			t.Errorf("term %d after %v: voter %d campaigns, want %d", c.term, c.at, got, c.want)
 		}
 	}
 	all[0].End()
@@ -89,7 +89,7 @@ func TestCampaignsOfATransfer(t *testing.T) {
 		{7, 140 * time.Millisecond, true, false},
 	} {
 		if h, o := transferee.Due(c.term, start.Add(c.at)), owner.Due(c.term, start.Add(c.at)); h != c.transferee || o != c.owner {
-			t.Errorf("term %d after %v: the transferee stands: %t, want %t; the owner: %t, want %t", c.term, c.at, h, c.transferee, o, c.owner)
+			t.Errorf("term %d after %v: the transferee campaigns: %t, want %t; the owner: %t, want %t", c.term, c.at, h, c.transferee, o, c.owner)
 		}
 	}
 }
@@ -101,10 +101,10 @@ func TestCampaignOfADeposedLeader(t *testing.T) {
 	var patient Campaign
 	patient.Begin(Deposed, 1, 1, 2, 6, start)
 	if patient.Due(6, at(FirstPeriod-time.Millisecond)) {
-		t.Error("it stands while the other may be elected")
+		t.Error("it campaigns while the other may be elected")
 	}
 	if !patient.Due(6, at(FirstPeriod)) || !patient.Due(6, at(FirstPeriod+InjectEvery)) {
-		t.Error("it does not stand when the other's time is over")
+		t.Error("it does not campaign when the other's time is over")
 	}
 	if patient.Due(7, at(time.Second)) || patient.Due(7, at(time.Hour)) || patient != (Campaign{}) {
 		t.Error("it goes on after it has campaigned")
