@@ -11,11 +11,15 @@ import (
 func TestSurveyGoesInParts(t *testing.T) {
 	o := newOwner(t, 2)
 	const n = 2*surveyMaps + 100
-	var last answers
+	under := make([]answers, n)
 	for i := range n {
-		last = o.begin(i%2, wire.OpSet, wire.AppendWriteBody(nil, &wire.WriteBody{Map: fmt.Appendf(nil, "m%05d", i), Key: []byte("k"), Value: []byte("v")}))
+		under[i] = o.begin(i%2, wire.OpSet, wire.AppendWriteBody(nil, &wire.WriteBody{Map: fmt.Appendf(nil, "m%05d", i), Key: []byte("k"), Value: []byte("v")}))
 	}
-	o.wait(last)
+	for i, a := range under {
+		if got := o.wait(a); got.code != wire.CodeOK {
+			t.Fatalf("map %d: %v %s", i, got.code, got.body)
+		}
+	}
 	e := &evictor{s: o.Service} // that nobody else drives
 	rounds, looked := 0, 0
 	for e.survey(true); e.walk.walking; e.survey(false) {

@@ -444,7 +444,6 @@ func totalAlloc() uint64 {
 // A client that sends and sends and never reads is held back, and given up in the end; its requests cost no more memory than
 // the bounds say.
 func TestNeverReading(t *testing.T) {
-	t.Parallel()
 	m := attacked(t, Config{})
 	c := connected(t, m)
 	big := c.request(wire.OpSet, wire.AppendWriteBody(nil, &wire.WriteBody{Map: []byte("m"), Key: []byte("\xa1k"), Value: make([]byte, 64<<10)}))

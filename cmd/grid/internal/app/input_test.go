@@ -96,12 +96,12 @@ func TestParseTTL(t *testing.T) {
 }
 
 func TestParseTarget(t *testing.T) {
-	for in, want := range map[string]target{"any": {"any", ""}, "all": {"all", ""}, "key=a=b": {"key", "a=b"}, "key=": {"key", ""}, "member=m1": {"member", "m1"}} {
+	for in, want := range map[string]target{"any": {"any", ""}, "all": {"all", ""}, "key=a=b": {"key", "a=b"}, "key=": {"key", ""}, "member=m1": {"member", "m1"}, "tag=a:b": {"tag", "a:b"}} {
 		got, err := parseTarget(in)
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
-	for _, in := range []string{"", "some", "any=1", "all=", "key", "member", "member=", "tag=a:b"} {
+	for _, in := range []string{"", "some", "any=1", "all=", "key", "member", "member=", "tag=", "tag=a"} {
 		_, err := parseTarget(in)
 		require.Equal(t, exitUsage, exitCode(err), "%q", in)
 	}
