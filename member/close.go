@@ -42,7 +42,7 @@ func (m *Member) Close(ctx context.Context) error {
 	return err
 }
 
-// Kill stops the member as if its process had been killed: its connections are reset first, nothing is handed over or said.
+// Kill stops the member as if its process had been killed: its connections are reset first, nothing is transferred or said.
 // It is for tests, demonstrations of what a crash does, and for a Close that takes too long, whose leaving it ends. It
 // returns when everything of the member has ended.
 func (m *Member) Kill() {

@@ -168,7 +168,7 @@ func (m *Member) drainMember(ctx context.Context, id wire.ID) (wire.LeavingResul
 	case mb.State != meta.StateReady:
 		return wire.LeavingResult{}, rpc.Refuse(wire.CodeConflict, "member %q is %s: only one that is ready can be drained", mb.Name, mb.State)
 	case !m.peers.answers(mb.ID, mb.Incarnation):
-		return wire.LeavingResult{}, rpc.Refuse(wire.CodeConflict, "member %q does not answer, so that it cannot hand over what it holds", mb.Name)
+		return wire.LeavingResult{}, rpc.Refuse(wire.CodeConflict, "member %q does not answer, so it cannot transfer what it holds", mb.Name)
 	case !mb.Lite && !m.staysWithout(v, id):
 		return wire.LeavingResult{}, rpc.Refuse(wire.CodeConflict, "nobody else could hold what member %q holds", mb.Name)
 	default:

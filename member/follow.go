@@ -19,7 +19,7 @@ const (
 	holdRetry = 200 * time.Millisecond
 )
 
-// follow brings this member in line with the metadata whenever they change: who the others are, which replicas it shall
+// follow brings this member in line with the metadata whenever they change: who the others are, which replicas it must
 // hold. It ends with the member.
 func (m *Member) follow() {
 	defer m.wg.Done()
@@ -123,7 +123,7 @@ func (h *holding) start(v *meta.View, p int) {
 		err := h.settle(v, p)
 		<-h.slots
 		if err != nil && m.ctx.Err() == nil && !m.isClosing() {
-			m.log.Warn("a replica is not as it shall be", "partition", p, "err", err)
+			m.log.Warn("a replica is not as the table says", "partition", p, "err", err)
 			select {
 			case <-time.After(holdRetry):
 			case <-m.ctx.Done():

@@ -34,7 +34,7 @@ type Member struct {
 
 	ctx     context.Context // ends when the member stops; parent of everything that it runs
 	cancel  context.CancelFunc
-	leaving context.Context // ends when a Close that is under way shall not wait for anything any more
+	leaving context.Context // ends when a Close that is under way is not to wait for anything any more
 	hurry   context.CancelFunc
 	wg      sync.WaitGroup // goroutines that end with ctx or with their connection
 	phase   atomic.Int32

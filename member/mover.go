@@ -24,10 +24,10 @@ const (
 	stepRetry = 200 * time.Millisecond
 	// caughtUpFor is how long a learner is given to catch up before it is asked again.
 	caughtUpFor = time.Second
-	// heirFor is how long a member may take to say how far its replica is before it is given a partition.
-	heirFor = 100 * time.Millisecond
-	// heirLag is how many entries such a replica may be behind.
-	heirLag = 1000
+	// transfereeFor is how long a member may take to say how far its replica is before it is given a partition.
+	transfereeFor = 100 * time.Millisecond
+	// transfereeLag is how many entries such a replica may be behind.
+	transfereeLag = 1000
 	// transfersPerSecond bounds the partitions that a member gives away for the sake of balance.
 	transfersPerSecond = 5
 	// stepsAtOnce bounds the partitions at which a member works at a time.
@@ -35,7 +35,7 @@ const (
 )
 
 // mover brings the groups of the partitions that this member owns in line with the table: it takes in learners, makes those voters
-// that have caught up, removes those that shall leave, and hands partitions to the members that shall own them. What it has done it
+// that have caught up, removes those that are to leave, and transfers partitions to the members that are to own them. What it has done it
 // reports to the metadata. Each step looks at what is there and may be repeated, by this owner or the next.
 type mover struct {
 	m       *Member
@@ -136,7 +136,7 @@ func (mv *mover) start(p int, step func(ctx context.Context) error) bool {
 		err := step(ctx)
 		<-mv.slots
 		if err != nil && m.ctx.Err() == nil {
-			m.log.Debug("a partition's group is not as it shall be", "partition", p, "err", err)
+			m.log.Debug("a partition's group is not as the table says", "partition", p, "err", err)
 			select {
 			case <-time.After(stepRetry):
 			case <-m.ctx.Done():
@@ -188,7 +188,7 @@ func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Rep
 		}
 		now := m.meta.View().Table[p]
 		if n, ok := now.Changing(); now.Generation != t.Generation || now.StoppedForRecovery || !ok || n.ID != r.ID || n.Role != r.Role {
-			return nil // it shall not become one any more
+			return nil // it is not to become one any more
 		}
 		if err == nil && st.Runs && len(t.Replicas) == 2 && time.Since(tried) > retryEvery {
 			tried = time.Now()
@@ -284,8 +284,8 @@ func (mv *mover) transfer(ctx context.Context, v *meta.View, p int, t *meta.Part
 	m := mv.m
 	mine, _ := m.host.Status(p)
 	for _, r := range to {
-		st, err := m.replicaOf(ctx, p, t, r, heirFor, false)
-		if err != nil || !st.Runs || st.Applied+heirLag < mine.Applied {
+		st, err := m.replicaOf(ctx, p, t, r, transfereeFor, false)
+		if err != nil || !st.Runs || st.Applied+transfereeLag < mine.Applied {
 			continue
 		}
 		m.host.TransferOwnership(p, r.Member)

@@ -180,7 +180,7 @@ func (p *peers) update() {
 		p.known[mb.ID] = pr
 		p.m.clock.Expect(mb.ID)
 		p.m.wg.Add(1)
-		go p.tend(ctx, pr) // ends when the member is no longer live, or with this one
+		go p.watch(ctx, pr) // ends when the member is no longer live, or with this one
 	}
 	for id, pr := range p.known {
 		if mb := v.Member(id); mb == nil || !mb.Live() {
@@ -191,8 +191,8 @@ func (p *peers) update() {
 	}
 }
 
-// tend pings a member until ctx ends. It owns the member's connection.
-func (p *peers) tend(ctx context.Context, pr *peer) {
+// watch sends heartbeats to a member until ctx ends. It owns the member's connection.
+func (p *peers) watch(ctx context.Context, pr *peer) {
 	defer p.m.wg.Done()
 	defer pr.end()
 	tick := time.NewTicker(pingEvery)

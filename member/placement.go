@@ -21,7 +21,7 @@ const (
 	replanEvery = 5 * time.Second
 )
 
-// placer is the part of the controller that decides where replicas shall be. It changes the table alone, one step of each partition
+// placer is the part of the controller that decides where replicas belong. It changes the table alone, one step of each partition
 // at a time; the owners of the partitions carry the steps out and report them, and then the next is due. It keeps nothing that
 // another controller would need to go on.
 type placer struct {
@@ -152,7 +152,7 @@ func (pl *placer) expect(member wire.ID, partition int) {
 	}
 }
 
-// planned returns where replicas shall be, given where they are, who may hold them and how much room they have.
+// planned returns where replicas belong, given where they are, who may hold them and how much room they have.
 func (m *Member) planned(v *meta.View, r roster, arrivals map[arrivalKey]arrival) []meta.Target {
 	s := m.space(v, r, arrivals)
 	list := slices.Clone(r.list)
@@ -309,7 +309,7 @@ func (pl *placer) steps(v *meta.View, r roster) (steps []meta.Command, moving in
 	return steps, learners + leavers
 }
 
-// stranded reports whether a learner will not make it: its process is no more or silent, or shall hold nothing any more.
+// stranded reports whether a learner will not make it: its process is no more or silent, or is to hold nothing any more.
 func (pl *placer) stranded(v *meta.View, p int, r meta.Replica) bool {
 	if r.Role != meta.RoleLearner {
 		return false
@@ -373,7 +373,7 @@ func (pl *placer) counted(r roster, one meta.Replica) bool {
 	return slices.ContainsFunc(r.list, func(c meta.Candidate) bool { return c.ID == one.Member && c.Incarnation == one.Incarnation })
 }
 
-// rank orders replicas that are too many: those of members that do not answer, then those that shall leave, then the rest, the owner
+// rank orders replicas that are too many: those of members that do not answer, then those that are to leave, then the rest, the owner
 // at last.
 func (pl *placer) rank(r roster, t *meta.Partition, i int) int {
 	one := t.Replicas[i]

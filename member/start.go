@@ -216,14 +216,14 @@ func (m *Member) startData() (err error) {
 	m.events.Publish(m.ctx, m.publisher, m.host)
 
 	m.wg.Add(2)
-	go m.mover.run() // ends with m.ctx
-	go m.tendMaps()  // likewise
-	m.meta.Wake()    // follow starts the replicas that the table gives us
+	go m.mover.run()     // ends with m.ctx
+	go m.reconcileMaps() // likewise
+	m.meta.Wake()        // follow starts the replicas that the table gives us
 	return nil
 }
 
-// tendMaps looks after the maps' entries that this member owns.
-func (m *Member) tendMaps() {
+// reconcileMaps looks after the maps' entries that this member owns.
+func (m *Member) reconcileMaps() {
 	defer m.wg.Done()
 	m.maps.Run(m.ctx)
 }

@@ -31,7 +31,7 @@ type metaVoters struct {
 	renewed  bool      // this member was elected again since the group shrank to it alone; the controller's own
 
 	mu      sync.Mutex            // guards the following
-	leaving map[wire.ID]wire.ID   // members that have asked to be let go, with their incarnations
+	leaving map[wire.ID]wire.ID   // members that have asked to leave, with their incarnations
 	away    map[wire.ID]time.Time // members that are away, since when this controller knows
 }
 
@@ -39,7 +39,7 @@ func newMetaVoters(m *Member) *metaVoters {
 	return &metaVoters{m: m, leaving: make(map[wire.ID]wire.ID), away: make(map[wire.ID]time.Time)}
 }
 
-// wantedVoters returns how many voters the metadata group of so many members shall have.
+// wantedVoters returns how many voters the metadata group of so many members needs.
 func wantedVoters(members int) int {
 	switch {
 	case members >= 5:
@@ -184,7 +184,7 @@ func (s *metaVoters) promote(ctx context.Context, c *controller, mb *meta.Member
 	return c.commit(&meta.SetMetaVoter{ID: mb.ID, Replica: mb.MetaReplica, Voter: true})
 }
 
-// dismiss takes a member's metaReplica away, unless the voters that answer would be no majority any more: then one that does not has to go
+// removeVoter takes away a member's metaReplica, unless the voters that answer would be no majority any more: then one that does not has to go
 // first, or to come back. A leader first lets another lead.
 func (s *metaVoters) removeVoter(ctx context.Context, c *controller, v *meta.View, group *metaGroup, mb *meta.Member) {
 	if mb.MetaVoter && s.m.peers.answers(mb.ID, mb.Incarnation) && group.alive-1 <= (len(group.voters)-1)/2 {

@@ -260,13 +260,13 @@ func TestMetadataLeaderIsReplaced(t *testing.T) {
 				left = append(left, m)
 			}
 		}
-		stood := left[0].metaNet.Stats().Injected + left[1].metaNet.Stats().Injected
+		campaigned := left[0].metaNet.Stats().Injected + left[1].metaNet.Stats().Injected
 		leader.Kill()
 		began := time.Now()
 		leaderOf(t, left)
 		t.Logf("another led after %v", time.Since(began))
-		if left[0].metaNet.Stats().Injected+left[1].metaNet.Stats().Injected == stood {
-			t.Error("nobody stood in its place")
+		if left[0].metaNet.Stats().Injected+left[1].metaNet.Stats().Injected == campaigned {
+			t.Error("nobody campaigned in its place")
 		}
 		changeable(t, left...)
 		cfg.Join, cfg.Listen = []string{left[0].Addr(), left[1].Addr()}, leader.Addr()

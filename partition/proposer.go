@@ -63,7 +63,7 @@ type proposer struct {
 	all       bool // that goroutine proposes also the batch that is not full
 	upkeep    struct {
 		busy bool      // one is on its way
-		op   *entry.Op // that one, or the next; nil: the first
+		op   *entry.Op // the operation to go on with; nil: the first
 	}
 	resumed uint64 // the serving term whose resume operation was applied; 0 if there was a stall since
 	stopped bool

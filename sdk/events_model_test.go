@@ -270,7 +270,7 @@ func TestTrackerAgainstModel(t *testing.T) {
 					}
 				}
 				n := rapid.IntRange(max(least, len(ring.history)-4), len(ring.history)).Draw(t, "left")
-				hurt := n < len(ring.history) || rapid.Bool().Draw(t, "doubtful")
+				hurt := n < len(ring.history) || rapid.Bool().Draw(t, "possible loss")
 				if hurt && rapid.IntRange(0, 9).Draw(t, "nothing is left") == 0 {
 					n = 0
 					ring.begun, ring.pos, ring.quiet = nil, 0, 0

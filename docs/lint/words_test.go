@@ -17,9 +17,6 @@ type retiredWord struct {
 
 	// Planted: names and texts that must be found, and texts that must not be.
 	names, texts, passes []string
-
-	// enforced is false while the tree still says the word.
-	enforced bool
 }
 
 // words compiles alternatives that begin and end where words do.
@@ -50,7 +47,6 @@ var retiredWords = []retiredWord{
 		stems: []string{"image"},
 		name:  words(`images?`), text: words(`images?`), fine: words(`(?:container|docker|OCI|base) images?`),
 		names: []string{"readImage", "imagesSent"}, texts: []string{"an image of the state", "images.sent"}, passes: []string{"the container image", "imaginary"},
-		enforced: true,
 	},
 	{
 		old: "founding", say: "bootstrap",
@@ -59,7 +55,6 @@ var retiredWords = []retiredWord{
 		text:  words(`foundings?|founders?|founds|founded|to found|(?:can|cannot|may|must|could|not|and|that|they|members) found (?:the |a |another |one |two )?clusters?|found (?:the |a |another |one |two )?clusters? (?:together|alone)`),
 		names: []string{"foundingSeats", "isFounder", "foundTable"}, texts: []string{"the founding hangs", "members that found a cluster together", "it was founded"},
 		passes:   []string{"it was found", "the value found", "profound", "if a key is found", "has found a cluster"},
-		enforced: true,
 	},
 	{
 		old: "found anew, refound, begin anew, go on from", say: "quorum-loss recovery; recover from a survivor",
@@ -68,7 +63,6 @@ var retiredWords = []retiredWord{
 		text:  words(`(?:found|founds|founded|founding|begin|begins|began|begun|beginning) anew|refound(?:s|ed|ing)?|(?:go|goes|going|went|gone) on from (?:a|the|one|its) (?:survivor|replica)`),
 		names: []string{"Refound", "refoundLost"}, texts: []string{"the metadata begin anew", "went on from one replica", "Refounding"},
 		passes:   []string{"the caller goes on from there", "a profound change"},
-		enforced: true,
 	},
 	{
 		old: "seed, sow", say: "state transfer into the new generation",
@@ -77,14 +71,12 @@ var retiredWords = []retiredWord{
 		text:  words(`sow(?:s|n|ed|ing)?|unseeded|(?:re)?seed(?:s|ed|ing)? (?:of )?(?:a|the|its) (?:next |new )?(?:generations?|partitions?|states?|groups?|logs?)|SeedDone`),
 		names: []string{"sow", "reseedPartition", "SeedDone", "seedPieces"}, texts: []string{"it sows the state", "seeds the next generation", "an unseeded one"},
 		passes:   []string{"the seed of a random generator", "seed 12 of the run", "reseed asks the addresses given"},
-		enforced: true,
 	},
 	{
 		old: "halt", say: "stop for recovery",
 		stems: []string{"halt"},
 		name:  words(`halt(?:s|ed|ing)?`), text: words(`halt(?:s|ed|ing)?`),
 		names: []string{"haltReplica", "Halted"}, texts: []string{"the generation is halted"}, passes: []string{"a shalt"},
-		enforced: true,
 	},
 	{
 		old: "doubtful", say: "possible data loss",
@@ -97,7 +89,6 @@ var retiredWords = []retiredWord{
 		stems: []string{"certain"},
 		name:  words(`dead for certain|certainly dead`), text: words(`dead for certain|certainly dead`),
 		names: []string{"deadForCertain"}, texts: []string{"one is dead for certain"}, passes: []string{"for certain keys"},
-		enforced: true,
 	},
 	{
 		old: "seat; dismiss", say: "metadata voter, metadata learner; remove the voter",
@@ -111,21 +102,18 @@ var retiredWords = []retiredWord{
 		name:  words(`beats?|beating`), text: words(`beats?|beating`), fine: regexp.MustCompile(`grid\.beat\b`), // a subject on the wire
 
 		names: []string{"sendBeats", "Beat"}, texts: []string{"a beat of the owner", "beats for it"}, passes: []string{"a heartbeat", "heartbeats"},
-		enforced: true,
 	},
 	{
 		old: "cleanAt", say: "serve-after time, lease wait",
 		stems: []string{"clean"},
 		name:  words(`clean at`), text: words(`cleanAt|clean at`),
 		names: []string{"cleanAt"}, texts: []string{"before cleanAt"}, passes: []string{"a clean attempt"},
-		enforced: true,
 	},
 	{
 		old: "spell", say: "serving term",
 		stems: []string{"spell"},
 		name:  words(`spells?`), text: words(`spells?`), fine: words(`spells? (?:out|it|them)`),
 		names: []string{"spellOf", "newSpell"}, texts: []string{"in this spell"}, passes: []string{"misspelled", "spelled", "spells out"},
-		enforced: true,
 	},
 	{
 		old: "tend", say: "reconcile",
@@ -138,7 +126,6 @@ var retiredWords = []retiredWord{
 		stems: []string{"kick", "nudg"},
 		name:  words(`kick(?:s|ed|ing)?|nudg(?:e|es|ed|ing)`), text: words(`kick(?:s|ed|ing)?|nudg(?:e|es|ed|ing)`),
 		names: []string{"kick", "nudged"}, texts: []string{"kicks the loop"}, passes: []string{"wakes the loop"},
-		enforced: true,
 	},
 	{
 		old: "let go", say: "fail in-flight operations as unknown",
@@ -151,14 +138,12 @@ var retiredWords = []retiredWord{
 		stems: []string{"parking"},
 		name:  words(`parking`), text: words(`parking`),
 		names: []string{"newParking"}, texts: []string{"wake the parking"}, passes: []string{"a parked call"},
-		enforced: true,
 	},
 	{
 		old: "grace", say: "rebuild delay",
 		stems: []string{"grace"},
 		name:  words(`graces?`), text: words(`graces?`), fine: words(`termination grace|grace period of (?:Kubernetes|the pod)`),
 		names: []string{"graceFor", "Grace"}, texts: []string{"cluster.grace", "after a grace of ten seconds"}, passes: []string{"a graceful end", "the termination grace period"},
-		enforced: true,
 	},
 	{
 		old: "stranger; expelled; gone", say: "unknown peer; removed member; unreachable",
@@ -166,11 +151,9 @@ var retiredWords = []retiredWord{
 		name:  words(`strangers?|expel(?:s|led|ling)?`), text: words(`strangers?|expel(?:s|led|ling)?|expulsions?|finds? (?:it|them|one|a member|the member|another) gone|\*gone\*`),
 		names: []string{"isStranger", "expel", "memberExpelled"}, texts: []string{"as that of a stranger", "MEMBER_EXPELLED", "finds a member gone"},
 		passes:   []string{"the entry is gone"},
-		enforced: true,
 	},
 	{
 		old: "window of calls", say: "client request window",
-		enforced: true,
 		stems:    []string{"window"},
 		text:     words(`windows? of (?:the |a |its )?(?:client's )?calls`),
 		texts:    []string{"the window of calls for which a client still waits"}, passes: []string{"a window of ten seconds"},
@@ -183,7 +166,6 @@ var style = []retiredWord{
 		old: "anew", say: "again, or what happens", text: words(`anew`),
 		stems: []string{"anew"},
 		texts: []string{"it is built anew"}, passes: []string{"a new one", "manew"},
-		enforced: true,
 	},
 	{
 		old: "in vain", say: "without success, or what did not happen", text: words(`in vain`),

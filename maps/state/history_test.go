@@ -155,7 +155,7 @@ func TestEventsAgainstHistory(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				loss := rapid.Bool().Draw(t, "doubtful")
+				loss := rapid.Bool().Draw(t, "possible loss")
 				if loss {
 					kept.MarkLoss()
 				}
