@@ -54,7 +54,7 @@ var retiredWords = []retiredWord{
 		name:  words(`foundings?|founders?|founds|founded|found (?:cluster|table|alone|together|three)`),
 		text:  words(`foundings?|founders?|founds|founded|to found|(?:can|cannot|may|must|could|not|and|that|they|members) found (?:the |a |another |one |two )?clusters?|found (?:the |a |another |one |two )?clusters? (?:together|alone)`),
 		names: []string{"foundingSeats", "isFounder", "foundTable"}, texts: []string{"the founding hangs", "members that found a cluster together", "it was founded"},
-		passes:   []string{"it was found", "the value found", "profound", "if a key is found", "has found a cluster"},
+		passes: []string{"it was found", "the value found", "profound", "if a key is found", "has found a cluster"},
 	},
 	{
 		old: "found anew, refound, begin anew, go on from", say: "quorum-loss recovery; recover from a survivor",
@@ -62,7 +62,7 @@ var retiredWords = []retiredWord{
 		name:  words(`refound(?:s|ed|ing)?|begin anew|begins anew|found anew`),
 		text:  words(`(?:found|founds|founded|founding|begin|begins|began|begun|beginning) anew|refound(?:s|ed|ing)?|(?:go|goes|going|went|gone) on from (?:a|the|one|its) (?:survivor|replica)`),
 		names: []string{"Refound", "refoundLost"}, texts: []string{"the metadata begin anew", "went on from one replica", "Refounding"},
-		passes:   []string{"the caller goes on from there", "a profound change"},
+		passes: []string{"the caller goes on from there", "a profound change"},
 	},
 	{
 		old: "seed, sow", say: "state transfer into the new generation",
@@ -70,7 +70,7 @@ var retiredWords = []retiredWord{
 		name:  words(`sow(?:s|n|ed|ing)?|unseeded|(?:re)?seed(?:ed|ing|er)?s? (?:done|entry|entries|piece|pieces|state|generation|log|partition)|(?:is|was|not) seeded`),
 		text:  words(`sow(?:s|n|ed|ing)?|unseeded|(?:re)?seed(?:s|ed|ing)? (?:of )?(?:a|the|its) (?:next |new )?(?:generations?|partitions?|states?|groups?|logs?)|SeedDone`),
 		names: []string{"sow", "reseedPartition", "SeedDone", "seedPieces"}, texts: []string{"it sows the state", "seeds the next generation", "an unseeded one"},
-		passes:   []string{"the seed of a random generator", "seed 12 of the run", "reseed asks the addresses given"},
+		passes: []string{"the seed of a random generator", "seed 12 of the run", "reseed asks the addresses given"},
 	},
 	{
 		old: "halt", say: "stop for recovery",
@@ -150,13 +150,13 @@ var retiredWords = []retiredWord{
 		stems: []string{"stranger", "expel", "expul", "gone"},
 		name:  words(`strangers?|expel(?:s|led|ling)?`), text: words(`strangers?|expel(?:s|led|ling)?|expulsions?|finds? (?:it|them|one|a member|the member|another) gone|\*gone\*`),
 		names: []string{"isStranger", "expel", "memberExpelled"}, texts: []string{"as that of a stranger", "MEMBER_EXPELLED", "finds a member gone"},
-		passes:   []string{"the entry is gone"},
+		passes: []string{"the entry is gone"},
 	},
 	{
 		old: "window of calls", say: "client request window",
-		stems:    []string{"window"},
-		text:     words(`windows? of (?:the |a |its )?(?:client's )?calls`),
-		texts:    []string{"the window of calls for which a client still waits"}, passes: []string{"a window of ten seconds"},
+		stems: []string{"window"},
+		text:  words(`windows? of (?:the |a |its )?(?:client's )?calls`),
+		texts: []string{"the window of calls for which a client still waits"}, passes: []string{"a window of ten seconds"},
 	},
 }
 
