@@ -2,14 +2,11 @@ package partition
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/lni/dragonboat/v4"
 	"github.com/lni/dragonboat/v4/config"
 	"github.com/lni/dragonboat/v4/raftio"
 	"github.com/lni/goutils/random"
@@ -17,6 +14,7 @@ import (
 
 	"github.com/gridiron-io/gridiron/partition/entry"
 	"github.com/gridiron-io/gridiron/partition/memlog"
+	"github.com/gridiron-io/gridiron/partition/raftgroup"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -31,7 +29,7 @@ const (
 	snapshotWorkers = 16 + 4
 )
 
-var errClosed = errors.New("the host is closed")
+var errClosed = raftgroup.ErrClosed
 
 // Host holds the replicas of one member in memory mode: a dragonboat NodeHost with a log in the process. A Host is started
 // once; a replica that it stopped never starts again.
@@ -43,13 +41,7 @@ type Host struct {
 	// logBudget is how many bytes of log all replicas may keep together, for those that lag.
 	logBudget atomic.Int64
 
-	// gate is held for reading around every call of the NodeHost, and for writing to close it: the library sets its fields
-	// to nil under calls that still run.
-	gate struct {
-		sync.RWMutex
-		closed bool
-		nh     *dragonboat.NodeHost
-	}
+	raft *raftgroup.Host
 
 	// groups is held, by partition, by whoever starts or removes a replica: of one group there is one replica in a NodeHost at a
 	// time.
@@ -93,7 +85,7 @@ func Start(cfg HostConfig) (*Host, error) {
 	h := newHost(cfg)
 	cfg.Transport.Carry((*carried)(h))
 	w := workers(cfg.Partitions)
-	nh, err := newNodeHost(config.NodeHostConfig{
+	err := h.raft.Start(config.NodeHostConfig{
 		DeploymentID:        DeploymentID(cfg.Cluster),
 		NodeHostID:          cfg.Incarnation.String(),
 		NodeHostDir:         "/gridiron",
@@ -115,7 +107,6 @@ func Start(cfg HostConfig) (*Host, error) {
 		h.end()
 		return nil, fmt.Errorf("start the host of the partitions: %w", err)
 	}
-	h.gate.nh = nh
 	h.looping.Add(1)
 	go h.loop() // ends with life; owns reconciling the replicas
 	return h, nil
@@ -125,6 +116,7 @@ func Start(cfg HostConfig) (*Host, error) {
 func newHost(cfg HostConfig) *Host {
 	h := &Host{cfg: cfg, random: newRandom(), log: memlog.New()}
 	h.life, h.end = context.WithCancel(context.Background())
+	h.raft = raftgroup.New(h.life)
 	h.replicas = make([]atomic.Pointer[replica], cfg.Partitions)
 	h.publishedTo = make([]atomic.Uint64, cfg.Partitions)
 	h.groups = make([]group, cfg.Partitions)
@@ -136,16 +128,6 @@ func newHost(cfg HostConfig) *Host {
 	h.logBudget.Store(logBytesPerMember)
 	h.logMax = min(logBytesPerReplica, logBytesPerMember/int64(max(1, cfg.Partitions)))
 	return h
-}
-
-// newNodeHost turns a panic of the library at start into an error: its own checks of a directory or address panic.
-func newNodeHost(cfg config.NodeHostConfig) (nh *dragonboat.NodeHost, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("dragonboat: %v", r)
-		}
-	}()
-	return dragonboat.NewNodeHost(cfg)
 }
 
 // Submit hands an operation to the partition's proposer; c is told what becomes of it. op's body is copied. Call Flush for
@@ -304,11 +286,7 @@ func (h *Host) Close() {
 			}
 		}
 		h.readers.Wait()
-		h.gate.Lock()
-		h.gate.closed = true
-		nh := h.gate.nh
-		h.gate.Unlock()
-		closeNodeHost(nh, h.cfg.Logger)
+		h.raft.Close(h.cfg.Logger)
 		h.free()
 	})
 }
@@ -326,16 +304,6 @@ func (h *Host) free() {
 		g.leaving, g.keptState = nil, nil
 		g.Unlock()
 	}
-}
-
-// closeNodeHost closes a NodeHost, whose own errors at that point are panics.
-func closeNodeHost(nh *dragonboat.NodeHost, log *slog.Logger) {
-	defer func() {
-		if r := recover(); r != nil {
-			log.Error("closing the Raft host", "err", r)
-		}
-	}()
-	nh.Close()
 }
 
 // admit reserves memory for an operation and reports whether there was any.

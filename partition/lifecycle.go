@@ -2,20 +2,16 @@ package partition
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/lni/dragonboat/v4"
 	"github.com/lni/dragonboat/v4/config"
 	sm "github.com/lni/dragonboat/v4/statemachine"
 
 	"github.com/gridiron-io/gridiron/partition/role"
+	"github.com/gridiron-io/gridiron/sdk/wire"
 )
-
-// removeTimeout bounds the wait for the library to let go of a stopped replica.
-const removeTimeout = 30 * time.Second
 
 // group is what a host has of a partition besides the replica that runs.
 type group struct {
@@ -25,15 +21,26 @@ type group struct {
 	keptState  *keptState // what a generation stopped for recovery has left behind
 }
 
-// raftConfig returns the settings of a group.
-func raftConfig(shard, replicaID uint64) config.Config {
+// raftConfig returns the settings of a replica. One that came to its group as a learner stays one by this flag, also when it has become a
+// voter: the log says what it is.
+func raftConfig(shard, replicaID uint64, learner bool) config.Config {
 	return config.Config{
-		ReplicaID: replicaID, ShardID: shard,
+		IsNonVoting: learner,
+		ReplicaID:   replicaID, ShardID: shard,
 		ElectionRTT: electionTicks, HeartbeatRTT: heartbeatTicks,
 		CheckQuorum: true, PreVote: true, OrderedConfigChange: true,
 		SnapshotEntries: 0, CompactionOverhead: 1024, MaxInMemLogSize: 0,
 		DisableAutoCompactions: true,
 	}
+}
+
+// targets returns the initial voters of a group, and where they run, as the library wants them.
+func targets(initial map[uint64]wire.ID) map[uint64]dragonboat.Target {
+	list := make(map[uint64]dragonboat.Target, len(initial))
+	for id, at := range initial {
+		list[id] = at.String()
+	}
+	return list
 }
 
 // StartReplica starts a replica of a group that begins with it, or that it joins. A replica that runs already is left alone; one of
@@ -77,20 +84,15 @@ func (h *Host) startLocked(p Placement) error {
 	} else {
 		h.groups[p.Partition].keptState = nil // nobody will ask for it any more
 	}
-	initial := make(map[uint64]dragonboat.Target, len(p.Initial))
-	for id, inc := range p.Initial {
-		initial[id] = inc.String()
+	cfg := raftConfig(r.shard, r.id, p.Learner)
+	nh, err := h.raft.Enter()
+	if err != nil {
+		return err
 	}
-	cfg := raftConfig(r.shard, r.id)
-	// The flag stays true for a replica that came as a learner, also when it has become a voter: the log says so.
-	cfg.IsNonVoting = p.Learner
-	h.gate.RLock()
-	defer h.gate.RUnlock()
-	if h.gate.closed {
-		return errClosed
-	}
+	defer h.raft.Leave()
+
 	h.replicas[p.Partition].Store(r) // before the library tells of leaders
-	err := h.gate.nh.StartOnDiskReplica(initial, p.Join, func(uint64, uint64) sm.IOnDiskStateMachine { return r }, cfg)
+	err = nh.StartOnDiskReplica(targets(p.Initial), p.Join, func(uint64, uint64) sm.IOnDiskStateMachine { return r }, cfg)
 	if err != nil {
 		h.replicas[p.Partition].Store(nil)
 		r.stop()
@@ -121,17 +123,10 @@ func (h *Host) removeLocked(ctx context.Context, partition int) error {
 	if r == nil || err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
-	defer cancel()
-	defer context.AfterFunc(h.life, cancel)() // Close does not wait for us
-	h.gate.RLock()
-	defer h.gate.RUnlock()
-	if h.gate.closed {
-		return errClosed
+	if err := r.group().RemoveData(ctx, r.id); err != nil {
+		return err
 	}
-	if err := h.gate.nh.SyncRemoveData(ctx, r.shard, r.id); err != nil {
-		return fmt.Errorf("remove replica %d of partition %d: %w", r.id, partition, err)
-	}
+
 	h.groups[partition].leaving = nil
 	r.free()
 	return nil
@@ -149,13 +144,8 @@ func (h *Host) stopLocked(partition int) (*replica, error) {
 	if r == nil {
 		return nil, nil
 	}
-	h.gate.RLock()
-	defer h.gate.RUnlock()
-	if h.gate.closed {
-		return nil, errClosed
-	}
-	if err := h.gate.nh.StopReplica(r.shard, r.id); err != nil && !errors.Is(err, dragonboat.ErrShardNotFound) {
-		return nil, fmt.Errorf("stop replica %d of partition %d: %w", r.id, partition, err)
+	if err := r.group().StopReplica(r.id); err != nil {
+		return nil, err
 	}
 	return r, nil
 }

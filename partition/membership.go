@@ -1,174 +1,96 @@
 package partition
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/lni/dragonboat/v4"
 
+	"github.com/gridiron-io/gridiron/partition/raftgroup"
 	"github.com/gridiron-io/gridiron/partition/role"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// changeTimeout bounds one change of a group's membership.
-const changeTimeout = 10 * time.Second
-
-// unheardFor is for how long a replica that is being removed is not told what is committed since. When it has been removed, its leader sends it
-// nothing more but what was queued before.
-const unheardFor = changeTimeout + 5*time.Second
-
 var errNotServing = errors.New("this process does not own the partition")
 
-// groupChange is a change of a Raft group by one replica. It looks first at what the group is, so that it may be repeated after any
-// answer or none, and it is a compare-and-set on the group's last change, so that of two that are tried at once one is refused.
-type groupChange struct {
-	shard, replica uint64
-	target         string // where the replica runs
-	step           groupStep
+// GroupMember is one replica of a Raft group, as the group itself has it.
+type GroupMember = raftgroup.Member
+
+// group returns the replica's Raft group.
+func (r *replica) group() raftgroup.Group {
+	return r.host.raft.Group(r.shard, fmt.Sprintf("partition %d", r.partition))
 }
 
-type groupStep uint8
-
-const (
-	stepLearner groupStep = iota // the group is given the replica, as a learner
-	stepVoter                    // the learner becomes a voter
-	stepRemove                   // the replica is removed
-)
-
-// run carries out the change through a NodeHost that has a replica of the group.
-func (c *groupChange) run(ctx context.Context, nh *dragonboat.NodeHost) error {
-	m, err := membership(ctx, nh, c.shard)
-	if err != nil {
-		return fmt.Errorf("read the group's membership: %w", err)
+// owned returns the replica of a partition that this process owns.
+func (h *Host) owned(partition int) (*replica, error) {
+	r := h.replicas[partition].Load()
+	if r == nil || r.serving.Load() == 0 {
+		return nil, fmt.Errorf("change the group of partition %d: %w", partition, errNotServing)
 	}
-	_, learner := m.NonVotings[c.replica]
-	_, voter := m.Nodes[c.replica]
-	switch {
-	case c.step == stepLearner && !learner && !voter:
-		return nh.SyncRequestAddNonVoting(ctx, c.shard, c.replica, c.target, m.ConfigChangeID)
-	case c.step == stepVoter && !voter:
-		return nh.SyncRequestAddReplica(ctx, c.shard, c.replica, c.target, m.ConfigChangeID)
-	case c.step == stepRemove && (learner || voter):
-		return nh.SyncRequestDeleteReplica(ctx, c.shard, c.replica, m.ConfigChangeID)
-	}
-	return nil
-}
-
-// membership reads who belongs to a group. The library can lose an answer for ever, so each try has an end of its own.
-func membership(ctx context.Context, nh *dragonboat.NodeHost, shard uint64) (*dragonboat.Membership, error) {
-	for {
-		short, cancel := context.WithTimeout(ctx, readIndexTimeout)
-		m, err := nh.SyncGetShardMembership(short, shard)
-		timedOut := short.Err() != nil
-		cancel()
-		if err == nil || !timedOut || ctx.Err() != nil {
-			return m, err
-		}
-	}
+	return r, nil
 }
 
 // AddLearner gives a partition's group a replica that learns, in the process of an incarnation. It is for the partition's owner, as
 // are Promote and Remove, and like them does nothing where nothing is left to do.
 func (h *Host) AddLearner(ctx context.Context, partition int, replica uint64, incarnation wire.ID) error {
-	return h.change(ctx, partition, groupChange{replica: replica, target: incarnation.String(), step: stepLearner})
+	r, err := h.owned(partition)
+	if err != nil {
+		return err
+	}
+	// A learner applies a long log more slowly than it takes a state snapshot, so what it does not need is cut first.
+	h.shorten(ctx, r)
+	return r.group().AddLearner(ctx, replica, incarnation.String())
 }
 
 // Promote makes a learner of a partition's group a voter.
 //
-// NOTE: one that has not caught up would hold up every write until it has; see CaughtUp.
+// NOTE: a learner that has not caught up would hold up every write until it has; see CaughtUp.
 func (h *Host) Promote(ctx context.Context, partition int, replica uint64, incarnation wire.ID) error {
-	return h.change(ctx, partition, groupChange{replica: replica, target: incarnation.String(), step: stepVoter})
+	r, err := h.owned(partition)
+	if err != nil {
+		return err
+	}
+	return r.group().Promote(ctx, replica, incarnation.String())
 }
 
-// Remove removes a replica from a partition's group. It must not be this process's own: an owner transfers its partition first.
+// Remove removes a replica from a partition's group. It must not be this process's own: an owner transfers the ownership first.
 func (h *Host) Remove(ctx context.Context, partition int, replica uint64) error {
-	if r := h.replicas[partition].Load(); r != nil {
-		// The replica hears of its removal from the metadata, when the others have: see mover.heard.
-		h.cfg.Transport.LimitCommit(r.shard, replica, r.applied.Load(), time.Now().Add(unheardFor))
+	r, err := h.owned(partition)
+	if err != nil {
+		return err
 	}
-	return h.change(ctx, partition, groupChange{replica: replica, step: stepRemove})
-}
+	if replica == r.id {
+		return fmt.Errorf("remove replica %d of partition %d: it leads the group; transfer the ownership first", replica, partition)
+	}
 
-func (h *Host) change(ctx context.Context, partition int, c groupChange) error {
-	r := h.replicas[partition].Load()
-	if r == nil || r.serving.Load() == 0 {
-		return fmt.Errorf("change the group of partition %d: %w", partition, errNotServing)
-	}
-	if c.step == stepRemove && c.replica == r.id {
-		return fmt.Errorf("change the group of partition %d: its leader does not remove itself", partition)
-	}
-	if c.step == stepLearner {
-		h.shorten(ctx, r)
-	}
-	c.shard = r.shard
-	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
-	defer cancel()
-	defer context.AfterFunc(h.life, cancel)() // Close does not wait for us
-	h.gate.RLock()
-	defer h.gate.RUnlock()
-	if h.gate.closed {
-		return errClosed
-	}
-	if err := c.run(ctx, h.gate.nh); err != nil {
-		return fmt.Errorf("change the group of partition %d by replica %d: %w", partition, c.replica, err)
-	}
-	return nil
-}
-
-// GroupMember is one replica of a partition's group, as the group itself has it.
-type GroupMember struct {
-	Replica uint64
-	Voter   bool
+	// The replica hears of its removal from the metadata, when the others have: see mover.heard.
+	g := r.group()
+	g.Withhold(h.cfg.Transport, replica, r.applied.Load())
+	return g.Remove(ctx, replica)
 }
 
 // Group returns who belongs to a partition's group now. It is for the partition's owner.
 func (h *Host) Group(ctx context.Context, partition int) ([]GroupMember, error) {
-	r := h.replicas[partition].Load()
-	if r == nil || r.serving.Load() == 0 {
-		return nil, fmt.Errorf("read the group of partition %d: %w", partition, errNotServing)
-	}
-	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
-	defer cancel()
-	defer context.AfterFunc(h.life, cancel)() // Close does not wait for us
-	h.gate.RLock()
-	defer h.gate.RUnlock()
-	if h.gate.closed {
-		return nil, errClosed
-	}
-	m, err := membership(ctx, h.gate.nh, r.shard)
+	r, err := h.owned(partition)
 	if err != nil {
-		return nil, fmt.Errorf("read the group of partition %d: %w", partition, err)
+		return nil, err
 	}
-	return groupMembers(m), nil
-}
-
-// groupMembers lists a group, in the order of the replicas' IDs.
-func groupMembers(m *dragonboat.Membership) []GroupMember {
-	list := make([]GroupMember, 0, len(m.Nodes)+len(m.NonVotings))
-	for id := range m.Nodes {
-		list = append(list, GroupMember{Replica: id, Voter: true})
-	}
-	for id := range m.NonVotings {
-		list = append(list, GroupMember{Replica: id})
-	}
-	slices.SortFunc(list, func(a, b GroupMember) int { return cmp.Compare(a.Replica, b.Replica) })
-	return list
+	return r.group().Members(ctx)
 }
 
 // GroupChanges returns, by partition, the log index of the last change of the group that the replica here has applied; 0 where none
 // runs. It is cheap: whoever keeps what it returned knows which groups to look at again.
 func (h *Host) GroupChanges() []uint64 {
 	changes := make([]uint64, len(h.replicas))
-	h.gate.RLock()
-	defer h.gate.RUnlock()
-	if h.gate.closed {
+	nh, err := h.raft.Enter()
+	if err != nil {
 		return changes
 	}
-	for _, info := range h.gate.nh.GetNodeHostInfo(dragonboat.NodeHostInfoOption{SkipLogInfo: true}).ShardInfoList {
+	defer h.raft.Leave()
+
+	for _, info := range nh.GetNodeHostInfo(dragonboat.NodeHostInfoOption{SkipLogInfo: true}).ShardInfoList {
 		if _, p := partitionOf(info.ShardID); p < len(changes) && h.find(info.ShardID, info.ReplicaID) != nil {
 			changes[p] = info.ConfigChangeIndex
 		}

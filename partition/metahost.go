@@ -18,8 +18,8 @@ import (
 	sm "github.com/lni/dragonboat/v4/statemachine"
 
 	"github.com/gridiron-io/gridiron/partition/meta"
+	"github.com/gridiron-io/gridiron/partition/raftgroup"
 	"github.com/gridiron-io/gridiron/partition/raftnet"
-	"github.com/gridiron-io/gridiron/partition/role"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -41,22 +41,10 @@ type MetaConfig struct {
 // identity. Every member has one, as voter or learner, and reads the metadata from it.
 type MetaHost struct {
 	cfg  MetaConfig
-	gate struct {
-		sync.RWMutex
-		closed bool
-		nh     *dragonboat.NodeHost
-	}
-	at atomic.Pointer[metaReplica] // the replica that runs; nil: none
+	raft *raftgroup.Host
+	at   atomic.Pointer[metaReplica] // the replica that runs; nil: none
 
-	leader struct {
-		sync.Mutex
-		id, term uint64
-		led      uint64        // who was last known to lead
-		ledTerm  uint64        // in which term
-		at       time.Time     // when id or term changed last
-		campaign role.Campaign // when this replica campaigns in the place of a leader that is down
-		electing bool          // a goroutine sees to that
-	}
+	leader  metaLeader
 	applied atomic.Uint64             // index of the newest command that was applied here
 	view    atomic.Pointer[meta.View] // replaced under changed's lock
 	changed struct {
@@ -89,11 +77,12 @@ func StartMeta(cfg MetaConfig) (*MetaHost, error) {
 	}
 	m := &MetaHost{cfg: cfg}
 	m.life, m.end = context.WithCancel(context.Background())
+	m.raft = raftgroup.New(m.life)
 	m.changed.ch = make(chan struct{})
 	m.view.Store(meta.New().View())
 	db := config.GetTinyMemLogDBConfig()
 	db.Shards = 1
-	nh, err := newNodeHost(config.NodeHostConfig{
+	err = m.raft.Start(config.NodeHostConfig{
 		DeploymentID:      DeploymentID(cfg.Cluster),
 		NodeHostID:        cfg.Member.String(),
 		NodeHostDir:       cfg.Dir,
@@ -111,7 +100,6 @@ func StartMeta(cfg MetaConfig) (*MetaHost, error) {
 		m.end()
 		return nil, fmt.Errorf("start the metadata host in %s: %w", cfg.Dir, err)
 	}
-	m.gate.nh = nh
 	return m, nil
 }
 
@@ -128,35 +116,34 @@ type MetaStart struct {
 
 // Has reports whether the directory holds a replica.
 func (m *MetaHost) Has(generation, replica uint64) bool {
-	m.gate.RLock()
-	defer m.gate.RUnlock()
-	return !m.gate.closed && m.gate.nh.HasNodeInfo(MetaShard(generation), replica)
+	nh, err := m.raft.Enter()
+	if err != nil {
+		return false
+	}
+	defer m.raft.Leave()
+	return nh.HasNodeInfo(MetaShard(generation), replica)
 }
 
 // Run starts the replica. REQUIRES: none runs.
 func (m *MetaHost) Run(s MetaStart) error {
-	initial := make(map[uint64]dragonboat.Target, len(s.Initial))
-	for id, member := range s.Initial {
-		initial[id] = member.String()
+	nh, err := m.raft.Enter()
+	if err != nil {
+		return err
 	}
-	m.gate.RLock()
-	defer m.gate.RUnlock()
-	if m.gate.closed {
-		return errClosed
-	}
+	defer m.raft.Leave()
+
 	at := &metaReplica{shard: MetaShard(s.Generation), id: s.Replica}
 	at.session = client.NewNoOPSession(at.shard, newRandom())
-	join := s.Join
-	if m.gate.nh.HasNodeInfo(at.shard, at.id) {
+	initial, join := targets(s.Initial), s.Join
+	if nh.HasNodeInfo(at.shard, at.id) {
 		initial, join = nil, false
 	}
-	cfg := raftConfig(at.shard, at.id)
+
+	cfg := raftConfig(at.shard, at.id, s.Join)
 	cfg.SnapshotEntries, cfg.CompactionOverhead = 512, 128
 	cfg.DisableAutoCompactions = false
-	// The flag stays true for a replica that was added as a learner, also when it has become a voter: the log says so.
-	cfg.IsNonVoting = s.Join
 	m.at.Store(at) // before the library tells of leaders
-	err := m.gate.nh.StartReplica(initial, join, func(uint64, uint64) sm.IStateMachine {
+	err = nh.StartReplica(initial, join, func(uint64, uint64) sm.IStateMachine {
 		return &metaMachine{host: m, state: meta.New()}
 	}, cfg)
 	if err != nil {
@@ -168,28 +155,6 @@ func (m *MetaHost) Run(s MetaStart) error {
 		go m.campaign(at, s.Campaign) // ends with life or the replica, or when somebody leads
 	}
 	return nil
-}
-
-// campaign has a replica elected where nobody leads, without waiting for an election timeout.
-func (m *MetaHost) campaign(at *metaReplica, after time.Duration) {
-	defer m.stopped.Done()
-	t := time.NewTimer(after)
-	defer t.Stop()
-	for {
-		select {
-		case <-m.life.Done():
-			return
-		case <-t.C:
-		}
-		m.leader.Lock()
-		id, term := m.leader.id, m.leader.term
-		m.leader.Unlock()
-		if id != 0 || m.at.Load() != at {
-			return // from here on elections by timeout will do: data does not wait for metadata
-		}
-		m.cfg.Transport.Inject(at.shard, at.id, 0, term)
-		t.Reset(after + 100*time.Millisecond)
-	}
 }
 
 // View returns the metadata as this member has applied it. It is never nil and never changes.
@@ -226,29 +191,6 @@ func (m *MetaHost) wakeAll() {
 func (m *MetaHost) wakeLocked() {
 	close(m.changed.ch)
 	m.changed.ch = make(chan struct{})
-}
-
-// Leads reports whether Raft elected this member's replica, and the term. It is an opinion, good for deciding who does the
-// controller's work; what the work changes is decided by compare-and-set.
-func (m *MetaHost) Leads() (term uint64, leads bool) {
-	at := m.at.Load()
-	m.leader.Lock()
-	defer m.leader.Unlock()
-	return m.leader.term, at != nil && m.leader.id == at.id
-}
-
-// Leader returns the replica that leads the group as far as this one knows; 0 if it knows of none.
-func (m *MetaHost) Leader() uint64 {
-	m.leader.Lock()
-	defer m.leader.Unlock()
-	return m.leader.id
-}
-
-// LedBy reports whether a replica leads the group, or led it last.
-func (m *MetaHost) LedBy(replica uint64) bool {
-	m.leader.Lock()
-	defer m.leader.Unlock()
-	return m.leader.led == replica && (m.leader.id == 0 || m.leader.id == replica)
 }
 
 // MetaReplica is a replica in a generation of the metadata group.
@@ -293,13 +235,12 @@ func (m *MetaHost) ask(ctx context.Context, request func(*dragonboat.NodeHost, *
 	if at == nil {
 		return dragonboat.RequestResult{}, errNoMetaReplica
 	}
-	m.gate.RLock()
-	if m.gate.closed {
-		m.gate.RUnlock()
-		return dragonboat.RequestResult{}, errClosed
+	nh, err := m.raft.Enter()
+	if err != nil {
+		return dragonboat.RequestResult{}, err
 	}
-	rs, err := request(m.gate.nh, at, timeout)
-	m.gate.RUnlock()
+	rs, err := request(nh, at, timeout)
+	m.raft.Leave() // the answer is waited for outside, so that Close need not wait for it
 	if err != nil {
 		return dragonboat.RequestResult{}, err
 	}
@@ -328,12 +269,9 @@ const answerMargin = time.Second
 func (m *MetaHost) Close() {
 	m.stopOnce.Do(func() {
 		m.end()
-		m.gate.Lock()
-		m.gate.closed = true // no campaign begins
-		nh := m.gate.nh
-		m.gate.Unlock()
+		m.raft.Shut() // no candidacy begins any more
 		m.stopped.Wait()
-		closeNodeHost(nh, m.cfg.Logger)
+		m.raft.Close(m.cfg.Logger)
 	})
 }
 
@@ -372,17 +310,16 @@ var _ raftio.IRaftEventListener = (*metaEvents)(nil)
 func (e *metaEvents) LeaderUpdated(info raftio.LeaderInfo) {
 	m := (*MetaHost)(e)
 	m.leader.Lock()
-	if at := m.at.Load(); at == nil || info.ShardID != at.shard || info.ReplicaID != at.id {
+	// Of a replica that was stopped for another one, events may still come. Quit swaps first and forgets then, so this is asked under the
+	// lock.
+	at := m.at.Load()
+	if at == nil || info.ShardID != at.shard || info.ReplicaID != at.id {
 		m.leader.Unlock()
 		return
 	}
-	if info.Term >= m.leader.term {
-		m.leader.id, m.leader.term, m.leader.at = info.LeaderID, info.Term, time.Now()
-		if info.LeaderID != 0 {
-			m.leader.led, m.leader.ledTerm = info.LeaderID, info.Term
-		}
-	}
+	m.leader.updateLocked(info.LeaderID, info.Term)
 	m.leader.Unlock()
+
 	m.wakeAll()
 }
 

@@ -45,13 +45,13 @@ func (t *requestTicket) poll() ticketState {
 
 // propose gives an entry to Raft. After an error it has not reached the log and never will.
 func (r *replica) propose(cmd []byte) (ticket, error) {
-	h := r.host
-	h.gate.RLock()
-	defer h.gate.RUnlock()
-	if h.gate.closed {
-		return nil, errClosed
+	nh, err := r.host.raft.Enter()
+	if err != nil {
+		return nil, err
 	}
-	rs, err := h.gate.nh.Propose(r.session, cmd, proposalTimeout)
+	defer r.host.raft.Leave()
+
+	rs, err := nh.Propose(r.session, cmd, proposalTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -80,13 +80,12 @@ const (
 // NOTE: dragonboat can lose the answer for ever, so the wait has an end of its own.
 func (r *replica) readIndex(ended <-chan struct{}, timer *time.Timer) readOutcome {
 	h := r.host
-	h.gate.RLock()
-	if h.gate.closed {
-		h.gate.RUnlock()
+	nh, err := h.raft.Enter()
+	if err != nil {
 		return readFailed
 	}
-	rs, err := h.gate.nh.ReadIndex(r.shard, readIndexTimeout)
-	h.gate.RUnlock()
+	rs, err := nh.ReadIndex(r.shard, readIndexTimeout)
+	h.raft.Leave() // the answer is waited for outside, so that Close need not wait for it
 	if err != nil {
 		if errors.Is(err, dragonboat.ErrSystemBusy) {
 			return readSoon

@@ -44,7 +44,10 @@ func TestRemovedReplicaRunsOn(t *testing.T) {
 	}
 	c.caughtUp(0, 2, 1)
 	require.NotEqual(t, owner.GroupChanges()[0], removed.GroupChanges()[0])
-	require.Len(t, removed.gate.nh.GetNodeHostInfo(dragonboat.NodeHostInfoOption{SkipLogInfo: true}).ShardInfoList, 1)
+	nh, err := removed.raft.Enter()
+	require.NoError(t, err)
+	removed.raft.Leave() // it is closed behind the test
+	require.Len(t, nh.GetNodeHostInfo(dragonboat.NodeHostInfoOption{SkipLogInfo: true}).ShardInfoList, 1)
 	require.NoError(t, removed.Drop(t.Context(), 0))
-	require.Empty(t, removed.gate.nh.GetNodeHostInfo(dragonboat.NodeHostInfoOption{SkipLogInfo: true}).ShardInfoList)
+	require.Empty(t, nh.GetNodeHostInfo(dragonboat.NodeHostInfoOption{SkipLogInfo: true}).ShardInfoList)
 }

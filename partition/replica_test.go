@@ -63,7 +63,7 @@ func newScripted(tb testing.TB, generation uint64) *scripted {
 	s := &scripted{tb: tb, index: 10}
 	h := newHost(HostConfig{Member: alice, Incarnation: alice, Partitions: 1, Machines: registerMachines{},
 		Registry: raftnet.NewRegistry(), Now: func() int64 { return 1000 }, Logger: slog.New(slog.DiscardHandler)})
-	h.gate.closed = true // there is no NodeHost
+	h.raft.Shut() // there is no NodeHost
 	tb.Cleanup(h.end)
 	s.replica = newReplica(h, Placement{Generation: generation, Replica: 1})
 	h.replicas[0].Store(s.replica)

@@ -23,6 +23,9 @@ func TestLearnerOfASingleVoterIsReached(t *testing.T) {
 	owner := c.hosts[0]
 	shard := ShardOf(1, 0)
 
+	nh, err := owner.raft.Enter()
+	require.NoError(t, err)
+	owner.raft.Leave() // it is closed behind the test
 	stop := make(chan struct{})
 	var readers sync.WaitGroup
 	for range 8 {
@@ -33,7 +36,7 @@ func TestLearnerOfASingleVoterIsReached(t *testing.T) {
 					return
 				default:
 				}
-				if rs, err := owner.gate.nh.ReadIndex(shard, time.Second); err == nil {
+				if rs, err := nh.ReadIndex(shard, time.Second); err == nil {
 					<-rs.ResultC()
 					rs.Release()
 				}

@@ -203,7 +203,7 @@ func (h *Host) place(r *replica, st *stream, of *raftnet.Request) (*frozen, erro
 		}
 		// The group's members are others than they were. Who they are can be asked, and is the answer unless they have changed once more
 		// behind the state snapshot.
-		m, err := h.membershipOf(st.ctx, r.shard)
+		m, err := r.membership(st.ctx)
 		if err == nil && m.ConfigChangeId <= f.index {
 			f.members = *m
 			return f, nil
@@ -215,20 +215,15 @@ func (h *Host) place(r *replica, st *stream, of *raftnet.Request) (*frozen, erro
 	}
 }
 
-// membershipOf returns who belongs to a group now.
-func (h *Host) membershipOf(ctx context.Context, shard uint64) (*raftpb.Membership, error) {
+// membership returns who belongs to the replica's group now, in the form in which Raft snapshots carry it.
+func (r *replica) membership(ctx context.Context) (*raftpb.Membership, error) {
 	ctx, cancel := context.WithTimeout(ctx, membershipFor)
 	defer cancel()
-	defer context.AfterFunc(h.life, cancel)() // Close does not wait for us
-	h.gate.RLock()
-	defer h.gate.RUnlock()
-	if h.gate.closed {
-		return nil, errClosed
-	}
-	m, err := membership(ctx, h.gate.nh, shard)
+	m, err := r.group().Membership(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read the group's membership: %w", err)
+		return nil, err
 	}
+
 	members := &raftpb.Membership{ConfigChangeId: m.ConfigChangeID, Addresses: m.Nodes, NonVotings: m.NonVotings, Witnesses: m.Witnesses,
 		Removed: make(map[uint64]bool, len(m.Removed))}
 	for id := range m.Removed {

@@ -152,12 +152,12 @@ func (r *replica) pushLog(now time.Time) {
 
 // trim asks for a log to be cut up to an index.
 func (h *Host) trim(r *replica, to uint64) (*dragonboat.RequestState, error) {
-	h.gate.RLock()
-	defer h.gate.RUnlock()
-	if h.gate.closed {
-		return nil, errClosed
+	nh, err := h.raft.Enter()
+	if err != nil {
+		return nil, err
 	}
-	return h.gate.nh.RequestSnapshot(r.shard, dragonboat.SnapshotOption{OverrideCompactionOverhead: true, CompactionIndex: to}, trimTimeout)
+	defer h.raft.Leave()
+	return nh.RequestSnapshot(r.shard, dragonboat.SnapshotOption{OverrideCompactionOverhead: true, CompactionIndex: to}, trimTimeout)
 }
 
 const (

@@ -38,6 +38,7 @@ var layers = []struct {
 	{"partition/entry", []string{"sdk/wire"}},
 	{"partition/meta", []string{"sdk/wire"}},
 	{"partition/memlog", nil},
+	{"partition/raftgroup", []string{"partition/raftnet"}},
 	{"partition/raftnet", []string{"sdk/wire"}},
 	{"partition/role", []string{"partition/entry", "sdk/wire"}},
 	{"partition", []string{"sdk/wire", "sdk/codec"}},
