@@ -34,7 +34,7 @@ func (m *Member) follow() {
 			}
 		}
 		m.peers.update()
-		m.rooms.follow(v)
+		m.memory.Follow(v)
 		if now := m.metaMembers(); len(now) > 0 {
 			var err error
 			if members, err = saveMetaMembers(m.cfg.DataDir, members, now); err != nil {

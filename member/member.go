@@ -15,6 +15,7 @@ import (
 	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
 	"github.com/gridiron-io/gridiron/member/internal/clock"
 	"github.com/gridiron-io/gridiron/member/internal/events"
+	"github.com/gridiron-io/gridiron/member/internal/memory"
 	"github.com/gridiron-io/gridiron/member/internal/server"
 	"github.com/gridiron-io/gridiron/member/telemetry"
 	"github.com/gridiron-io/gridiron/partition"
@@ -72,7 +73,7 @@ type Member struct {
 
 	peers     *peers
 	locator   *locator
-	rooms     *rooms
+	memory    *memory.Rooms
 	failover  *failover
 	views     *views
 	maps      *maps.Service
@@ -131,7 +132,6 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	m.views = newViews(m)
 	m.peers = &peers{m: m}
 	m.locator = newLocator(m)
-	m.rooms = newRooms(m)
 	m.failover = &failover{m: m}
 	m.voters = newMetaVoters(m)
 	telemetry.RaftLogs(cfg.Logger)
@@ -144,6 +144,8 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	if err := m.openStore(); err != nil {
 		return nil, err
 	}
+	m.memory = memory.New(memory.Config{Member: m.id, Incarnation: m.incarnation, Limit: cfg.MaxMemory, SizesFor: pingTimeout,
+		Leads: m.leads, Size: m.sizeOf})
 	if m.ports, err = server.Listen(m.portsConfig()); err != nil {
 		return nil, err
 	}

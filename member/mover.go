@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gridiron-io/gridiron/member/internal/clock"
+	"github.com/gridiron-io/gridiron/member/internal/memory"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -355,4 +356,21 @@ func (m *Member) replicaState(b wire.ReplicaBody) wire.ReplicaResult {
 	st, _ := host.Status(int(b.Shard & (partition.MaxPartitions - 1)))
 	res.Applied = st.Applied
 	return res
+}
+
+// roomAt asks a member whether it has room for a replica of a size. One that does not answer is taken to have it: nothing is sent to it before it
+// answers.
+func (m *Member) roomAt(ctx context.Context, id wire.ID, size int64) bool {
+	ctx, cancel := context.WithTimeout(ctx, caughtUpFor)
+	defer cancel()
+	a, err := m.peers.ask(ctx, id, wire.OpMemberPing, wire.AppendPingBody(nil, wire.PingBody{}))
+	if err != nil {
+		return true
+	}
+	said, err := wire.DecodePingResult(a.Body)
+	if err != nil || a.Code != wire.CodeOK || said.Limit == 0 {
+		return true
+	}
+	// What it expects has this replica in it, as soon as it has heard of that.
+	return memory.Clamp(said.Used)+max(memory.Clamp(said.Expected), size) <= memory.Clamp(said.Limit)
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gridiron-io/gridiron/member/internal/memory"
 	"github.com/gridiron-io/gridiron/member/internal/rpc"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -199,13 +200,13 @@ func (p *peers) watch(ctx context.Context, pr *peer) {
 	defer tick.Stop()
 	for {
 		began := time.Now()
-		room := p.m.rooms.of(pr.id) // another one if a view that was older than this goroutine has had it dropped
+		room := p.m.memory.Of(pr.id) // another one if a view that was older than this goroutine has had it dropped
 		_, _, before, _ := pr.word()
 		changed, err := p.ping(ctx, pr, room)
 		if err != nil && ctx.Err() == nil {
 			changed = pr.missed(began, time.Now(), err)
 			if _, well := pr.state(); !well {
-				room.silent()
+				room.Silent()
 			}
 		}
 		if changed {
@@ -219,7 +220,7 @@ func (p *peers) watch(ctx context.Context, pr *peer) {
 		}
 		select {
 		case <-tick.C:
-		case <-room.ask:
+		case <-room.Wanted():
 		case <-ended:
 		case <-ctx.Done():
 			return
@@ -229,7 +230,7 @@ func (p *peers) watch(ctx context.Context, pr *peer) {
 
 // ping asks a member once how it is, and reports whether it is seen in another light than before. A connection that turns out
 // to have ended is made again at once: what is found where the member was tells whether it is unreachable.
-func (p *peers) ping(ctx context.Context, pr *peer, room *room) (changed bool, err error) {
+func (p *peers) ping(ctx context.Context, pr *peer, room *memory.Room) (changed bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	for {
@@ -238,9 +239,9 @@ func (p *peers) ping(ctx context.Context, pr *peer, room *room) (changed bool, e
 			return false, err
 		}
 		pr.mu.Lock()
-		body := wire.PingBody{Have: pr.said.Version, Sizes: time.Since(pr.sized) >= sizesEvery && p.m.rooms.wantSizes()}
+		body := wire.PingBody{Have: pr.said.Version, Sizes: time.Since(pr.sized) >= pingEvery && p.m.memory.WantSizes()}
 		pr.mu.Unlock()
-		room.asking(time.Now())
+		room.Asking(time.Now())
 		sent := p.m.clock.Mono()
 		a, err := c.Call(ctx, wire.OpMemberPing, wire.AppendPingBody(nil, body))
 		received := p.m.clock.Mono()
@@ -264,9 +265,9 @@ func (p *peers) ping(ctx context.Context, pr *peer, room *room) (changed bool, e
 		if said.Unknown || said.NoMetaReplica {
 			p.m.doubt(pr.id)
 		}
-		room.answered(&said)
+		room.Answered(&said)
 		if body.Sizes {
-			p.m.rooms.sized(said.Sizes)
+			p.m.memory.Sized(said.Sizes)
 			pr.mu.Lock()
 			pr.sized = time.Now()
 			pr.mu.Unlock()

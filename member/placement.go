@@ -67,7 +67,7 @@ func (pl *placer) follow(v *meta.View) {
 		pl.arrivals = make(map[arrivalKey]arrival)
 	}
 	now := time.Now()
-	sizes := pl.m.rooms.partitionSizes(v)
+	sizes := pl.m.memory.PartitionSizes(v)
 	for p := range v.Table {
 		if one, ok := v.Table[p].Changing(); ok && one.Role == meta.RoleLearner {
 			key := arrivalKey{p, one.Member}
@@ -113,7 +113,7 @@ func (m *Member) space(v *meta.View, r roster, arrivals map[arrivalKey]arrival) 
 	if len(s.room) == 0 {
 		return s
 	}
-	s.sizes = m.rooms.partitionSizes(v)
+	s.sizes = m.memory.PartitionSizes(v)
 	for key, a := range arrivals {
 		if room, bounded := s.room[key.member]; bounded {
 			s.room[key.member] = room - max(0, a.size)

@@ -210,7 +210,7 @@ func (m *Member) startData() (err error) {
 	configs := &mapConfigs{view: m.metaView}
 	m.maps = maps.New(maps.Config{Host: m.host, Partitions: n, Now: m.clock.Now, Owner: m.views.moved, MaxValue: m.cfg.MaxValue,
 		MapConfig: configs.of, Latency: latency, MaxMemory: m.cfg.MaxMemory, ClockConfirmed: m.clock.Confirmed, Dropped: m.publisher.Dropped(),
-		Owners: m.rooms.share, Expected: m.rooms.expected, Room: m.rooms.admit})
+		Owners: m.memory.Share, Expected: m.memory.Expected, Room: m.memory.Admit})
 	m.maps.Start()
 	m.hostReady.Store(true)
 	m.events.Publish(m.ctx, m.publisher, m.host)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gridiron-io/gridiron/member/internal/memory"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -207,7 +208,7 @@ func (m *Member) pong(b wire.PingBody) wire.PingResult {
 		return res
 	}
 	if m.cfg.MaxMemory > 0 {
-		res.Used, res.Expected = uint64(m.maps.Used()), uint64(m.rooms.expected())
+		res.Used, res.Expected = uint64(m.maps.Used()), uint64(m.memory.Expected())
 	}
 	owned := make([]wire.Owned, 0, 64)
 	for p := range m.partitions() {
@@ -230,4 +231,38 @@ func (m *Member) pong(b wire.PingBody) wire.PingResult {
 		res.Owned = owned
 	}
 	return res
+}
+
+// memoryOf returns the memory of a member, and how much of it is used, as the process that is registered said last; a limit of 0 is none,
+// or it has said nothing yet.
+func (m *Member) memoryOf(mb *meta.Member) (limit, used int64) {
+	if mb.ID == m.id {
+		if m.dataHost() == nil {
+			return m.cfg.MaxMemory, 0
+		}
+		return m.cfg.MaxMemory, m.maps.Used()
+	}
+	if pr := m.peers.find(mb.ID); pr != nil {
+		if said, _, from, ok := pr.word(); ok && from == mb.Incarnation {
+			return memory.Clamp(said.Limit), memory.Clamp(said.Used)
+		}
+	}
+	return 0, 0
+}
+
+// leads reports whether this member's metadata replica leads its group, so that it controls the cluster.
+func (m *Member) leads() bool {
+	if m.metaView() == nil {
+		return false
+	}
+	_, leads := m.meta.Leads()
+	return leads
+}
+
+// sizeOf returns what the replica of a partition here takes, false before there are replicas.
+func (m *Member) sizeOf(p int) (int64, bool) {
+	if m.dataHost() == nil {
+		return 0, false
+	}
+	return m.maps.Size(p), true
 }

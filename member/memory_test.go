@@ -143,51 +143,6 @@ func TestMembersJoinForRoom(t *testing.T) {
 	within(t, "at the end", members[:3]...)
 }
 
-// What an owner has let in for a follower counts until the follower has surely counted it itself, and as much for each other owner.
-func TestRoomOfAFollower(t *testing.T) {
-	rs := newRooms(&Member{})
-	rs.owners.Store(3)
-	r := rs.of(wire.ID{1})
-	name := "m1"
-	r.name.Store(&name)
-	rs.table.Store(&[][]*room{{r}, nil})
-	at := time.Now()
-	heard := func(after time.Duration, used uint64) {
-		at = at.Add(after)
-		r.asking(at)
-		r.answered(&wire.PingResult{Limit: 10_000, Used: used, Expected: 1000})
-	}
-	admitted := func(want bool, bytes int64, evictable bool) {
-		t.Helper()
-		if err := rs.admit(0, bytes, evictable); (err == nil) != want {
-			t.Errorf("%d bytes: %v", bytes, err)
-		}
-	}
-	admitted(true, 1<<30, false) // nothing is known of it
-	heard(0, 0)
-	heard(time.Second, 6000) // 3000 are left
-	admitted(false, 3001, false)
-	admitted(true, 3001, true)
-	heard(time.Second, 6000)
-	heard(time.Second, 6000)
-	admitted(true, 500, false)
-	admitted(true, 500, false) // 1000 by this owner, and by two others: 0 are left
-	admitted(false, 1, false)
-	heard(time.Millisecond, 6000)
-	admitted(false, 1, false) // it may not have counted them yet
-	heard(time.Second, 7000)
-	heard(time.Second, 7000)
-	admitted(true, 600, false)
-	if err := rs.admit(0, 2000, false); err == nil || !strings.Contains(err.Error(), "member m1 has 200 of 10000 bytes left") {
-		t.Errorf("refused with %v", err)
-	}
-	if err := rs.admit(1, 1<<30, false); err != nil {
-		t.Errorf("a partition without followers: %v", err)
-	}
-	r.silent()
-	admitted(true, 1<<30, false)
-}
-
 // What a member has in memory is told, and pings are answered, while a partition's state is busy: who waits for the answer would take the
 // member for dead.
 func TestPingsWaitForNoState(t *testing.T) {
@@ -217,12 +172,10 @@ func TestPingsWaitForNoState(t *testing.T) {
 func TestRoomsOutliveAnOlderView(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	members := runningMembers(t, 2, func(_ int, cfg *Config) { cfg.Partitions, cfg.MaxMemory = 2, 8<<20 })
-	rs, other := members[0].rooms, members[1].id
-	known := func() bool { return rs.of(other).limit.Load() == 8<<20 }
+	rs, other := members[0].memory, members[1].id
+	known := func() bool { return rs.Of(other).Limit() == 8<<20 }
 	eventually(t, "the other member's memory to be known", known)
-	rs.mu.Lock()
-	delete(rs.members, other)
-	rs.mu.Unlock()
+	rs.Forget(other)
 	eventually(t, "it to be known again", known)
 }
 
@@ -303,7 +256,7 @@ func TestDrainWithoutRoom(t *testing.T) {
 				return false
 			}
 		}
-		for p, size := range leader.rooms.partitionSizes(v) {
+		for p, size := range leader.memory.PartitionSizes(v) {
 			if size < 128<<10 {
 				return false
 			}
