@@ -157,27 +157,16 @@ func (m *Member) held(v *meta.View) (n int) {
 }
 
 // othersStay reports whether there is another member that answers, may hold replicas, and is not about to leave too.
-func (m *Member) othersStay() bool { return m.staysWithout(m.metaView(), m.id) }
-
-// staysWithout is othersStay for any member.
-func (m *Member) staysWithout(v *meta.View, id wire.ID) bool {
-	for i := range v.Members {
-		mb := &v.Members[i]
-		if mb.ID != id && !mb.Lite && (mb.State == meta.StateReady || mb.State == meta.StateJoining) && m.peers.answers(mb.ID, mb.Incarnation) {
-			return true
-		}
-	}
-	return false
-}
+func (m *Member) othersStay() bool { return m.control.StaysWithout(m.metaView(), m.id) }
 
 // mayLeaveGroup reports whether the metadata group can do without this member, as v has it, and asks for that if it cannot.
 func (m *Member) mayLeaveGroup(ctx context.Context, v *meta.View) bool {
 	me := v.Member(m.id)
-	if me == nil || !me.MetaVoter || m.dispensable(v, m.id) {
+	if me == nil || !me.MetaVoter || m.control.Dispensable(v, m.id) {
 		return true
 	}
 	if _, leads := m.meta.Leads(); leads {
-		if err := m.voters.canSpare(m.id, m.incarnation); err == nil {
+		if err := m.control.CanSpare(m.id, m.incarnation); err == nil {
 			return true
 		}
 		return false // the controller makes others voters and has one of them lead
@@ -202,7 +191,7 @@ func (m *Member) passLead(ctx context.Context) {
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
 	for {
-		if _, leads := m.meta.Leads(); !leads || !m.letLead(ctx, m.metaView()) {
+		if _, leads := m.meta.Leads(); !leads || !m.control.LetLead(ctx, m.metaView()) {
 			return
 		}
 		select {
@@ -250,9 +239,12 @@ func (m *Member) stop(abruptly bool) error {
 		m.meta.Close()
 	}
 	m.cutTransports() // where there is no host to close them
-	m.wg.Wait()
 	if m.server != nil {
 		m.server.Wait()
+	}
+	m.wg.Wait()
+	if m.control != nil {
+		m.control.Wait()
 	}
 	if m.events != nil {
 		m.events.Stop()

@@ -3,6 +3,7 @@ package member
 import (
 	"context"
 	"net"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -106,7 +107,7 @@ func (m *Member) handleClients() {
 	handle(wire.OpMapConfigs, m.dispatchMapConfig)
 	for _, op := range [...]wire.Op{wire.OpDrainMember, wire.OpRemoveMember, wire.OpRebalance} {
 		handle(op, func(c *server.Conn, req *wire.Request) {
-			m.dispatchAdmin(c, req.ID, wire.AdminBody{Op: req.Op, Body: req.Body}, m.administer)
+			m.dispatchAdmin(c, req.ID, wire.AdminBody{Op: req.Op, Body: req.Body}, m.control.Administer)
 		})
 	}
 	handle(wire.OpRecover, func(c *server.Conn, req *wire.Request) {
@@ -187,7 +188,9 @@ func (m *Member) dispatchPeer(c *server.Conn, req *wire.Request) {
 			c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
 			return
 		}
-		c.Later(func(context.Context) { c.Answer(id, wire.CodeOK, wire.AppendReplicaResult(nil, m.replicaState(b))) })
+		c.Later(func(context.Context) {
+			c.Answer(id, wire.CodeOK, wire.AppendReplicaResult(nil, m.control.ReplicaState(b)))
+		})
 	case wire.OpMetaCaughtUp:
 		c.Later(func(context.Context) { m.answerMetaCaughtUp(c, id) })
 	case wire.OpMetaLead:
@@ -195,7 +198,7 @@ func (m *Member) dispatchPeer(c *server.Conn, req *wire.Request) {
 	case wire.OpMetaLeave:
 		if m.metaView() == nil {
 			c.Answer(id, wire.CodeNotReady, []byte("this member has no metadata yet"))
-		} else if err := m.voters.canSpare(c.Hello().Member, c.Hello().Incarnation); err != nil {
+		} else if err := m.control.CanSpare(c.Hello().Member, c.Hello().Incarnation); err != nil {
 			c.Answer(id, wire.CodeNotReady, []byte(err.Error()))
 		} else {
 			c.Answer(id, wire.CodeOK, nil)
@@ -206,7 +209,7 @@ func (m *Member) dispatchPeer(c *server.Conn, req *wire.Request) {
 			c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
 			return
 		}
-		m.dispatchAdmin(c, id, b, m.administerHere)
+		m.dispatchAdmin(c, id, b, m.control.AdministerHere)
 	case wire.OpMetaRead:
 		c.Later(func(context.Context) { m.answerMetaRead(c, id) })
 	case wire.OpMetaPropose:
@@ -220,4 +223,18 @@ func (m *Member) dispatchPeer(c *server.Conn, req *wire.Request) {
 		}
 		c.Later(func(context.Context) { m.answerMetaJoin(c, id, c.Hello().Member, b) })
 	}
+}
+
+// adminFor bounds one operation of administration, within what a client waits for one member.
+const adminFor = 1800 * time.Millisecond
+
+// dispatchAdmin answers an operation of administration by what do returns. It copies the body.
+func (m *Member) dispatchAdmin(c *server.Conn, id uint64, b wire.AdminBody, do func(context.Context, wire.AdminBody) (wire.Code, []byte)) {
+	b.Body = slices.Clone(b.Body)
+	c.Later(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, adminFor)
+		defer cancel()
+		code, answer := do(ctx, b)
+		c.Answer(id, code, answer)
+	})
 }

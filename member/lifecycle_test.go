@@ -26,7 +26,7 @@ func TestStartAndClose(t *testing.T) {
 	if err := users.Set(testContext(t), "a", 1); err != nil {
 		t.Fatal(err)
 	}
-	if m.letLead(testContext(t), m.metaView()) {
+	if m.control.LetLead(testContext(t), m.metaView()) {
 		t.Error("it finds another that could lead the metadata group") // Close would wait for that
 	}
 	dir := m.cfg.DataDir

@@ -76,13 +76,6 @@ func (c Config) patterns() (list wire.MapConfigs, problems []error) {
 	return list, problems
 }
 
-// initMaps sets the configurations of maps with which the cluster begins, those of the member that places the partitions, and
-// reports whether that is done.
-func (c *controller) initMaps(v *meta.View) bool {
-	list, _ := c.m.cfg.patterns()
-	return len(list) == 0 || v.MapsVersion != 0 || c.commit(&meta.InitMapConfigs{List: list})
-}
-
 // compareMaps says in the log where this member is configured with other maps than the cluster: the cluster's count.
 func (m *Member) compareMaps() {
 	mine, _ := m.cfg.patterns()

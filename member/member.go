@@ -14,6 +14,7 @@ import (
 	"github.com/gridiron-io/gridiron/maps"
 	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
 	"github.com/gridiron-io/gridiron/member/internal/clock"
+	"github.com/gridiron-io/gridiron/member/internal/control"
 	"github.com/gridiron-io/gridiron/member/internal/events"
 	"github.com/gridiron-io/gridiron/member/internal/memory"
 	"github.com/gridiron-io/gridiron/member/internal/server"
@@ -65,21 +66,17 @@ type Member struct {
 	doubting atomic.Bool             // a goroutine asks whether the cluster still counts this process among its members
 	abort    context.CancelCauseFunc // ends Start
 	removed  atomic.Pointer[error]   // why this member has stopped by itself; nil if it has not
-	noRoom   atomic.Uint32           // replicas that this member, if it controls the cluster, has placed nowhere for want of memory
-	replan   atomic.Bool             // an operator wants the placement planned again
-	admin    chan struct{}           // one slot: an operator's change is being made, if this member leads the metadata group
 	recovery recovery
 	waiting  atomic.Pointer[string] // what Start waits for; nil: nothing that is worth saying
 
 	peers     *peers
 	locator   *locator
 	memory    *memory.Rooms
+	control   *control.Control
 	failover  *failover
 	views     *views
 	maps      *maps.Service
 	tasks     *exec.Service
-	mover     *mover
-	voters    *metaVoters
 	events    *events.Events
 	publisher *events.Publisher
 	client    *sdk.Client
@@ -122,7 +119,7 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	m := &Member{cfg: cfg, log: cfg.Logger, admin: make(chan struct{}, 1), ended: make(chan struct{}),
+	m := &Member{cfg: cfg, log: cfg.Logger, ended: make(chan struct{}),
 		recovery: recovery{slot: make(chan struct{}, 1)}}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.leaving, m.hurry = context.WithCancel(context.Background())
@@ -133,7 +130,6 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	m.peers = &peers{m: m}
 	m.locator = newLocator(m)
 	m.failover = &failover{m: m}
-	m.voters = newMetaVoters(m)
 	telemetry.RaftLogs(cfg.Logger)
 	defer func() {
 		if err != nil {
@@ -160,6 +156,7 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	if m.runner, err = bootstrap.NewRunner(m.bootstrapConfig()); err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
+	m.control = control.New(m.controlDeps())
 	m.makeServer(m.ports)
 	m.server.Start(m.ctx)
 	found, err := m.runner.Run(ctx)

@@ -252,7 +252,7 @@ func TestDrainWithoutRoom(t *testing.T) {
 	eventually(t, "the controller to know how full they are", func() bool {
 		v := leader.metaView()
 		for _, m := range members {
-			if _, used := leader.memoryOf(v.Member(m.id)); used < m.maps.Used()*15/16 {
+			if _, used := leader.control.MemoryOf(v.Member(m.id)); used < m.maps.Used()*15/16 {
 				return false
 			}
 		}
@@ -268,12 +268,10 @@ func TestDrainWithoutRoom(t *testing.T) {
 		}
 		return true
 	})
-	if _, err := leader.drainMember(t.Context(), drained.id); err != nil {
-		t.Fatal(err)
-	}
+	drain(t, leader, drained)
 	eventually(t, "what finds no room to stay, and to be told", func() bool {
 		st := leader.status()
-		return st.NoRoom > 0 && st.Moves == 0 && st.Reason != "" && leader.left(leader.metaView(), drained.id).Replicas == st.NoRoom
+		return st.NoRoom > 0 && st.Moves == 0 && st.Reason != "" && uint32(drained.held(leader.metaView())) == st.NoRoom
 	})
 	v := leader.metaView()
 	for p := range v.Table {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
+	"github.com/gridiron-io/gridiron/member/internal/control"
 	"github.com/gridiron-io/gridiron/member/internal/server"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -149,7 +150,7 @@ func (m *Member) answerMetaPropose(c *server.Conn, id uint64, cmd []byte) {
 
 // answerMetaCaughtUp answers when this member's metadata are as new as what was committed when it was asked.
 func (m *Member) answerMetaCaughtUp(c *server.Conn, id uint64) {
-	ctx, cancel := context.WithTimeout(m.ctx, metaCaughtUpFor)
+	ctx, cancel := context.WithTimeout(m.ctx, control.MetaCaughtUpFor)
 	defer cancel()
 	if m.metaView() == nil {
 		c.Answer(id, wire.CodeNotReady, nil)
@@ -162,7 +163,7 @@ func (m *Member) answerMetaCaughtUp(c *server.Conn, id uint64) {
 
 // answerMetaLead has this member's replica stand in the place of the leader's, which asks for it, once it has all that is committed.
 func (m *Member) answerMetaLead(c *server.Conn, id uint64, from wire.ID) {
-	ctx, cancel := context.WithTimeout(m.ctx, metaCaughtUpFor)
+	ctx, cancel := context.WithTimeout(m.ctx, control.MetaCaughtUpFor)
 	defer cancel()
 	v := m.metaView()
 	if v == nil || !m.metaVotes() || m.going.Load() {

@@ -91,11 +91,11 @@ func (m *Member) enter(ctx context.Context, found bootstrap.Result) error {
 	if err := m.startMeta(ctx, found); err != nil {
 		return err
 	}
-	m.wg.Add(4)
-	go m.views.run()          // ends with m.ctx
-	go m.guardClock()         // likewise
-	go newController(m).run() // likewise
-	go m.follow()             // likewise
+	m.wg.Add(3)
+	go m.views.run()  // ends with m.ctx
+	go m.guardClock() // likewise
+	go m.follow()     // likewise
+	m.control.Start(m.ctx)
 	m.events.KeepRoutes(m.ctx)
 
 	if err := m.register(ctx); err != nil {
@@ -206,7 +206,6 @@ func (m *Member) startData() (err error) {
 	if err != nil {
 		return err
 	}
-	m.mover = newMover(m, n)
 	configs := &mapConfigs{view: m.metaView}
 	m.maps = maps.New(maps.Config{Host: m.host, Partitions: n, Now: m.clock.Now, Owner: m.views.moved, MaxValue: m.cfg.MaxValue,
 		MapConfig: configs.of, Latency: latency, MaxMemory: m.cfg.MaxMemory, ClockConfirmed: m.clock.Confirmed, Dropped: m.publisher.Dropped(),
@@ -215,9 +214,10 @@ func (m *Member) startData() (err error) {
 	m.hostReady.Store(true)
 	m.events.Publish(m.ctx, m.publisher, m.host)
 
-	m.wg.Add(2)
-	go m.mover.run()     // ends with m.ctx
-	go m.reconcileMaps() // likewise
+	m.control.StartMover(n)
+
+	m.wg.Add(1)
+	go m.reconcileMaps() // ends with m.ctx
 	m.meta.Wake()        // follow starts the replicas that the table gives us
 	return nil
 }

@@ -1,11 +1,8 @@
 package member
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 
-	"github.com/gridiron-io/gridiron/member/internal/memory"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -47,7 +44,7 @@ func (m *Member) status() wire.Status {
 	}
 	m.countPartitions(v, alive, &st)
 	if st.NoRoom = m.replicasWithoutRoom(v); st.NoRoom > 0 {
-		st.Reason = m.noRoomReason(v, st.NoRoom)
+		st.Reason = m.control.NoRoomReason(v, st.NoRoom)
 	}
 	st.Safe = st.Unavailable == 0 && st.UnderReplicated == 0 && st.Moves == 0
 	switch {
@@ -120,34 +117,13 @@ func (m *Member) replicasWithoutRoom(v *meta.View) uint32 {
 		switch mb := &v.Members[i]; {
 		case leader == 0 || mb.MetaReplica != leader:
 		case mb.ID == m.id:
-			return m.noRoom.Load()
+			return m.control.NoRoom()
 		default:
 			said, _, _ := m.peers.said(mb.ID, mb.Incarnation)
 			return said.NoRoom
 		}
 	}
 	return 0
-}
-
-// reasonMembers bounds the members that a reason names.
-const reasonMembers = 8
-
-// noRoomReason says why replicas are placed nowhere: whose memory is used up.
-func (m *Member) noRoomReason(v *meta.View, replicas uint32) string {
-	var list []string
-	for i := range v.Members {
-		mb := &v.Members[i]
-		limit, used := m.memoryOf(mb)
-		if limit == 0 || !m.peers.answers(mb.ID, mb.Incarnation) || mb.Lite || !mb.Live() || mb.State == meta.StateDraining {
-			continue
-		}
-		if len(list) == reasonMembers {
-			list = append(list, "…")
-			break
-		}
-		list = append(list, fmt.Sprintf("%s uses %d of %d bytes", mb.Name, used, limit))
-	}
-	return fmt.Sprintf("no member has memory for %d more replicas (%s)", replicas, strings.Join(list, ", "))
 }
 
 // running returns how many replicas that know a leader a member runs.
@@ -202,7 +178,7 @@ func (m *Member) pong(b wire.PingBody) wire.PingResult {
 	if res.ClockSet {
 		res.Clock = m.clock.NowMicros()
 	}
-	res.Limit, res.NoRoom = uint64(m.cfg.MaxMemory), m.noRoom.Load()
+	res.Limit, res.NoRoom = uint64(m.cfg.MaxMemory), m.control.NoRoom()
 	host := m.dataHost()
 	if host == nil {
 		return res
@@ -233,23 +209,6 @@ func (m *Member) pong(b wire.PingBody) wire.PingResult {
 	return res
 }
 
-// memoryOf returns the memory of a member, and how much of it is used, as the process that is registered said last; a limit of 0 is none,
-// or it has said nothing yet.
-func (m *Member) memoryOf(mb *meta.Member) (limit, used int64) {
-	if mb.ID == m.id {
-		if m.dataHost() == nil {
-			return m.cfg.MaxMemory, 0
-		}
-		return m.cfg.MaxMemory, m.maps.Used()
-	}
-	if pr := m.peers.find(mb.ID); pr != nil {
-		if said, _, from, ok := pr.word(); ok && from == mb.Incarnation {
-			return memory.Clamp(said.Limit), memory.Clamp(said.Used)
-		}
-	}
-	return 0, 0
-}
-
 // leads reports whether this member's metadata replica leads its group, so that it controls the cluster.
 func (m *Member) leads() bool {
 	if m.metaView() == nil {
@@ -265,4 +224,17 @@ func (m *Member) sizeOf(p int) (int64, bool) {
 		return 0, false
 	}
 	return m.maps.Size(p), true
+}
+
+// ownMemory returns how much this member may hold, and what it does hold.
+func (m *Member) ownMemory() (limit, used int64) {
+	if m.dataHost() == nil {
+		return m.cfg.MaxMemory, 0
+	}
+	return m.cfg.MaxMemory, m.maps.Used()
+}
+
+// skew returns the largest disagreement of the members' cluster clocks, in milliseconds.
+func (m *Member) skew() uint32 {
+	return uint32(min(m.clock.Disagreement().Milliseconds(), int64(^uint32(0))))
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // faults stops members at a fault point: the first that comes there waits, and comes says which. The others go on.
@@ -106,7 +107,7 @@ func TestLearnerDiesHavingBecomeAVoter(t *testing.T) {
 		}
 		changed = append(changed, p)
 		eventually(t, "the learner to have caught up", func() bool {
-			st, err := owner.replicaOf(testContext(t), p, &table, learner, caughtUpFor, true)
+			st, err := owner.control.ReplicaOf(testContext(t), p, &table, learner, time.Second, true)
 			return err == nil && st.CaughtUp
 		})
 		if err := owner.host.Promote(testContext(t), p, learner.ID, learner.Incarnation); err != nil {

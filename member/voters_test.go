@@ -76,7 +76,7 @@ func drain(t *testing.T, through, m *Member) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(testContext(t), adminFor)
 	defer cancel()
-	if code, text := through.administer(ctx, wire.AdminBody{Op: wire.OpDrainMember, Body: wire.AppendDrainBody(nil, wire.DrainBody{Member: m.id})}); code != wire.CodeOK {
+	if code, text := through.control.Administer(ctx, wire.AdminBody{Op: wire.OpDrainMember, Body: wire.AppendDrainBody(nil, wire.DrainBody{Member: m.id})}); code != wire.CodeOK {
 		t.Fatalf("drain %s: %v, %s", m.cfg.Name, code, text)
 	}
 }
@@ -287,7 +287,7 @@ func TestMetadataLeaderLeaves(t *testing.T) {
 			left = append(left, m)
 		}
 	}
-	leader.letLead(testContext(t), leader.metaView())
+	leader.control.LetLead(testContext(t), leader.metaView())
 	eventually(t, "another to lead at once", func() bool {
 		_, leads := leader.meta.Leads()
 		return !leads
@@ -342,7 +342,7 @@ func TestLeavingWithOldMetadata(t *testing.T) {
 	drain(t, leader, leaving)
 	eventually(t, "the others to hold what it held, and its vote", func() bool {
 		v := leader.metaView()
-		return leader.left(v, leaving.id).Replicas == 0 && !v.Member(leaving.id).MetaVoter
+		return leaving.held(v) == 0 && !v.Member(leaving.id).MetaVoter
 	})
 
 	v := old

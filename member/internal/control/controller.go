@@ -1,4 +1,4 @@
-package member
+package control
 
 import (
 	"context"
@@ -27,7 +27,7 @@ const (
 // time, recovering what was lost. Each step is a compare-and-set, so it does no harm if two members believe that they lead.
 // It owns one goroutine.
 type controller struct {
-	m      *Member
+	k      *Control
 	placer placer
 	// possibleLosses counts the partitions that were recovered from survivors that may lack acknowledged writes, until that is logged.
 	possibleLosses int
@@ -38,17 +38,17 @@ type controller struct {
 	ownerless map[uint32]time.Time
 }
 
-func newController(m *Member) *controller { return &controller{m: m, placer: placer{m: m}} }
+func newController(k *Control) *controller { return &controller{k: k, placer: placer{k: k}} }
 
 func (c *controller) run() {
-	m := c.m
-	defer m.wg.Done()
+	k := c.k
+	defer k.wg.Done()
 	tick := time.NewTicker(controlEvery)
 	defer tick.Stop()
 	for {
-		changed := m.meta.Changed()
-		if term, leads := m.meta.Leads(); leads {
-			c.step(m.meta.View(), term)
+		changed := k.Meta().Changed()
+		if term, leads := k.Meta().Leads(); leads {
+			c.step(k.Meta().View(), term)
 		} else {
 			c.since, c.ownerless = time.Time{}, nil
 			c.placer.leads(false)
@@ -56,18 +56,18 @@ func (c *controller) run() {
 		select {
 		case <-changed:
 		case <-tick.C:
-		case <-m.ctx.Done():
+		case <-k.ctx.Done():
 			return
 		}
 	}
 }
 
 func (c *controller) step(v *meta.View, term uint64) {
-	m := c.m
+	k := c.k
 	switch {
 	case !v.Bootstrapped():
-		c.commit(&meta.Init{Cluster: m.clusterID(), Name: m.cfg.ClusterName, Partitions: m.cfg.Partitions,
-			Replicas: m.cfg.Replicas, Level: 1, InitialVoters: m.initialVoters})
+		c.commit(&meta.Init{Cluster: k.Cluster(), Name: k.ClusterName, Partitions: k.Partitions,
+			Replicas: k.Replicas, Level: 1, InitialVoters: k.InitialVoters()})
 		return
 	case !c.setTime(v, term):
 		return
@@ -75,48 +75,41 @@ func (c *controller) step(v *meta.View, term uint64) {
 		c.createTable(v)
 	default:
 		c.recover(v)
-		c.placer.step(c, c.m.meta.View())
-		c.m.voters.step(c, c.m.meta.View())
+		c.placer.step(c, c.k.Meta().View())
+		c.k.voters.step(c, c.k.Meta().View())
 	}
-	if s, _ := m.clock.Standing(); s == clock.InStep && time.Since(c.kept) > keepTimeEvery {
+	if s, _ := k.Clock.Standing(); s == clock.InStep && time.Since(c.kept) > keepTimeEvery {
 		c.kept = time.Now()
-		c.commit(&meta.SetTime{Time: m.clock.Now()})
+		c.commit(&meta.SetTime{Time: k.Clock.Now()})
 	}
 }
 
 // commit commits a change and reports whether it was accepted. What was not will be tried again as long as it is due.
 func (c *controller) commit(cmd meta.Command) bool {
-	m := c.m
-	m.at("before", cmd)
-	ctx, cancel := context.WithTimeout(m.ctx, controlTimeout)
+	k := c.k
+	k.At("before", cmd)
+	ctx, cancel := context.WithTimeout(k.ctx, controlTimeout)
 	defer cancel()
-	res, err := m.meta.Propose(ctx, meta.Append(nil, cmd))
-	m.at("after", cmd)
+	res, err := k.Meta().Propose(ctx, meta.Append(nil, cmd))
+	k.At("after", cmd)
 	switch {
-	case err != nil && m.ctx.Err() == nil:
-		m.log.Debug("a change of the metadata was not committed", "change", fmt.Sprintf("%T", cmd), "err", err)
+	case err != nil && k.ctx.Err() == nil:
+		k.Logger.Debug("a change of the metadata was not committed", "change", fmt.Sprintf("%T", cmd), "err", err)
 	case err == nil && !res.OK():
-		m.log.Debug("a change of the metadata was refused", "change", fmt.Sprintf("%T", cmd), "code", res.Code.String(), "text", res.Text)
+		k.Logger.Debug("a change of the metadata was refused", "change", fmt.Sprintf("%T", cmd), "code", res.Code.String(), "text", res.Text)
 	}
 	return err == nil && res.OK()
-}
-
-// at is where a test may have the member die.
-func (m *Member) at(when string, cmd meta.Command) {
-	if f := m.cfg.FaultPoint; f != nil {
-		f(m.ctx, fmt.Sprintf("%s %T", when, cmd))
-	}
 }
 
 // setTime sets this member's clock where no member's is set: at bootstrap, from the wall clocks of the metadata's voters; when
 // all were down, not before the time kept in the metadata. The others take it over from this member's pings. The time is
 // committed before it is used: a member that has been deposed without knowing it sets nothing.
 func (c *controller) setTime(v *meta.View, term uint64) bool {
-	m := c.m
-	if m.clock.IsSet() {
+	k := c.k
+	if k.Clock.IsSet() {
 		return true
 	}
-	began := m.clock.Mono()
+	began := k.Clock.Mono()
 	walls, ok := c.walls(v)
 	if !ok {
 		return false
@@ -126,20 +119,20 @@ func (c *controller) setTime(v *meta.View, term uint64) bool {
 	if !c.commit(&meta.SetTime{Time: micros / 1000}) {
 		return false
 	}
-	if now, leads := m.meta.Leads(); !leads || now != term {
+	if now, leads := k.Meta().Leads(); !leads || now != term {
 		return false
 	}
 	if _, ok := c.walls(v); !ok {
 		return false
 	}
-	return m.clock.Set(micros + (m.clock.Mono() - began).Microseconds())
+	return k.Clock.Set(micros + (k.Clock.Mono() - began).Microseconds())
 }
 
 // walls returns the wall clocks, in microseconds, of a majority of the metadata's voters; false if fewer answer, or if the clock
 // of one is set: its time will be this member's with the next ping.
 func (c *controller) walls(v *meta.View) ([]int64, bool) {
-	m := c.m
-	walls := []int64{m.cfg.Wall().UnixMicro()}
+	k := c.k
+	walls := []int64{k.Wall().UnixMicro()}
 	voters := 0
 	for i := range v.Members {
 		mb := &v.Members[i]
@@ -147,10 +140,10 @@ func (c *controller) walls(v *meta.View) ([]int64, bool) {
 			continue
 		}
 		voters++
-		if mb.ID == m.id {
+		if mb.ID == k.Self {
 			continue
 		}
-		if said, ago, ok := m.peers.said(mb.ID, mb.Incarnation); ok {
+		if said, ago, ok := k.Peers.Said(mb.ID, mb.Incarnation); ok {
 			if said.ClockSet {
 				return nil, false
 			}
@@ -163,11 +156,11 @@ func (c *controller) walls(v *meta.View) ([]int64, bool) {
 // createTable places the partitions once the members that bootstrap the cluster have registered; when giveUpAfter has passed, a
 // majority of them will do.
 func (c *controller) createTable(v *meta.View) {
-	m := c.m
+	k := c.k
 	if c.since.IsZero() {
 		c.since = time.Now()
 	}
-	want := len(m.participants)
+	want := k.Participants()
 	if want == 0 {
 		want = len(v.InitialVoters)
 	}
@@ -180,7 +173,7 @@ func (c *controller) createTable(v *meta.View) {
 	if want = awaited(want, time.Since(c.since)); there < want {
 		return
 	}
-	if list, ok := m.candidates(v); ok && len(list) >= want && c.initMaps(v) {
+	if list, ok := k.candidates(v); ok && len(list) >= want && c.initMaps(v) {
 		c.commit(&meta.CreateTable{Placement: meta.Plan(v.PartitionCount, v.ReplicasWanted, list)})
 	}
 }
@@ -196,7 +189,7 @@ func awaited(wanted int, waited time.Duration) int {
 
 // candidates returns the members that may be given replicas: those that have registered and answer. It reports false while
 // it is worth waiting for one that has fallen silent.
-func (m *Member) candidates(v *meta.View) ([]meta.Candidate, bool) {
+func (k *Control) candidates(v *meta.View) ([]meta.Candidate, bool) {
 	var list []meta.Candidate
 	for i := range v.Members {
 		mb := &v.Members[i]
@@ -204,9 +197,9 @@ func (m *Member) candidates(v *meta.View) ([]meta.Candidate, bool) {
 			continue
 		}
 		switch {
-		case m.peers.answers(mb.ID, mb.Incarnation):
+		case k.Peers.Answers(mb.ID, mb.Incarnation):
 			list = append(list, meta.Candidate{ID: mb.ID, Incarnation: mb.Incarnation, Zone: mb.Zone})
-		case m.peers.silence(mb.ID) < giveUpAfter:
+		case k.Peers.Silence(mb.ID) < giveUpAfter:
 			return nil, false
 		}
 	}
@@ -224,7 +217,7 @@ func (c *controller) recover(v *meta.View) {
 	}
 	stopped := c.commitAll(list)
 	if stopped > 0 {
-		c.m.log.Warn("partitions have too few replicas left ever to have a majority: they are recovered from survivors", "partitions", stopped)
+		c.k.Logger.Warn("partitions have too few replicas left ever to have a majority: they are recovered from survivors", "partitions", stopped)
 	}
 	c.recoverFromSurvivors(v)
 	c.recreateLost(v)
@@ -240,14 +233,14 @@ func (c *controller) recoverFromSurvivors(v *meta.View) {
 		list = append(list, &meta.RecoverPartition{Partition: p, FromGeneration: t.Generation, Replicas: []meta.Holder{r.Holder}, Preferred: r.Member})
 	}
 	c.commitAll(list)
-	now := c.m.meta.View()
+	now := c.k.Meta().View()
 	for _, p := range partitions {
 		if now.Table[p].PossibleLosses > v.Table[p].PossibleLosses {
 			c.possibleLosses++
 		}
 	}
 	if c.possibleLosses > 0 && !slices.ContainsFunc(now.Table, func(t meta.Partition) bool { return t.StoppedForRecovery }) {
-		c.m.log.Error("partitions were recovered from one replica: acknowledged writes that only the lost ones had may be lost",
+		c.k.Logger.Error("partitions were recovered from one replica: acknowledged writes that only the lost ones had may be lost",
 			"event", "PARTITION_POSSIBLE_DATA_LOSS", "partitions", c.possibleLosses)
 		c.possibleLosses = 0
 	}
@@ -259,7 +252,7 @@ func (c *controller) recreateLost(v *meta.View) {
 	if len(lost) == 0 {
 		return
 	}
-	candidates, ok := c.m.candidates(v)
+	candidates, ok := c.k.candidates(v)
 	if !ok {
 		return
 	}
@@ -270,12 +263,13 @@ func (c *controller) recreateLost(v *meta.View) {
 			Preferred: placement[p][0].Member, Empty: true})
 	}
 	if n := c.commitAll(list); n > 0 {
-		c.m.log.Error("partitions have lost all their data: every process that held them was stopped; they go on empty",
+		c.k.Logger.Error("partitions have lost all their data: every process that held them was stopped; they go on empty",
 			"event", "PARTITION_LOST", "partitions", n)
 	}
 }
 
-// skew returns the largest disagreement of the members' cluster clocks, in milliseconds.
-func (m *Member) skew() uint32 {
-	return uint32(min(m.clock.Disagreement().Milliseconds(), int64(^uint32(0))))
+// initMaps sets the configurations of maps with which the cluster begins, those of the member that places the partitions, and
+// reports whether that is done.
+func (c *controller) initMaps(v *meta.View) bool {
+	return len(c.k.Maps) == 0 || v.MapsVersion != 0 || c.commit(&meta.InitMapConfigs{List: c.k.Maps})
 }

@@ -1,4 +1,4 @@
-package member
+package control
 
 import (
 	"context"
@@ -16,8 +16,8 @@ const (
 	voterAwayFor = 5 * time.Minute
 	// forgetAfter is for how long a member that has left, and has neither replicas of partitions nor of the metadata, is remembered.
 	forgetAfter = 10 * time.Minute
-	// metaCaughtUpFor is how long a learner of the metadata group is given to catch up before it is asked again.
-	metaCaughtUpFor = time.Second
+	// MetaCaughtUpFor is how long a learner of the metadata group is given to catch up before it is asked again.
+	MetaCaughtUpFor = time.Second
 )
 
 // metaVoters is the part of the controller that keeps the metadata group in order: one voter up to two members, three from three, five
@@ -25,7 +25,7 @@ const (
 // it, for it may only be starting again; otherwise a member that stays becomes a voter in its place, or the group shrinks. One that an operator has had
 // drained, or that has been away for long, is removed from the group at once.
 type metaVoters struct {
-	m *Member
+	k *Control
 
 	compared time.Time // when the group was last compared with the members; the controller's own
 	renewed  bool      // this member was elected again since the group shrank to it alone; the controller's own
@@ -35,8 +35,8 @@ type metaVoters struct {
 	away    map[wire.ID]time.Time // members that are away, since when this controller knows
 }
 
-func newMetaVoters(m *Member) *metaVoters {
-	return &metaVoters{m: m, leaving: make(map[wire.ID]wire.ID), away: make(map[wire.ID]time.Time)}
+func newMetaVoters(k *Control) *metaVoters {
+	return &metaVoters{k: k, leaving: make(map[wire.ID]wire.ID), away: make(map[wire.ID]time.Time)}
 }
 
 // wantedVoters returns how many voters the metadata group of so many members needs.
@@ -70,7 +70,7 @@ func (s *metaVoters) look(v *meta.View) metaGroup {
 	var there []*meta.Member
 	for i := range v.Members {
 		mb := &v.Members[i]
-		answers := s.m.peers.answers(mb.ID, mb.Incarnation)
+		answers := s.k.Peers.Answers(mb.ID, mb.Incarnation)
 		if mb.Live() && answers {
 			delete(s.away, mb.ID)
 		} else if _, known := s.away[mb.ID]; !known {
@@ -118,7 +118,7 @@ func (s *metaVoters) step(c *controller, v *meta.View) {
 	group := s.look(v)
 	s.renew(&group)
 	want := wantedVoters(group.members)
-	ctx, cancel := context.WithTimeout(s.m.ctx, controlTimeout)
+	ctx, cancel := context.WithTimeout(s.k.ctx, controlTimeout)
 	defer cancel()
 	// A voter that does not stay is kept, for it may be starting again at this very moment, unless those who stay would be no
 	// majority beside it.
@@ -154,17 +154,17 @@ func (s *metaVoters) step(c *controller, v *meta.View) {
 // renew has this member elected again if it has come to be the group's only voter, and others learn: it may owe them heartbeats.
 func (s *metaVoters) renew(group *metaGroup) {
 	switch {
-	case len(group.voters) != 1 || group.voters[0].ID != s.m.id:
+	case len(group.voters) != 1 || group.voters[0].ID != s.k.Self:
 		s.renewed = false
 	case len(group.learners) > 0 && !s.renewed:
-		s.renewed = s.m.meta.Renew()
+		s.renewed = s.k.Meta().Renew()
 	}
 }
 
 // surplusVoter returns which of too many voters is removed: not this one, which leads.
 func (s *metaVoters) surplusVoter(voters []*meta.Member) *meta.Member {
 	last := voters[len(voters)-1]
-	if last.ID == s.m.id {
+	if last.ID == s.k.Self {
 		last = voters[len(voters)-2]
 	}
 	return last
@@ -172,13 +172,13 @@ func (s *metaVoters) surplusVoter(voters []*meta.Member) *meta.Member {
 
 // promote makes a learner a voter if it has caught up, and reports whether it did.
 func (s *metaVoters) promote(ctx context.Context, c *controller, mb *meta.Member) bool {
-	short, cancel := context.WithTimeout(ctx, metaCaughtUpFor)
+	short, cancel := context.WithTimeout(ctx, MetaCaughtUpFor)
 	defer cancel()
-	if a, err := s.m.peers.ask(short, mb.ID, wire.OpMetaCaughtUp, nil); err != nil || a.Code != wire.CodeOK {
+	if a, err := s.k.Peers.Ask(short, mb.ID, wire.OpMetaCaughtUp, nil); err != nil || a.Code != wire.CodeOK {
 		return false
 	}
-	if err := s.m.meta.Promote(ctx, mb.MetaReplica, mb.ID); err != nil {
-		s.m.log.Debug("a learner of the metadata group was not made a voter", "learner", mb.Name, "err", err)
+	if err := s.k.Meta().Promote(ctx, mb.MetaReplica, mb.ID); err != nil {
+		s.k.Logger.Debug("a learner of the metadata group was not made a voter", "learner", mb.Name, "err", err)
 		return false
 	}
 	return c.commit(&meta.SetMetaVoter{ID: mb.ID, Replica: mb.MetaReplica, Voter: true})
@@ -187,15 +187,15 @@ func (s *metaVoters) promote(ctx context.Context, c *controller, mb *meta.Member
 // removeVoter takes away a member's metaReplica, unless the voters that answer would be no majority any more: then one that does not has to go
 // first, or to come back. A leader first lets another lead.
 func (s *metaVoters) removeVoter(ctx context.Context, c *controller, v *meta.View, group *metaGroup, mb *meta.Member) {
-	if mb.MetaVoter && s.m.peers.answers(mb.ID, mb.Incarnation) && group.alive-1 <= (len(group.voters)-1)/2 {
+	if mb.MetaVoter && s.k.Peers.Answers(mb.ID, mb.Incarnation) && group.alive-1 <= (len(group.voters)-1)/2 {
 		return
 	}
-	if mb.ID == s.m.id {
-		s.m.letLead(ctx, v)
+	if mb.ID == s.k.Self {
+		s.k.LetLead(ctx, v)
 		return
 	}
-	if err := s.m.meta.Remove(ctx, mb.MetaReplica); err != nil {
-		s.m.log.Debug("metadata voter was not removed; the controller tries again", "voter", mb.Name, "err", err)
+	if err := s.k.Meta().Remove(ctx, mb.MetaReplica); err != nil {
+		s.k.Logger.Debug("metadata voter was not removed; the controller tries again", "voter", mb.Name, "err", err)
 		return
 	}
 	if !s.heard(ctx, v, mb.ID) {
@@ -206,7 +206,7 @@ func (s *metaVoters) removeVoter(ctx context.Context, c *controller, v *meta.Vie
 
 // heard reports whether a majority of the voters that are left have heard that a member is none any more: see mover.heard.
 func (s *metaVoters) heard(ctx context.Context, v *meta.View, gone wire.ID) bool {
-	ctx, cancel := context.WithTimeout(ctx, metaCaughtUpFor)
+	ctx, cancel := context.WithTimeout(ctx, MetaCaughtUpFor)
 	defer cancel()
 	var wg sync.WaitGroup
 	var applied atomic.Int64
@@ -216,12 +216,12 @@ func (s *metaVoters) heard(ctx context.Context, v *meta.View, gone wire.ID) bool
 		if !mb.MetaVoter || mb.ID == gone {
 			continue
 		}
-		if voters++; mb.ID == s.m.id {
+		if voters++; mb.ID == s.k.Self {
 			applied.Add(1)
 			continue
 		}
 		wg.Go(func() { // ends with its call
-			if a, err := s.m.peers.ask(ctx, mb.ID, wire.OpMetaCaughtUp, nil); err == nil && a.Code == wire.CodeOK {
+			if a, err := s.k.Peers.Ask(ctx, mb.ID, wire.OpMetaCaughtUp, nil); err == nil && a.Code == wire.CodeOK {
 				applied.Add(1)
 			}
 		})
@@ -230,15 +230,15 @@ func (s *metaVoters) heard(ctx context.Context, v *meta.View, gone wire.ID) bool
 	return applied.Load() > int64(voters/2)
 }
 
-// letLead asks another voter that stays to lead the metadata group, and reports whether there is one that could.
-func (m *Member) letLead(ctx context.Context, v *meta.View) bool {
+// LetLead asks another voter that stays to lead the metadata group, and reports whether there is one that could.
+func (k *Control) LetLead(ctx context.Context, v *meta.View) bool {
 	for i := range v.Members {
 		mb := &v.Members[i]
-		if mb.MetaVoter && mb.ID != m.id && mb.Live() && mb.State != meta.StateDraining && m.peers.answers(mb.ID, mb.Incarnation) {
-			ctx, cancel := context.WithTimeout(ctx, metaCaughtUpFor)
+		if mb.MetaVoter && mb.ID != k.Self && mb.Live() && mb.State != meta.StateDraining && k.Peers.Answers(mb.ID, mb.Incarnation) {
+			ctx, cancel := context.WithTimeout(ctx, MetaCaughtUpFor)
 			defer cancel()
-			if a, err := m.peers.ask(ctx, mb.ID, wire.OpMetaLead, nil); err != nil || a.Code != wire.CodeOK {
-				m.log.Debug("another does not lead the metadata group yet", "other", mb.Name, "answer", string(a.Body), "err", err)
+			if a, err := k.Peers.Ask(ctx, mb.ID, wire.OpMetaLead, nil); err != nil || a.Code != wire.CodeOK {
+				k.Logger.Debug("another does not lead the metadata group yet", "other", mb.Name, "answer", string(a.Body), "err", err)
 			}
 			return true
 		}
@@ -266,28 +266,28 @@ func (s *metaVoters) forget(c *controller, v *meta.View) {
 	c.commitAll(list)
 }
 
-// canSpare answers a member that leaves and asks whether the metadata group can do without it. The one that leads sees to it that it
+// CanSpare answers a member that leaves and asks whether the metadata group can do without it. The one that leads sees to it that it
 // can.
-func (s *metaVoters) canSpare(id, incarnation wire.ID) error {
-	v := s.m.meta.View()
+func (s *metaVoters) CanSpare(id, incarnation wire.ID) error {
+	v := s.k.Meta().View()
 	mb := v.Member(id)
 	if mb == nil || mb.Incarnation != incarnation {
 		return fmt.Errorf("member %s is not at incarnation %s", id, incarnation)
 	}
-	if _, leads := s.m.meta.Leads(); !leads {
+	if _, leads := s.k.Meta().Leads(); !leads {
 		return fmt.Errorf("this member does not lead the metadata group")
 	}
 	s.mu.Lock()
 	s.leaving[id] = incarnation
 	s.mu.Unlock()
-	if mb.MetaReplica != 0 && mb.MetaVoter && !s.m.dispensable(v, id) {
+	if mb.MetaReplica != 0 && mb.MetaVoter && !s.k.Dispensable(v, id) {
 		return fmt.Errorf("member %s is still a metadata voter that the others need", mb.Name)
 	}
 	return nil
 }
 
-// dispensable reports whether the voters of the metadata group that stay are a majority of it without a member.
-func (m *Member) dispensable(v *meta.View, id wire.ID) bool {
+// Dispensable reports whether the voters of the metadata group that stay are a majority of it without a member.
+func (k *Control) Dispensable(v *meta.View, id wire.ID) bool {
 	voters, staying := 0, 0
 	for i := range v.Members {
 		mb := &v.Members[i]
@@ -295,7 +295,7 @@ func (m *Member) dispensable(v *meta.View, id wire.ID) bool {
 			continue
 		}
 		voters++
-		if mb.ID != id && mb.Live() && mb.State != meta.StateDraining && m.peers.answers(mb.ID, mb.Incarnation) {
+		if mb.ID != id && mb.Live() && mb.State != meta.StateDraining && k.Peers.Answers(mb.ID, mb.Incarnation) {
 			staying++
 		}
 	}

@@ -1,4 +1,4 @@
-package member
+package control
 
 import (
 	"slices"
@@ -25,7 +25,7 @@ const (
 // at a time; the owners of the partitions carry the steps out and report them, and then the next is due. It keeps nothing that
 // another controller would need to go on.
 type placer struct {
-	m *Member
+	k *Control
 
 	// The plan and what it was made for.
 	targets    []meta.Target
@@ -46,7 +46,9 @@ const (
 	// tellEvery is how often it is logged that replicas find no room.
 	tellEvery = time.Minute
 	// countedAfter is how long after a replica has come a member must have been heard for its word to take account of it.
-	countedAfter = 2 * pingTimeout
+	countedAfter = 2 * heardWithin
+	// heardWithin is how old a member's word may be.
+	heardWithin = 400 * time.Millisecond
 )
 
 // arrival is a replica that is being built, or was until a moment ago: its member says what it uses ten times a second, and a small replica
@@ -67,7 +69,7 @@ func (pl *placer) follow(v *meta.View) {
 		pl.arrivals = make(map[arrivalKey]arrival)
 	}
 	now := time.Now()
-	sizes := pl.m.memory.PartitionSizes(v)
+	sizes := pl.k.Memory.PartitionSizes(v)
 	for p := range v.Table {
 		if one, ok := v.Table[p].Changing(); ok && one.Role == meta.RoleLearner {
 			key := arrivalKey{p, one.Member}
@@ -76,21 +78,19 @@ func (pl *placer) follow(v *meta.View) {
 	}
 	for key, a := range pl.arrivals {
 		_, holds := v.Table[key.partition].Replica(key.member)
-		if !holds || pl.m.heardAt(key.member, now).After(a.seen.Add(countedAfter)) {
+		if !holds || pl.k.heardAt(key.member, now).After(a.seen.Add(countedAfter)) {
 			delete(pl.arrivals, key)
 		}
 	}
 }
 
 // heardAt returns when a member last said how it is; this one says so at any time.
-func (m *Member) heardAt(id wire.ID, now time.Time) time.Time {
-	if id == m.id {
+func (k *Control) heardAt(id wire.ID, now time.Time) time.Time {
+	if id == k.Self {
 		return now
 	}
-	if pr := m.peers.find(id); pr != nil {
-		if _, ago, _, ok := pr.word(); ok {
-			return now.Add(-ago)
-		}
+	if _, ago, _, ok := k.Peers.Word(id); ok {
+		return now.Add(-ago)
 	}
 	return time.Time{}
 }
@@ -102,18 +102,18 @@ type space struct {
 }
 
 // space returns what the members of a roster have room for, without what replicas take that are on their way to them.
-func (m *Member) space(v *meta.View, r roster, arrivals map[arrivalKey]arrival) space {
+func (k *Control) space(v *meta.View, r roster, arrivals map[arrivalKey]arrival) space {
 	s := space{room: make(map[wire.ID]int64)}
 	for _, c := range r.list {
 		mb := v.Member(c.ID)
-		if limit, used := m.memoryOf(mb); limit > 0 {
+		if limit, used := k.MemoryOf(mb); limit > 0 {
 			s.room[c.ID] = limit - limit/spareShare - used
 		}
 	}
 	if len(s.room) == 0 {
 		return s
 	}
-	s.sizes = m.memory.PartitionSizes(v)
+	s.sizes = k.Memory.PartitionSizes(v)
 	for key, a := range arrivals {
 		if room, bounded := s.room[key.member]; bounded {
 			s.room[key.member] = room - max(0, a.size)
@@ -142,7 +142,7 @@ func (pl *placer) heardLately(member wire.ID) bool {
 		return true
 	}
 	now := time.Now()
-	return now.Sub(pl.m.heardAt(member, now)) < pingTimeout
+	return now.Sub(pl.k.heardAt(member, now)) < heardWithin
 }
 
 // expect notes that a replica is about to come to a member.
@@ -153,8 +153,8 @@ func (pl *placer) expect(member wire.ID, partition int) {
 }
 
 // planned returns where replicas belong, given where they are, who may hold them and how much room they have.
-func (m *Member) planned(v *meta.View, r roster, arrivals map[arrivalKey]arrival) []meta.Target {
-	s := m.space(v, r, arrivals)
+func (k *Control) planned(v *meta.View, r roster, arrivals map[arrivalKey]arrival) []meta.Target {
+	s := k.space(v, r, arrivals)
 	list := slices.Clone(r.list)
 	for i := range list {
 		room, bounded := s.room[list[i].ID]
@@ -173,7 +173,7 @@ type roster struct {
 
 // roster returns who may hold replicas. A member that is silent is counted on until the rebuild delay has passed. Beyond that it is counted on
 // only where there are too few others: then nothing could be rebuilt, and what it holds is the best that there is.
-func (m *Member) roster(v *meta.View) roster {
+func (k *Control) roster(v *meta.View) roster {
 	r := roster{present: make(map[wire.ID]bool)}
 	var absent []meta.Candidate
 	for i := range v.Members {
@@ -181,18 +181,18 @@ func (m *Member) roster(v *meta.View) roster {
 		if !mb.Live() || mb.Lite {
 			continue
 		}
-		answers := m.peers.answers(mb.ID, mb.Incarnation)
+		answers := k.Peers.Answers(mb.ID, mb.Incarnation)
 		r.silent = r.silent || !answers
 		if mb.State == meta.StateDraining {
 			continue
 		}
-		limit, _ := m.memoryOf(mb)
+		limit, _ := k.MemoryOf(mb)
 		c := meta.Candidate{ID: mb.ID, Incarnation: mb.Incarnation, Zone: mb.Zone, Bounded: limit > 0} // how much room it has is looked up when it matters
 		switch {
 		case answers:
 			r.present[mb.ID] = true
 			r.list = append(r.list, c)
-		case m.peers.silence(mb.ID) < m.cfg.RebuildDelay:
+		case k.Peers.Silence(mb.ID) < k.RebuildDelay:
 			r.suspect = true
 			r.list = append(r.list, c)
 		default:
@@ -207,14 +207,14 @@ func (m *Member) roster(v *meta.View) roster {
 
 // step proposes what is due. It reports what it has proposed.
 func (pl *placer) step(c *controller, v *meta.View) {
-	r := pl.m.roster(v)
+	r := pl.k.roster(v)
 	if len(r.list) == 0 {
 		return
 	}
 	coming := len(pl.arrivals)
 	pl.follow(v)
 	allCame := coming > 0 && len(pl.arrivals) == 0
-	if pl.m.replan.Swap(false) || allCame || !slices.Equal(r.list, pl.candidates) || len(pl.targets) != len(v.Table) || time.Since(pl.made) > replanEvery {
+	if pl.k.replan.Swap(false) || allCame || !slices.Equal(r.list, pl.candidates) || len(pl.targets) != len(v.Table) || time.Since(pl.made) > replanEvery {
 		pl.plan(v, r)
 	}
 	if pl.fulfilled == v.Version {
@@ -235,7 +235,7 @@ func (pl *placer) step(c *controller, v *meta.View) {
 }
 
 func (pl *placer) plan(v *meta.View, r roster) {
-	pl.targets, pl.candidates, pl.made, pl.fulfilled = pl.m.planned(v, r, pl.arrivals), r.list, time.Now(), 0
+	pl.targets, pl.candidates, pl.made, pl.fulfilled = pl.k.planned(v, r, pl.arrivals), r.list, time.Now(), 0
 	if len(pl.arrivals) > 0 {
 		return // what finds no room is known when all have come that are on their way: their members count some of them already
 	}
@@ -244,14 +244,14 @@ func (pl *placer) plan(v *meta.View, r roster) {
 	for p := range pl.targets {
 		pl.noRoom += pl.targets[p].NoRoom
 	}
-	pl.m.noRoom.Store(uint32(pl.noRoom))
+	pl.k.noRoom.Store(uint32(pl.noRoom))
 	switch {
 	case pl.noRoom > 0 && (was == 0 || time.Since(pl.told) > tellEvery):
 		pl.told = time.Now()
-		pl.m.log.Warn("replicas are missing and are not built, for no member has memory for them", "event", "NO_ROOM", "replicas", pl.noRoom,
-			"reason", pl.m.noRoomReason(v, uint32(pl.noRoom)))
+		pl.k.Logger.Warn("replicas are missing and are not built, for no member has memory for them", "event", "NO_ROOM", "replicas", pl.noRoom,
+			"reason", pl.k.NoRoomReason(v, uint32(pl.noRoom)))
 	case pl.noRoom == 0 && was > 0:
-		pl.m.log.Info("there is memory again for all replicas that were missing")
+		pl.k.Logger.Info("there is memory again for all replicas that were missing")
 	}
 }
 
@@ -259,14 +259,14 @@ func (pl *placer) plan(v *meta.View, r roster) {
 func (pl *placer) leads(yes bool) {
 	if !yes && pl.noRoom > 0 {
 		pl.noRoom = 0
-		pl.m.noRoom.Store(0)
+		pl.k.noRoom.Store(0)
 	}
 }
 
 // steps returns what is to be proposed now, partitions that lack most first, and how many partitions are on their way.
 func (pl *placer) steps(v *meta.View, r roster) (steps []meta.Command, moving int) {
 	order := make([]int, 0, len(v.Table))
-	pl.space = pl.m.space(v, r, pl.arrivals)
+	pl.space = pl.k.space(v, r, pl.arrivals)
 	learners, leavers := 0, 0
 	for p := range v.Table {
 		t := &v.Table[p]
@@ -316,7 +316,7 @@ func (pl *placer) stranded(v *meta.View, p int, r meta.Replica) bool {
 	}
 	mb := v.Member(r.Member)
 	return mb == nil || mb.Incarnation != r.Incarnation || !mb.Live() || mb.State == meta.StateDraining ||
-		!slices.Contains(pl.targets[p].Holders, r.Holder) || pl.m.peers.silence(r.Member) > learnerPatience
+		!slices.Contains(pl.targets[p].Holders, r.Holder) || pl.k.Peers.Silence(r.Member) > learnerPatience
 }
 
 // next returns the next step of a partition, nil if none is due.
@@ -329,7 +329,7 @@ func (pl *placer) next(v *meta.View, r roster, p int) meta.Command {
 		switch {
 		case v.ConfirmedDead(one) || !mb.Live():
 			dead = i
-		case pl.m.peers.answers(one.Member, one.Incarnation):
+		case pl.k.Peers.Answers(one.Member, one.Incarnation):
 			live++
 		}
 		if !slices.Contains(target.Holders, one.Holder) {
@@ -351,7 +351,7 @@ func (pl *placer) next(v *meta.View, r roster, p int) meta.Command {
 		// Of several the one that is least able to stay.
 		slices.SortStableFunc(surplus, func(a, b int) int { return pl.rank(r, t, a) - pl.rank(r, t, b) })
 		one := t.Replicas[surplus[0]]
-		if live < len(t.Replicas) && pl.m.peers.answers(one.Member, one.Incarnation) {
+		if live < len(t.Replicas) && pl.k.Peers.Answers(one.Member, one.Incarnation) {
 			return nil // while another is silent, those that answer are all needed
 		}
 		return &meta.Retire{ReplicaStep: stepOf(p, t, one)}
@@ -378,7 +378,7 @@ func (pl *placer) counted(r roster, one meta.Replica) bool {
 func (pl *placer) rank(r roster, t *meta.Partition, i int) int {
 	one := t.Replicas[i]
 	switch {
-	case !pl.m.peers.answers(one.Member, one.Incarnation):
+	case !pl.k.Peers.Answers(one.Member, one.Incarnation):
 		return 0
 	case !pl.counted(r, one):
 		return 1

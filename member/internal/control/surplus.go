@@ -1,4 +1,4 @@
-package member
+package control
 
 import (
 	"context"
@@ -33,17 +33,17 @@ type comparedGroup struct {
 // compareGroups has each group compared with the table that has changed since it last was, or that this member has only just come to
 // own.
 func (mv *mover) compareGroups(v *meta.View) {
-	m := mv.m
+	k := mv.k
 	if time.Since(mv.looked) < groupsEvery {
 		return
 	}
 	mv.looked = time.Now()
-	for p, change := range m.host.GroupChanges() {
+	for p, change := range k.Host().GroupChanges() {
 		if p >= len(v.Table) || change == 0 || mv.busy[p].Load() {
 			continue
 		}
 		t := &v.Table[p]
-		epoch := m.host.Serving(p)
+		epoch := k.Host().Serving(p)
 		if epoch == 0 {
 			mv.compared[p] = comparedGroup{} // the next owner compares, be it this member
 			continue
@@ -68,32 +68,32 @@ func (mv *mover) compareGroups(v *meta.View) {
 // one that the group had, and that a table which is certainly not older does not have, is surplus for good. So a step that is under
 // way, or whose news has not come here yet, is safe.
 func (mv *mover) removeSurplus(ctx context.Context, p int) (surplus int, err error) {
-	m := mv.m
-	generation := m.metaView().Table[p].Generation
-	group, err := m.host.Group(ctx, p)
+	k := mv.k
+	generation := k.View().Table[p].Generation
+	group, err := k.Host().Group(ctx, p)
 	if err != nil {
 		return 0, err
 	}
-	if len(surplusOf(group, &m.metaView().Table[p])) == 0 {
+	if len(surplusOf(group, &k.View().Table[p])) == 0 {
 		return 0, nil
 	}
-	if err := m.meta.Barrier(ctx); err != nil {
+	if err := k.Meta().Barrier(ctx); err != nil {
 		return 0, fmt.Errorf("read the newest table: %w", err)
 	}
-	v := m.metaView()
+	v := k.View()
 	t := &v.Table[p]
 	if t.Generation != generation || t.StoppedForRecovery {
 		return 0, nil // the group is about to be no more, or is none already
 	}
 	list := surplusOf(group, t)
 	for _, one := range list {
-		if one.Voter && !m.canLose(group, t, one.Replica) {
+		if one.Voter && !k.canLose(group, t, one.Replica) {
 			return len(list), fmt.Errorf("replica %d, which the table does not know, is still needed for a majority", one.Replica)
 		}
-		if err := m.host.Remove(ctx, p, one.Replica); err != nil {
+		if err := k.Host().Remove(ctx, p, one.Replica); err != nil {
 			return len(list), err
 		}
-		m.log.Info("a replica that the table does not know was removed from its group", "partition", p, "replica", one.Replica, "voter", one.Voter)
+		k.Logger.Info("a replica that the table does not know was removed from its group", "partition", p, "replica", one.Replica, "voter", one.Voter)
 	}
 	return len(list), nil
 }
@@ -110,14 +110,14 @@ func surplusOf(group []partition.GroupMember, t *meta.Partition) []partition.Gro
 }
 
 // canLose reports whether the voters of a group that the table knows and that answer are a majority without a replica.
-func (m *Member) canLose(group []partition.GroupMember, t *meta.Partition, replica uint64) bool {
+func (k *Control) canLose(group []partition.GroupMember, t *meta.Partition, replica uint64) bool {
 	voters, answering := 0, 0
 	for _, one := range group {
 		if !one.Voter || one.Replica == replica {
 			continue
 		}
 		voters++
-		if slices.ContainsFunc(t.Replicas, func(r meta.Replica) bool { return r.ID == one.Replica && m.peers.answers(r.Member, r.Incarnation) }) {
+		if slices.ContainsFunc(t.Replicas, func(r meta.Replica) bool { return r.ID == one.Replica && k.Peers.Answers(r.Member, r.Incarnation) }) {
 			answering++
 		}
 	}
@@ -133,16 +133,16 @@ func (s *metaVoters) removeSurplus(ctx context.Context) {
 	s.compared = time.Now()
 	ctx, cancel := context.WithTimeout(ctx, surplusFor)
 	defer cancel()
-	at := s.m.meta.Replica()
-	group, err := s.m.meta.Group(ctx)
+	at := s.k.Meta().Replica()
+	group, err := s.k.Meta().Group(ctx)
 	if err == nil {
-		err = s.m.meta.Barrier(ctx)
+		err = s.k.Meta().Barrier(ctx)
 	}
 	if err != nil {
-		s.m.log.Debug("the metadata group was not compared with the members", "err", err)
+		s.k.Logger.Debug("the metadata group was not compared with the members", "err", err)
 		return
 	}
-	v := s.m.meta.View()
+	v := s.k.Meta().View()
 	if v.Generation() != at.Generation {
 		return
 	}
@@ -153,11 +153,11 @@ func (s *metaVoters) removeSurplus(ctx context.Context) {
 		if one.Voter && !s.canLose(v, group, one.Replica) {
 			return
 		}
-		if err := s.m.meta.Remove(ctx, one.Replica); err != nil {
-			s.m.log.Debug("a replica that no member has was not removed from the metadata group", "replica", one.Replica, "err", err)
+		if err := s.k.Meta().Remove(ctx, one.Replica); err != nil {
+			s.k.Logger.Debug("a replica that no member has was not removed from the metadata group", "replica", one.Replica, "err", err)
 			return
 		}
-		s.m.log.Info("a replica that no member has was removed from the metadata group", "replica", one.Replica, "voter", one.Voter)
+		s.k.Logger.Info("a replica that no member has was removed from the metadata group", "replica", one.Replica, "voter", one.Voter)
 		s.compared = time.Time{} // there may be more
 		s.renewed = s.renewed && !one.Voter
 		return
@@ -173,7 +173,7 @@ func (s *metaVoters) canLose(v *meta.View, group []partition.GroupMember, replic
 		}
 		voters++
 		if slices.ContainsFunc(v.Members, func(mb meta.Member) bool {
-			return mb.MetaReplica == one.Replica && s.m.peers.answers(mb.ID, mb.Incarnation)
+			return mb.MetaReplica == one.Replica && s.k.Peers.Answers(mb.ID, mb.Incarnation)
 		}) {
 			answering++
 		}

@@ -1,4 +1,4 @@
-package member
+package control
 
 import (
 	"context"
@@ -39,7 +39,7 @@ const (
 // that have caught up, removes those that are to leave, and transfers partitions to the members that are to own them. What it has done it
 // reports to the metadata. Each step looks at what is there and may be repeated, by this owner or the next.
 type mover struct {
-	m       *Member
+	k       *Control
 	wake    chan struct{} // one slot
 	busy    []atomic.Bool // by partition
 	slots   chan struct{}
@@ -51,8 +51,8 @@ type mover struct {
 	looked   time.Time       // when it was last seen which groups have changed
 }
 
-func newMover(m *Member, partitions int) *mover {
-	return &mover{m: m, wake: make(chan struct{}, 1), busy: make([]atomic.Bool, partitions), slots: make(chan struct{}, stepsAtOnce),
+func newMover(k *Control, partitions int) *mover {
+	return &mover{k: k, wake: make(chan struct{}, 1), busy: make([]atomic.Bool, partitions), slots: make(chan struct{}, stepsAtOnce),
 		compared: make([]comparedGroup, partitions)}
 }
 
@@ -66,19 +66,19 @@ func (mv *mover) notify() {
 
 // run works until the member stops.
 func (mv *mover) run() {
-	m := mv.m
-	defer m.wg.Done()
+	k := mv.k
+	defer k.wg.Done()
 	defer mv.running.Wait()
 	tick := time.NewTicker(moveEvery)
 	defer tick.Stop()
 	for {
-		changed := m.meta.Changed()
-		mv.look(m.meta.View())
+		changed := k.Meta().Changed()
+		mv.look(k.Meta().View())
 		select {
 		case <-changed:
 		case <-mv.wake:
 		case <-tick.C:
-		case <-m.ctx.Done():
+		case <-k.ctx.Done():
 			return
 		}
 	}
@@ -86,31 +86,31 @@ func (mv *mover) run() {
 
 // look starts what there is to do for the partitions owned here.
 func (mv *mover) look(v *meta.View) {
-	m := mv.m
-	if m.isClosing() {
+	k := mv.k
+	if k.Closing() {
 		return
 	}
 	now := time.Now()
 	mv.tokens = min(transfersPerSecond, mv.tokens+now.Sub(mv.filled).Seconds()*transfersPerSecond)
 	mv.filled = now
-	me := v.Member(m.id)
-	standing, _ := m.clock.Standing()
+	me := v.Member(k.Self)
+	standing, _ := k.Clock.Standing()
 	leaving := me != nil && me.State == meta.StateDraining || standing == clock.Ahead
 	for p := range v.Table {
 		t := &v.Table[p]
-		if epoch := m.host.Serving(p); epoch == 0 || wire.Stamp(epoch).Generation() != t.Generation || t.StoppedForRecovery || mv.busy[p].Load() {
+		if epoch := k.Host().Serving(p); epoch == 0 || wire.Stamp(epoch).Generation() != t.Generation || t.StoppedForRecovery || mv.busy[p].Load() {
 			continue
 		}
 		r, changing := t.Changing()
 		switch {
 		case changing && r.Role == meta.RoleLearner:
 			mv.start(p, func(ctx context.Context) error { return mv.learn(ctx, p, t, r) })
-		case changing && r.Member != m.id:
+		case changing && r.Member != k.Self:
 			mv.start(p, func(ctx context.Context) error { return mv.remove(ctx, p, t, r) })
 		case changing || leaving:
-			mv.start(p, func(ctx context.Context) error { return mv.transfer(ctx, v, p, t, m.transferees(v, t)) })
-		case t.Preferred != m.id && mv.tokens >= 1:
-			if transferee, ok := m.transfereeOf(v, t, t.Preferred); ok && v.Member(transferee.Member).State == meta.StateReady {
+			mv.start(p, func(ctx context.Context) error { return mv.transfer(ctx, v, p, t, k.transferees(v, t)) })
+		case t.Preferred != k.Self && mv.tokens >= 1:
+			if transferee, ok := k.transfereeOf(v, t, t.Preferred); ok && v.Member(transferee.Member).State == meta.StateReady {
 				if mv.start(p, func(ctx context.Context) error { return mv.transfer(ctx, v, p, t, []meta.Replica{transferee}) }) {
 					mv.tokens--
 				}
@@ -127,20 +127,20 @@ func (mv *mover) start(p int, step func(ctx context.Context) error) bool {
 	default:
 		return false // in its turn
 	}
-	m := mv.m
+	k := mv.k
 	mv.busy[p].Store(true)
 	mv.running.Add(1)
 	go func() { // ends with its step, which is bounded, or with the member
 		defer mv.running.Done()
-		ctx, cancel := context.WithTimeout(m.ctx, stepFor)
+		ctx, cancel := context.WithTimeout(k.ctx, stepFor)
 		defer cancel()
 		err := step(ctx)
 		<-mv.slots
-		if err != nil && m.ctx.Err() == nil {
-			m.log.Debug("a partition's group is not as the table says", "partition", p, "err", err)
+		if err != nil && k.ctx.Err() == nil {
+			k.Logger.Debug("a partition's group is not as the table says", "partition", p, "err", err)
 			select {
 			case <-time.After(stepRetry):
-			case <-m.ctx.Done():
+			case <-k.ctx.Done():
 			}
 		}
 		mv.busy[p].Store(false)
@@ -151,17 +151,17 @@ func (mv *mover) start(p int, step func(ctx context.Context) error) bool {
 
 // report tells the metadata what was done.
 func (mv *mover) report(ctx context.Context, c meta.Command) error {
-	mv.m.at("group", c)
-	_, err := mv.m.metaPropose(ctx, c) // a refusal is as good: the table has moved on
+	mv.k.At("group", c)
+	_, err := mv.k.Propose(ctx, c) // a refusal is as good: the table has moved on
 	return err
 }
 
 // learn takes a learner in and makes it a voter as soon as it has caught up.
 func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Replica) error {
-	m := mv.m
+	k := mv.k
 	// Where it runs already, it hears from its leader as soon as it is taken in; else at a heartbeat, long after.
 	for deadline := time.Now().Add(runsFor); time.Now().Before(deadline); {
-		if st, err := m.replicaOf(ctx, p, t, r, caughtUpFor, false); err != nil || st.Runs {
+		if st, err := k.ReplicaOf(ctx, p, t, r, caughtUpFor, false); err != nil || st.Runs {
 			break
 		}
 		select {
@@ -173,27 +173,27 @@ func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Rep
 	if in, err := mv.takesIn(ctx, p, r); err != nil {
 		return err
 	} else if !in {
-		m.log.Debug("a member has no room for a replica any more", "partition", p, "member", r.Member.String())
+		k.Logger.Debug("a member has no room for a replica any more", "partition", p, "member", r.Member.String())
 		return mv.report(ctx, &meta.Retire{ReplicaStep: stepOf(p, t, r)})
 	}
-	if err := m.host.AddLearner(ctx, p, r.ID, r.Incarnation); err != nil {
+	if err := k.Host().AddLearner(ctx, p, r.ID, r.Incarnation); err != nil {
 		return err
 	}
-	m.host.WakeLearner(p)
-	m.at("group", &meta.AddReplica{})
+	k.Host().WakeLearner(p)
+	k.At("group", &meta.AddReplica{})
 	tried := time.Now()
 	for {
-		st, err := m.replicaOf(ctx, p, t, r, caughtUpFor, true)
+		st, err := k.ReplicaOf(ctx, p, t, r, caughtUpFor, true)
 		if err == nil && st.CaughtUp {
 			break
 		}
-		now := m.meta.View().Table[p]
+		now := k.Meta().View().Table[p]
 		if n, ok := now.Changing(); now.Generation != t.Generation || now.StoppedForRecovery || !ok || n.ID != r.ID || n.Role != r.Role {
 			return nil // it is not to become one any more
 		}
 		if err == nil && st.Runs && len(t.Replicas) == 2 && time.Since(tried) > retryEvery {
 			tried = time.Now()
-			m.host.Retry(p, r.ID) // beside it there is this one alone
+			k.Host().Retry(p, r.ID) // beside it there is this one alone
 		}
 		select {
 		case <-time.After(learnerPause):
@@ -201,7 +201,7 @@ func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Rep
 			return ctx.Err()
 		}
 	}
-	if err := m.host.Promote(ctx, p, r.ID, r.Incarnation); err != nil {
+	if err := k.Host().Promote(ctx, p, r.ID, r.Incarnation); err != nil {
 		return err
 	}
 	if err := mv.heard(ctx, p, t, r.ID, true); err != nil {
@@ -213,14 +213,14 @@ func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Rep
 // takesIn reports whether a learner may be taken in: it is in the group already, or its member has room for the partition. The controller went
 // by what the member said a moment before, and others may have filled it since.
 func (mv *mover) takesIn(ctx context.Context, p int, r meta.Replica) (bool, error) {
-	group, err := mv.m.host.Group(ctx, p)
+	group, err := mv.k.Host().Group(ctx, p)
 	if err != nil {
 		return false, err
 	}
 	if slices.ContainsFunc(group, func(g partition.GroupMember) bool { return g.Replica == r.ID }) {
 		return true, nil // what it has taken of the partition counts as used
 	}
-	return mv.m.roomAt(ctx, r.Member, mv.m.maps.Size(p)), nil
+	return mv.k.roomAt(ctx, r.Member, mv.k.Size(p)), nil
 }
 
 const (
@@ -235,7 +235,7 @@ const (
 
 // remove removes a replica from its group.
 func (mv *mover) remove(ctx context.Context, p int, t *meta.Partition, r meta.Replica) error {
-	if err := mv.m.host.Remove(ctx, p, r.ID); err != nil {
+	if err := mv.k.Host().Remove(ctx, p, r.ID); err != nil {
 		return err
 	}
 	if err := mv.heard(ctx, p, t, r.ID, false); err != nil {
@@ -248,7 +248,7 @@ func (mv *mover) remove(ctx context.Context, p int, t *meta.Partition, r meta.Re
 // is a voter now, or is none any more. A voter goes by the changes that it has applied. Were the replica that was removed stopped and
 // this process to die before the others had heard of it, they would wait for the votes of both.
 func (mv *mover) heard(ctx context.Context, p int, t *meta.Partition, changed uint64, stays bool) error {
-	m := mv.m
+	k := mv.k
 	var wg sync.WaitGroup
 	var applied, silent atomic.Int64
 	voters := 0
@@ -256,15 +256,15 @@ func (mv *mover) heard(ctx context.Context, p int, t *meta.Partition, changed ui
 		if r.ID == changed && !stays || r.ID != changed && r.Role != meta.RoleVoter {
 			continue
 		}
-		if voters++; r.Member == m.id {
+		if voters++; r.Member == k.Self {
 			applied.Add(1)
 			continue
 		}
 		wg.Go(func() { // ends with its call
-			switch st, err := m.replicaOf(ctx, p, t, r, caughtUpFor, true); {
+			switch st, err := k.ReplicaOf(ctx, p, t, r, caughtUpFor, true); {
 			case err == nil && st.CaughtUp:
 				applied.Add(1)
-			case !m.peers.answers(r.Member, r.Incarnation):
+			case !k.Peers.Answers(r.Member, r.Incarnation):
 				silent.Add(1)
 			}
 		})
@@ -282,15 +282,15 @@ func stepOf(p int, t *meta.Partition, r meta.Replica) meta.ReplicaStep {
 
 // transfer gives a partition to the first of some members whose replica is up to date.
 func (mv *mover) transfer(ctx context.Context, v *meta.View, p int, t *meta.Partition, to []meta.Replica) error {
-	m := mv.m
-	mine, _ := m.host.Status(p)
+	k := mv.k
+	mine, _ := k.Host().Status(p)
 	for _, r := range to {
-		st, err := m.replicaOf(ctx, p, t, r, transfereeFor, false)
+		st, err := k.ReplicaOf(ctx, p, t, r, transfereeFor, false)
 		if err != nil || !st.Runs || st.Applied+transfereeLag < mine.Applied {
 			continue
 		}
-		m.host.TransferOwnership(p, r.Member)
-		m.at("group", &meta.Prefer{})
+		k.Host().TransferOwnership(p, r.Member)
+		k.At("group", &meta.Prefer{})
 		// Whatever comes of it, the next look is not before it can have come about.
 		select {
 		case <-time.After(stepRetry):
@@ -305,10 +305,10 @@ var errNoTransferee = errors.New("no other member can take the partition now")
 
 // transferees returns the voters of a partition's other members to which it may be handed: the one that is preferred first, and at last
 // those that are not ready, which no client reaches yet.
-func (m *Member) transferees(v *meta.View, t *meta.Partition) []meta.Replica {
+func (k *Control) transferees(v *meta.View, t *meta.Partition) []meta.Replica {
 	var list []meta.Replica
 	for _, r := range t.Replicas {
-		if transferee, ok := m.transfereeOf(v, t, r.Member); ok {
+		if transferee, ok := k.transfereeOf(v, t, r.Member); ok {
 			list = append(list, transferee)
 		}
 	}
@@ -326,19 +326,19 @@ func (m *Member) transferees(v *meta.View, t *meta.Partition) []meta.Replica {
 }
 
 // transfereeOf returns the voter that another member has of a partition, if the partition may be handed to that.
-func (m *Member) transfereeOf(v *meta.View, t *meta.Partition, member wire.ID) (meta.Replica, bool) {
+func (k *Control) transfereeOf(v *meta.View, t *meta.Partition, member wire.ID) (meta.Replica, bool) {
 	r, ok := t.Replica(member)
 	mb := v.Member(member)
-	ok = ok && member != m.id && r.Role == meta.RoleVoter && mb != nil && mb.State != meta.StateDraining && mb.Live() &&
-		mb.Incarnation == r.Incarnation && m.peers.answers(member, r.Incarnation) && m.clock.Agrees(member)
+	ok = ok && member != k.Self && r.Role == meta.RoleVoter && mb != nil && mb.State != meta.StateDraining && mb.Live() &&
+		mb.Incarnation == r.Incarnation && k.Peers.Answers(member, r.Incarnation) && k.Clock.Agrees(member)
 	return r, ok
 }
 
-// replicaOf asks a member how far a replica is.
-func (m *Member) replicaOf(ctx context.Context, p int, t *meta.Partition, r meta.Replica, patience time.Duration, caughtUp bool) (wire.ReplicaResult, error) {
+// ReplicaOf asks a member how far a replica is.
+func (k *Control) ReplicaOf(ctx context.Context, p int, t *meta.Partition, r meta.Replica, patience time.Duration, caughtUp bool) (wire.ReplicaResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	a, err := m.peers.ask(ctx, r.Member, wire.OpReplica,
+	a, err := k.Peers.Ask(ctx, r.Member, wire.OpReplica,
 		wire.AppendReplicaBody(nil, wire.ReplicaBody{Shard: partition.ShardOf(t.Generation, p), Replica: r.ID, CaughtUp: caughtUp}))
 	if err != nil {
 		return wire.ReplicaResult{}, err
@@ -346,9 +346,9 @@ func (m *Member) replicaOf(ctx context.Context, p int, t *meta.Partition, r meta
 	return wire.DecodeReplicaResult(a.Body)
 }
 
-// replicaState answers replicaOf.
-func (m *Member) replicaState(b wire.ReplicaBody) wire.ReplicaResult {
-	host := m.dataHost()
+// ReplicaState answers replicaOf.
+func (k *Control) ReplicaState(b wire.ReplicaBody) wire.ReplicaResult {
+	host := k.Host()
 	if host == nil || !host.Runs(b.Shard, b.Replica) {
 		return wire.ReplicaResult{}
 	}
@@ -360,10 +360,10 @@ func (m *Member) replicaState(b wire.ReplicaBody) wire.ReplicaResult {
 
 // roomAt asks a member whether it has room for a replica of a size. One that does not answer is taken to have it: nothing is sent to it before it
 // answers.
-func (m *Member) roomAt(ctx context.Context, id wire.ID, size int64) bool {
+func (k *Control) roomAt(ctx context.Context, id wire.ID, size int64) bool {
 	ctx, cancel := context.WithTimeout(ctx, caughtUpFor)
 	defer cancel()
-	a, err := m.peers.ask(ctx, id, wire.OpMemberPing, wire.AppendPingBody(nil, wire.PingBody{}))
+	a, err := k.Peers.Ask(ctx, id, wire.OpMemberPing, wire.AppendPingBody(nil, wire.PingBody{}))
 	if err != nil {
 		return true
 	}

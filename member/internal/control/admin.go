@@ -1,21 +1,18 @@
-package member
+package control
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/gridiron-io/gridiron/member/internal/rpc"
-	"github.com/gridiron-io/gridiron/member/internal/server"
 	"github.com/gridiron-io/gridiron/partition/meta"
+	"github.com/gridiron-io/gridiron/sdk"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
 const (
-	// adminFor bounds one operation of administration, within what a client waits for one member.
-	adminFor = 1800 * time.Millisecond
 	// passOnFor bounds how long a member may take to which one is passed on.
 	passOnFor = 1500 * time.Millisecond
 )
@@ -24,23 +21,12 @@ const (
 // controller goes by. Each is an operation that may be repeated, begins what it asks for, and answers how far that is; what it began goes
 // on by itself.
 
-// dispatchAdmin answers an operation of administration by what do returns. It copies the body.
-func (m *Member) dispatchAdmin(c *server.Conn, id uint64, b wire.AdminBody, do func(context.Context, wire.AdminBody) (wire.Code, []byte)) {
-	b.Body = slices.Clone(b.Body)
-	c.Later(func(ctx context.Context) {
-		ctx, cancel := context.WithTimeout(ctx, adminFor)
-		defer cancel()
-		code, answer := do(ctx, b)
-		c.Answer(id, code, answer)
-	})
-}
-
-// administer has the member that leads the metadata group carry out an operation.
-func (m *Member) administer(ctx context.Context, b wire.AdminBody) (wire.Code, []byte) {
-	if code, answer := m.administerHere(ctx, b); code != wire.CodeNotReady {
+// Administer has the member that leads the metadata group carry out an operation.
+func (k *Control) Administer(ctx context.Context, b wire.AdminBody) (wire.Code, []byte) {
+	if code, answer := k.AdministerHere(ctx, b); code != wire.CodeNotReady {
 		return code, answer
 	}
-	if a := m.passOn(ctx, b); a != nil {
+	if a := k.passOn(ctx, b); a != nil {
 		return a.Code, a.Body
 	}
 	return wire.CodeUnavailable, []byte("no member leads the metadata group, so that nothing can be changed; where those who vote there are lost for good: grid cluster recover")
@@ -48,20 +34,20 @@ func (m *Member) administer(ctx context.Context, b wire.AdminBody) (wire.Code, [
 
 // passOn asks all voters of the metadata at the same time, of whom at most one leads and does it, and returns what that answers, or
 // nil. For those that are silent it waits only as long as for the others: the caller is told at once that nobody leads.
-func (m *Member) passOn(ctx context.Context, b wire.AdminBody) *wire.Answer {
-	voters := m.metaVoters()
+func (k *Control) passOn(ctx context.Context, b wire.AdminBody) *wire.Answer {
+	voters := k.Voters()
 	ctx, cancel := context.WithTimeout(ctx, passOnFor)
 	defer cancel()
 	body := wire.AppendAdminBody(nil, b)
 	answers := make(chan *wire.Answer, len(voters))
 	waiting := 0
 	for _, id := range voters {
-		silent := m.peers.silent(id)
+		silent := k.Peers.Silent(id)
 		if !silent {
 			waiting++
 		}
-		m.goOn(func() { // ends with its call
-			a, err := m.peers.ask(ctx, id, wire.OpAdmin, body)
+		k.running.Go(func() { // ends with its call
+			a, err := k.Peers.Ask(ctx, id, wire.OpAdmin, body)
 			if err == nil && a.Code != wire.CodeNotReady {
 				answers <- &a
 			} else if !silent {
@@ -77,24 +63,24 @@ func (m *Member) passOn(ctx context.Context, b wire.AdminBody) *wire.Answer {
 	return nil
 }
 
-// administerHere carries out an operation of administration if this member leads the metadata group.
-func (m *Member) administerHere(ctx context.Context, b wire.AdminBody) (wire.Code, []byte) {
-	if v := m.metaView(); v == nil || !v.Bootstrapped() {
+// AdministerHere carries out an operation of administration if this member leads the metadata group.
+func (k *Control) AdministerHere(ctx context.Context, b wire.AdminBody) (wire.Code, []byte) {
+	if v := k.View(); v == nil || !v.Bootstrapped() {
 		return wire.CodeNotReady, nil
 	}
-	if _, leads := m.meta.Leads(); !leads {
+	if _, leads := k.Meta().Leads(); !leads {
 		return wire.CodeNotReady, nil
 	}
 	select {
-	case m.admin <- struct{}{}:
-		defer func() { <-m.admin }()
+	case k.changing <- struct{}{}:
+		defer func() { <-k.changing }()
 	case <-ctx.Done():
 		return wire.CodeUnavailable, []byte("another change of the cluster takes too long")
 	}
-	if err := m.meta.Barrier(ctx); err != nil {
+	if err := k.Meta().Barrier(ctx); err != nil {
 		return wire.CodeUnavailable, []byte(err.Error())
 	}
-	answer, err := m.administration(ctx, b)
+	answer, err := k.administration(ctx, b)
 	var r *rpc.Refusal
 	switch {
 	case errors.As(err, &r):
@@ -105,21 +91,21 @@ func (m *Member) administerHere(ctx context.Context, b wire.AdminBody) (wire.Cod
 	return wire.CodeOK, answer
 }
 
-func (m *Member) administration(ctx context.Context, b wire.AdminBody) ([]byte, error) {
+func (k *Control) administration(ctx context.Context, b wire.AdminBody) ([]byte, error) {
 	switch b.Op {
 	case wire.OpDrainMember:
 		d, err := wire.DecodeDrainBody(b.Body)
 		if err != nil {
 			return nil, rpc.Refuse(wire.CodeInvalid, "%v", err)
 		}
-		res, err := m.drainMember(ctx, d.Member)
+		res, err := k.drainMember(ctx, d.Member)
 		return wire.AppendLeavingResult(nil, res), err
 	case wire.OpRemoveMember:
 		d, err := wire.DecodeForgetBody(b.Body)
 		if err != nil {
 			return nil, rpc.Refuse(wire.CodeInvalid, "%v", err)
 		}
-		res, err := m.removeMember(ctx, d.Member, d.Force)
+		res, err := k.removeMember(ctx, d.Member, d.Force)
 		return wire.AppendLeavingResult(nil, res), err
 	case wire.OpRebalance:
 		d, err := wire.DecodeRebalanceBody(b.Body)
@@ -127,17 +113,17 @@ func (m *Member) administration(ctx context.Context, b wire.AdminBody) ([]byte, 
 			return nil, rpc.Refuse(wire.CodeInvalid, "%v", err)
 		}
 		if d.Begin {
-			m.replan.Store(true)
-			m.meta.Wake()
+			k.replan.Store(true)
+			k.Meta().Wake()
 		}
-		return wire.AppendBalanceResult(nil, m.balance(m.metaView())), nil
+		return wire.AppendBalanceResult(nil, k.balance(k.View())), nil
 	}
 	return nil, rpc.Refuse(wire.CodeInvalid, "%v is no operation of administration", b.Op)
 }
 
 // change commits a change of a member; one that is refused ends the operation.
-func (m *Member) change(ctx context.Context, c meta.Command) error {
-	res, err := m.meta.Propose(ctx, meta.Append(nil, c))
+func (k *Control) change(ctx context.Context, c meta.Command) error {
+	res, err := k.Meta().Propose(ctx, meta.Append(nil, c))
 	if err == nil && !res.OK() {
 		err = rpc.Refuse(res.Code, "%s", res.Text)
 	}
@@ -145,12 +131,12 @@ func (m *Member) change(ctx context.Context, c meta.Command) error {
 }
 
 // left returns what a member still has.
-func (m *Member) left(v *meta.View, id wire.ID) (res wire.LeavingResult) {
+func (k *Control) left(v *meta.View, id wire.ID) (res wire.LeavingResult) {
 	for p := range v.Table {
 		if _, ok := v.Table[p].Replica(id); ok {
 			res.Replicas++
 		}
-		if m.views.moved(p).Owner == id {
+		if k.Owner(p).Owner == id {
 			res.Owned++
 		}
 	}
@@ -158,8 +144,8 @@ func (m *Member) left(v *meta.View, id wire.ID) (res wire.LeavingResult) {
 }
 
 // drainMember has others take over what a member holds and owns.
-func (m *Member) drainMember(ctx context.Context, id wire.ID) (wire.LeavingResult, error) {
-	v := m.metaView()
+func (k *Control) drainMember(ctx context.Context, id wire.ID) (wire.LeavingResult, error) {
+	v := k.View()
 	mb := v.Member(id)
 	switch {
 	case mb == nil:
@@ -167,33 +153,33 @@ func (m *Member) drainMember(ctx context.Context, id wire.ID) (wire.LeavingResul
 	case mb.State == meta.StateDraining:
 	case mb.State != meta.StateReady:
 		return wire.LeavingResult{}, rpc.Refuse(wire.CodeConflict, "member %q is %s: only one that is ready can be drained", mb.Name, mb.State)
-	case !m.peers.answers(mb.ID, mb.Incarnation):
+	case !k.Peers.Answers(mb.ID, mb.Incarnation):
 		return wire.LeavingResult{}, rpc.Refuse(wire.CodeConflict, "member %q does not answer, so it cannot transfer what it holds", mb.Name)
-	case !mb.Lite && !m.staysWithout(v, id):
+	case !mb.Lite && !k.StaysWithout(v, id):
 		return wire.LeavingResult{}, rpc.Refuse(wire.CodeConflict, "nobody else could hold what member %q holds", mb.Name)
 	default:
-		if err := m.change(ctx, &meta.Drain{ID: id, Incarnation: mb.Incarnation}); err != nil {
+		if err := k.change(ctx, &meta.Drain{ID: id, Incarnation: mb.Incarnation}); err != nil {
 			return wire.LeavingResult{}, err
 		}
-		m.log.Info("a member is drained: others take over what it holds", "drained", mb.Name)
+		k.Logger.Info("a member is drained: others take over what it holds", "drained", mb.Name)
 	}
-	res := m.left(m.metaView(), id)
+	res := k.left(k.View(), id)
 	res.Done = res.Replicas == 0 && res.Owned == 0
 	return res, nil
 }
 
 // removeMember forgets a member that is gone. What it holds is first given up, which takes force, and rebuilt from others by the
 // controller, as its removal from the metadata group does.
-func (m *Member) removeMember(ctx context.Context, id wire.ID, force bool) (wire.LeavingResult, error) {
-	v := m.metaView()
+func (k *Control) removeMember(ctx context.Context, id wire.ID, force bool) (wire.LeavingResult, error) {
+	v := k.View()
 	mb := v.Member(id)
 	if mb == nil {
 		return wire.LeavingResult{}, rpc.Refuse(wire.CodeNotFound, "there is no member %v", id)
 	}
-	res := m.left(v, id)
+	res := k.left(v, id)
 	if mb.State != meta.StateDead {
 		if mb.Live() {
-			if err := m.surelyDown(mb); err != nil {
+			if err := k.surelyDown(mb); err != nil {
 				return res, err
 			}
 		}
@@ -201,40 +187,40 @@ func (m *Member) removeMember(ctx context.Context, id wire.ID, force bool) (wire
 			return res, rpc.Refuse(wire.CodeConflict, "member %q is %s and holds replicas of %d partitions; to remove it by force (--force) is to say that it is "+
 				"confirmed dead: its data is given up, and acknowledged writes that only it has are lost", mb.Name, stateShown(mb), res.Replicas)
 		}
-		if err := m.change(ctx, &meta.SetState{ID: id, Incarnation: mb.Incarnation, State: meta.StateDead}); err != nil {
+		if err := k.change(ctx, &meta.SetState{ID: id, Incarnation: mb.Incarnation, State: meta.StateDead}); err != nil {
 			return res, err
 		}
-		m.log.Warn("a member was declared dead by an operator", "dead", mb.Name, "incarnation", mb.Incarnation.String(), "replicas", res.Replicas)
-		m.meta.Wake() // the controller has work
+		k.Logger.Warn("a member was declared dead by an operator", "dead", mb.Name, "incarnation", mb.Incarnation.String(), "replicas", res.Replicas)
+		k.Meta().Wake() // the controller has work
 		return res, nil
 	}
 	if res.Replicas > 0 || mb.MetaReplica != 0 {
 		return res, nil // the controller is at it
 	}
-	if err := m.change(ctx, &meta.Forget{ID: id, Incarnation: mb.Incarnation}); err != nil {
+	if err := k.change(ctx, &meta.Forget{ID: id, Incarnation: mb.Incarnation}); err != nil {
 		return res, err
 	}
-	m.log.Info("a member was forgotten", "forgotten", mb.Name)
+	k.Logger.Info("a member was forgotten", "forgotten", mb.Name)
 	return wire.LeavingResult{Done: true}, nil
 }
 
 // stateShown is the state of a member as it is shown: one that is live and not heard of is suspect.
 func stateShown(mb *meta.Member) string {
 	if mb.Live() {
-		return stateSuspect
+		return string(sdk.MemberSuspect)
 	}
 	return mb.State
 }
 
 // surelyDown refuses unless this member and all others that answer find a live member silent or unreachable.
-func (m *Member) surelyDown(mb *meta.Member) error {
+func (k *Control) surelyDown(mb *meta.Member) error {
 	answers := func(whom string) error {
 		return rpc.Refuse(wire.CodeConflict, "member %q answers%s: drain it, and stop it, before it is removed", mb.Name, whom)
 	}
-	if mb.ID == m.id || !m.failover.isDown(mb.ID, mb.Incarnation) {
+	if mb.ID == k.Self || !k.Peers.Down(mb.ID, mb.Incarnation) {
 		return answers("")
 	}
-	for incarnation, down := range m.failover.opinions(mb.ID, mb.Incarnation) {
+	for incarnation, down := range k.Peers.Opinions(mb.ID, mb.Incarnation) {
 		if !down {
 			return answers(fmt.Sprintf(" the process %v", incarnation))
 		}
@@ -243,14 +229,14 @@ func (m *Member) surelyDown(mb *meta.Member) error {
 }
 
 // balance compares the table, and who owns what, with what would be planned for the members that are there.
-func (m *Member) balance(v *meta.View) (res wire.BalanceResult) {
-	r := m.roster(v)
+func (k *Control) balance(v *meta.View) (res wire.BalanceResult) {
+	r := k.roster(v)
 	if len(r.list) == 0 || len(v.Table) == 0 {
 		return wire.BalanceResult{Left: uint32(v.PartitionCount)}
 	}
 	replicas, owned := make(map[wire.ID]uint32), make(map[wire.ID]uint32)
-	for p, target := range m.planned(v, r, nil) {
-		t, owner := &v.Table[p], m.views.moved(p)
+	for p, target := range k.planned(v, r, nil) {
+		t, owner := &v.Table[p], k.Owner(p)
 		there := len(t.Replicas) == len(target.Holders)
 		for _, h := range target.Holders {
 			r, ok := t.Replica(h.Member)
@@ -274,4 +260,15 @@ func (m *Member) balance(v *meta.View) (res wire.BalanceResult) {
 		res.MaxReplicas, res.MaxOwned = max(res.MaxReplicas, replicas[c.ID]), max(res.MaxOwned, owned[c.ID])
 	}
 	return res
+}
+
+// StaysWithout reports whether there is another member that answers, may hold replicas, and is not about to leave too.
+func (k *Control) StaysWithout(v *meta.View, id wire.ID) bool {
+	for i := range v.Members {
+		mb := &v.Members[i]
+		if mb.ID != id && !mb.Lite && (mb.State == meta.StateReady || mb.State == meta.StateJoining) && k.Peers.Answers(mb.ID, mb.Incarnation) {
+			return true
+		}
+	}
+	return false
 }

@@ -1,4 +1,4 @@
-package member
+package control
 
 import (
 	"slices"
@@ -20,7 +20,7 @@ const uncertainFor = 3 * time.Second
 // be asked at every step.
 func (c *controller) uncertain(v *meta.View) []uint32 {
 	now := time.Now()
-	list := slices.DeleteFunc(v.Uncertain(), func(p uint32) bool { return !c.m.ownerless(v, int(p)) })
+	list := slices.DeleteFunc(v.Uncertain(), func(p uint32) bool { return !c.k.ownerless(v, int(p)) })
 	since := make(map[uint32]time.Time, len(list))
 	for _, p := range list {
 		if since[p] = now; !c.ownerless[p].IsZero() {
@@ -32,17 +32,17 @@ func (c *controller) uncertain(v *meta.View) []uint32 {
 }
 
 // ownerless reports whether all that is left of a partition answers, and nobody owns it.
-func (m *Member) ownerless(v *meta.View, p int) bool {
+func (k *Control) ownerless(v *meta.View, p int) bool {
 	t := &v.Table[p]
 	for _, r := range t.Replicas {
 		switch {
 		case v.ConfirmedDead(r):
-		case r.Member == m.id:
-			if host := m.dataHost(); host == nil || host.Serving(p)>>44 == t.Generation {
+		case r.Member == k.Self:
+			if host := k.Host(); host == nil || host.Serving(p)>>44 == t.Generation {
 				return false
 			}
 		default:
-			said, _, ok := m.peers.said(r.Member, r.Incarnation)
+			said, _, ok := k.Peers.Said(r.Member, r.Incarnation)
 			if !ok {
 				return false
 			}
