@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// aliveFor is how long after it was last heard a replica counts as alive: for one that is silent for longer the log is not kept. A
+// aliveFor is how long a replica counts as alive after it was last heard. The log is not kept for a replica that is silent for longer. A
 // leader hears from each several times a second.
 const aliveFor = 5 * time.Second
 
@@ -33,12 +33,14 @@ func (f *followers) heard(id, index uint64, now time.Time) {
 			return
 		}
 	}
+
+	// A group's replicas come and go. Those that are not heard any more would make the list grow for ever.
 	f.list = slices.DeleteFunc(f.list, func(o follower) bool { return now.Sub(o.at) > aliveFor })
 	f.list = append(f.list, follower{id, index, now})
 }
 
-// floor returns up to where the one of the live ones is that is furthest behind. Those that are behind the log's beginning, before which stands an index, do not
-// count: nothing that is kept helps them. False: there is none.
+// floor returns how far the slowest live replica is. before is the index in front of the log's first entry: a replica that is behind it
+// does not count, because nothing that is kept helps it. False: there is none.
 func (f *followers) floor(before uint64, now time.Time) (index uint64, ok bool) {
 	f.Lock()
 	defer f.Unlock()

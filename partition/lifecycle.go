@@ -56,6 +56,7 @@ func (h *Host) StartReplica(p Placement) error {
 	if g.closed {
 		return errClosed
 	}
+
 	if cur := h.replicas[p.Partition].Load(); cur != nil {
 		if cur.shard == ShardOf(p.Generation, p.Partition) && cur.id == p.Replica {
 			return nil
@@ -64,6 +65,8 @@ func (h *Host) StartReplica(p Placement) error {
 			return fmt.Errorf("start a replica: generation %d of partition %d is superseded by %d", p.Generation, p.Partition, g)
 		}
 	}
+
+	// Of one group a NodeHost has one replica at a time.
 	if err := h.removeLocked(h.life, p.Partition); err != nil {
 		return err
 	}
@@ -73,6 +76,8 @@ func (h *Host) StartReplica(p Placement) error {
 // startLocked starts a replica where none runs and none is left. REQUIRES the partition's group.
 func (h *Host) startLocked(p Placement) error {
 	r := newReplica(h, p)
+
+	// This process may have the state with which the generation begins.
 	if k := h.groups[p.Partition].keptState; p.FromSurvivor && k != nil && k.generation+1 == p.Generation {
 		if k.machine != nil { // else the generation has it already
 			if p.Losses > k.losses {
@@ -84,6 +89,7 @@ func (h *Host) startLocked(p Placement) error {
 	} else {
 		h.groups[p.Partition].keptState = nil // nobody will ask for it any more
 	}
+
 	cfg := raftConfig(r.shard, r.id, p.Learner)
 	nh, err := h.raft.Enter()
 	if err != nil {

@@ -109,7 +109,7 @@ func (h *Host) SetVoters(partition int, generation uint64, voters map[uint64]wir
 }
 
 // CaughtUp reports whether the replica of a partition that runs here, a learner as a rule, has applied all that its group had
-// committed when it was asked. It waits for the answer, but not for ever.
+// committed when it was asked. It waits for the answer, at most for caughtUpFor.
 func (h *Host) CaughtUp(shard, replica uint64) bool {
 	r := h.find(shard, replica)
 	if r == nil {
@@ -122,7 +122,7 @@ func (h *Host) CaughtUp(shard, replica uint64) bool {
 	return r.readIndex(ctx.Done(), timer) == readReady
 }
 
-// caughtUpFor is how long CaughtUp waits: a replica that has only just come is often not answered at all, and is soon asked again.
+// caughtUpFor is how long CaughtUp waits. The leader often does not answer a new replica at all, and the caller asks again soon.
 const caughtUpFor = 150 * time.Millisecond
 
 // WakeLearner has the owner of a partition, if that is this process, commit an entry without effect: so a learner that was just taken in

@@ -80,6 +80,8 @@ func StartMeta(cfg MetaConfig) (*MetaHost, error) {
 	m.raft = raftgroup.New(m.life)
 	m.changed.ch = make(chan struct{})
 	m.view.Store(meta.New().View())
+
+	// The metadata are small and seldom written, so one shard of everything will do.
 	db := config.GetTinyMemLogDBConfig()
 	db.Shards = 1
 	err = m.raft.Start(config.NodeHostConfig{
@@ -239,6 +241,7 @@ func (m *MetaHost) ask(ctx context.Context, request func(*dragonboat.NodeHost, *
 	if err != nil {
 		return dragonboat.RequestResult{}, err
 	}
+
 	rs, err := request(nh, at, timeout)
 	m.raft.Leave() // the answer is waited for outside, so that Close need not wait for it
 	if err != nil {

@@ -42,30 +42,31 @@ func (r *replica) freeze() *stateSnapshot {
 }
 
 // writeTo writes a frozen state.
-func (img *stateSnapshot) writeTo(w io.Writer) (int64, error) {
-	head, err := w.Write(wire.AppendU64(img.own.Append([]byte(stateSnapshotMagic)), img.applied))
+func (snap *stateSnapshot) writeTo(w io.Writer) (int64, error) {
+	head, err := w.Write(wire.AppendU64(snap.own.Append([]byte(stateSnapshotMagic)), snap.applied))
 	if err != nil {
 		return int64(head), err
 	}
-	n, err := img.machine.WriteTo(w)
+	n, err := snap.machine.WriteTo(w)
 	return int64(head) + n, err
 }
 
 // install replaces the state by a state snapshot, unless it is newer. It may come between any two Updates: a state snapshot holds what the group
 // has committed and nothing else, and of what Update is given the entries that it holds are left out.
-func (r *replica) install(img *received) {
+func (r *replica) install(snap *received) {
 	r.state.Lock()
-	if img.applied <= r.applied.Load() || r.state.machine == nil {
+	// The log was faster, or the replica is being removed.
+	if snap.applied <= r.applied.Load() || r.state.machine == nil {
 		r.state.Unlock()
 		return
 	}
-	r.state.own, r.state.machine = img.own, img.machine
+	r.state.own, r.state.machine = snap.own, snap.machine
 	r.dropTransferLocked()
 	r.becomeWhole()
 	r.noteLocked() // before the index, as in Update: what it has in memory is never less than what it has applied
-	r.applied.Store(img.applied)
+	r.applied.Store(snap.applied)
 	var fx applyEffects
-	r.decideLater(role.SnapshotInstalled{Own: img.own}, &fx)
+	r.decideLater(role.SnapshotInstalled{Own: snap.own}, &fx)
 	r.state.Unlock()
 
 	r.carryOut(&fx.role)
@@ -91,20 +92,20 @@ func (r *replica) readStateSnapshot(src io.Reader) (*received, error) {
 		return nil, fmt.Errorf("%w: not a state snapshot", wire.ErrMalformed)
 	}
 	head = head[len(stateSnapshotMagic):]
-	img := &received{}
+	snap := &received{}
 	var err error
-	if img.own, err = role.DecodeOwnership(head[:role.OwnershipSize]); err != nil {
+	if snap.own, err = role.DecodeOwnership(head[:role.OwnershipSize]); err != nil {
 		return nil, err
 	}
-	if generation, _ := partitionOf(r.shard); img.own.Generation != generation {
-		return nil, fmt.Errorf("%w: of generation %d, this is %d", wire.ErrMalformed, img.own.Generation, generation)
+	if generation, _ := partitionOf(r.shard); snap.own.Generation != generation {
+		return nil, fmt.Errorf("%w: of generation %d, this is %d", wire.ErrMalformed, snap.own.Generation, generation)
 	}
-	if img.applied = binary.BigEndian.Uint64(head[role.OwnershipSize:]); img.applied <= r.applied.Load() {
+	if snap.applied = binary.BigEndian.Uint64(head[role.OwnershipSize:]); snap.applied <= r.applied.Load() {
 		_, err = io.Copy(io.Discard, src)
 		return nil, err
 	}
-	if img.machine, err = r.host.cfg.Machines.Restore(r.partition, img.own.Generation, src); err != nil {
+	if snap.machine, err = r.host.cfg.Machines.Restore(r.partition, snap.own.Generation, src); err != nil {
 		return nil, err
 	}
-	return img, nil
+	return snap, nil
 }

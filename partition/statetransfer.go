@@ -14,19 +14,19 @@ import (
 	"github.com/gridiron-io/gridiron/partition/role"
 )
 
-// A generation that can never have a quorum again goes on as the next one, which a survivor bootstraps alone: it stops its replica for
-// good, applies what is left of its log, committed or not (an acknowledged write is in every survivor's log, though maybe not applied
-// there), and writes the state that this gives into the log of the next generation, piece by piece. Nobody owns that generation before
-// it is whole, so nobody is answered from a part of it.
+// State transfer into the new generation: a partition that can never have a quorum again is recovered from one survivor.
 //
-// What that takes besides the state is bounded: pieces are made of a frozen view when they are due (stateSender) and become the new state as
-// they come (stateReceiver), the log is cut behind them, and only so many partitions are at it at a time as have room together.
+// The survivor stops its replica for good and applies what is left of its log, committed or not: an acknowledged write is in every
+// survivor's log, but it may not be applied there. It begins the next generation alone, and writes the resulting state into that
+// generation's log, piece by piece. Nobody owns the generation before the state is complete, so nobody is answered from a part of it.
+//
+// The memory for that is bounded. Pieces are made from a frozen view when they are due (stateSender), and become the new state as they
+// arrive (stateReceiver). The log is cut behind them. Only as many partitions transfer their states at a time as have room together.
 
 const (
 	// transferPiece is how much of a state one entry carries.
 	transferPiece = 1 << 20
-	// transferBytes bounds what the states that are given to their next generations hold besides themselves, over all partitions; one may
-	// always be.
+	// transferBytes bounds the memory of all transfers under way, besides the states themselves. One transfer is always allowed.
 	transferBytes = 64 << 20
 	// transferOverhead is what one of them holds besides the new state: a piece, and the log.
 	transferOverhead = 4 * transferPiece
@@ -50,52 +50,62 @@ func (h *Host) StopForRecovery(ctx context.Context, partition int, generation ui
 	g := &h.groups[partition]
 	g.Lock()
 	defer g.Unlock()
+
+	// The caller did not hear of an earlier success, or removing the data failed then.
 	if k := g.keptState; k != nil && k.generation == generation {
 		return k.term, k.index, h.removeLocked(ctx, partition)
 	}
 	if r := h.replicas[partition].Load(); r != nil && r.shard != ShardOf(generation, partition) {
 		return 0, 0, fmt.Errorf("stop partition %d for recovery: generation %d does not run here", partition, generation)
 	}
+
 	r, err := h.stopLocked(partition)
 	if err != nil {
 		return 0, 0, err
 	}
-	if r == nil { // placed here and never started: there is nothing
+	if r == nil {
+		// The replica was placed here and never started. It has voted for nothing and holds nothing.
 		g.keptState = &keptState{generation: generation, machine: h.cfg.Machines.New(partition, generation)}
 		return 0, 0, nil
 	}
 	if r.shard != ShardOf(generation, partition) {
 		return 0, 0, fmt.Errorf("stop partition %d for recovery: generation %d does not run here", partition, generation)
 	}
+
+	// Once the library has closed the replica, nothing is appended to its log or applied any more.
 	select {
-	case <-r.closed.ch: // from here on nothing is appended to its log or applied
+	case <-r.closed.ch:
 	case <-ctx.Done():
 		return 0, 0, fmt.Errorf("stop partition %d for recovery: %w", partition, ctx.Err())
 	case <-h.life.Done():
 		return 0, 0, errClosed
 	}
+
 	k, err := r.keep(generation)
 	if err != nil {
 		return 0, 0, fmt.Errorf("stop partition %d for recovery: %w", partition, err)
 	}
+	// This generation ended before it had its state. That of the generation before is still the newest.
 	if was := g.keptState; r.awaitsState() && was != nil && was.machine != nil {
-		k.machine, k.maxLease = was.machine, was.maxLease // it had not been given that yet
+		k.machine, k.maxLease = was.machine, was.maxLease
 	}
 	g.keptState = k
 	return k.term, k.index, h.removeLocked(ctx, partition)
 }
 
-// keep applies what the log has beyond the state and returns what that gives. REQUIRES: the library has let go of the replica.
+// keep applies what the log has beyond the state and returns the result. REQUIRES: the library has closed the replica.
 func (r *replica) keep(generation uint64) (*keptState, error) {
 	first, term, last, err := r.host.log.Bounds(r.shard, r.id)
 	if err != nil {
 		return nil, err
 	}
-	// What a state snapshot has brought may go further than what was applied here: then the log begins behind that.
+
+	// A state snapshot may have brought more than was applied from the log, which then begins behind it.
 	tail, _, err := r.host.log.Tail(r.shard, r.id, max(first, r.applied.Load()+1))
 	if err != nil {
 		return nil, err
 	}
+
 	k := &keptState{generation: generation, term: term, index: last, losses: r.losses}
 	var fx applyEffects
 	r.state.Lock()
@@ -125,7 +135,7 @@ func payload(e *raftpb.Entry) ([]byte, bool) {
 // stateSender is a state that is being written into the log. It owns a goroutine, which ends when all was read or with end.
 type stateSender struct {
 	src   *io.PipeReader
-	cost  int64  // counted in Host.seeding
+	cost  int64  // counted in Host.transferring
 	at    uint64 // where the piece begins
 	piece []byte // the one that is due; nil at the end
 	size  uint64 // up to the end of the piece
@@ -135,10 +145,10 @@ type stateSender struct {
 // newStateSender begins to write a state, of which it takes a frozen view.
 func newStateSender(m Machine, cost int64) *stateSender {
 	src, dst := io.Pipe()
-	img := m.Freeze()
+	snap := m.Freeze()
 	go func() { // ends when the view was written or nobody reads it any more
-		_, err := img.WriteTo(dst)
-		img.Close()
+		_, err := snap.WriteTo(dst)
+		snap.Close()
 		_ = dst.CloseWithError(err) // EOF if there was none
 	}()
 	return &stateSender{src: src, cost: cost}
@@ -170,9 +180,10 @@ func (r *replica) pieceLocked(taken uint64) []byte {
 	}
 	if k.sender == nil {
 		cost := transferCost(k.machine)
+		// Without room the partition waits for others to finish. One that is alone may always begin, or nothing would ever move.
 		if all := r.host.transferring.Add(cost); all > r.host.transferMax && all > cost {
 			r.host.transferring.Add(-cost)
-			return nil // in its turn
+			return nil
 		}
 		k.sender = newStateSender(k.machine, cost)
 		if !r.nextPieceLocked() {
@@ -180,10 +191,16 @@ func (r *replica) pieceLocked(taken uint64) []byte {
 		}
 	}
 
+	// The piece that was proposed is applied, so the next one is due.
 	s := k.sender
-	if taken == s.size && len(s.piece) > 0 && !r.nextPieceLocked() || taken != s.at {
-		return nil // the second: there was another state before, which nobody has any more
+	if taken == s.size && len(s.piece) > 0 && !r.nextPieceLocked() {
+		return nil
 	}
+	// The group has pieces of another state, whose sender is gone. Pieces of this one do not fit behind them.
+	if taken != s.at {
+		return nil
+	}
+
 	if len(s.piece) > 0 {
 		return entry.AppendStatePiece(nil, &entry.StatePiece{At: s.at, Piece: s.piece})
 	}
@@ -199,7 +216,7 @@ func transferCost(m Machine) int64 {
 // nextPieceLocked makes the next piece. REQUIRES r.part's lock.
 func (r *replica) nextPieceLocked() bool {
 	if err := r.part.stateTransfer.sender.next(); err != nil {
-		r.log.Error("the state of the generation before cannot be written", "err", err)
+		r.log.Error("recovering a partition from this member failed; the partition stays unavailable until the member restarts, which loses what only it has", "err", err)
 		r.freeTransferLocked()
 		r.decideLocked(role.StateLost{})
 		return false
@@ -219,8 +236,8 @@ type stateReceiver struct {
 }
 
 var (
-	errStateEnds     = errors.New("it goes on after its end")
-	errTransferEnded = errors.New("it is not wanted any more")
+	errStateEnds     = errors.New("the state goes on after its end")
+	errTransferEnded = errors.New("the state is no longer wanted")
 )
 
 func (r *replica) newStateReceiver(generation uint64) *stateReceiver {

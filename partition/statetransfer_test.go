@@ -228,10 +228,10 @@ func TestPartOfAStateIsNotSent(t *testing.T) {
 }
 
 // hashOf returns the digest of the registers that a state snapshot shows.
-func hashOf(t *testing.T, img StateSnapshot) uint64 {
+func hashOf(t *testing.T, snap StateSnapshot) uint64 {
 	t.Helper()
 	var b bytes.Buffer
-	_, err := img.WriteTo(&b)
+	_, err := snap.WriteTo(&b)
 	require.NoError(t, err)
 	m, err := registerMachines{}.Restore(0, 2, &b)
 	require.NoError(t, err)

@@ -21,9 +21,11 @@ var _ raftnet.StateSnapshots = (*carried)(nil)
 // A streamKey names a replica that is given a state snapshot.
 type streamKey struct{ shard, to uint64 }
 
-// stream is a state snapshot that waits for its turn or is being sent. Of each replica that needs one there is one stream: what is asked for
-// the same replica meanwhile waits for that to end. As the state is frozen when the turn has come, a stream that waits is as good
-// as the newest request; and one that runs brings all that a newer one would have to, for the log goes on where its state snapshot ends.
+// stream is a state snapshot that waits for a slot or is being sent. Each replica that needs one has one stream, and further requests for
+// that replica wait for its end.
+//
+// A waiting stream is as good as the newest request, because the state is frozen when the stream has its slot. A running stream brings all
+// that a newer one would, because the log goes on where its state snapshot ends.
 type stream struct {
 	done chan struct{} // closed at the end, when err is set
 	err  error
@@ -102,32 +104,36 @@ func (s *streams) stop(shard uint64, why error) {
 
 var errGone = errors.New("the connection is broken")
 
-// Outgoing waits for its turn and freezes the state.
+// Outgoing waits for a slot and freezes the state.
 func (c *carried) Outgoing(gone <-chan struct{}, of raftnet.Request) (raftnet.StateSnapshot, error) {
 	h := (*Host)(c)
 	r := h.find(of.Shard, of.From)
 	if r == nil {
 		return nil, fmt.Errorf("send a state snapshot: replica %d of shard %d does not run here", of.From, of.Shard)
 	}
-	// Until it has the state snapshot and says so, the receiver is no further than the log goes back now. The library may try that place of the
-	// log again, should an answer be lost: so it is kept, as far as there is room.
+
+	// Until the receiver says that it has the state snapshot, it stands where the log begins now. After a lost answer the library tries
+	// that place of the log again, so the log is kept from there, as far as there is room.
 	if first, _, _, err := h.log.Bounds(r.shard, r.id); err == nil {
 		r.followers.heard(of.To, first-1, time.Now())
 	}
+
 	key := streamKey{of.Shard, of.To}
 	for {
 		st, mine := h.stateSnapshots.begin(h.life, key)
 		if mine {
-			img, err := h.freezeFor(gone, r, st, &of)
+			snap, err := h.freezeFor(gone, r, st, &of)
 			if err != nil {
 				h.stateSnapshots.end(key, st, err)
 				return nil, fmt.Errorf("send a state snapshot of partition %d: %w", r.partition, err)
 			}
-			r.log.Debug("a replica is sent the whole state", "to", of.To, "index", img.index)
-			return &outgoing{frozen: *img, r: r, key: key, stream: st}, nil
+			r.log.Debug("a replica is sent the whole state", "to", of.To, "index", snap.index)
+			return &outgoing{frozen: *snap, r: r, key: key, stream: st}, nil
 		}
+
 		select {
 		case <-st.done:
+			// Another stream has brought all that is needed. If it failed, the next one is tried.
 			if st.err == nil {
 				return nil, nil
 			}
@@ -146,9 +152,9 @@ type frozen struct {
 	members       raftpb.Membership
 }
 
-// freezeFor freezes the state of a replica when it is a stream's turn. The stream has the slot then.
+// freezeFor waits for a slot, and freezes the state of a replica for a stream. The stream has the slot then.
 func (h *Host) freezeFor(gone <-chan struct{}, r *replica, st *stream, of *raftnet.Request) (*frozen, error) {
-	// A part of the generation's first state is not sent: who joins meanwhile waits until it is whole.
+	// A part of the generation's first state would be taken for the whole. A replica that joins waits until the state is complete.
 	select {
 	case <-r.whole.ch:
 	case <-r.closed.ch:
@@ -158,6 +164,7 @@ func (h *Host) freezeFor(gone <-chan struct{}, r *replica, st *stream, of *raftn
 	case <-h.life.Done():
 		return nil, errClosed
 	}
+
 	select {
 	case h.stateSnapshots.slots <- struct{}{}:
 	case <-gone:
@@ -165,9 +172,10 @@ func (h *Host) freezeFor(gone <-chan struct{}, r *replica, st *stream, of *raftn
 	case <-h.life.Done():
 		return nil, errClosed
 	}
+
 	f, err := h.place(r, st, of)
 	if err != nil {
-		<-h.stateSnapshots.slots
+		<-h.stateSnapshots.slots // the next stream need not wait for this one
 	}
 	return f, err
 }
@@ -175,21 +183,24 @@ func (h *Host) freezeFor(gone <-chan struct{}, r *replica, st *stream, of *raftn
 // membershipFor bounds the question who belongs to a group.
 const membershipFor = 5 * time.Second
 
-// place freezes the state and finds its place in the log. What the library has given the stream is that of an index which may have
-// been passed long ago.
+// place freezes the state and finds its place in the log. The request names the index at which the library's Raft snapshot was taken,
+// which the replica may have passed long ago. So index, term and membership are looked up for the state snapshot.
 func (h *Host) place(r *replica, st *stream, of *raftnet.Request) (*frozen, error) {
 	for {
-		// The log is kept from here on before the state is frozen: it is cut by another goroutine.
+		// Another goroutine cuts the log. So it is kept from a safe index on before the state is frozen, and from the right one after.
 		h.stateSnapshots.freeze(st, max(r.applied.Load(), of.Index))
 		f := &frozen{stateSnapshot: r.freeze(), index: of.Index, term: of.Term, members: of.Membership}
 		if f.stateSnapshot == nil {
 			return nil, errClosed
 		}
+
 		if f.stateSnapshot.applied <= of.Index {
-			// Behind the last entry of ours stand none but the library's own, up to that index.
+			// Between the last entry of ours and the library's index stand only entries of the library, which change no state.
 			h.stateSnapshots.freeze(st, f.index)
 			return f, nil
 		}
+
+		// The state is newer than the Raft snapshot: it needs the term of its own last entry.
 		h.stateSnapshots.freeze(st, f.stateSnapshot.applied)
 		var changed bool
 		var err error
@@ -201,17 +212,21 @@ func (h *Host) place(r *replica, st *stream, of *raftnet.Request) (*frozen, erro
 		if !changed {
 			return f, nil
 		}
-		// The group's members are others than they were. Who they are can be asked, and is the answer unless they have changed once more
-		// behind the state snapshot.
+
+		// The membership has changed since the Raft snapshot. The group's present membership is that of the state snapshot too, unless it
+		// has changed once more behind it.
 		m, err := r.membership(st.ctx)
 		if err == nil && m.ConfigChangeId <= f.index {
 			f.members = *m
 			return f, nil
 		}
+
 		f.stateSnapshot.machine.Close()
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", raftnet.ErrGiveUp, err) // the group has no majority now, say
+			// The group may have no majority now. That is not the receiver's fault, and the library asks again.
+			return nil, fmt.Errorf("%w: %w", raftnet.ErrGiveUp, err)
 		}
+		// The newer membership belongs to a newer state, so the state is frozen again.
 	}
 }
 
@@ -256,8 +271,10 @@ func (o *outgoing) Close(err error) {
 	o.stateSnapshot.machine.Close()
 	<-h.stateSnapshots.slots
 	h.stateSnapshots.end(o.key, o.stream, err)
+
+	// A host that closes breaks its streams off, which nobody needs to know.
 	if err != nil && !errors.Is(err, errClosed) {
-		o.r.log.Debug("a state snapshot was not sent to its end", "to", o.key.to, "err", err)
+		o.r.log.Debug("sending a state snapshot failed; the receiver is sent another one when it asks", "to", o.key.to, "err", err)
 	}
 }
 
@@ -267,15 +284,17 @@ func (c *carried) Incoming(shard, replica uint64, src io.Reader) error {
 	if r == nil {
 		return fmt.Errorf("read a state snapshot: replica %d of shard %d does not run here", replica, shard)
 	}
-	// Two leaders, one after the other, may each send one. The first may make the second needless.
+
+	// Two leaders, one after the other, may each send a state snapshot. The first may make the second needless.
 	r.incoming.Lock()
 	defer r.incoming.Unlock()
-	img, err := r.readStateSnapshot(src)
+
+	snap, err := r.readStateSnapshot(src)
 	if err != nil {
 		return fmt.Errorf("read a state snapshot of partition %d: %w", r.partition, err)
 	}
-	if img != nil {
-		r.install(img)
+	if snap != nil {
+		r.install(snap)
 	}
 	return nil
 }
@@ -287,8 +306,8 @@ func (c *carried) Heard(shard, replica, from, index uint64, now time.Time) {
 	}
 }
 
-// Bounds of the state snapshots that a host sends. Who sends one, and who takes it, has also calls to answer, on the same processors and the same
-// network: at this rate it is some tenth of a processor and half of a network of 1 Gbit/s.
+// Bounds of the state snapshots that a host sends. Sender and receiver also answer calls, on the same processors and the same network. At
+// this rate a state snapshot takes about a tenth of a processor, and half of a network of 1 Gbit/s.
 const (
 	stateSnapshotsAtOnce = 2
 	stateSnapshotRate    = 64 << 20 // bytes per second
@@ -306,6 +325,8 @@ type pace struct {
 func (p *pace) reserve(n int, now time.Time) time.Duration {
 	p.Lock()
 	defer p.Unlock()
+
+	// Time without state snapshots is not saved up beyond the burst.
 	if earliest := now.Add(-stateSnapshotBurst * time.Second / stateSnapshotRate); p.due.Before(earliest) {
 		p.due = earliest
 	}
@@ -326,7 +347,8 @@ func (p *pacedWriter) Write(b []byte) (int, error) {
 	if err := p.out.stream.ended(); err != nil {
 		return 0, err
 	}
-	// Who leads in its place sends a state snapshot of its own.
+
+	// A replica that leads in place of this one sends a state snapshot of its own. One that never led goes on: the library had its reason.
 	if leads, follows := r.leads(); follows && p.led {
 		return 0, raftnet.ErrGiveUp
 	} else if leads {

@@ -69,9 +69,9 @@ func ask(t *testing.T, ctx context.Context, s *scripted) <-chan asked {
 	done := make(chan struct{})
 	go func() { // ends with the request, which t's context bounds
 		defer close(done)
-		img, err := (*carried)(s.host).Outgoing(ctx.Done(), raftnet.Request{Shard: s.shard, From: s.id, To: 2, Index: index, Term: 3,
+		snap, err := (*carried)(s.host).Outgoing(ctx.Done(), raftnet.Request{Shard: s.shard, From: s.id, To: 2, Index: index, Term: 3,
 			Membership: raftpb.Membership{ConfigChangeId: 5}})
-		res <- asked{img, err}
+		res <- asked{snap, err}
 	}()
 	t.Cleanup(func() { <-done })
 	return res

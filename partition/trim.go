@@ -14,9 +14,9 @@ import (
 	"github.com/gridiron-io/gridiron/partition/raftnet"
 )
 
-// Bounds of the log that is kept for replicas that lag. Each replica keeps some; more is kept for what is under way: for a replica that
-// is being given a state snapshot, from the state snapshot on, and, as long as all logs together keep within the member's budget, for one that
-// is alive and behind.
+// Bounds of the log that is kept for replicas that lag. Each replica keeps some. More is kept for a replica that is being sent a state
+// snapshot: the log behind that. As long as all logs together keep within the member's budget, more is also kept for a replica that is
+// alive and behind.
 const (
 	logBytesPerReplica = 2 << 20
 	logEntries         = 4096
@@ -33,7 +33,8 @@ type trimming struct {
 	held    atomic.Bool              // it is too long, and kept for another replica: it is looked at in due course, not at each entry
 }
 
-// errLogTooLong ends a stream for which more of the log would have to be kept than there is room for. That is not the receiver's fault.
+// errLogTooLong ends a stream for which more of the log would have to be kept than there is room for. It is no fault of the receiver, which
+// is sent another state snapshot later.
 var errLogTooLong = fmt.Errorf("%w: the log behind the state snapshot has grown beyond what may be kept", raftnet.ErrGiveUp)
 
 // logFull reports whether a replica's log is beyond its bounds.
@@ -48,6 +49,7 @@ func (h *Host) overBudget() (longest, cut *replica) {
 	if h.log.TotalBytes() <= h.logBudget.Load() {
 		return nil, nil
 	}
+
 	most, mostCut := int64(0), int64(0)
 	for i := range h.replicas {
 		r := h.replicas[i].Load()
@@ -58,6 +60,8 @@ func (h *Host) overBudget() (longest, cut *replica) {
 		if bytes > most {
 			longest, most = r, bytes
 		}
+
+		// A log that is kept for a state snapshot may not be cut at all, and must not keep the others long.
 		if bytes <= mostCut {
 			continue
 		}
@@ -69,19 +73,20 @@ func (h *Host) overBudget() (longest, cut *replica) {
 	return longest, cut
 }
 
-// worthCutting reports whether a log of so many entries that begins at first is to be cut up to an index if more cannot go: each time costs
-// something, so it is not done for a few entries.
+// worthCutting reports whether it pays to cut a log, of so many entries from first on, up to an index, if more cannot go. Each cut has a
+// cost, so it is not done for a few entries.
 func worthCutting(first, index uint64, entries int) bool { return index >= first+uint64(entries/8) }
 
-// mayTrim returns the last index, not beyond one that is wanted, up to which a log may be cut. For a replica that is being given a state snapshot it is kept
-// from the state snapshot on, and, unless there is no room, for a live one from where that is.
+// mayTrim returns the last index, not beyond want, up to which a log may be cut. The log stays from the index of each state snapshot that is
+// being sent. Unless there is no room, it also stays from where the slowest live follower is.
 func (h *Host) mayTrim(r *replica, want uint64, now time.Time, noRoom bool) uint64 {
 	if index, ok := h.stateSnapshots.floor(r.shard); ok {
 		want = min(want, index)
 	}
 	if noRoom {
-		return want
+		return want // a follower that is left behind is sent a state snapshot
 	}
+
 	first, _, _, err := h.log.Bounds(r.shard, r.id)
 	if err != nil {
 		return want
@@ -92,11 +97,14 @@ func (h *Host) mayTrim(r *replica, want uint64, now time.Time, noRoom bool) uint
 	return want
 }
 
-// trimLog has dragonboat drop the older part of a log that has grown beyond its bounds. The snapshot that it takes for that
-// holds no data: in memory mode a state snapshot is made only when a replica needs one. It is called by the host's loop alone. noRoom: all logs
-// together are beyond the budget, and this one is the longest, or the longest that can be cut.
+// trimLog has the library drop the older part of a log that has grown beyond its bounds. The Raft snapshot that the library takes for that
+// holds no data: a state snapshot is made only when a replica needs one. The host's loop alone calls trimLog.
+//
+// noRoom says that all logs together are beyond the budget, and that this one is the longest, or the longest that can be cut.
 func (h *Host) trimLog(r *replica, now time.Time, noRoom bool) {
 	t := &r.trimming
+
+	// One request at a time: the library refuses a second one.
 	if t.request != nil {
 		select {
 		case res := <-t.request.ResultC():
@@ -109,29 +117,37 @@ func (h *Host) trimLog(r *replica, now time.Time, noRoom bool) {
 			return
 		}
 	}
+
 	if !h.logFull(r) {
 		t.held.Store(false)
 		return
 	}
+
+	// The entry at the Raft snapshot's own index stays, because the library ignores a request to remove it.
 	entries, bytes := h.log.Size(r.shard, r.id)
-	// The entry at the snapshot's own index stays; dragonboat ignores a request to remove it.
 	applied, keep := r.applied.Load(), uint64(max(1, entries/4))
 	if applied <= keep {
 		return
 	}
+
 	want := applied - keep
 	to := h.mayTrim(r, want, now, noRoom)
 	t.held.Store(to < want)
+
+	// A log that grows to twice the budget for one receiver would take the memory of all others.
 	if noRoom && to < want && h.log.TotalBytes() > 2*h.logBudget.Load() {
 		h.stateSnapshots.stop(r.shard, errLogTooLong)
 	}
+
 	if first, _, _, err := h.log.Bounds(r.shard, r.id); to <= t.to || err != nil || to < want && !worthCutting(first, to, entries) {
 		return
 	}
 	rs, err := h.trim(r, to)
 	if err != nil {
+		// A busy library is asked again at the next tick, and a replica that stops needs no log.
 		if !errors.Is(err, dragonboat.ErrSystemBusy) && !errors.Is(err, dragonboat.ErrShardNotFound) && !errors.Is(err, errClosed) {
-			r.log.Warn("the log was not trimmed", "err", err, "entries", entries, "bytes", bytes)
+			r.log.Warn("cutting the Raft log of a partition failed; its memory stays in use until a later attempt succeeds",
+				"err", err, "entries", entries, "bytes", bytes)
 		}
 		return
 	}
@@ -141,8 +157,8 @@ func (h *Host) trimLog(r *replica, now time.Time, noRoom bool) {
 // pushEvery is how long an entry that was proposed for a log to be cut holds back the next.
 const pushEvery = time.Second
 
-// pushLog proposes an entry without effect if the log is too long and the library did not cut it: it does so once for each last
-// entry, and so what was kept for another replica then would stay until the next write. That may never come.
+// pushLog proposes an entry without effect if the log is too long and the library did not cut it. The library cuts once for each last
+// entry. So what was kept for another replica would stay until the next write, which may never come.
 func (r *replica) pushLog(now time.Time) {
 	if t := &r.trimming; r.host.logFull(r) && now.Sub(t.pushed) > pushEvery {
 		t.pushed = now
@@ -170,16 +186,19 @@ const (
 	shortenFor = 500 * time.Millisecond
 )
 
-// shorten cuts a log that is too long for a learner, so that it gets a state snapshot; not what others need of it. Nothing may come of it.
+// shorten cuts a log that is too long for a learner, so that the learner is sent a state snapshot. What others need of the log stays, so
+// there may be nothing to cut.
 func (h *Host) shorten(ctx context.Context, r *replica) {
 	entries, bytes := h.log.Size(r.shard, r.id)
 	applied, keep := r.applied.Load(), uint64(learnerKeeps)
 	if bytes > 0 {
+		// Half of what a learner is given is kept, so that the next entries do not make the log too long again.
 		keep = max(keep, uint64(int64(entries)*learnerLog/2/bytes))
 	}
 	if bytes <= learnerLog || applied <= keep {
 		return
 	}
+
 	first, _, _, err := h.log.Bounds(r.shard, r.id)
 	to := h.mayTrim(r, applied-keep, time.Now(), false)
 	if err != nil || to < first {
@@ -189,6 +208,8 @@ func (h *Host) shorten(ctx context.Context, r *replica) {
 	if err != nil {
 		return
 	}
+
+	// The learner is added in any case. If the log is cut too late, the learner is sent the whole log, which only takes longer.
 	timer := time.NewTimer(shortenFor)
 	defer timer.Stop()
 	select {
