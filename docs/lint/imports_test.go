@@ -47,7 +47,7 @@ var layers = []struct {
 	{"member/internal/events", []string{"maps", "partition", "sdk/wire", "member/internal/tap"}},
 	{"member/internal/tap", nil},
 	{"member/telemetry", []string{"sdk/wire"}},
-	{"member/internal/control", []string{"member/clock", "member/internal/clock", "member/internal/memory", "member/internal/rpc", "partition", "sdk"}},
+	{"member/internal/control", []string{"member/internal/clock", "member/internal/memory", "member/internal/rpc", "partition", "sdk"}},
 	{"member/internal/memory", []string{"partition/meta", "sdk/wire"}},
 	{"member/internal/rpc", []string{"sdk/wire"}},
 	{"member/internal/server", []string{"member/internal/rpc", "maps", "sdk/wire"}},
