@@ -26,32 +26,34 @@ const (
 	DefaultStopTimeout    = 5 * time.Second
 )
 
-// Config says what a Service runs and within which bounds. Zero numbers mean the defaults.
+// Config is the configuration of a Service: what it runs, and within which bounds. Zero numbers mean the defaults. It is for
+// members and not API.
 type Config struct {
 	Registry *Registry          // the tasks; required
 	Member   func() sdk.Member  // this member, as tasks see it; required
 	Client   func() *sdk.Client // the client that tasks get; required
 
-	// LocalEntries yields the entries of a map in the partitions that this member owns, until ctx ends. The slices need
-	// to stay unchanged only until the yield returns. Required.
+	// LocalEntries yields the entries of a map in the partitions that this member owns, until ctx ends. The slices must stay
+	// unchanged only until the yield returns. Required.
 	LocalEntries func(ctx context.Context, mapName string) iter.Seq2[RawEntry, error]
 
 	Pool      int                   // tasks of one executor that run at once
-	Queue     int                   // tasks of one executor that wait for a place in its pool; more are rejected
-	Executors map[string]PoolConfig // executors whose pool or queue differ
+	Queue     int                   // tasks of one executor that wait for its pool; more are rejected
+	Executors map[string]PoolConfig // executors with a pool or queue of their own
 
 	MaxExecutors   int           // executors with work at one time; a task for one more is refused
-	MaxArgBytes    int64         // arguments of all tasks that wait or run, in bytes; a task beyond is rejected
-	MaxResults     int           // results kept for their callers; beyond, the oldest are dropped, fetched ones first
+	MaxArgBytes    int64         // of the arguments of all tasks that wait or run; a task beyond is rejected
+	MaxResults     int           // results kept for their callers; the oldest are dropped first, fetched ones before others
 	MaxResultBytes int64         // likewise, in bytes
 	ResultTTL      time.Duration // how long a result waits for its caller
-	FetchedTTL     time.Duration // how long a fetched result stays for a caller that did not receive it and asks again
-	StopTimeout    time.Duration // how long Stop waits for tasks whose ctx it has ended
+	FetchedTTL     time.Duration // how long a fetched result stays, for a caller that lost the answer and asks again
+	StopTimeout    time.Duration // how long Stop waits for tasks after it has ended their contexts
 
 	Logger *slog.Logger // nil: slog.Default
 }
 
-// PoolConfig sets the bounds of one executor. Zero numbers mean those of the Config.
+// PoolConfig sets the bounds of one executor: how many of its tasks run at the same time on a member, and how many wait. A task
+// beyond them is rejected. Zero means the default, 16 and 10,000.
 type PoolConfig struct {
 	Pool  int
 	Queue int
@@ -122,7 +124,7 @@ func (c Config) Validate() error {
 	return fmt.Errorf("exec: %w: %w", sdk.ErrInvalid, errors.Join(problems...))
 }
 
-// CheckPools returns all that is wrong with the bounds of executors, by name.
+// CheckPools returns all that is wrong with the bounds of executors, by name. It is for members and not API.
 func CheckPools(executors map[string]PoolConfig) (problems []error) {
 	for _, name := range slices.Sorted(maps.Keys(executors)) {
 		p := executors[name]

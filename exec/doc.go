@@ -1,11 +1,18 @@
-// Package exec owns what happens to a task on the member that runs it: the registry of functions by name, a bounded pool
-// and queue per executor, the context that ends a task, and the results that are kept until their callers have them.
+// Package exec lets members run the functions of a program. A program registers its functions by name in a [Registry], with
+// [RegisterTask], and gives the Registry to the members that it starts. Clients submit the tasks by name through
+// [github.com/gridiron-io/gridiron/sdk.Executor].
 //
-// It does not know how a task got here or how its result leaves: no connections, no frames, no routing. The member's
-// dispatch decodes a call, asks the [Service], and encodes the answer. It does not know how maps are stored either: the
-// entries that [Local] yields come through [Config].LocalEntries.
+//	reg := exec.NewRegistry()
+//	exec.RegisterTask(reg, "word-count", func(ctx context.Context, tc exec.TaskContext, in Input) (Output, error) { … })
+//	m, err := grid.Start(ctx, grid.Config{Registry: reg})
 //
-// Promises of a plain task: it runs at most once per task ID; it is never run again silently when its member dies; what its
-// function does besides its result (a panic, a hang, an endless result) cannot harm the member beyond the bounds in
-// [Config].
+// A function gets a [TaskContext], which tells where it runs. [Local] gives it the entries that its member owns.
+//
+// A plain task runs at most once per submission. When its member dies, the task is never run again silently. A function that
+// panics, hangs or returns without end cannot harm its member beyond the bounds in [PoolConfig] and [Config].
+//
+// # Not for programs
+//
+// [Service], with its [Config], [Stats] and [RawEntry], is the part of a member that runs tasks. It is not API. It knows neither
+// connections nor how maps are stored: the member decodes calls, asks the Service, and encodes its answers.
 package exec

@@ -13,8 +13,8 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// Registry holds the functions that a program lets its members run, by name. It is filled before the member starts, or
-// while it runs. Methods are safe for concurrent use.
+// Registry holds functions that members run, by name. Fill it before a member starts, or while it runs. Several members may
+// share it. Its methods are safe for concurrent use.
 type Registry struct {
 	mu struct {
 		sync.RWMutex
@@ -41,16 +41,18 @@ func NewRegistry() *Registry {
 	return r
 }
 
-// RegisterTask lets members that were started with r run fn under the given name, for callers that submit it with an
-// argument that encodes like In. A nil argument is the zero In.
+// RegisterTask makes members that were started with r run fn for tasks of the given name. The caller's argument must encode like
+// an In. A nil argument is the zero In.
 //
-// fn is called from many goroutines at once, at most [Config].Pool of them for one executor. Its ctx ends when the task is
-// cancelled, when its time is up, and when the member stops; a function that does not heed it keeps its place in the pool.
-// An error that wraps one of package sdk's sentinels matches it at the caller too; of any other the text arrives. A panic is
-// an error with the panic's text.
+// fn is called from many goroutines at the same time, at most as many per executor as [PoolConfig] says. Its context ends when
+// the task is cancelled, when its time is up, and when the member stops. A function that ignores the end of its context keeps
+// its place in the pool.
 //
-// It panics when fn is nil, and when the name is empty, longer than 255 bytes, not UTF-8, contains control characters, or is
-// taken.
+// The caller gets fn's error with its text. If the error wraps one of package sdk's errors, it also matches that at the caller.
+// A panic is an error with the panic's text.
+//
+// RegisterTask panics if fn is nil, and if the name is empty, longer than 255 bytes, not UTF-8, contains control characters, or
+// is taken.
 func RegisterTask[In, Out any](r *Registry, name string, fn func(ctx context.Context, tc TaskContext, in In) (Out, error)) {
 	if fn == nil {
 		panic(fmt.Sprintf("exec: task %q has no function", name))
@@ -77,7 +79,7 @@ func RegisterTask[In, Out any](r *Registry, name string, fn func(ctx context.Con
 	})
 }
 
-// Tasks returns the names of all tasks, sorted.
+// Tasks returns the names of all tasks, sorted. The slice belongs to the caller.
 func (r *Registry) Tasks() []string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -22,8 +22,8 @@ var (
 	errReturned  = fmt.Errorf("the task has returned: %w", context.Canceled)
 )
 
-// Service runs the tasks that were submitted to this member. Its methods are safe for concurrent use and none of them
-// blocks but Wait and Stop.
+// Service runs the tasks that were submitted to a member. It is for members and not API. Its methods are safe for concurrent
+// use. None blocks but Wait and Stop.
 //
 // Lock order: mu is a leaf. No task, logger or function of the Config is called while it is held.
 type Service struct {
@@ -58,8 +58,7 @@ const (
 	phaseStopped
 )
 
-// New returns a Service that has not started. It returns an error wrapping sdk.ErrInvalid that names all that is wrong
-// with cfg.
+// New returns a Service that has not started. Its error wraps sdk.ErrInvalid and lists all that is wrong with cfg.
 func New(cfg Config) (*Service, error) {
 	cfg = cfg.WithDefaults()
 	if err := cfg.Validate(); err != nil {
@@ -72,8 +71,8 @@ func New(cfg Config) (*Service, error) {
 	return s, nil
 }
 
-// Start lets the service accept tasks until Stop. The values in ctx, not its end, reach the tasks. It returns an error
-// wrapping sdk.ErrClosed after Stop, and one wrapping sdk.ErrInvalid when it has been called before.
+// Start makes the service accept tasks until Stop. Tasks see the values in ctx, but not its end. Errors: sdk.ErrClosed after
+// Stop; sdk.ErrInvalid if it was called before.
 func (s *Service) Start(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,11 +88,11 @@ func (s *Service) Start(ctx context.Context) error {
 	return nil
 }
 
-// Stop refuses further tasks, drops those that wait, ends the ctx of those that run and gives them Config.StopTimeout to
-// return. A task that does so without an error has its result; every other one ends in wire.CodeMemberLeft. Results can
-// still be fetched afterwards. Later calls wait for the first one to be done.
+// Stop refuses further tasks, drops those that wait, ends the contexts of those that run and gives them Config.StopTimeout to
+// return. A task that returns in time without an error has its result; every other one ends in wire.CodeMemberLeft. Results can
+// still be fetched afterwards. Later calls wait for the first to finish.
 //
-// NOTE: the goroutine of a function that does not heed its ctx outlives Stop; it is logged.
+// NOTE: the goroutine of a function that ignores the end of its context outlives Stop. The log names it.
 func (s *Service) Stop() {
 	s.mu.Lock()
 	was := s.mu.phase
@@ -129,7 +128,7 @@ func (s *Service) Stop() {
 	case <-s.idle:
 	case <-patience.C:
 		for _, j := range s.abandon() {
-			s.cfg.Logger.Warn("a task does not heed the end of its context; its goroutine stays", j.attrs())
+			s.cfg.Logger.Warn("task ignores the end of its context; its goroutine goes on after the member's stop (fix the task to return when its context ends)", j.attrs())
 		}
 	}
 	<-s.janitor

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Stats is a picture of a Service, for metrics and consoles. The counters run from the service's start.
+// Stats are the counts of a Service, from its start on. They are for members and not API.
 type Stats struct {
 	Accepted  uint64 // tasks
 	Rejected  uint64 // tasks refused because a bound was reached
@@ -15,18 +15,18 @@ type Stats struct {
 
 	ArgBytes    int64 // arguments of the tasks that wait or run
 	Results     int   // kept
-	ResultBytes int64 // kept, with what is counted for each besides
+	ResultBytes int64 // kept, with a fixed overhead for each
 	Executors   []ExecutorStats
 }
 
-// ExecutorStats is one executor that has work.
+// ExecutorStats are the counts of one executor that has work.
 type ExecutorStats struct {
 	Name    string
-	Running int // functions that have not returned, also those of tasks that were cancelled or timed out
+	Running int // functions that have not returned, also those of cancelled and timed-out tasks
 	Waiting int
 }
 
-// Stats returns the picture of now, its executors sorted by name.
+// Stats returns the counts as of now, with executors sorted by name.
 func (s *Service) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/codec"
 )
 
-// TaskContext tells a task where and on what behalf it runs. It is valid while the task's function runs.
+// TaskContext tells a task where it runs and for whom. It is valid while the task's function runs.
 type TaskContext interface {
 	// Member returns the member that runs the task.
 	Member() sdk.Member
@@ -17,18 +17,18 @@ type TaskContext interface {
 	// Client returns a client in the member's process. It belongs to the member: do not close it.
 	Client() *sdk.Client
 
-	// Key returns the key whose owner the task was submitted to, decoded as into an any; nil if it was not.
+	// Key returns the key to whose owner the task was submitted, decoded as into an any. It is nil for other submissions.
 	Key() any
 
 	// Attempt counts the runs of the task, from 1.
 	Attempt() int
 
-	// Fence returns a number that grows with every attempt of a task that may be run again, with which the task can fence
-	// its effects elsewhere. It is 0 for a plain task, which runs once at most.
+	// Fence returns a number that grows with every attempt of a task that may run again. The task can pass it on, so that other
+	// systems refuse older attempts. It is 0 for a plain task, which runs at most once.
 	Fence() uint64
 }
 
-// RawEntry is one entry of a map as it is stored.
+// RawEntry is one entry of a map as it is stored. It is for members and not API.
 type RawEntry struct {
 	Key   []byte // msgpack
 	Value []byte // msgpack
@@ -61,13 +61,13 @@ type localReader interface {
 
 var _ localReader = (*taskContext)(nil)
 
-// Local yields the entries of a map whose partitions the member that runs the task owns, without a network hop. Run on all
-// members it covers the map once, as far as no partition changes its owner meanwhile. Each partition's part is
-// linearizable, the whole is not one instant. It ends when the task's ctx does.
+// Local yields the entries of a map that the task's member owns, without a network hop. On all members together it yields the
+// whole map once, as long as no partition changes its owner meanwhile. It is linearizable in each partition, but sees no single
+// instant. It ends when the task's context ends.
 //
-// An entry whose key or value is not a K or V is yielded as a zero Entry with an error wrapping sdk.ErrInvalid, and the
-// iteration goes on; any other error is the last thing it yields. With a tc that is not the one which the task was given it
-// yields sdk.ErrInvalid.
+// An entry whose key is not a K or whose value is not a V comes as a zero Entry with an error that wraps sdk.ErrInvalid; the
+// iteration goes on. Any other error is the last thing that comes. If tc is not the TaskContext that a task was given, the error
+// wraps sdk.ErrInvalid.
 func Local[K comparable, V any](tc TaskContext, mapName string) iter.Seq2[sdk.Entry[K, V], error] {
 	return func(yield func(sdk.Entry[K, V], error) bool) {
 		local, ok := tc.(localReader)

@@ -12,10 +12,10 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// Client is a connection to a cluster. It is made by [Connect], is safe for concurrent use, and is given back by Close.
+// Client is a connection to a cluster. [Connect] makes it and Close ends it. It is safe for concurrent use.
 //
-// Its goroutines: two for each member that it is connected to (reader, writer), one for each connection being made, and
-// one that keeps time. All end with Close.
+// Its goroutines are a reader and a writer for each connected member, one for each connection being made, and one that keeps
+// time. All end with Close.
 type Client struct {
 	id     wire.ID // names the client in its calls; with a call's seq it is the call's identity
 	cfg    clientConfig
@@ -49,9 +49,9 @@ type Client struct {
 	}
 }
 
-// Close ends the client's connections and waits for its goroutines. Calls under way end with ErrClosed, or with
-// ErrUnknownOutcome (which then also is ErrClosed) where a write may have been executed; later ones with ErrClosed. It
-// may be called more than once.
+// Close ends the client's connections and waits for its goroutines. Calls under way end in ErrClosed, or in ErrUnknownOutcome,
+// which then also is ErrClosed, if a write may have been executed. Later calls end in ErrClosed. Further calls of Close do
+// nothing.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	c.mu.closed = true

@@ -44,9 +44,8 @@ func later(now int64, d time.Duration) int64 {
 // cluster returns the cluster time at now in milliseconds.
 func (c *clock) cluster(now int64) int64 { return (now + c.offset.Load()) / int64(time.Millisecond) }
 
-// Now returns the cluster's time, as the client knows it from the members' answers: the clock by which entries expire and events
-// and [EntryView] are stamped. It is the right one to compare those with, whatever this machine's clock says. It is off by half
-// the time that a call takes, about, and asks nobody.
+// Now returns the cluster's time as the client knows it from the members' answers. Expiry, events and EntryView use this clock,
+// so compare their instants with Now and not with time.Now. It is off by about half the time that a call takes. It does no I/O.
 func (c *Client) Now() time.Time { return instant(c.clock.cluster(c.clock.now())) }
 
 // restart is sample for another cluster: what was known of the time of the one before counts no more.

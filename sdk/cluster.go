@@ -37,7 +37,7 @@ func membersOf(known []wire.MemberInfo) (members []Member) {
 	return members
 }
 
-// Cluster returns how the cluster is, as one of its members sees it.
+// Cluster returns the state of the cluster, as one of its members sees it.
 func (c *Client) Cluster(ctx context.Context) (status ClusterStatus, err error) {
 	ctx, span := c.tracer.start(ctx, "cluster", "")
 	defer func() { endSpan(span, err) }()
@@ -62,8 +62,8 @@ func statusOf(body []byte) (ClusterStatus, error) {
 	}, nil
 }
 
-// Partitions returns all partitions, ordered by ID. Each is described by the member that knows of its latest epoch, its
-// owner if that answers. Members that do not answer are left out; if none does, the error is ErrUnavailable.
+// Partitions returns all partitions, ordered by ID. Each is described by its owner or, if the owner does not answer, by the
+// member that knows its latest epoch. Members that do not answer are left out. If none answers, the error is ErrUnavailable.
 func (c *Client) Partitions(ctx context.Context) (partitions []Partition, err error) {
 	ctx, span := c.tracer.start(ctx, "partitions", "")
 	defer func() { endSpan(span, err) }()
@@ -99,8 +99,8 @@ func (c *Client) Partitions(ctx context.Context) (partitions []Partition, err er
 	return partitions, nil
 }
 
-// Maps returns the maps that hold entries, ordered by name, with their sizes summed over the members. Members answer one
-// after the other: while entries are written or partitions move, the sums are of no one instant.
+// Maps returns the maps that hold entries, ordered by name, with their sizes summed over the members. Members answer one after
+// the other: during writes and moves, the sums are of no single instant.
 func (c *Client) Maps(ctx context.Context) (maps []MapInfo, err error) {
 	ctx, span := c.tracer.start(ctx, "maps", "")
 	defer func() { endSpan(span, err) }()

@@ -7,26 +7,26 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// Leaving says what a member that is drained or removed still has.
+// Leaving is what a drained or removed member still has.
 type Leaving struct {
 	Done     bool // nothing: it holds no data, and one that is removed is forgotten
 	Replicas int  // partitions of which it is to hold a replica
 	Owned    int  // partitions that it owns
 }
 
-// Balance says how evenly replicas and partitions are spread over the members that may hold any.
+// Balance says how evenly replicas and owned partitions are spread over the members that may hold data.
 type Balance struct {
 	Left                     int // partitions whose replicas or owner are not yet where they belong
 	MinReplicas, MaxReplicas int // of one member
 	MinOwned, MaxOwned       int
 }
 
-// DrainMember has the other members take over what a member, named by its ID or its name, holds and owns, and returns what it
-// has left. That goes on by itself; call it again to see how far it is. The member goes on serving clients, and gets nothing any more
-// until it restarts.
+// DrainMember makes the other members take over what a member holds and owns, and returns what it still has. The transfer goes
+// on by itself: call DrainMember again to see its progress. The member still serves clients. It gets no new replicas until it is
+// started again.
 //
-// Errors: ErrNotFound; ErrConflict, with the reason in the hint, where the member is not ready, does not answer, or nobody else could
-// hold what it holds; ErrUnavailable where no majority of the metadata's voters answers.
+// Errors: ErrNotFound; ErrConflict if the member is not ready or does not answer, or if no other member can hold its data, with
+// the reason as the hint; ErrUnavailable if no majority of the metadata's voters answers.
 func (c *Client) DrainMember(ctx context.Context, member string) (l Leaving, err error) {
 	op := wire.OpDrainMember
 	ctx, span := c.tracer.start(ctx, op.String(), member)
@@ -38,16 +38,16 @@ func (c *Client) DrainMember(ctx context.Context, member string) (l Leaving, err
 	return c.leaving(ctx, op, wire.AppendDrainBody(nil, wire.DrainBody{Member: id}))
 }
 
-// RemoveMember forgets a member, named by its ID or its name, that has left, or neither answers nor holds anything. It returns
-// what there is to do before the member is forgotten, which goes on by itself: its metadata replica is removed, and what
-// it held is rebuilt. Call it again until that is done.
+// RemoveMember removes a member that has left, or that neither answers nor holds anything. It returns what is to be done before
+// the cluster forgets the member: its metadata voter is removed and its replicas are rebuilt. That goes on by itself; call
+// RemoveMember again until Leaving.Done.
 //
-// With force a member that does not answer is removed although it holds replicas: it is confirmed dead then. What it holds is given
-// up and rebuilt from others; acknowledged writes that only it has are lost; and if its process is at work all the same, that stops
-// as soon as it hears of it.
+// With force it also removes a member that does not answer but holds replicas. The member is then confirmed dead. Its replicas
+// are rebuilt from others, and acknowledged writes that only it has are lost. If its process is still running, the process stops
+// as soon as it learns of the removal.
 //
-// Errors: ErrNotFound; ErrConflict, with the reason in the hint, for a member that answers, and for one that holds replicas without
-// force; ErrUnavailable where no majority of the metadata's voters answers.
+// Errors: ErrNotFound; ErrConflict for a member that answers, and without force for one that holds replicas, with the reason as
+// the hint; ErrUnavailable if no majority of the metadata's voters answers.
 func (c *Client) RemoveMember(ctx context.Context, member string, force bool) (l Leaving, err error) {
 	op := wire.OpRemoveMember
 	ctx, span := c.tracer.start(ctx, op.String(), member)
@@ -95,11 +95,11 @@ func (c *Client) memberID(ctx context.Context, op wire.Op, member string) (found
 	return found, nil
 }
 
-// Rebalance has replicas and owners planned again at once, which otherwise happens within seconds of a change, and returns how
-// they are spread. The moves go on by themselves; [Client.Balance] tells how far they are.
+// Rebalance plans the places of replicas and owners again at once, and returns how they are spread. The cluster does the same by
+// itself within seconds of a change. The moves go on by themselves; [Client.Balance] shows their progress.
 func (c *Client) Rebalance(ctx context.Context) (Balance, error) { return c.balance(ctx, true) }
 
-// Balance returns how replicas and owners are spread.
+// Balance returns how replicas and owned partitions are spread.
 func (c *Client) Balance(ctx context.Context) (Balance, error) { return c.balance(ctx, false) }
 
 func (c *Client) balance(ctx context.Context, begin bool) (b Balance, err error) {

@@ -17,16 +17,18 @@ const (
 	watchAtLeast = time.Second
 )
 
-// ClusterView is the cluster's status together with its members, ordered by name.
+// ClusterView is the cluster's status with its members, ordered by name.
 type ClusterView struct {
 	Status  ClusterStatus
 	Members []Member
 }
 
-// WatchCluster iterates over how the cluster is: at once, and then whenever status or members have changed, at most five times a
-// second, so that what does not last may go unseen. One member is asked as long as it answers, since others may hear of a change sooner or
-// later. Nobody answering is waited out. An error is the last thing that comes: the context's when that ends, without which the iteration
-// waits for ever, or ErrClosed.
+// WatchCluster iterates over the state of the cluster: at once, and then after each change of status or members. It yields at
+// most five times a second, so short-lived states may be missed. It asks one member for as long as that answers, since members
+// learn of changes at different times. If no member answers, it waits.
+//
+// An error is the last thing that comes: the context's error when that ends, or ErrClosed. Without an end of the context the
+// iteration waits for ever.
 func (c *Client) WatchCluster(ctx context.Context) iter.Seq2[ClusterView, error] {
 	return func(yield func(ClusterView, error) bool) {
 		pace := time.NewTimer(0)

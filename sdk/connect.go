@@ -13,13 +13,13 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// Connect connects to the cluster of which addrs are members, "host:port" each, and learns the other members from them.
-// The port is 5701 where it is left out. It tries until one answers that is ready, or until ctx ends, or the client's
-// timeout where ctx has no deadline.
+// Connect connects to the cluster that the members at addrs belong to, and learns the other members from them. An address is
+// "host:port"; without a port it has 5701. Connect tries until a ready member answers, until ctx ends, or, if ctx has no
+// deadline, until the client's timeout.
 //
-// Errors: ErrUnavailable when nobody could be reached; ErrInvalid for contradictory options; ErrInvalid and in it an
-// [OtherClusterError] where a member belongs to another cluster than [WithClusterName] says; ErrUnauthenticated and ErrForbidden as
-// members say.
+// Errors: ErrUnavailable if no member could be reached. ErrInvalid for contradictory options. ErrInvalid with an
+// [OtherClusterError] if a member belongs to another cluster than [WithClusterName] or [WithClusterID] says. ErrUnauthenticated
+// and ErrForbidden if members refuse the client.
 func Connect(ctx context.Context, addrs []string, opts ...Option) (*Client, error) {
 	cfg, err := newClientConfig(opts)
 	if err != nil {

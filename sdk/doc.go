@@ -1,17 +1,26 @@
-// Package sdk is the client of a Gridiron cluster: [Connect] to any of its members, [OpenMap] a distributed map, submit
-// tasks with [Client.Executor].
+// Package sdk is the client of a Gridiron cluster. [Connect] connects to a cluster through any of its members. [OpenMap] opens a
+// distributed map. [Client.Executor] submits tasks to members.
 //
-// A [Client] keeps one connection to each member and sends every operation straight to the member that owns its key. It
-// learns who that is from the members, which tell it about every change. Calls of all goroutines share the connections:
-// a Client is made once per process and is safe for concurrent use, as is everything made from it.
+// A [Client] keeps one connection to each member and sends every operation straight to the member that owns its key. Members
+// tell it about every change of owners. A process needs one Client: all goroutines share its connections. A Client and
+// everything made from it are safe for concurrent use.
 //
 // # Deadlines and outcomes
 //
-// A call lasts as long as its context; where that has no deadline, the client's timeout holds (10 seconds, [WithTimeout]).
-// Until then it survives members that fail, leave or transfer their partitions: it is repeated under one identity, and members execute an
-// identity once. What a call that did not end well leaves behind is told by its error: [ErrUnknownOutcome] is the only one
-// after which a write may or may not have happened, after every other one it has not.
+// A call ends with its context. If the context has no deadline, the client's timeout ends it: 10 seconds, or what [WithTimeout]
+// says. Until then the call survives members that fail or leave: the client repeats it under one identity, and members execute
+// an identity once.
 //
-// The package knows how to reach members and what to say to them ([github.com/gridiron-io/gridiron/sdk/wire]) and how
-// values become bytes ([github.com/gridiron-io/gridiron/sdk/codec]); it knows nothing of how members keep data.
+// The error of a call says what the call left behind. After [ErrUnknownOutcome] a write may or may not have happened. After
+// every other error it has not.
+//
+// # Keys, values and callbacks
+//
+// Keys and values are encoded before a call returns, so the caller may change them afterwards. What a call returns belongs to
+// the caller. Each callback's documentation says on which goroutine it runs.
+//
+// # Not for programs
+//
+// Package [github.com/gridiron-io/gridiron/sdk/wire] holds the formats in which clients and members talk. It is not API, nor is
+// what this package says is for members.
 package sdk

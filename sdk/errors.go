@@ -10,28 +10,29 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// What can go wrong. Every error of this package wraps one of these where one fits; ask with errors.Is.
+// Errors of calls. Every error of this package wraps one of them if one fits. Ask with errors.Is. An error that says "not executed"
+// guarantees it: the call may be made again.
 var (
-	ErrConflict         = errors.New("conflict")                // IfVersion did not match, or no such key
-	ErrClosed           = errors.New("closed")                  // the client, subscription or member was closed
-	ErrTimeout          = errors.New("timeout")                 // time was up; surely not executed
+	ErrConflict         = errors.New("conflict")                // IfVersion did not match, or the key has no entry
+	ErrClosed           = errors.New("closed")                  // the client, the subscription or the member was closed
+	ErrTimeout          = errors.New("timeout")                 // the time was up; not executed
 	ErrUnknownOutcome   = errors.New("unknown outcome")         // a write or submission that may or may not have been executed
-	ErrUnavailable      = errors.New("unavailable")             // nobody who could execute it was reachable; surely not executed
-	ErrOverloaded       = errors.New("overloaded")              // a bound was reached; surely not executed
-	ErrNotFound         = errors.New("not found")               // a named thing does not exist
-	ErrUnauthenticated  = errors.New("unauthenticated")         //
-	ErrForbidden        = errors.New("forbidden")               //
-	ErrTooLarge         = errors.New("too large")               // key, value, name or request above its limit
-	ErrInvalid          = errors.New("invalid")                 // a contradiction, or a value of another type
-	ErrLockNotHeld      = errors.New("lock not held")           //
-	ErrFenced           = errors.New("fenced")                  // a later fence was given out
-	ErrUnknownTask      = errors.New("unknown task")            //
-	ErrUnknownProcessor = errors.New("unknown entry processor") //
-	ErrRejected         = errors.New("rejected")                // a queue is full
-	ErrMemberLeft       = errors.New("member left")             // the member that was asked is gone
-	ErrCancelled        = errors.New("cancelled")               //
-	ErrEventsLost       = errors.New("events lost")             //
-	ErrDeadlock         = errors.New("deadlock")                // a task waits for another that cannot run before it has ended
+	ErrUnavailable      = errors.New("unavailable")             // no member that could execute the call was reachable; not executed
+	ErrOverloaded       = errors.New("overloaded")              // a bound was reached; not executed
+	ErrNotFound         = errors.New("not found")               // no such member, task or other named thing
+	ErrUnauthenticated  = errors.New("unauthenticated")         // the member does not know the caller
+	ErrForbidden        = errors.New("forbidden")               // the caller may not do this
+	ErrTooLarge         = errors.New("too large")               // a key, value, name or request above its limit
+	ErrInvalid          = errors.New("invalid")                 // contradictory arguments, or a value of another type
+	ErrLockNotHeld      = errors.New("lock not held")           // the lock was lost, or unlocked before
+	ErrFenced           = errors.New("fenced")                  // a later fence was given out for the key
+	ErrUnknownTask      = errors.New("unknown task")            // no task with this name is registered at the member
+	ErrUnknownProcessor = errors.New("unknown entry processor") // no processor with this name is registered at the member
+	ErrRejected         = errors.New("rejected")                // the executor's queue is full; not executed
+	ErrMemberLeft       = errors.New("member left")             // the member that was asked has stopped or failed
+	ErrCancelled        = errors.New("cancelled")               // the task was cancelled
+	ErrEventsLost       = errors.New("events lost")             // events after a resume token are no longer kept
+	ErrDeadlock         = errors.New("deadlock")                // a task waits for one that cannot run before it has ended
 )
 
 var sentinels = [...]error{
@@ -43,7 +44,8 @@ var sentinels = [...]error{
 	wire.CodeEventsLost: ErrEventsLost, wire.CodeClosed: ErrClosed,
 }
 
-// SentinelOf returns the sentinel that stands for an answer's code, nil where there is none.
+// SentinelOf returns the error variable that stands for an answer's code, or nil if there is none. It is for members and not
+// API.
 func SentinelOf(code wire.Code) error {
 	if int(code) < len(sentinels) {
 		return sentinels[code]
@@ -51,7 +53,7 @@ func SentinelOf(code wire.Code) error {
 	return nil
 }
 
-// CodeOf returns the code of the first sentinel that err wraps, and false where it wraps none.
+// CodeOf returns the code of the first error variable that err wraps, and whether there is one. It is for members and not API.
 func CodeOf(err error) (wire.Code, bool) {
 	for code, sentinel := range sentinels {
 		if sentinel != nil && errors.Is(err, sentinel) {
@@ -61,18 +63,18 @@ func CodeOf(err error) (wire.Code, bool) {
 	return wire.CodeOK, false
 }
 
-// Error is what a failed call returns. Fields that do not apply are empty; Partition is then -1.
+// Error describes a failed call. Fields that do not apply are empty; Partition is then -1.
 type Error struct {
-	Op        string    // the operation as spans and metrics call it: get, set, put_if_absent, …
+	Op        string    // the operation, as spans and metrics name it: get, set, put_if_absent, …
 	Name      string    // of the map or executor
 	Partition int       // of the key
 	Member    string    // ID of the member that was asked last
-	Code      wire.Code // what the member answered last; CodeOK if it did not
+	Code      wire.Code // of the member's last answer; CodeOK if there was none
 	Hint      string    // details for people
-	Err       error     // wraps the sentinel, and the context's error where the context ended the call
+	Err       error     // wraps one of the errors above, and the context's error if the context ended the call
 }
 
-// Error implements error.
+// Error names the operation, what it was for, the error and the hint.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Op)
@@ -133,10 +135,11 @@ func because(sentinel, cause error) error {
 	return &caused{sentinel, cause}
 }
 
-// Retryable reports whether the call that returned err has surely not been executed and may succeed when made again:
-// ErrUnavailable, ErrOverloaded, ErrRejected, ErrTimeout. It is false for nil, for ErrUnknownOutcome (which may have been
-// executed), for what cannot get better, and for a task's own error, whatever it wraps: the task has run. An error that
-// stands for several, such as a [*BulkError], is retryable if all of them are.
+// Retryable reports whether the failed call was certainly not executed and may succeed if it is made again. That is so for
+// ErrUnavailable, ErrOverloaded, ErrRejected and ErrTimeout.
+//
+// It is false for nil, for ErrUnknownOutcome, for errors that stay, and for a task's own error, since the task has run. An error
+// that stands for several, such as a [*BulkError], is retryable if all of them are.
 func Retryable(err error) bool {
 	if err == nil || errors.Is(err, ErrUnknownOutcome) {
 		return false
@@ -170,12 +173,12 @@ func allRetryable(errs []error) bool {
 	return len(errs) > 0
 }
 
-// BulkError tells which keys of a bulk call failed, and why. Keys that are not in it are done.
+// BulkError holds the keys of a bulk call that failed, each with its error. Keys that are not in it are done.
 type BulkError struct {
 	Errs map[any]error // by key, as the caller gave it
 }
 
-// Error implements error. It names up to three keys.
+// Error names up to three keys.
 func (e *BulkError) Error() string {
 	lines := make([]string, 0, len(e.Errs))
 	for k, err := range e.Errs {
@@ -193,12 +196,12 @@ func (e *BulkError) Unwrap() []error {
 	return out
 }
 
-// MultiError tells what failed on which member.
+// MultiError holds the members on which a call failed, each with its error.
 type MultiError struct {
 	Errs map[string]error // by member ID
 }
 
-// Error implements error. It names up to three members.
+// Error names up to three members.
 func (e *MultiError) Error() string {
 	lines := make([]string, 0, len(e.Errs))
 	for k, err := range e.Errs {

@@ -12,42 +12,42 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// Executor runs tasks on members: functions that the members' program has registered, called by name with an argument. All
-// tasks submitted under one executor's name share a pool and a queue on each member.
+// Executor runs tasks on members. A task is a function that the members' program has registered; a caller names it and passes an
+// argument. On each member, all tasks of one executor name share a pool and a queue.
 //
-// A task runs once at most. It is never run again silently: when the member that accepted it dies, its outcome is
-// ErrMemberLeft, and whether it had done its work is not known.
+// A task runs at most once. It is never run again silently: if its member dies, the outcome is ErrMemberLeft, and nobody knows
+// how far the task got.
 //
-// The context of a submission bounds the submission alone; a task goes on after it has ended, and after its caller is gone.
-// What ends a task is [Future.Cancel], its [Timeout], and the stop of its member. The context of ExecuteOnAllMembers and
-// ExecuteOnKeyOwner, which wait, ends the tasks too.
+// The context of a submission bounds the submission alone. An accepted task goes on after that context ends, and without its
+// caller. Only [Future.Cancel], its [Timeout] and the stop of its member end it. ExecuteOnAllMembers and ExecuteOnKeyOwner wait,
+// so the end of their context ends the tasks too.
 //
-// A task may submit others and wait for them. If it waits for one of its own executor on its own member, it keeps a place in the pool for
-// which that one may be waiting: once all places are kept so, none of them could ever go on. A wait with the task's context, or one made
-// of it, ends in ErrDeadlock then, at once, for the task whose deadline is first, and else for the one that came last. It is not noticed where a
-// task waits with another context, on another goroutine than its own, or for a task that waits on another member in turn: those
-// wait until their deadlines. Give tasks that are waited for by tasks an executor of their own.
+// An Executor is a handle without connection or goroutine, and it is safe for concurrent use. It remembers which tasks members
+// have, so keep it if you use it often.
 //
-// An Executor is a handle without connection or goroutine. It remembers which tasks members have, so keep it where it is
-// used often. It is safe for concurrent use.
+// NOTE: a task that waits for other tasks of its own executor and member keeps its place in the pool. Once all places are kept
+// like that, no task can go on. A wait with the task's context, or one derived from it, then ends in ErrDeadlock at once: the
+// wait with the earliest deadline or, without deadlines, the last one. Waits with another context, on other goroutines, or
+// through a task on another member are not noticed and last until their deadlines. Give tasks that other tasks wait for an
+// executor of their own.
 type Executor struct {
 	c     *Client
 	name  string
 	known taskLists
 }
 
-// Executor returns the executor with a name of 1 to 255 bytes without control characters; calls by another one are
+// Executor returns the executor with a name of 1 to 255 bytes without control characters. Calls with another name are
 // ErrInvalid. It does no I/O.
 func (c *Client) Executor(name string) *Executor { return &Executor{c: c, name: name} }
 
 // Name returns the executor's name.
 func (ex *Executor) Name() string { return ex.name }
 
-// Submit has a task run on any one member that is ready, chosen at random, and returns once the member has accepted it.
+// Submit runs a task on a ready member, chosen at random. It returns once the member has accepted the task.
 //
-// Errors: ErrUnknownTask, naming the member, where it has no such task; ErrRejected where its queue is full; ErrTooLarge for
-// an argument above 1 MB; ErrInvalid; ErrUnavailable when no member could be reached; ErrUnknownOutcome when ctx ended before
-// it was known whether the task was accepted. After every other error it was not.
+// Errors: ErrUnknownTask, naming the member, if it has no such task; ErrRejected if its queue is full; ErrTooLarge for an
+// argument above 1 MB; ErrInvalid; ErrUnavailable if no member could be reached; ErrUnknownOutcome if ctx ended before the
+// answer came. Only after ErrUnknownOutcome may the task have been accepted.
 func Submit[R any](ctx context.Context, ex *Executor, task string, arg any, opts ...SubmitOption) (*Future[R], error) {
 	body, err := ex.newTask(task, arg, opts)
 	if err != nil {
@@ -60,8 +60,8 @@ func Submit[R any](ctx context.Context, ex *Executor, task string, arg any, opts
 	return &Future[R]{t}, nil
 }
 
-// SubmitToKeyOwner has a task run on the member that owns a key, of whatever map. Until a member has accepted the task, it
-// follows the key to a new owner; from then on it does not. Errors are those of Submit.
+// SubmitToKeyOwner runs a task on the member that owns a key, of any map. Until a member has accepted the task, the submission
+// follows the key to a new owner; afterwards the task stays. Errors are those of Submit.
 func SubmitToKeyOwner[R any](ctx context.Context, ex *Executor, key any, task string, arg any, opts ...SubmitOption) (*Future[R], error) {
 	body, err := ex.newTask(task, arg, opts)
 	if err != nil {
@@ -74,8 +74,8 @@ func SubmitToKeyOwner[R any](ctx context.Context, ex *Executor, key any, task st
 	return &Future[R]{t}, nil
 }
 
-// SubmitToMember has a task run on the member with an ID or a name. Errors are those of Submit, and ErrNotFound where the
-// cluster has no such member, ErrMemberLeft where it is gone.
+// SubmitToMember runs a task on one member. Errors are those of Submit, ErrNotFound if the cluster has no such member, and
+// ErrMemberLeft if the member has left or died.
 func SubmitToMember[R any](ctx context.Context, ex *Executor, member string, task string, arg any, opts ...SubmitOption) (*Future[R], error) {
 	body, err := ex.newTask(task, arg, opts)
 	if err != nil {
@@ -92,8 +92,8 @@ func SubmitToMember[R any](ctx context.Context, ex *Executor, member string, tas
 	return &Future[R]{t}, nil
 }
 
-// SubmitToMembers has a task run on each member that sel chooses among those of SubmitToAllMembers. ErrNotFound where it
-// chooses none; else as SubmitToAllMembers.
+// SubmitToMembers runs a task on each member of SubmitToAllMembers that sel chooses. It is ErrNotFound if sel chooses none.
+// Other errors are those of SubmitToAllMembers.
 func SubmitToMembers[R any](ctx context.Context, ex *Executor, sel MemberSelector, task string, arg any, opts ...SubmitOption) (*MultiFuture[R], error) {
 	if sel == nil {
 		return nil, invalidf(wire.OpTaskSubmit.String(), ex.name, "the selector is nil")
@@ -105,12 +105,12 @@ func SubmitToMembers[R any](ctx context.Context, ex *Executor, sel MemberSelecto
 	return &MultiFuture[R]{m}, nil
 }
 
-// SubmitToAllMembers has a task run on each member: on those that are ready or draining, and on a suspect one as long as it
-// is connected or owns data. Members that join meanwhile are not among them.
+// SubmitToAllMembers runs a task on each member that is ready or draining, and on suspect members that are connected or own
+// data. Members that join meanwhile are not included.
 //
-// Each member is first asked whether it has the task, unless that is known: with ErrUnknownTask, which names the member that
-// has not, the task was submitted nowhere. ErrInvalid and ErrTooLarge are the other such errors. What a member makes of the
-// submission, ErrRejected and ErrMemberLeft among it, is that member's result in the MultiFuture; the others' are there.
+// It first makes sure that all members have the task. If one does not, the error is ErrUnknownTask, which names the member, and
+// the task was submitted nowhere. The same holds for ErrInvalid and ErrTooLarge. All other failures, such as ErrRejected and
+// ErrMemberLeft, are results of single members in the MultiFuture.
 func SubmitToAllMembers[R any](ctx context.Context, ex *Executor, task string, arg any, opts ...SubmitOption) (*MultiFuture[R], error) {
 	m, err := ex.submitMany(ctx, nil, task, arg, opts)
 	if err != nil {
@@ -119,11 +119,11 @@ func SubmitToAllMembers[R any](ctx context.Context, ex *Executor, task string, a
 	return &MultiFuture[R]{m}, nil
 }
 
-// ExecuteOnAllMembers has a task run on all members, as SubmitToAllMembers does, and waits until it has ended on each of
-// them; the client's timeout bounds the submission only. It returns a *MultiError with the members on which it failed.
+// ExecuteOnAllMembers runs a task on the members of SubmitToAllMembers and waits until it has ended on each. The client's
+// timeout bounds the submission only. It returns a *MultiError with the members on which the task failed.
 //
-// The end of ctx ends the tasks on the members: its deadline is told to them, a cancellation as soon as it happens. The error
-// of a member that had not finished then matches ctx.Err().
+// When ctx ends, the tasks end too: members know its deadline, and hear of a cancellation at once. The error of a member that
+// had not finished then matches ctx.Err().
 func (ex *Executor) ExecuteOnAllMembers(ctx context.Context, task string, arg any) error {
 	m, err := ex.submitMany(ctx, nil, task, arg, untilDeadline(ctx))
 	if err != nil {
@@ -132,8 +132,8 @@ func (ex *Executor) ExecuteOnAllMembers(ctx context.Context, task string, arg an
 	return m.join(ctx)
 }
 
-// ExecuteOnKeyOwner has a task run on the member that owns a key, as SubmitToKeyOwner does, and waits until it has ended; the
-// client's timeout bounds the submission only. The end of ctx ends the task, as with ExecuteOnAllMembers.
+// ExecuteOnKeyOwner runs a task on the owner of a key, as SubmitToKeyOwner does, and waits until it has ended. The client's
+// timeout bounds the submission only. When ctx ends, the task ends too.
 func (ex *Executor) ExecuteOnKeyOwner(ctx context.Context, key any, task string, arg any) error {
 	body, err := ex.newTask(task, arg, untilDeadline(ctx))
 	if err != nil {

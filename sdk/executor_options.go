@@ -17,9 +17,9 @@ type submitConfig struct {
 	timeoutMs uint64 // 0: without limit
 }
 
-// Timeout ends the task's context once the task has run for d, not counting the time that it waits for a place in the
-// executor's pool. Its outcome then is context.DeadlineExceeded, whatever its function returns. d is above zero, and rounded
-// up to milliseconds.
+// Timeout ends the task's context once the task has run for d. The wait for a place in the executor's pool does not count. The
+// outcome then is context.DeadlineExceeded, whatever the function returns. d must be above zero and is rounded up to
+// milliseconds.
 func Timeout(d time.Duration) SubmitOption {
 	return submitOption(func(c *submitConfig) error {
 		if d <= 0 {

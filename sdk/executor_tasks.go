@@ -49,9 +49,8 @@ func (l *taskLists) keep(t *table, member, incarnation wire.ID, tasks []string) 
 	}
 }
 
-// Tasks returns the tasks that can be submitted, sorted by name, each with the IDs of the members that have it, sorted. Those
-// asked are the members of SubmitToAllMembers; one that leaves meanwhile is left out. Where another one cannot be asked it
-// returns a *MultiError.
+// Tasks returns the registered tasks, sorted by name, each with the sorted IDs of its members. It asks the members of
+// SubmitToAllMembers. Members that leave meanwhile are left out. If another one cannot be asked, the error is a *MultiError.
 func (ex *Executor) Tasks(ctx context.Context) ([]TaskInfo, error) {
 	if err := checkTaskName(wire.OpTaskList.String(), ex.name, "executor", ex.name); err != nil {
 		return nil, err

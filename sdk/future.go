@@ -21,23 +21,19 @@ const (
 	cancelTime = 5 * time.Second
 )
 
-// Future is a task that was submitted, and its outcome once that is known. A goroutine of the client waits for it, from the
-// submission until the outcome is known or the client is closed, which is an outcome too: ErrClosed. It is safe for
-// concurrent use.
+// Future is a submitted task and, once it is known, its outcome. A goroutine of the client waits for the outcome. If the client
+// is closed first, the outcome is ErrClosed. A Future is safe for concurrent use.
 type Future[R any] struct{ t *remoteTask }
 
-// Get waits for the task's outcome as long as ctx does; the client's timeout does not apply. It may be called any number of
-// times, and decodes a value of its own each time.
+// Get waits for the task's outcome for as long as ctx lasts; the client's timeout does not apply. It may be called any number of
+// times. Each call decodes a value of its own.
 //
-// Errors: the task's own error, with its text and, where it wraps one of this package's sentinels, matching that, under
-// Error.Code CodeTaskFailed; context.DeadlineExceeded where its [Timeout] ended it; ErrCancelled; ErrMemberLeft where its
-// member is gone, after which it is not known how far it got; ErrTooLarge for a result above 1 MB; ErrInvalid where the
-// argument or the result are of other types than the task's; ErrClosed.
+// Errors: the task's own error, with its text, under Error.Code CodeTaskFailed; it matches an error of this package that the
+// task's error wraps. context.DeadlineExceeded if its Timeout ended the task. ErrCancelled. ErrMemberLeft if its member died;
+// nobody knows how far the task got. ErrTooLarge for a result above 1 MB. ErrInvalid if argument or result have other types than
+// the task's. ErrClosed. ErrTimeout, which also is ctx.Err(), when ctx ends: the task goes on, and Get may be called again.
 //
-// When ctx ends, so does Get, in ErrTimeout, which also is ctx.Err(). The task goes on, and Get may be called again.
-//
-// Called by a task with its own context, it is ErrDeadlock where it could never return: the task for which it waits needs a place in the
-// pool of an executor whose tasks on that member all wait in this way. See [Executor].
+// A task that calls Get with its own context gets ErrDeadlock if Get could never return. See [Executor].
 func (f *Future[R]) Get(ctx context.Context) (R, error) {
 	value, err := f.t.wait(ctx)
 	if err != nil {
@@ -47,17 +43,17 @@ func (f *Future[R]) Get(ctx context.Context) (R, error) {
 	return decodeResult[R](f.t, value)
 }
 
-// Cancel ends the task's context, or drops the task where it has not started, and reports whether it did so: then its outcome
-// is ErrCancelled, though its function may still be running. It is false where the outcome was known before.
+// Cancel ends the task's context, or drops the task if it has not started, and reports whether it did. The outcome then is
+// ErrCancelled, although the function may still run. It is false if the outcome was known before.
 func (f *Future[R]) Cancel(ctx context.Context) (bool, error) { return f.t.cancel(ctx) }
 
 // ID returns the task's identity, in the form of a UUID.
 func (f *Future[R]) ID() string { return f.t.id.String() }
 
-// Member returns the ID of the member that took the task.
+// Member returns the ID of the member that accepted the task.
 func (f *Future[R]) Member() string { return f.t.member.String() }
 
-// Done is closed when the outcome is known. Get then returns at once.
+// Done returns a channel that is closed when the outcome is known. Get then returns at once.
 func (f *Future[R]) Done() <-chan struct{} { return f.t.done }
 
 func decodeResult[R any](t *remoteTask, value []byte) (R, error) {

@@ -11,13 +11,12 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// MultiFuture is a task that was submitted to several members, and its outcome on each of them. It is safe for concurrent
-// use.
+// MultiFuture is a task that was submitted to several members, with its outcome on each. It is safe for concurrent use.
 type MultiFuture[R any] struct{ m *multiTask }
 
-// All yields the members' results, each as soon as it is known; a member's failure is the Err of its result. It waits as long
-// as ctx does; the client's timeout does not apply. When ctx ends before all are known, the last thing it yields is an error:
-// ErrTimeout, which also is ctx.Err(). All may be called any number of times.
+// All yields the members' results, each as soon as it is known. A member's failure is the Err of its result. It waits for as
+// long as ctx lasts; the client's timeout does not apply. When ctx ends first, the last thing it yields is ErrTimeout, which
+// also is ctx.Err(). All may be called any number of times.
 func (f *MultiFuture[R]) All(ctx context.Context) iter.Seq2[MemberResult[R], error] {
 	return func(yield func(MemberResult[R], error) bool) {
 		for n := range f.m.members {
@@ -33,8 +32,8 @@ func (f *MultiFuture[R]) All(ctx context.Context) iter.Seq2[MemberResult[R], err
 	}
 }
 
-// Wait waits until the results of all members are known and returns them by the members' IDs. When ctx ends before, it
-// returns those that are known, and ErrTimeout, which also is ctx.Err().
+// Wait waits for the results of all members and returns them by member ID. When ctx ends first, it returns the known results and
+// ErrTimeout, which also is ctx.Err().
 func (f *MultiFuture[R]) Wait(ctx context.Context) (map[string]MemberResult[R], error) {
 	results := make(map[string]MemberResult[R], len(f.m.members))
 	for r, err := range f.All(ctx) {
@@ -46,8 +45,8 @@ func (f *MultiFuture[R]) Wait(ctx context.Context) (map[string]MemberResult[R], 
 	return results, nil
 }
 
-// Cancel cancels the task on each member where its outcome is not known yet, and returns on how many that took effect, with a
-// *MultiError for those that could not be asked.
+// Cancel cancels the task on each member whose outcome is not known yet, and returns on how many that took effect. Members that
+// could not be asked are in a *MultiError.
 func (f *MultiFuture[R]) Cancel(ctx context.Context) (cancelled int, err error) {
 	return f.m.cancel(ctx)
 }

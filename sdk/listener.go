@@ -7,36 +7,33 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// Subscription is a listener at work. It ends with Close, or with the client.
+// Subscription is a running listener. It ends with Close, or with its client.
 type Subscription struct{ stream *eventStream }
 
-// Close ends the subscription. No callback begins after it returned; one that runs is not waited for, so Close may be called
-// from callbacks. It may be called more than once. The error is always nil.
+// Close ends the subscription. No callback begins after Close has returned. A running callback is not waited for, so callbacks
+// may call Close. Further calls do nothing. The error is always nil.
 func (s *Subscription) Close() error {
 	s.stream.close(ErrClosed)
 	return nil
 }
 
-// AddEntryListener calls l's functions for what happens to the map's entries, until the Subscription is closed. It returns
-// once events from now on are covered: every change made by a call that begins after that will be heard of. ctx, or the
-// client's timeout where it has no deadline, bounds this call alone.
+// AddEntryListener calls l's functions for the map's events until the Subscription is closed. It returns once it covers all
+// events from now on: it reports every change made by a call that begins after AddEntryListener has returned. ctx, or the
+// client's timeout if ctx has no deadline, bounds this call alone.
 //
-// Each event comes once and, for each key, in the order in which the changes happened; also when members die, partitions
-// move or the network fails meanwhile. Where events cannot be had any more, because too many others came after them before
-// this listener could be reached or had kept up, Lost is called in their place. Events of different partitions come in no
-// particular order.
+// Each event comes once. The events of one key come in the order of its changes, also if members die, partitions move or the
+// network fails. Events of different partitions come in no particular order. If events are no longer kept, because too many
+// newer ones came before the listener caught up, Lost is called in their place. If partitions were recovered from too few
+// replicas, Lost is called once for each partition whose changes may be missing.
 //
-// The functions are called one after the other, on a goroutine of the subscription. While one runs, up to 10,000 events or
-// 16 MB wait in this process; then the members' memory of the last events must do, which is short.
+// The functions run one after the other, on a goroutine of the subscription. While one runs, up to 10,000 events or 16 MB wait
+// in this process. Beyond that only the members' short memory of the latest events helps.
 //
-// Old and New are zero where there is no such value, and, with Omitted set, where it was so large that it was not kept for this
-// listener. Members keep what their memory of the last events has no room for until it was published, up to 32 MB in all and for
-// 10 seconds, and take New from the entry while that has the event's version. An event whose key is no K or whose value is no V is
-// skipped; the client's logger is told of the first.
+// Old and New are zero if there is no such value. They are also zero, with Omitted set, if the value was too large to keep for
+// this listener. Members keep up to 32 MB of such values for 10 seconds, and take New from the entry while the entry still has
+// the event's version. Events whose key is not a K or whose value is not a V are skipped; the client's logger reports the first.
 //
-// Where partitions had to be recovered from too few replicas, Lost is called once for each partition of which changes may be missing.
-//
-// Errors: ErrInvalid for contradictory options, a key that is no K and a token that is of no use here; ErrTooLarge; and
+// Errors: ErrInvalid for contradictory options, a key that is not a K, and a token that does not fit; ErrTooLarge;
 // ErrUnavailable, ErrTimeout and ErrClosed as for calls.
 func (m *Map[K, V]) AddEntryListener(ctx context.Context, l EntryListener[K, V], opts ...ListenerOption) (_ *Subscription, err error) {
 	const op = "add_entry_listener"

@@ -8,7 +8,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// ListenerOption says more about which events a listener hears. See [OnKey], [WithoutValues], [WithExpiryChanges] and [From].
+// ListenerOption chooses the events of a listener. See [OnKey], [WithoutValues], [WithExpiryChanges] and [From].
 type ListenerOption interface{ applyListener(*listenerConfig) error }
 
 type listenerOption func(*listenerConfig) error
@@ -25,8 +25,8 @@ type listenerConfig struct {
 	resumable bool // from is given
 }
 
-// OnKey confines a listener to the events of one key. CLEARED events reach it too, where they are of the key's partition: the
-// key may have been among the entries. The key must encode like a K.
+// OnKey limits a listener to the events of one key, which must encode like a K. The listener also gets the CLEARED events of the
+// key's partition, since the key may have been among the entries.
 func OnKey(key any) ListenerOption {
 	return listenerOption(func(c *listenerConfig) error {
 		if c.keyed {
@@ -37,7 +37,7 @@ func OnKey(key any) ListenerOption {
 	})
 }
 
-// WithoutValues leaves Old and New zero in all events, so that listening costs less and large values are not sent for.
+// WithoutValues leaves Old and New zero in all events. Listening then costs less, and large values are not fetched.
 func WithoutValues() ListenerOption {
 	return listenerOption(func(c *listenerConfig) error { c.noValues = true; return nil })
 }
@@ -47,9 +47,9 @@ func WithExpiryChanges() ListenerOption {
 	return listenerOption(func(c *listenerConfig) error { c.expiry = true; return nil })
 }
 
-// From makes a listener continue right after the event that the token came with. What happened since then comes first; where
-// it is not kept any more, there is a LOST event in its place. The token must be of the same map, and of a listener that
-// heard at least the same partitions; it may be of another client or process.
+// From makes a listener continue right after the event that the token came with. The events since then come first, or a LOST
+// event in the place of those that are no longer kept. The token may come from another client or process. It must be of the same
+// map, and of a listener that covered at least the same partitions.
 func From(token ResumeToken) ListenerOption {
 	return listenerOption(func(c *listenerConfig) error {
 		if token == "" {

@@ -27,7 +27,7 @@ const (
 	minRenewal = 5 * time.Millisecond
 )
 
-// LockOption says more about a lock. See [Lease].
+// LockOption changes how a lock is taken. See [Lease].
 type LockOption interface{ applyLock(*lockConfig) error }
 
 type lockConfig struct{ lease uint64 } // milliseconds
@@ -42,15 +42,16 @@ func (o leaseOption) applyLock(c *lockConfig) (err error) {
 	return err
 }
 
-// Lease sets for how long members hold the lock for its holder unless that renews it, 30 seconds unless given. A [Lock] renews
-// it each third of the time, so a lease is how long others wait for a holder that died. While the key's partition has no owner no
-// lease ends, nor in the five seconds after that. A fraction of a millisecond counts as a
-// whole one; d above zero, else it is ErrInvalid.
+// Lease sets how long members hold the lock unless the holder renews it. The default is 30 seconds. A Lock renews after each
+// third of that time, so the lease is how long others wait for a holder that died. d must be above zero, otherwise it is
+// ErrInvalid. A fraction of a millisecond counts as a whole one.
+//
+// NOTE: no lease ends while the key's partition has no owner, nor in the five seconds after that.
 func Lease(d time.Duration) LockOption { return leaseOption(d) }
 
-// Lock is the lock of one key of a map, held by whoever has the Lock: it belongs to no goroutine and no client, and is not
-// reentrant. Its lease is renewed in the background until Unlock, until it is lost, or until the client is closed. It is safe
-// for concurrent use.
+// Lock is the lock of one key of a map. Whoever has the *Lock holds the lock: it belongs to no goroutine and no client, and it
+// is not reentrant. The client renews its lease in the background until Unlock, until the lock is lost, or until the client is
+// closed. It is safe for concurrent use.
 type Lock struct {
 	c         *Client
 	name      string // of the map
@@ -69,15 +70,17 @@ type Lock struct {
 	closed  bool  // Unlock was called, or the lock is lost
 }
 
-// Fence returns the lock's fencing token. A lock of a key that is granted later has a greater one, on whatever owner and after
-// whatever failure, so a system that is told of fences can refuse a holder that has lost its lock and does not know it. Maps do
-// so for writes [WithFence].
+// Fence returns the lock's fencing token. Every later grant of the key's lock has a greater one, at any owner and after any
+// failure. A system that sees fences can therefore refuse a holder that has lost its lock without knowing it. Maps do so for
+// writes with [WithFence].
 func (l *Lock) Fence() uint64 { return l.fence }
 
-// Lost is closed when the lock was lost: its lease ended without being renewed, or somebody called [Map.ForceUnlock]. From the
-// first call of Lost on the client has the owner tell it at once; without, it notices when it next renews the lease. Lost is also
-// closed 10 seconds after the end of a lease of which nothing was heard, and when the lease cannot be renewed because the client
-// was closed. Unlock does not close it.
+// Lost returns a channel that is closed when the lock is lost: because its lease ended without a renewal, or because of
+// [Map.ForceUnlock]. From the first call of Lost on, the owner tells the client at once. Without that call the client notices at
+// the next renewal.
+//
+// The channel is also closed 10 seconds after the end of a lease about which the client heard nothing, and when the client was
+// closed and cannot renew the lease. Unlock does not close it.
 func (l *Lock) Lost() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -90,11 +93,11 @@ func (l *Lock) Lost() <-chan struct{} {
 	return l.lost
 }
 
-// Unlock gives the lock up, and to the next who waits for it. From the call on the lease is not renewed, so that the lock ends by
-// itself where Unlock fails.
+// Unlock releases the lock and gives it to the next waiter. It also stops the renewals, so the lock ends by itself if Unlock
+// fails.
 //
-// Errors: ErrLockNotHeld if it was lost, or unlocked before; ErrUnknownOutcome, ErrTimeout, ErrUnavailable, after which Unlock
-// may be called again; ErrClosed.
+// Errors: ErrLockNotHeld if the lock was lost, or unlocked before; ErrUnknownOutcome, ErrTimeout and ErrUnavailable, after which
+// Unlock may be called again; ErrClosed.
 func (l *Lock) Unlock(ctx context.Context) error {
 	l.mu.Lock()
 	l.closed = true
@@ -322,10 +325,11 @@ func (o fenceOption) applyWrite(w *wire.WriteOptions) error {
 	return nil
 }
 
-// WithFence makes the write only if no later fence than the lock's was given out for its key, else it is ErrFenced: so a holder
-// that has lost the lock to another, and does not know it, changes nothing. It holds as well when the lock was released and
-// nobody has it, for as long as members remember that, which is for the last thousand locks of a partition or so. The write's key
-// and map are the lock's, else it is ErrInvalid.
+// WithFence makes the write only if no fence later than l's was given out for the key. Otherwise the write is ErrFenced. So a
+// holder that has lost its lock without knowing it changes nothing. The write must be to l's map and key, otherwise it is
+// ErrInvalid.
+//
+// NOTE: members also remember fences of released locks, but only for about the last thousand locks of a partition.
 func WithFence(l *Lock) WriteOption { return fenceOption{l} }
 
 // checkFence returns an error if opts hold the fence of a lock of another key.

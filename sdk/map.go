@@ -9,17 +9,18 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// Map is a distributed map from K to V. It is a name and a codec: opening one does no I/O, any number of Maps may be open
-// under one name, and none needs closing. It is safe for concurrent use.
+// Map is a distributed map from K to V. It is only a name and a codec: opening one does no I/O, any number may be open under one
+// name, and none needs closing. It is safe for concurrent use.
 //
-// Keys are the same key when they encode alike: an integer whatever its Go type, a string whatever its. So int(7), int32(7), int64(7)
-// and uint8(7) are one key, in maps opened under different types and in a Map[any, V]; 7.0 is another. 0.0 and -0.0 are one key, as in
-// Go; NaN, which is not equal to itself, is ErrInvalid, also within a key. docs/KEYS.md has the rules.
+// Two keys are the same key if they encode alike. An integer is the same key whatever its Go type, and so is a string: int(7),
+// int32(7) and uint8(7) are one key, also in a Map[any, V]. The float 7.0 is another key. 0.0 and -0.0 are one key, as in Go.
+// NaN is ErrInvalid, also within a key. docs/KEYS.md has all rules.
 //
-// Operations on one key are linearizable. Those on several keys or on the whole map are so in each partition, but see no single instant.
+// Operations on one key are linearizable. Operations on several keys or on the whole map are linearizable in each partition, but
+// see no single instant.
 //
-// Where a value in the map is not a V, operations that return it fail with an error wrapping ErrInvalid. If that is the
-// previous value of a write, the write has taken effect.
+// If a stored value is not a V, operations that return it fail with ErrInvalid. If that value is the previous value of a write,
+// the write has taken effect all the same.
 type Map[K comparable, V any] struct {
 	c      *Client
 	name   string
@@ -34,7 +35,7 @@ type mapConfig struct {
 	reads ReadMode
 }
 
-// WithCodec encodes the map's values with another codec than codec.Msgpack. Keys always are MessagePack.
+// WithCodec encodes the map's values with another codec than codec.Msgpack. Keys are always MessagePack.
 func WithCodec(cd codec.Codec) MapOption {
 	return mapOption(func(c *mapConfig) error {
 		if cd == nil {
@@ -45,7 +46,7 @@ func WithCodec(cd codec.Codec) MapOption {
 	})
 }
 
-// WithReads says how fresh the map's reads must be; Linearizable unless given.
+// WithReads sets how fresh the map's reads are. The default is Linearizable.
 func WithReads(mode ReadMode) MapOption {
 	return mapOption(func(c *mapConfig) error {
 		if mode != Linearizable {
@@ -56,10 +57,10 @@ func WithReads(mode ReadMode) MapOption {
 	})
 }
 
-// OpenMap returns the map with a name of 1 to 255 bytes of UTF-8 without control characters. It does no I/O: a map is there
-// from its first entry on, and again after Destroy.
+// OpenMap returns the map with a name of 1 to 255 bytes of UTF-8 without control characters. It does no I/O: a map exists as
+// soon as it has an entry, also after Destroy.
 //
-// Errors: ErrInvalid for the name or contradictory options, ErrTooLarge for a name that is too long, ErrClosed.
+// Errors: ErrInvalid for the name or contradictory options; ErrTooLarge for a name that is too long; ErrClosed.
 func OpenMap[K comparable, V any](c *Client, name string, opts ...MapOption) (*Map[K, V], error) {
 	if err := wire.CheckMapName(name); err != nil {
 		return nil, wireError("open_map", "", err)

@@ -16,9 +16,8 @@ const (
 	maxPartBytes = 1 << 20
 )
 
-// SetAll stores all entries. It is not atomic: the entries of one partition are stored in parts of up to 512, partitions
-// one beside the other. Keys that failed are in the *BulkError that is then returned, the others are stored. Options hold
-// for each entry.
+// SetAll stores all entries. It is not atomic: it stores up to 512 entries of a partition at once, and works on all partitions
+// at the same time. If keys fail, it returns a *BulkError with them; all others are stored. Options apply to each entry.
 func (m *Map[K, V]) SetAll(ctx context.Context, entries map[K]V, opts ...WriteOption) error {
 	w, err := writeOptions(wire.OpSetMany, m.name, opts)
 	if err != nil {
@@ -38,8 +37,8 @@ func (m *Map[K, V]) SetAll(ctx context.Context, entries map[K]V, opts ...WriteOp
 	return b.write(ctx, w, func(uint64) {})
 }
 
-// DeleteAll deletes the entries under keys and returns how many there were. It is not atomic, as SetAll; keys that failed
-// are in the *BulkError that is then returned.
+// DeleteAll deletes the entries of keys and returns how many there were. Like SetAll it is not atomic. If keys fail, it returns
+// a *BulkError with them.
 func (m *Map[K, V]) DeleteAll(ctx context.Context, keys ...K) (deleted int, err error) {
 	b := newBulk(m, wire.OpDeleteMany, len(keys))
 	for _, k := range keys {
@@ -49,8 +48,8 @@ func (m *Map[K, V]) DeleteAll(ctx context.Context, keys ...K) (deleted int, err 
 	return deleted, err
 }
 
-// GetAll returns the entries under keys, those that there are. It is linearizable in each partition, but sees no single
-// instant. Keys that failed are in the *BulkError that is then returned beside the other entries.
+// GetAll returns the entries of those keys that have one. It is linearizable in each partition, but sees no single instant. If
+// keys fail, it returns the other entries and a *BulkError with the failed keys.
 func (m *Map[K, V]) GetAll(ctx context.Context, keys ...K) (map[K]V, error) {
 	b := newBulk(m, wire.OpGetMany, len(keys))
 	for _, k := range keys {

@@ -10,32 +10,32 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// EvictionPolicy says which entries go first when a map is too large.
+// EvictionPolicy says which entries a map evicts first once it reaches its bound.
 type EvictionPolicy string
 
 const (
-	EvictNone EvictionPolicy = "none" // none go
-	EvictLRU  EvictionPolicy = "lru"  // those that were not used for the longest time
-	EvictLFU  EvictionPolicy = "lfu"  // those that were used least
+	EvictNone EvictionPolicy = "none" // nothing is evicted
+	EvictLRU  EvictionPolicy = "lru"  // the entries that were unused for the longest time
+	EvictLFU  EvictionPolicy = "lfu"  // the entries that were used least
 )
 
-// MapConfig is what is set for the maps whose names match a pattern. A nil field is not set: what less specific patterns say
-// of it holds, else the default.
+// MapConfig is the configuration of the maps whose names match a pattern. A nil field is not set: less specific patterns, and in
+// the end the default, decide it.
 type MapConfig struct {
-	TTL     *time.Duration // of entries that are written without one; 0: they stay, which is the default
+	TTL     *time.Duration // of entries that are written without a TTL; 0, the default, means that they never expire
 	MaxIdle *time.Duration // likewise
 
-	// Eviction, MaxEntries and MaxBytes go together: where a pattern sets one of them, those of others do not count. Each member
-	// evicts from the entries that it owns when they are more than MaxEntries, or are counted with more than MaxBytes. 0 is
-	// no bound, and a bound without a policy is kept by EvictLRU. The default is EvictNone.
+	// Eviction, MaxEntries and MaxBytes belong together: a pattern that sets one of them decides all three. Each member evicts
+	// entries that it owns once they are more than MaxEntries, or take more than MaxBytes. 0 means no bound. The default is
+	// EvictNone; a pattern that sets only a bound uses EvictLRU.
 	Eviction   *EvictionPolicy
 	MaxEntries *int64
 	MaxBytes   *int64
 
-	Stats *bool // operations on the map are counted, which is the default
+	Stats *bool // whether members count the map's operations, by default true
 }
 
-// MapField names a field of a MapConfig, as files and command lines do.
+// MapField names a field of a MapConfig, as configuration files and the command line do.
 type MapField string
 
 const (
@@ -55,17 +55,16 @@ var mapFields = []struct {
 	{FieldMaxBytes, wire.MapMaxBytes}, {FieldStats, wire.MapStats},
 }
 
-// PatternConfig is what is set for a pattern: a map's name, or a glob in which * stands for any characters, ? for one, [a-z]
-// for one of a set, and \ takes the character after it as it is.
+// PatternConfig is the configuration of a pattern: a map's name, or a glob. In a glob * stands for any characters, ? for one,
+// [a-z] for one of a set, and \ takes the special meaning from the next character.
 type PatternConfig struct {
 	Pattern string
 	MapConfig
 }
 
-// MapSettings is the configuration of one map: what patterns set for it, and defaults for the rest. Zero durations and bounds are
-// none.
+// MapSettings is the resulting configuration of one map: what patterns set for it, and defaults for the rest. 0 means no limit.
 type MapSettings struct {
-	Patterns   []string // that match the map's name, the one that goes before the others first
+	Patterns   []string // that match the map's name, the deciding one first
 	TTL        time.Duration
 	MaxIdle    time.Duration
 	Eviction   EvictionPolicy
@@ -74,8 +73,8 @@ type MapSettings struct {
 	Stats      bool
 }
 
-// Wire returns c as members know it. The error wraps ErrInvalid and says all that is wrong with a field by itself; what
-// contradicts other fields only the whole can tell.
+// Wire returns c in the form that members use. The error wraps ErrInvalid and lists all that is wrong with single fields;
+// contradictions between fields are found later. It is for members and not API.
 func (c MapConfig) Wire() (out wire.MapConfig, err error) {
 	var errs []error
 	for _, d := range []struct {
@@ -152,8 +151,8 @@ func mapConfigOf(c *wire.MapConfig) (out MapConfig) {
 	return out
 }
 
-// MapConfigs returns what is set for maps, the most specific pattern first: names before globs; of globs the one with more
-// characters that stand for themselves, then with more of these at its beginning, then in the order of their bytes.
+// MapConfigs returns all configured patterns, the most specific first: names before globs, then globs with more literal
+// characters, then those with more of these at their start, then in the order of their bytes.
 func (c *Client) MapConfigs(ctx context.Context) (configs []PatternConfig, err error) {
 	ctx, span := c.tracer.start(ctx, wire.OpMapConfigs.String(), "")
 	defer func() { endSpan(span, err) }()
@@ -168,7 +167,7 @@ func (c *Client) MapConfigs(ctx context.Context) (configs []PatternConfig, err e
 	return configs, nil
 }
 
-// MapConfig returns the configuration of the map with a name, whether it has entries or not.
+// MapConfig returns the resulting configuration of the map with a name, whether or not it has entries.
 func (c *Client) MapConfig(ctx context.Context, name string) (s MapSettings, err error) {
 	ctx, span := c.tracer.start(ctx, wire.OpMapConfigs.String(), name)
 	defer func() { endSpan(span, err) }()
@@ -196,13 +195,12 @@ func (c *Client) mapConfigs(ctx context.Context) (wire.MapConfigsResult, error) 
 	return res, nil
 }
 
-// SetMapConfig changes what is set for a pattern: the fields that set has, and those named by unset, which from then on other
-// patterns decide. Fields in neither stay. Where nothing is left, the pattern is no longer configured. Owners take the change
-// into account as soon as they hear of it, for what is written from then on: entries keep the expiry that they have.
+// SetMapConfig changes the configuration of a pattern. It sets the fields that set has, and unsets those named by unset, which
+// other patterns then decide. All other fields stay. A pattern without any field is no longer configured. Owners apply the
+// change to later writes, as soon as they learn of it; entries keep their expiry.
 //
-// Errors: ErrInvalid, with all that is wrong with the pattern, the change, and what it leads to; ErrTooLarge for a pattern
-// that is too long; ErrOverloaded when too many patterns are configured; ErrUnknownOutcome when the change may or may not have
-// taken effect.
+// Errors: ErrInvalid, listing all that is wrong with the pattern, the change and its result; ErrTooLarge for a pattern that is
+// too long; ErrOverloaded if too many patterns are configured; ErrUnknownOutcome if the change may or may not have taken effect.
 func (c *Client) SetMapConfig(ctx context.Context, pattern string, set MapConfig, unset ...MapField) (err error) {
 	op := wire.OpSetMapConfig
 	ctx, span := c.tracer.start(ctx, op.String(), pattern)
@@ -221,7 +219,7 @@ func (c *Client) SetMapConfig(ctx context.Context, pattern string, set MapConfig
 	return c.changeMapConfig(ctx, pattern, func(was wire.MapConfig) wire.MapConfig { return was.Without(gone).With(values) })
 }
 
-// DropMapConfig ends the configuration of a pattern, and reports whether there was any. Errors are those of SetMapConfig.
+// DropMapConfig removes the configuration of a pattern and reports whether there was one. Errors are those of SetMapConfig.
 func (c *Client) DropMapConfig(ctx context.Context, pattern string) (existed bool, err error) {
 	op := wire.OpSetMapConfig
 	ctx, span := c.tracer.start(ctx, op.String(), pattern)

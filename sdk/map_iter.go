@@ -9,7 +9,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// QueryOption says more about which entries are wanted. See [Limit] and [PageSize].
+// QueryOption changes an iteration. See [Limit] and [PageSize].
 type QueryOption interface{ applyQuery(*queryConfig) error }
 
 type queryConfig struct {
@@ -40,8 +40,7 @@ func (o pageSizeOption) applyQuery(c *queryConfig) error {
 	return nil
 }
 
-// PageSize lets members send n entries at once at most. Members bound a page in bytes as well, so it seldom needs to be
-// given.
+// PageSize sets how many entries members send at once, at most. Members also bound a page in bytes, so programs seldom need it.
 func PageSize(n int) QueryOption { return pageSizeOption(n) }
 
 // Keys iterates over the map's keys, as Entries does over its entries.
@@ -72,12 +71,12 @@ func (m *Map[K, V]) Values(ctx context.Context, opts ...QueryOption) iter.Seq2[V
 	}
 }
 
-// Entries iterates over the map's entries, partition by partition, in no order that means anything. An entry that is there
-// throughout comes exactly once, one that is written or deleted meanwhile at most once. Entries are fetched in pages while
-// the iteration goes on, and no more than a few pages ahead.
+// Entries iterates over the map's entries, partition by partition, in no meaningful order. An entry that exists throughout comes
+// exactly once. One that is written or deleted meanwhile comes at most once. The client fetches entries in pages, a few pages
+// ahead at most.
 //
-// The context ends the iteration; where it has no deadline, the client's timeout holds for each page. An error is the last
-// thing that comes, with a zero entry.
+// The context ends the iteration. If it has no deadline, the client's timeout applies to each page. An error is the last thing
+// that comes, with a zero entry.
 func (m *Map[K, V]) Entries(ctx context.Context, opts ...QueryOption) iter.Seq2[Entry[K, V], error] {
 	return func(yield func(Entry[K, V], error) bool) {
 		err := m.scan(ctx, wire.ScanKeys|wire.ScanValues, opts, func(cl *call, key, value []byte) (bool, error) {

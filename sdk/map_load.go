@@ -11,24 +11,25 @@ import (
 // loadLease is how long others wait for the value of a loader that has died. One that lives renews its lease each third of that.
 const loadLease = 5 * time.Second
 
-// GetOrLoad returns the value under key; where there is none, the one that load returns, which is stored, with opts, if there still is
-// none. In the whole cluster one load of a key runs at a time: other callers of GetOrLoad wait for its value. Should it return an
-// error, that is its caller's alone, and the next who waits loads; likewise within some seconds if its client dies.
+// GetOrLoad returns the value of key. If key has none, it calls load, stores what load returns with opts, unless a value has
+// appeared meanwhile, and returns it. In the whole cluster one load of a key runs at a time; other callers of GetOrLoad wait for
+// its value.
 //
-// The callers of one client share one wait, so any number of them may want one key at a time, by the same Map or another of that
-// name. The value is stored with the opts of the caller whose load has run: those of the others do not count.
+// If load fails, only its caller gets the error, and the next waiting caller loads. The same happens within seconds if the
+// client of the loading caller dies. Callers of one client share one wait, so any number of them may want the same key. The opts
+// of the caller whose load ran apply.
 //
-// A value that comes too late is not stored: when another value was written meanwhile, GetOrLoad returns that; when the key was
-// deleted meanwhile, so that what was read before may be stale, or the client was cut off from the cluster for longer than others wait,
-// it returns what load returned, and the next caller loads again. Delete, Remove, Evict, DeleteAll, RemoveAll, Clear and Destroy delete in
-// this sense also where there is nothing.
+// A value that comes too late is not stored. If another value was written meanwhile, GetOrLoad returns that one. If the key was
+// deleted meanwhile, the loaded value may be stale: GetOrLoad returns it without storing it, and the next caller loads again.
+// The same holds if the client was cut off from the cluster for longer than others wait. Delete, Remove, Evict, DeleteAll,
+// RemoveAll, Clear and Destroy all count as deleting, also if there was no entry.
 //
-// load runs in the caller's goroutine, with a context that ends with ctx. ctx bounds all together, the client's timeout where it has no
-// deadline. If load succeeded and its value could not be stored, GetOrLoad returns the value and the error. While members are
-// overloaded, or 1,024 clients wait already, it asks again until ctx ends.
+// load runs on the caller's goroutine, with a context that ends with ctx. ctx bounds everything together; without a deadline the
+// client's timeout does. If load succeeds and its value cannot be stored, GetOrLoad returns the value and the error. While
+// members are overloaded, or 1,024 clients already wait, it asks again until ctx ends.
 //
-// Errors: load's own, as it is. Those of Get and of Set. ErrTimeout when ctx ends while another loads. ErrInvalid for IfVersion and
-// WithFence, which say nothing about a key without an entry.
+// Errors: load's own, unchanged; those of Get and Set; ErrTimeout if ctx ends while another caller loads; ErrInvalid for
+// IfVersion and WithFence, which do not apply to a key without an entry.
 func (m *Map[K, V]) GetOrLoad(ctx context.Context, key K, load func(context.Context, K) (V, error), opts ...WriteOption) (V, error) {
 	var zero V
 	w, err := writeOptions(wire.OpLoaded, m.name, opts)

@@ -7,16 +7,17 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// Lock waits for the lock of a key, as long as ctx does; the client's timeout does not apply. Those who wait get it in the order
-// in which they came. The Lock that it returns outlives ctx. See [Lock], [Lease].
+// Lock waits for the lock of a key for as long as ctx lasts; the client's timeout does not apply. Waiters get the lock in the
+// order in which they came. The *Lock that it returns outlives ctx. See [Lock] and [Lease].
 //
-// Locks are advisory: they keep out other locks of the key, not reads and writes. [WithFence] protects a write. A key need not
-// exist to be locked; its lock survives Delete, Clear and expiry of the key, and ends with Destroy.
+// Locks are advisory: they keep out other locks of the key, not reads and writes. [WithFence] protects a write. A key can be
+// locked without having an entry. Its lock survives Delete, Clear and expiry of the key, and ends with Destroy.
 //
-// Errors: ErrTimeout when ctx ends first, which is also ctx.Err(): then the place among those who wait is given up; should that
-// fail too, the lock may be held by nobody for up to its lease. ErrUnavailable, which also is ctx.Err(), if no owner could be
-// reached. ErrOverloaded if 1,024 wait already, or too many locks are held in the partition. ErrInvalid, ErrTooLarge for key and
-// options. ErrClosed.
+// Errors: ErrTimeout, which also is ctx.Err(), if ctx ends first: the place in the queue is then given up. ErrUnavailable, which
+// also is ctx.Err(), if no owner could be reached. ErrOverloaded if 1,024 callers already wait, or if too many locks are held in
+// the partition. ErrInvalid and ErrTooLarge for key and options. ErrClosed.
+//
+// NOTE: if giving up the place fails too, the lock may be granted to nobody for up to its lease.
 func (m *Map[K, V]) Lock(ctx context.Context, key K, opts ...LockOption) (*Lock, error) {
 	l, err := m.newLock(key, opts)
 	if err == nil {
@@ -28,8 +29,10 @@ func (m *Map[K, V]) Lock(ctx context.Context, key K, opts ...LockOption) (*Lock,
 	return l, nil
 }
 
-// TryLock takes the lock of a key if nobody has it, and reports whether it did. It does not wait for another holder, and is as
-// Lock otherwise. After ErrUnknownOutcome the lock may be held by nobody for up to its lease.
+// TryLock takes the lock of a key if nobody holds it, and reports whether it did. It does not wait for another holder; otherwise
+// it works as Lock does.
+//
+// NOTE: after ErrUnknownOutcome the lock may be held by nobody for up to its lease.
 func (m *Map[K, V]) TryLock(ctx context.Context, key K, opts ...LockOption) (*Lock, bool, error) {
 	l, err := m.newLock(key, opts)
 	if err != nil {
@@ -73,7 +76,7 @@ func (m *Map[K, V]) newLock(key K, opts []LockOption) (*Lock, error) {
 		lease: cfg.lease, lost: make(chan struct{})}, nil
 }
 
-// ForceUnlock takes the lock of a key from whoever holds it, and gives it to the next who waits. It is no error if nobody does.
+// ForceUnlock takes the lock of a key from its holder and gives it to the next waiter. It is no error if nobody holds the lock.
 func (m *Map[K, V]) ForceUnlock(ctx context.Context, key K) error {
 	cl, err := m.keyed(wire.OpForceUnlock, key)
 	if err != nil {
@@ -84,8 +87,8 @@ func (m *Map[K, V]) ForceUnlock(ctx context.Context, key K) error {
 	return m.run(ctx, cl)
 }
 
-// UnlockFence gives up the lock of a key whose holder got the given fence, for programs that pass fences on and not Locks. It is
-// ErrLockNotHeld if that is not the holder.
+// UnlockFence releases the lock of a key whose holder got the given fence. It is for programs that pass on fences instead of
+// Locks. It is ErrLockNotHeld if the holder has another fence.
 func (m *Map[K, V]) UnlockFence(ctx context.Context, key K, fence uint64) error {
 	if fence == 0 {
 		return invalidf(wire.OpUnlock.String(), m.name, "fence 0: no lock has that")
@@ -105,7 +108,7 @@ func (m *Map[K, V]) IsLocked(ctx context.Context, key K) (bool, error) {
 	return info.Locked, err
 }
 
-// LockInfo is what members know of the lock of a key.
+// LockInfo is what members know about the lock of a key.
 type LockInfo struct {
 	Locked  bool
 	Fence   uint64    // the holder's
@@ -113,7 +116,7 @@ type LockInfo struct {
 	Waiting int       // how many wait for the lock
 }
 
-// LockInfo returns what members know of the lock of a key. It is the zero value if nobody holds it.
+// LockInfo returns what members know about the lock of a key. It is the zero value if nobody holds the lock.
 func (m *Map[K, V]) LockInfo(ctx context.Context, key K) (LockInfo, error) {
 	cl, err := m.keyed(wire.OpIsLocked, key)
 	if err != nil {

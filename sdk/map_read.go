@@ -8,7 +8,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// Get returns the value under key, and whether there is one.
+// Get returns the value of key and whether there is one.
 func (m *Map[K, V]) Get(ctx context.Context, key K) (value V, found bool, err error) {
 	cl, err := m.keyed(wire.OpGet, key)
 	if err != nil {
@@ -23,7 +23,7 @@ func (m *Map[K, V]) Get(ctx context.Context, key K) (value V, found bool, err er
 	return value, err == nil, err
 }
 
-// ContainsKey reports whether there is an entry under key.
+// ContainsKey reports whether key has an entry.
 func (m *Map[K, V]) ContainsKey(ctx context.Context, key K) (bool, error) {
 	cl, err := m.keyed(wire.OpContains, key)
 	if err != nil {
@@ -46,7 +46,7 @@ func (m *Map[K, V]) read(ctx context.Context, cl *call) (r wire.GetResult, err e
 	return r, nil
 }
 
-// EntryView returns the entry under key with what the cluster knows about it, and whether there is one.
+// EntryView returns the entry of key with what the cluster knows about it, and whether there is one.
 func (m *Map[K, V]) EntryView(ctx context.Context, key K) (view EntryView[K, V], found bool, err error) {
 	cl, err := m.keyed(wire.OpEntryView, key)
 	if err != nil {

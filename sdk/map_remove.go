@@ -9,14 +9,14 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// RemoveAll removes all entries for which p holds, and returns how many those were. It is carried out at their owners: keys do not
-// travel. It is not atomic, but goes on in steps of some hundred entries of each partition. An entry that is there
-// throughout, and for which p holds, is removed; one that is written meanwhile may be removed or stay, whole in either case.
-// Listeners see each as REMOVED.
+// RemoveAll removes all entries that match p and returns how many it removed. Owners do the work, so keys do not travel.
+// Listeners get a REMOVED event for each entry.
 //
-// When it fails, some entries may be removed already: removed says how many surely are.
+// It is not atomic: it removes some hundred entries of a partition at a time. A matching entry that exists throughout is
+// removed. One that is written meanwhile is either removed or left, never changed. If the call fails, removed counts the entries
+// that are certainly gone.
 //
-// Errors: ErrInvalid for p, or if the map has keys for which it makes no sense. ErrUnknownOutcome if a step may have been done.
+// Errors: ErrInvalid for p, or if the map has keys to which p cannot apply; ErrUnknownOutcome if a step may have been executed.
 func (m *Map[K, V]) RemoveAll(ctx context.Context, p Predicate) (removed int, err error) {
 	const op = wire.OpRemoveAll
 	if p == nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// MapCounts are counts of a map: of the entries that there are, and of what owners have done for it since their processes were
-// started. Where a map is configured not to be counted, only Entries, Bytes and Locks are.
+// MapCounts are counts of a map: of its entries now, and of what owners have done for it since their processes started. If the
+// map is configured not to be counted, only Entries, Bytes and Locks are.
 type MapCounts struct {
 	Entries int
 	Bytes   int64 // of memory at the entries' owners
@@ -27,22 +27,22 @@ type MapCounts struct {
 	Remembered int64
 }
 
-// MapStats are the counts of a map, summed over the members and of each.
+// MapStats are the counts of a map: the sums over all members, and each member's own.
 type MapStats struct {
 	Name string
 	MapCounts
 	Members map[string]MapCounts // by member ID
 }
 
-// OperationStats says how often an operation was executed and how long that took at the owners, from when the request was read to
-// when it was answered.
+// OperationStats says how often an operation was executed and how long that took at the owners, from reading the request to
+// answering it.
 type OperationStats struct {
 	Count   uint64
 	Time    time.Duration // all of them together
 	buckets [wire.LatencyBuckets]uint64
 }
 
-// Mean returns how long the operation took on average.
+// Mean returns the average duration.
 func (o OperationStats) Mean() time.Duration {
 	if o.Count == 0 {
 		return 0
@@ -50,7 +50,7 @@ func (o OperationStats) Mean() time.Duration {
 	return o.Time / time.Duration(o.Count)
 }
 
-// Quantile returns how long the operation took at most in a share q of all cases, such as 0.99. It is known to within a third.
+// Quantile returns the duration that a share q of the executions, such as 0.99, did not exceed. It is exact to within a third.
 func (o OperationStats) Quantile(q float64) time.Duration {
 	rank := q * float64(o.Count)
 	below, low := 0.0, uint64(0)
@@ -65,7 +65,7 @@ func (o OperationStats) Quantile(q float64) time.Duration {
 	return 0
 }
 
-// Plus returns the counts of o and p together.
+// Plus returns the sum of o and p.
 func (o OperationStats) Plus(p OperationStats) OperationStats {
 	o.Count, o.Time = o.Count+p.Count, o.Time+p.Time
 	for i, n := range p.buckets {
@@ -107,12 +107,12 @@ func (c *MapCounts) add(o *MapCounts) {
 	}
 }
 
-// Stats returns what the members have counted for the map.
+// Stats returns what the members have counted for the map. See [Client.MapStats].
 func (m *Map[K, V]) Stats(ctx context.Context) (MapStats, error) { return m.c.MapStats(ctx, m.name) }
 
-// MapStats returns what the members have counted for the map with a name. They are asked at the same time, and partitions may
-// move meanwhile: the sums are of no one instant. What a member has counted ends with its process. Members that do not answer
-// are left out, of the sums and of Members; if none does, the error is ErrUnavailable.
+// MapStats returns what the members have counted for the map with a name. It asks all members at the same time, and partitions
+// may move meanwhile, so the sums are of no single instant. A member's counts end with its process. Members that do not answer
+// are left out of the sums and of Members. If none answers, the error is ErrUnavailable.
 func (c *Client) MapStats(ctx context.Context, name string) (stats MapStats, err error) {
 	ctx, span := c.tracer.start(ctx, wire.OpMapStats.String(), name)
 	defer func() { endSpan(span, err) }()

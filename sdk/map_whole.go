@@ -8,20 +8,19 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// Clear deletes all entries, of each partition at once. If it fails, some partitions may be cleared already: the error
-// says how many.
+// Clear deletes all entries, in each partition at once. If it fails, some partitions may already be empty; the error says how
+// many.
 func (m *Map[K, V]) Clear(ctx context.Context) error {
 	return m.whole(ctx, wire.OpClear, func(*call) error { return nil })
 }
 
-// Destroy deletes the map with all that belongs to it, its locks among them, as Clear deletes the entries. It can be used
-// again: it is an empty map then.
+// Destroy deletes the map with everything that belongs to it, such as its locks. It deletes the entries as Clear does. The name
+// can be used again: the map is empty then.
 func (m *Map[K, V]) Destroy(ctx context.Context) error {
 	return m.whole(ctx, wire.OpDestroy, func(*call) error { return nil })
 }
 
-// Size returns the number of entries. Partitions are counted one beside the other: while entries are written, the sum is
-// of no one instant.
+// Size returns the number of entries. Partitions are counted at the same time: during writes, the sum is of no single instant.
 func (m *Map[K, V]) Size(ctx context.Context) (int, error) {
 	var sum uint64
 	err := m.whole(ctx, wire.OpSize, func(cl *call) error {

@@ -7,25 +7,23 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// Set stores value under key. It is the fastest write, because nothing comes back.
+// Set stores value under key. It is the fastest write, because no value comes back.
 func (m *Map[K, V]) Set(ctx context.Context, key K, value V, opts ...WriteOption) error {
 	_, _, err := m.put(ctx, wire.OpSet, key, value, opts)
 	return err
 }
 
-// Put stores value under key and returns the previous value, and whether there was one.
+// Put stores value under key. It returns the previous value and whether there was one.
 func (m *Map[K, V]) Put(ctx context.Context, key K, value V, opts ...WriteOption) (previous V, existed bool, err error) {
 	return m.put(ctx, wire.OpPut, key, value, opts)
 }
 
-// PutIfAbsent stores value under key if there is none, that is, if existed comes back false. Else it returns the existing
-// value.
+// PutIfAbsent stores value under key if key has no entry; then existed is false. Otherwise it returns the existing value.
 func (m *Map[K, V]) PutIfAbsent(ctx context.Context, key K, value V, opts ...WriteOption) (existing V, existed bool, err error) {
 	return m.put(ctx, wire.OpPutIfAbsent, key, value, opts)
 }
 
-// Replace stores value under key if there is one already, that is, if existed comes back true. It returns the previous
-// value.
+// Replace stores value under key if key has an entry; then existed is true, and it returns the previous value.
 func (m *Map[K, V]) Replace(ctx context.Context, key K, value V, opts ...WriteOption) (previous V, existed bool, err error) {
 	return m.put(ctx, wire.OpReplace, key, value, opts)
 }
@@ -56,7 +54,7 @@ func (m *Map[K, V]) other(cl *call, r wire.WriteResult) (other V, existed bool, 
 	return other, r.Flags&wire.ResultFound != 0, err
 }
 
-// ReplaceIfSame stores value under key if the value there encodes like old, and reports whether it did.
+// ReplaceIfSame stores value under key if the stored value encodes like old. It reports whether it did.
 func (m *Map[K, V]) ReplaceIfSame(ctx context.Context, key K, old, value V, opts ...WriteOption) (bool, error) {
 	cl, w, err := m.prepare(wire.OpReplaceIfSame, key, opts)
 	if err != nil {
@@ -75,7 +73,7 @@ func (m *Map[K, V]) ReplaceIfSame(ctx context.Context, key K, old, value V, opts
 	return r.Flags&wire.ResultApplied != 0, err
 }
 
-// Remove deletes the entry under key and returns its value, and whether there was one.
+// Remove deletes the entry of key. It returns the entry's value and whether there was one.
 func (m *Map[K, V]) Remove(ctx context.Context, key K) (previous V, existed bool, err error) {
 	cl, w, err := m.prepare(wire.OpRemove, key, nil)
 	if err != nil {
@@ -89,7 +87,7 @@ func (m *Map[K, V]) Remove(ctx context.Context, key K) (previous V, existed bool
 	return m.other(cl, r)
 }
 
-// RemoveIfSame deletes the entry under key if its value encodes like value, and reports whether it did.
+// RemoveIfSame deletes the entry of key if its value encodes like value. It reports whether it did.
 func (m *Map[K, V]) RemoveIfSame(ctx context.Context, key K, value V) (bool, error) {
 	cl, w, err := m.prepare(wire.OpRemoveIfSame, key, nil)
 	if err != nil {
@@ -104,20 +102,20 @@ func (m *Map[K, V]) RemoveIfSame(ctx context.Context, key K, value V) (bool, err
 	return r.Flags&wire.ResultApplied != 0, err
 }
 
-// Delete deletes the entry under key and reports whether there was one.
+// Delete deletes the entry of key and reports whether there was one.
 func (m *Map[K, V]) Delete(ctx context.Context, key K) (existed bool, err error) {
 	return m.touch(ctx, wire.OpDelete, key, nil)
 }
 
-// SetTTL makes the entry under key end after ttl, counted from now, and reports whether there is one. With 0 its TTL never ends it; its
-// max-idle, if it has one, still does. A negative ttl is ErrInvalid. It counts as a use of the entry: its max-idle begins again.
+// SetTTL makes the entry of key expire after ttl, counted from now, and reports whether there is one. With 0 no TTL ends the
+// entry, though its max-idle still may. A negative ttl is ErrInvalid. The call counts as a use of the entry.
 //
-// NOTE: a ttl that is computed, as time.Until(deadline) is, may come out as exactly 0, and then means for ever; see [WithTTL].
+// NOTE: a computed ttl, such as time.Until(deadline), may be exactly 0, which means never. See [WithTTL].
 func (m *Map[K, V]) SetTTL(ctx context.Context, key K, ttl time.Duration) (bool, error) {
 	return m.touch(ctx, wire.OpSetTTL, key, []WriteOption{WithTTL(ttl)})
 }
 
-// Evict removes the entry under key from memory, which listeners see as EVICTED, and reports whether there was one.
+// Evict removes the entry of key from memory and reports whether there was one. Listeners get an EVICTED event.
 func (m *Map[K, V]) Evict(ctx context.Context, key K) (bool, error) {
 	return m.touch(ctx, wire.OpEvict, key, nil)
 }

@@ -14,9 +14,8 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// WithMeterProvider measures how long the client's requests take, as db.client.operation.duration. Each request to the owner of a
-// partition, or to a member, is measured by itself, from when it is made to when it has its result, with all attempts. Without it,
-// nothing is measured.
+// WithMeterProvider records the latency of the client's requests as db.client.operation.duration. Each request to a partition's
+// owner or to a member counts by itself, from its start to its result, with all attempts. The default records nothing.
 func WithMeterProvider(p metric.MeterProvider) Option {
 	return clientOption(func(c *clientConfig) error {
 		if p == nil {

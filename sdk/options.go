@@ -15,7 +15,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// Option changes how [Connect] connects and what the client does.
+// Option changes how [Connect] connects and how the client works.
 type Option interface{ applyClient(*clientConfig) error }
 
 type clientOption func(*clientConfig) error
@@ -61,9 +61,9 @@ func dialTCP(ctx context.Context, addr string) (net.Conn, error) {
 	return d.DialContext(ctx, "tcp", addr)
 }
 
-// WithClusterName names the cluster to connect to. A member of another one is refused: ErrInvalid, and in it an
-// [OtherClusterError] with the name of the cluster that is there. Without this option the client takes the cluster of the member
-// that answers first, and from then on no other.
+// WithClusterName names the cluster to connect to. Connect fails with ErrInvalid and an [OtherClusterError] if a member belongs
+// to another cluster. Without this option the client takes the cluster of the first member that answers, and from then on no
+// other.
 func WithClusterName(name string) Option {
 	return clientOption(func(c *clientConfig) error {
 		if name == "" || len(name) > 255 {
@@ -74,13 +74,16 @@ func WithClusterName(name string) Option {
 	})
 }
 
-// WithClusterID is for clients that must never take one cluster for another of the same name: id is that of [ClusterStatus]. Connect to
-// another one is ErrInvalid, with an [OtherClusterError] in it.
+// WithClusterID ties the client to the one cluster with this ID, which [ClusterStatus] shows. Connect fails with ErrInvalid and
+// an [OtherClusterError] if a member belongs to another cluster.
 //
-// A cluster whose members all lost their data directories, and that was bootstrapped again, has another ID. A client without this option
-// goes over to it once no member of the cluster that it knew answers any more: writes under way end in ErrUnknownOutcome, listeners hear
-// of LOST, locks are lost. With this option, and where the new cluster has another number of partitions, all calls from then on fail with
-// ErrInvalid and an OtherClusterError, which has both IDs, until a member of the old cluster is back.
+// A cluster has a new ID if all its members lost their data directories and it was bootstrapped again. A client without this
+// option moves to the new cluster once no member of the old one answers. Writes under way then end in ErrUnknownOutcome,
+// listeners get a LOST event, and locks are lost.
+//
+// A client with this option does not move: all its calls fail with ErrInvalid and an OtherClusterError, which has both IDs,
+// until a member of the old cluster is back. The same happens to every client if the new cluster has another number of
+// partitions.
 func WithClusterID(id string) Option {
 	return clientOption(func(c *clientConfig) error {
 		parsed, err := wire.ParseID(id)
@@ -92,7 +95,7 @@ func WithClusterID(id string) Option {
 	})
 }
 
-// WithClientName gives the client a name for the members' logs.
+// WithClientName names the client in the members' logs.
 func WithClientName(name string) Option {
 	return clientOption(func(c *clientConfig) error {
 		if len(name) > 255 {
@@ -103,7 +106,7 @@ func WithClientName(name string) Option {
 	})
 }
 
-// WithTimeout bounds calls whose context has no deadline; 10 seconds unless given.
+// WithTimeout bounds calls whose context has no deadline. The default is 10 seconds.
 func WithTimeout(d time.Duration) Option {
 	return clientOption(func(c *clientConfig) error {
 		if d <= 0 {
@@ -114,8 +117,8 @@ func WithTimeout(d time.Duration) Option {
 	})
 }
 
-// WithMaxValue sets the largest value that is sent, in encoded bytes, for clusters that are configured for larger ones
-// than 1 MB. Members have the last word. It is at most 4 MB.
+// WithMaxValue sets the largest encoded value that the client sends, in bytes: by default 1 MB, at most 4 MB. Raise it for a
+// cluster whose members have a larger limits.max_value. Members still enforce their own limit.
 func WithMaxValue(bytes int) Option {
 	return clientOption(func(c *clientConfig) error {
 		if bytes < 1 || bytes > wire.MaxValueHard {
@@ -126,8 +129,8 @@ func WithMaxValue(bytes int) Option {
 	})
 }
 
-// WithTLS makes the client speak TLS, also on connections of WithDialer. Where cfg has no ServerName, the host of the
-// member's address is used. The config is cloned.
+// WithTLS makes the client speak TLS, also on connections of [WithDialer]. If cfg has no ServerName, the host of the member's
+// address is used. The client clones cfg.
 func WithTLS(cfg *tls.Config) Option {
 	return clientOption(func(c *clientConfig) error {
 		if cfg == nil {
@@ -138,7 +141,7 @@ func WithTLS(cfg *tls.Config) Option {
 	})
 }
 
-// WithLogger makes the client log what happens to its connections. Without it, nothing is logged.
+// WithLogger makes the client log the events of its connections. The default is no log.
 func WithLogger(l *slog.Logger) Option {
 	return clientOption(func(c *clientConfig) error {
 		if l == nil {
@@ -149,7 +152,7 @@ func WithLogger(l *slog.Logger) Option {
 	})
 }
 
-// WithTracerProvider makes each call a span, and sends the trace on to the member. Without it, nothing is traced.
+// WithTracerProvider makes each call a span and sends the trace on to the member. The default is no tracing.
 func WithTracerProvider(p trace.TracerProvider) Option {
 	return clientOption(func(c *clientConfig) error {
 		if p == nil {
@@ -160,8 +163,8 @@ func WithTracerProvider(p trace.TracerProvider) Option {
 	})
 }
 
-// WithDialer replaces how connections are made. dial must return when its context ends; addr is one of [Connect]'s or what
-// a member announced for itself.
+// WithDialer replaces how connections are made. addr is one of [Connect]'s addresses or one that a member announced. dial is
+// called from several goroutines, and must return when its context ends.
 func WithDialer(dial func(ctx context.Context, addr string) (net.Conn, error)) Option {
 	return clientOption(func(c *clientConfig) error {
 		if dial == nil {

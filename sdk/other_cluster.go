@@ -6,14 +6,15 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// OtherClusterError says that the member at an address belongs to another cluster than the client's. It comes with ErrInvalid.
+// OtherClusterError says that the member at an address belongs to another cluster than the client's. The error that holds it
+// also is ErrInvalid.
 type OtherClusterError struct {
 	Addr             string
 	Name, ID         string // of the cluster that is there; the ID is empty while that is being bootstrapped
 	WantName, WantID string // of the client's cluster, as far as it knows that or was told; else empty
 }
 
-// Error implements error.
+// Error names both clusters.
 func (e *OtherClusterError) Error() string {
 	if e.WantName != "" && e.Name != e.WantName {
 		return fmt.Sprintf("%s: this is cluster %q, not %q", e.Addr, e.Name, e.WantName)

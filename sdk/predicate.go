@@ -6,7 +6,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// Predicate says which entries of a map are meant. See [KeyGlob].
+// Predicate chooses entries of a map. See [KeyGlob].
 type Predicate interface {
 	// predicate returns the predicate as members know it, for a map with keys of the given type.
 	predicate(key reflect.Type) (wire.Predicate, error)
@@ -25,10 +25,10 @@ func (g keyGlob) predicate(key reflect.Type) (wire.Predicate, error) {
 	return p, nil
 }
 
-// KeyGlob is true for entries whose whole key matches a pattern, in which * stands for any characters, / and : among them, ? for
-// one, [a-z] for one of a set, [^a-z] for one that is not in it, and \ takes its meaning from the character that follows.
-// Everything else stands for itself.
+// KeyGlob matches entries whose whole key matches a pattern. * stands for any characters, also / and :. ? stands for one
+// character, [a-z] for one of a set, [^a-z] for one outside it. \ takes the special meaning from the next character. All else
+// stands for itself.
 //
-// Keys must be strings, else the call for which it is used fails with ErrInvalid, as it does for a pattern with a set that does
-// not end. A pattern may have 1,024 bytes, else it is ErrTooLarge.
+// Keys must be strings, otherwise the call that uses the predicate fails with ErrInvalid. It also does for a set without an end.
+// A pattern of more than 1,024 bytes is ErrTooLarge.
 func KeyGlob(pattern string) Predicate { return keyGlob(pattern) }

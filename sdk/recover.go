@@ -10,28 +10,31 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// Recovery says how far [RecoverCluster] is.
+// Recovery is the progress of RecoverCluster.
 type Recovery struct {
 	Done       bool
 	Generation uint64        // of the metadata, which grows by one
 	Wait       time.Duration // for how much longer nobody may lead them before it is done
 }
 
-// RecoverCluster is for a cluster whose metadata have no quorum any more and never will: so many of the members that vote on them are
-// lost for good, a single one where there are two. It has the member at addr, "host:port", recover them with what it has of them. The
-// lost members, named by their IDs or names, are confirmed dead from then on, as [Client.RemoveMember] with force has it: what they
-// held is rebuilt from others, and acknowledged writes that only they had are lost. Members that are left join the new metadata by
-// themselves. The member need not be ready.
+// RecoverCluster recovers a cluster whose metadata have lost their quorum for good: so many metadata voters are lost that no
+// majority can ever answer. One lost voter of two is enough. The member at addr, "host:port", continues the metadata from its
+// own copy. It need not be ready.
 //
-// It may be called only where nobody leads the metadata for ten seconds: call it again, at least every few seconds, until it is done.
-// Like every statement that somebody is dead it cannot be taken back. Nothing can be lost through it but what the lost members alone had,
-// if they are: a voter that was said to be lost and is at work at another place goes on with those that it reaches until one of them hears of
-// the new metadata.
+// The lost members, named by IDs or names, are confirmed dead from then on, as by [Client.RemoveMember] with force. Their
+// replicas are rebuilt from others, and acknowledged writes that only they had are lost. Remaining members join the new metadata
+// by themselves.
 //
-// Errors: ErrConflict, with the reason in the hint, where the metadata have a leader or could elect one, a member that is said to be lost
-// answers, another that is not does not, or another knows more and is the one to ask; ErrNotFound for an unknown member; ErrUnavailable
-// where addr cannot be reached or its member has no metadata; ErrInvalid for contradictory options and a member of another cluster;
-// ErrTimeout when ctx ends, or the client's timeout where ctx has no deadline.
+// The recovery works only after the metadata had no leader for ten seconds. Call RecoverCluster again, at least every few
+// seconds, until Recovery.Done. It cannot be undone.
+//
+// Errors: ErrConflict, with the reason as the hint, if the metadata have a leader or can elect one, if a lost member answers, if
+// another member does not answer, or if another member knows more and must be asked instead. ErrNotFound for an unknown member.
+// ErrUnavailable if addr cannot be reached or its member has no metadata. ErrInvalid for contradictory options and for a member
+// of another cluster. ErrTimeout when ctx, or without a deadline the client's timeout, ends.
+//
+// NOTE: make sure that the lost members are dead. A lost voter that still runs elsewhere goes on with the members that it
+// reaches, until one of them learns of the new metadata.
 func RecoverCluster(ctx context.Context, addr string, lost []string, opts ...Option) (Recovery, error) {
 	op := wire.OpRecover
 	fail := func(sentinel error, hint string) (Recovery, error) {

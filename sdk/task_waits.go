@@ -7,18 +7,18 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// TaskWaits is told when a task waits for the outcome of others. A member's executors put one into the context of each task; programs
-// have no need of it.
+// TaskWaits hears when a task waits for the outcome of other tasks. A member's executors put one into the context of each task.
+// It is for members and not API.
 type TaskWaits interface {
-	// Await says that the calling goroutine waits, from now on until it calls leave, for any one of the tasks, at most until a time that
-	// is zero for without end. stuck is closed if that can never come about: the tasks wait for a place that their pool will not have
-	// while this wait goes on.
+	// Await says that the calling goroutine waits for any one of the tasks, from now until it calls leave, and at most until the
+	// given time; zero means no limit. stuck is closed if the wait can never end: the tasks need a place in a pool that stays
+	// full while this wait goes on.
 	Await(tasks []wire.ID, until time.Time) (stuck <-chan struct{}, leave func())
 }
 
 type taskWaitsKey struct{}
 
-// ContextWithTaskWaits returns a context with which waiting for tasks is told to w.
+// ContextWithTaskWaits returns a context in which w hears of waits for tasks. It is for members and not API.
 func ContextWithTaskWaits(ctx context.Context, w TaskWaits) context.Context {
 	return context.WithValue(ctx, taskWaitsKey{}, w)
 }

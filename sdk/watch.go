@@ -5,10 +5,11 @@ import (
 	"iter"
 )
 
-// Watch iterates over what happens to the map's entries from the beginning of the iteration on, as [Map.AddEntryListener]
-// hears it: the same options, order and bounds, with events of kind LOST among the others. Breaking off the iteration ends
-// the watch. An error is the last thing that comes, with a zero event: the context's when that ends, without which the
-// iteration waits for ever; ErrClosed when the client is closed; or what AddEntryListener would return.
+// Watch iterates over the map's events from the start of the iteration on, with the options, order and bounds of
+// [Map.AddEntryListener]. Events of kind LOST are among them. Leaving the loop ends the watch.
+//
+// An error is the last thing that comes, with a zero event: the context's error when that ends; ErrClosed when the client is
+// closed; or what AddEntryListener would return. Without an end of the context the iteration waits for ever.
 func (m *Map[K, V]) Watch(ctx context.Context, opts ...ListenerOption) iter.Seq2[Event[K, V], error] {
 	const op = "watch"
 	return func(yield func(Event[K, V], error) bool) {

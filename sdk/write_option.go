@@ -7,7 +7,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// WriteOption says more about a write. See [WithTTL], [WithMaxIdle], [KeepTTL], [IfVersion] and [WithFence].
+// WriteOption changes a write. See [WithTTL], [WithMaxIdle], [KeepTTL], [IfVersion] and [WithFence].
 type WriteOption interface {
 	applyWrite(*wire.WriteOptions) error
 }
@@ -20,11 +20,12 @@ func (o ttlOption) applyWrite(w *wire.WriteOptions) (err error) {
 	return err
 }
 
-// WithTTL makes the entry end after d, counted from the write; 0: never. A fraction of a millisecond counts as a whole
+// WithTTL makes the entry expire after d, counted from the write. 0 means never. A fraction of a millisecond counts as a whole
 // one. A negative d is ErrInvalid.
 //
-// NOTE: a d that is computed, as time.Until(deadline) is, is ErrInvalid once the deadline has passed, but for ever at the one instant at
-// which it is exactly 0. Use max(d, 1) where that must not be: it is rounded up to a millisecond.
+// NOTE: take care with a computed d, such as time.Until(deadline). Once the deadline has passed it is negative, which is
+// ErrInvalid, and at the deadline itself it is 0, which means never. max(d, 1) avoids the latter: it is rounded up to a
+// millisecond.
 func WithTTL(d time.Duration) WriteOption { return ttlOption(d) }
 
 type maxIdleOption time.Duration
@@ -35,8 +36,10 @@ func (o maxIdleOption) applyWrite(w *wire.WriteOptions) (err error) {
 	return err
 }
 
-// WithMaxIdle makes the entry end when it has not been read or written for d; 0: never. Get, GetAll and ContainsKey are reads;
-// EntryView, iteration and Size are not. When the owner dies just after a read, it may be only half of d. As WithTTL otherwise.
+// WithMaxIdle makes the entry expire once nobody has read or written it for d. 0 means never. Get, GetAll and ContainsKey are
+// reads; EntryView, iteration and Size are not. Rounding and errors are those of [WithTTL].
+//
+// NOTE: if the owner dies just after a read, the entry may expire after half of d.
 func WithMaxIdle(d time.Duration) WriteOption { return maxIdleOption(d) }
 
 type keepTTLOption struct{}
@@ -46,8 +49,7 @@ func (keepTTLOption) applyWrite(w *wire.WriteOptions) error {
 	return nil
 }
 
-// KeepTTL leaves the expiry and max-idle of an entry that exists as they are. Together with WithTTL or WithMaxIdle it is
-// ErrInvalid.
+// KeepTTL leaves the TTL and max-idle of an existing entry as they are. Together with WithTTL or WithMaxIdle it is ErrInvalid.
 func KeepTTL() WriteOption { return keepTTLOption{} }
 
 type ifVersionOption uint64
@@ -61,8 +63,8 @@ func (o ifVersionOption) applyWrite(w *wire.WriteOptions) error {
 	return nil
 }
 
-// IfVersion lets the write happen only if the entry exists and has this version, as [Map.EntryView] returns it; else it is
-// ErrConflict. 0 is ErrInvalid.
+// IfVersion makes the write happen only if the entry exists and has this version, as [Map.EntryView] returns it. Otherwise the
+// write is ErrConflict. Version 0 is ErrInvalid: use PutIfAbsent.
 func IfVersion(version uint64) WriteOption { return ifVersionOption(version) }
 
 // writeOptions returns what opts say. Of an option that is given twice, the last counts.

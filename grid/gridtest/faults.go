@@ -1,15 +1,15 @@
 package gridtest
 
-// Isolate pulls member i's cable: nothing travels between it and the other members, nor between it and clients. Nothing is closed
-// either: what was connected falls silent, what is dialed does not answer, and what was sent waits. Calls of the member's own
-// process reach it as before. The fault outlives the process: a member that is started again is still cut off.
+// Isolate pulls member i's cable. Nothing travels between it and other members, or between it and clients. Connections stay open
+// but silent, dials do not answer, and what was sent waits. Calls inside the member's own process still reach it. The fault
+// outlives the process: a member that is started again is still cut off.
 func (c *Cluster) Isolate(i int) {
 	c.t.Helper()
 	c.known(i)
 	c.network.Isolate(i)
 }
 
-// Cut has members i and j fall silent to each other; both reach all others, and clients reach both.
+// Cut pulls the cable between members i and j. Both still reach all other members, and clients reach both.
 func (c *Cluster) Cut(i, j int) {
 	c.t.Helper()
 	c.known(i)
@@ -17,7 +17,7 @@ func (c *Cluster) Cut(i, j int) {
 	c.network.Cut(i, j)
 }
 
-// Heal puts all cables back. What was sent meanwhile arrives, unless its connection was given up by those who waited.
+// Heal puts all cables back. What was sent meanwhile arrives, unless its sender has closed the connection.
 func (c *Cluster) Heal() { c.network.Heal() }
 
 // known fails the test unless there was ever a member i.

@@ -1,12 +1,13 @@
-// Package gridtest runs real clusters inside a test process: members on loopback ports, with everything that they have in
-// production but the disk space. Use it instead of mocks.
+// Package gridtest runs real clusters inside a test process. Use it instead of mocks: the members are those of production, on
+// loopback ports.
 //
 //	cl := gridtest.New(t, 3)
 //	users, err := sdk.OpenMap[string, string](cl.Client(), "users")
 //	...
 //	cl.Kill(0)
 //
-// Members crash (Kill), leave (Stop), come back (Restart), are added (Add), and lose their network (Isolate, Cut) until Heal.
+// A test can crash members (Kill), make them leave (Stop), start them again (Restart), add further ones (Add), and cut their
+// network (Isolate, Cut) until Heal.
 package gridtest
 
 import (
@@ -44,30 +45,30 @@ type options struct {
 	delay      func(i int) time.Duration
 }
 
-// WithPartitions sets the number of partitions; by default 24, which start faster than a product's 271.
+// WithPartitions sets the number of partitions. The default is 24, which start faster than the 271 of a Config.
 func WithPartitions(n int) Option { return option(func(o *options) { o.partitions = n }) }
 
-// WithReplicas sets the number of replicas of each partition; by default 3.
+// WithReplicas sets the number of replicas of each partition. The default is 3.
 func WithReplicas(n int) Option { return option(func(o *options) { o.replicas = n }) }
 
-// WithRegistry gives all members the same tasks.
+// WithRegistry gives all members the same tasks. The default is none.
 func WithRegistry(r *exec.Registry) Option { return option(func(o *options) { o.registry = r }) }
 
-// WithLogger takes the members' logs; by default there are none.
+// WithLogger receives the members' logs. The default discards them.
 func WithLogger(l *slog.Logger) Option { return option(func(o *options) { o.logger = l }) }
 
-// WithConfig lets a test change the Config of member i before it starts.
+// WithConfig lets f change the Config of member i before it starts.
 func WithConfig(f func(i int, cfg *grid.Config)) Option {
 	return option(func(o *options) { o.configure = f })
 }
 
-// WithStartDelay makes member i start only after delay(i): members need not be started in any order.
+// WithStartDelay makes New start member i only after delay(i), since members may start in any order.
 func WithStartDelay(delay func(i int) time.Duration) Option {
 	return option(func(o *options) { o.delay = delay })
 }
 
-// Cluster is a running cluster. Members count from 0. Its methods fail the test themselves; like the test's own FailNow they
-// belong on the test's goroutine.
+// Cluster is a running cluster. Members count from 0. Its methods fail the test themselves. Like FailNow, call them on the
+// test's goroutine.
 type Cluster struct {
 	t       testing.TB
 	client  *sdk.Client
@@ -81,7 +82,7 @@ type Cluster struct {
 	members []*grid.Member // nil where one does not run
 }
 
-// New starts a cluster of n members and returns when it is safe. It ends with the test.
+// New starts a cluster of n members and returns when it is safe. It stops with the test.
 func New(t testing.TB, n int, opts ...Option) *Cluster {
 	t.Helper()
 	o := options{partitions: 24, replicas: 3}
@@ -165,56 +166,58 @@ func (c *Cluster) take(i int) *grid.Member {
 	return m
 }
 
-// Client returns a client of no particular member. It outlives them all.
+// Client returns a client of the whole cluster, tied to no member. It works until the test ends.
 func (c *Cluster) Client() *sdk.Client { return c.client }
 
-// Size returns how many members the cluster has ever had: their numbers are below it.
+// Size returns how many members the cluster has ever had. Their numbers are below it.
 func (c *Cluster) Size() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.members)
 }
 
-// Addr returns the address of member i for clients.
+// Addr returns the client address of member i.
 func (c *Cluster) Addr(i int) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.addrs[i]
 }
 
-// Addrs returns the addresses of all members, also of those that do not run.
+// Addrs returns the client addresses of all members, whether or not they run.
 func (c *Cluster) Addrs() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.addrs)
 }
 
-// Runs reports whether member i runs: it was neither killed nor stopped, or has been started again since.
+// Runs reports whether member i runs: it was neither killed nor stopped, or it was started again.
 func (c *Cluster) Runs(i int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return i >= 0 && i < len(c.members) && c.members[i] != nil
 }
 
-// Member returns member i, which must run.
+// Member returns member i. It fails the test if that does not run.
 func (c *Cluster) Member(i int) *grid.Member {
 	c.t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if i < 0 || i >= len(c.members) || c.members[i] == nil {
-		c.t.Fatalf("there is no member %d", i)
+		c.t.Fatalf("member %d does not run", i)
 	}
 	return c.members[i]
 }
 
-// WaitSafe waits until every partition has an owner and all its replicas, and nothing moves. The members
-// learn of one another's state within a tenth of a second: it is asked as often in a row as there are members, who answer in turn.
+// WaitSafe waits until every partition has an owner and all its replicas, and nothing moves.
 func (c *Cluster) WaitSafe() {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
+
+	// Members learn of one another's state within a tenth of a second, and answer in turn: as many answers in a row as there are
+	// members must agree.
 	for agree := 0; ; {
 		st, err := c.client.Cluster(ctx)
 		if err == nil && st.Safe && st.Ready == st.Members {

@@ -62,14 +62,14 @@ func (c *Cluster) startOne(ctx context.Context, i int) error {
 // routeOffset is how far a member's port for NATS routes is from its base port.
 const routeOffset = 2
 
-// Kill stops member i as a crash would: its connections are reset and no partition is transferred.
+// Kill stops member i as a crash would: its connections are reset and nothing is transferred.
 func (c *Cluster) Kill(i int) {
 	c.t.Helper()
 	c.Member(i)
 	c.take(i).Kill()
 }
 
-// Stop has member i leave in good order.
+// Stop makes member i leave the cluster in good order.
 func (c *Cluster) Stop(i int) {
 	c.t.Helper()
 	c.Member(i)
@@ -80,9 +80,8 @@ func (c *Cluster) Stop(i int) {
 	}
 }
 
-// Restart starts members again that were killed or stopped, each from its directory, all at the same time; one that still runs
-// is stopped first. It returns when they are ready. Each is the same member in a new incarnation, in memory without its data,
-// at its address, which is kept for it.
+// Restart starts members again that were killed or stopped, each from its directory and at its address, all at the same time. It
+// stops those that still run first. It returns when they are ready. Each has its old identity; data in memory is gone.
 func (c *Cluster) Restart(members ...int) {
 	c.t.Helper()
 	for _, i := range members {
@@ -93,7 +92,7 @@ func (c *Cluster) Restart(members ...int) {
 	c.start(members, nil)
 }
 
-// Add starts a further member, which joins through those that run, and returns its number once it is ready.
+// Add starts one more member, which joins through the members that run. It returns the member's number once the member is ready.
 func (c *Cluster) Add() int {
 	c.t.Helper()
 	var join []string

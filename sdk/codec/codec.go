@@ -1,5 +1,5 @@
-// Package codec owns how keys and values of users become bytes and come back: canonical MessagePack, in which equal values
-// have equal bytes, so that members can compare, hash and route what they never decode.
+// Package codec encodes and decodes keys and values. Its form is canonical MessagePack: equal values have equal bytes, so members
+// can compare, hash and route values without decoding them.
 //
 // The canonical form, of which there is exactly one per value:
 //
@@ -43,16 +43,17 @@ type Codec interface {
 	Name() string
 }
 
+// Errors of this package wrap one of these. Ask with errors.Is.
 var (
-	// ErrType is reported, wrapped, when the bytes are a value of another type than the one wanted, or out of its range.
+	// ErrType means that the bytes are a value of another type than the wanted one, or out of its range.
 	ErrType = errors.New("value of another type")
 
-	// ErrMalformed is reported, wrapped, when the bytes are not one complete value within the limits.
+	// ErrMalformed means that the bytes are not one complete value within the limits.
 	ErrMalformed = errors.New("malformed value")
 
-	// ErrUnsupported is reported, wrapped, for Go values that have no encoding: functions, channels, complex numbers,
-	// values that contain themselves or nest deeper than MaxDepth, NaN in a key, nil as a key. Decoding reports it for what
-	// is not a pointer, and for pointers to such values.
+	// ErrUnsupported means that a Go value has no encoding: functions, channels, complex numbers, values that contain themselves
+	// or nest deeper than MaxDepth, NaN in a key, nil as a key. Decode returns it for a target that is no pointer, or a pointer
+	// to such a value.
 	ErrUnsupported = errors.New("value cannot be encoded")
 )
 

@@ -13,15 +13,15 @@ import (
 )
 
 var (
-	// ErrNotJSON is reported, wrapped, for text that is not one value of JSON.
+	// ErrNotJSON means that a text is not one value of JSON.
 	ErrNotJSON = errors.New("not JSON")
 
-	// ErrInexact is reported, wrapped, for JSON of which something would be lost if it were stored.
+	// ErrInexact means that a part of the JSON would be lost if it were stored.
 	ErrInexact = errors.New("would not be stored as it is written")
 )
 
-// FromJSON returns the value that a person means by text: what it says as JSON, as ParseJSON reads it, else text itself as a
-// string. It returns errors wrapping ErrInexact: such text is JSON, and to take it for a string would be a guess.
+// FromJSON returns the value that a person means by text: its value as JSON, as ParseJSON reads it, or else the text itself as a
+// string. It returns errors wrapping ErrInexact, because such text is JSON and must not be taken for a string.
 func FromJSON(text string) (any, error) {
 	v, err := ParseJSON(text)
 	if errors.Is(err, ErrNotJSON) {
