@@ -98,8 +98,8 @@ func (cl *call) forget() {
 // addressed reports whether the call is for a member rather than for a partition's owner.
 func (cl *call) addressed() bool { return cl.req.Partition == wire.NoPartition }
 
-// repeatable reports whether the call may be made again though it may have been executed: reads, writes (which members
-// know again by their identity), and what asks a member without changing anything.
+// repeatable reports whether the call may be made again although it may have been executed. Reads change nothing. Members
+// recognise a write by its identity. The other operations listed here only ask, or begin something that goes on by itself.
 func (cl *call) repeatable() bool { return cl.req.Op.Repeatable() }
 
 // refused reports whether the last attempt was answered in a way that says that it was not executed, and never will be.
@@ -147,6 +147,7 @@ func (c *Client) begin(ctx context.Context, cl *call) error {
 	if cl.cluster.IsZero() {
 		cl.cluster = c.table.Load().cluster
 	}
+
 	now := c.clock.now()
 	cl.since = now
 	cl.limit, cl.byContext = later(now, c.cfg.timeout), false
@@ -158,8 +159,10 @@ func (c *Client) begin(ctx context.Context, cl *call) error {
 			cl.limit, cl.byContext = end, true
 		}
 	}
+
 	cl.req.Client = c.id
 	if cl.req.Op.IsWrite() {
+		// Owners remember a result until the deadline of its identity, which they therefore bound.
 		if most := now + int64(maxCall-clockMargin); cl.limit > most {
 			cl.limit, cl.byContext = most, false
 		}

@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	// gapWait is how long an event that is missing may take to come by itself before the owner is asked for it.
+	// gapWait is how long a missing event may take to arrive by itself before the tracker asks the owner for it.
 	gapWait = 50 * time.Millisecond
-	// askEvery is how often the owner of a partition is asked at most, unless it said that there is more, or keeps values back.
+	// askEvery is the least time between two requests to the owner, unless it said that there is more, or left values out.
 	askEvery = time.Second
-	// silence is how long nothing needs to be heard of a partition before its owner is asked.
+	// silence is how long nothing may be heard of a partition before its owner is asked.
 	silence = 4 * time.Second
 	// maxHeld and maxHeldBytes bound the events of one partition that wait for an earlier one.
 	maxHeld      = 256
@@ -156,6 +156,8 @@ func (t *tracker) ask(now int64) place {
 // answered takes in what the owner answered to the request under way. A nil res is a request without an answer.
 func (t *tracker) answered(now int64, res *wire.EventsResult) {
 	t.asking = false
+
+	// No answer, an answer without progress, or one from before a recovery: ask again a little later.
 	if res == nil || res.More && len(res.Events) == 0 || wire.Stamp(res.Last.Epoch).Generation() < t.generation() {
 		t.suspect(now, askEvery)
 		return
@@ -165,8 +167,9 @@ func (t *tracker) answered(now int64, res *wire.EventsResult) {
 	}
 	t.hear(now, res.Last.Epoch)
 	if t.blocked {
-		return
+		return // unblock asks again
 	}
+
 	last := placeAt(&res.Last)
 	if last.generation > t.at.generation && t.at != t.from {
 		t.must, t.askAt = true, now // what came meanwhile may be no part of the new generation's history
@@ -293,6 +296,8 @@ func (t *tracker) offer(e *wire.Event) bool {
 	if t.sink.take(t.partition, e) {
 		return true
 	}
+
+	// A full sink may stay full for long. The owner keeps the events, so holding copies here gains nothing.
 	t.blocked = true
 	t.held, t.heldBytes = nil, 0
 	return false
@@ -307,7 +312,7 @@ func (t *tracker) hold(now int64, e *wire.Event) {
 	i, found := slices.BinarySearchFunc(t.held, e.Pos, func(h wire.Event, pos uint64) int { return cmp.Compare(h.Pos, pos) })
 	size := eventSize(e)
 	if found {
-		return
+		return // the channel repeats messages
 	}
 	if len(t.held) == maxHeld || t.heldBytes+size > maxHeldBytes {
 		return // known remembers that there is something to ask for

@@ -9,13 +9,14 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// invoke carries a call through: to the owner, to the next owner if there is another, until it has an answer or its time
-// is up. With nil, cl.Answer is the answer; it is valid until cl is released.
+// invoke carries a call through: to the owner, and to the next owner if that changes, until the call has an answer or its time
+// is up. After nil, cl.Answer is the answer; it is valid until cl is released.
 func (c *Client) invoke(ctx context.Context, cl *call) error {
 	if err := c.begin(ctx, cl); err != nil {
 		return err
 	}
 	defer c.finish(ctx, cl)
+
 	for {
 		sent, done := c.send(cl, true)
 		if sent {
@@ -25,6 +26,7 @@ func (c *Client) invoke(ctx context.Context, cl *call) error {
 		if done {
 			return cl.err
 		}
+
 		one := [1]*call{cl}
 		if c.pause(ctx, one[:]); cl.done {
 			return cl.err
@@ -43,13 +45,14 @@ func (c *Client) run(ctx context.Context, cl *call) error {
 	return err
 }
 
-// send makes one attempt: it queues the call to whom it is for now, and sees to it that it is written if flush is set.
-// sent says that Wait and settle must follow; done that the call has ended in cl.err instead. With neither, nobody can be
-// asked now.
+// send makes one attempt: it queues the call for the peer that can execute it now, and writes it if flush is set. With sent,
+// Wait and settle must follow. With done, the call has ended in cl.err instead. With neither, nobody can be asked now.
 func (c *Client) send(cl *call, flush bool) (sent, done bool) {
 	now := c.clock.now()
 	t := c.table.Load()
+
 	if other := c.replaced.Load(); other != nil {
+		// An earlier attempt may have been executed in the cluster that is gone: nobody can tell any more.
 		if cl.unknown && cl.req.Op.IsWrite() {
 			return false, cl.end(cl.fail(because(ErrUnknownOutcome, other), ""))
 		}
@@ -58,6 +61,7 @@ func (c *Client) send(cl *call, flush bool) (sent, done bool) {
 	if cl.cluster != t.cluster && c.moveCluster(cl, t) {
 		return false, true
 	}
+
 	if cl.addressed() {
 		if cl.peer == nil {
 			cl.peer = c.peer(cl.member)
@@ -69,6 +73,7 @@ func (c *Client) send(cl *call, flush bool) (sent, done bool) {
 		cl.route = t.routes[cl.req.Partition]
 		cl.peer, cl.req.Epoch = cl.route.owner, cl.route.epoch
 	}
+
 	cl.attempts++
 	if cl.peer == nil {
 		return false, c.again(cl, errNoOwner)
@@ -78,20 +83,28 @@ func (c *Client) send(cl *call, flush bool) (sent, done bool) {
 		return false, c.unconnected(cl)
 	}
 	cl.conn = conn
+
 	if cl.req.Seq != 0 {
+		// A write keeps the deadline of its first attempt, since owners remember its result until then. Lowest tells the owner
+		// which results of this client nobody waits for any more.
 		cl.req.Lowest = (*c.writes.Load())[cl.req.Partition].lowest()
 	} else {
+		// Anything else gets a fresh deadline with each attempt, so it may last longer than members let one deadline be.
 		cl.req.Deadline = c.deadline(min(cl.limit, now+int64(maxCall-clockMargin)))
 	}
+	// Only an attempt that may follow an executed one makes the owner look for a remembered result.
 	if cl.req.Flags &^= wire.FlagRetry; cl.unknown {
 		cl.req.Flags |= wire.FlagRetry
 	}
 	cl.req.Body = cl.body
 	cl.Repeatable = !cl.addressed() && cl.repeatable()
+
+	// The end of the context wakes the waiting goroutine by itself: the connection needs no timer for that.
 	expire := min(cl.limit, now+int64(maxCall-clockMargin))
 	if cl.byContext && expire == cl.limit {
 		expire = 0
 	}
+
 	var err error
 	if flush {
 		err = conn.Start(&cl.req, cl.Call, now, expire)
@@ -104,6 +117,7 @@ func (c *Client) send(cl *call, flush bool) (sent, done bool) {
 		cl.sent++
 		return true, false
 	case errors.Is(err, rpc.ErrQueueFull) && !cl.unknown:
+		// No attempt was executed, so the caller may know at once. After an attempt that may have been, only a retry can tell.
 		return false, cl.end(cl.fail(ErrOverloaded, err.Error()))
 	default:
 		return false, c.again(cl, err)
@@ -120,9 +134,11 @@ var (
 // unconnected deals with a call whose member has no connection.
 func (c *Client) unconnected(cl *call) (done bool) {
 	err, dialing := cl.peer.failure()
+	// A call to one member has nobody else to ask. The first attempt may find an old failure, so it waits for a dial of its own.
 	if cl.addressed() && err != nil && !dialing && cl.attempts > 1 {
 		return cl.end(cl.fail(ErrMemberLeft, err.Error()))
 	}
+
 	c.dial(cl.peer)
 	if err == nil {
 		err = errors.New("not connected")
@@ -153,6 +169,7 @@ func (c *Client) settle(ctx context.Context, cl *call) (done bool) {
 	case wire.CodeOK:
 		return cl.end(nil)
 	case wire.CodeMoved:
+		// The answer names the new owner, unless there is none now.
 		if !cl.addressed() && !c.moved(int(cl.req.Partition), cl.Answer.Body) {
 			return c.again(cl, errOwnerless)
 		}
@@ -166,6 +183,7 @@ func (c *Client) settle(ctx context.Context, cl *call) (done bool) {
 		cl.said = cl.text()
 		return c.again(cl, cl.said)
 	case wire.CodeUnknown:
+		// The member cannot tell whether the write was committed. Asked again under the same identity, an owner can.
 		cl.unknown = cl.unknown || write
 		if !cl.repeatable() {
 			return cl.end(cl.fail(ErrUnknownOutcome, cl.hint()))
@@ -185,15 +203,18 @@ func (c *Client) settle(ctx context.Context, cl *call) (done bool) {
 		}
 		return cl.end(c.outcome(cl, c.cause(ctx, cl, cl.limit)))
 	case wire.CodeStale:
+		// The owner no longer remembers what became of this identity.
 		return cl.end(cl.fail(ErrUnknownOutcome, cl.hint()))
 	case wire.CodeConflict, wire.CodeLockNotHeld, wire.CodeFenced, wire.CodeTooLarge, wire.CodeInvalid, wire.CodeNotFound,
 		wire.CodeUnknownProcessor, wire.CodeTaskFailed: // what the first copy got, or would have got
 		return cl.end(cl.fail(SentinelOf(code), cl.hint()))
 	case wire.CodeOverloaded, wire.CodeRejected:
+		// This attempt was not executed, but an earlier one may have been: only an attempt that gets through can tell.
 		if cl.unknown {
 			return c.again(cl, cl.text())
 		}
 	}
+
 	sentinel := SentinelOf(code)
 	switch {
 	case cl.unknown, write && sentinel == nil:
@@ -206,9 +227,11 @@ func (c *Client) settle(ctx context.Context, cl *call) (done bool) {
 
 // unanswered judges an attempt that ended without an answer.
 func (c *Client) unanswered(ctx context.Context, cl *call) (done bool) {
+	// Once the bytes are out, the member may have executed the call although the answer is lost.
 	if cl.Sent && (cl.req.Op.IsWrite() || !cl.repeatable()) {
 		cl.unknown = true
 	}
+
 	switch {
 	case errors.Is(cl.Err, rpc.ErrAbandoned):
 		return cl.end(c.outcome(cl, ctx.Err()))
@@ -221,6 +244,7 @@ func (c *Client) unanswered(ctx context.Context, cl *call) (done bool) {
 		}
 		return cl.end(c.outcome(cl, ctx.Err()))
 	case cl.Sent && !cl.repeatable():
+		// A second copy could be executed twice, so the caller must decide.
 		return cl.end(cl.fail(ErrMemberLeft, cl.Err.Error()))
 	}
 	return c.again(cl, cl.Err)
@@ -233,6 +257,7 @@ func (c *Client) outcome(cl *call, cause error) error {
 	if cl.why != nil {
 		hint = cl.why.Error()
 	}
+
 	switch {
 	case cl.unknown:
 		sentinel = ErrUnknownOutcome
@@ -270,12 +295,15 @@ func (cl *call) hint() string { return string(cl.Answer.Body) }
 
 // due reports whether another attempt may be made now: its time has come, or there is somebody else to ask.
 func (c *Client) due(cl *call) bool {
+	// A new cluster, or the loss of the old one, changes what becomes of the call: that must not wait.
 	if cl.attempts == 0 || c.clock.now() >= cl.notBefore || c.replaced.Load() != nil || c.table.Load().cluster != cl.cluster {
 		return true
 	}
 	if cl.addressed() {
 		return c.table.Load().member(cl.member) == nil || cl.peer != nil && cl.peer.conn.Load() != cl.conn && cl.peer.live() != nil
 	}
+
+	// Another owner, or another connection to the same one, may answer where the last attempt failed.
 	r := c.table.Load().routes[cl.req.Partition]
 	if r != cl.route {
 		return true
@@ -287,10 +315,12 @@ func (c *Client) due(cl *call) bool {
 func (c *Client) pause(ctx context.Context, list []*call) {
 	var timer *time.Timer
 	for {
+		// Taken before the calls are looked at, so that a change between the look and the wait is not missed.
 		changed := c.changed.wait()
 		now := c.clock.now()
 		next := int64(1<<63 - 1)
 		due := false
+
 		for _, cl := range list {
 			if cl.done {
 				continue
@@ -308,9 +338,12 @@ func (c *Client) pause(ctx context.Context, list []*call) {
 		if due {
 			break
 		}
+
+		// The table may be why nobody could be asked.
 		for _, cl := range list {
 			c.refresh(cl.peer)
 		}
+
 		d := time.Duration(next - now)
 		if timer == nil {
 			timer = time.NewTimer(d)
@@ -323,6 +356,7 @@ func (c *Client) pause(ctx context.Context, list []*call) {
 		case <-ctx.Done():
 		}
 	}
+
 	if timer != nil {
 		timer.Stop()
 	}

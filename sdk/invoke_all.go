@@ -18,20 +18,22 @@ const (
 // invokeAll carries several calls through at the same time, without a goroutine for each. Each call's outcome is in its err.
 func (c *Client) invokeAll(ctx context.Context, all []*call) { c.invokeEach(ctx, all, nil) }
 
-// invokeEach is invokeAll which hands each call to ended as soon as it has ended, whatever becomes of the others. ended runs on
-// the caller's goroutine and returns further calls to carry through with them. A nil ended does nothing.
+// invokeEach is invokeAll with a callback: ended gets each call as soon as it has ended, whatever the others do. It runs on the
+// caller's goroutine and returns further calls to carry through as well. A nil ended does nothing.
 func (c *Client) invokeEach(ctx context.Context, all []*call, ended func(*call) []*call) {
 	g := group{c: c, ctx: ctx, ended: ended, finished: make(chan int, max(len(all), minUnderWay)), conns: make(map[*rpc.Conn]struct{})}
 	for _, cl := range all {
 		g.add(cl)
 	}
+
 	for g.underWay > 0 || len(g.waiting) > 0 {
-		// What changes from here on is noticed, so that no change is missed between the look at it and the wait.
+		// Taken before the calls are looked at, so that a change between the look and the wait is not missed.
 		changed := c.changed.wait()
 		if next := g.send(); g.underWay > 0 || len(g.waiting) > 0 {
 			g.wait(changed, next)
 		}
 	}
+
 	if g.timer != nil {
 		g.timer.Stop()
 	}
@@ -54,9 +56,11 @@ type group struct {
 
 // add takes in a call.
 func (g *group) add(cl *call) {
-	if cl.bound == nil { // half of an operation in one cluster and half in another would be neither
+	// Half of an operation in one cluster and half in its successor would be neither.
+	if cl.bound == nil {
 		cl.bound = ErrUnavailable
 	}
+
 	if err := g.c.begin(g.ctx, cl); err != nil {
 		cl.end(err)
 		g.hand(cl)
@@ -89,6 +93,7 @@ func (g *group) send() (next int64) {
 	clear(g.conns)
 	list := g.waiting
 	g.waiting = nil
+
 	for _, tag := range list {
 		cl := g.calls[tag]
 		now := c.clock.now()
@@ -97,6 +102,8 @@ func (g *group) send() (next int64) {
 			g.finish(tag)
 			continue
 		}
+
+		// One call may always go, however large, or the group would stand still.
 		room := g.underWay == 0 || g.underWay < cap(g.finished) && g.bytes <= maxBurst
 		if room && c.due(cl) {
 			cl.Finished, cl.Tag = g.finished, tag
@@ -113,13 +120,17 @@ func (g *group) send() (next int64) {
 				continue
 			}
 		}
+
+		// A call that only lacks room needs no alarm: it goes when another has ended.
 		next = min(next, cl.limit)
-		if room || cl.notBefore > now { // else it goes when another has ended
+		if room || cl.notBefore > now {
 			next = min(next, cl.notBefore)
 			c.refresh(cl.peer)
 		}
 		g.waiting = append(g.waiting, tag)
 	}
+
+	// One write per connection for all calls that were queued above.
 	for conn := range g.conns {
 		conn.Flush()
 	}
@@ -139,8 +150,9 @@ func (g *group) wait(changed <-chan struct{}, next int64) {
 		alarm = g.timer.C
 	}
 	if len(g.waiting) == 0 {
-		changed = nil // of no concern to those under way
+		changed = nil // changes concern only calls that are still to be sent
 	}
+
 	select {
 	case tag := <-g.finished:
 		g.settle(tag)
@@ -150,6 +162,8 @@ func (g *group) wait(changed <-chan struct{}, next int64) {
 		g.abandon()
 		return
 	}
+
+	// Results come in bursts: those that are there already cost no further wait.
 	for {
 		select {
 		case tag := <-g.finished:
@@ -167,6 +181,7 @@ func (g *group) settle(tag int) {
 	cl.queued = false
 	g.underWay--
 	g.bytes -= len(cl.body)
+
 	if g.c.settle(g.ctx, cl) {
 		g.finish(tag)
 		return
@@ -174,8 +189,8 @@ func (g *group) settle(tag int) {
 	g.waiting = append(g.waiting, tag)
 }
 
-// abandon settles all that are under way, whether they have their results or not: the context has ended, and nothing is sent any
-// more. What comes into finished meanwhile nobody reads.
+// abandon settles all calls under way, with or without results: the context has ended, and nothing is sent any more. Nobody reads
+// what arrives in finished meanwhile.
 func (g *group) abandon() {
 	for tag, cl := range g.calls {
 		if cl != nil && cl.queued {

@@ -9,18 +9,19 @@ import (
 )
 
 const (
-	// goneAfter is for how long nobody of the client's cluster may answer, while members of another one answer at its addresses, before
-	// the client takes that for its successor. Where all its addresses are the other's it takes no time.
+	// goneAfter is how long no member of the client's cluster may answer, while members of another cluster answer at some of its
+	// addresses, before the client takes the other cluster for its successor. If the other cluster answers at all addresses, the
+	// client does not wait.
 	goneAfter = 3 * time.Second
-	// sightingsLast is how long it counts that another cluster was seen.
+	// sightingsLast is how long a sighting of another cluster counts.
 	sightingsLast = 10 * time.Second
 )
 
-// succession is what the client finds out about a cluster of the same name that has taken the place of its own: it was bootstrapped
-// again, without its directories. It is guarded by Client.mu.
+// succession is what the client knows about another cluster of the same name at its cluster's addresses: the cluster was
+// bootstrapped again, without its data directories. Client.mu guards it.
 //
-// A network that is split may show the same to a client that is cut off from its cluster. So every member that is known must have been
-// tried, and must not have answered, since another cluster was first seen.
+// A client that a network split cuts off from its cluster may see the same. So the client must have tried every known member since
+// it first saw the other cluster, and none may have answered.
 type succession struct {
 	seen   map[string]sighting // by address
 	since  int64               // when another cluster was first seen
@@ -45,6 +46,7 @@ func (c *Client) sighted(addr string, hello *wire.Hello, a *wire.HelloAnswer) {
 	if hello.ClusterID.IsZero() || a.ClusterID.IsZero() || a.Cluster != hello.Cluster {
 		return
 	}
+
 	now := c.clock.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -65,6 +67,8 @@ func (c *Client) sighted(addr string, hello *wire.Hello, a *wire.HelloAnswer) {
 			return // the cluster is there
 		}
 	}
+
+	// Old sightings say nothing about now: the search starts again.
 	if s.seen == nil || now-s.last > int64(sightingsLast) {
 		*s = succession{seen: make(map[string]sighting), since: now}
 	}
@@ -81,6 +85,7 @@ func (c *Client) succeed() {
 		c.mu.Unlock()
 		return
 	}
+
 	t := c.table.Load()
 	s := &c.mu.succession
 	other := &OtherClusterError{Name: t.name, ID: id.String(), WantName: t.name, WantID: t.cluster.String()}
@@ -88,7 +93,8 @@ func (c *Client) succeed() {
 	for addr := range s.seen {
 		addrs, other.Addr = append(addrs, addr), addr
 	}
-	// A member that has just become one of its cluster may not know yet how many partitions that has.
+	// Keys lie in other partitions if their number differs, so the client must not move. 0 means that the member that was seen has just
+	// joined its cluster and does not know the number yet.
 	if !c.cfg.clusterID.IsZero() || partitions != 0 && int(partitions) != len(t.routes) {
 		c.mu.Unlock()
 		c.stay(other)
@@ -109,10 +115,10 @@ func (c *Client) succeed() {
 	})
 }
 
-// stay has all calls fail from now on: the client's cluster is gone, and it must not go over to the other one.
+// stay makes all calls fail from now on: the client's cluster is gone, and the client must not move to the other one.
 func (c *Client) stay(other *OtherClusterError) {
 	if c.replaced.Swap(other) == nil {
-		c.cfg.logger.Error("gridiron: the cluster was replaced by another one: connect to that with a new client", "old", other.WantID, "new", other.ID)
+		c.cfg.logger.Error("gridiron: the cluster was replaced by another one; all calls fail (make a new client to use the new cluster)", "old", other.WantID, "new", other.ID)
 		c.changed.signal()
 	}
 }
@@ -136,6 +142,7 @@ func (c *Client) successorLocked() (id wire.ID, partitions uint32, ok bool) {
 	if id.IsZero() {
 		return id, 0, false
 	}
+
 	everywhere := true
 	for i := range t.members {
 		m := &t.members[i]
@@ -150,7 +157,7 @@ func (c *Client) successorLocked() (id wire.ID, partitions uint32, ok bool) {
 		tried := p.mu.failedFrom >= s.since
 		p.mu.Unlock()
 		if !tried {
-			return id, 0, false
+			return id, 0, false // it may well be alive
 		}
 		_, taken := s.seen[m.Addr]
 		everywhere = everywhere && taken
@@ -193,8 +200,8 @@ func (c *Client) goOverLocked(v *wire.Table) (fresh, gone []*peer) {
 // textReplaced is the hint of calls that the client's cluster did not survive.
 const textReplaced = "the cluster was bootstrapped again meanwhile"
 
-// moveCluster makes a call that was not begun under t's cluster one of that cluster, and reports whether it has ended instead, in cl.err:
-// what may have been executed in the cluster before, and what belongs to it, is not asked of another.
+// moveCluster moves a call that was begun in another cluster to t's cluster, or ends it in cl.err and reports true. A write that may
+// have been executed in the old cluster, and a call that is bound to it, must not be made in the new one.
 func (c *Client) moveCluster(cl *call, t *table) (done bool) {
 	switch {
 	case cl.addressed(): // the table says that there is no such member
