@@ -179,7 +179,7 @@ func TestStart(t *testing.T) {
 	code, out := safe.end()
 	require.Equal(t, 4, code)
 	require.Equal(t, []string{`{"safe":true,"tolerates":0}`}, out)
-	require.Equal(t, "grid: cluster \"shop\" with 1 members does not tolerate that one goes\n", safe.stderr.String())
+	require.Equal(t, "grid: cluster \"shop\" with 1 members cannot lose a member without an outage; add members\n", safe.stderr.String())
 
 	line := refusedWith(t, 2, append(client, "GRID_CLUSTER_NAME=grid"), "map", "get", "users", "alice")
 	require.Contains(t, line, `this is cluster "shop", not "grid" as GRID_CLUSTER_NAME says, in place of --cluster-name`)

@@ -45,7 +45,7 @@ func TestRemovedProcess(t *testing.T) {
 	code, _ := late.end()
 	text := late.stderr.String()
 	require.Equal(t, 1, code, text)
-	require.Contains(t, text, "\ngrid: the member has stopped: this member was removed from the cluster: ")
+	require.Contains(t, text, "\ngrid: the member stopped by itself: this member was removed from the cluster: ")
 
 	again := start(t, env, args...)
 	require.Equal(t, addr, again.line())

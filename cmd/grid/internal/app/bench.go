@@ -17,23 +17,22 @@ import (
 func (p *Process) benchCommand() *cli.Command {
 	return p.command(leaf{
 		name: "bench", usage: "measure a cluster's operations, and what they cost", remote: true,
-		details: "With --members it starts so many members of its own, counts their CPU time, and ends them. Without, it measures the\n" +
-			"cluster at --server, in a map of its own that it destroys.\n" +
-			"Without --rate the load is closed: each caller begins an operation when it has the answer to the one before. With --rate it is\n" +
-			"open: operations begin at their times, answered or not, as long as fewer than --callers are under way, and latencies count\n" +
-			"from those times. Operations whose time comes when all callers are busy are overruns.",
+		details: "With --members it starts that many members, counts their CPU time, and stops them. Without it measures the cluster at --server, in " +
+			"a map of its own, which it destroys. Without --rate the load is closed: each caller begins an operation when the previous one is " +
+			"answered. With --rate it is open: operations begin at fixed times, and latencies count from those times. At most --callers " +
+			"operations are under way; those that would exceed that are overruns.",
 		flags: []cli.Flag{
 			&cli.IntFlag{Name: "members", Usage: "start `N` members for the measurement"},
-			&cli.IntFlag{Name: "partitions", Usage: "of these members; `N` from 1 to 4096 (default: 271)"},
+			&cli.IntFlag{Name: "partitions", Usage: "`N` partitions of these members, from 1 to 4096 (default: 271)"},
 			&cli.StringFlag{Name: "op", Value: "set", Usage: "`OPERATION`: set, get or mixed"},
 			&cli.StringFlag{Name: "mix", Usage: "instead of --op: `WEIGHTS` such as get=80,set=20"},
 			&cli.IntFlag{Name: "rate", Usage: "begin `N` operations per second; 0: each caller begins one when it is free"},
-			&cli.IntSliceFlag{Name: "callers", Value: cli.NewIntSlice(64, 512), Usage: "one round for each `N`"},
+			&cli.IntSliceFlag{Name: "callers", Value: cli.NewIntSlice(64, 512), Usage: "one round for each `N` of concurrent callers"},
 			&cli.StringFlag{Name: "keys", Value: "10000,uniform", Usage: "`N,WAY`: how many, and how they are drawn: uniform or " +
 				"zipf[:THETA], THETA 0.99 unless given; either alone will do"},
 			&cli.IntFlag{Name: "size", Value: 100, Usage: "`BYTES` of a value"},
-			&cli.DurationFlag{Name: "duration", Value: 10 * time.Second, Usage: "of a round"},
-			&cli.DurationFlag{Name: "warm-up", Value: 2 * time.Second, Usage: "before a round"},
+			&cli.DurationFlag{Name: "duration", Value: 10 * time.Second, Usage: "`DURATION` of a round"},
+			&cli.DurationFlag{Name: "warm-up", Value: 2 * time.Second, Usage: "`DURATION` of the load before a round is measured"},
 		},
 		run: func(ctx context.Context, inv *invocation) error {
 			c := inv.flags

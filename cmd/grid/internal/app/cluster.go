@@ -17,7 +17,7 @@ func (p *Process) clusterCommands() *cli.Command {
 
 func (p *Process) clusterStatus() *cli.Command {
 	return p.command(leaf{
-		name: "status", usage: "print how the cluster is", remote: true,
+		name: "status", usage: "print the state of the cluster", remote: true,
 		run: func(ctx context.Context, inv *invocation) error {
 			return inv.withClient(ctx, func(ctx context.Context, c *sdk.Client) error {
 				s, err := c.Cluster(ctx)
@@ -100,7 +100,7 @@ func (p *Process) clusterPartitions() *cli.Command {
 
 func (p *Process) clusterSafe() *cli.Command {
 	return p.command(leaf{
-		name: "safe", usage: "exit with 0 if one more member may go, else with 4", remote: true,
+		name: "safe", usage: "exit with 0 if the cluster can lose one more member, else with 4", remote: true,
 		run: func(ctx context.Context, inv *invocation) error {
 			return inv.withClient(ctx, func(ctx context.Context, c *sdk.Client) error {
 				s, err := c.Cluster(ctx)
@@ -115,7 +115,7 @@ func (p *Process) clusterSafe() *cli.Command {
 					return failf(exitConflict, "cluster %q is not safe: %d of %d partitions are under-replicated, %d unavailable, %d moves are under way%s",
 						s.Name, s.UnderReplicated, s.Partitions, s.Unavailable, s.Moves, because(&s))
 				case s.Tolerates < 1:
-					return failf(exitConflict, "cluster %q with %d members does not tolerate that one goes", s.Name, s.Members)
+					return failf(exitConflict, "cluster %q with %d members cannot lose a member without an outage; add members", s.Name, s.Members)
 				}
 				return nil
 			})

@@ -21,10 +21,10 @@ const (
 
 func (p *Process) clusterDrain() *cli.Command {
 	return p.command(leaf{
-		name: "drain", usage: "have the others take over all that a member holds, and wait for that", args: "MEMBER", least: 1, most: 1, quiet: true,
+		name: "drain", usage: "make the other members take over what a member holds, and wait", args: "MEMBER", least: 1, most: 1, quiet: true,
 		remote: true, timeout: repairTimeout,
-		details: "MEMBER is an ID or a name. The member goes on serving clients, and takes part again when it restarts. If nobody else " +
-			"could hold what it holds, the command exits with 4. When its time is up it exits with 6, and the moves go on.",
+		details: "MEMBER is an ID or a name. The member still serves clients. It holds data again once it is restarted. The command exits with 4 if " +
+			"no other member can hold its data. It exits with 6 when its time is up; the moves go on.",
 		run: func(ctx context.Context, inv *invocation) error {
 			member := inv.args[0]
 			return inv.withClient(ctx, func(ctx context.Context, c *sdk.Client) error {
@@ -45,14 +45,15 @@ func (p *Process) clusterDrain() *cli.Command {
 
 func (p *Process) clusterRemove() *cli.Command {
 	return p.command(leaf{
-		name: "remove", usage: "forget a member that is gone", args: "MEMBER", least: 1, most: 1, quiet: true, remote: true, timeout: repairTimeout,
+		name: "remove", usage: "remove a member that has left or died", args: "MEMBER", least: 1, most: 1, quiet: true, remote: true, timeout: repairTimeout,
 		flags: []cli.Flag{
-			&cli.BoolFlag{Name: "force", Usage: "also if it holds replicas: it is confirmed dead, and what only it has is given up"},
+			&cli.BoolFlag{Name: "force", Usage: "the member is confirmed dead: remove it although it holds replicas, and give up what only it has"},
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"},
 		},
-		details: "MEMBER is an ID or a name. One that answers is refused with 4: drain it, and stop it. One that is silent and holds replicas is refused " +
-			"with 4 unless --force says that it is confirmed dead: then its replicas are rebuilt from others, acknowledged writes that only it " +
-			"has are lost, and its process, should it be at work all the same, stops as soon as it hears of it. On a terminal --force asks first, unless told --yes.",
+		details: "MEMBER is an ID or a name. The command exits with 4 for a member that answers: drain it and stop it first. It also exits with 4 " +
+			"for a silent member that holds replicas, unless --force says that the member is confirmed dead. Its replicas are then rebuilt from " +
+			"others, and acknowledged writes that only it has are lost. If its process still runs, it stops as soon as it learns of the " +
+			"removal. On a terminal --force asks first, unless --yes is given.",
 		run: func(ctx context.Context, inv *invocation) error {
 			member, force := inv.args[0], inv.flags.Bool("force")
 			if force {
@@ -77,8 +78,8 @@ func (p *Process) clusterRemove() *cli.Command {
 
 func (p *Process) clusterRebalance() *cli.Command {
 	return p.command(leaf{
-		name: "rebalance", usage: "spread replicas and owners evenly, and wait for that", remote: true, timeout: repairTimeout,
-		details: "The cluster does so by itself within seconds of a change; this has it look at once. When its time is up it exits with 6, and the moves go on.",
+		name: "rebalance", usage: "spread replicas and owners evenly, and wait", remote: true, timeout: repairTimeout,
+		details: "The cluster does the same by itself within seconds of a change. The command exits with 6 when its time is up; the moves go on.",
 		run: func(ctx context.Context, inv *invocation) error {
 			return inv.withClient(ctx, func(ctx context.Context, c *sdk.Client) error {
 				before, err := c.Partitions(ctx)
@@ -162,7 +163,7 @@ func (inv *invocation) waitFor(ctx context.Context, what string, look func(conte
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return failf(exitTimeout, "%s: time is up before it is done; it goes on by itself: %s", what, progress)
+			return failf(exitTimeout, "%s: the time is up before it is done; the cluster goes on by itself: %s", what, progress)
 		}
 	}
 }

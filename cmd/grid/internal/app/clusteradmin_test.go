@@ -51,8 +51,8 @@ func TestWaitFor(t *testing.T) {
 		"nobody answers":            {looks: looks{{err: silent}}, seen: 1, err: sdk.ErrUnavailable},
 		"refused":                   {looks: looks{{err: refused}}, seen: 1, err: sdk.ErrConflict},
 		"refused later":             {looks: looks{{}, {err: refused}}, seen: 2, err: sdk.ErrConflict},
-		"not done":                  {looks: looks{{}, {}}, seen: 40, text: "drain m1: time is up before it is done; it goes on by itself: look 40"},
-		"nobody answers in the end": {looks: looks{{}, {}, {err: silent}}, seen: 40, text: "drain m1: time is up before it is done; it goes on by itself: look 2"},
+		"not done":                  {looks: looks{{}, {}}, seen: 40, text: "drain m1: the time is up before it is done; the cluster goes on by itself: look 40"},
+		"nobody answers in the end": {looks: looks{{}, {}, {err: silent}}, seen: 40, text: "drain m1: the time is up before it is done; the cluster goes on by itself: look 2"},
 	} {
 		seen, err := c.looks.wait(t, 10*time.Second-time.Millisecond)
 		require.Equal(t, c.seen, seen, name)

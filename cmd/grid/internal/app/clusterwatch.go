@@ -11,9 +11,9 @@ import (
 
 func (p *Process) clusterWatch() *cli.Command {
 	return p.command(leaf{
-		name: "watch", usage: "print how the cluster is whenever that changes", remote: true,
-		details: "Each line is the document of status, with the members whose state is another than in the line before. It goes on until it is " +
-			"interrupted, which exits with 130. --timeout bounds only how long it takes to connect.",
+		name: "watch", usage: "print the state of the cluster after each change", remote: true,
+		details: "Each line is the document of status, with the members whose state has changed since the line before. It runs until it is " +
+			"interrupted, which exits with 130. --timeout bounds only the time to connect.",
 		run: func(ctx context.Context, inv *invocation) error { return inv.interruptible(ctx, inv.watchCluster) },
 	})
 }

@@ -22,8 +22,8 @@ const (
 
 func (p *Process) demoCommand() *cli.Command {
 	return p.command(leaf{
-		name: "demo", usage: "tell and prove what a cluster does, on three members in this process", quiet: true,
-		details: "Each step says what it does and why, does it, and checks that it was so. It takes free ports and leaves nothing behind.",
+		name: "demo", usage: "show and check what a cluster does, with three members in this process", quiet: true,
+		details: "Each step says what it does and why, does it, and checks the result. The demo takes free ports and leaves nothing behind.",
 		flags:   []cli.Flag{&cli.StringFlag{Name: "log-level", Usage: "show the members' logs from `LEVEL` on: debug, info, warn or error"}},
 		run:     runDemo,
 	})

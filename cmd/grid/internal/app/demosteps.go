@@ -16,12 +16,12 @@ func (d *demo) steps() []demoStep {
 	return []demoStep{
 		{"Start three members", "They find each other, bootstrap a cluster, and divide its data into 271 partitions. Each partition is a Raft group\n" +
 			"kept on all three members, one of which owns it.", d.start},
-		{"Store a value for a second", "An entry with a time to live is there for everybody until that has passed, and for nobody afterwards.", d.expire},
-		{"Listen to changes", "A listener hears of every change of an entry, in the order in which the changes happened.", d.listen},
+		{"Store a value for a second", "An entry with a time to live exists until that time has passed.", d.expire},
+		{"Listen to changes", "A listener gets every change of an entry, in the order of the changes.", d.listen},
 		{"Run a function on all members", "Code can go to where the data is. The task \"whoami\" is registered on every member.", d.executeOnAll},
-		{"Store 10,000 numbers, and let each member add up its own", "The sums of the parts, made where the parts are, are the sum of the whole.", d.fill},
-		{"Kill a member", "Its connections are cut, and it says goodbye to nobody. The two others hold all that it held.", d.kill},
-		{"Read everything back", "The two others choose new owners for the partitions of the dead one, and calls wait for that. What was acknowledged is on\n" +
+		{"Store 10,000 numbers, and let each member add up its own", "Each member sums its own entries; together that is the sum of the whole.", d.fill},
+		{"Kill a member", "Its connections are cut without a goodbye. The other two hold replicas of its data.", d.kill},
+		{"Read everything back", "The other two elect new owners for the dead member's partitions, and calls wait for that. Every acknowledged write is on\n" +
 			"a majority of the members, so the death of one loses nothing.", d.readBack},
 		{"Write again", "Two of three are a majority: the cluster takes writes as before.", d.writeAgain},
 	}

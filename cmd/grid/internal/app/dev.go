@@ -17,14 +17,14 @@ import (
 func (p *Process) devCommand() *cli.Command {
 	return p.command(leaf{
 		name: "dev", usage: "run a cluster in this process until it is interrupted", quiet: true,
-		details: "Prints the members' addresses, one a line, once all of them serve. Nothing is left of the cluster afterwards.",
+		details: "It prints the members' addresses, one a line, once all of them serve. It leaves no files behind.",
 		flags: []cli.Flag{
 			&cli.StringFlag{Name: "members", Value: "3", Usage: "run `N` members, 1 to " + strconv.Itoa(maxLocal)},
-			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:5701", Usage: "`HOST:PORT` of the first member for clients; each further one is 10 above; port 0: any that are free"},
+			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:5701", Usage: "`HOST:PORT` of the first member for clients; each further member is 10 above; port 0 means free ports"},
 			&cli.StringFlag{Name: "partitions", Usage: "`N` partitions (default: 271)"},
 			&cli.StringFlag{Name: "rebuild-delay", Usage: "rebuild the replicas of a member on others when it has been silent for `DURATION` (default: 10s)"},
 			&cli.StringFlag{Name: "cluster-name", Value: "grid", Usage: "`NAME` of the cluster"},
-			&cli.StringFlag{Name: "log-level", Value: "warn", Usage: "`LEVEL` from which on is logged: debug, info, warn or error"},
+			&cli.StringFlag{Name: "log-level", Value: "warn", Usage: "lowest `LEVEL` that is logged: debug, info, warn or error"},
 			&cli.StringFlag{Name: "log-format", Value: config.FormatAuto, Usage: "`FORMAT` of logs: text, json, or auto"},
 		},
 		run: runDev,

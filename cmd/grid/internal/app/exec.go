@@ -25,7 +25,7 @@ func executorFlag() cli.Flag {
 
 func (p *Process) execList() *cli.Command {
 	return p.command(leaf{
-		name: "ls", usage: "print the tasks that can be run, with the members that have them", remote: true, flags: []cli.Flag{executorFlag()},
+		name: "ls", usage: "print the registered tasks with their members", remote: true, flags: []cli.Flag{executorFlag()},
 		run: func(ctx context.Context, inv *invocation) error {
 			executor := inv.flags.String("executor")
 			if err := checkName(executor, "--executor"); err != nil {

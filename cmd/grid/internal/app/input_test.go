@@ -96,12 +96,13 @@ func TestParseTTL(t *testing.T) {
 }
 
 func TestParseTarget(t *testing.T) {
-	for in, want := range map[string]target{"any": {"any", ""}, "all": {"all", ""}, "key=a=b": {"key", "a=b"}, "key=": {"key", ""}, "member=m1": {"member", "m1"}, "tag=a:b": {"tag", "a:b"}} {
+	for in, want := range map[string]target{"any": {"any", ""}, "all": {"all", ""}, "key=a=b": {"key", "a=b"}, "key=": {"key", ""}, "member=m1": {"member", "m1"},
+		"tag=a:b": {"tag", "a:b"}, "tag=a:": {"tag", "a:"}, "tag=a:b=c:d": {"tag", "a:b=c:d"}} {
 		got, err := parseTarget(in)
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
-	for _, in := range []string{"", "some", "any=1", "all=", "key", "member", "member=", "tag=", "tag=a"} {
+	for _, in := range []string{"", "some", "any=1", "all=", "key", "member", "member=", "tag", "tag=", "tag=a", "tag=:b"} {
 		_, err := parseTarget(in)
 		require.Equal(t, exitUsage, exitCode(err), "%q", in)
 	}

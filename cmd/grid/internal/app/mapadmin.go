@@ -16,7 +16,7 @@ import (
 func (p *Process) mapEvict() *cli.Command {
 	return p.command(mapLeaf(leaf{
 		name: "evict", usage: "evict a key", args: "MAP KEY", least: 2, most: 2, quiet: true,
-		details: "A key that does not exist exits with 3.",
+		details: "A missing key exits with 3.",
 		run: func(ctx context.Context, inv *invocation) error {
 			return inv.withMap(ctx, inv.args[0], func(ctx context.Context, m *sdk.Map[string, any]) error {
 				existed, err := m.Evict(ctx, inv.args[1])
@@ -32,7 +32,8 @@ func (p *Process) mapEvict() *cli.Command {
 func (p *Process) mapTTL() *cli.Command {
 	return p.command(mapLeaf(leaf{
 		name: "ttl", usage: "print how long an entry will live, or set it", args: "MAP KEY [TTL]", least: 2, most: 3,
-		details: "TTL is a duration from now, such as 30s; with 0 no TTL ends the entry, while a max-idle still does. To set it is a use of the entry. A key that does not exist exits with 3.",
+		details: "TTL is a duration from now, such as 30s. With 0 no TTL ends the entry, though its max-idle still may. Setting it counts as a use " +
+			"of the entry. A missing key exits with 3.",
 		run: func(ctx context.Context, inv *invocation) error {
 			var ttl time.Duration
 			set := len(inv.args) == 3
@@ -86,7 +87,7 @@ func (p *Process) mapDestroy() *cli.Command {
 	return p.command(mapLeaf(leaf{
 		name: "destroy", usage: "remove all entries and the map itself", args: "MAP", least: 1, most: 1, quiet: true,
 		flags:   []cli.Flag{&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"}},
-		details: "On a terminal it asks first, unless told --yes.",
+		details: "On a terminal it asks first, unless --yes is given.",
 		run: func(ctx context.Context, inv *invocation) error {
 			name := inv.args[0]
 			if err := inv.confirm(ctx, fmt.Sprintf("Destroy map %q with all its entries?", name)); err != nil {
@@ -117,7 +118,7 @@ func (inv *invocation) confirm(ctx context.Context, question string) error {
 			if a == "y" || a == "yes" {
 				return nil
 			}
-			return failf(exitOther, "not confirmed: nothing was changed")
+			return failf(exitOther, "not confirmed; nothing was changed")
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

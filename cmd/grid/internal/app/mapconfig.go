@@ -16,20 +16,20 @@ import (
 
 func (p *Process) mapConfig() *cli.Command {
 	return p.command(leaf{
-		name: "config", usage: "print how maps are configured, or change it while they are used", args: "[MAP|PATTERN]", least: 0, most: 1, remote: true,
+		name: "config", usage: "print the configuration of maps, or change it for all members", args: "[MAP|PATTERN]", least: 0, most: 1, remote: true,
 		flags: []cli.Flag{
-			&cli.StringFlag{Name: "ttl", Usage: "entries written without one end after `DURATION`; 0: never"},
-			&cli.StringFlag{Name: "max-idle", Usage: "likewise, when not read or written for `DURATION`; 0: never"},
-			&cli.StringFlag{Name: "eviction", Usage: "`POLICY` by which entries go when the map is too large: lru, lfu or none"},
-			&cli.StringFlag{Name: "max-entries", Usage: "each member keeps at most `N` entries of its own; 0: no bound"},
-			&cli.StringFlag{Name: "max-bytes", Usage: "each member keeps entries of at most `SIZE`, as 1048576, 512MB or 2GB; 0: no bound"},
+			&cli.StringFlag{Name: "ttl", Usage: "expire entries that are written without a TTL after `DURATION`; 0: never"},
+			&cli.StringFlag{Name: "max-idle", Usage: "expire entries that are not read or written for `DURATION`; 0: never"},
+			&cli.StringFlag{Name: "eviction", Usage: "`POLICY` that chooses entries to evict when the map reaches its bound: lru, lfu or none"},
+			&cli.StringFlag{Name: "max-entries", Usage: "each member owns at most `N` entries; 0: no bound"},
+			&cli.StringFlag{Name: "max-bytes", Usage: "each member owns entries of at most `SIZE`, such as 1048576, 512MB or 2GB; 0: no bound"},
 			&cli.StringFlag{Name: "stats", Usage: "`BOOL`: whether operations are counted"},
 			&cli.StringFlag{Name: "unset", Usage: "leave `FIELDS`, separated by commas, to other patterns: ttl, max_idle, eviction, max_entries, max_bytes, stats"},
-			&cli.BoolFlag{Name: "drop", Usage: "end all that is set for the pattern"},
+			&cli.BoolFlag{Name: "drop", Usage: "remove the configuration of the pattern"},
 		},
-		details: "Without an argument it prints what is set, the pattern that goes before the others first. With a map's name it prints " +
-			"the map's configuration, with a pattern in which * ? [ or \\ stands what is set for that, or exits with 3. With flags it " +
-			"changes what is set for the name or pattern, at once and for all members.",
+		details: "Without an argument it prints all configured patterns, the most specific first. With a map's name it prints the resulting " +
+			"configuration of the map. With a pattern, which has * ? [ or \\ in it, it prints the configuration of the pattern, or exits with " +
+			"3. With flags it changes the configuration of the name or pattern, at once and for all members.",
 		run: func(ctx context.Context, inv *invocation) error {
 			change, unset, err := inv.mapChange()
 			if err != nil {
@@ -39,9 +39,9 @@ func (p *Process) mapConfig() *cli.Command {
 			changes := change != (sdk.MapConfig{}) || len(unset) > 0
 			switch {
 			case len(inv.args) == 0 && (changes || drop):
-				return usagef("which map? a change needs a name or a pattern")
+				return usagef("a change needs the name of a map, or a pattern")
 			case changes && drop:
-				return usagef("--drop ends all that is set: it leaves nothing to set or unset")
+				return usagef("--drop removes the whole configuration; give no other flags with it")
 			case len(inv.args) == 0:
 				return inv.printMapConfigs(ctx)
 			}

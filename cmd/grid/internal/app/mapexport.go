@@ -17,8 +17,9 @@ import (
 func (p *Process) mapExport() *cli.Command {
 	return p.command(mapLeaf(leaf{
 		name: "export", usage: "write all entries to a file", args: "MAP FILE|-", least: 2, most: 2, quiet: true,
-		details: "The file is what import reads, with the time that each entry has left to live. It is of no one instant while entries are written. " +
-			"A file that exists is replaced when the export is complete, and keeps its mode; a pipe or a device is written to. --timeout bounds how long it takes to connect, and each page.",
+		details: "import reads the file. It has the time that each entry has left to live. While entries are written, it is of no single instant. An " +
+			"existing file is replaced once the export is complete, and keeps its mode; a pipe or device is written to. --timeout bounds the " +
+			"time to connect, and each page.",
 		flags: []cli.Flag{formatFlag()},
 		run: func(ctx context.Context, inv *invocation) error {
 			format, err := inv.fileFormat()

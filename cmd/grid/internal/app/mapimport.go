@@ -26,7 +26,7 @@ const (
 )
 
 func formatFlag() cli.Flag {
-	return &cli.StringFlag{Name: "format", Value: "json", Usage: "`FORMAT` of the file: json, an entry a line, or csv"}
+	return &cli.StringFlag{Name: "format", Value: "json", Usage: "`FORMAT` of the file: json, with an entry on each line, or csv"}
 }
 
 // fileFormat returns what --format says.
@@ -41,11 +41,11 @@ func (inv *invocation) fileFormat() (string, error) {
 func (p *Process) mapImport() *cli.Command {
 	return p.command(mapLeaf(leaf{
 		name: "import", usage: "store the entries of a file", args: "MAP FILE|-", least: 2, most: 2, quiet: true,
-		details: "A line of JSON is {\"key\":…,\"value\":…,\"ttl_ms\":…}; CSV has a header with these names. Without ttl_ms and max_idle_ms an entry " +
-			"lives as long as the map says; null, or an empty field, is for ever. A line that is no entry, or cannot be stored, " +
-			"ends the import with an error that names it: all lines before it are stored. It can then be resumed with --from-line. " +
-			"--timeout bounds how long it takes to connect, and each write.",
-		flags: []cli.Flag{formatFlag(), &cli.IntFlag{Name: "from-line", Value: 1, Usage: "pass over what comes before line `N`"}},
+		details: "A line of JSON is {\"key\":…,\"value\":…,\"ttl_ms\":…}; CSV has a header with these names. An entry without ttl_ms and max_idle_ms " +
+			"expires as the map's configuration says; null, or an empty field, means never. A line that is no entry, or cannot be stored, ends " +
+			"the import. The error names the line; all lines before it are stored. --from-line resumes there. --timeout bounds the time to " +
+			"connect, and each write.",
+		flags: []cli.Flag{formatFlag(), &cli.IntFlag{Name: "from-line", Value: 1, Usage: "skip what comes before line `N`"}},
 		run: func(ctx context.Context, inv *invocation) error {
 			format, err := inv.fileFormat()
 			if err != nil {

@@ -19,8 +19,8 @@ func (p *Process) mapLock() *cli.Command {
 			&cli.StringFlag{Name: "lease", Value: "30s", Usage: "the lock ends after `DURATION`, or by unlock before"},
 			&cli.StringFlag{Name: "wait", Value: "0s", Usage: "wait up to `DURATION` for another holder"},
 		},
-		details: "The lock is not kept alive: it ends with its lease, or with unlock. The key need not exist. Where another holds the lock for longer\n" +
-			"than --wait, the exit code is 4.",
+		details: "The lock is not renewed: it ends with its lease, or with unlock. The key need not exist. If another holds the lock for longer than " +
+			"--wait, the exit code is 4.",
 		run: func(ctx context.Context, inv *invocation) error {
 			lease, err := parseTTL("--lease", inv.flags.String("lease"))
 			if err == nil && lease == 0 {

@@ -16,7 +16,7 @@ import (
 func (p *Process) mapGet() *cli.Command {
 	return p.command(mapLeaf(leaf{
 		name: "get", usage: "print the value of a key", args: "MAP KEY", least: 2, most: 2,
-		details: "In a pipe the value stands alone. A key that does not exist exits with 3.",
+		details: "In a pipe only the value is printed. A missing key exits with 3.",
 		run: func(ctx context.Context, inv *invocation) error {
 			key := inv.args[1]
 			return inv.withMap(ctx, inv.args[0], func(ctx context.Context, m *sdk.Map[string, any]) error {
@@ -165,7 +165,7 @@ func sortByKey[T any](list []T, key func(T) any) error {
 func (p *Process) mapEntryView() *cli.Command {
 	return p.command(mapLeaf(leaf{
 		name: "entry-view", usage: "print a key's entry with what the cluster knows about it", args: "MAP KEY", least: 2, most: 2,
-		details: "A key that does not exist exits with 3.",
+		details: "A missing key exits with 3.",
 		run: func(ctx context.Context, inv *invocation) error {
 			return inv.withMap(ctx, inv.args[0], func(ctx context.Context, m *sdk.Map[string, any]) error {
 				v, found, err := m.EntryView(ctx, inv.args[1])

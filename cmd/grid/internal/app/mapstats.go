@@ -15,8 +15,8 @@ func (p *Process) mapStats() *cli.Command {
 	return p.command(mapLeaf(leaf{
 		name: "stats", usage: "print what is counted of a map", args: "MAP", least: 1, most: 1,
 		flags: []cli.Flag{&cli.StringFlag{Name: "by", Usage: "one line for each `WHAT`: op or member"}},
-		details: "Entries, bytes and locks are those of now; everything else counts from the start of each member's process. Times are " +
-			"those at the owners, without the network.",
+		details: "Entries, bytes and locks are current. All else counts from the start of each member's process. Times are measured at the owners, " +
+			"without the network.",
 		run: func(ctx context.Context, inv *invocation) error {
 			by := inv.flags.String("by")
 			if inv.flags.IsSet("by") && by != "op" && by != "member" {

@@ -12,12 +12,12 @@ import (
 func (p *Process) mapWatch() *cli.Command {
 	return p.command(mapLeaf(leaf{
 		name: "watch", usage: "print the changes of entries as they happen", args: "MAP", least: 1, most: 1,
-		details: "It goes on until it is interrupted, which exits with 130. --timeout bounds only how long it takes to connect.",
+		details: "It runs until it is interrupted, which exits with 130. --timeout bounds only the time to connect.",
 		flags: []cli.Flag{
 			&cli.StringFlag{Name: "key", Usage: "only the changes of `KEY`"},
-			&cli.StringFlag{Name: "from", Usage: "first what happened since the event with `TOKEN`"},
+			&cli.StringFlag{Name: "from", Usage: "first the events since the one with `TOKEN`"},
 			&cli.BoolFlag{Name: "without-values", Usage: "leave out old and new values"},
-			&cli.BoolFlag{Name: "expiry-changes", Usage: "also when only an entry's time to live was set, as UPDATED"},
+			&cli.BoolFlag{Name: "expiry-changes", Usage: "also report an entry whose TTL was set, as UPDATED"},
 		},
 		run: func(ctx context.Context, inv *invocation) error {
 			opts, err := inv.listenerOptions()
@@ -42,7 +42,7 @@ func (inv *invocation) listenerOptions() ([]sdk.ListenerOption, error) {
 	if inv.flags.IsSet("from") {
 		token := inv.flags.String("from")
 		if token == "" {
-			return nil, usagef("--from is empty: want the token of an event")
+			return nil, usagef("--from is empty: want the token of an event, as map watch prints it")
 		}
 		opts = append(opts, sdk.From(sdk.ResumeToken(token)))
 	}

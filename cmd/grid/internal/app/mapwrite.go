@@ -28,7 +28,7 @@ func expiryFlags() []cli.Flag {
 
 func replaceFlags() []cli.Flag {
 	return append(expiryFlags(),
-		&cli.BoolFlag{Name: "keep-ttl", Usage: "leave the expiry of an entry that exists as it is"},
+		&cli.BoolFlag{Name: "keep-ttl", Usage: "keep the expiry of an existing entry"},
 		&cli.StringFlag{Name: "if-version", Usage: "write only if the entry has version `N`; else exit with 4"})
 }
 
@@ -51,7 +51,7 @@ func (inv *invocation) write(ctx context.Context) (w write, err error) {
 	}
 	if inv.flags.Bool("keep-ttl") {
 		if len(w.opts) > 0 {
-			return w, usagef("--keep-ttl leaves no choice for --ttl and --max-idle")
+			return w, usagef("--keep-ttl contradicts --ttl and --max-idle; give one or the other")
 		}
 		w.opts = append(w.opts, sdk.KeepTTL())
 	}
@@ -109,8 +109,8 @@ func previousDocument(existed bool, previous any) render.Document {
 
 func (p *Process) mapPutIfAbsent() *cli.Command {
 	return p.command(mapLeaf(leaf{
-		name: "put-if-absent", usage: "store a value where there is none", args: "MAP KEY VALUE", least: 3, most: 3, flags: expiryFlags(),
-		details: valueDetails + " Where the key exists, its value is printed and the exit code is 4.",
+		name: "put-if-absent", usage: "store a value if the key has none", args: "MAP KEY VALUE", least: 3, most: 3, flags: expiryFlags(),
+		details: valueDetails + " If the key exists, its value is printed and the exit code is 4.",
 		run: writing(func(ctx context.Context, inv *invocation, m *sdk.Map[string, any], w write) error {
 			existing, existed, err := m.PutIfAbsent(ctx, w.key, w.value, w.opts...)
 			if err != nil {
@@ -127,7 +127,7 @@ func (p *Process) mapPutIfAbsent() *cli.Command {
 
 func (p *Process) mapReplace() *cli.Command {
 	return p.command(mapLeaf(leaf{
-		name: "replace", usage: "store a value where there is one, and print that", args: "MAP KEY VALUE", least: 3, most: 3, flags: replaceFlags(),
+		name: "replace", usage: "store a value if the key has one, and print the previous one", args: "MAP KEY VALUE", least: 3, most: 3, flags: replaceFlags(),
 		details: valueDetails + " A key that does not exist exits with 3.",
 		run: writing(func(ctx context.Context, inv *invocation, m *sdk.Map[string, any], w write) error {
 			previous, existed, err := m.Replace(ctx, w.key, w.value, w.opts...)

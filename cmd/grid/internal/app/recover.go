@@ -18,21 +18,21 @@ const recoverTimeout = time.Minute
 
 func (p *Process) clusterRecover() *cli.Command {
 	return p.command(leaf{
-		name: "recover", usage: "recover the metadata at a member, where those who voted on them are lost for good", remote: true, timeout: recoverTimeout,
+		name: "recover", usage: "continue the metadata at one member after most metadata voters are lost for good", remote: true, timeout: recoverTimeout,
 		flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "lost", Usage: "`MEMBER` that is confirmed dead, an ID or a name; may be repeated"},
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"},
 		},
-		details: "For a cluster whose members say that no member leads the metadata group, because so many of its voters are lost that there can never be a majority " +
-			"again: of two members the one that votes. Data goes on meanwhile; nobody can join, and nothing is repaired. --server is the one member that recovers " +
-			"the metadata with what it has of them; it need not be ready. The lost members are confirmed dead from then on, as after `grid cluster remove " +
-			"--force`. It takes ten seconds, in which nobody must be found to lead, and exits with 4 where a leader is found or could be elected, a lost member " +
-			"answers, a member that is not lost does not, or another member knows more and is the one to ask. On a terminal it asks first, unless told --yes.",
+		details: "For a cluster whose metadata group has lost its majority for good, such as the voting one of two members. Data is served " +
+			"meanwhile, but nobody can join and nothing is repaired. --server is the one member that continues the metadata from its own copy; " +
+			"it need not be ready. The lost members are confirmed dead from then on, as after \"grid cluster remove --force\". The recovery " +
+			"takes ten seconds without a metadata leader. It exits with 4 if there is a leader or one can be elected, if a lost member answers, " +
+			"if another member does not, or if another member knows more. On a terminal it asks first, unless --yes is given.",
 		run: func(ctx context.Context, inv *invocation) error {
 			lost := inv.flags.StringSlice("lost")
 			switch {
 			case len(lost) == 0:
-				return usagef("--lost is missing: which members are lost for good?")
+				return usagef("--lost is missing: name each member that is lost for good")
 			case len(inv.conn.servers) != 1:
 				return usagef("--server: want the one member that recovers the metadata, not %d", len(inv.conn.servers))
 			}
@@ -50,7 +50,7 @@ func (p *Process) clusterRecover() *cli.Command {
 				})
 				var f *failure
 				if errors.As(err, &f) && f.code == exitTimeout || errors.Is(err, sdk.ErrTimeout) {
-					return failf(exitTimeout, "recover: time is up before it is done; run it again")
+					return failf(exitTimeout, "recover: the time is up before it is done; run it again")
 				}
 				if err != nil {
 					return err

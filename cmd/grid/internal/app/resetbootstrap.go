@@ -13,14 +13,14 @@ import (
 
 func (p *Process) clusterResetBootstrap() *cli.Command {
 	return p.command(leaf{
-		name: "reset-bootstrap", usage: "make a member a fresh one whose cluster was never bootstrapped",
+		name: "reset-bootstrap", usage: "turn a member into a new one whose cluster was never bootstrapped",
 		flags: []cli.Flag{
 			&cli.StringFlag{Name: "data-dir", Usage: "`DIR` of the member, which must not run"},
-			&cli.StringFlag{Name: "cluster-name", Usage: "`NAME` of the cluster that was to be bootstrapped (default: $GRID_CLUSTER_NAME, else grid)"},
+			&cli.StringFlag{Name: "cluster-name", Usage: "`NAME` of the cluster that the member waits to bootstrap (default: $GRID_CLUSTER_NAME, else grid)"},
 		},
-		details: "For members whose bootstrap waits for one that is lost for good. The member gets a new ID, and counts as one more member ever started fresh " +
-			"against the same addresses: --expect must be more than half of those. A directory without a member exits with 3; one that belongs to a " +
-			"cluster, or whose member runs, with 4.",
+		details: "For members whose bootstrap waits for a member that is lost for good. The member gets a new ID. It counts as one more member that " +
+			"was started without data against the same addresses: --expect must be more than half of those. A directory without a member exits " +
+			"with 3; one that belongs to a cluster, or whose member runs, exits with 4.",
 		run: func(_ context.Context, inv *invocation) error {
 			dir := inv.flags.String("data-dir")
 			if dir == "" {

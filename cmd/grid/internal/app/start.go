@@ -24,7 +24,7 @@ import (
 const leaveTimeout = 60 * time.Second
 
 func (p *Process) startCommand() *cli.Command {
-	flags := []cli.Flag{&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "`FILE` in YAML; environment and flags go before it (default: $GRID_CONFIG)"}}
+	flags := []cli.Flag{&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "`FILE` in YAML; environment and flags override it (default: $GRID_CONFIG)"}}
 	for _, f := range config.Flags() {
 		if f.Bool {
 			flags = append(flags, &cli.BoolFlag{Name: f.Name, Usage: f.Usage})
@@ -34,9 +34,9 @@ func (p *Process) startCommand() *cli.Command {
 	}
 	return p.command(leaf{
 		name: "start", usage: "run a member", quiet: true, flags: flags,
-		details: "Prints the address for clients on one line once the member is ready; logs go to standard error. SIGINT and SIGTERM " +
-			"make it leave the cluster in good order within a minute, a second one end it at once. Every setting SECTION.KEY of the " +
-			"configuration file can also be given as GRID_SECTION_KEY in the environment.",
+		details: "It prints the address for clients on one line once the member is ready; logs go to standard error. The first SIGINT or SIGTERM " +
+			"makes the member leave the cluster within a minute, the second ends it at once. Every setting SECTION.KEY of the configuration " +
+			"file can also be given as GRID_SECTION_KEY in the environment.",
 		run: func(ctx context.Context, inv *invocation) error {
 			cfg, err := inv.memberConfig()
 			if err != nil {
@@ -85,7 +85,7 @@ func (inv *invocation) serve(ctx context.Context, cfg config.Config) error {
 	defer inv.flush(ctx, telemetry.Shutdown, log)
 	c.MeterProvider, c.TracerProvider, c.MetricsPage = telemetry.MeterProvider(), telemetry.TracerProvider(), telemetry.Page()
 	if c.DataDir == "" {
-		log.Warn("no data directory, and a free port that gives the member no lasting name: identity and metadata are temporary")
+		log.Warn("member has no data directory and no fixed name; its identity and metadata are temporary (set --name or --data-dir to keep them)")
 	}
 	m, err := grid.Start(ctx, c)
 	if err != nil {
@@ -100,7 +100,7 @@ func (inv *invocation) serve(ctx context.Context, cfg config.Config) error {
 	}
 	select {
 	case <-m.Done():
-		return failf(exitOther, "the member has stopped: %w", m.Err())
+		return failf(exitOther, "the member stopped by itself: %w", m.Err())
 	case <-ctx.Done():
 	}
 	log.Info("leaving the cluster", "timeout", leaveTimeout.String())
@@ -121,7 +121,7 @@ func (inv *invocation) flush(ctx context.Context, send func(context.Context) err
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
 	defer cancel()
 	if err := send(ctx); err != nil {
-		log.Warn("not all telemetry was sent", "err", err)
+		log.Warn("some metrics or spans were not sent before the stop (check the exporter's address)", "err", err)
 	}
 }
 

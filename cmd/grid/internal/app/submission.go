@@ -150,7 +150,7 @@ func (s submission) wait(ctx context.Context, f *sdk.Future[any]) ([]outcome, er
 // unfinished is the error of a task that had not ended in time. It is cancelled then, whatever the end of waiting says.
 func (s submission) unfinished(err error) error {
 	if errors.Is(err, sdk.ErrTimeout) {
-		return failf(exitTimeout, "task %q did not end in time, and was cancelled", s.task)
+		return failf(exitTimeout, "task %q did not end in time and was cancelled; give it longer with --timeout", s.task)
 	}
 	return err
 }

@@ -47,32 +47,32 @@ func Flags() []Flag {
 // settings are all there are.
 var settings = []setting{
 	{key: "cluster.name", flag: "cluster-name", usage: "`NAME` of the cluster to bootstrap or join (default: grid)", set: text(func(c *Config) *string { return &c.Cluster.Name })},
-	{key: "cluster.join", flag: "join", usage: "`ADDRESSES` of members, separated by commas; port 5701 if left out; the member may name itself",
+	{key: "cluster.join", flag: "join", usage: "`ADDRESSES` of members, separated by commas; the default port is 5701; the member's own address may be among them",
 		set: func(c *Config, v value) (err error) { c.Cluster.Join, err = list(v); return err }},
 	{key: "cluster.expect", flag: "expect", usage: "`N` members bootstrap the cluster together", set: integer(0, math.MaxInt32, func(c *Config) *int { return &c.Cluster.Expect })},
 	{key: "cluster.replicas", flag: "replicas", usage: "keep each partition on `N` members (default: 3)", set: integer(1, 7, func(c *Config) *int { return &c.Cluster.Replicas })},
-	{key: "cluster.partitions", flag: "partitions", usage: "`N` partitions of a cluster that is bootstrapped, fixed from then on (default: 271)", set: integer(1, 4096, func(c *Config) *int { return &c.Cluster.Partitions })},
-	{key: "cluster.rebuild_delay", flag: "rebuild-delay", usage: "rebuild the replicas of a member on others when it has been silent for `DURATION` (default: 10s)",
+	{key: "cluster.partitions", flag: "partitions", usage: "`N` partitions of a new cluster, which never changes afterwards (default: 271)", set: integer(1, 4096, func(c *Config) *int { return &c.Cluster.Partitions })},
+	{key: "cluster.rebuild_delay", flag: "rebuild-delay", usage: "rebuild a member's replicas on others once it was silent for `DURATION` (default: 10s)",
 		set: duration(func(c *Config) *time.Duration { return &c.Cluster.RebuildDelay })},
 	{key: "member.name", flag: "name", usage: "`NAME` of the member, unique in the cluster (default: hostname-port)", set: text(func(c *Config) *string { return &c.Member.Name })},
 	{key: "member.zone", flag: "zone", usage: "`ZONE` where the member runs: replicas are kept in different ones", set: text(func(c *Config) *string { return &c.Member.Zone })},
 	{key: "member.tags", flag: "tags", usage: "`KEY=VALUE,…` by which clients can select the member",
 		set: func(c *Config, v value) (err error) { c.Member.Tags, err = table(v); return err }},
-	{key: "member.lite", flag: "lite", bool: true, usage: "hold no data: only take part in tasks and serve clients",
+	{key: "member.lite", flag: "lite", bool: true, usage: "hold no data; only run tasks and serve clients",
 		set: func(c *Config, v value) (err error) { c.Member.Lite, err = boolean(v); return err }},
 	{flag: "listen", usage: "`HOST:PORT` for clients; members, NATS routes and HTTP follow at +1, +2 and +79 (default: 127.0.0.1:5701)", set: setListen},
 	{key: "listen.host", set: text(func(c *Config) *string { return &c.Listen.Host })},
 	{key: "listen.port", set: integer(0, 65535, func(c *Config) *int { return &c.Listen.Port })},
 	{key: "listen.advertise", flag: "advertise", usage: "`HOST` under which others reach the member (default: the host it listens on)", set: text(func(c *Config) *string { return &c.Listen.Advertise })},
-	{key: "listen.insecure", flag: "insecure", bool: true, usage: "listen on other than loopback addresses though no authentication is configured",
+	{key: "listen.insecure", flag: "insecure", bool: true, usage: "allow other than loopback addresses without authentication",
 		set: func(c *Config, v value) (err error) { c.Listen.Insecure, err = boolean(v); return err }},
-	{key: "storage.durability", flag: "durability", usage: "`MODE` in which the data is kept: memory (default: memory)", set: text(func(c *Config) *string { return &c.Storage.Durability })},
-	{key: "storage.dir", flag: "data-dir", usage: "`DIR` of metadata and identity (default: $XDG_STATE_HOME/gridiron/CLUSTER/NAME, else in ~/.local/state)", set: text(func(c *Config) *string { return &c.Storage.Dir })},
+	{key: "storage.durability", flag: "durability", usage: "`MODE` of keeping data: memory, the only one so far (default: memory)", set: text(func(c *Config) *string { return &c.Storage.Durability })},
+	{key: "storage.dir", flag: "data-dir", usage: "`DIR` for the member's identity and metadata (default: $XDG_STATE_HOME/gridiron/CLUSTER/NAME, else in ~/.local/state)", set: text(func(c *Config) *string { return &c.Storage.Dir })},
 	{key: "limits.max_value", flag: "max-value", usage: "`SIZE` of the largest value, as 1048576, 1024KB or 1MB (default: 1MB)",
 		set: func(c *Config, v value) (err error) { c.Limits.MaxValue, err = size(v); return err }},
 	{key: "limits.max_memory", flag: "max-memory", usage: "`SIZE` that the entries on the member may take, as 512MB or 4GB (default: three fifths of the process's memory limit)",
 		set: func(c *Config, v value) (err error) { c.Limits.MaxMemory, err = memory(v); return err }},
-	{key: "log.level", flag: "log-level", usage: "`LEVEL` from which on is logged: debug, info, warn or error (default: info)",
+	{key: "log.level", flag: "log-level", usage: "lowest `LEVEL` that is logged: debug, info, warn or error (default: info)",
 		set: func(c *Config, v value) (err error) { c.Log.Level, err = ParseLevel(v.text); return err }},
 	{key: "log.format", flag: "log-format", usage: "`FORMAT` of logs: text, json, or auto: text on a terminal, else json (default: auto)",
 		set: func(c *Config, v value) error {
@@ -93,9 +93,9 @@ func (s *setting) env() string {
 func scalar(v value) (string, error) {
 	switch {
 	case v.list != nil:
-		return "", fmt.Errorf("a list, where one value is wanted")
+		return "", fmt.Errorf("a list, want one value")
 	case v.table != nil:
-		return "", fmt.Errorf("a table, where one value is wanted")
+		return "", fmt.Errorf("a table, want one value")
 	}
 	return v.text, nil
 }
