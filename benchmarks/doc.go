@@ -1,4 +1,6 @@
-// Package benchmarks is the load driver behind "grid bench": callers that do operations on a map, by keys drawn with equal
+// Package benchmarks is not API: it is for the grid binary, and it may change in any version.
+//
+// It is the load driver behind "grid bench": callers that do operations on a map, by keys drawn with equal
 // chances or of which few are popular, and what that costs.
 //
 // Its main number is CPU-microseconds per operation over all processes that take part, client and members: it holds on a

@@ -1,4 +1,6 @@
-// Package proc runs clusters of real member processes on the loopback interface, for benchmarks and for tests that a
+// Package proc is not API: it is for tests and benchmarks of this module, and it may change in any version.
+//
+// It runs clusters of real member processes on the loopback interface, for benchmarks and for tests that a
 // process inside the test cannot stand in for: kill -9, SIGSTOP, restarts, exit codes. Within one process, package gridtest
 // is faster.
 //

@@ -1,4 +1,6 @@
-// Package builtin owns the tasks that every grid binary brings along, so that an executor can be tried without writing
+// Package builtin is not API: it is for the grid binary, and it may change in any version.
+//
+// It owns the tasks that every grid binary brings along, so that an executor can be tried without writing
 // code. Programs that embed a member start with an empty registry and may add them.
 package builtin
 

@@ -1,4 +1,6 @@
-// Package state owns the replicated state of one partition: the entries of every map in it, their expiries, the results
+// Package state is not API: programs use package sdk, and it may change in any version.
+//
+// It owns the replicated state of one partition: the entries of every map in it, their expiries, the results
 // of the calls that may come again, and the last events. It is a pure function of the log: equal entries in equal order
 // give equal states on every replica, today and at any later replay. So it knows no clock but the log's, no randomness,
 // no I/O, no goroutines and no locks, nothing in it depends on the order of a Go map, and no bytes make it fail.

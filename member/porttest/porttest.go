@@ -1,4 +1,6 @@
-// Package porttest gives tests and benchmarks ports on which members can listen, and keeps them theirs: no other process that asks here
+// Package porttest is not API: programs use package gridtest, and it may change in any version.
+//
+// It gives tests and benchmarks ports on which members can listen, and keeps them theirs: no other process that asks here
 // is given the same ones until they are given back, whether or not anybody listens on them meanwhile. So a member can be started on
 // ports that are known before, be killed, and come back where it was, while other tests do the same beside it.
 //

@@ -1,4 +1,6 @@
-// Package telemetry joins the program's logs, traces and metrics to the libraries that make them: dragonboat's loggers, the
+// Package telemetry is not API: programs use package grid, and it may change in any version.
+//
+// It joins the program's logs, traces and metrics to the libraries that make them: dragonboat's loggers, the
 // OpenTelemetry SDK. It is the only package that knows that SDK.
 package telemetry
 

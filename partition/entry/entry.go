@@ -1,4 +1,6 @@
-// Package entry owns the form of what stands in a partition's Raft log: who proposed it, under which ownership, at what
+// Package entry is not API: programs use package grid, and it may change in any version.
+//
+// It owns the form of what stands in a partition's Raft log: who proposed it, under which ownership, at what
 // cluster time, and the operations. It is the contract between the proposer, which writes entries, and the replicas, which
 // apply them, maybe years later. The package is pure: no clock, no I/O, no goroutines.
 //

@@ -1,4 +1,6 @@
-// Package leasesim is a randomised simulation of the rules by which owners of a partition read under leases. It is the
+// Package leasesim is not API: it is evidence, run by tests, and it may change in any version.
+//
+// It is a randomised simulation of the rules by which owners of a partition read under leases. It is the
 // evidence that the rules suffice, and that each of them is needed: with all of them no read is ever stale, and with any one
 // of the planted bugs some is.
 //

@@ -1,4 +1,6 @@
-// Package memlog keeps the Raft logs of a member's replicas in the process. It is the raftio.ILogDB of memory mode, where
+// Package memlog is not API: programs use package grid, and it may change in any version.
+//
+// It keeps the Raft logs of a member's replicas in the process. It is the raftio.ILogDB of memory mode, where
 // nothing of the data survives its process and an fsync would protect nothing.
 //
 // It owns the entries, the hard states, the bootstrap records and the snapshot records of all replicas of one NodeHost, and

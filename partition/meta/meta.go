@@ -1,4 +1,6 @@
-// Package meta owns the replicated metadata of a cluster as a pure state machine: who the members are, which of them holds
+// Package meta is not API: programs use package grid, and it may change in any version.
+//
+// It owns the replicated metadata of a cluster as a pure state machine: who the members are, which of them holds
 // which replica of which partition, how maps are configured, and the counters from which identities come that must never be
 // given out twice. It also owns the first placement of partitions on members.
 //

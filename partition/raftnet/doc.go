@@ -1,4 +1,6 @@
-// Package raftnet carries Raft messages between members: it is the transport and the node registry of a member's two
+// Package raftnet is not API: programs use package grid, and it may change in any version.
+//
+// It carries Raft messages between members: it is the transport and the node registry of a member's two
 // NodeHosts (one Transport each, for the data partitions and for the metadata group).
 //
 // It owns the encoding of Raft messages and snapshot chunks, their framing, the queue and the writer of every outgoing

@@ -1,4 +1,6 @@
-// Package role decides what a process does in one partition: when it proposes to own the partition, when it serves, from
+// Package role is not API: programs use package grid, and it may change in any version.
+//
+// It decides what a process does in one partition: when it proposes to own the partition, when it serves, from
 // when on it answers, when it campaigns, and when it gives the partition up.
 //
 // It owns two things. Ownership is the replicated part of a partition that says who may write: a pure state that every

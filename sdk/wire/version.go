@@ -1,4 +1,6 @@
-// Package wire owns what two processes of a cluster must agree on: operation codes, frames, error codes, the protocol
+// Package wire is not API: programs use package sdk, and it may change in any version.
+//
+// It owns what two processes of a cluster must agree on: operation codes, frames, error codes, the protocol
 // version, the partition hash, the table view, operation bodies, events and NATS subjects. A thing is here if and only if
 // two processes must agree on it. The package does no I/O, keeps no state and knows nothing of what its callers do with it.
 //

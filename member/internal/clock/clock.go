@@ -1,4 +1,6 @@
-// Package clock owns cluster time: a clock that all members of a cluster share to within milliseconds, that never goes back, and
+// Package clock is not API: programs use package grid, and it may change in any version.
+//
+// It owns cluster time: a clock that all members of a cluster share to within milliseconds, that never goes back, and
 // that no wall clock can move once it has been set. It never jumps either, but for one case: the clock of a machine that was
 // suspended is behind by as long, and is stepped forward while its member owns nothing.
 //

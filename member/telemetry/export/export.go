@@ -1,4 +1,6 @@
-// Package export sends a process's metrics and spans where the environment says, and shows the metrics as a page for
+// Package export is not API: it is for the grid binary, and it may change in any version.
+//
+// It sends a process's metrics and spans where the environment says, and shows the metrics as a page for
 // Prometheus. It joins the OpenTelemetry SDK and its exporters to the providers that members take, and knows nothing of
 // members. Programs that embed a member and have providers of their own do without it, and without what it imports.
 package export
