@@ -309,7 +309,7 @@ const (
 	registerKinds = registerAbsent // that are drawn
 )
 
-// registerResult is what it answered; unknown: nothing that one could rely on.
+// registerResult is what it answered; unknown: nothing to rely on.
 type registerResult struct {
 	unknown bool
 	value   int // read, or before the write; 0: none

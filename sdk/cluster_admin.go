@@ -9,8 +9,8 @@ import (
 
 // Leaving is what a drained or removed member still has.
 type Leaving struct {
-	Done     bool // nothing: it holds no data, and one that is removed is forgotten
-	Replicas int  // partitions of which it is to hold a replica
+	Done     bool // it holds no data; a removed member is forgotten
+	Replicas int  // partitions of which it still has a replica
 	Owned    int  // partitions that it owns
 }
 

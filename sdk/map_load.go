@@ -19,7 +19,7 @@ const loadLease = 5 * time.Second
 // client of the loading caller dies. Callers of one client share one wait, so any number of them may want the same key. The opts
 // of the caller whose load ran apply.
 //
-// A value that comes too late is not stored. If another value was written meanwhile, GetOrLoad returns that one. If the key was
+// A value that comes too late is not stored. If another value was written meanwhile, GetOrLoad returns the other value. If the key was
 // deleted meanwhile, the loaded value may be stale: GetOrLoad returns it without storing it, and the next caller loads again.
 // The same holds if the client was cut off from the cluster for longer than others wait. Delete, Remove, Evict, DeleteAll,
 // RemoveAll, Clear and Destroy all count as deleting, also if there was no entry.

@@ -112,8 +112,8 @@ func (m *Map[K, V]) IsLocked(ctx context.Context, key K) (bool, error) {
 type LockInfo struct {
 	Locked  bool
 	Fence   uint64    // the holder's
-	Ends    time.Time // when the holder's lease ends unless it is renewed
-	Waiting int       // how many wait for the lock
+	Ends    time.Time // when the holder's lease ends without a renewal
+	Waiting int       // callers that wait for the lock
 }
 
 // LockInfo returns what members know about the lock of a key. It is the zero value if nobody holds the lock.

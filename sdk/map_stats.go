@@ -12,18 +12,18 @@ import (
 type MapCounts struct {
 	Entries int
 	Bytes   int64 // of memory at the entries' owners
-	Locks   int   // that are held
+	Locks   int   // held now
 
 	Hits        uint64 // reads of keys that found an entry
-	Misses      uint64 // that found none
-	Expirations uint64 // entries whose TTL or max-idle came to its end
+	Misses      uint64 // reads of keys that found none
+	Expirations uint64 // entries that expired
 	Evictions   uint64
-	Events      uint64 // changes of which listeners hear
+	Events      uint64 // changes that listeners can get
 
 	Operations map[string]OperationStats // by name, as in spans: get, set, put_if_absent, …
 
-	// Remembered is how many bytes the results of calls take that are kept in case the calls are repeated, those of all maps in the
-	// partitions that the members own.
+	// Remembered is how many bytes of results the members keep for repeated calls. It counts all maps in the partitions that they
+	// own.
 	Remembered int64
 }
 

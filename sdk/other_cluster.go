@@ -10,8 +10,8 @@ import (
 // also is ErrInvalid.
 type OtherClusterError struct {
 	Addr             string
-	Name, ID         string // of the cluster that is there; the ID is empty while that is being bootstrapped
-	WantName, WantID string // of the client's cluster, as far as it knows that or was told; else empty
+	Name, ID         string // of the cluster at the address; the ID is empty during its bootstrap
+	WantName, WantID string // of the client's cluster; empty if the client does not know it
 }
 
 // Error names both clusters.

@@ -13,8 +13,8 @@ import (
 // Recovery is the progress of RecoverCluster.
 type Recovery struct {
 	Done       bool
-	Generation uint64        // of the metadata, which grows by one
-	Wait       time.Duration // for how much longer nobody may lead them before it is done
+	Generation uint64        // of the metadata; the recovery adds one
+	Wait       time.Duration // how much longer the metadata must be without a leader
 }
 
 // RecoverCluster recovers a cluster whose metadata have lost their quorum for good: so many metadata voters are lost that no

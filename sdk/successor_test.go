@@ -150,7 +150,7 @@ func TestClientStaysWithAClusterThatAnswers(t *testing.T) {
 	}
 }
 
-// A client that is to stay with one cluster says at once that another one is there, and goes on when that one is back.
+// A client that must stay with one cluster says at once that another one is there, and goes on when its own is back.
 func TestClientOfOneClusterID(t *testing.T) {
 	g := fakegrid.New(t, 2, 4)
 	old := g.ID

@@ -8,8 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gridiron-io/gridiron/sdk/wire"
 	"pgregory.net/rapid"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
 // integers returns n in every Go type that holds it.

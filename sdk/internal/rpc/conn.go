@@ -366,7 +366,7 @@ func (c *Conn) Saw(version uint64) {
 }
 
 // flush writes until nothing waits. The caller has set flushing, which makes it the only writer. With busy, other callers
-// are about to queue too: they are let run first, so that one write carries them all.
+// are about to queue too: they run first, so that one write carries them all.
 func (c *Conn) flush(busy bool) {
 	if c.raw == nil {
 		c.wake <- struct{}{}
