@@ -8,9 +8,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/gridiron-io/gridiron/maps"
 	"github.com/gridiron-io/gridiron/member/internal/server"
-	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -54,19 +52,10 @@ func (m *Member) identity() wire.HelloAnswer {
 // provide lets clients reach what carries out their operations.
 func (m *Member) provide() {
 	m.server.Provide(server.Services{
-		Partitions: m.partitions(), Maps: mapPlane{m.maps, m.host}, Tasks: m.tasks, Events: m.publisher, Now: m.clock.Now,
+		Partitions: m.partitions(), Maps: m.maps, Tasks: m.tasks, Events: m.publisher, Now: m.clock.Now,
 		Owner: func(p int) (bool, wire.Moved) { return m.host.Serving(p) != 0, m.views.moved(p) },
 	})
 }
-
-// mapPlane is the service of maps, which proposes what one read of a socket brought together.
-type mapPlane struct {
-	*maps.Service
-	host *partition.Host
-}
-
-// Flush has what was submitted to a partition proposed.
-func (mp mapPlane) Flush(p int) { mp.host.Flush(p) }
 
 // handleClients registers what clients may ask for besides maps, tasks and events.
 func (m *Member) handleClients() {
@@ -76,6 +65,7 @@ func (m *Member) handleClients() {
 		id := req.ID
 		m.upToDate(c, req, func() { c.Answer(id, wire.CodeOK, m.views.current.Load().bytes) })
 	})
+
 	handle(wire.OpStatus, func(c *server.Conn, req *wire.Request) {
 		id := req.ID
 		m.upToDate(c, req, func() {
@@ -83,13 +73,16 @@ func (m *Member) handleClients() {
 			c.Answer(id, wire.CodeOK, wire.AppendStatus(nil, &st))
 		})
 	})
+
 	handle(wire.OpPartitions, func(c *server.Conn, req *wire.Request) {
 		c.Answer(req.ID, wire.CodeOK, wire.AppendPartitionInfos(nil, m.partitionInfos()))
 	})
+
 	handle(wire.OpMaps, func(c *server.Conn, req *wire.Request) {
 		id := req.ID
 		c.Later(func(context.Context) { c.Answer(id, wire.CodeOK, wire.AppendMapInfos(nil, m.maps.Maps())) })
 	})
+
 	handle(wire.OpMapStats, func(c *server.Conn, req *wire.Request) {
 		name, err := wire.DecodeMapBody(req.Body)
 		if err != nil {
@@ -110,6 +103,7 @@ func (m *Member) handleClients() {
 			m.dispatchAdmin(c, req.ID, wire.AdminBody{Op: req.Op, Body: req.Body}, m.control.Administer)
 		})
 	}
+
 	handle(wire.OpRecover, func(c *server.Conn, req *wire.Request) {
 		b, err := wire.DecodeRecoverBody(req.Body)
 		if err != nil {
@@ -139,6 +133,7 @@ func (m *Member) upToDate(c *server.Conn, req *wire.Request, f func()) {
 		f()
 		return
 	}
+
 	c.Later(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, upToDateFor)
 		defer cancel()

@@ -26,9 +26,11 @@ func (k *Control) Administer(ctx context.Context, b wire.AdminBody) (wire.Code, 
 	if code, answer := k.AdministerHere(ctx, b); code != wire.CodeNotReady {
 		return code, answer
 	}
+
 	if a := k.passOn(ctx, b); a != nil {
 		return a.Code, a.Body
 	}
+
 	return wire.CodeUnavailable, []byte("no member leads the metadata group, so that nothing can be changed; where those who vote there are lost for good: grid cluster recover")
 }
 
@@ -55,11 +57,13 @@ func (k *Control) passOn(ctx context.Context, b wire.AdminBody) *wire.Answer {
 			}
 		})
 	}
+
 	for ; waiting > 0; waiting-- {
 		if a := <-answers; a != nil {
 			return a
 		}
 	}
+
 	return nil
 }
 
@@ -68,18 +72,23 @@ func (k *Control) AdministerHere(ctx context.Context, b wire.AdminBody) (wire.Co
 	if v := k.View(); v == nil || !v.Bootstrapped() {
 		return wire.CodeNotReady, nil
 	}
+
 	if _, leads := k.Meta().Leads(); !leads {
 		return wire.CodeNotReady, nil
 	}
+
 	select {
 	case k.changing <- struct{}{}:
 		defer func() { <-k.changing }()
 	case <-ctx.Done():
 		return wire.CodeUnavailable, []byte("another change of the cluster takes too long")
 	}
+
+	// The decision rests on what is committed, not on what this replica happens to have applied.
 	if err := k.Meta().Barrier(ctx); err != nil {
 		return wire.CodeUnavailable, []byte(err.Error())
 	}
+
 	answer, err := k.administration(ctx, b)
 	var r *rpc.Refusal
 	switch {
@@ -88,6 +97,7 @@ func (k *Control) AdministerHere(ctx context.Context, b wire.AdminBody) (wire.Co
 	case err != nil:
 		return wire.CodeUnavailable, []byte(err.Error())
 	}
+
 	return wire.CodeOK, answer
 }
 
@@ -118,6 +128,7 @@ func (k *Control) administration(ctx context.Context, b wire.AdminBody) ([]byte,
 		}
 		return wire.AppendBalanceResult(nil, k.balance(k.View())), nil
 	}
+
 	return nil, rpc.Refuse(wire.CodeInvalid, "%v is no operation of administration", b.Op)
 }
 
@@ -127,6 +138,7 @@ func (k *Control) change(ctx context.Context, c meta.Command) error {
 	if err == nil && !res.OK() {
 		err = rpc.Refuse(res.Code, "%s", res.Text)
 	}
+
 	return err
 }
 
@@ -140,6 +152,7 @@ func (k *Control) left(v *meta.View, id wire.ID) (res wire.LeavingResult) {
 			res.Owned++
 		}
 	}
+
 	return res
 }
 
@@ -161,8 +174,9 @@ func (k *Control) drainMember(ctx context.Context, id wire.ID) (wire.LeavingResu
 		if err := k.change(ctx, &meta.Drain{ID: id, Incarnation: mb.Incarnation}); err != nil {
 			return wire.LeavingResult{}, err
 		}
-		k.Logger.Info("a member is drained: others take over what it holds", "drained", mb.Name)
+		k.Logger.Info("draining a member; other members take over what it holds", "drained", mb.Name)
 	}
+
 	res := k.left(k.View(), id)
 	res.Done = res.Replicas == 0 && res.Owned == 0
 	return res, nil
@@ -176,6 +190,7 @@ func (k *Control) removeMember(ctx context.Context, id wire.ID, force bool) (wir
 	if mb == nil {
 		return wire.LeavingResult{}, rpc.Refuse(wire.CodeNotFound, "there is no member %v", id)
 	}
+
 	res := k.left(v, id)
 	if mb.State != meta.StateDead {
 		if mb.Live() {
@@ -190,17 +205,20 @@ func (k *Control) removeMember(ctx context.Context, id wire.ID, force bool) (wir
 		if err := k.change(ctx, &meta.SetState{ID: id, Incarnation: mb.Incarnation, State: meta.StateDead}); err != nil {
 			return res, err
 		}
-		k.Logger.Warn("a member was declared dead by an operator", "dead", mb.Name, "incarnation", mb.Incarnation.String(), "replicas", res.Replicas)
+		k.Logger.Warn("an operator declared a member dead; its replicas are rebuilt on other members", "dead", mb.Name, "incarnation", mb.Incarnation.String(), "replicas", res.Replicas)
 		k.Meta().Wake() // the controller has work
 		return res, nil
 	}
+
 	if res.Replicas > 0 || mb.MetaReplica != 0 {
 		return res, nil // the controller is at it
 	}
+
 	if err := k.change(ctx, &meta.Forget{ID: id, Incarnation: mb.Incarnation}); err != nil {
 		return res, err
 	}
-	k.Logger.Info("a member was forgotten", "forgotten", mb.Name)
+
+	k.Logger.Info("member removed from the metadata", "forgotten", mb.Name)
 	return wire.LeavingResult{Done: true}, nil
 }
 
@@ -209,6 +227,7 @@ func stateShown(mb *meta.Member) string {
 	if mb.Live() {
 		return string(sdk.MemberSuspect)
 	}
+
 	return mb.State
 }
 
@@ -217,14 +236,17 @@ func (k *Control) surelyDown(mb *meta.Member) error {
 	answers := func(whom string) error {
 		return rpc.Refuse(wire.CodeConflict, "member %q answers%s: drain it, and stop it, before it is removed", mb.Name, whom)
 	}
+
 	if mb.ID == k.Self || !k.Peers.Down(mb.ID, mb.Incarnation) {
 		return answers("")
 	}
+
 	for incarnation, down := range k.Peers.Opinions(mb.ID, mb.Incarnation) {
 		if !down {
 			return answers(fmt.Sprintf(" the process %v", incarnation))
 		}
 	}
+
 	return nil
 }
 
@@ -234,6 +256,7 @@ func (k *Control) balance(v *meta.View) (res wire.BalanceResult) {
 	if len(r.list) == 0 || len(v.Table) == 0 {
 		return wire.BalanceResult{Left: uint32(v.PartitionCount)}
 	}
+
 	replicas, owned := make(map[wire.ID]uint32), make(map[wire.ID]uint32)
 	for p, target := range k.planned(v, r, nil) {
 		t, owner := &v.Table[p], k.Owner(p)
@@ -250,6 +273,7 @@ func (k *Control) balance(v *meta.View) (res wire.BalanceResult) {
 		}
 		owned[owner.Owner]++
 	}
+
 	for i, c := range r.list {
 		if n := replicas[c.ID]; i == 0 || n < res.MinReplicas {
 			res.MinReplicas = n
@@ -259,6 +283,7 @@ func (k *Control) balance(v *meta.View) (res wire.BalanceResult) {
 		}
 		res.MaxReplicas, res.MaxOwned = max(res.MaxReplicas, replicas[c.ID]), max(res.MaxOwned, owned[c.ID])
 	}
+
 	return res
 }
 
@@ -270,5 +295,6 @@ func (k *Control) StaysWithout(v *meta.View, id wire.ID) bool {
 			return true
 		}
 	}
+
 	return false
 }

@@ -70,14 +70,16 @@ func (c *controller) step(v *meta.View, term uint64) {
 			Replicas: k.Replicas, Level: 1, InitialVoters: k.InitialVoters()})
 		return
 	case !c.setTime(v, term):
-		return
+		return // everything else is stamped with cluster time
 	case len(v.Table) == 0:
 		c.createTable(v)
 	default:
+		// Each part goes by what the one before has committed, so each looks again.
 		c.recover(v)
 		c.placer.step(c, c.k.Meta().View())
 		c.k.voters.step(c, c.k.Meta().View())
 	}
+
 	if s, _ := k.Clock.Standing(); s == clock.InStep && time.Since(c.kept) > keepTimeEvery {
 		c.kept = time.Now()
 		c.commit(&meta.SetTime{Time: k.Clock.Now()})
@@ -98,6 +100,7 @@ func (c *controller) commit(cmd meta.Command) bool {
 	case err == nil && !res.OK():
 		k.Logger.Debug("a change of the metadata was refused", "change", fmt.Sprintf("%T", cmd), "code", res.Code.String(), "text", res.Text)
 	}
+
 	return err == nil && res.OK()
 }
 
@@ -109,22 +112,28 @@ func (c *controller) setTime(v *meta.View, term uint64) bool {
 	if k.Clock.IsSet() {
 		return true
 	}
+
 	began := k.Clock.Mono()
 	walls, ok := c.walls(v)
 	if !ok {
 		return false
 	}
+
 	slices.Sort(walls)
 	micros := max(walls[len(walls)/2], v.Time*1000)
 	if !c.commit(&meta.SetTime{Time: micros / 1000}) {
 		return false
 	}
+
+	// A member that was deposed meanwhile would set another time than its successor.
 	if now, leads := k.Meta().Leads(); !leads || now != term {
 		return false
 	}
+
 	if _, ok := c.walls(v); !ok {
 		return false
 	}
+
 	return k.Clock.Set(micros + (k.Clock.Mono() - began).Microseconds())
 }
 
@@ -150,6 +159,7 @@ func (c *controller) walls(v *meta.View) ([]int64, bool) {
 			walls = append(walls, said.Wall+ago.Microseconds())
 		}
 	}
+
 	return walls, voters > 0 && len(walls) >= voters/2+1
 }
 
@@ -160,19 +170,23 @@ func (c *controller) createTable(v *meta.View) {
 	if c.since.IsZero() {
 		c.since = time.Now()
 	}
+
 	want := k.Participants()
 	if want == 0 {
 		want = len(v.InitialVoters)
 	}
+
 	there := 0
 	for i := range v.Members {
 		if v.Members[i].Live() {
 			there++
 		}
 	}
+
 	if want = awaited(want, time.Since(c.since)); there < want {
 		return
 	}
+
 	if list, ok := k.candidates(v); ok && len(list) >= want && c.initMaps(v) {
 		c.commit(&meta.CreateTable{Placement: meta.Plan(v.PartitionCount, v.ReplicasWanted, list)})
 	}
@@ -184,6 +198,7 @@ func awaited(wanted int, waited time.Duration) int {
 	if waited > giveUpAfter {
 		return wanted/2 + 1
 	}
+
 	return wanted
 }
 
@@ -203,6 +218,7 @@ func (k *Control) candidates(v *meta.View) ([]meta.Candidate, bool) {
 			return nil, false
 		}
 	}
+
 	return list, len(list) > 0
 }
 
@@ -215,10 +231,12 @@ func (c *controller) recover(v *meta.View) {
 			list = append(list, &meta.StopForRecovery{Partition: p, Generation: t.Generation})
 		}
 	}
+
 	stopped := c.commitAll(list)
 	if stopped > 0 {
 		c.k.Logger.Warn("partitions have too few replicas left ever to have a majority: they are recovered from survivors", "partitions", stopped)
 	}
+
 	c.recoverFromSurvivors(v)
 	c.recreateLost(v)
 }
@@ -232,6 +250,7 @@ func (c *controller) recoverFromSurvivors(v *meta.View) {
 		r, _ := t.Replica(from[i])
 		list = append(list, &meta.RecoverPartition{Partition: p, FromGeneration: t.Generation, Replicas: []meta.Holder{r.Holder}, Preferred: r.Member})
 	}
+
 	c.commitAll(list)
 	now := c.k.Meta().View()
 	for _, p := range partitions {
@@ -239,6 +258,7 @@ func (c *controller) recoverFromSurvivors(v *meta.View) {
 			c.possibleLosses++
 		}
 	}
+
 	if c.possibleLosses > 0 && !slices.ContainsFunc(now.Table, func(t meta.Partition) bool { return t.StoppedForRecovery }) {
 		c.k.Logger.Error("partitions were recovered from one replica: acknowledged writes that only the lost ones had may be lost",
 			"event", "PARTITION_POSSIBLE_DATA_LOSS", "partitions", c.possibleLosses)
@@ -252,16 +272,19 @@ func (c *controller) recreateLost(v *meta.View) {
 	if len(lost) == 0 {
 		return
 	}
+
 	candidates, ok := c.k.candidates(v)
 	if !ok {
 		return
 	}
+
 	placement := meta.Plan(v.PartitionCount, v.ReplicasWanted, candidates)
 	var list []meta.Command
 	for _, p := range lost {
 		list = append(list, &meta.RecoverPartition{Partition: p, FromGeneration: v.Table[p].Generation, Replicas: placement[p],
 			Preferred: placement[p][0].Member, Empty: true})
 	}
+
 	if n := c.commitAll(list); n > 0 {
 		c.k.Logger.Error("partitions have lost all their data: every process that held them was stopped; they go on empty",
 			"event", "PARTITION_LOST", "partitions", n)

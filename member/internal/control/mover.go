@@ -90,6 +90,7 @@ func (mv *mover) look(v *meta.View) {
 	if k.Closing() {
 		return
 	}
+
 	now := time.Now()
 	mv.tokens = min(transfersPerSecond, mv.tokens+now.Sub(mv.filled).Seconds()*transfersPerSecond)
 	mv.filled = now
@@ -110,6 +111,7 @@ func (mv *mover) look(v *meta.View) {
 		case changing || leaving:
 			mv.start(p, func(ctx context.Context) error { return mv.transfer(ctx, v, p, t, k.transferees(v, t)) })
 		case t.Preferred != k.Self && mv.tokens >= 1:
+			// A transfer for balance costs clients a retry, so it goes to members that are ready, a few each second.
 			if transferee, ok := k.transfereeOf(v, t, t.Preferred); ok && v.Member(transferee.Member).State == meta.StateReady {
 				if mv.start(p, func(ctx context.Context) error { return mv.transfer(ctx, v, p, t, []meta.Replica{transferee}) }) {
 					mv.tokens--
@@ -117,6 +119,7 @@ func (mv *mover) look(v *meta.View) {
 			}
 		}
 	}
+
 	mv.compareGroups(v)
 }
 
@@ -127,6 +130,7 @@ func (mv *mover) start(p int, step func(ctx context.Context) error) bool {
 	default:
 		return false // in its turn
 	}
+
 	k := mv.k
 	mv.busy[p].Store(true)
 	mv.running.Add(1)
@@ -170,15 +174,18 @@ func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Rep
 			return ctx.Err()
 		}
 	}
+
 	if in, err := mv.takesIn(ctx, p, r); err != nil {
 		return err
 	} else if !in {
 		k.Logger.Debug("a member has no room for a replica any more", "partition", p, "member", r.Member.String())
 		return mv.report(ctx, &meta.Retire{ReplicaStep: stepOf(p, t, r)})
 	}
+
 	if err := k.Host().AddLearner(ctx, p, r.ID, r.Incarnation); err != nil {
 		return err
 	}
+
 	k.Host().WakeLearner(p)
 	k.At("group", &meta.AddReplica{})
 	tried := time.Now()
@@ -201,12 +208,15 @@ func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Rep
 			return ctx.Err()
 		}
 	}
+
 	if err := k.Host().Promote(ctx, p, r.ID, r.Incarnation); err != nil {
 		return err
 	}
+
 	if err := mv.heard(ctx, p, t, r.ID, true); err != nil {
 		return err
 	}
+
 	return mv.report(ctx, &meta.Promote{ReplicaStep: stepOf(p, t, r)})
 }
 
@@ -217,9 +227,11 @@ func (mv *mover) takesIn(ctx context.Context, p int, r meta.Replica) (bool, erro
 	if err != nil {
 		return false, err
 	}
+
 	if slices.ContainsFunc(group, func(g partition.GroupMember) bool { return g.Replica == r.ID }) {
 		return true, nil // what it has taken of the partition counts as used
 	}
+
 	return mv.k.roomAt(ctx, r.Member, mv.k.Size(p)), nil
 }
 
@@ -238,9 +250,11 @@ func (mv *mover) remove(ctx context.Context, p int, t *meta.Partition, r meta.Re
 	if err := mv.k.Host().Remove(ctx, p, r.ID); err != nil {
 		return err
 	}
+
 	if err := mv.heard(ctx, p, t, r.ID, false); err != nil {
 		return err
 	}
+
 	return mv.report(ctx, &meta.DropReplica{ReplicaStep: stepOf(p, t, r)})
 }
 
@@ -269,10 +283,12 @@ func (mv *mover) heard(ctx context.Context, p int, t *meta.Partition, changed ui
 			}
 		})
 	}
+
 	wg.Wait()
 	if n := applied.Load(); n <= int64(voters/2) || n+silent.Load() < int64(voters) {
 		return fmt.Errorf("of %d voters %d have heard of the change", voters, n)
 	}
+
 	return nil
 }
 
@@ -298,6 +314,7 @@ func (mv *mover) transfer(ctx context.Context, v *meta.View, p int, t *meta.Part
 		}
 		return nil
 	}
+
 	return errNoTransferee
 }
 
@@ -312,6 +329,7 @@ func (k *Control) transferees(v *meta.View, t *meta.Partition) []meta.Replica {
 			list = append(list, transferee)
 		}
 	}
+
 	rank := func(r meta.Replica) int {
 		switch {
 		case v.Member(r.Member).State != meta.StateReady:
@@ -321,6 +339,7 @@ func (k *Control) transferees(v *meta.View, t *meta.Partition) []meta.Replica {
 		}
 		return 0
 	}
+
 	slices.SortStableFunc(list, func(a, b meta.Replica) int { return rank(a) - rank(b) })
 	return list
 }
@@ -343,6 +362,7 @@ func (k *Control) ReplicaOf(ctx context.Context, p int, t *meta.Partition, r met
 	if err != nil {
 		return wire.ReplicaResult{}, err
 	}
+
 	return wire.DecodeReplicaResult(a.Body)
 }
 
@@ -352,6 +372,7 @@ func (k *Control) ReplicaState(b wire.ReplicaBody) wire.ReplicaResult {
 	if host == nil || !host.Runs(b.Shard, b.Replica) {
 		return wire.ReplicaResult{}
 	}
+
 	res := wire.ReplicaResult{Runs: true, CaughtUp: b.CaughtUp && host.CaughtUp(b.Shard, b.Replica)}
 	st, _ := host.Status(int(b.Shard & (partition.MaxPartitions - 1)))
 	res.Applied = st.Applied
@@ -367,10 +388,12 @@ func (k *Control) roomAt(ctx context.Context, id wire.ID, size int64) bool {
 	if err != nil {
 		return true
 	}
+
 	said, err := wire.DecodePingResult(a.Body)
 	if err != nil || a.Code != wire.CodeOK || said.Limit == 0 {
 		return true
 	}
+
 	// What it expects has this replica in it, as soon as it has heard of that.
 	return memory.Clamp(said.Used)+max(memory.Clamp(said.Expected), size) <= memory.Clamp(said.Limit)
 }

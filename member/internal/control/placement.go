@@ -68,6 +68,7 @@ func (pl *placer) follow(v *meta.View) {
 	if pl.arrivals == nil {
 		pl.arrivals = make(map[arrivalKey]arrival)
 	}
+
 	now := time.Now()
 	sizes := pl.k.Memory.PartitionSizes(v)
 	for p := range v.Table {
@@ -76,6 +77,7 @@ func (pl *placer) follow(v *meta.View) {
 			pl.arrivals[key] = arrival{max(pl.arrivals[key].size, sizes[p]), now}
 		}
 	}
+
 	for key, a := range pl.arrivals {
 		_, holds := v.Table[key.partition].Replica(key.member)
 		if !holds || pl.k.heardAt(key.member, now).After(a.seen.Add(countedAfter)) {
@@ -89,9 +91,11 @@ func (k *Control) heardAt(id wire.ID, now time.Time) time.Time {
 	if id == k.Self {
 		return now
 	}
+
 	if _, ago, _, ok := k.Peers.Word(id); ok {
 		return now.Add(-ago)
 	}
+
 	return time.Time{}
 }
 
@@ -110,15 +114,18 @@ func (k *Control) space(v *meta.View, r roster, arrivals map[arrivalKey]arrival)
 			s.room[c.ID] = limit - limit/spareShare - used
 		}
 	}
+
 	if len(s.room) == 0 {
 		return s
 	}
+
 	s.sizes = k.Memory.PartitionSizes(v)
 	for key, a := range arrivals {
 		if room, bounded := s.room[key.member]; bounded {
 			s.room[key.member] = room - max(0, a.size)
 		}
 	}
+
 	return s
 }
 
@@ -128,10 +135,12 @@ func (s *space) take(member wire.ID, partition int) bool {
 	if !bounded {
 		return true
 	}
+
 	size := s.sizes[partition]
 	if size < 0 || room < size {
 		return false // an owner whose size is not known has not answered yet
 	}
+
 	s.room[member] = room - size
 	return true
 }
@@ -141,6 +150,7 @@ func (pl *placer) heardLately(member wire.ID) bool {
 	if _, bounded := pl.space.room[member]; !bounded {
 		return true
 	}
+
 	now := time.Now()
 	return now.Sub(pl.k.heardAt(member, now)) < heardWithin
 }
@@ -160,6 +170,7 @@ func (k *Control) planned(v *meta.View, r roster, arrivals map[arrivalKey]arriva
 		room, bounded := s.room[list[i].ID]
 		list[i].Room, list[i].Bounded = room, bounded
 	}
+
 	return meta.ReplanWithin(v.Table, v.ReplicasWanted, list, s.sizes)
 }
 
@@ -199,9 +210,11 @@ func (k *Control) roster(v *meta.View) roster {
 			absent = append(absent, c)
 		}
 	}
+
 	if len(r.list) < v.ReplicasWanted {
 		r.list = append(r.list, absent...)
 	}
+
 	return r
 }
 
@@ -211,15 +224,18 @@ func (pl *placer) step(c *controller, v *meta.View) {
 	if len(r.list) == 0 {
 		return
 	}
+
 	coming := len(pl.arrivals)
 	pl.follow(v)
 	allCame := coming > 0 && len(pl.arrivals) == 0
 	if pl.k.replan.Swap(false) || allCame || !slices.Equal(r.list, pl.candidates) || len(pl.targets) != len(v.Table) || time.Since(pl.made) > replanEvery {
 		pl.plan(v, r)
 	}
+
 	if pl.fulfilled == v.Version {
 		return
 	}
+
 	steps, moving := pl.steps(v, r)
 	if len(steps) == 0 && moving == 0 {
 		// Perhaps the plan was made for a table that has changed because a partition was recovered.
@@ -231,6 +247,7 @@ func (pl *placer) step(c *controller, v *meta.View) {
 			return
 		}
 	}
+
 	c.commitAll(steps)
 }
 
@@ -239,11 +256,13 @@ func (pl *placer) plan(v *meta.View, r roster) {
 	if len(pl.arrivals) > 0 {
 		return // what finds no room is known when all have come that are on their way: their members count some of them already
 	}
+
 	was := pl.noRoom
 	pl.noRoom = 0
 	for p := range pl.targets {
 		pl.noRoom += pl.targets[p].NoRoom
 	}
+
 	pl.k.noRoom.Store(uint32(pl.noRoom))
 	switch {
 	case pl.noRoom > 0 && (was == 0 || time.Since(pl.told) > tellEvery):
@@ -286,6 +305,7 @@ func (pl *placer) steps(v *meta.View, r roster) (steps []meta.Command, moving in
 		}
 		order = append(order, p)
 	}
+
 	lacks := func(p int) int { return v.Table[p].Voters() - len(pl.targets[p].Holders) }
 	slices.SortStableFunc(order, func(a, b int) int { return lacks(a) - lacks(b) })
 	for _, p := range order {
@@ -306,6 +326,7 @@ func (pl *placer) steps(v *meta.View, r roster) (steps []meta.Command, moving in
 		}
 		steps = append(steps, c)
 	}
+
 	return steps, learners + leavers
 }
 
@@ -314,6 +335,7 @@ func (pl *placer) stranded(v *meta.View, p int, r meta.Replica) bool {
 	if r.Role != meta.RoleLearner {
 		return false
 	}
+
 	mb := v.Member(r.Member)
 	return mb == nil || mb.Incarnation != r.Incarnation || !mb.Live() || mb.State == meta.StateDraining ||
 		!slices.Contains(pl.targets[p].Holders, r.Holder) || pl.k.Peers.Silence(r.Member) > learnerPatience
@@ -336,17 +358,21 @@ func (pl *placer) next(v *meta.View, r roster, p int) meta.Command {
 			surplus = append(surplus, i)
 		}
 	}
+
 	if live <= len(t.Replicas)/2 {
 		return nil // it has no quorum: nothing can be changed
 	}
+
 	if dead >= 0 && len(t.Replicas) > 1 { // it only raises the majority that the others have to be
 		return &meta.Retire{ReplicaStep: stepOf(p, t, t.Replicas[dead])}
 	}
+
 	// Balance waits until everybody is there.
 	needed := t.Voters() != len(target.Holders) || slices.ContainsFunc(surplus, func(i int) bool { return !pl.counted(r, t.Replicas[i]) })
 	if r.suspect && !needed {
 		return nil
 	}
+
 	if t.Voters() > len(target.Holders)+target.NoRoom && len(surplus) > 0 { // what finds no room elsewhere stays where it is
 		// Of several the one that is least able to stay.
 		slices.SortStableFunc(surplus, func(a, b int) int { return pl.rank(r, t, a) - pl.rank(r, t, b) })
@@ -356,15 +382,18 @@ func (pl *placer) next(v *meta.View, r roster, p int) meta.Command {
 		}
 		return &meta.Retire{ReplicaStep: stepOf(p, t, one)}
 	}
+
 	for _, h := range target.Holders {
 		if _, ok := t.Replica(h.Member); !ok && r.present[h.Member] && pl.heardLately(h.Member) && pl.space.take(h.Member, p) {
 			pl.expect(h.Member, p)
 			return &meta.AddReplica{Partition: uint32(p), Generation: t.Generation, Holder: h}
 		}
 	}
+
 	if one, ok := t.Replica(target.Preferred); ok && one.Role == meta.RoleVoter && t.Preferred != target.Preferred {
 		return &meta.Prefer{Partition: uint32(p), Generation: t.Generation, Member: target.Preferred}
 	}
+
 	return nil
 }
 
@@ -385,6 +414,7 @@ func (pl *placer) rank(r roster, t *meta.Partition, i int) int {
 	case one.Member != t.Preferred:
 		return 2
 	}
+
 	return 3
 }
 
@@ -404,6 +434,7 @@ func (c *controller) commitAll(list []meta.Command) (done int) {
 			}
 		})
 	}
+
 	wg.Wait()
 	return done
 }

@@ -26,6 +26,7 @@ func (k *Control) NoRoomReason(v *meta.View, replicas uint32) string {
 		}
 		list = append(list, fmt.Sprintf("%s uses %d of %d bytes", mb.Name, used, limit))
 	}
+
 	return fmt.Sprintf("no member has memory for %d more replicas (%s)", replicas, strings.Join(list, ", "))
 }
 
@@ -35,8 +36,10 @@ func (k *Control) MemoryOf(mb *meta.Member) (limit, used int64) {
 	if mb.ID == k.Self {
 		return k.Used()
 	}
+
 	if said, _, from, ok := k.Peers.Word(mb.ID); ok && from == mb.Incarnation {
 		return memory.Clamp(said.Limit), memory.Clamp(said.Used)
 	}
+
 	return 0, 0
 }

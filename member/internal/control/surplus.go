@@ -37,6 +37,7 @@ func (mv *mover) compareGroups(v *meta.View) {
 	if time.Since(mv.looked) < groupsEvery {
 		return
 	}
+
 	mv.looked = time.Now()
 	for p, change := range k.Host().GroupChanges() {
 		if p >= len(v.Table) || change == 0 || mv.busy[p].Load() {
@@ -74,17 +75,21 @@ func (mv *mover) removeSurplus(ctx context.Context, p int) (surplus int, err err
 	if err != nil {
 		return 0, err
 	}
+
 	if len(surplusOf(group, &k.View().Table[p])) == 0 {
 		return 0, nil
 	}
+
 	if err := k.Meta().Barrier(ctx); err != nil {
 		return 0, fmt.Errorf("read the newest table: %w", err)
 	}
+
 	v := k.View()
 	t := &v.Table[p]
 	if t.Generation != generation || t.StoppedForRecovery {
 		return 0, nil // the group is about to be no more, or is none already
 	}
+
 	list := surplusOf(group, t)
 	for _, one := range list {
 		if one.Voter && !k.canLose(group, t, one.Replica) {
@@ -95,6 +100,7 @@ func (mv *mover) removeSurplus(ctx context.Context, p int) (surplus int, err err
 		}
 		k.Logger.Info("a replica that the table does not know was removed from its group", "partition", p, "replica", one.Replica, "voter", one.Voter)
 	}
+
 	return len(list), nil
 }
 
@@ -106,6 +112,7 @@ func surplusOf(group []partition.GroupMember, t *meta.Partition) []partition.Gro
 			list = append(list, one)
 		}
 	}
+
 	return list
 }
 
@@ -121,6 +128,7 @@ func (k *Control) canLose(group []partition.GroupMember, t *meta.Partition, repl
 			answering++
 		}
 	}
+
 	return answering > voters/2
 }
 
@@ -130,6 +138,7 @@ func (s *metaVoters) removeSurplus(ctx context.Context) {
 	if time.Since(s.compared) < metaGroupEvery {
 		return
 	}
+
 	s.compared = time.Now()
 	ctx, cancel := context.WithTimeout(ctx, surplusFor)
 	defer cancel()
@@ -138,14 +147,17 @@ func (s *metaVoters) removeSurplus(ctx context.Context) {
 	if err == nil {
 		err = s.k.Meta().Barrier(ctx)
 	}
+
 	if err != nil {
 		s.k.Logger.Debug("the metadata group was not compared with the members", "err", err)
 		return
 	}
+
 	v := s.k.Meta().View()
 	if v.Generation() != at.Generation {
 		return
 	}
+
 	for _, one := range group {
 		if one.Replica == at.Replica || hasMetaReplica(v, one.Replica) {
 			continue
@@ -178,6 +190,7 @@ func (s *metaVoters) canLose(v *meta.View, group []partition.GroupMember, replic
 			answering++
 		}
 	}
+
 	return answering > voters/2
 }
 
@@ -186,6 +199,7 @@ func hasMetaReplica(v *meta.View, replica uint64) bool {
 	if slices.ContainsFunc(v.Members, func(mb meta.Member) bool { return mb.MetaReplica == replica }) {
 		return true
 	}
+
 	i := int(replica) - 1
 	return i < len(v.InitialVoters) && !v.InitialVoters[i].IsZero() && v.Member(v.InitialVoters[i]) == nil
 }

@@ -27,6 +27,7 @@ func (c *controller) uncertain(v *meta.View) []uint32 {
 			since[p] = c.ownerless[p]
 		}
 	}
+
 	c.ownerless = since
 	return slices.DeleteFunc(list, func(p uint32) bool { return now.Sub(since[p]) < uncertainFor })
 }
@@ -53,5 +54,6 @@ func (k *Control) ownerless(v *meta.View, p int) bool {
 			}
 		}
 	}
+
 	return true
 }

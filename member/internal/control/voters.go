@@ -47,6 +47,7 @@ func wantedVoters(members int) int {
 	case members >= 3:
 		return 3
 	}
+
 	return 1
 }
 
@@ -109,6 +110,7 @@ func (s *metaVoters) look(v *meta.View) metaGroup {
 			group.alive++
 		}
 	}
+
 	group.leavers = append(group.leavers, there...)
 	return group
 }
@@ -132,9 +134,11 @@ func (s *metaVoters) step(c *controller, v *meta.View) {
 			}
 		}
 	}
+
 	if group.alive <= len(group.voters)/2 {
-		return // nothing can be changed
+		return // a change would wait for a majority that does not answer
 	}
+
 	replaced := good >= want && len(group.voters) > full // another has been given its place
 	switch {
 	case len(group.leavers) > 0 && good > 0 && (replaced || alone):
@@ -147,6 +151,7 @@ func (s *metaVoters) step(c *controller, v *meta.View) {
 		s.removeVoter(ctx, c, v, &group, s.surplusVoter(group.good))
 		return
 	}
+
 	s.removeSurplus(ctx)
 	s.forget(c, v)
 }
@@ -167,6 +172,7 @@ func (s *metaVoters) surplusVoter(voters []*meta.Member) *meta.Member {
 	if last.ID == s.k.Self {
 		last = voters[len(voters)-2]
 	}
+
 	return last
 }
 
@@ -177,10 +183,12 @@ func (s *metaVoters) promote(ctx context.Context, c *controller, mb *meta.Member
 	if a, err := s.k.Peers.Ask(short, mb.ID, wire.OpMetaCaughtUp, nil); err != nil || a.Code != wire.CodeOK {
 		return false
 	}
+
 	if err := s.k.Meta().Promote(ctx, mb.MetaReplica, mb.ID); err != nil {
 		s.k.Logger.Debug("a learner of the metadata group was not made a voter", "learner", mb.Name, "err", err)
 		return false
 	}
+
 	return c.commit(&meta.SetMetaVoter{ID: mb.ID, Replica: mb.MetaReplica, Voter: true})
 }
 
@@ -190,17 +198,23 @@ func (s *metaVoters) removeVoter(ctx context.Context, c *controller, v *meta.Vie
 	if mb.MetaVoter && s.k.Peers.Answers(mb.ID, mb.Incarnation) && group.alive-1 <= (len(group.voters)-1)/2 {
 		return
 	}
+
+	// A leader that removes itself leaves nobody to complete the removal.
 	if mb.ID == s.k.Self {
 		s.k.LetLead(ctx, v)
 		return
 	}
+
 	if err := s.k.Meta().Remove(ctx, mb.MetaReplica); err != nil {
 		s.k.Logger.Debug("metadata voter was not removed; the controller tries again", "voter", mb.Name, "err", err)
 		return
 	}
+
+	// Should the removed replica and this process stop before the others have heard, they would wait for the votes of both.
 	if !s.heard(ctx, v, mb.ID) {
-		return // again, until they have
+		return // the next step asks again
 	}
+
 	c.commit(&meta.DropMeta{ID: mb.ID, Replica: mb.MetaReplica})
 }
 
@@ -226,6 +240,7 @@ func (s *metaVoters) heard(ctx context.Context, v *meta.View, gone wire.ID) bool
 			}
 		})
 	}
+
 	wg.Wait()
 	return applied.Load() > int64(voters/2)
 }
@@ -243,6 +258,7 @@ func (k *Control) LetLead(ctx context.Context, v *meta.View) bool {
 			return true
 		}
 	}
+
 	return false
 }
 
@@ -256,12 +272,14 @@ func (s *metaVoters) forget(c *controller, v *meta.View) {
 			list = append(list, &meta.Forget{ID: mb.ID, Incarnation: mb.Incarnation})
 		}
 	}
+
 	for id := range s.away {
 		if v.Member(id) == nil {
 			delete(s.away, id)
 			delete(s.leaving, id)
 		}
 	}
+
 	s.mu.Unlock()
 	c.commitAll(list)
 }
@@ -274,15 +292,18 @@ func (s *metaVoters) CanSpare(id, incarnation wire.ID) error {
 	if mb == nil || mb.Incarnation != incarnation {
 		return fmt.Errorf("member %s is not at incarnation %s", id, incarnation)
 	}
+
 	if _, leads := s.k.Meta().Leads(); !leads {
 		return fmt.Errorf("this member does not lead the metadata group")
 	}
+
 	s.mu.Lock()
 	s.leaving[id] = incarnation
 	s.mu.Unlock()
 	if mb.MetaReplica != 0 && mb.MetaVoter && !s.k.Dispensable(v, id) {
 		return fmt.Errorf("member %s is still a metadata voter that the others need", mb.Name)
 	}
+
 	return nil
 }
 
@@ -299,5 +320,6 @@ func (k *Control) Dispensable(v *meta.View, id wire.ID) bool {
 			staying++
 		}
 	}
+
 	return staying > voters/2
 }

@@ -83,6 +83,7 @@ func (rs *Rooms) Of(id wire.ID) *Room {
 		r = &Room{ask: make(chan struct{}, 1)}
 		rs.members[id] = r
 	}
+
 	return r
 }
 
@@ -91,6 +92,7 @@ func (rs *Rooms) Follow(v *meta.View) {
 	if rs.view == v {
 		return
 	}
+
 	rs.view = v
 	owners := 0
 	for i := range v.Members {
@@ -102,6 +104,7 @@ func (rs *Rooms) Follow(v *meta.View) {
 			rs.Of(mb.ID).name.Store(&mb.Name)
 		}
 	}
+
 	rs.owners.Store(int32(owners))
 	table := make([][]*Room, len(v.Table))
 	var learning []int
@@ -117,6 +120,7 @@ func (rs *Rooms) Follow(v *meta.View) {
 			}
 		}
 	}
+
 	rs.learning.Store(&learning)
 	rs.table.Store(&table)
 	rs.mu.Lock()
@@ -126,6 +130,7 @@ func (rs *Rooms) Follow(v *meta.View) {
 			delete(rs.members, id)
 		}
 	}
+
 	for len(rs.sizes) < len(v.Table) {
 		rs.sizes = append(rs.sizes, sized{})
 	}
@@ -151,6 +156,7 @@ func (rs *Rooms) Admit(partition uint32, bytes int64, evictable bool) error {
 	if t == nil || int(partition) >= len(*t) {
 		return nil
 	}
+
 	followers, share := (*t)[partition], int64(rs.Share())
 	for _, r := range followers {
 		limit := r.limit.Load()
@@ -173,11 +179,13 @@ func (rs *Rooms) Admit(partition uint32, bytes int64, evictable bool) error {
 			return fmt.Errorf("member %s has %d of %d bytes left", name, max(0, left-unknown), limit)
 		}
 	}
+
 	for _, r := range followers {
 		if r.limit.Load() != 0 {
 			r.total.Add(bytes)
 		}
 	}
+
 	return nil
 }
 
@@ -187,6 +195,7 @@ func (r *Room) askSoon() {
 	if last := r.asked.Load(); now-last < int64(askAgain) || !r.asked.CompareAndSwap(last, now) {
 		return
 	}
+
 	select {
 	case r.ask <- struct{}{}:
 	default:
@@ -210,6 +219,7 @@ func (r *Room) Answered(said *wire.PingResult) {
 		r.limit.Store(0)
 		return
 	}
+
 	// The newest of those totals whose writes the member has surely counted.
 	asked := r.sent[len(r.sent)-1].at
 	base := r.base.Load()
@@ -218,6 +228,7 @@ func (r *Room) Answered(said *wire.PingResult) {
 			base = max(base, s.total)
 		}
 	}
+
 	r.left.Store(Clamp(said.Limit) - Clamp(said.Used) - Clamp(said.Expected))
 	r.base.Store(base)
 	r.limit.Store(Clamp(said.Limit))
@@ -241,6 +252,7 @@ func (rs *Rooms) WantSizes() bool {
 	if l := rs.learning.Load(); l != nil && len(*l) > 0 && rs.cfg.Limit > 0 {
 		return true
 	}
+
 	return rs.cfg.Leads()
 }
 
@@ -265,6 +277,7 @@ func (rs *Rooms) PartitionSizes(v *meta.View) []int64 {
 			sizes[p] = rs.sizes[p].bytes
 		}
 	}
+
 	rs.mu.Unlock()
 	for p := range sizes {
 		if r, ok := v.Table[p].Replica(rs.cfg.Member); !ok || r.Role != meta.RoleVoter || r.Incarnation != rs.cfg.Incarnation {
@@ -274,6 +287,7 @@ func (rs *Rooms) PartitionSizes(v *meta.View) []int64 {
 			sizes[p] = size
 		}
 	}
+
 	return sizes
 }
 
@@ -283,6 +297,7 @@ func (rs *Rooms) Expected() (bytes int64) {
 	if l == nil || len(*l) == 0 {
 		return 0
 	}
+
 	for _, p := range *l {
 		rs.mu.Lock()
 		size := int64(0)
@@ -294,6 +309,7 @@ func (rs *Rooms) Expected() (bytes int64) {
 		here, _ := rs.cfg.Size(p)
 		bytes += max(0, size-here)
 	}
+
 	return bytes
 }
 

@@ -75,14 +75,17 @@ func readAnswer(r io.Reader) (wire.Answer, error) {
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return wire.Answer{}, err
 	}
+
 	n := binary.BigEndian.Uint32(head[:])
 	if n > wire.MaxFramePeer {
 		return wire.Answer{}, fmt.Errorf("%w: an answer of %d bytes", wire.ErrTooLarge, n)
 	}
+
 	b := make([]byte, n)
 	if _, err := io.ReadFull(r, b); err != nil {
 		return wire.Answer{}, err
 	}
+
 	var a wire.Answer
 	return a, wire.DecodeAnswer(b, &a)
 }
@@ -93,6 +96,7 @@ func (c *Conn) end(err error) {
 	if c.err != nil {
 		return
 	}
+
 	c.err = fmt.Errorf("%w: %w", ErrClosed, err)
 	close(c.done)
 	_ = c.nc.Close()
@@ -119,6 +123,7 @@ func (c *Conn) Call(ctx context.Context, op wire.Op, body []byte) (wire.Answer, 
 		defer c.mu.Unlock()
 		return wire.Answer{}, c.err
 	}
+
 	c.next++
 	id := c.next
 	c.waiting[id] = ch
@@ -133,10 +138,12 @@ func (c *Conn) Call(ctx context.Context, op wire.Op, body []byte) (wire.Answer, 
 	case <-ctx.Done():
 		return wire.Answer{}, ctx.Err()
 	}
+
 	until, _ := ctx.Deadline()
 	if until.IsZero() {
 		until = time.Now().Add(callTimeout)
 	}
+
 	_ = c.nc.SetWriteDeadline(until)
 	n, err := c.nc.Write(wire.AppendRequest(nil, &wire.Request{ID: id, Op: op, Partition: wire.NoPartition, Body: body}))
 	<-c.writing

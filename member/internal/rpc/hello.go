@@ -16,14 +16,17 @@ func ReadHello(r io.Reader) ([]byte, error) {
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, fmt.Errorf("read a hello: %w", err)
 	}
+
 	n, err := wire.HelloLength(head)
 	if err != nil {
 		return nil, err
 	}
+
 	b := make([]byte, n)
 	if _, err := io.ReadFull(r, b); err != nil {
 		return nil, fmt.Errorf("read a hello: %w", err)
 	}
+
 	return b, nil
 }
 
@@ -50,9 +53,11 @@ func ExchangeHello(ctx context.Context, nc net.Conn, h *wire.Hello, timeout time
 	if !stop() {
 		return a, fmt.Errorf("say hello: %w", ctx.Err())
 	}
+
 	if err != nil {
 		return a, err
 	}
+
 	return a, nc.SetDeadline(time.Time{})
 }
 
@@ -60,16 +65,20 @@ func sayHello(nc net.Conn, h *wire.Hello) (wire.HelloAnswer, error) {
 	if _, err := nc.Write(wire.AppendHello(nil, h)); err != nil {
 		return wire.HelloAnswer{}, fmt.Errorf("say hello: %w", err)
 	}
+
 	b, err := ReadHello(nc)
 	if err != nil {
 		return wire.HelloAnswer{}, err
 	}
+
 	a, err := wire.DecodeHelloAnswer(b)
 	if err != nil {
 		return a, err
 	}
+
 	if a.Code != wire.CodeOK {
 		return a, &Refusal{Code: a.Code, Text: a.Message}
 	}
+
 	return a, nil
 }

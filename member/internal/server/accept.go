@@ -72,9 +72,11 @@ func (s *Server) serve(nc net.Conn, d *door) {
 		newConn(s, nc, h, d.peer).serve()
 		return
 	}
+
 	if plane := s.cfg.Planes[h.Plane]; plane != nil {
 		err = plane(nc, &h)
 	}
+
 	if err != nil {
 		s.log.Debug("a connection ended", "remote", nc.RemoteAddr().String(), "plane", uint8(h.Plane), "err", err)
 	}

@@ -84,6 +84,7 @@ func newConn(s *Server, nc net.Conn, hello wire.Hello, peer bool) *Conn {
 	if peer {
 		c.limit = wire.MaxFramePeer
 	}
+
 	return c
 }
 
@@ -97,12 +98,14 @@ func (c *Conn) serve() {
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
 		c.s.log.Debug("a connection ended", "remote", c.nc.RemoteAddr().String(), "client", c.hello.Name, "err", err)
 	}
+
 	c.close()
 
 	services := c.s.services.Load()
 	if services == nil {
 		return // nothing was carried out that could still want the connection
 	}
+
 	services.Maps.Gone(c)
 	for name, n := range c.interests {
 		for range n {
@@ -162,6 +165,7 @@ func makeRoom(buf []byte, start, end int) ([]byte, int, int) {
 		copy(grown, buf)
 		return grown, 0, end
 	}
+
 	return buf, start, end
 }
 
@@ -170,10 +174,12 @@ func (c *Conn) handle(frame []byte, touched *touched) error {
 	if err := wire.DecodeRequest(frame, &req); err != nil {
 		return err
 	}
+
 	if c.inFlight.Add(1) > MaxInFlight {
 		c.Answer(req.ID, wire.CodeOverloaded, []byte("too many calls under way on one connection"))
 		return nil
 	}
+
 	c.s.dispatch(c, &req, touched)
 	return nil
 }
@@ -214,6 +220,7 @@ func (c *Conn) Deliver(id uint64, code wire.Code, body []byte, f func(delivered 
 	if wire.AnswerHeader+len(body) > c.limit {
 		code, body = wire.CodeTooLarge, []byte(fmt.Sprintf("an answer of %d bytes, the limit is %d: ask for less at once", len(body), c.limit-wire.AnswerHeader))
 	}
+
 	c.send(&wire.Answer{ID: id, Code: code, Body: body}, true, f)
 }
 
@@ -241,6 +248,7 @@ func (c *Conn) send(a *wire.Answer, answers bool, f func(delivered bool)) {
 	if answers {
 		c.inFlight.Add(-1)
 	}
+
 	if c.out.closed {
 		c.out.Unlock()
 		if f != nil {
@@ -248,11 +256,13 @@ func (c *Conn) send(a *wire.Answer, answers bool, f func(delivered bool)) {
 		}
 		return
 	}
+
 	c.out.buf = wire.AppendAnswer(c.out.buf, a)
 	n := len(c.out.buf)
 	if f != nil {
 		c.out.told = append(c.out.told, told{n, f})
 	}
+
 	c.outBytes.Store(int64(n))
 	c.out.Unlock()
 	if n > maxOut {
@@ -260,6 +270,7 @@ func (c *Conn) send(a *wire.Answer, answers bool, f func(delivered bool)) {
 		c.close()
 		return
 	}
+
 	select {
 	case c.wake <- struct{}{}:
 	default:
@@ -307,6 +318,7 @@ func (c *Conn) take(spare []byte) ([]byte, []told) {
 		}
 		return nil, nil
 	}
+
 	list := c.out.told
 	c.out.buf, c.out.told, c.out.writing = spare[:0], nil, true
 	c.outBytes.Store(0)
@@ -314,6 +326,7 @@ func (c *Conn) take(spare []byte) ([]byte, []told) {
 		close(c.out.room)
 		c.out.room = nil
 	}
+
 	return buf, list
 }
 
@@ -333,6 +346,7 @@ func (c *Conn) writeAll(buf []byte) (written int, err error) {
 		}
 		buf = buf[n:]
 	}
+
 	return written, nil
 }
 
@@ -344,9 +358,11 @@ func (c *Conn) awaitRoom() bool {
 		c.out.Unlock()
 		return goesOn
 	}
+
 	if c.out.room == nil {
 		c.out.room = make(chan struct{})
 	}
+
 	room := c.out.room
 	c.out.Unlock()
 	select {
@@ -365,9 +381,11 @@ func (c *Conn) drained() <-chan struct{} {
 	if c.out.closed || len(c.out.buf) == 0 && !c.out.writing && c.inFlight.Load() == 0 {
 		return nil
 	}
+
 	if c.out.idle == nil {
 		c.out.idle = make(chan struct{})
 	}
+
 	return c.out.idle
 }
 
@@ -398,5 +416,6 @@ func (r *readCaller) Answer(id uint64, code wire.Code, body []byte) {
 	if len(body) > largeAnswer && c.outBytes.Load() > holdReads {
 		code, body = wire.CodeNotReady, []byte("too many answers wait to be read on this connection")
 	}
+
 	c.Answer(id, code, body)
 }

@@ -18,6 +18,7 @@ func (s *connections) add(c *Conn) {
 	if s.list == nil {
 		s.list = make(map[*Conn]struct{})
 	}
+
 	s.list[c] = struct{}{}
 }
 
@@ -34,6 +35,7 @@ func (s *connections) all() []*Conn {
 	for c := range s.list {
 		out = append(out, c)
 	}
+
 	return out
 }
 
@@ -70,9 +72,11 @@ func (r *sockets) add(nc net.Conn, limit int) bool {
 	if r.closed || len(r.list) >= limit {
 		return false
 	}
+
 	if r.list == nil {
 		r.list = make(map[net.Conn]struct{})
 	}
+
 	r.list[nc] = struct{}{}
 	return true
 }

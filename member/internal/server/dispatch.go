@@ -33,5 +33,6 @@ func (s *Server) dispatch(c *Conn, req *wire.Request, t *touched) {
 		h(c, req)
 		return
 	}
+
 	c.Answer(req.ID, wire.CodeInvalid, []byte(fmt.Sprintf("%v is not for callers", req.Op)))
 }

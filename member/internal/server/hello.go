@@ -19,6 +19,7 @@ func readHello(nc net.Conn) (wire.Hello, error) {
 	if err != nil {
 		return wire.Hello{}, err
 	}
+
 	return wire.DecodeHello(b)
 }
 
@@ -32,13 +33,16 @@ func (s *Server) greet(nc net.Conn, peer bool) (wire.Hello, error) {
 		}
 		return h, err
 	}
+
 	if r := s.judge(&h, peer); r != nil {
 		_ = s.answerHello(nc, r.Code, r.Text) // it is turned away either way
 		return h, r
 	}
+
 	if err := s.answerHello(nc, wire.CodeOK, ""); err != nil {
 		return h, err
 	}
+
 	return h, nc.SetDeadline(time.Time{})
 }
 
@@ -46,6 +50,7 @@ func (s *Server) answerHello(nc net.Conn, code wire.Code, text string) error {
 	if len(text) > maxRefusal {
 		text = strings.ToValidUTF8(text[:maxRefusal], "")
 	}
+
 	a := s.cfg.Identity()
 	a.Version, a.Code, a.Message = wire.Version, code, text
 	_, err := nc.Write(wire.AppendHelloAnswer(nil, &a))
@@ -60,14 +65,17 @@ func (s *Server) judge(h *wire.Hello, peer bool) *rpc.Refusal {
 	if h.Version != wire.Version {
 		return rpc.Refuse(wire.CodeInvalid, "protocol version %d, this member speaks %d", h.Version, wire.Version)
 	}
+
 	// Said before anything is said of the cluster: a client that has mistaken the port may name none.
 	if peer && (!h.Plane.ForMembers() || h.Member.IsZero() || h.Incarnation.IsZero() || h.ClusterID.IsZero()) {
 		return rpc.Refuse(wire.CodeInvalid, "this is the members' port; clients connect to %s", s.cfg.Ports.Client())
 	}
+
 	// A client that names no cluster takes what it finds. Members never do.
 	if anyCluster := !peer && h.Cluster == "" && h.Plane != wire.PlaneJoin; !anyCluster && h.Cluster != s.cfg.ClusterName {
 		return rpc.Refuse(wire.CodeInvalid, "this is cluster %q, not %q", s.cfg.ClusterName, h.Cluster)
 	}
+
 	standing := s.cfg.Standing()
 	switch id := s.cfg.Identity().ClusterID; {
 	case !peer && !h.Plane.ForClients():
@@ -85,5 +93,6 @@ func (s *Server) judge(h *wire.Hello, peer bool) *rpc.Refusal {
 	case peer && standing.Stopping:
 		return rpc.Refuse(wire.CodeNotReady, "this member is stopping")
 	}
+
 	return nil
 }

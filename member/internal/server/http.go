@@ -36,9 +36,11 @@ func (s *Server) startHTTP(l net.Listener) *httpServer {
 		}
 		_, _ = fmt.Fprintln(w, "ok")
 	})
+
 	if s.cfg.HTTP.Metrics != nil {
 		mux.Handle("GET /metrics", s.cfg.HTTP.Metrics)
 	}
+
 	a := &httpServer{srv: &http.Server{Handler: mux, ReadHeaderTimeout: s.cfg.HelloTimeout, ReadTimeout: httpTimeout,
 		WriteTimeout: httpTimeout, IdleTimeout: time.Minute, MaxHeaderBytes: 8 << 10,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}}

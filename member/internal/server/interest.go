@@ -9,6 +9,7 @@ func (s *Server) interest(c *Conn, req *wire.Request) {
 		c.Answer(req.ID, wire.CodeInvalid, []byte(err.Error()))
 		return
 	}
+
 	if c.interests == nil {
 		c.interests = make(map[string]int)
 	}
@@ -24,10 +25,12 @@ func (s *Server) interest(c *Conn, req *wire.Request) {
 		c.Answer(req.ID, wire.CodeOK, nil)
 		return
 	}
+
 	if c.interests[n] == 0 && len(c.interests) >= maxInterests {
 		c.Answer(req.ID, wire.CodeOverloaded, []byte("too many maps listened to on one connection"))
 		return
 	}
+
 	c.interests[n]++
 	c.Answer(req.ID, wire.CodeOK, wire.AppendPositions(nil, events.Interest(n)))
 }

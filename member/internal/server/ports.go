@@ -34,10 +34,12 @@ func Listen(cfg PortsConfig) (_ *Ports, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen %q: want host:port", cfg.Listen)
 	}
+
 	base, err := strconv.Atoi(port)
 	if err != nil {
 		return nil, fmt.Errorf("listen %q: want host:port", cfg.Listen)
 	}
+
 	p := &Ports{routeHost: host, advertise: cfg.Advertise}
 	if p.advertise == "" {
 		p.advertise = host
@@ -45,6 +47,7 @@ func Listen(cfg PortsConfig) (_ *Ports, err error) {
 			p.advertise = outwardHost()
 		}
 	}
+
 	defer func() {
 		if err != nil {
 			p.Close()
@@ -56,6 +59,7 @@ func Listen(cfg PortsConfig) (_ *Ports, err error) {
 		}
 		return base + offset
 	}
+
 	open := func(offset int, what string) (net.Listener, error) {
 		l, err := listenPort(host, at(offset), what)
 		if err != nil {
@@ -63,17 +67,21 @@ func Listen(cfg PortsConfig) (_ *Ports, err error) {
 		}
 		return cfg.Wrap(l), nil
 	}
+
 	if p.client, err = open(0, "clients"); err != nil {
 		return nil, err
 	}
+
 	if p.peer, err = open(cfg.PeerOffset, "members"); err != nil {
 		return nil, err
 	}
+
 	if !cfg.NoHTTP {
 		if p.http, err = open(cfg.HTTPOffset, "HTTP"); err != nil {
 			return nil, err
 		}
 	}
+
 	if p.routePort = at(cfg.RouteOffset); p.routePort != 0 {
 		// The NATS server listens itself, and would say nothing clear of a port in use.
 		l, err := listenPort(host, p.routePort, "NATS routes")
@@ -82,6 +90,7 @@ func Listen(cfg PortsConfig) (_ *Ports, err error) {
 		}
 		_ = l.Close()
 	}
+
 	return p, nil
 }
 
@@ -92,6 +101,7 @@ func outwardHost() string {
 	if err != nil {
 		return "127.0.0.1"
 	}
+
 	six := ""
 	for _, a := range addrs {
 		n, ok := a.(*net.IPNet)
@@ -105,9 +115,11 @@ func outwardHost() string {
 			six = n.IP.String()
 		}
 	}
+
 	if six != "" {
 		return six
 	}
+
 	return "127.0.0.1"
 }
 
@@ -123,6 +135,7 @@ func listenPort(host string, port int, what string) (net.Listener, error) {
 	case err != nil:
 		return nil, fmt.Errorf("listen for %s: %w", what, err)
 	}
+
 	return l, nil
 }
 

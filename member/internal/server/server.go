@@ -106,6 +106,7 @@ func New(cfg Config) *Server {
 	for _, op := range [...]wire.Op{wire.OpTaskSubmit, wire.OpTaskWait, wire.OpTaskCancel, wire.OpTaskList} {
 		s.handlers[op] = s.task
 	}
+
 	return s
 }
 

@@ -19,6 +19,7 @@ func Splice(a net.Conn, connect func() (net.Conn, error)) error {
 			done <- err
 		}()
 	}
+
 	err = <-done
 	_ = a.Close()
 	_ = b.Close()

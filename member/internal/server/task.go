@@ -76,9 +76,11 @@ func taskWait(deadline, now int64) time.Duration {
 	if deadline <= now {
 		return 0
 	}
+
 	left := maxTaskWait + answerTime
 	if ms := uint64(deadline) - uint64(now); ms < uint64(left/time.Millisecond) {
 		left = time.Duration(ms) * time.Millisecond
 	}
+
 	return max(left-answerTime, left/2)
 }

@@ -10,6 +10,7 @@ func (t *touched) add(p, partitions int) {
 	if t.marked == nil {
 		t.marked = make([]bool, partitions)
 	}
+
 	if !t.marked[p] {
 		t.marked[p] = true
 		t.list = append(t.list, p)
@@ -22,5 +23,6 @@ func (t *touched) flush(services *Services) {
 		t.marked[p] = false
 		services.Maps.Flush(p)
 	}
+
 	t.list = t.list[:0]
 }

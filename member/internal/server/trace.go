@@ -15,10 +15,12 @@ func (s *Server) traced(caller maps.Caller, req *wire.Request) maps.Caller {
 	if s.cfg.Tracer == nil || req.Flags&wire.FlagTrace == 0 {
 		return caller
 	}
+
 	parent := trace.NewSpanContext(trace.SpanContextConfig{
 		TraceID: trace.TraceID(req.Trace[:16]), SpanID: trace.SpanID(req.Trace[16:24]), TraceFlags: trace.TraceFlags(req.Trace[24]),
 		Remote: true,
 	})
+
 	attrs := trace.WithAttributes(
 		attribute.String("db.system.name", "gridiron"),
 		attribute.String("db.operation.name", req.Op.String()),
@@ -30,6 +32,7 @@ func (s *Server) traced(caller maps.Caller, req *wire.Request) maps.Caller {
 	if req.Op.IsWrite() {
 		_, t.propose = s.cfg.Tracer.Start(ctx, "propose", trace.WithSpanKind(trace.SpanKindInternal), trace.WithAttributes(attribute.Int64("grid.partition", int64(req.Partition))))
 	}
+
 	return t
 }
 
@@ -62,6 +65,7 @@ func (t *tracedCall) Deliver(id uint64, code wire.Code, body []byte, told func(b
 		c.Deliver(id, code, body, told)
 		return
 	}
+
 	t.caller.Answer(id, code, body)
 	told(true)
 }
@@ -70,9 +74,11 @@ func (t *tracedCall) end(code wire.Code) {
 	if t.propose != nil {
 		t.propose.End()
 	}
+
 	t.span.SetAttributes(attribute.String("db.response.status_code", code.String()))
 	if code != wire.CodeOK {
 		t.span.SetStatus(codes.Error, code.String())
 	}
+
 	t.span.End()
 }
