@@ -246,6 +246,7 @@ const releaseStall = 500 * time.Millisecond
 func (h *Host) Release(ctx context.Context) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
+
 	least, since := len(h.replicas)+1, time.Now()
 	for {
 		owned := 0
@@ -254,6 +255,8 @@ func (h *Host) Release(ctx context.Context) {
 				owned++
 			}
 		}
+
+		// Groups that have a quorum release within milliseconds. What is left after a stall has none, and would not release at all.
 		if owned < least {
 			least, since = owned, time.Now()
 		}
@@ -273,18 +276,22 @@ func (h *Host) Release(ctx context.Context) {
 // Close stops all replicas and the host. Operations that wait get NotProposed or Unknown. It may be called twice.
 func (h *Host) Close() {
 	h.stopOnce.Do(func() {
-		h.end() // whoever removes a replica stops waiting for it
+		// Whoever removes a replica waits for the library. End that first, and let nobody start another replica.
+		h.end()
 		for i := range h.groups {
 			h.groups[i].Lock()
 			h.groups[i].closed = true
 			h.groups[i].Unlock()
 		}
+
 		h.looping.Wait()
 		for i := range h.replicas {
 			if r := h.replicas[i].Load(); r != nil {
 				r.stop()
 			}
 		}
+
+		// Readers call the NodeHost. The states are freed last: the NodeHost may still apply entries until it is closed.
 		h.readers.Wait()
 		h.raft.Close(h.cfg.Logger)
 		h.free()

@@ -83,6 +83,7 @@ func (c *Init) apply(s *State) Result {
 		}
 		return Result{}
 	}
+
 	v := s.change()
 	v.Cluster, v.Name, v.PartitionCount, v.ReplicasWanted = c.Cluster, c.Name, c.Partitions, c.Replicas
 	v.Durable, v.Level, v.InitialVoters = c.Durable, c.Level, c.InitialVoters

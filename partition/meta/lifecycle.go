@@ -80,6 +80,7 @@ func (c *Drain) apply(s *State) Result {
 	case m.Drained:
 		return Result{}
 	}
+
 	m := &s.changeMembers().Members[at]
 	if m.Drained = true; stateRank(m.State) < stateRank(StateDraining) {
 		m.State = StateDraining
@@ -118,6 +119,7 @@ func (c *Forget) apply(s *State) Result {
 	case s.v.Holds(c.ID):
 		return refuse(wire.CodeConflict, "member %q (%s) holds replicas", m.Name, m.ID)
 	}
+
 	v := s.changeMembers()
 	v.Members = slices.Delete(v.Members, at, at+1)
 	if i := slices.Index(v.InitialVoters, c.ID); i >= 0 {

@@ -86,6 +86,7 @@ func (v *View) withAndWithout(p *Partition, holds func(voters, dead int) bool) b
 	voters, dead := 0, 0
 	one, oneDead := 0, 0
 	for _, r := range p.Replicas {
+		// At most one replica is on its way in or out: the group may or may not have it as a voter.
 		n, d := &voters, &dead
 		if r.Role != RoleVoter {
 			n, d = &one, &oneDead
@@ -104,7 +105,9 @@ func (v *View) mostComplete(p *Partition) wire.ID {
 	for _, r := range p.Replicas {
 		switch {
 		case v.ConfirmedDead(r):
+			// Its log is gone.
 		case !r.Stopped:
+			// Its log may be the furthest.
 			return wire.ID{}
 		case best.ID == 0 || r.Term > best.Term || r.Term == best.Term && r.Index > best.Index:
 			best = r

@@ -60,12 +60,15 @@ func (c *AddReplica) apply(s *State) Result {
 	if !res.OK() {
 		return res
 	}
+
+	// A repeated command finds what the first one did.
 	if r, ok := p.Replica(c.Holder.Member); ok {
 		if r.Incarnation != c.Holder.Incarnation || r.Role == RoleLeaving {
 			return refuse(wire.CodeConflict, "partition %d: member %s still holds replica %d", c.Partition, r.Member, r.ID)
 		}
 		return Result{Value: wire.AppendU64(nil, r.ID)}
 	}
+
 	if res := mayChange(&p, c.Partition, 0); !res.OK() {
 		return res
 	}
@@ -75,6 +78,7 @@ func (c *AddReplica) apply(s *State) Result {
 	if len(p.Replicas) > MaxReplicas {
 		return refuse(wire.CodeOverloaded, "partition %d has %d replicas", c.Partition, len(p.Replicas))
 	}
+
 	v := s.changeTable()
 	r := v.allocate([]Holder{c.Holder})[0]
 	r.Role, r.Joined = RoleLearner, true
@@ -147,6 +151,7 @@ func (c *Promote) apply(s *State) Result {
 	case p.StoppedForRecovery, p.Replicas[i].Role == RoleLeaving:
 		return refuse(wire.CodeConflict, "partition %d: replica %d is to be removed", c.Partition, c.Replica)
 	}
+
 	p.Replicas[i].Role = RoleVoter
 	s.put(c.Partition, p)
 	return Result{}
@@ -168,6 +173,8 @@ func (c *Retire) apply(s *State) Result {
 	if !res.OK() || p.Replicas[i].Role == RoleLeaving {
 		return res
 	}
+
+	// A group without a voter could never change again, and the owner must be a voter that stays.
 	p.Replicas[i].Role = RoleLeaving
 	next := slices.IndexFunc(p.Replicas, func(r Replica) bool { return r.Role == RoleVoter })
 	if next < 0 {
@@ -193,6 +200,7 @@ func (c *DropReplica) apply(s *State) Result {
 	case p.Replicas[i].Role != RoleLeaving || p.StoppedForRecovery:
 		return refuse(wire.CodeConflict, "partition %d: replica %d is to stay", c.Partition, c.Replica)
 	}
+
 	p.Replicas = slices.Delete(p.Replicas, i, i+1)
 	s.put(c.Partition, p)
 	return Result{}
@@ -223,9 +231,11 @@ func (c *Prefer) apply(s *State) Result {
 	if p.StoppedForRecovery {
 		return refuse(wire.CodeConflict, "partition %d is stopped for recovery", c.Partition)
 	}
+	// Only a voter can be elected, and only the leader can own.
 	if r, ok := p.Replica(c.Member); !ok || r.Role != RoleVoter {
 		return refuse(wire.CodeConflict, "partition %d has no voter on member %s", c.Partition, c.Member)
 	}
+
 	p.Preferred = c.Member
 	s.put(c.Partition, p)
 	return Result{}
@@ -255,6 +265,7 @@ func (c *StopForRecovery) apply(s *State) Result {
 		return refuse(wire.CodeConflict, "partition %d can form a quorum: of %d replicas %d are not confirmed dead",
 			c.Partition, len(p.Replicas), s.v.survivors(&p))
 	}
+
 	p.StoppedForRecovery = true
 	s.put(c.Partition, p)
 	return Result{}
@@ -291,6 +302,7 @@ func (c *Stopped) apply(s *State) Result {
 	case p.Replicas[i].Stopped:
 		return Result{}
 	}
+
 	r := &p.Replicas[i]
 	r.Stopped, r.Term, r.Index = true, c.Term, c.Index
 	s.put(c.Partition, p)

@@ -25,8 +25,11 @@ func (v *View) Recovered(member wire.ID, lost []wire.ID) (*View, error) {
 	if !known || slices.Contains(lost, member) {
 		return nil, fmt.Errorf("member %s is lost or unknown", member)
 	}
+
 	next := *v
 	next.Version = uint64(wire.StampOf(v.Generation()+1, 0))
+
+	// Only the member that recovers the metadata has a replica in the new group. The others ask it for new ones.
 	next.Members = slices.Clone(v.Members)
 	for i := range next.Members {
 		m := &next.Members[i]
@@ -37,6 +40,8 @@ func (v *View) Recovered(member wire.ID, lost []wire.ID) (*View, error) {
 	}
 	next.Members[at].MetaReplica, next.Members[at].MetaVoter = next.NextMeta, true
 	next.NextMeta++
+
+	// IDs that the lost members may have given out must not be given out again.
 	next.NextReplica += forgotten
 	next.InitialVoters = slices.Clone(v.InitialVoters)
 	for i, id := range next.InitialVoters {

@@ -54,6 +54,7 @@ func (c *RecoverPartition) check() error {
 		return fmt.Errorf("member %s is preferred and holds no replica", c.Preferred)
 	}
 	if !c.Empty && len(c.Replicas) != 1 {
+		// Only the survivor has the state. The others are placed when it has written the state into the log.
 		return fmt.Errorf("a generation that begins with what a survivor has, and with %d replicas", len(c.Replicas))
 	}
 	return nil
@@ -65,6 +66,8 @@ func (c *RecoverPartition) apply(s *State) Result {
 	if !res.OK() {
 		return res
 	}
+
+	// Whatever the proposer believes, data is given up only if the table itself says that nobody has it, or that another has more.
 	survivors := v.survivors(&old)
 	switch {
 	case old.Generation >= MaxGeneration:
@@ -78,14 +81,18 @@ func (c *RecoverPartition) apply(s *State) Result {
 	case !c.Empty && c.Preferred != v.mostComplete(&old):
 		return refuse(wire.CodeConflict, "member %s is not known to be the survivor with the most of partition %d", c.Preferred, c.Partition)
 	}
-	if text := v.refuseHolders(c.Replicas); text != "" && c.Empty { // a survivor has it, whatever else it is
+
+	// A survivor need not be fit for new replicas: it has this one. But it must be the process that stopped the replica.
+	if text := v.refuseHolders(c.Replicas); text != "" && c.Empty {
 		return refuse(wire.CodeConflict, "partition %d: %s", c.Partition, text)
 	} else if r, _ := old.Replica(c.Preferred); !c.Empty && r.Incarnation != c.Replicas[0].Incarnation {
 		return refuse(wire.CodeConflict, "partition %d: %s is not the process that has the replica", c.Partition, c.Replicas[0].Incarnation)
 	}
-	// A survivor that never had any of the log, a learner just placed, has nothing to begin with.
+
+	// A survivor with an empty log, a learner that was just placed, has nothing: that is a loss and no recovery.
 	r, _ := old.Replica(c.Preferred)
 	lost, possible := c.Empty || r.Index == 0, v.mayHaveLost(&old)
+
 	v = s.changeTable()
 	p := Partition{Generation: old.Generation + 1, InitialReplicas: len(c.Replicas), Replicas: v.allocate(c.Replicas), Preferred: c.Preferred,
 		FromSurvivor: !c.Empty, Lost: old.Lost, PossibleLosses: old.PossibleLosses}

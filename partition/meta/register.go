@@ -43,9 +43,13 @@ func (c *Register) apply(s *State) Result {
 				old.Name, old.ID)
 		}
 	}
+
+	// Holders of replicas are told apart by their incarnations.
 	if v.names(c.Incarnation) {
 		return refuse(wire.CodeConflict, "incarnation %s of member %q is that of an earlier start", c.Incarnation, c.Name)
 	}
+
+	// Whoever takes a name over must know who has it, so that of two newcomers with the same name one is refused.
 	holder := slices.IndexFunc(v.Members, func(m Member) bool { return m.Name == c.Name && m.ID != c.ID && m.Live() })
 	if holder >= 0 && v.Members[holder].Incarnation != c.Takeover {
 		return refuse(wire.CodeConflict, "the name %q is held by member %s, which is %s", c.Name, v.Members[holder].ID, v.Members[holder].State)
@@ -58,12 +62,15 @@ func (c *Register) apply(s *State) Result {
 	if holder >= 0 {
 		v.Members[holder].State = StateLeft
 	}
+
 	m := Member{Registration: c.Registration, State: StateJoining}
 	if known {
 		m.MetaReplica, m.MetaVoter = v.Members[at].MetaReplica, v.Members[at].MetaVoter
 		v.Members[at] = m
 		return Result{}
 	}
+
+	// The metadata group began with this member's replica, before anybody could register.
 	if i := slices.Index(v.InitialVoters, c.ID); i >= 0 {
 		m.MetaReplica, m.MetaVoter = uint64(i)+1, true
 	}

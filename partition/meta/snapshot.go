@@ -68,6 +68,7 @@ func DecodeSnapshot(b []byte) (*State, error) {
 	v := &View{Version: r.U64(), Time: r.I64(), Cluster: r.ID(), Name: r.String(),
 		PartitionCount: decodeInt(&r, MaxPartitions), ReplicasWanted: decodeInt(&r, MaxReplicas), Durable: decodeBool(&r), Level: r.U32(),
 		InitialVoters: decodeIDs(&r, MaxInitialVoters), NextMeta: r.U64(), NextReplica: r.U64()}
+
 	if n := r.Count(minMember); n > 0 {
 		v.Members = make([]Member, n)
 		for i := range v.Members {
@@ -82,10 +83,12 @@ func DecodeSnapshot(b []byte) (*State, error) {
 			v.Table[i].decode(&r)
 		}
 	}
+
 	v.MapsVersion, v.Maps = r.U64(), wire.ReadMapConfigs(&r)
 	if err := r.Done(); err != nil {
 		return nil, fmt.Errorf("snapshot of metadata: %w", err)
 	}
+	// The checksum says that the bytes arrived. That the state is sound, it does not say.
 	if err := v.check(); err != nil {
 		return nil, fmt.Errorf("%w: snapshot of metadata: %w", wire.ErrMalformed, err)
 	}

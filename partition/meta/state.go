@@ -31,6 +31,8 @@ func (s *State) Apply(cmd []byte) Result {
 	if err != nil {
 		return refuse(wire.CodeInvalid, "%s", err)
 	}
+
+	// The first command of a generation says which cluster this is. Before it there is nothing to change.
 	switch c.(type) {
 	case *Init, *RecoverMetadata:
 	default:
@@ -38,6 +40,7 @@ func (s *State) Apply(cmd []byte) Result {
 			return refuse(wire.CodeNotReady, "the cluster is not bootstrapped yet")
 		}
 	}
+
 	res := c.apply(s)
 	s.mustHold()
 	return res

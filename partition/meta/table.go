@@ -95,11 +95,14 @@ func (c *CreateTable) apply(s *State) Result {
 	if len(c.Placement) != v.PartitionCount {
 		return refuse(wire.CodeInvalid, "a table of %d partitions for a cluster of %d", len(c.Placement), v.PartitionCount)
 	}
+
+	// A process may have left since the placement was made. It would never start the replicas.
 	for p, list := range c.Placement {
 		if text := v.refuseHolders(list); text != "" {
 			return refuse(wire.CodeConflict, "partition %d: %s", p, text)
 		}
 	}
+
 	v = s.changeTable()
 	v.Table = make([]Partition, len(c.Placement))
 	for p, list := range c.Placement {
