@@ -133,7 +133,7 @@ func (m *Member) moveAway(ctx context.Context) {
 func (m *Member) newerMeta(ctx context.Context, v *meta.View) *meta.View {
 	for i := range v.Members {
 		mb := &v.Members[i]
-		if mb.ID == m.id || !m.peers.answers(mb.ID, mb.Incarnation) {
+		if mb.ID == m.id || !m.peers.Answers(mb.ID, mb.Incarnation) {
 			continue
 		}
 		short, cancel := context.WithTimeout(ctx, metaRetry*4)
@@ -173,7 +173,7 @@ func (m *Member) mayLeaveGroup(ctx context.Context, v *meta.View) bool {
 	}
 	for _, id := range m.metaVoters() {
 		short, cancel := context.WithTimeout(ctx, metaRetry*4)
-		a, err := m.peers.ask(short, id, wire.OpMetaLeave, nil)
+		a, err := m.peers.Ask(short, id, wire.OpMetaLeave, nil)
 		cancel()
 		if err == nil && a.Code == wire.CodeOK {
 			m.metaReleased.Store(true) // as far as this member needs to know: it may be kept for its return
@@ -241,6 +241,9 @@ func (m *Member) stop(abruptly bool) error {
 	m.cutTransports() // where there is no host to close them
 	if m.server != nil {
 		m.server.Wait()
+	}
+	if m.peers != nil {
+		m.peers.Stop() // first, because heartbeats start goroutines of the member's
 	}
 	m.wg.Wait()
 	if m.control != nil {

@@ -222,7 +222,7 @@ func TestChangedAddress(t *testing.T) {
 	for _, m := range []*Member{ms[0], ms[2], moved} {
 		eventually(t, "everybody to know the address and reach it", func() bool {
 			mb, st := m.metaView().Member(id), m.status()
-			return mb != nil && mb.Addr == now && m.peers.answers(id, moved.incarnation) && st.Ready == 3 && st.UnderReplicated+st.Unavailable == 0
+			return mb != nil && mb.Addr == now && m.peers.Answers(id, moved.incarnation) && st.Ready == 3 && st.UnderReplicated+st.Unavailable == 0
 		})
 	}
 	c, err := sdk.Connect(testContext(t), []string{now})
@@ -312,7 +312,7 @@ func TestKillCutsConnections(t *testing.T) {
 	if took := at.Sub(began); took > time.Second {
 		t.Errorf("its clients learned of it after %v", took)
 	}
-	eventually(t, "it to be unreachable for the other", func() bool { return ms[0].peers.silent(ms[1].ID()) })
+	eventually(t, "it to be unreachable for the other", func() bool { return ms[0].peers.Silent(ms[1].ID()) })
 	if mb := ms[0].metaView().Member(ms[1].ID()); mb == nil || !mb.Live() {
 		t.Error("a crash was taken for leaving")
 	}

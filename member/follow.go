@@ -33,7 +33,7 @@ func (m *Member) follow() {
 				m.metaReg.Set(partition.MetaShard(v.Generation()), mb.MetaReplica, mb.ID.String())
 			}
 		}
-		m.peers.update()
+		m.peers.Update()
 		m.memory.Follow(v)
 		if now := m.metaMembers(); len(now) > 0 {
 			var err error

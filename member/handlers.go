@@ -173,7 +173,7 @@ func (m *Member) dispatchPeer(c *server.Conn, req *wire.Request) {
 			return
 		}
 		var down byte
-		if d.Member != m.id && m.failover.isDown(d.Member, d.Incarnation) {
+		if d.Member != m.id && m.peers.Down(d.Member, d.Incarnation) {
 			down = 1
 		}
 		c.Answer(id, wire.CodeOK, []byte{down})

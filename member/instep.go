@@ -33,7 +33,7 @@ func (m *Member) outOfStep(v *meta.View) (n uint32) {
 			if s, _ := m.clock.Standing(); s != clock.InStep {
 				n++
 			}
-		case m.peers.answers(mb.ID, mb.Incarnation) && !m.clock.Agrees(mb.ID):
+		case m.peers.Answers(mb.ID, mb.Incarnation) && !m.clock.Agrees(mb.ID):
 			n++
 		}
 	}

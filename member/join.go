@@ -101,7 +101,7 @@ func (m *Member) startMeta(ctx context.Context, found bootstrap.Result) error {
 			start.Campaign += 500 * time.Millisecond
 		}
 	}
-	m.peers.setMetaMembers(members)
+	m.peers.SetMetaMembers(members)
 	kept, givenUp, err := keptMetaReplica(m.cfg.DataDir)
 	if err != nil {
 		return err
@@ -211,7 +211,7 @@ func (m *Member) checkCopy(ctx context.Context, kept metaReplica) (given metaRep
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var newest *meta.View
-	for _, id := range m.peers.metaMemberIDs() {
+	for _, id := range m.peers.MetaMemberIDs() {
 		wg.Go(func() { // ends with its call
 			v, leads, err := m.readMeta(ctx, id)
 			mu.Lock()
@@ -251,7 +251,7 @@ func (m *Member) askForMetaReplica(ctx context.Context, found bootstrap.Result, 
 	for {
 		res, err := m.askToJoin(ctx, found, gone)
 		if err == nil {
-			m.peers.setMetaMembers(res.Members)
+			m.peers.SetMetaMembers(res.Members)
 			return metaReplica{generation: res.Generation, replica: res.Replica}, res.Members, nil
 		}
 		if errors.Is(err, errRefused) {
@@ -275,19 +275,19 @@ func (m *Member) askToJoin(ctx context.Context, found bootstrap.Result, gone met
 	asked := map[wire.ID]bool{m.id: true}
 	if found.Proposal != nil {
 		for _, s := range found.Proposal.Voters() {
-			res, err := m.joinThrough(ctx, &wire.MemberInfo{ID: s.Member, Name: s.Addr, PeerAddr: m.peers.whereabouts(s.Member, s.PeersAddr)}, gone)
+			res, err := m.joinThrough(ctx, &wire.MemberInfo{ID: s.Member, Name: s.Addr, PeerAddr: m.peers.Whereabouts(s.Member, s.PeersAddr)}, gone)
 			if err == nil || errors.Is(err, errRefused) {
 				return res, err
 			}
 			errs = append(errs, err)
 		}
 	}
-	for _, s := range m.peers.metaMembers() { // where they were when this member last knew
+	for _, s := range m.peers.MetaMembers() { // where they were when this member last knew
 		if asked[s.Member] {
 			continue
 		}
 		asked[s.Member] = true
-		at := m.peers.whereabouts(s.Member, s.PeerAddr)
+		at := m.peers.Whereabouts(s.Member, s.PeerAddr)
 		res, err := m.joinThrough(ctx, &wire.MemberInfo{ID: s.Member, Name: at, PeerAddr: at}, gone)
 		if err == nil || errors.Is(err, errRefused) {
 			return res, err
@@ -337,7 +337,7 @@ func (m *Member) viewFrom(ctx context.Context, addr string) (*wire.Table, error)
 
 // joinThrough asks one member for a place in the metadata group.
 func (m *Member) joinThrough(ctx context.Context, mb *wire.MemberInfo, gone metaReplica) (wire.JoinResult, error) {
-	nc, a, err := m.peers.dialAddr(ctx, mb.ID, mb.PeerAddr, wire.PlaneCalls, 0)
+	nc, a, err := m.peers.DialAddr(ctx, mb.ID, mb.PeerAddr, wire.PlaneCalls, 0)
 	if err != nil {
 		return wire.JoinResult{}, err
 	}
@@ -421,7 +421,7 @@ func (m *Member) mayTakeOver(ctx context.Context, cmd *meta.Register) (bool, err
 func (m *Member) unreachable(ctx context.Context, mb *meta.Member) bool {
 	ctx, cancel := context.WithTimeout(ctx, goneTimeout)
 	defer cancel()
-	nc, a, err := m.peers.dialAddr(ctx, mb.ID, mb.PeerAddr, wire.PlaneCalls, 0)
+	nc, a, err := m.peers.DialAddr(ctx, mb.ID, mb.PeerAddr, wire.PlaneCalls, 0)
 	if err == nil {
 		_ = nc.Close()
 	}

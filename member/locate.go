@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
+	"github.com/gridiron-io/gridiron/member/internal/liveness"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -45,7 +46,7 @@ type locator struct {
 	wake chan struct{} // one slot: there are claims
 
 	mu      sync.Mutex // guards the following
-	found   map[wire.ID]location
+	found   map[wire.ID]liveness.Location
 	claims  map[wire.ID]string // members' ports where members say that they are
 	learned []string           // client addresses that answers have named
 	tried   map[string]string  // client addresses, and what came of asking there last
@@ -54,15 +55,8 @@ type locator struct {
 	told    time.Time          // when that was last logged
 }
 
-// location is where a member was found.
-type location struct {
-	peerAddr    string
-	incarnation wire.ID // of the process that answered there
-	registered  wire.ID // the incarnation that the metadata had for the member then: when they have another, they know better
-}
-
 func newLocator(m *Member) *locator {
-	l := &locator{m: m, wake: make(chan struct{}, 1), found: make(map[wire.ID]location), claims: make(map[wire.ID]string),
+	l := &locator{m: m, wake: make(chan struct{}, 1), found: make(map[wire.ID]liveness.Location), claims: make(map[wire.ID]string),
 		tried: make(map[string]string), late: make(map[string]bool)}
 	return l
 }
@@ -130,14 +124,14 @@ func (l *locator) run() {
 	}
 }
 
-// locate returns where a member was found, if that was not where the metadata say.
-func (l *locator) locate(id wire.ID) (location, bool) {
+// Locate returns where a member was found, if that was not where the metadata say.
+func (l *locator) Locate(id wire.ID) (liveness.Location, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at, ok := l.found[id]
-	if ok && l.registered(id) != at.registered { // it has registered since
+	if ok && l.registered(id) != at.Registered { // it has registered since
 		delete(l.found, id)
-		return location{}, false
+		return liveness.Location{}, false
 	}
 	return at, ok
 }
@@ -152,8 +146,8 @@ func (l *locator) registered(id wire.ID) wire.ID {
 	return wire.ID{}
 }
 
-// lost forgets where a member was found, for it does not answer there.
-func (l *locator) lost(id wire.ID, at location) {
+// Lost forgets where a member was found, for it does not answer there.
+func (l *locator) Lost(id wire.ID, at liveness.Location) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.found[id] == at {
@@ -161,12 +155,12 @@ func (l *locator) lost(id wire.ID, at location) {
 	}
 }
 
-// met takes the answer to a hello on a members' port, from a member of this cluster that was perhaps not the one that was looked for.
-func (l *locator) met(a *wire.HelloAnswer, peerAddr string) {
-	if a.Member == l.m.id || a.Member.IsZero() || l.reached(a.Member) {
+// Met takes the answer to a hello on a members' port, from a member of this cluster that was perhaps not the one that was looked for.
+func (l *locator) Met(a *wire.HelloAnswer, peerAddr string) {
+	if a.Member == l.m.id || a.Member.IsZero() || l.m.peers.Reached(a.Member) {
 		return
 	}
-	at := location{peerAddr: peerAddr, incarnation: a.Incarnation, registered: l.registered(a.Member)}
+	at := liveness.Location{PeerAddr: peerAddr, Incarnation: a.Incarnation, Registered: l.registered(a.Member)}
 	v := l.m.metaView()
 	name, was := "", ""
 	if v != nil {
@@ -182,7 +176,7 @@ func (l *locator) met(a *wire.HelloAnswer, peerAddr string) {
 		l.found[a.Member] = at
 	}
 	l.mu.Unlock()
-	if !known || old.peerAddr != peerAddr {
+	if !known || old.PeerAddr != peerAddr {
 		l.m.log.Info("a member was found", "id", a.Member.String(), "name", name, "addr", peerAddr, "was", was)
 	}
 }
@@ -192,7 +186,7 @@ func (l *locator) heard(h *bootstrap.Hello) {
 	if h.State != bootstrap.StateMember || h.ID != l.m.clusterID() || h.Member == l.m.id {
 		return
 	}
-	missing := !l.reached(h.Member)
+	missing := !l.m.peers.Reached(h.Member)
 	l.mu.Lock()
 	for _, a := range append([]string{h.Addr}, h.Addrs...) {
 		if a == l.m.Addr() || slices.Contains(l.learned, a) {
@@ -202,7 +196,7 @@ func (l *locator) heard(h *bootstrap.Hello) {
 			l.learned = slices.Delete(l.learned, 0, 1) // the oldest is the least likely
 		}
 	}
-	if _, waits := l.claims[h.Member]; missing && (waits || len(l.claims) < maxLearned) && l.found[h.Member].peerAddr != h.PeersAddr {
+	if _, waits := l.claims[h.Member]; missing && (waits || len(l.claims) < maxLearned) && l.found[h.Member].PeerAddr != h.PeersAddr {
 		l.claims[h.Member] = h.PeersAddr
 	}
 	l.mu.Unlock()
@@ -225,13 +219,13 @@ func (l *locator) look(ctx context.Context) {
 	var wg sync.WaitGroup
 	for id, addr := range claims {
 		wg.Go(func() { // ends with its connection
-			nc, a, err := l.m.peers.dialAddr(ctx, id, addr, wire.PlaneCalls, 0)
+			nc, a, err := l.m.peers.DialAddr(ctx, id, addr, wire.PlaneCalls, 0)
 			if err != nil {
 				l.m.log.Debug("a member is not where it was said to be", "id", id.String(), "addr", addr, "err", err)
 				return
 			}
 			_ = nc.Close() // it was only to see who answers
-			l.met(&a, addr)
+			l.Met(&a, addr)
 		})
 	}
 	wg.Wait()
@@ -342,17 +336,6 @@ func (l *locator) lateOnes() []string {
 	return slices.Collect(maps.Keys(l.late))
 }
 
-// reached reports whether a member answers, whichever start of it.
-func (l *locator) reached(id wire.ID) bool {
-	pr := l.m.peers.find(id)
-	if pr == nil {
-		return false
-	}
-	_, _, _, spoke := pr.word()
-	_, well := pr.state()
-	return spoke && well
-}
-
 // lostMember is one that does not answer, and where it was.
 type lostMember struct {
 	id       wire.ID
@@ -366,15 +349,15 @@ func (l *locator) missing() []lostMember {
 	v := l.m.metaView()
 	var list []lostMember
 	if v == nil || len(v.Members) == 0 {
-		for _, s := range l.m.peers.metaMembers() {
-			if s.Member != l.m.id && !l.reached(s.Member) {
+		for _, s := range l.m.peers.MetaMembers() {
+			if s.Member != l.m.id && !l.m.peers.Reached(s.Member) {
 				list = append(list, lostMember{id: s.Member, peerAddr: s.PeerAddr, voter: true})
 			}
 		}
 		return list
 	}
 	for i := range v.Members {
-		if mb := &v.Members[i]; mb.ID != l.m.id && (mb.Live() || mb.MetaVoter) && mb.State != meta.StateDead && !l.reached(mb.ID) {
+		if mb := &v.Members[i]; mb.ID != l.m.id && (mb.Live() || mb.MetaVoter) && mb.State != meta.StateDead && !l.m.peers.Reached(mb.ID) {
 			list = append(list, lostMember{mb.ID, mb.Name, mb.PeerAddr, mb.MetaVoter})
 		}
 	}
@@ -416,8 +399,8 @@ func (l *locator) warn(missing []lostMember, unled bool) {
 	names := make([]string, 0, len(missing))
 	for _, one := range missing {
 		at := one.peerAddr
-		if found, ok := l.locate(one.id); ok {
-			at = found.peerAddr
+		if found, ok := l.Locate(one.id); ok {
+			at = found.PeerAddr
 		}
 		names = append(names, strings.TrimSpace(fmt.Sprintf("%s %s, last at %s", one.name, one.id, at)))
 	}

@@ -125,14 +125,14 @@ func TestFalseClaims(t *testing.T) {
 	t.Parallel()
 	ms := runningMembers(t, 3, nil)
 	ms[2].Kill()
-	eventually(t, "the dead to be missed", func() bool { return ms[0].peers.silent(ms[2].id) })
+	eventually(t, "the dead to be missed", func() bool { return ms[0].peers.Silent(ms[2].id) })
 	hello := bootstrap.Hello{Member: ms[2].id, Addr: ms[1].Addr(), PeersAddr: ms[1].peerAddr(), Cluster: "grid", State: bootstrap.StateMember, ID: ms[0].clusterID()}
 	ms[0].locator.heard(&hello)
 	ms[0].locator.look(t.Context())
-	if at, ok := ms[0].locator.locate(ms[2].id); ok {
-		t.Errorf("member 2 is taken to be at %s, where member 1 is", at.peerAddr)
+	if at, ok := ms[0].locator.Locate(ms[2].id); ok {
+		t.Errorf("member 2 is taken to be at %s, where member 1 is", at.PeerAddr)
 	}
-	if _, _, err := ms[0].peers.dialAddr(t.Context(), ms[2].id, ms[1].peerAddr(), wire.PlaneMeta, 0); err == nil {
+	if _, _, err := ms[0].peers.DialAddr(t.Context(), ms[2].id, ms[1].peerAddr(), wire.PlaneMeta, 0); err == nil {
 		t.Error("a connection to member 2 was made to member 1")
 	}
 	hello.ID = wire.ID{1}

@@ -16,6 +16,7 @@ import (
 	"github.com/gridiron-io/gridiron/member/internal/clock"
 	"github.com/gridiron-io/gridiron/member/internal/control"
 	"github.com/gridiron-io/gridiron/member/internal/events"
+	"github.com/gridiron-io/gridiron/member/internal/liveness"
 	"github.com/gridiron-io/gridiron/member/internal/memory"
 	"github.com/gridiron-io/gridiron/member/internal/server"
 	"github.com/gridiron-io/gridiron/member/telemetry"
@@ -69,11 +70,10 @@ type Member struct {
 	recovery recovery
 	waiting  atomic.Pointer[string] // what Start waits for; nil: nothing that is worth saying
 
-	peers     *peers
+	peers     *liveness.Peers
 	locator   *locator
 	memory    *memory.Rooms
 	control   *control.Control
-	failover  *failover
 	views     *views
 	maps      *maps.Service
 	tasks     *exec.Service
@@ -127,9 +127,7 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	m.watch.ch = make(chan struct{})
 	m.clock = clock.New(cfg.Mono, cfg.Wall)
 	m.views = newViews(m)
-	m.peers = &peers{m: m}
 	m.locator = newLocator(m)
-	m.failover = &failover{m: m}
 	telemetry.RaftLogs(cfg.Logger)
 	defer func() {
 		if err != nil {
@@ -140,7 +138,7 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	if err := m.openStore(); err != nil {
 		return nil, err
 	}
-	m.memory = memory.New(memory.Config{Member: m.id, Incarnation: m.incarnation, Limit: cfg.MaxMemory, SizesFor: pingTimeout,
+	m.memory = memory.New(memory.Config{Member: m.id, Incarnation: m.incarnation, Limit: cfg.MaxMemory, SizesFor: liveness.PingTimeout,
 		Leads: m.leads, Size: m.sizeOf})
 	if m.ports, err = server.Listen(m.portsConfig()); err != nil {
 		return nil, err
@@ -149,6 +147,7 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 		m.cfg.Name = defaultName(m.ports)
 	}
 	m.log = cfg.Logger.With("member", m.cfg.Name)
+	m.peers = m.newPeers()
 	m.clockGuard = clock.NewGuard(clock.GuardConfig{Clock: m.clock, Log: m.log, Closing: m.isClosing, Release: m.disown, Changed: m.views.notify})
 	if err := m.makeTransports(); err != nil {
 		return nil, err

@@ -61,7 +61,7 @@ func (m *Member) metaProposeOnce(ctx context.Context, cmd []byte, try time.Durat
 	}
 	for _, id := range m.metaVoters() {
 		short, cancel := context.WithTimeout(ctx, try)
-		a, err := m.peers.ask(short, id, wire.OpMetaPropose, cmd)
+		a, err := m.peers.Ask(short, id, wire.OpMetaPropose, cmd)
 		cancel()
 		if err == nil && a.Code == wire.CodeOK {
 			return meta.DecodeResult(a.Body)
@@ -94,7 +94,7 @@ func (m *Member) metaVoters() []wire.ID {
 	for _, mb := range m.metaView().Members {
 		switch {
 		case !mb.MetaVoter || mb.ID == m.id:
-		case m.peers.silent(mb.ID):
+		case m.peers.Silent(mb.ID):
 			silent = append(silent, mb.ID)
 		default:
 			ids = append(ids, mb.ID)
@@ -103,7 +103,7 @@ func (m *Member) metaVoters() []wire.ID {
 	if ids = append(ids, silent...); len(ids) > 0 {
 		return ids
 	}
-	return m.peers.metaMemberIDs()
+	return m.peers.MetaMemberIDs()
 }
 
 // metaMembers returns the members of the metadata group and where they are.
@@ -196,7 +196,7 @@ func (m *Member) answerMetaRead(c *server.Conn, id uint64) {
 
 // readMeta returns the metadata as a member reads them, and whether somebody led the group when it did: see answerMetaRead.
 func (m *Member) readMeta(ctx context.Context, from wire.ID) (v *meta.View, led bool, err error) {
-	a, err := m.peers.ask(ctx, from, wire.OpMetaRead, nil)
+	a, err := m.peers.Ask(ctx, from, wire.OpMetaRead, nil)
 	if err == nil && (a.Code != wire.CodeOK || len(a.Body) == 0) {
 		err = fmt.Errorf("answered %v: %s", a.Code, a.Body)
 	}
@@ -229,7 +229,7 @@ func (m *Member) answerMetaJoin(c *server.Conn, id uint64, from wire.ID, b wire.
 	// Whether a name is free is judged here, not by the one who wants it.
 	reg.Takeover = wire.ID{}
 	if other := v.Named(reg.Name); other != nil && other.ID != from && other.ID != m.id &&
-		(m.peers.silence(other.ID) > nameFreeAfter || m.unreachable(ctx, other)) {
+		(m.peers.Silence(other.ID) > nameFreeAfter || m.unreachable(ctx, other)) {
 		reg.Takeover = other.Incarnation
 	}
 	res, err := m.meta.Propose(ctx, meta.Append(nil, reg))

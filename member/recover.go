@@ -166,7 +166,7 @@ func (m *Member) mayBegin(ctx context.Context, v *meta.View, lost []wire.ID) err
 		case mb.ID == m.id:
 		case gone:
 			wg.Go(func() { // ends with its timeout
-				nc, a, err := m.peers.dialAddr(ctx, mb.ID, mb.PeerAddr, wire.PlaneCalls, 0)
+				nc, a, err := m.peers.DialAddr(ctx, mb.ID, mb.PeerAddr, wire.PlaneCalls, 0)
 				if err == nil {
 					_ = nc.Close()
 				}

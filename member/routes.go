@@ -24,7 +24,7 @@ func (m *Member) routePeers() []events.Peer {
 			continue
 		}
 		list = append(list, events.Peer{ID: mb.ID, Incarnation: mb.Incarnation, Addr: m.cfg.Network.Route(mb.RouteAddr),
-			Wanted: mb.Live() && (!m.peers.silent(mb.ID) || m.peers.silence(mb.ID) < events.RouteSilence), Answers: m.peers.answers(mb.ID, mb.Incarnation)})
+			Wanted: mb.Live() && (!m.peers.Silent(mb.ID) || m.peers.Silence(mb.ID) < events.RouteSilence), Answers: m.peers.Answers(mb.ID, mb.Incarnation)})
 	}
 	return list
 }

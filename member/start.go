@@ -53,14 +53,14 @@ func (m *Member) openStore() error {
 
 func (m *Member) makeTransports() (err error) {
 	m.dataReg, m.metaReg = raftnet.NewRegistry(), raftnet.NewRegistry()
-	m.dataNet, err = raftnet.New(raftnet.Config{Plane: wire.PlaneRaft, Dial: m.peers.dialIncarnation, Hosts: func(shard, replica uint64) bool {
+	m.dataNet, err = raftnet.New(raftnet.Config{Plane: wire.PlaneRaft, Dial: m.peers.DialIncarnation, Hosts: func(shard, replica uint64) bool {
 		h := m.dataHost()
 		return h != nil && h.Runs(shard, replica)
 	}})
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
-	m.metaNet, err = raftnet.New(raftnet.Config{Plane: wire.PlaneMeta, Dial: m.peers.dialMeta, KeepEmpty: true})
+	m.metaNet, err = raftnet.New(raftnet.Config{Plane: wire.PlaneMeta, Dial: m.peers.DialMeta, KeepEmpty: true})
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
@@ -240,7 +240,7 @@ func (m *Member) settled() bool {
 		if mb := &v.Members[i]; mb.Live() && !mb.Lite && mb.State != meta.StateDraining {
 			holders++
 		}
-		if mb := &v.Members[i]; mb.Live() && !m.peers.answers(mb.ID, mb.Incarnation) && !m.peers.silent(mb.ID) {
+		if mb := &v.Members[i]; mb.Live() && !m.peers.Answers(mb.ID, mb.Incarnation) && !m.peers.Silent(mb.ID) {
 			return false // it was not heard yet
 		}
 	}
@@ -261,7 +261,7 @@ func (m *Member) settled() bool {
 		if wire.Stamp(owner.Epoch).Generation() < t.Generation || !holds(v, t, owner.Owner) {
 			return false // nobody, or a process that is no more
 		}
-		if owner.Owner == m.id && m.host.Serving(p) == 0 || m.peers.silent(owner.Owner) {
+		if owner.Owner == m.id && m.host.Serving(p) == 0 || m.peers.Silent(owner.Owner) {
 			return false
 		}
 	}

@@ -28,7 +28,7 @@ func (m *Member) status() wire.Status {
 		if !slices.Contains(st.Versions, mb.Version) {
 			st.Versions = append(st.Versions, mb.Version)
 		}
-		if !m.peers.answers(mb.ID, mb.Incarnation) {
+		if !m.peers.Answers(mb.ID, mb.Incarnation) {
 			continue
 		}
 		st.MetadataLed = st.MetadataLed || leader != 0 && mb.MetaReplica == leader
@@ -119,7 +119,7 @@ func (m *Member) replicasWithoutRoom(v *meta.View) uint32 {
 		case mb.ID == m.id:
 			return m.control.NoRoom()
 		default:
-			said, _, _ := m.peers.said(mb.ID, mb.Incarnation)
+			said, _, _ := m.peers.Said(mb.ID, mb.Incarnation)
 			return said.NoRoom
 		}
 	}
@@ -131,7 +131,7 @@ func (m *Member) running(id, incarnation wire.ID) uint32 {
 	if id == m.id {
 		return m.runningHere()
 	}
-	said, _, _ := m.peers.said(id, incarnation)
+	said, _, _ := m.peers.Said(id, incarnation)
 	return said.Replicas
 }
 

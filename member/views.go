@@ -135,7 +135,7 @@ func (v *views) rebuild() {
 	for i := range meta.Members {
 		mb := &meta.Members[i]
 		info := mb.Info()
-		if mb.Live() && v.m.peers.silent(mb.ID) {
+		if mb.Live() && v.m.peers.Silent(mb.ID) {
 			info.State = stateSuspect
 		}
 		index[mb.ID] = uint16(len(nv.Members))

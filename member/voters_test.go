@@ -296,7 +296,7 @@ func TestMetadataLeaderLeaves(t *testing.T) {
 	if n := next.metaNet.Stats().Injected; n == 0 {
 		t.Error("it was not asked to stand")
 	}
-	if a, err := leader.peers.ask(testContext(t), next.id, wire.OpMetaLead, nil); err != nil || a.Code == wire.CodeOK {
+	if a, err := leader.peers.Ask(testContext(t), next.id, wire.OpMetaLead, nil); err != nil || a.Code == wire.CodeOK {
 		t.Errorf("one that does not lead was answered %v, %v", a.Code, err)
 	}
 	changeable(t, ms...)

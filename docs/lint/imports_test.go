@@ -46,6 +46,7 @@ var layers = []struct {
 	{"member/internal/bootstrap", []string{"sdk/wire"}},
 	{"member/internal/events", []string{"maps", "partition", "sdk/wire", "member/internal/tap"}},
 	{"member/internal/tap", nil},
+	{"member/internal/liveness", []string{"member/internal/clock", "member/internal/memory", "member/internal/rpc", "partition/meta", "sdk/wire"}},
 	{"member/telemetry", []string{"sdk/wire"}},
 	{"member/internal/control", []string{"member/internal/clock", "member/internal/memory", "member/internal/rpc", "partition", "sdk"}},
 	{"member/internal/memory", []string{"partition/meta", "sdk/wire"}},

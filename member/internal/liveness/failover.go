@@ -1,12 +1,10 @@
-package member
+package liveness
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
-	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -22,7 +20,7 @@ const (
 // timeout stay behind it. Asking first keeps a cut between two members from taking leadership back and forth while a third
 // reaches both.
 type failover struct {
-	m *Member
+	peers *Peers
 
 	mu    sync.Mutex           // guards the following
 	downs map[wire.ID]struct{} // incarnations that are being dealt with
@@ -30,9 +28,10 @@ type failover struct {
 
 // noticed is called when a member is seen in another light. from is the incarnation of it that answered last.
 func (f *failover) noticed(id, from wire.ID) {
-	if from.IsZero() || !f.isDown(id, from) {
+	if from.IsZero() || !f.peers.Down(id, from) {
 		return
 	}
+
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, busy := f.downs[from]; busy {
@@ -42,41 +41,45 @@ func (f *failover) noticed(id, from wire.ID) {
 		f.downs = make(map[wire.ID]struct{})
 	}
 	f.downs[from] = struct{}{}
-	f.m.wg.Add(1)
+
+	f.peers.wg.Add(1)
 	go f.replace(id, from) // ends when the groups were told, the process answers again, or the member stops
 }
 
-// isDown reports whether this member finds a process dead or silent.
-func (f *failover) isDown(id, incarnation wire.ID) bool {
-	pr := f.m.peers.find(id)
+// Down reports whether this member finds a process dead or silent.
+func (p *Peers) Down(id, incarnation wire.ID) bool {
+	pr := p.find(id)
 	if pr == nil {
 		return false
 	}
+
 	pr.mu.Lock()
 	defer pr.mu.Unlock()
+	// Another incarnation that answers proves that this one has ended.
 	return pr.suspect || pr.unreachable || !pr.from.IsZero() && pr.from != incarnation
 }
 
 // replace asks the others until they agree and every group was told.
 func (f *failover) replace(id, incarnation wire.ID) {
-	defer f.m.wg.Done()
+	defer f.peers.wg.Done()
 	defer func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		delete(f.downs, incarnation)
 	}()
+
 	tick := time.NewTicker(askDownEvery)
 	defer tick.Stop()
-	for f.isDown(id, incarnation) {
-		agreed := f.opinions(id, incarnation)
+	for f.peers.Down(id, incarnation) {
+		agreed := f.peers.Opinions(id, incarnation)
 		told := f.electMeta(id, incarnation, agreed)
-		if host := f.m.dataHost(); host != nil && host.Elect(incarnation, agreed) && told {
-			f.m.log.Info("a member is down: others are elected for what it led", "down", id.String(), "incarnation", incarnation.String())
+		if host := f.peers.cfg.Data(); host != nil && host.Elect(incarnation, agreed) && told {
+			f.peers.cfg.Log.Info("member down; electing other leaders for its groups", "down", id.String(), "incarnation", incarnation.String())
 			return
 		}
 		select {
 		case <-tick.C:
-		case <-f.m.ctx.Done():
+		case <-f.peers.life.Done():
 			return
 		}
 	}
@@ -84,48 +87,53 @@ func (f *failover) replace(id, incarnation wire.ID) {
 
 // electMeta does for the metadata group what partition.Host.Elect does for the partitions', and reports the same.
 func (f *failover) electMeta(id, incarnation wire.ID, agreed map[wire.ID]bool) bool {
-	v := f.m.metaView()
+	v := f.peers.cfg.View()
 	leader := v.Member(id)
-	if leader == nil || leader.Incarnation != incarnation || !leader.MetaVoter || !f.m.meta.LedBy(leader.MetaReplica) {
+	if leader == nil || leader.Incarnation != incarnation || !leader.MetaVoter || !f.peers.cfg.Meta().LedBy(leader.MetaReplica) {
 		return true
 	}
+
+	// The voters campaign one after the other, in the order of the metadata, so that they do not take votes from each other.
 	place, left, yes := -1, 0, 0
 	for i := range v.Members {
 		mb := &v.Members[i]
 		if !mb.MetaVoter || mb.ID == id {
 			continue
 		}
-		if mb.ID == f.m.id {
+		if mb.ID == f.peers.cfg.Self {
 			place = left
 		} else if down, answered := agreed[mb.Incarnation]; answered {
 			if !down {
-				return false
+				return false // a voter reaches the leader: an election would depose it for a cut between two members
 			}
 			yes++
 		}
 		left++
 	}
+
 	if place < 0 {
-		return true // those who vote see to it
+		return true // this member has no vote: the voters see to it
 	}
-	return yes > 0 && f.m.meta.Elect(leader.MetaReplica, place, left)
+	// This member's word alone is not enough: it may be the one that is cut off.
+	return yes > 0 && f.peers.cfg.Meta().Elect(leader.MetaReplica, place, left)
 }
 
-// opinions asks the other members whether they find a process down too, and returns what those say that answer in time, by
+// Opinions asks the other members whether they find a process down too, and returns what those say that answer in time, by
 // incarnation.
-func (f *failover) opinions(id, incarnation wire.ID) map[wire.ID]bool {
-	ctx, cancel := context.WithTimeout(f.m.ctx, askDownFor)
+func (p *Peers) Opinions(id, incarnation wire.ID) map[wire.ID]bool {
+	ctx, cancel := context.WithTimeout(p.life, askDownFor)
 	defer cancel()
-	var mu sync.Mutex
+
+	var mu sync.Mutex // guards said
 	said := make(map[wire.ID]bool)
 	var wg sync.WaitGroup
 	body := wire.AppendDownBody(nil, wire.DownBody{Member: id, Incarnation: incarnation})
-	for _, mb := range f.m.metaView().Members {
-		if mb.ID == f.m.id || mb.ID == id || !mb.Live() || !f.m.peers.answers(mb.ID, mb.Incarnation) {
+	for _, mb := range p.cfg.View().Members {
+		if mb.ID == p.cfg.Self || mb.ID == id || !mb.Live() || !p.Answers(mb.ID, mb.Incarnation) {
 			continue
 		}
 		wg.Go(func() { // ends with the time for it
-			a, err := f.m.peers.ask(ctx, mb.ID, wire.OpMemberDown, body)
+			a, err := p.Ask(ctx, mb.ID, wire.OpMemberDown, body)
 			if err != nil || a.Code != wire.CodeOK || len(a.Body) != 1 {
 				return
 			}
@@ -136,19 +144,4 @@ func (f *failover) opinions(id, incarnation wire.ID) map[wire.ID]bool {
 	}
 	wg.Wait()
 	return said
-}
-
-// transferee chooses, of the processes that hold a partition's other replicas, the member to which it is handed: one that answers, whose clock is right,
-// and for each partition another, so that they are spread.
-func (m *Member) transferee(partition int, others []wire.ID) wire.ID {
-	var able []wire.ID
-	for _, mb := range m.metaView().Members {
-		if slices.Contains(others, mb.Incarnation) && mb.State == meta.StateReady && m.peers.answers(mb.ID, mb.Incarnation) && m.clock.Agrees(mb.ID) {
-			able = append(able, mb.ID)
-		}
-	}
-	if len(able) == 0 {
-		return wire.ID{}
-	}
-	return able[partition%len(able)]
 }

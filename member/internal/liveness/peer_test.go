@@ -1,4 +1,4 @@
-package member
+package liveness
 
 import (
 	"errors"
@@ -28,7 +28,7 @@ func (s *pingScript) pass(d time.Duration) { s.now = s.now.Add(d) }
 func (s *pingScript) misses(d time.Duration) {
 	for end := s.now.Add(d); s.now.Before(end); {
 		began := s.now
-		s.pass(pingEvery)
+		s.pass(PingEvery)
 		s.pr.missed(began, s.now, errors.New("silence"))
 	}
 }

@@ -1,4 +1,4 @@
-package member
+package liveness
 
 import (
 	"context"
@@ -58,7 +58,7 @@ func (pr *peer) live() *rpc.Conn {
 func (pr *peer) adopt(c *rpc.Conn) bool {
 	pr.mu.Lock()
 	old := pr.conn
-	ok := !pr.ended
+	ok := !pr.ended // a call that began before the end must not leave a connection behind
 	if ok {
 		pr.conn = c
 		pr.said.Version = 0 // the list of what the member owns is asked for again
@@ -101,6 +101,7 @@ func (pr *peer) heard(said *wire.PingResult, from wire.ID, now time.Time) (chang
 	} else if pr.from == from {
 		said.Owned = pr.said.Owned
 	}
+
 	changed = pr.suspect || pr.unreachable || pr.from != from
 	if pr.suspect && !pr.unreachable && pr.from == from {
 		pr.patience = min(2*pr.patience, maxPatience) // it was there all the time
@@ -108,6 +109,7 @@ func (pr *peer) heard(said *wire.PingResult, from wire.ID, now time.Time) (chang
 	if pr.from != from {
 		pr.patience = minPatience // another process, which has given no false alarm
 	}
+
 	pr.said, pr.last, pr.from = *said, now, from
 	pr.suspect, pr.unreachable = false, false
 	return changed, owned
@@ -118,15 +120,19 @@ func (pr *peer) heard(said *wire.PingResult, from wire.ID, now time.Time) (chang
 func (pr *peer) missed(began, now time.Time, err error) (changed bool) {
 	pr.mu.Lock()
 	defer pr.mu.Unlock()
+
+	// Nothing listens at the member's port, so its process has ended or never was there. No patience is needed.
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		changed = !pr.unreachable
 		pr.unreachable = true
 		return changed
 	}
-	if now.Sub(began) > pingTimeout+pingEvery {
+
+	if now.Sub(began) > PingTimeout+PingEvery {
 		pr.since = now // this process was held up: silence means nothing
 		return false
 	}
+
 	if !pr.suspect && now.Sub(latest(pr.last, pr.since)) > pr.patience {
 		pr.suspect = true
 		return true
