@@ -87,10 +87,12 @@ func startNATS(cfg *Config) (*natsServer, error) {
 			}},
 		},
 	}
+
 	srv, err := server.NewServer(opts)
 	if err != nil {
 		return nil, fmt.Errorf("start NATS: %w", err)
 	}
+
 	srv.SetLoggerV2(&natsLog{cfg.Log}, false, false, false)
 
 	go srv.Start() // ends with Shutdown

@@ -90,15 +90,18 @@ func (p *Publisher) Dropped() *mapsvc.DroppedEvents { return p.dropped }
 
 // Applied is called by Raft's workers when operations of a partition were applied here.
 func (p *Publisher) Applied(partition int) {
+	// Nobody listens: writes must not pay for events.
 	if p.listeners.Load() == 0 {
 		return
 	}
+
 	p.mu.Lock()
 	if !p.dirty[partition] {
 		p.dirty[partition] = true
 		p.list = append(p.list, partition)
 	}
 	p.mu.Unlock()
+
 	select {
 	case p.wake <- struct{}{}:
 	default:
@@ -111,6 +114,8 @@ func (p *Publisher) Interest(name string) []wire.Position {
 	p.interests.Lock()
 	p.interests.listeners[name]++
 	p.interests.Unlock()
+
+	// Positions are read after the interest is known: what is applied in between is published, and no event falls into a gap.
 	p.listeners.Add(1)
 	return p.positions(name)
 }
@@ -140,8 +145,9 @@ func (p *Publisher) positions(name string) []wire.Position {
 	for i := range len(p.dirty) {
 		epoch := p.host.Serving(i)
 		if epoch == 0 {
-			continue
+			continue // its owner says so
 		}
+
 		var pos wire.Position
 		p.host.Inspect(i, func(m partition.Machine) { pos = mapsvc.StateOf(m).Standing([]byte(name)) })
 		pos.Partition, pos.Epoch = uint32(i), epoch
@@ -175,6 +181,7 @@ func (p *Publisher) publishDirty() {
 		p.dirty[i] = false
 	}
 	p.mu.Unlock()
+
 	for _, i := range list {
 		p.publish(i)
 	}
@@ -184,8 +191,9 @@ func (p *Publisher) publishDirty() {
 func (p *Publisher) publish(part int) {
 	epoch := p.host.Serving(part)
 	if epoch == 0 {
-		return
+		return // the next owner goes on where the log says that this one had got to
 	}
+
 	var events []state.MapEvent
 	var after, first uint64
 	p.host.Inspect(part, func(m partition.Machine) {
@@ -198,8 +206,10 @@ func (p *Publisher) publish(part int) {
 		events, _ = st.EventsFrom(after, p.wanted)
 		p.pos[part] = st.LastPos()
 	})
+
 	// What the ring has lost and nobody has kept is a gap to the subscriber, who asks.
 	events = p.dropped.Complete(part, after, first, events)
+
 	for len(events) > 0 {
 		name := events[0].Map
 		n := 1
@@ -209,12 +219,14 @@ func (p *Publisher) publish(part int) {
 		p.send(part, epoch, name, events[:n])
 		events = events[n:]
 	}
+
 	p.host.SetPublished(part, p.pos[part])
 }
 
 func (p *Publisher) send(part int, epoch uint64, name string, events []state.MapEvent) {
 	batch := wire.EventBatch{Partition: uint32(part), Epoch: epoch}
 	size := 0
+
 	flush := func() {
 		if len(batch.Events) > 0 {
 			if err := p.conn.Publish(wire.EventSubject(name), wire.AppendEventBatch(nil, &batch)); err != nil {
@@ -223,11 +235,14 @@ func (p *Publisher) send(part int, epoch uint64, name string, events []state.Map
 			batch.Events, size = batch.Events[:0], 0
 		}
 	}
+
 	for i := range events {
 		e := events[i].Event
+		// One large value must not hold the other subscribers' messages back. Who wants it fetches it.
 		if len(e.Old)+len(e.New) > maxEventValues {
 			e.Old, e.New, e.Flags = nil, nil, e.Flags|wire.EventFetch
 		}
+
 		n := len(e.Key) + len(e.Old) + len(e.New) + 64
 		if size+n > maxMessage {
 			flush()

@@ -113,9 +113,10 @@ func (r *routes) look() {
 			dial[p.Incarnation] = p.Addr
 		}
 	}
+
 	now, up := time.Now(), r.nats.connected()
 	var again []wire.ID
-	known := r.dialed
+	known := r.dialed // those that are not to be dialed any more are left behind
 	r.dialed = make(map[wire.ID]*dialing, len(dial))
 	for inc := range dial {
 		switch d := known[inc]; {
@@ -129,8 +130,10 @@ func (r *routes) look() {
 		}
 	}
 	r.nats.routeTo(dial, again)
+
 	for inc := range up {
-		if unwanted[inc] { // one that is not known may have registered a moment ago
+		// A route from a member that is not known stays: the member may have registered a moment ago.
+		if unwanted[inc] {
 			r.log.Debug("the route to a silent member is given up", "incarnation", inc.String())
 			r.nats.drop(inc)
 		}
@@ -166,6 +169,8 @@ func (n *natsServer) routeTo(to map[wire.ID]string, again []wire.ID) {
 		// The path makes it the URL of one incarnation: another at the same address is dialed at once.
 		urls[inc] = &url.URL{Scheme: "nats", Host: addr, Path: "/" + inc.String(), User: url.UserPassword(n.opts.Cluster.Username, n.opts.Cluster.Password)}
 	}
+
+	// The server dials at once only what is new to it, so what is to be dialed again is first taken away.
 	if len(again) > 0 {
 		without := maps.Clone(urls)
 		for _, inc := range again {
@@ -173,6 +178,8 @@ func (n *natsServer) routeTo(to map[wire.ID]string, again []wire.ID) {
 		}
 		n.reload(without)
 	}
+
+	// A change of options makes the server look at all its routes: without a change it is left alone.
 	same := maps.EqualFunc(urls, n.dialed, func(a, b *url.URL) bool { return *a.User == *b.User && a.Host == b.Host })
 	if !same {
 		n.reload(urls)
@@ -187,6 +194,7 @@ func (n *natsServer) drop(incarnation wire.ID) {
 	if with == nil {
 		with = make(map[wire.ID]*url.URL)
 	}
+
 	// What the server calls a route that the other side has dialed.
 	with[incarnation] = &url.URL{Scheme: "nats-route", Host: routeName(incarnation), Path: "/"}
 	n.reload(with)
@@ -197,6 +205,7 @@ func (n *natsServer) drop(incarnation wire.ID) {
 func (n *natsServer) reload(urls map[wire.ID]*url.URL) {
 	opts := n.opts.Clone()
 	opts.Routes = slices.SortedFunc(maps.Values(urls), func(a, b *url.URL) int { return strings.Compare(a.String(), b.String()) })
+
 	if err := n.srv.ReloadOptions(opts); err != nil {
 		n.dialed = nil // to be tried again at the next look
 		n.log.Warn("the NATS routes were not changed", "err", err)
