@@ -261,13 +261,3 @@ func (m *Member) stop(abruptly bool) error {
 	}
 	return errors.Join(errs...)
 }
-
-// cutTransports ends the connections that carry Raft. It may be called twice, and before the hosts are closed.
-func (m *Member) cutTransports() {
-	if m.dataNet != nil {
-		_ = m.dataNet.Close() // never fails
-	}
-	if m.metaNet != nil {
-		_ = m.metaNet.Close() // never fails
-	}
-}

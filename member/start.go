@@ -293,10 +293,3 @@ func (m *Member) await(ctx context.Context, what string, ok func() bool) error {
 		}
 	}
 }
-
-func (m *Member) viewChanged() {
-	m.watch.Lock()
-	close(m.watch.ch)
-	m.watch.ch = make(chan struct{})
-	m.watch.Unlock()
-}

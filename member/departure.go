@@ -1,0 +1,12 @@
+package member
+
+import "sync/atomic"
+
+// departure is how a member comes to leave its cluster, or to be removed, or to recover it alone.
+type departure struct {
+	going        atomic.Bool           // this member is about to leave: others take over what it has
+	metaReleased atomic.Bool           // of that, the metadata group can do without it
+	doubting     atomic.Bool           // a goroutine asks whether the cluster still counts this process among its members
+	removed      atomic.Pointer[error] // why this member has stopped by itself; nil if it has not
+	recovery     recovery
+}

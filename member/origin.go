@@ -1,0 +1,29 @@
+package member
+
+import (
+	"sync/atomic"
+
+	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// origin is who a member is, and of which cluster.
+type origin struct {
+	id          wire.ID // of the data directory
+	incarnation wire.ID // of this start
+	tempDir     bool    // the data directory goes with the member
+
+	store  *bootstrap.Store
+	runner *bootstrap.Runner
+
+	cluster       atomic.Pointer[wire.ID]
+	initialVoters []wire.ID               // with which the metadata group begins, by replica ID; nil if this member joined
+	participants  []bootstrap.Participant // all who bootstrap the cluster together; nil if this member joined
+}
+
+func (o *origin) clusterID() wire.ID {
+	if id := o.cluster.Load(); id != nil {
+		return *id
+	}
+	return wire.ID{}
+}
