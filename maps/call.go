@@ -110,7 +110,7 @@ func (c *call) Complete(o partition.Outcome, r entry.Result) {
 	c.free()
 }
 
-// reply answers the call and lets go of it.
+// reply answers the call and releases it.
 func (c *call) reply(code wire.Code, body []byte) {
 	c.caller.Answer(c.id, code, body)
 	c.free()

@@ -83,7 +83,7 @@ func (d *DroppedEvents) add(partition int, name string, e wire.Event) {
 	}
 }
 
-// popLocked lets go of the oldest event. REQUIRES d.mu and that there is one.
+// popLocked removes the oldest event. REQUIRES d.mu and that there is one.
 func (d *DroppedEvents) popLocked() {
 	n := d.queue[d.head]
 	d.queue[d.head] = nil
@@ -101,7 +101,7 @@ func (d *DroppedEvents) popLocked() {
 	}
 }
 
-// Expire lets go of what was kept for long enough.
+// Expire removes what was kept for long enough.
 func (d *DroppedEvents) Expire() {
 	until := d.now().Add(-droppedFor)
 	d.mu.Lock()

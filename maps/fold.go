@@ -36,7 +36,7 @@ func (m *mapOfState) add(c *wire.MapCounts) {
 	c.Locks += m.locks
 }
 
-// mapsAtOnce is how many maps are looked at before a partition's lock is let go of, and taken again.
+// mapsAtOnce is how many maps are looked at before a partition's lock is released, and taken again.
 const mapsAtOnce = 512
 
 // eachMap calls f for each map of a partition, in the order of their names, some hundred at a time under the partition's read lock.

@@ -122,7 +122,7 @@ func (h *Host) Drop(ctx context.Context, partition int) error {
 	return h.removeLocked(ctx, partition)
 }
 
-// removeLocked stops a partition's replica, if there is one, and waits until the library has let go of it: before that
+// removeLocked stops a partition's replica, if there is one, and waits until the library has finished with it: before that
 // another replica of the group must not start. REQUIRES the partition's group.
 func (h *Host) removeLocked(ctx context.Context, partition int) error {
 	r, err := h.stopLocked(partition)

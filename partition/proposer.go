@@ -65,7 +65,7 @@ type proposer struct {
 		busy bool      // one is on its way
 		op   *entry.Op // the operation to go on with; nil: the first
 	}
-	resumed uint64 // the serving term whose resume operation was applied; 0 if there was a stall since
+	resumed uint64 // the serving term whose resume marker was applied; 0 if there was a stall since
 	stopped bool
 }
 
@@ -165,9 +165,9 @@ func (p *proposer) tickLocked(c Completion) Outcome {
 	return Applied
 }
 
-// resumeLocked has a batch begin with the resume operation, unless such an operation was applied in this serving term and entries
+// resumeLocked has a batch begin with the resume marker, unless a marker was applied in this serving term and entries
 // were applied without delay since then. Nothing else that the process proposes may be executed before. Any batch may be lost
-// or come late, so all batches begin with the operation until one of them was applied in time. REQUIRES p.mu.
+// or come late, so all batches begin with the marker until one of them was applied in time. REQUIRES p.mu.
 func (p *proposer) resumeLocked(b *batch, servingTerm uint64) {
 	if p.resumed != servingTerm || len(p.flight) > 0 && late(p.flight[0]) {
 		b.ops.Add(p.r.host.cfg.Machines.Resume())
@@ -178,14 +178,14 @@ func (p *proposer) resumeLocked(b *batch, servingTerm uint64) {
 // late reports whether a batch has been in flight for so long that the partition counts as stalled.
 func late(b *batch) bool { return time.Since(b.proposed) > stallAfter }
 
-// resumeDone learns what became of the resume operation with which a batch began.
+// resumeDone learns what became of the resume marker with which a batch began.
 type resumeDone struct {
 	p           *proposer
 	b           *batch
 	servingTerm uint64
 }
 
-// Complete notes that the serving term needs no further resume operation.
+// Complete notes that the serving term needs no further resume marker.
 func (d *resumeDone) Complete(o Outcome, _ entry.Result) {
 	if o == Applied && !late(d.b) {
 		d.p.mu.Lock()

@@ -76,7 +76,7 @@ type Snapshot struct {
 }
 
 // Freeze returns a view of the state in constant time; afterwards what is changed is copied first, a tree node at a time.
-// The view keeps the memory of what it shows until it is closed and let go of. Freeze REQUIRES exclusive use of the state.
+// The view keeps the memory of what it shows until it is closed and nothing refers to it. Freeze REQUIRES exclusive use of the state.
 func (s *State) Freeze() *Snapshot {
 	s.stamp++
 	img := s.snapshot()
@@ -102,7 +102,7 @@ func (s *State) Hash() uint64 {
 	return h.Sum64()
 }
 
-// Close lets go of the view's memory. It may be called again and returns nil.
+// Close releases the view's memory. It may be called again and returns nil.
 func (i *Snapshot) Close() error {
 	*i = Snapshot{}
 	return nil

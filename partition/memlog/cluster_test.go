@@ -73,7 +73,7 @@ func TestCluster(t *testing.T) {
 		require.Equal(t, bytes, h.db.TotalBytes())
 	}
 
-	// Snapshots of an on-disk state machine are records only; what they are for is to let go of the log.
+	// Snapshots of an on-disk state machine are records only; they are there to trim the log.
 	for _, h := range []*host{one, two, three} {
 		before := h.db.TotalBytes()
 		index, err := h.nh.SyncRequestSnapshot(ctx, shard, dragonboat.SnapshotOption{OverrideCompactionOverhead: true, CompactionOverhead: 10})

@@ -68,7 +68,7 @@ func (t *Transport) receiveMessages(nc net.Conn) error {
 		}
 		if len(batch) > 0 && (!ok || err != nil || size >= deliveryBytes || len(batch) >= maxFrameMessages) {
 			t.deliver(batch)
-			clear(batch) // let go of entries
+			clear(batch) // keeps no entries alive
 			batch, size = batch[:0], 0
 		}
 		if err != nil {

@@ -49,7 +49,7 @@ type StateSnapshot interface {
 	At() (index, term uint64, members pb.Membership)
 	// WriteTo is called once. It may take as long as it likes; its errors end the stream, but for ErrGiveUp.
 	io.WriterTo
-	// Close lets go of the state snapshot and tells what became of it: nil if the operating system has taken the whole. It is called once.
+	// Close releases the state snapshot and tells what became of it: nil if the operating system has taken the whole. It is called once.
 	Close(err error)
 }
 
@@ -125,7 +125,7 @@ func (c *chunkConn) writeFrame(tail []byte) error {
 }
 
 // pieceReader reads the bytes of a state snapshot out of the frames of its connection. One that does not go on for Config.WriteTimeout is given
-// up: its sender may be frozen, and whoever leads in its place cannot send one before the replica has let go of this.
+// up: its sender may be frozen, and whoever leads in its place cannot send one before the replica has released this one.
 type pieceReader struct {
 	t     *Transport
 	nc    net.Conn

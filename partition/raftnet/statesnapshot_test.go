@@ -123,7 +123,7 @@ func TestStateSnapshotsGoInPlaceOfRaftSnapshots(t *testing.T) {
 		require.Equal(t, snapshotMembers, c.Membership)
 		require.Zero(t, c.OnDiskIndex)
 	})
-	t.Run("are let go of", func(t *testing.T) {
+	t.Run("are released", func(t *testing.T) {
 		from := &testSnapshots{send: stateSnapshot}
 		_, sent, _ := stream(t, from, &testSnapshots{})
 		require.NoError(t, sent)

@@ -38,7 +38,7 @@ func liveBytes() int64 {
 	return int64(s.HeapAlloc)
 }
 
-// Members that were closed have let go of their data, also where the program still knows them.
+// Members that were closed have freed their data, also where the program still knows them.
 func TestClosedMemberLeavesNothing(t *testing.T) {
 	closed := []*grid.Member{startFillClose(t)}
 	before := liveBytes()
