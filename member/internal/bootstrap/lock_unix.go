@@ -32,7 +32,16 @@ func lockDir(dir string) (io.Closer, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return f, nil
+	return dirLock{f}, nil
+}
+
+// dirLock is a locked file.
+type dirLock struct{ *os.File }
+
+// Close unlocks the file before it closes it. The lock belongs to what was opened, and a process that this one is just starting shares that until
+// it runs its own program: closing alone would leave the directory locked for as long.
+func (l dirLock) Close() error {
+	return errors.Join(unix.Flock(int(l.Fd()), unix.LOCK_UN), l.File.Close())
 }
 
 // syncDir makes the names in a directory durable.
