@@ -63,8 +63,9 @@ type Machines interface {
 type Outcome uint8
 
 const (
+	_ Outcome = iota // no outcome: whoever is told this has found a mistake in the program
 	// Applied: it was executed, or refused by the machine; the result says which.
-	Applied Outcome = iota
+	Applied
 	// Moved: it was not executed and never will be; another process owns the partition, or nobody.
 	Moved
 	// NotProposed: it never reached the log.
