@@ -17,39 +17,38 @@ import (
 const (
 	// slackShare is which part of a bound is made free beyond what must be: the next writes then find room.
 	slackShare = 64
-	// evictPause is how long the evictor rests between two looks that writes ask for.
+	// evictPause is the least time between two rounds that writes ask for.
 	evictPause = 2 * time.Millisecond
-	// surveyEvery is how many rounds of upkeep pass at least between two looks at all maps: bounds may have been configured.
+	// surveyEvery is how many rounds of upkeep pass at least between two walks over all maps. A walk finds bounds that were configured since.
 	surveyEvery = 10
 	// surveyMaps is how many maps one round looks at, surveyViews how often it looks at partitions to measure maps that have a bound.
 	surveyMaps  = 2000
 	surveyViews = 4096
-	// shortEvery is how often the memory is measured when less than a quarter of it is left: other owners' entries come too.
+	// shortEvery is how often the memory is measured when less than a quarter of it is left: entries of other owners come here too.
 	shortEvery = 20 * time.Millisecond
 	// roundVictims bounds the entries that one round evicts, roundBytes the bytes of keys of one operation.
 	roundVictims = 2000
 	roundBytes   = 128 << 10
-	// fitRounds is after how many rounds on one map the others have their turn.
+	// fitRounds is how many rounds one map gets before the other maps have their turn.
 	fitRounds = 16
-	// writeOverhead is what storing a value takes at most, about, beside what the operation brings: the entry and its result.
+	// writeOverhead is about what storing a value takes at most beside its bytes: the entry and the remembered result.
 	writeOverhead = 256
-	// mapOverhead is what a write takes at most, about, where its map is not there yet.
+	// mapOverhead is about what a write takes at most that creates its map.
 	mapOverhead = 512
 	// roundTimeout is how long a round waits for the log.
 	roundTimeout = 2 * time.Second
 )
 
 var (
-	// errMemory refuses what would take more memory than there is.
+	// errMemory refuses an operation for which this member has no memory.
 	errMemory = errors.New("the member's memory is used up")
-	// errWaiting refuses what would wait where too much waits already.
+	// errWaiting refuses a call that would wait where too many wait already.
 	errWaiting = errors.New("too much waits at the member")
-	// errNoRoom refuses it where it is another member's, which holds a replica of the partition.
+	// errNoRoom refuses an operation for which another member that holds a replica of the partition has no memory.
 	errNoRoom = errors.New("the memory of a member that holds a replica is used up")
 )
 
-// evictor keeps maps within their bounds, and the member within its memory. It is one goroutine; what writers touch of it is
-// atomic.
+// evictor keeps maps within their bounds, and the member within its memory. It is one goroutine. Writers touch only its atomic fields.
 type evictor struct {
 	s      *Service
 	bounds bounds
@@ -67,8 +66,8 @@ func (e *evictor) init(s *Service) {
 	e.memory.Store(s.cfg.MaxMemory)
 }
 
-// admit decides whether a write of a partition that stores so many values may be proposed, in a body of so many bytes, and returns the
-// bound of its map, nil if it has none.
+// admit reserves memory for a write of a partition that stores so many values, in a body of so many bytes. It returns the bound of the map,
+// nil if the map has none, or why the write is refused.
 func (e *evictor) admit(p uint32, name []byte, cfg *wire.MapConfig, values, body int) (*bound, error) {
 	var b *bound
 	if cfg.Bounded() {
@@ -80,24 +79,26 @@ func (e *evictor) admit(p uint32, name []byte, cfg *wire.MapConfig, values, body
 	return b, nil
 }
 
-// reserve takes memory for what is no entry, or says why there is none.
+// reserve takes memory for something that is no entry, such as a lock.
 func (e *evictor) reserve(p uint32, bytes int) error { return e.take(p, int64(bytes), nil) }
 
-// take takes memory for an operation of a partition, here and at the members that hold other replicas, or says who has none. b is the bound
-// of the map, if it has one: then what it needs is made free.
+// take takes memory for an operation of a partition, here and at the members that hold other replicas. The error says whose memory is used
+// up. b is the bound of the map, if it has one: then the evictor makes room.
 func (e *evictor) take(p uint32, bytes int64, b *bound) error {
 	most := e.s.cfg.MaxMemory
 	if most > 0 {
 		room := e.memory.Load()
 		if others := e.s.owners() - 1; others > 0 {
-			// The other owners fill replicas here too, and what they have let in since is not known: as much as this one each.
+			// The other owners fill replicas here too. What they have let in since is not known; assume as much as this owner, each.
 			theirs := int64(others) * e.since.Load()
 			if theirs > room/4 {
-				e.wakeUp() // it is measured again at once
+				e.wakeUp() // measure: the assumption weighs too much
 			}
 			room -= theirs
 		}
-		if b != nil { // what it needs is made free, but not at any rate
+
+		// A map that makes room by itself may borrow some: eviction runs behind the writes, and must not refuse them meanwhile.
+		if b != nil {
 			room += most / 16
 		}
 		if b != nil && room-bytes < most/16 {
@@ -107,11 +108,14 @@ func (e *evictor) take(p uint32, bytes int64, b *bound) error {
 			return fmt.Errorf("%w: %d of %d bytes", errMemory, e.used.Load(), most)
 		}
 	}
+
 	if e.s.cfg.Room != nil {
 		if err := e.s.cfg.Room(p, bytes, b != nil); err != nil {
 			return fmt.Errorf("%w: %w", errNoRoom, err)
 		}
 	}
+
+	// Only now: what another member has refused takes nothing here.
 	if most > 0 {
 		e.memory.Add(-bytes)
 		e.since.Add(bytes)
@@ -119,7 +123,7 @@ func (e *evictor) take(p uint32, bytes int64, b *bound) error {
 	return nil
 }
 
-// wakeUp has the bounds looked at soon. It never blocks.
+// wakeUp makes the evictor look at the bounds soon. It never blocks.
 func (e *evictor) wakeUp() {
 	select {
 	case e.wake <- struct{}{}:
@@ -127,7 +131,7 @@ func (e *evictor) wakeUp() {
 	}
 }
 
-// run ends with ctx.
+// run keeps bounds and memory until ctx ends.
 func (e *evictor) run(ctx context.Context) {
 	tick := time.NewTicker(upkeepMillis * time.Millisecond)
 	defer tick.Stop()
@@ -135,6 +139,7 @@ func (e *evictor) run(ctx context.Context) {
 	defer short.Stop()
 	pause := time.NewTimer(time.Hour)
 	defer pause.Stop()
+
 	for rounds := 0; ; {
 		select {
 		case <-ctx.Done():
@@ -148,6 +153,7 @@ func (e *evictor) run(ctx context.Context) {
 				e.relieve(ctx)
 			}
 		case <-e.wake:
+			// Writes ask for many rounds in a row. Gather them.
 			pause.Reset(evictPause)
 			select {
 			case <-ctx.Done():
@@ -158,6 +164,7 @@ func (e *evictor) run(ctx context.Context) {
 				e.relieve(ctx)
 			}
 		}
+
 		e.bounds.each(func(b *bound) {
 			if b.entries.Load() < 0 || b.bytes.Load() < 0 {
 				e.fit(ctx, b)
@@ -166,18 +173,17 @@ func (e *evictor) run(ctx context.Context) {
 	}
 }
 
-// surveyor walks through the maps of the partitions that this member owns, some with each round of upkeep, and then begins again. It
-// belongs to the evictor's goroutine.
+// surveyor is one walk over the maps of the partitions that this member owns, some of them with each round of upkeep. It belongs to the
+// evictor's goroutine.
 type surveyor struct {
 	partition int
 	after     string   // the name of the last map that was looked at there
 	walking   bool     // a walk is under way
-	again     []*bound // still to be measured in this walk
+	again     []*bound // known bounds that this walk has still to measure
 }
 
-// survey finds maps that have a bound though nobody has written to them since it was set, and has all be measured, also those
-// that have none any more. It looks at some of them, and goes on where it ended when it is called again; begin has it begin again
-// where it had come to the end.
+// survey goes on with the walk over all maps, for some of them. The walk finds maps that got a bound though nobody has written to them since,
+// and measures all maps that had one. With begin set, a walk that has ended starts again.
 func (e *evictor) survey(begin bool) {
 	w := &e.walk
 	if !w.walking {
@@ -188,11 +194,14 @@ func (e *evictor) survey(begin bool) {
 		e.bounds.each(func(b *bound) { w.again = append(w.again, b) })
 		e.s.tallies.walk.Add(1)
 	}
+
+	// Measuring a map looks at every partition: not all maps in one round.
 	n := min(len(w.again), max(1, surveyViews/e.s.cfg.Partitions))
 	for _, b := range w.again[:n] {
 		b.entries.Store(-1)
 	}
 	w.again = w.again[n:]
+
 	for left := surveyMaps; left > 0 && w.partition < e.s.cfg.Partitions; {
 		var names []string
 		more := false
@@ -213,6 +222,7 @@ func (e *evictor) survey(begin bool) {
 			w.partition, w.after = w.partition+1, ""
 		}
 	}
+
 	if w.walking = w.partition < e.s.cfg.Partitions || len(w.again) > 0; !w.walking {
 		e.s.tallies.forget()
 	}
@@ -235,7 +245,7 @@ func (e *evictor) measure(name []byte) (parts []held, entries, bytes int64) {
 	return parts, entries, bytes
 }
 
-// fit evicts from a map until it is within its bounds, nothing more can be evicted, or it is others' turn.
+// fit evicts from a map until it is within its bounds, nothing more can be evicted, or other maps have their turn.
 func (e *evictor) fit(ctx context.Context, b *bound) {
 	for range fitRounds {
 		cfg := e.s.config(b.name)
@@ -245,9 +255,12 @@ func (e *evictor) fit(ctx context.Context, b *bound) {
 			e.bounds.forget(b) // until somebody writes to it
 			return
 		}
+
+		// Add, not store: what is written meanwhile counts against the new measure.
 		overEntries, overBytes := excess(entries, cfg.MaxEntries), excess(bytes, cfg.MaxBytes)
-		b.entries.Add(room(entries, cfg.MaxEntries) - wasEntries) // what is written meanwhile counts against it
+		b.entries.Add(room(entries, cfg.MaxEntries) - wasEntries)
 		b.bytes.Add(room(bytes, cfg.MaxBytes) - wasBytes)
+
 		if overEntries <= 0 && overBytes <= 0 || e.round(ctx, b, cfg.Eviction, parts, overEntries, overBytes) == 0 {
 			return
 		}
@@ -263,7 +276,7 @@ func room(n int64, most uint64) int64 {
 	return int64(most) - n
 }
 
-// excess returns how much is to go if there is more than a bound allows: with that, some more, so that the next writes find room.
+// excess returns how much must go if there is more than a bound allows: the excess itself, and some more for the next writes.
 func excess(n int64, most uint64) int64 {
 	if r := room(n, most); r < 0 {
 		return int64(most/slackShare) - r
@@ -279,20 +292,23 @@ func (e *evictor) round(ctx context.Context, b *bound, policy wire.EvictionPolic
 	for _, p := range parts {
 		total += p.entries
 	}
+
+	// From a sample only its worst part may be taken: the rest is not the worst of the map.
 	most := roundVictims
-	if len(list) < total { // the policy wants more to choose from than is taken
+	if len(list) < total {
 		most = min(most, len(list)/sampleEach+1)
 	}
 	victims := choose(list, entries, bytes)
 	return e.evict(ctx, b.name, victims[:min(len(victims), most)])
 }
 
-// evict puts evictions into the log and returns how many entries are gone.
+// evict proposes evictions, waits for them, and returns how many entries were evicted.
 func (e *evictor) evict(ctx context.Context, name []byte, victims []candidate) (gone uint64) {
 	byPartition := make(map[int][]candidate)
 	for _, v := range victims {
 		byPartition[v.partition] = append(byPartition[v.partition], v)
 	}
+
 	done := make(evictions, len(victims))
 	ops := 0
 	for p, list := range byPartition {
@@ -308,13 +324,14 @@ func (e *evictor) evict(ctx context.Context, name []byte, victims []candidate) (
 		}
 		e.s.cfg.Host.Flush(p)
 	}
+
 	timeout := time.NewTimer(roundTimeout)
 	defer timeout.Stop()
 	for range ops {
 		select {
 		case n := <-done:
 			gone += n
-		case <-timeout.C: // what is still on its way is measured next time
+		case <-timeout.C: // the next measure sees what comes later
 			return gone
 		case <-ctx.Done():
 			return gone
@@ -335,13 +352,14 @@ func (c evictions) Complete(o partition.Outcome, r entry.Result) {
 	c <- n
 }
 
-// relieve measures the member's memory and, if it is used up, evicts from maps that have a bound, whether or not they have come
-// to it, each its share.
+// relieve measures the member's memory. If it is used up, relieve evicts from all maps that have a bound, full or not, from each its share.
 func (e *evictor) relieve(ctx context.Context) {
 	most := e.s.cfg.MaxMemory
 	if most <= 0 {
 		return
 	}
+
+	// Add, not store: what is written meanwhile counts against the new measure.
 	was, since := e.memory.Load(), e.since.Load()
 	used := e.sum(elapsed())
 	left := most - used
@@ -350,10 +368,12 @@ func (e *evictor) relieve(ctx context.Context) {
 	}
 	e.memory.Add(left - was)
 	e.since.Add(-since)
+
 	need := excess(used, uint64(most))
 	if need == 0 {
 		return
 	}
+
 	type share struct {
 		b     *bound
 		parts []held
@@ -366,6 +386,7 @@ func (e *evictor) relieve(ctx context.Context) {
 		shares = append(shares, share{b, parts, bytes})
 		total += bytes
 	})
+
 	for _, sh := range shares {
 		if sh.bytes == 0 {
 			continue
@@ -378,7 +399,7 @@ func (e *evictor) relieve(ctx context.Context) {
 			}
 			sh.parts, _, sh.bytes = e.measure(sh.b.name)
 			if sh.bytes >= before {
-				break // writes are as fast
+				break // writes are as fast as the evictions
 			}
 			left -= before - sh.bytes
 		}

@@ -11,20 +11,20 @@ import (
 // Texts of refusals.
 const (
 	textExpired  = "the call's deadline had passed when its turn came; it was not executed"
-	textStale    = "the call is older than what its client still waits for; it was not executed"
+	textStale    = "the call is below its client's request window; it was not executed"
 	textNoKey    = "no such key"
 	textVersion  = "the entry has another version"
 	textLifetime = "a removal was given a TTL or max-idle"
 )
 
 // Apply executes one operation at its place in the log and returns its answer. It never fails: an operation that cannot be
-// executed has a result that says so. What is kept of op.Body is copied; Result.Body must not be changed, for the state may
-// keep it too.
+// executed has a result that says so. Apply copies what it keeps of op.Body. Callers must not change Result.Body, for the state
+// may keep it too.
 //
-// A call, which is an operation with a client and a sequence number, is executed at most once: a copy of one that was
-// executed gets the same result until the call's deadline has passed on the log's clock. A copy that comes later gets
-// CodeExpired, one below what its client still waits for CodeStale, both without being executed. CodeInvalid and
-// CodeTooLarge are not remembered, all other results of an execution are, CodeConflict included.
+// A call is an operation with a client and a sequence number. It is executed at most once. A copy of an executed call gets the same
+// result until the call's deadline has passed on the log's clock. A later copy gets CodeExpired and is not executed. A call below
+// its client's request window gets CodeStale and is not executed. The state remembers every result of an execution but CodeInvalid
+// and CodeTooLarge; it remembers CodeConflict.
 //
 // The answers' bodies are those of wire.Op's documentation.
 func (s *State) Apply(op *entry.Op) entry.Result {
@@ -34,13 +34,17 @@ func (s *State) Apply(op *entry.Op) entry.Result {
 }
 
 func (s *State) apply(op *entry.Op) entry.Result {
+	// The owner proposes this one by itself: nobody repeats it.
 	if op.Client.IsZero() || op.Seq == 0 {
 		o := s.execute(op)
 		return o.entryResult()
 	}
+
+	// The record of an earlier copy may be forgotten from the deadline on. Executing this copy could execute the call twice.
 	if op.Deadline < s.clock {
 		return entry.Result{Code: wire.CodeExpired, Body: []byte(textExpired)}
 	}
+
 	w := s.calls.admit(op.Client, op.Lowest, op.Deadline, s.clock)
 	if op.Seq < w.floor {
 		return entry.Result{Code: wire.CodeStale, Body: []byte(textStale)}
@@ -48,6 +52,8 @@ func (s *State) apply(op *entry.Op) entry.Result {
 	if o := s.calls.get(op.Client, op.Seq); o != nil {
 		return o.entryResult()
 	}
+
+	// A body that no replica can read is refused again whenever it comes: there is no need to remember it.
 	o := s.execute(op)
 	if o.code != wire.CodeInvalid && o.code != wire.CodeTooLarge {
 		o.deadline = op.Deadline

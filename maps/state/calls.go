@@ -11,18 +11,18 @@ import (
 )
 
 const (
-	// windowKeep is for how long a client's floor outlives its last call, in milliseconds: twice what a deadline may lie
-	// ahead, so that every copy of a call below the floor has expired when the floor is forgotten.
+	// windowKeep is how long a client's request window outlives its last call, in milliseconds. It is twice the time that a deadline
+	// may lie ahead: every copy of a call below the floor has expired when the floor is forgotten.
 	windowKeep = 2 * 60_000
-	// forgetMax bounds how many records and windows are forgotten for their age at the start of one log entry, and how many records
-	// of its client with one call.
+	// forgetMax bounds how many records and windows one log entry forgets for their age, and how many records one call forgets of its
+	// own client.
 	forgetMax = 1024
 
 	windowCost = 64  // what a window is counted with
 	recordCost = 128 // what a record is counted with beside its result's bytes
 )
 
-// calls remembers the results of executed calls until their deadlines, or until their client no longer waits for them.
+// calls remembers the results of executed calls: until their deadlines, or until they are below their client's request window.
 type calls struct {
 	windows *btree.BTreeG[requestWindow] // by client
 	records *btree.BTreeG[record]        // by client and seq
@@ -32,10 +32,10 @@ type calls struct {
 	ends *btree.BTreeG[callEnd]
 }
 
-// requestWindow is what is known of a client.
+// requestWindow is the client request window: which calls of a client may still be repeated, and how many of their results are kept.
 type requestWindow struct {
 	client  wire.ID
-	floor   uint64 // lowest seq that the client may still wait for. Records below are dropped, some with each call.
+	floor   uint64 // lowest seq that the client may still repeat. Each call drops some of the records below.
 	records uint64 // Invariant: how many records the client has
 	until   int64  // no copy of a call below floor can be in time after it. Invariant: not before any record's deadline, MaxInt64 excepted.
 	look    int64  // place in calls.ends. Invariant: look ≤ until+1.
@@ -55,7 +55,7 @@ type callEnd struct {
 	seq    uint64
 }
 
-// outcome is what executing an operation gave.
+// outcome is the result of executing an operation, in the form in which it is remembered.
 type outcome struct {
 	deadline int64
 	version  uint64
@@ -101,7 +101,7 @@ func (o *outcome) entryResult() entry.Result { return entry.Result{Code: o.code,
 
 func (o *outcome) cost() int { return recordCost + len(o.data) }
 
-// admit notes that a call of a client has come and up to where the client no longer waits. It returns the client's window.
+// admit notes that a call of a client has come, and moves the floor of its request window up to lowest. It returns the window.
 func (c *calls) admit(client wire.ID, lowest uint64, deadline, clock int64) requestWindow {
 	w, known := c.windows.Get(requestWindow{client: client})
 	before := w
@@ -109,6 +109,7 @@ func (c *calls) admit(client wire.ID, lowest uint64, deadline, clock int64) requ
 	if clock <= math.MaxInt64-windowKeep {
 		until = max(until, clock+windowKeep)
 	}
+
 	// One below the end of time, so that the place in c.ends can be one later than all deadlines.
 	w.client, w.until = client, max(w.until, min(until, math.MaxInt64-1))
 	if !known {
@@ -116,6 +117,7 @@ func (c *calls) admit(client wire.ID, lowest uint64, deadline, clock int64) requ
 		c.ends.Set(callEnd{at: w.look, client: client})
 		c.bytes += windowCost
 	}
+
 	w.floor = max(w.floor, lowest)
 	c.dropBelow(&w)
 	if w != before {
@@ -138,12 +140,13 @@ func (c *calls) dropBelow(w *requestWindow) {
 		if first.seq >= w.floor {
 			return
 		}
+
 		c.drop(first)
 		w.records--
 	}
 }
 
-// drop removes a record; its window is the caller's business.
+// drop removes a record. The caller brings its window up to date.
 func (c *calls) drop(r record) {
 	c.records.Delete(r)
 	c.ends.Delete(callEnd{r.result.deadline, r.client, r.seq})
@@ -172,6 +175,7 @@ func (c *calls) forget(clock int64) {
 		if !ok || end.at >= clock {
 			return
 		}
+
 		w, _ := c.windows.Get(requestWindow{client: end.client})
 		if end.seq != 0 {
 			r, _ := c.records.Get(record{client: end.client, seq: end.seq})
@@ -180,13 +184,16 @@ func (c *calls) forget(clock int64) {
 			c.windows.Set(w)
 			continue
 		}
+
 		c.ends.Delete(end)
 		if end.at == w.until+1 {
-			// All records of the client had their turn, for none has a later deadline.
+			// No record has a deadline after until: all of them are forgotten already.
 			c.windows.Delete(w)
 			c.bytes -= windowCost
 			continue
 		}
+
+		// The client has called since: look again when its window may end now.
 		w.look = w.until + 1
 		c.windows.Set(w)
 		c.ends.Set(callEnd{at: w.look, client: w.client})

@@ -9,22 +9,22 @@ import (
 // maxStarts bounds the generations whose beginnings are remembered.
 const maxStarts = 32
 
-// generationStart is where a generation of the partition took over from the one before.
+// generationStart is where a generation of the partition took over from the generation before.
 //
-// A generation begins with what a survivor had. Events that came after that in the generation before are no part of its
-// history, and it gives their positions and seqs out again. So a place is one of a generation, and who was at a later place
-// of the earlier generation than that with which the later one began has heard of what has never been.
+// A generation begins with the state of a survivor. Later events of the generation before are no part of its history, and the generation
+// gives their positions and seqs out again. So a position means something only together with its generation. A listener that had come
+// further in the earlier generation has heard of events that did not happen in this history.
 type generationStart struct {
 	generation uint64
 	pos        uint64 // of the last event from before
-	loss       bool   // changes of the generation before may be missing: of those nobody can say whom they concerned
+	loss       bool   // changes of the generation before may be missing, of any map
 }
 
-// Place is a position in the events of a partition's generation: everything up to Pos.
+// Place is a position in the events of one generation of a partition: everything up to Pos.
 type Place struct{ Generation, Pos uint64 }
 
-// Continue makes the state that of a later generation of its partition, in which every version is above those of this one. An earlier
-// generation is refused.
+// Continue turns the state into the state of a later generation of its partition. Every version of that generation is above the versions
+// before. It returns an error for an earlier generation.
 func (s *State) Continue(generation uint64) error {
 	if generation < s.generation {
 		return fmt.Errorf("a state of generation %d cannot go on as %d", s.generation, generation)
@@ -36,13 +36,13 @@ func (s *State) Continue(generation uint64) error {
 	return nil
 }
 
-// MarkLoss says that acknowledged operations may be missing from the state. The generation that continues it tells those who
-// listen to its events.
+// MarkLoss notes that acknowledged operations may be missing from the state. The generation that continues it tells the listeners.
 func (s *State) MarkLoss() { s.loss = true }
 
-// begin remembers where a generation began. What is forgotten counts as lost.
+// begin remembers where a generation began. Beyond maxStarts it forgets the oldest start.
 func (s *State) begin(start generationStart) {
 	starts := append(s.starts[:len(s.starts):len(s.starts)], start) // the old ones may be part of a frozen view
+	// Nobody can say any more what the forgotten generation had: the oldest that is left counts as a loss.
 	if len(starts) > maxStarts {
 		starts = append([]generationStart(nil), starts[1:]...)
 		starts[0].loss = true
@@ -67,7 +67,8 @@ func (s *State) generationAt(pos uint64) uint64 {
 			return s.starts[i].generation
 		}
 	}
-	// Before the first that is known there was one generation, or more that nobody remembers.
+
+	// Before the first known start there was one generation, or several that are forgotten.
 	if len(s.starts) > 0 {
 		return s.starts[0].generation - 1
 	}
@@ -79,6 +80,7 @@ func (s *State) checkHistory() error {
 	if s.ended > s.ring.last {
 		return fmt.Errorf("a map ended at %d, the last event is %d", s.ended, s.ring.last)
 	}
+
 	last := generationStart{}
 	for _, start := range s.starts {
 		if start.generation <= last.generation || start.generation > s.generation || start.pos < last.pos || start.pos > s.ring.last {
@@ -112,7 +114,7 @@ func (d *decoder) history(s *State) {
 	}
 }
 
-// lossMark is where events are told of as lost.
+// lossMark is where a listener is told that events are lost.
 type lossMark struct{ generation, pos uint64 }
 
 // event returns the sign for it on the wire.

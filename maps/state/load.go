@@ -11,9 +11,9 @@ import (
 // Text of a refusal.
 const textLoad = "another loads the value, or it was written or deleted meanwhile"
 
-// Who loads the value of a key that has no entry is kept as the holder of a lock is, apart from the key's lock: with a lease, a fence,
-// and those who wait. It ends, and a value that comes later is refused, when the key is written; when it is deleted, which says that
-// a value loaded before is not to be kept, the next who waits is to load again.
+// A load is kept like a lock, apart from the key's own lock: it has a holder, who loads the value, a lease, a fence, and waiters. It ends
+// when the key is written; a value that comes later is refused. A deletion of the key says that a value loaded before must not be kept:
+// then the next waiter loads again.
 
 var loadOperations = []operation{
 	{wire.OpLoad, (*State).applyLoad},
@@ -48,14 +48,15 @@ func (s *State) load(b *wire.LockBody, deadline int64) outcome {
 		}
 		return s.extend(&s.loads, l, b.Lease)
 	}
+
 	if s.lookup(b.Map, b.Key).data != nil {
 		return outcome{data: wire.AppendLockResult(nil, &wire.LockResult{Flags: wire.LockLoaded}), whole: true}
 	}
 	return s.lock(&s.loads, b, deadline)
 }
 
-// loaded executes OpLoaded: it stores the value of who was to load it, or passes the task on. A lease that is over is still good
-// while no other has the task.
+// loaded executes OpLoaded: it stores the value that the holder has loaded, or passes the load on. A lease that is over is still good
+// while no other caller has the load.
 func (s *State) loaded(b *wire.LoadedBody) outcome {
 	l := s.loads.find(b.Map, b.Key)
 	switch {
@@ -88,21 +89,21 @@ func (s *State) endLoad(name, key []byte) {
 	}
 }
 
-// voidLoad has a key that is deleted loaded again.
+// voidLoad passes the load of a deleted key on: a value that was loaded before the deletion must not come after it.
 func (s *State) voidLoad(name, key []byte) {
 	if l := s.loads.find(name, key); l != nil {
 		s.passOn(&s.loads, l)
 	}
 }
 
-// voidLoads does so for all keys of a map.
+// voidLoads is voidLoad for all keys of a map.
 func (s *State) voidLoads(name []byte) {
 	for _, l := range s.loads.of(name) {
 		s.passOn(&s.loads, l)
 	}
 }
 
-// Loader returns who loads the value of a key, and whether there is nothing to load because the key has an entry.
+// Loader returns the load of a key. loaded is set if there is nothing to load, because the key has an entry.
 func (s *State) Loader(name, key []byte) (v LockState, loaded bool) {
 	if s.lookup(name, key).data != nil {
 		return LockState{}, true
@@ -110,13 +111,13 @@ func (s *State) Loader(name, key []byte) (v LockState, loaded bool) {
 	return s.loads.view(name, key), false
 }
 
-// WaitsForLoad reports whether an ID waits for another to load the value of a key.
+// WaitsForLoad reports whether id waits while another caller loads the value of a key.
 func (s *State) WaitsForLoad(name, key []byte, id wire.ID) bool {
 	l := s.loads.find(name, key)
 	return l != nil && l.waiter(id) >= 0
 }
 
-// EachLoad calls fn for the keys of a map, after the given one in their order, whose values are being loaded, until it returns false.
+// EachLoad calls fn for the keys of a map whose values are being loaded, in their order, after the given key. It ends when fn returns false.
 func (s *State) EachLoad(name, after []byte, fn func(key string) bool) {
 	s.loads.byKey.Ascend(lockSlot{name: view(name), key: view(after)}, func(slot lockSlot) bool {
 		if slot.name == string(name) && slot.key == string(after) {

@@ -8,8 +8,8 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// resumeLease is for how long after an OpResume no lease ends, in milliseconds, nor does a waiter lose its place: by then
-// whoever holds or waits for a lock has had the time to say so to the new owner.
+// resumeLease is how long after a resume marker no lease ends and no waiter loses its place, in milliseconds. In this time each holder
+// and each waiter can reach the new owner.
 const resumeLease = 5_000
 
 const (
@@ -17,22 +17,22 @@ const (
 	waiterCost = 40  // what a waiter is counted with
 )
 
-// locks are the locks of the partition's keys: those that somebody holds, and the last ones that nobody holds any more, for
-// their fences. A lock exists apart from the entry under its key.
+// locks are the locks of the partition's keys: the held ones, and the last ones that were released, for their fences. A lock exists apart
+// from the entry under its key.
 type locks struct {
 	byKey *btree.BTreeG[lockSlot] // by map and key
 	bytes int                     // Invariant: the sum of the costs of the locks that are held
-	freed int                     // Invariant: the sum of the costs of the others
+	freed int                     // Invariant: the sum of the costs of the released ones
 
 	swept int64 // clock of the last sweep; see sweepLocks
 
 	ends *btree.BTreeG[lockEnd]  // the locks that are held, by the end of their leases. Derived from byKey.
-	free *btree.BTreeG[lockFree] // the others, by the version of their release. Derived from byKey.
+	free *btree.BTreeG[lockFree] // the released ones, by the version of their release. Derived from byKey.
 
-	// moves counts, in this process, what happened that those who hold a lock or wait for one want to know of.
+	// moves counts, in this process, the changes that holders and waiters want to hear of.
 	moves uint64
 
-	most int // what those may take that nobody holds
+	most int // bytes that the released ones may take
 
 	// stamp counts frozen views. Invariant: a lock with an older stamp may be part of a view and is never changed.
 	stamp uint64
@@ -55,11 +55,11 @@ type lock struct {
 // lockRef names the key of a lock. It is immutable.
 type lockRef struct{ name, key string }
 
-// waiter is who waits for a lock.
+// waiter is a caller that waits for a lock.
 type waiter struct {
 	id    wire.ID
 	lease uint64
-	until int64 // when it no longer waits, unless it asks again
+	until int64 // when it loses its place, unless it asks again
 }
 
 // lockSlot finds a lock by its map and key.
@@ -114,8 +114,8 @@ func (k *locks) find(name, key []byte) *lock {
 	return slot.l
 }
 
-// take returns l, out of all accounts and in a form that may be changed: itself, or a copy that takes its place if l may be
-// part of a frozen view. The caller gives it back with put.
+// take returns l for a change, out of all accounts: l itself, or a copy in its place if l may be part of a frozen view. The caller gives it
+// back with put.
 func (k *locks) take(l *lock) *lock {
 	if l.freed == 0 {
 		k.bytes -= l.cost()
@@ -158,7 +158,7 @@ func (k *locks) drop(l *lock) {
 	k.byKey.Delete(lockSlot{name: l.ref.name, key: l.ref.key})
 }
 
-// trim forgets the locks that have been free for longest where they take more than most bytes.
+// trim forgets the locks that were released first, until the released ones take at most so many bytes.
 func (k *locks) trim(most int) {
 	for k.freed > most {
 		oldest, _ := k.free.Min()
@@ -171,7 +171,7 @@ func (l *lock) cost() int {
 	return lockCost + len(l.ref.name) + len(l.ref.key) + waiterCost*len(l.waiters)
 }
 
-// result returns the lock as answers show it. With flags 0 it says nothing of the holder.
+// result returns the lock as answers show it. Without LockHeld in flags it leaves out fence and lease.
 func (l *lock) result(flags uint8) wire.LockResult {
 	r := wire.LockResult{Flags: flags, Waiting: uint64(len(l.waiters))}
 	if flags&wire.LockHeld != 0 {
@@ -180,7 +180,7 @@ func (l *lock) result(flags uint8) wire.LockResult {
 	return r
 }
 
-// waiter returns the place in the queue of who has an ID, -1 if it does not wait.
+// waiter returns the place of id in the queue; -1 if it does not wait.
 func (l *lock) waiter(id wire.ID) int {
 	return slices.IndexFunc(l.waiters, func(w waiter) bool { return w.id == id })
 }
@@ -190,8 +190,8 @@ func (l *lock) prune(clock int64) {
 	l.waiters = slices.DeleteFunc(l.waiters, func(w waiter) bool { return w.until <= clock })
 }
 
-// next takes the first who still waits out of the queue, and those before it, and reports whether there is one. REQUIRES l to
-// be taken.
+// next takes the first waiter whose time is not up out of the queue, with all before it. It reports whether there is one. REQUIRES l to be
+// taken.
 func (l *lock) next(clock int64) (w waiter, ok bool) {
 	for i := range l.waiters {
 		if w = l.waiters[i]; w.until > clock {
@@ -224,8 +224,7 @@ func (k *locks) view(name, key []byte) LockState {
 	return LockState{Holder: l.holder, Fence: l.fence, Ends: l.ends, Waiting: len(l.waiters)}
 }
 
-// LockMoves returns a number that is another when a lock, or the task to load a value, was granted, was lost, or lost somebody who waited, since it was last
-// asked of this State. It is not replicated.
+// LockMoves returns a number that grows when a lock or a load of this State is granted, ends, or loses a waiter. It is not replicated.
 func (s *State) LockMoves() uint64 { return s.locks.moves + s.loads.moves }
 
 // WaitsForLock reports whether an ID has a place in the queue of a lock.
@@ -234,8 +233,8 @@ func (s *State) WaitsForLock(name, key []byte, id wire.ID) bool {
 	return l != nil && l.waiter(id) >= 0
 }
 
-// IsLocked returns what a read of the lock answers at now, which is cluster time. It reports false if the answer hangs on the
-// clock of the log, which has to be advanced to now first.
+// IsLocked returns what a read of the lock answers at now, which is cluster time. It reports false if the answer depends on the clock of the
+// log, which must be advanced to now first.
 func (s *State) IsLocked(name, key []byte, now int64) (r wire.LockResult, ok bool) {
 	l := s.locks.find(name, key)
 	if l == nil || l.freed != 0 {
@@ -244,7 +243,8 @@ func (s *State) IsLocked(name, key []byte, now int64) (r wire.LockResult, ok boo
 	if l.ends > s.clock {
 		return l.result(wire.LockHeld), l.ends > now
 	}
-	// The lease has ended, and the lock is the next one's as soon as an operation says so.
+
+	// The lease has ended. The next operation gives the lock to the first waiter, so it counts as held.
 	for _, w := range l.waiters {
 		if w.until > s.clock {
 			return l.result(wire.LockHeld), true
@@ -253,8 +253,8 @@ func (s *State) IsLocked(name, key []byte, now int64) (r wire.LockResult, ok boo
 	return r, true
 }
 
-// HeldLocks returns how many locks are held of the keys of each map, those whose lease has ended by the clock and was not ended
-// yet among them; nil if there are none. It takes time for each that is held.
+// HeldLocks returns how many locks are held of the keys of each map; nil if there are none. It counts locks whose lease has ended until an
+// operation passes them on. It takes time for each held lock.
 func (s *State) HeldLocks() map[string]uint64 {
 	if s.locks.ends.Len() == 0 {
 		return nil
@@ -273,8 +273,8 @@ func (s *State) holdsLock(name, key []byte) bool {
 	return l != nil && l.freed == 0
 }
 
-// fenced returns why a write of a key may not be made under the fence that it carries, or "". Only the last fence that was
-// given out for the key is good: also when the lock was released since, as long as that is remembered.
+// fenced returns why a write of a key may not be made under the fence that it carries, or "". Only the last fence of the key is good. It
+// stays good after the lock was released, as long as the state remembers the lock.
 func (s *State) fenced(name, key []byte, o *wire.WriteOptions) string {
 	if o.Flags&wire.WriteFence == 0 {
 		return ""

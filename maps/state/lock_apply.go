@@ -10,7 +10,7 @@ import (
 
 // Texts of refusals that concern locks.
 const (
-	textFence    = "another fence was given out for the key, or this one is not remembered any more"
+	textFence    = "another fence was given out for the key, or the given fence is not remembered any more"
 	textNotHeld  = "the lease has ended, or the lock is another's"
 	textWaiters  = "too many wait for the lock"
 	textManyHeld = "too many locks are held in the partition"
@@ -75,7 +75,7 @@ func lockOutcome(l *lock, flags uint8) outcome {
 	return outcome{data: wire.AppendLockResult(nil, &r), whole: true}
 }
 
-// settled returns the lock of a key, or nil. A holder whose lease has ended has lost it.
+// settled returns the lock of a key, or nil. It first passes the lock on if the holder's lease has ended.
 func (s *State) settled(k *locks, name, key []byte) *lock {
 	l := k.find(name, key)
 	if l != nil && l.freed == 0 && l.ends <= s.clock {
@@ -85,13 +85,14 @@ func (s *State) settled(k *locks, name, key []byte) *lock {
 	return l
 }
 
-// grant makes id the holder of l, which is taken, and gives out the next fence.
+// grant makes id the holder of l and gives out the next fence. REQUIRES l to be taken.
 func (s *State) grant(l *lock, id wire.ID, lease uint64) {
 	l.holder, l.lease, l.freed = id, lease, 0
 	l.fence, l.ends = s.nextVersion(), later(s.clock, lease)
 }
 
-// passOn takes a lock of k from its holder and gives it to the first who waits, else to nobody: then it may be forgotten.
+// passOn takes a lock of k from its holder and gives it to the first waiter. Without a waiter nobody holds the lock, and it may be
+// forgotten.
 func (s *State) passOn(k *locks, l *lock) {
 	k.moves++
 	l = k.take(l)
@@ -100,13 +101,14 @@ func (s *State) passOn(k *locks, l *lock) {
 		k.put(l)
 		return
 	}
+
 	l.holder, l.lease, l.ends, l.freed = wire.ID{}, 0, 0, s.nextVersion()
 	k.put(l)
 	k.trim(k.most)
 }
 
-// lock executes OpLock: the caller gets the lock if nobody holds it, keeps it if it is its own, else waits or does not. Who
-// waits already keeps its place. deadline is the call's.
+// lock executes OpLock. A caller gets a lock that nobody holds, and keeps its own. Else it waits if it asks to, and a caller that waits
+// already keeps its place. deadline is the call's.
 func (s *State) lock(k *locks, b *wire.LockBody, deadline int64) outcome {
 	l := s.settled(k, b.Map, b.Key)
 	switch {
@@ -127,12 +129,17 @@ func (s *State) lock(k *locks, b *wire.LockBody, deadline int64) outcome {
 	case b.Flags&wire.LockWait == 0:
 		return lockOutcome(l, 0)
 	}
+
 	w := waiter{b.ID, b.Lease, later(max(deadline, s.clock), b.Keep)}
 	l = k.take(l)
-	l.prune(s.clock)
 	defer k.put(l)
+
+	// Waiters whose time is up must not count against the bounds below.
+	l.prune(s.clock)
+
 	switch i := l.waiter(b.ID); {
 	case i >= 0:
+		// A copy that comes late must not shorten the time that a newer one has given.
 		w.until = max(w.until, l.waiters[i].until)
 		l.waiters[i] = w
 	case len(l.waiters) >= s.lim.LockWaiters:
@@ -145,7 +152,7 @@ func (s *State) lock(k *locks, b *wire.LockBody, deadline int64) outcome {
 	return lockOutcome(l, wire.LockQueued)
 }
 
-// extend lets the holder's lease begin again.
+// extend restarts the holder's lease. The lease never gets shorter: OpResume may have extended it.
 func (s *State) extend(k *locks, l *lock, lease uint64) outcome {
 	l = k.take(l)
 	l.lease, l.ends = lease, max(l.ends, later(s.clock, lease))
@@ -153,7 +160,7 @@ func (s *State) extend(k *locks, l *lock, lease uint64) outcome {
 	return lockOutcome(l, wire.LockHeld)
 }
 
-// renew executes OpRenew. It is not too late after the end of the lease as long as the lock was not passed on.
+// renew executes OpRenew. A holder may renew its lease after the end, as long as the lock was not passed on.
 func (s *State) renew(b *wire.LockBody) outcome {
 	l := s.locks.find(b.Map, b.Key)
 	if l == nil || l.holder != b.ID {
@@ -162,16 +169,19 @@ func (s *State) renew(b *wire.LockBody) outcome {
 	return s.extend(&s.locks, l, b.Lease)
 }
 
-// unlock executes OpUnlock: the holder gives the lock up, or a waiter its place.
+// unlock executes OpUnlock: the holder gives up the lock, or a waiter gives up its place.
 func (s *State) unlock(b *wire.UnlockBody) outcome {
 	l := s.settled(&s.locks, b.Map, b.Key)
 	if l == nil || l.freed != 0 {
 		return refused(wire.CodeLockNotHeld, textNotHeld)
 	}
+
 	if (b.ID.IsZero() || b.ID == l.holder) && (b.Fence == 0 || b.Fence == l.fence) {
 		s.passOn(&s.locks, l)
 		return outcome{flags: wire.ResultFound | wire.ResultApplied, version: s.version()}
 	}
+
+	// A fence is given to holders alone: a caller that names one does not mean a place in the queue.
 	if i := l.waiter(b.ID); i >= 0 && b.Fence == 0 {
 		l = s.locks.take(l)
 		l.waiters = slices.Delete(l.waiters, i, i+1)
@@ -192,16 +202,18 @@ func (s *State) forceUnlock(name, key []byte) outcome {
 	return outcome{flags: wire.ResultFound | wire.ResultApplied, version: s.version()}
 }
 
-// sweepLocks passes on at most limit locks of k whose leases had ended at the sweep before, in the order of their ends, and returns
-// how many.
+// sweepLocks passes on at most limit locks of k whose leases had ended at the previous sweep, in the order of their ends. It returns how
+// many.
 //
-// The owner proposes a sweep when the one before was applied, so a lease ends only after entries of the owner were committed since
-// its end: one that was proposed without success while the owner had lost its majority, and comes late, ends none. That the owner was
-// stalled it then knows, and begins what it proposes next with OpResume.
+// The owner proposes a sweep after the previous one was applied. So a lease ends only if the owner committed entries after the end of the
+// lease. A sweep that the owner proposed while it had no majority comes late and ends no lease. The owner knows that it was stalled, and
+// begins what it proposes next with the resume marker.
 func (s *State) sweepLocks(k *locks, limit uint64) (n uint64) {
-	if limit == 0 { // a tick of the clock, which does not wait for others
+	// The owner proposes ticks of the clock without waiting for earlier ones: they prove nothing about its majority.
+	if limit == 0 {
 		return 0
 	}
+
 	for ; n < limit; n++ {
 		first, ok := k.ends.Min()
 		if !ok || first.at > k.swept {
@@ -210,21 +222,22 @@ func (s *State) sweepLocks(k *locks, limit uint64) (n uint64) {
 		slot, _ := k.byKey.Get(lockSlot{name: first.ref.name, key: first.ref.key})
 		s.passOn(k, slot.l)
 	}
+
 	k.swept = s.clock
 	return n
 }
 
-// resume executes OpResume, with which an owner begins to serve. Nobody could renew a lease, or ask again, while the partition
-// had no owner: whoever holds a lock or waits for one gets resumeLease for it from now on. It answers with the number of leases
-// that it has extended, as uvarint.
+// resume executes OpResume, the resume marker with which an owner begins to serve. Without an owner nobody could renew a lease, or ask
+// again. So each holder and each waiter has resumeLease from now on. The answer is the number of leases that were extended, as uvarint.
 func (s *State) resume() outcome {
 	until := later(s.clock, resumeLease)
 	n := s.locks.extendAll(until) + s.loads.extendAll(until)
 	return outcome{data: wire.AppendUvarint(nil, n), whole: true}
 }
 
-// extendAll lets no lease, and no place in a queue, end before the given time, and returns how many leases that has extended.
+// extendAll makes no lease, and no place in a queue, end before the given time. It returns how many leases it has extended.
 func (k *locks) extendAll(until int64) (n uint64) {
+	// First collect: changing a lock changes the tree that is being scanned.
 	var late []*lock
 	k.byKey.Scan(func(slot lockSlot) bool {
 		l := slot.l
@@ -233,6 +246,7 @@ func (k *locks) extendAll(until int64) (n uint64) {
 		}
 		return true
 	})
+
 	for _, l := range late {
 		l = k.take(l)
 		if l.ends < until {
@@ -259,7 +273,7 @@ func (k *locks) of(name []byte) (all []*lock) {
 	return all
 }
 
-// destroyLocks ends all locks of a map and reports whether there were any. Who waits for one is no longer in a queue.
+// destroyLocks ends all locks of a map, with their queues, and reports whether there were any locks.
 func (s *State) destroyLocks(name []byte) (ended bool) {
 	for _, l := range s.loads.of(name) {
 		s.loads.drop(l)
