@@ -21,8 +21,8 @@ func (s *State) applyMany(op *entry.Op) outcome {
 	return s.writeMany(op.Code, &m)
 }
 
-// writeMany executes SetMany and DeleteMany: the keys in their order, each as if it were written alone. A key for which
-// IfVersion does not hold fails with CodeConflict, one whose fence is another with CodeFenced; the others are done.
+// writeMany executes SetMany and DeleteMany: the keys in their order, each as if it were written alone. A key for which IfVersion does not
+// hold fails with CodeConflict, a key with another fence with CodeFenced. The other keys are written.
 func (s *State) writeMany(code wire.Op, b *wire.ManyBody) outcome {
 	if b.Flags&wire.WriteVersion != 0 && b.IfVersion == 0 {
 		return refused(wire.CodeInvalid, "IfVersion(0)")

@@ -9,16 +9,16 @@ const (
 	mapCost = 320
 	// endedCost is what a map that has ended is counted with beside its name.
 	endedCost = 96
-	// endedKeep is for how long a map that has ended is kept, in milliseconds, though all of them take more than Limits.EndedBytes; not
-	// when they take endedMost times as much. Who listens hears each second how far the partition has come.
+	// endedKeep is how long an ended map is kept, in milliseconds, though all of them take more than Limits.EndedBytes. It is not kept when
+	// they take endedMost times as much. A listener hears each second how far the partition has come.
 	endedKeep = 10_000
 	endedMost = 16
 )
 
-// endedMaps are the maps that have ended lately, with the positions of their last events, so that who was there knows that nothing
-// was missed. Of those that are forgotten one position is known for all.
+// endedMaps are the maps that have ended lately, with the positions of their last events. By its position a listener knows that it has missed
+// nothing. For all maps that are forgotten, one position is known.
 //
-// A map ends with Destroy, and when it is empty and the ring has forgotten its last event: then nothing is left to say of it.
+// A map ends with Destroy, and when it is empty and the ring has forgotten its last event.
 type endedMaps struct {
 	least  int        // bytes that they may take at any time, see endedKeep
 	list   []endedMap // oldest first. A name may be in it more than once
@@ -43,7 +43,7 @@ func (k *endedMaps) share() []endedMap {
 	return k.list
 }
 
-// add adds a map that has ended, whose name is not that of one which ended later.
+// add adds a map that has ended. No map of its name has ended later.
 func (k *endedMaps) add(e endedMap) {
 	if k.last == nil {
 		k.last = make(map[string]uint64)
@@ -56,7 +56,7 @@ func (k *endedMaps) add(e endedMap) {
 	k.bytes += e.cost()
 }
 
-// pop forgets the oldest, and reports whether it is the newest of its name.
+// pop forgets the oldest map, and reports whether no other of its name is in the list.
 func (k *endedMaps) pop() (e endedMap, newest bool) {
 	e = k.list[0]
 	if !k.shared {
@@ -70,7 +70,7 @@ func (k *endedMaps) pop() (e endedMap, newest bool) {
 	return e, newest
 }
 
-// end removes a map, whose instance ends with that. Its entries' expiries must be out of s.due.
+// end removes a map and so ends its instance. REQUIRES the expiries of its entries to be out of s.due.
 func (s *State) end(m *mapState) {
 	s.bytes -= m.bytes
 	s.named -= m.cost()
@@ -79,7 +79,7 @@ func (s *State) end(m *mapState) {
 	s.trimEnded()
 }
 
-// trimEnded brings what is known of ended maps within its bounds, as far as that is a matter of some hundred of them.
+// trimEnded brings the ended maps within their bounds. It forgets at most forgetMax of them at once.
 func (s *State) trimEnded() {
 	k := &s.recent
 	for range forgetMax {
@@ -92,7 +92,7 @@ func (s *State) trimEnded() {
 	}
 }
 
-// endedAt returns the position of the last event of a map that does not exist, or one that is not before it.
+// endedAt returns the position of the last event of a map that does not exist, or a later position.
 func (s *State) endedAt(name []byte) uint64 {
 	if pos, ok := s.recent.last[string(name)]; ok {
 		return pos
@@ -100,7 +100,7 @@ func (s *State) endedAt(name []byte) uint64 {
 	return s.ended
 }
 
-// forgotten is called when the ring has forgotten the last event of an instance: if nothing is left in the map, it ends.
+// forgotten ends an empty map when the ring has forgotten the last event of its instance.
 func (s *State) forgotten(ref *mapRef) {
 	if m := s.find([]byte(ref.name)); m != nil && m.ref == ref && m.entries.Len() == 0 {
 		s.end(m)

@@ -24,7 +24,7 @@ func (s *State) Position(name []byte) (instance, seq uint64) {
 	return m.ref.instance, m.seq
 }
 
-// Standing returns where the map's events stand. The partition and the epoch are the caller's to fill in.
+// Standing returns where the map's events stand. The caller fills in the partition and the epoch.
 func (s *State) Standing(name []byte) wire.Position {
 	p := wire.Position{Pos: s.ring.last, Quiet: s.endedAt(name)}
 	if m := s.find(name); m != nil {
@@ -33,11 +33,11 @@ func (s *State) Standing(name []byte) wire.Position {
 	return p
 }
 
-// FirstPos returns the position of the oldest event held, or that of the next event where none is.
+// FirstPos returns the position of the oldest event in the ring, or the position of the next event if the ring is empty.
 func (s *State) FirstPos() uint64 { return s.ring.first() }
 
-// EventsFrom returns the events after a position, over all maps that are wanted, or simply all with nil, in order. lost reports
-// that some between pos and the first are gone. The events' slices are immutable.
+// EventsFrom returns the events after a position in order, of all maps for which wanted holds, or of all maps if wanted is nil. lost reports
+// that the ring has forgotten events after pos. The events' slices are immutable.
 func (s *State) EventsFrom(pos uint64, wanted func(name string) bool) (events []MapEvent, lost bool) {
 	r := &s.ring
 	first := r.first()
@@ -58,19 +58,20 @@ func (s *State) EventsFrom(pos uint64, wanted func(name string) bool) (events []
 	return events, first > pos+1
 }
 
-// OnDropped has f called with events that leave the ring before it is known that their owner has published them, and with
-// events whose values are so large that the ring drops those first. f is called within Apply, on every replica; it must be
-// quick and must not call the state. The slices are immutable. What f does has no effect on the state.
+// OnDropped sets f to be called with events that leave the ring before their owner has published them, as far as the log knows, and with
+// events whose large values leave the ring. Apply calls f, on every replica: f must be quick and must not call the state. The slices are
+// immutable. What f does has no effect on the state.
 func (s *State) OnDropped(f func(name string, e wire.Event)) {
 	s.ring.dropped, s.ring.silent = f, s.published
 }
 
-// show returns e as it stands on the wire, with the value that the ring has dropped where the entry still has it.
+// show returns e as it stands on the wire. A value that the ring has dropped comes from the entry, if the entry still has it.
 func (s *State) show(e *ringEvent, pos uint64) wire.Event {
 	out := e.event(pos)
 	if e.flags&wire.EventOmitted == 0 || e.kind == wire.EventCleared {
 		return out
 	}
+
 	m := s.find([]byte(e.ref.name))
 	if m == nil || m.ref.instance != e.ref.instance {
 		return out
@@ -79,49 +80,53 @@ func (s *State) show(e *ringEvent, pos uint64) wire.Event {
 	if !ok || entry.version() != e.version {
 		return out
 	}
+
 	out.New = entry.valueBytes()
 	switch e.kind {
-	case wire.EventTTL: // which leaves the value as it is
+	case wire.EventTTL: // the value did not change
 		out.Old = out.New
-	case wire.EventUpdated: // whose old value is nowhere any more
+	case wire.EventUpdated: // nothing has the old value any more
 		return out
 	}
 	out.Flags &^= wire.EventOmitted
 	return out
 }
 
-// Dropped has events that the ring has dropped, or their values. See OnDropped.
+// Dropped keeps events that the ring has dropped, or their values. See OnDropped.
 type Dropped interface {
 	// Event returns the event at a position, and the name of its map.
 	Event(pos uint64) (name string, e wire.Event, ok bool)
 }
 
-// Events returns the map's events after a place, of whatever instance and generation, in order, with an EventLost in place of
-// those that are gone, or may be: the ring has forgotten some, a generation began without some, or the state has never come to
-// the place. At wire.PosNow nothing is returned.
+// Events returns the map's events after a place in order, of every instance and generation. An EventLost stands for events that are lost or
+// may be: the ring has forgotten them, a generation began without them, or the state has never come to the place. At wire.PosNow there are
+// no events.
 //
-// At most limit events are returned, and maxBytes of keys and values but not less than one event; zero or less is no bound.
-// more reports that a bound ended the list: who asks again does so from the place of the last event. The events' slices are
-// immutable. What the ring lacks is taken from dropped, unless that is nil.
+// It returns at most limit events, and at most maxBytes of keys and values but at least one event; zero or less is no bound. more reports
+// that a bound ended the list: the caller asks again from the place of the last event. The events' slices are immutable. Events that the
+// ring lacks come from dropped, unless dropped is nil.
 func (s *State) Events(name []byte, from Place, limit, maxBytes int, dropped Dropped) (events []wire.Event, more bool) {
 	if from.Pos == wire.PosNow {
 		return nil, false
 	}
+
 	pos, losses := s.losses(from)
 	older, lost := s.older(name, pos, dropped)
 	if lost > pos {
-		// One sign is enough for all up to there.
+		// One EventLost says it for all positions up to there.
 		for len(losses) > 0 && losses[0].pos <= lost {
 			losses = losses[1:]
 		}
 		losses = append([]lossMark{{s.generationAt(lost), lost}}, losses...)
 	}
+
 	list := eventList{losses: losses, limit: limit, maxBytes: maxBytes}
 	for _, e := range older {
 		if !list.add(e) {
 			return list.events, true
 		}
 	}
+
 	r := &s.ring
 	for p := max(pos+1, r.first()); p <= r.last; p++ {
 		e := r.at(int(p - r.first()))
@@ -144,17 +149,17 @@ func (s *State) Events(name []byte, from Place, limit, maxBytes int, dropped Dro
 	return list.events, false
 }
 
-// losses returns the position in the state's own history after which events are to be listed for who is at a place, and where
-// generations began that make others lost, in order.
+// losses returns what a listener at a place has missed: the position in the state's own history after which its events are to be listed, and,
+// in order, where generations began that lost events.
 func (s *State) losses(from Place) (pos uint64, losses []lossMark) {
 	pos = from.Pos
 	starts := s.startsAfter(from.Generation)
 	switch {
 	case from.Generation == 0, from.Generation > s.generation, len(starts) == 0 && pos > s.ring.last:
-		// Nobody can have been there: what may be known is that the present is not that.
+		// This history never had the place. Nothing is known of the events since, but where the partition stands now.
 		return s.ring.last, []lossMark{{s.generation, s.ring.last}}
 	case len(starts) > 0 && pos > starts[0].pos:
-		// Who has gone beyond the end of its generation goes on where the next began.
+		// The listener has come further than its generation counts: it goes on where the next generation began.
 		pos = starts[0].pos
 		losses = append(losses, lossMark{starts[0].generation, pos})
 		starts = starts[1:]
@@ -167,8 +172,8 @@ func (s *State) losses(from Place) (pos uint64, losses []lossMark) {
 	return pos, losses
 }
 
-// older returns the events of the map after a position that the ring has no more, from the one on that is not followed by any that
-// dropped lacks, and the position of the lacking event; pos where it lacks none. Each event tells where the one before stands.
+// older returns the events of the map after a position that the ring has forgotten and dropped still has, up to the first gap from the ring
+// backwards. lost is the position of the last event that is lost; pos if none is. Each event tells the position of the event before.
 func (s *State) older(name []byte, pos uint64, dropped Dropped) (events []wire.Event, lost uint64) {
 	if pos+1 >= s.ring.first() {
 		return nil, pos
@@ -186,7 +191,7 @@ func (s *State) older(name []byte, pos uint64, dropped Dropped) (events []wire.E
 	return events, max(lost, pos)
 }
 
-// beforeRing returns the position of the map's last event before those that the ring holds, or one before which it must have been.
+// beforeRing returns the position of the map's last event before the events in the ring, or a later position that has no event of the map.
 func (s *State) beforeRing(name []byte) uint64 {
 	r := &s.ring
 	for i := range r.n {
@@ -222,7 +227,7 @@ func (l *eventList) tell(pos uint64) bool {
 	return true
 }
 
-// append appends e if there is room. A loss right after another says what both say.
+// append appends e if there is room. A loss right after another loss takes its place: it says what both say.
 func (l *eventList) append(e wire.Event) bool {
 	n := len(l.events)
 	if n > 0 && e.Kind == wire.EventLost && l.events[n-1].Kind == wire.EventLost {

@@ -161,5 +161,5 @@ func (e item) keyOnly() item {
 // lessKey orders entries by the bytes of their keys.
 func lessKey(a, b item) bool { return bytes.Compare(a.keyBytes(), b.keyBytes()) < 0 }
 
-// view returns b as a string without copying, for lookups that end before b can change.
-func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+// asString returns b as a string without copying, for lookups that end before b can change.
+func asString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

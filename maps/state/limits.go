@@ -6,18 +6,17 @@ package state
 type Limits struct {
 	RingBytes  int // bytes of events kept, by default 64 KB
 	RingEvents int // events kept, by default 1,024
-	// EventValues is how many bytes the two values of an event may have together, by default 16 KB, before they are the
-	// first thing to go when the ring is full.
+	// EventValues is how many bytes the two values of an event may have together, by default 16 KB. Larger values are the first to go when
+	// the ring is full.
 	EventValues int
-	// EndedBytes is what is kept of maps that have ended, by default 64 KB: some 600 of them. More are kept for ten seconds, up to
-	// 16 times as many.
+	// EndedBytes is what ended maps may take, by default 64 KB: some 600 of them. Up to 16 times as many are kept for ten seconds.
 	EndedBytes int
 	// LockWaiters is how many may wait for one lock, by default 1,024.
 	LockWaiters int
-	// LockBytes is what the locks that are held may take with their waiters, by default 8 MB: some 30,000 locks of short keys.
+	// LockBytes is what held locks may take with their waiters, by default 8 MB: some 30,000 locks of short keys.
 	LockBytes int
-	// FreeLockBytes is what locks may take that nobody holds any more, by default 256 KB. They are kept so that the last holder
-	// may still write under its fence.
+	// FreeLockBytes is what released locks may take, by default 256 KB. They are kept for the last holder, who may still write under its
+	// fence.
 	FreeLockBytes int
 }
 

@@ -119,7 +119,7 @@ func (s *State) WaitsForLoad(name, key []byte, id wire.ID) bool {
 
 // EachLoad calls fn for the keys of a map whose values are being loaded, in their order, after the given key. It ends when fn returns false.
 func (s *State) EachLoad(name, after []byte, fn func(key string) bool) {
-	s.loads.byKey.Ascend(lockSlot{name: view(name), key: view(after)}, func(slot lockSlot) bool {
+	s.loads.byKey.Ascend(lockSlot{name: asString(name), key: asString(after)}, func(slot lockSlot) bool {
 		if slot.name == string(name) && slot.key == string(after) {
 			return true
 		}

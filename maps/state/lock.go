@@ -110,7 +110,7 @@ func (k *locks) share() *btree.BTreeG[lockSlot] {
 
 // find returns the lock of a key, or nil. The caller must not change it.
 func (k *locks) find(name, key []byte) *lock {
-	slot, _ := k.byKey.Get(lockSlot{name: view(name), key: view(key)})
+	slot, _ := k.byKey.Get(lockSlot{name: asString(name), key: asString(key)})
 	return slot.l
 }
 

@@ -263,7 +263,7 @@ func (k *locks) extendAll(until int64) (n uint64) {
 
 // of returns the locks of a map.
 func (k *locks) of(name []byte) (all []*lock) {
-	k.byKey.Ascend(lockSlot{name: view(name)}, func(slot lockSlot) bool {
+	k.byKey.Ascend(lockSlot{name: asString(name)}, func(slot lockSlot) bool {
 		if slot.name != string(name) {
 			return false
 		}

@@ -23,7 +23,7 @@ func entryOf(e item) Entry {
 		Expires: m.expires(), End: m.end, TTL: m.ttl, MaxIdle: m.maxIdle, Cost: e.cost(), Use: e.use()}
 }
 
-// lookup returns the entry under key that is visible by the clock; no entry if there is none.
+// lookup returns the entry under key that is visible by the clock, or no entry.
 func (s *State) lookup(name, key []byte) item {
 	m := s.find(name)
 	if m == nil {
@@ -45,8 +45,8 @@ func (s *State) Get(name, key []byte) (Entry, bool) {
 	return entryOf(e), true
 }
 
-// Due reports whether the entry under key is visible by the clock although its time has come by now, which is cluster time:
-// the clock must be advanced in the log before a read may answer.
+// Due reports whether the entry under key is visible by the clock although it has expired at now, which is cluster time. Then the log must
+// advance the clock before a read may answer.
 func (s *State) Due(name, key []byte, now int64) bool {
 	e := s.lookup(name, key)
 	return e.data != nil && expired(e, now)
@@ -61,8 +61,8 @@ func (s *State) Size(name []byte) int {
 	return m.live(s.clock)
 }
 
-// MinExpires returns when the next entry of the map that is visible by the clock expires, if any does. A read of many
-// entries may answer as long as that is after cluster time.
+// MinExpires returns when the next visible entry of the map expires, if any does. A read of many entries may answer as long as that is after
+// cluster time.
 func (s *State) MinExpires(name []byte) (int64, bool) {
 	m := s.find(name)
 	if m == nil {
@@ -72,8 +72,7 @@ func (s *State) MinExpires(name []byte) (int64, bool) {
 	return at, at != 0
 }
 
-// NextDue returns the earliest expiry in the partition, of entries that have expired and wait for OpSweep too, or the earliest
-// end of a lock's lease if that is before.
+// NextDue returns the earliest expiry or end of a lease in the partition, if there is any. Expired entries that wait for OpSweep count.
 func (s *State) NextDue() (int64, bool) {
 	slot, ok := s.due.Min()
 	at := slot.expires
@@ -85,13 +84,12 @@ func (s *State) NextDue() (int64, bool) {
 	return at, ok
 }
 
-// scanLook bounds the entries that one Scan looks at, those among them that have expired and are still to be removed.
+// scanLook bounds the entries that one Scan looks at. Expired entries that are still to be removed count.
 const scanLook = 4096
 
-// Scan calls fn for the map's visible entries with keys after the given one, or from the first where it is empty, in the
-// order of their keys' bytes. It ends after limit entries, or after maxBytes of keys and values but not before one entry, or
-// when fn returns false. Zero or less is no bound. It also ends when it has looked at some thousand entries. next is the key after
-// which to go on; nil if there are no more. The slices are immutable.
+// Scan calls fn for the map's visible entries in the order of their keys' bytes, after the given key, or from the first if it is empty. It
+// ends after limit entries, after maxBytes of keys and values but not before one entry, when fn returns false, and when it has looked at
+// some thousand entries. Zero or less is no bound. next is the key after which to go on; nil if there are no more. The slices are immutable.
 func (s *State) Scan(name, after []byte, limit, maxBytes int, fn func(key []byte, v Entry) bool) (next []byte) {
 	m := s.find(name)
 	if m == nil {

@@ -17,12 +17,13 @@ func (s *State) applyRemoveAll(op *entry.Op) outcome {
 	return s.removeChosen(&b)
 }
 
-// removeChosen executes OpRemoveAll: it removes the entries that its owner chose, each if it still has the version that it was
-// chosen with, and answers with how many those were. What was written since is not what the caller meant.
+// removeChosen executes OpRemoveAll: it removes the entries that the owner chose and that still have their versions. The answer is how many it
+// removed. The caller did not mean what was written since.
 func (s *State) removeChosen(b *wire.RemovalBody) outcome {
 	res := wire.RemoveResult{Next: b.Next}
 	for i, key := range b.Keys {
-		if b.Versions[i] == 0 { // of a key that had no entry, but whose value was being loaded
+		// The key had no entry, but a load.
+		if b.Versions[i] == 0 {
 			s.voidLoad(b.Map, key)
 			continue
 		}

@@ -9,10 +9,10 @@ const eventCost = 32
 type ringEvent struct {
 	ref           *mapRef
 	seq           uint64
-	since         uint64 // position of the map's event before; of the first, one that no earlier instance has an event after
+	since         uint64 // position of the map's event before. Before the first event no earlier instance has an event after it
 	version       uint64
 	time, expires int64
-	old, new      item // no entry where there is none; an event without values has its key in new
+	old, new      item // may be no entry; an event without values has its key in new
 	kind          wire.EventKind
 	flags         uint8
 }
@@ -36,8 +36,8 @@ func (e *ringEvent) event(pos uint64) wire.Event {
 		Kind: e.kind, Flags: e.flags, Key: e.key(), Old: e.old.valueBytes(), New: e.new.valueBytes()}
 }
 
-// ring holds the partition's last events. It is bounded by their number and by their bytes, in which the newest event
-// counts without its values if they are large: it stays whole, whatever its size, and does not cost the others their place.
+// ring holds the partition's last events. It is bounded by their number and by their bytes. The newest event counts without large values:
+// it stays whole, whatever its size, and does not cost the others their place.
 type ring struct {
 	lim    Limits
 	buf    []ringEvent // circular
@@ -47,7 +47,7 @@ type ring struct {
 	bytes  int         // Invariant: the sum of the events' sizes
 	large  int         // Invariant: how many events have more than lim.EventValues bytes of values
 	shared bool        // buf may be part of a frozen view and is never changed
-	// dropped is told of events that are dropped, or their values; nil: nobody is. It is no part of the replicated state.
+	// dropped is told of events that are dropped, or their values; it may be nil. It is no part of the replicated state.
 	dropped func(name string, e wire.Event)
 	silent  uint64 // up to here dropped is not told of whole events
 	// left is told when the last event of an instance has left the ring.
@@ -66,7 +66,7 @@ func (r *ring) isLarge(e *ringEvent) bool { return e.values() > r.lim.EventValue
 func (r *ring) share() ring {
 	r.shared = true
 	view := *r
-	view.dropped, view.left = nil, nil // which would keep the state itself
+	view.dropped, view.left = nil, nil // they would keep the state in memory
 	return view
 }
 
@@ -98,7 +98,7 @@ func (r *ring) push(e ringEvent) {
 	}
 }
 
-// trim brings the ring within its bounds: large values go first, oldest first, then whole events.
+// trim brings the ring within its bounds. It drops large values first, oldest first, and then whole events.
 func (r *ring) trim() {
 	for r.n > r.lim.RingEvents {
 		r.pop()
@@ -125,6 +125,7 @@ func (r *ring) pop() {
 	if first > r.silent && e.flags&wire.EventOmitted == 0 {
 		r.tell(e, first)
 	}
+
 	ref := e.ref
 	r.bytes -= e.size()
 	if r.isLarge(e) {
@@ -133,19 +134,20 @@ func (r *ring) pop() {
 	*e = ringEvent{}
 	r.head = (r.head + 1) % len(r.buf)
 	r.n--
+
 	if ref.last == first {
 		r.left(ref)
 	}
 }
 
-// tell hands an event that is about to be dropped, or its values, to who wants to know.
+// tell reports an event that is about to be dropped, or whose values are.
 func (r *ring) tell(e *ringEvent, pos uint64) {
 	if r.dropped != nil {
 		r.dropped(e.ref.name, e.event(pos))
 	}
 }
 
-// strip takes the values from the oldest event with large ones, the newest event excepted. It reports whether there was one.
+// strip drops the values of the oldest event with large values, except the newest event. It reports whether there was one.
 func (r *ring) strip() bool {
 	others := r.large
 	if r.isLarge(r.at(r.n - 1)) {

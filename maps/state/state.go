@@ -1,12 +1,17 @@
 // Package state is not API: programs use package sdk, and it may change in any version.
 //
 // It owns the replicated state of one partition: the entries of every map in it, their expiries, the results
-// of the calls that may come again, and the last events. It is a pure function of the log: equal entries in equal order
+// of calls that may be repeated, and the last events. It is a pure function of the log: equal entries in equal order
 // give equal states on every replica, today and at any later replay. So it knows no clock but the log's, no randomness,
-// no I/O, no goroutines and no locks, nothing in it depends on the order of a Go map, and no bytes make it fail.
+// no I/O, no goroutines and no locks. Nothing in it depends on the order of a Go map, and no bytes make it fail.
 //
 // It does not know who owns the partition, whether an operation was proposed under the right epoch, or what a call was
-// authorised to do: that is decided before an operation is handed to Apply.
+// authorised to do. Others decide that before they hand an operation to Apply.
+//
+// # Operations
+//
+// Each family of operations has a file that registers how its operations change the state; see operation. The codes, the bodies and
+// what clients and members must know of an operation are in package wire.
 //
 // # Synchronisation
 //
@@ -16,22 +21,22 @@
 //
 // # Use
 //
-// Beside each entry stands one word that is not replicated: in it those who read may keep what the process has seen of the
-// entry, say how often it was read. The state keeps the word where it is while the entry is written over, begins with zero
-// where there was no entry, and never looks at it.
+// Beside each entry stands one word that is not replicated. Readers may keep in it what the process has seen of the entry, such as
+// how often it was read. The word survives when the entry is written over, and begins with zero in a new entry. The state never
+// looks at it.
 //
 // # Maps
 //
-// A map is there from its first entry on. It ends with Destroy, and when it is empty and the ring has forgotten its last event:
-// nothing is left to say of it then. The next write begins another instance. Positions of maps that have ended lately are kept, so that
-// who has heard all of their events is not told that some are lost.
+// A map exists from its first entry on. It ends with Destroy, and when it is empty and the ring has forgotten its last event. The next
+// write begins another instance. The state keeps the last positions of maps that have ended lately: a listener that has heard all of
+// their events is not told that some are lost.
 //
 // # Versions
 //
-// A version is a wire.Stamp of the generation and a counter. The counter grows by one with every change: a write of a key that stores, alters
-// or removes an entry, an expiry, a Clear and a Destroy, and each time that a lock gets another holder or none: the version at
-// which a lock was granted is its fence. A bulk operation counts once for each key that it changes, so that
-// a key named twice gets two versions; an operation that changes nothing takes none.
+// A version is a wire.Stamp of the generation and a counter. The counter grows by one with every change: a write that stores, alters or removes an
+// entry, an expiry, a Clear, a Destroy, and each change of a lock's holder. The version at which a lock was granted is its fence. A
+// bulk operation counts once for each key that it changes, so a key named twice gets two versions. An operation that changes nothing
+// takes no version.
 //
 // # Expiry
 //
@@ -57,7 +62,7 @@ type State struct {
 	starts     []generationStart // by generation; never changed in place. Invariant: those of generations after the first
 	loss       bool              // see MarkLoss
 	ended      uint64            // position of the last event of all maps that have ended and are forgotten. Invariant: at most ring.last
-	recent     endedMaps         // those that have ended and are not
+	recent     endedMaps         // maps that have ended and are not forgotten
 
 	maps  *btree.BTreeG[mapSlot] // by name
 	bytes int                    // Invariant: the sum of the maps' bytes
@@ -65,7 +70,7 @@ type State struct {
 	calls calls
 	ring  ring
 	locks locks
-	loads locks // who is to load the values of keys that have no entry, and who waits for it. Invariant: all are held.
+	loads locks // the loads of keys that have no entry, see load.go. Invariant: all are held.
 
 	// due holds, for each map with entries that expire, the earliest of their expiries. Derived from maps.
 	due *btree.BTreeG[dueSlot]
@@ -106,7 +111,7 @@ func New(generation uint64, lim Limits) *State {
 	}
 	s.recent.least = lim.EndedBytes
 	s.ring.left = s.forgotten
-	if generation > 1 { // which begins empty: what the one before had is lost
+	if generation > 1 { // a later generation that begins empty has lost what the generation before had
 		s.begin(generationStart{generation, 0, true})
 	}
 	return s
@@ -117,9 +122,9 @@ func newTree[T any](less func(a, b T) bool) *btree.BTreeG[T] {
 	return btree.NewBTreeGOptions(less, btree.Options{NoLocks: true})
 }
 
-// Advance begins a log entry that was stamped with the given cluster time in milliseconds and with the position up to
-// which its owner had published events. The clock and the position never fall. Results of calls whose deadline has passed
-// are forgotten, a bounded number per entry.
+// Advance begins a log entry that was stamped with the given cluster time in milliseconds, and with the position up to which its
+// owner had published events. The clock and the position never fall. Advance forgets results of calls whose deadline has passed, a
+// bounded number per entry.
 func (s *State) Advance(now int64, published uint64) {
 	s.clock = max(s.clock, now)
 	s.published = max(s.published, published)
@@ -138,7 +143,7 @@ func (s *State) Generation() uint64 { return s.generation }
 // Counter returns how many changes were made, over all generations.
 func (s *State) Counter() uint64 { return s.counter }
 
-// Published returns the position up to which owners have said that they published events.
+// Published returns the position up to which owners have published events, as the log knows.
 func (s *State) Published() uint64 { return s.published }
 
 // RecordBytes returns the memory that remembered results are counted with. The count is equal on all replicas.
@@ -149,7 +154,7 @@ func (s *State) Bytes() int {
 	return s.bytes + s.named + s.recent.bytes + s.calls.bytes + s.LockBytes() + s.ring.bytes
 }
 
-// LockBytes returns the memory that locks are counted with, those that are only remembered too, and who loads values.
+// LockBytes returns the memory that locks and loads are counted with, released locks that are remembered among them.
 func (s *State) LockBytes() int { return s.locks.bytes + s.locks.freed + s.loads.bytes }
 
 // Maps returns how many maps the state keeps.
@@ -166,7 +171,7 @@ func (s *State) nextVersion() uint64 {
 
 // find returns the map with the given name, or nil. The caller must not change it.
 func (s *State) find(name []byte) *mapState {
-	slot, _ := s.maps.Get(mapSlot{name: view(name)})
+	slot, _ := s.maps.Get(mapSlot{name: asString(name)})
 	return slot.m
 }
 
@@ -179,9 +184,9 @@ func (s *State) create(name []byte, instance uint64) *mapState {
 	return m
 }
 
-// own returns m in a form that may be changed: itself, or a copy that takes its place if m may be part of a frozen view.
+// own returns m for a change: m itself, or a copy in its place if m may be part of a frozen view.
 //
-// NOTE: copying a tree writes its isolation mark, which reads of a frozen view do not look at.
+// NOTE: copying a tree writes its isolation mark. Reads of a frozen view do not look at the mark.
 func (s *State) own(m *mapState) *mapState {
 	if m.stamp == s.stamp {
 		return m
@@ -224,7 +229,7 @@ func (s *State) reindex(m *mapState, before int64) {
 	}
 }
 
-// emit appends an event of m, which the caller owns. The key is that of after, or of before where nothing is left.
+// emit appends an event of m, which the caller owns. The event has the key of after, or the key of before if no entry is left.
 func (s *State) emit(m *mapState, kind wire.EventKind, version uint64, before, after item) {
 	m.seq++
 	e := ringEvent{ref: m.ref, seq: m.seq, since: m.pos, version: version, time: s.clock, old: before, new: after, kind: kind}

@@ -38,8 +38,8 @@ func (s *State) applyTouch(op *entry.Op) outcome {
 	return s.touch(&b)
 }
 
-// sweep passes on locks whose leases have ended, and removes entries that have expired, each with its event, in the order of
-// expiry, map and key; at most limit of both together.
+// sweep passes on locks whose leases have ended, and removes entries that have expired, at most limit of both together. Entries go in the
+// order of expiry, map and key, each with its event.
 func (s *State) sweep(limit uint32) outcome {
 	most := uint64(min(limit, sweepMax))
 	n := s.sweepLocks(&s.locks, most)
@@ -56,9 +56,8 @@ func (s *State) sweep(limit uint32) outcome {
 	return counted(n)
 }
 
-// evictMany removes entries that have the versions that they were chosen with, each with its event. Others stay: one that
-// was written since is not what the owner meant, one whose key is locked may be what its holder works on, and one that has
-// expired has an event of its own.
+// evictMany removes the chosen entries that still have their versions, each with its event. Other entries stay: the owner did not choose what
+// was written since, the holder of a lock may work on a locked key, and an expired entry has an event of its own.
 func (s *State) evictMany(b *wire.EvictBody) outcome {
 	n := uint64(0)
 	for i, key := range b.Keys {
@@ -71,8 +70,8 @@ func (s *State) evictMany(b *wire.EvictBody) outcome {
 	return counted(n)
 }
 
-// touch has the max-idle of entries run from when they were used, if that is later than what the state knows. It is no
-// change of an entry: its version stays, and there is no event. What has expired stays so.
+// touch restarts the max-idle of entries at the time of their use, if that is later than the state knows. It does not change the entry: its
+// version stays, and there is no event. An expired entry stays expired.
 func (s *State) touch(b *wire.TouchBody) outcome {
 	n := uint64(0)
 	for i, key := range b.Keys {

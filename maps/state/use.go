@@ -2,8 +2,8 @@ package state
 
 import "unsafe"
 
-// useSize is the size of an entry's use: one word behind the entry in which whoever reads it may keep what it has seen of
-// it. It is the one thing about an entry that is not replicated, not in a snapshot and not in the hash, and nothing that Apply
+// useSize is the size of an entry's use: one word behind the entry in which readers may keep what they have seen of the entry. It is the one
+// thing about an entry that is not replicated, not in a snapshot and not in the hash, and nothing that Apply
 // does depends on it. An entry begins with zero; one that is written over hands its use on.
 const useSize = 8
 
@@ -15,7 +15,7 @@ func (e item) use() *uint64 {
 	return (*uint64)(unsafe.Add(unsafe.Pointer(e.data), useOffset(e.size())))
 }
 
-// inherit gives the entry, which nobody else knows yet, the use of the one in whose place it comes.
+// inherit gives a new entry the use of the entry that it replaces. REQUIRES that nobody else knows the new entry yet.
 func (e item) inherit(from item) {
 	if from.data != nil {
 		*e.use() = *from.use()

@@ -26,8 +26,8 @@ func (s *State) applyDestroy(op *entry.Op) outcome {
 	return s.destroy(name)
 }
 
-// clear removes all entries of a map at once and appends one CLEARED event. The instance and its count of events go on.
-// Where no entry is visible it changes nothing: entries that have expired wait for their own events.
+// clear removes all entries of a map at once and appends one CLEARED event. The instance and its count of events go on. Without a visible
+// entry it changes nothing: expired entries wait for their own events.
 func (s *State) clear(name []byte) outcome {
 	s.voidLoads(name)
 	m := s.find(name)
@@ -44,14 +44,14 @@ func (s *State) clear(name []byte) outcome {
 	return outcome{flags: wire.ResultFound | wire.ResultApplied, version: v}
 }
 
-// destroy ends a map's instance and removes its entries and locks. The CLEARED event is appended if there was any entry, visible or
-// still to be removed, so that every entry that listeners heard of comes to an end for them. The next write begins another
-// instance.
+// destroy ends a map's instance and removes its entries and locks. It appends the CLEARED event if there was any entry, visible or expired:
+// every entry that listeners heard of comes to an end for them. The next write begins another instance.
 func (s *State) destroy(name []byte) outcome {
 	m, locked := s.find(name), s.destroyLocks(name)
 	if m == nil && !locked {
 		return outcome{}
 	}
+
 	o := outcome{flags: wire.ResultApplied, version: s.nextVersion()}
 	if m == nil {
 		return o

@@ -79,8 +79,8 @@ func checkOptions(o *wire.WriteOptions) string {
 	return ""
 }
 
-// write executes a write of one key, whose fields wire.CheckWrite has found in order. WriteNoStore concerns the owner, which
-// writes to stores, and changes nothing here.
+// write executes a write of one key, whose fields wire.CheckWrite has checked. WriteNoStore changes nothing here: it concerns the owner, which
+// writes to stores.
 func (s *State) write(does *keyWrite, w *wire.WriteBody) outcome {
 	if does.change == removes || does.change == evicts {
 		if text := checkOptions(&w.WriteOptions); text != "" {
@@ -155,8 +155,7 @@ func checkVersion(o *wire.WriteOptions, cur item) string {
 	return ""
 }
 
-// current returns the map with the given name, if there is one, and its entry under key, if there is one. An entry that has
-// expired is removed first, with its event.
+// current returns the map with the given name and its entry under key, if they exist. It first removes an expired entry, with its event.
 func (s *State) current(name, key []byte) (*mapState, item) {
 	m := s.find(name)
 	if m == nil {
@@ -173,20 +172,20 @@ func (s *State) current(name, key []byte) (*mapState, item) {
 	return m, e
 }
 
-// expired reports whether e is gone at the given time.
+// expired reports whether e has expired at the given time.
 func expired(e item, at int64) bool {
 	expires := e.expires()
 	return expires != 0 && expires <= at
 }
 
-// store writes value under key of m, which is nil if the map does not exist yet; cur is what stands there. It returns the
-// entry's version.
+// store writes value under key of m, where cur stands. m is nil if the map does not exist yet. It returns the entry's version.
 func (s *State) store(m *mapState, cur item, name, key, value []byte, o *wire.WriteOptions) uint64 {
 	v := s.nextVersion()
 	if m == nil {
 		m = s.create(name, v)
 	}
 	m = s.own(m)
+
 	next := meta{version: v, created: s.clock, updated: s.clock}
 	kind, flags := wire.EventAdded, o.Flags
 	if cur.data != nil {
@@ -195,10 +194,11 @@ func (s *State) store(m *mapState, cur item, name, key, value []byte, o *wire.Wr
 		next.created = was.created
 		if flags&wire.WriteKeepTTL != 0 {
 			next.ttl, next.end, next.maxIdle = was.ttl, was.end, was.maxIdle
-			flags &^= wire.WriteTTL | wire.WriteMaxIdle // those are for an entry that does not exist
+			flags &^= wire.WriteTTL | wire.WriteMaxIdle // the owner gives them for an entry that does not exist
 		}
 	}
 	s.setLifetime(&next, flags, o)
+
 	e := newItem(key, value, &next)
 	e.inherit(cur)
 	s.put(m, e)
@@ -207,8 +207,7 @@ func (s *State) store(m *mapState, cur item, name, key, value []byte, o *wire.Wr
 	return v
 }
 
-// setLifetime gives an entry written now those of the options' TTL and max-idle that the flags name. The max-idle runs from
-// now.
+// setLifetime gives an entry written now the TTL and the max-idle of the options, as far as the flags name them. The max-idle runs from now.
 func (s *State) setLifetime(e *meta, flags wire.WriteFlags, o *wire.WriteOptions) {
 	if flags&wire.WriteTTL != 0 {
 		e.ttl, e.end = 0, after(s.clock, o.TTL)
@@ -216,20 +215,22 @@ func (s *State) setLifetime(e *meta, flags wire.WriteFlags, o *wire.WriteOptions
 			e.ttl = o.TTL
 		}
 	}
+
 	if flags&wire.WriteMaxIdle != 0 {
 		e.maxIdle = 0
 		if o.MaxIdle < wire.Forever {
 			e.maxIdle = o.MaxIdle
 		}
 	}
+
 	e.touched = 0
 	if e.maxIdle != 0 {
 		e.touched = s.clock
 	}
 }
 
-// retime gives the entry another TTL, and another max-idle if the options carry one. It is no write of the value, but it is
-// a use of the entry: the max-idle runs from now. It returns the entry's new version.
+// retime gives the entry another TTL, and another max-idle if the options carry one. It does not write the value, but it uses the entry: the
+// max-idle runs from now. It returns the entry's new version.
 func (s *State) retime(m *mapState, cur item, o *wire.WriteOptions) uint64 {
 	v := s.nextVersion()
 	m = s.own(m)
