@@ -8,14 +8,14 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// bound is a map from whose entries some may be evicted. What counts are the entries that this member owns, all partitions
-// together: so a bound below the number of partitions is kept too.
+// bound is what this member knows of a map that has a bound. The entries of all partitions that this member owns count together, so a bound
+// below the number of partitions is kept too.
 type bound struct {
 	name []byte
-	// entries and bytes are how much there is room for, as of the last time that was measured, less what was written since;
-	// negative: it must be measured again.
+	// entries and bytes are how much there is room for, by the last measure, less what was written since. Below zero the map must be
+	// measured again.
 	entries, bytes atomic.Int64
-	// last is the entry written last. Whatever the policy says, it stays until another is.
+	// last is the entry that was written last. It stays until another is written, whatever the policy says.
 	last atomic.Pointer[lastWrite]
 }
 
@@ -65,7 +65,7 @@ func (t *bounds) each(f func(b *bound)) {
 	})
 }
 
-// get returns the bound of a map, which begins here if it is not known yet: without room, so that it is measured.
+// get returns the bound of a map. A new bound has no room, so that the first write makes the evictor measure the map.
 func (t *bounds) get(name []byte) *bound {
 	if b, ok := t.byName.Load(string(name)); ok {
 		return b.(*bound)

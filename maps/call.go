@@ -10,8 +10,8 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// call is one request on its way: the Completion of a write or the Reader of a read. It is taken from a pool when the
-// request arrives and goes back with the answer.
+// call is one request on its way: the Completion of a write, or the Reader of a read. It comes from a pool when the request arrives, and goes
+// back with the answer.
 type call struct {
 	s         *Service
 	caller    Caller
@@ -20,7 +20,7 @@ type call struct {
 	partition uint32
 	deadline  int64  // cluster time in milliseconds
 	locks     bool   // OpLock, OpRenew, OpLoad: the wait queue answers it
-	hurry     bool   // of these, one that is answered at once though it asks to wait: there is no memory for that
+	hurry     bool   // of those, a call that is answered at once although it asks to wait: there is no memory to park it
 	retry     bool   // a copy may have been executed
 	body      []byte // reads, and calls that lock: a copy of the request's body; writes: the body that goes into the log, if not the request's
 	code      wire.Code
@@ -57,7 +57,7 @@ const callBytes = 512
 // Size returns what a read takes while it waits.
 func (c *call) Size() int { return callBytes + len(c.body) }
 
-// hold reserves memory for a call that waits until it is answered, and reports whether there was any.
+// hold reserves memory for a call until it is answered. It reports whether there is any.
 func (c *call) hold(n int) bool {
 	if !c.s.cfg.Host.Hold(int64(n)) {
 		return false
@@ -96,7 +96,8 @@ func (c *call) Complete(o partition.Outcome, r entry.Result) {
 		c.free()
 		return
 	}
-	if c.tally != nil { // before the answer: who has it and asks finds it counted
+	// Before the answer: a caller that has it and asks for the counts finds its call counted.
+	if c.tally != nil {
 		c.tally.done(c.s, c.op, c.partition, elapsed()-c.started)
 	}
 	if c.locks {
@@ -110,7 +111,7 @@ func (c *call) Complete(o partition.Outcome, r entry.Result) {
 	c.free()
 }
 
-// reply answers the call and releases it.
+// reply answers the call and frees it.
 func (c *call) reply(code wire.Code, body []byte) {
 	c.caller.Answer(c.id, code, body)
 	c.free()
@@ -122,7 +123,7 @@ func (c *call) Fail(o partition.Outcome) {
 	c.free()
 }
 
-// Finish answers a read. Values are copied here and not before: a batch of reads would hold them all at once.
+// Finish answers a read. It copies values only now: a batch of reads would hold the copies of all of them at once.
 func (c *call) Finish() {
 	if c.removal != nil {
 		c.s.chooser.add(c)
@@ -139,7 +140,7 @@ func (c *call) Finish() {
 	c.free()
 }
 
-// countRead counts a read that is about to be answered. Names that are no map's leave nothing behind.
+// countRead counts a read that is about to be answered. It begins no counts for a name that no map has.
 func (c *call) countRead() {
 	hits, known := 0, false
 	for i := range c.found {

@@ -8,8 +8,8 @@ import (
 	"github.com/gridiron-io/gridiron/partition"
 )
 
-// chooser chooses, for OpRemoveAll, among the keys that were read. It is one goroutine, so that however long keys and patterns
-// are they take one processor, and no reader of a partition waits for them. Each call has its turn for removeTime.
+// chooser chooses among the keys that OpRemoveAll has read. It is one goroutine: long keys and patterns take one processor at most, and no
+// reader of a partition waits for them. Each call has its turn for removeTime.
 type chooser struct {
 	wake chan struct{} // one slot
 
@@ -45,7 +45,7 @@ func (h *chooser) take() []*call {
 	return list
 }
 
-// run ends with ctx. Calls that wait then, and later ones, are told to ask again.
+// run works until ctx ends. Then it tells all calls that wait, and later ones, to ask again.
 func (h *chooser) run(ctx context.Context) {
 	for {
 		select {

@@ -17,10 +17,10 @@ const (
 	droppedCost     = 256
 )
 
-// DroppedEvents keeps, for a little while, events that a partition's ring has dropped before this process may have published
-// them, and events whose values it has dropped: a burst of writes overruns the ring faster than anybody can publish. Only events
-// of maps that somebody listens to are kept, the newest of them within a bound in bytes. It is no part of the replicated state:
-// what it does not have is lost to listeners, or comes without values, and they are told so.
+// DroppedEvents keeps for some seconds the events that a partition's ring has dropped before this process may have published them, and events
+// whose values the ring has dropped. A burst of writes overruns the ring faster than anybody can publish. It keeps only events of maps that
+// have listeners, the newest within a bound in bytes. It is no part of the replicated state. Events that it does not have are lost to
+// listeners, or come without values, and listeners are told so.
 //
 // A nil *DroppedEvents keeps nothing.
 type DroppedEvents struct {
@@ -58,7 +58,7 @@ func NewDroppedEvents(wanted func(name string) bool) *DroppedEvents {
 	return &DroppedEvents{wanted: wanted, now: time.Now, byPlace: make(map[droppedAt]*droppedEvent)}
 }
 
-// watch makes s tell of what its ring drops.
+// watch makes s report what its ring drops.
 func (d *DroppedEvents) watch(s *state.State, partition int) {
 	if d != nil {
 		s.OnDropped(func(name string, e wire.Event) { d.add(partition, name, e) })
@@ -83,7 +83,7 @@ func (d *DroppedEvents) add(partition int, name string, e wire.Event) {
 	}
 }
 
-// popLocked removes the oldest event. REQUIRES d.mu and that there is one.
+// popLocked forgets the oldest event. REQUIRES d.mu, and that there is one.
 func (d *DroppedEvents) popLocked() {
 	n := d.queue[d.head]
 	d.queue[d.head] = nil
@@ -118,8 +118,8 @@ func (d *DroppedEvents) Bytes() int {
 	return d.bytes
 }
 
-// Complete returns the partition's events from after pos on, of which list is what its ring holds from first on: with those
-// before first that are kept, and with the values that are kept.
+// Complete returns the partition's events after pos. list has the events that its ring holds, from first on. Complete adds the kept events
+// before first, and the kept values.
 func (d *DroppedEvents) Complete(partition int, pos, first uint64, list []state.MapEvent) []state.MapEvent {
 	for i := range list {
 		if list[i].Flags&wire.EventOmitted != 0 {

@@ -10,11 +10,10 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// folded turns what the state of a partition says of expirations, evictions and events into counts of this member as an owner.
-// A state counts from when this process has it, on every replica; what it counted while this process owned the partition is
-// the difference between two looks at it. Looks are taken when an owner changes and when counts are asked for, so what a map
-// counted between the last look and its end is lost, and what happens while an owner changes may be counted by both owners or by
-// neither.
+// folded turns the counts of a partition's state into counts of this member as an owner: expirations, evictions and events. A state counts from
+// the time that this process has it, on every replica. What it counted while this process owned the partition is the difference between two
+// looks. The service looks when an owner changes and when counts are asked for. So counts between the last look at a map and its end are lost,
+// and both owners or neither may count what happens while an owner changes.
 type folded struct {
 	mu    sync.Mutex // guards the following, the last look; held while the next is taken
 	owned bool
@@ -36,7 +35,7 @@ func (m *mapOfState) add(c *wire.MapCounts) {
 	c.Locks += m.locks
 }
 
-// mapsAtOnce is how many maps are looked at before a partition's lock is released, and taken again.
+// mapsAtOnce is how many maps are looked at under one hold of a partition's lock.
 const mapsAtOnce = 512
 
 // eachMap calls f for each map of a partition, in the order of their names, some hundred at a time under the partition's read lock.
@@ -53,8 +52,8 @@ func (s *Service) eachMap(p int, f func(name string, instance, seq uint64, stats
 	}
 }
 
-// look returns the maps of which the state of a partition holds anything, in the order of their names, and what the state keeps of
-// calls in bytes. Of a partition that is not here there is nothing.
+// look returns the maps in the state of a partition, in the order of their names, and the bytes of remembered results. A partition without a
+// replica here has none.
 func (s *Service) look(p int) (list []mapOfState, remembered int) {
 	var held map[string]uint64
 	s.cfg.Host.Inspect(p, func(m partition.Machine) {
@@ -99,11 +98,11 @@ func (s *Service) Maps() []wire.MapInfo {
 	return out
 }
 
-// OwnerChanged says that a partition may have another owner now.
+// OwnerChanged must be called when a partition may have another owner.
 func (s *Service) OwnerChanged(p int) { s.fold(p) }
 
-// fold takes a look at a partition and counts what happened since the one before, if this process was the owner then. It returns
-// what it saw if this process is the owner now.
+// fold looks at a partition. If this process owned it at the look before, fold counts what happened since. If this process owns it now, fold
+// returns what it saw.
 func (s *Service) fold(p int) (now []mapOfState, remembered int) {
 	part := &s.folded[p]
 	part.mu.Lock()
@@ -112,10 +111,12 @@ func (s *Service) fold(p int) (now []mapOfState, remembered int) {
 	if !owned && !part.owned {
 		return nil, 0
 	}
+
 	now, remembered = s.look(p)
 	if part.owned {
 		s.countSince(part.seen, now)
 	}
+
 	if part.owned = owned; !owned {
 		part.seen = nil
 		return nil, 0
@@ -147,7 +148,7 @@ func (s *Service) countSince(before, now []mapOfState) {
 	}
 }
 
-// since returns by how much a count has grown. One of a state that was read from a state snapshot begins again.
+// since returns by how much a count has grown. The counts of a state that was read from a state snapshot begin at zero again.
 func since(now, before uint64) uint64 {
 	if now < before {
 		return 0

@@ -87,10 +87,11 @@ func (c *call) lookForRemoval(st *state.State, _ partition.ReadPoint) bool {
 	return true
 }
 
-// readKeys looks keys up and uses what it finds: only if nothing must be committed first.
+// readKeys looks keys up. It notes the use of the entries it finds, unless something must be committed before the read may answer.
 func (c *call) readKeys(st *state.State, at partition.ReadPoint, name []byte, values bool, keys ...[]byte) bool {
 	c.idle, c.views = wire.TouchBody{}, c.views[:0]
 	instance, seq := st.Position(name)
+
 	due, size := false, 0
 	for _, key := range keys {
 		g := wire.GetResult{Instance: instance, Seq: seq}
@@ -114,8 +115,9 @@ func (c *call) readKeys(st *state.State, at partition.ReadPoint, name []byte, va
 		}
 	}
 	if due || len(c.idle.Keys) > 0 {
-		return false
+		return false // the read comes again, and counts the uses then
 	}
+
 	for i := range c.views {
 		v := &c.views[i]
 		if v.Use == nil {
@@ -130,13 +132,13 @@ func (c *call) readKeys(st *state.State, at partition.ReadPoint, name []byte, va
 	return true
 }
 
-// longIdle reports whether the entry that v shows was idle, as far as the log knows, for more than half of the time for
-// which it may be: its use now must be in the log before it is answered, so that no owner takes it away too early.
+// longIdle reports whether the entry v was idle, as far as the log knows, for more than half of its max-idle. Then its use must be in the log
+// before the answer, so that no later owner removes the entry too early.
 func longIdle(v *state.Entry, now int64) bool {
 	return v.MaxIdle != 0 && now > v.Touched && uint64(now-v.Touched) > v.MaxIdle/2
 }
 
-// Commit returns the operation that Read asks for: the use of entries, or none but the clock.
+// Commit returns the operation that Read needs first: the use of entries, or nil if only the clock must go on.
 func (c *call) Commit() *entry.Op {
 	if len(c.idle.Keys) == 0 {
 		return nil
@@ -144,7 +146,7 @@ func (c *call) Commit() *entry.Op {
 	return &entry.Op{Code: wire.OpTouch, Body: wire.AppendTouchBody(nil, &c.idle)}
 }
 
-// due reports whether an entry of the map has expired by cluster time and is not yet seen to by the log's clock.
+// due reports whether an entry of the map has expired by cluster time, but not yet by the log's clock.
 func due(st *state.State, name []byte, at partition.ReadPoint) bool {
 	t, ok := st.MinExpires(name)
 	return ok && t <= at.Now && st.Clock() < at.Now
@@ -169,17 +171,19 @@ func (c *call) scan(st *state.State, at partition.ReadPoint) bool {
 	if due(st, b.Map, at) {
 		return false
 	}
+
 	values := b.What&wire.ScanValues != 0
 	limit, most := pageEntries, pageBytes
 	var res wire.ScanResult
 	if values {
 		res.Values = [][]byte{}
 	} else {
-		limit, most = pageKeys, 0 // values, which are not looked at, count nothing
+		limit, most = pageKeys, 0 // values are not looked at: their bytes must not end the page
 	}
 	if b.Limit > 0 {
 		limit = min(limit, int(b.Limit))
 	}
+
 	size := 0
 	var last []byte
 	next := st.Scan(b.Map, b.After, limit, most, func(key []byte, v state.Entry) bool {

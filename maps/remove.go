@@ -22,17 +22,17 @@ const (
 	removeHeld = 48 << 10
 )
 
-// removal is one OpRemoveAll on its way: a linearizable read that takes note of some entries, a choice among them, and then an
-// operation that removes those which are still what they were. The operation has the identity of the call, so that a copy which
-// chose others gets the first result.
+// removal is one OpRemoveAll on its way. A linearizable read notes some entries, a choice among them follows, and then an operation removes
+// the chosen entries that were not written since. The operation has the identity of the call: a copy that chose other entries gets the first
+// result.
 //
-// Choosing may take long, since keys and patterns may be long. It is done by the service's chooser, with no lock held.
+// Choosing may take long, since keys and patterns may be long. The service's chooser does it, with no lock held.
 type removal struct {
 	op    entry.Op // but for its body
 	where wire.Predicate
 	name  []byte
 	after []byte
-	retry bool // an earlier copy may have been executed: the log knows
+	retry bool // an earlier copy may have been executed; only the log knows
 
 	seen []seenKey // in the order of the keys. The slices are the state's own
 	more bool      // there may be keys after those
@@ -42,7 +42,7 @@ type removal struct {
 	text   string
 }
 
-// seenKey is a key that has an entry, or whose value is being loaded: what is loaded now is as old as what is removed.
+// seenKey is a key that has an entry or a load. A value that is being loaded is as old as the entries that are removed, so the load counts too.
 type seenKey struct {
 	key     []byte
 	version uint64 // 0: it has no entry
@@ -67,7 +67,7 @@ func (s *Service) removeAll(req *wire.Request, caller Caller) (flush bool) {
 	return false
 }
 
-// look takes note of the next keys, those with entries and those without in one order.
+// look notes the next keys in one order: keys with entries, and keys with loads.
 func (r *removal) look(st *state.State) {
 	r.seen, r.code = make([]seenKey, 0, 64), wire.CodeOK
 	last := st.Scan(r.name, r.after, removeLook, 0, func(key []byte, v state.Entry) bool {
@@ -84,14 +84,16 @@ func (r *removal) look(st *state.State) {
 		loading = append(loading, seenKey{[]byte(key), 0})
 		return len(loading) < removeLook
 	})
-	if len(loading) == removeLook { // there may be more of them before the last entry
+
+	// There may be more loads before the last entry: what comes after the last load is left for the next call.
+	if len(loading) == removeLook {
 		end := loading[len(loading)-1].key
 		for r.more = true; len(r.seen) > 0 && bytes.Compare(r.seen[len(r.seen)-1].key, end) > 0; {
 			r.seen = r.seen[:len(r.seen)-1]
 		}
 	}
 	r.seen = merged(r.seen, loading)
-	if r.more && len(r.seen) == 0 { // all that was looked at has expired
+	if r.more && len(r.seen) == 0 { // everything in this page has expired
 		r.chosen.Next = last
 	}
 }
@@ -112,7 +114,7 @@ func merged(a, b []seenKey) []seenKey {
 	return append(append(out, a...), b...)
 }
 
-// choose compares the keys that were noted with the predicate, until it has enough of them or late reports that its time is up.
+// choose compares the noted keys with the predicate, until it has enough keys or late reports that its time is up.
 func (r *removal) choose(late func() bool) {
 	glob, err := wire.CompileGlob(r.where.Glob)
 	if err != nil {
@@ -142,8 +144,8 @@ func (r *removal) choose(late func() bool) {
 	}
 }
 
-// remove proposes the removal of what was chosen. Where that is nothing there is nothing to remember either, but an earlier
-// copy may have removed it all.
+// remove proposes the removal of the chosen entries. An empty choice needs no entry in the log, unless an earlier copy may have removed
+// something: then only the log has the result.
 func (c *call) remove() {
 	r := c.removal
 	switch {
@@ -157,7 +159,7 @@ func (c *call) remove() {
 	default:
 		r.op.Keys = len(r.chosen.Keys)
 		r.op.Body = wire.AppendRemovalBody(nil, &r.chosen)
-		s, p := c.s, int(c.partition) // c is the host's from here on
+		s, p := c.s, int(c.partition) // c belongs to the host from Submit on
 		s.cfg.Host.Submit(p, &r.op, c)
 		s.cfg.Host.Flush(p)
 		return

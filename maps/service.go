@@ -10,7 +10,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// maxAhead is how far in the future a call's deadline may be, in milliseconds: so long its result is remembered.
+// maxAhead is how far in the future a call's deadline may be, in milliseconds. The state remembers the result until then.
 const maxAhead = 60_000
 
 // Config describes a Service.
@@ -23,27 +23,28 @@ type Config struct {
 	MaxValue int // bytes of an encoded value; at most wire.MaxValueHard
 	// MapConfig is optional: it returns the configuration of a map. It is called for every operation and must not block.
 	MapConfig func(name []byte) wire.MapConfig
-	// ClockConfirmed is optional: it reports whether this member may hold its clock for right, though a caller's deadline does not fit it.
+	// ClockConfirmed is optional: it reports whether this member may trust its clock although a caller's deadline does not fit it.
 	ClockConfirmed func(deadline int64) bool
-	// Latency is optional: it is asked once for each map and operation for whom to tell how long each took. That must not block.
+	// Latency is optional: it is called once for each map and operation and returns a function that is told how long each call took. Neither
+	// may block.
 	Latency func(name string, op wire.Op) func(took time.Duration)
-	// MaxMemory is how many bytes the replicas on this member may be counted with, all together; 0: as many as come. When that
-	// is used up, maps that have a bound are evicted from, and writes that would take more are refused as overloaded.
+	// MaxMemory is how many bytes all replicas on this member together may be counted with; 0 is no bound. When it is used up, maps that
+	// have a bound lose entries, and writes that would take more are refused as overloaded.
 	MaxMemory int64
 	// Dropped is optional: events that the rings have dropped.
 	Dropped *DroppedEvents
-	// Owners is optional: among how many members' writes the room of a member is shared, for replicas of the same member are filled by
-	// several owners. Nil: this one alone.
+	// Owners is optional: how many members own partitions of which this member holds replicas. Their writes share its memory. Nil: this
+	// member alone.
 	Owners func() int
-	// Expected is optional: how many bytes replicas will take here yet which are being built.
+	// Expected is optional: how many bytes the replicas will take that are being built here.
 	Expected func() int64
-	// Room is optional: it is asked for every write that stores so many bytes, whether the other members that hold a replica of the
-	// partition have room for them, and answers why not. evictable says that the map makes room by itself. It must not block.
+	// Room is optional: it is called for every write that stores bytes. It returns an error if another member that holds a replica of the
+	// partition has no room for them. evictable says that the map makes room by itself. It must not block.
 	Room func(partition uint32, bytes int64, evictable bool) error
 }
 
-// Service answers the operations on maps. Beside the replicated state it keeps only what an owner alone knows: who used
-// what, and counts; and the calls that wait for locks.
+// Service answers the operations on maps. Beside the replicated state it keeps only what an owner alone knows: uses of entries, counts, and
+// the calls that wait for locks.
 type Service struct {
 	cfg       Config
 	touches   []touches // by partition
@@ -63,17 +64,17 @@ func New(cfg Config) *Service {
 	return s
 }
 
-// Start starts telling those who wait for locks that they have them.
+// Start starts answering the calls that wait for locks.
 func (s *Service) Start() { s.waitQueue.start() }
 
-// Stop ends that; calls that wait are told to ask again. It may be called twice, and before Start.
+// Stop ends what Start has started. Calls that wait are told to ask again. It may be called twice, and before Start.
 func (s *Service) Stop() { s.waitQueue.close() }
 
-// Touched is to be called when operations of a partition were applied here, and when its owner, or whether it is served here,
-// has changed. It does not block.
+// Touched must be called when operations of a partition were applied here, when its owner has changed, and when this member begins or ends
+// to serve it. It does not block.
 func (s *Service) Touched(partition int) { s.waitQueue.touched(partition) }
 
-// Gone is to be called when a caller has gone away and can be answered no more.
+// Gone must be called when the connection of a caller has ended.
 func (s *Service) Gone(caller Caller) { s.waitQueue.gone(caller) }
 
 // Caller is where answers go. Answer is called exactly once for each request, on any goroutine; it copies body and does not
@@ -82,13 +83,13 @@ type Caller interface {
 	Answer(id uint64, code wire.Code, body []byte)
 }
 
-// Connection is a Caller that may end before its answers have left. Once it has ended, Gone is called.
+// Connection is a Caller whose answers may be lost when it ends. Once it has ended, Gone is called.
 type Connection interface {
 	Caller
 	// Ended reports whether the connection has ended.
 	Ended() bool
-	// Deliver is Answer, and tells what became of the answer: told is called once, on any goroutine, with true when it was handed to
-	// the network whole, with false if the connection ended before. told does not block.
+	// Deliver is Answer and reports what became of the answer. told is called once, on any goroutine: with true when the network has taken
+	// the whole answer, with false if the connection ended before. told does not block.
 	Deliver(id uint64, code wire.Code, body []byte, told func(delivered bool))
 }
 
@@ -99,6 +100,8 @@ func (s *Service) Handle(req *wire.Request, caller Caller) (flush bool) {
 		caller.Answer(req.ID, wire.CodeInvalid, []byte(fmt.Sprintf("partition %d of %d", req.Partition, s.cfg.Partitions)))
 		return false
 	}
+
+	// One second more: the clocks of caller and member may differ a little.
 	now := s.cfg.Now()
 	if req.Deadline > now+maxAhead+1000 || req.Deadline <= now {
 		s.refuseDeadline(req, caller)
@@ -115,9 +118,11 @@ func (s *Service) write(req *wire.Request, caller Caller) bool {
 		caller.Answer(req.ID, wire.CodeInvalid, []byte("a write without the identity of its call"))
 		return false
 	}
+	// The only write that begins with a read: the owner chooses what it removes.
 	if req.Op == wire.OpRemoveAll {
 		return s.removeAll(req, caller)
 	}
+
 	c := newCall(s, req, caller)
 	body, err := s.prepare(c, req.Op, req.Body)
 	if err != nil {
@@ -125,14 +130,15 @@ func (s *Service) write(req *wire.Request, caller Caller) bool {
 		refuse(req.ID, caller, err)
 		return false
 	}
+
 	c.tally = s.tallyOf(wire.MapOf(req.Body), true)
 	s.cfg.Host.Submit(int(req.Partition), &entry.Op{Code: req.Op, Client: req.Client, Seq: req.Seq, Lowest: req.Lowest,
 		Deadline: req.Deadline, Body: body, Keys: c.keys}, c)
 	return true
 }
 
-// refuseDeadline answers a request whose deadline has passed or is too far ahead. It is this member's clock that may be wrong: one
-// that owns nothing for that reason sends the caller to the owner, and one that cannot be sure has it ask again.
+// refuseDeadline answers a request whose deadline has passed or is too far ahead. This member's clock may be wrong. If it owns nothing for that
+// reason, it sends the caller to the owner. If it cannot be sure of its clock, it tells the caller to ask again.
 func (s *Service) refuseDeadline(req *wire.Request, caller Caller) {
 	switch now := s.cfg.Now(); {
 	case s.cfg.Host.Serving(int(req.Partition)) == 0:
@@ -147,7 +153,7 @@ func (s *Service) refuseDeadline(req *wire.Request, caller Caller) {
 	}
 }
 
-// refuse answers a request that cannot be understood, or is above a limit.
+// refuse answers a request that is malformed or above a limit.
 func refuse(id uint64, caller Caller, err error) {
 	code := wire.CodeInvalid
 	switch {
@@ -159,8 +165,8 @@ func refuse(id uint64, caller Caller, err error) {
 	caller.Answer(id, code, []byte(err.Error()))
 }
 
-// prepare makes sure that a write is one that every replica can apply: nothing is checked after it stands in the log. It
-// returns the body that goes there: the caller's, or one in c's buffer that says what the map's configuration adds.
+// prepare makes sure that every replica can apply a write: nothing is checked after it stands in the log. It returns the body for the log: the
+// caller's body, or a body in c's buffer with what the map's configuration adds.
 func (s *Service) prepare(c *call, op wire.Op, body []byte) ([]byte, error) {
 	if len(body) > wire.MaxOperation {
 		return nil, fmt.Errorf("%w: an operation of %d bytes, the limit is %d", wire.ErrTooLarge, len(body), wire.MaxOperation)
@@ -206,21 +212,23 @@ func (s *Service) prepareLock(c *call, op wire.Op, body []byte) error {
 	return err
 }
 
-// lockBytes is what a lock, or a place in its wait queue, takes at most in the state, about, beside the names of its map and key.
+// lockBytes is about what a lock, or a place in its queue, takes at most in the state, beside the names of its map and key.
 const lockBytes = 512
 
-// admitLock decides whether a call that locks may be proposed. A lock takes memory of the partition's replicas; a call that waits takes
-// memory here. Who has a lock, or a place, already keeps it, whatever there is.
+// admitLock decides whether a call that locks may be proposed. A lock takes memory of the partition's replicas, and a call that waits takes
+// memory here. A caller that already has a lock, or a place, keeps it without memory.
 func (s *Service) admitLock(c *call, op wire.Op, l *wire.LockBody, body int) error {
 	if l.Flags&wire.LockWait != 0 && !c.hold(2*callBytes+3*body) {
 		if op != wire.OpRenew {
 			return errWaiting
 		}
+		// The lease must be renewed all the same. Only the wait for the loss of the lock is left out.
 		c.hurry = true
 	}
 	if op == wire.OpRenew || l.Flags&wire.LockAgain != 0 {
 		return nil
 	}
+
 	err := s.evictor.reserve(c.partition, lockBytes+len(l.Map)+len(l.Key))
 	if err != nil && s.has(int(c.partition), op, l) {
 		return nil
@@ -228,14 +236,14 @@ func (s *Service) admitLock(c *call, op wire.Op, l *wire.LockBody, body int) err
 	return err
 }
 
-// has reports whether a caller has a lock, or a place in its wait queue, as far as is known here.
+// has reports whether a caller has a lock, or a place in its queue, as far as this replica knows.
 func (s *Service) has(p int, op wire.Op, l *wire.LockBody) (has bool) {
 	s.cfg.Host.Inspect(p, func(m partition.Machine) { has = hasClaim(StateOf(m), l.Map, l.Key, op == wire.OpLoad, l.ID) })
 	return has
 }
 
-// storing looks at a write that stores so many values, in a body of so many bytes, in the light of its map's configuration: it
-// returns whether the options have changed with that, or why the write is refused.
+// storing applies the configuration of a map to a write that stores so many values, in a body of so many bytes. It returns whether the options
+// have changed, or why the write is refused.
 func (s *Service) storing(c *call, name []byte, o *wire.WriteOptions, values, body int) (changed bool, err error) {
 	cfg := s.config(name)
 	c.bodySize = body
@@ -253,9 +261,8 @@ func (s *Service) config(name []byte) wire.MapConfig {
 	return s.cfg.MapConfig(name)
 }
 
-// setDefaults gives a write that stores a value the TTL and max-idle of its map where it has none of its own, and reports
-// whether that changed anything. What an owner reads in its configuration is thus in the log: replicas need not have the
-// same at the same time.
+// setDefaults gives a write that stores a value the TTL and max-idle of its map, unless it has its own. It reports whether that changed anything.
+// So the log has what the owner read in its configuration, and replicas need not have the same configuration at the same time.
 func setDefaults(cfg *wire.MapConfig, o *wire.WriteOptions) (changed bool) {
 	if cfg.TTL != 0 && o.Flags&wire.WriteTTL == 0 {
 		o.Flags, o.TTL, changed = o.Flags|wire.WriteTTL, cfg.TTL, true

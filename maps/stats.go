@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	// tallyShards is over how many counters what partitions do is spread, so that cores do not wait for one another.
+	// tallyShards is how many counters the partitions share, so that cores do not wait for each other.
 	tallyShards = 4
-	// maxTallies bounds the maps that are counted: callers can name as many as they like. Operations on others are not counted.
+	// maxTallies bounds the maps that are counted: callers can name any number of maps. Operations on further maps are not counted.
 	maxTallies = 4096
-	// crowded is from how many on maps that are gone make room for others.
+	// crowded is the number of maps from which on ended maps make room for others.
 	crowded = maxTallies / 2
 )
 
-// began is what the times of operations are counted from.
+// began is the zero of elapsed.
 var began = time.Now()
 
 // elapsed returns a moment on the monotonic clock.
@@ -36,12 +36,12 @@ var opIndex, opCount = func() (index [256]uint8, n uint8) {
 	return index, n
 }()
 
-// tally counts what this member does for one map as an owner, from its start. Counting takes no lock and, but for the first
-// time, no memory.
+// tally counts what this member does for one map as an owner, from the member's start. Counting takes no lock. It takes memory only the first
+// time.
 type tally struct {
 	name                     string
-	quiet                    bool         // how long operations take is told to nobody
-	walk                     atomic.Int64 // the last in which the map was seen, see tallies.forget
+	quiet                    bool         // no latencies are reported
+	walk                     atomic.Int64 // the last walk that saw the map, see tallies.forget
 	shards                   [tallyShards]tallyShard
 	expired, evicted, events atomic.Uint64 // see folded
 }
@@ -56,7 +56,7 @@ type tallyShard struct {
 type latency struct {
 	nanos   atomic.Uint64
 	buckets [wire.LatencyBuckets]atomic.Uint64
-	tell    func(time.Duration) // nil: nobody
+	tell    func(time.Duration) // may be nil
 }
 
 func newTally(name string) *tally {
@@ -99,7 +99,7 @@ func (t *tally) read(partition uint32, hits, misses int) {
 	}
 }
 
-// sumCounts adds what was counted to c, but for operations.
+// sumCounts adds all counts but those of operations to c.
 func (t *tally) sumCounts(c *wire.MapCounts) {
 	c.Expired, c.Evicted, c.Events = c.Expired+t.expired.Load(), c.Evicted+t.evicted.Load(), c.Events+t.events.Load()
 	for i := range t.shards {
@@ -108,7 +108,7 @@ func (t *tally) sumCounts(c *wire.MapCounts) {
 	}
 }
 
-// sum adds what was counted to c.
+// sum adds all counts to c.
 func (t *tally) sum(c *wire.MapCounts) {
 	t.sumCounts(c)
 	for op, index := range opIndex {
@@ -135,10 +135,10 @@ func (t *tally) sum(c *wire.MapCounts) {
 	}
 }
 
-// tallies finds the tally of a map by its name. Who finds one takes no lock.
+// tallies finds the tally of a map by its name. Finding takes no lock.
 type tallies struct {
 	byName sync.Map     // *tally by string
-	walk   atomic.Int64 // how often somebody has begun to look at all maps that there are
+	walk   atomic.Int64 // walks over all maps that have begun
 
 	mu    sync.Mutex // serialises writers of byName, and guards the following
 	n     int        // tallies in byName
@@ -161,7 +161,7 @@ func (t *tallies) each(f func(name string, of *tally)) {
 	})
 }
 
-// get returns the tally of a map, which begins here if it has none and may be; else nil.
+// get returns the tally of a map. With begin set it makes one if there is none and room for it. Else it returns nil.
 func (t *tallies) get(name []byte, begin bool) *tally {
 	if known, ok := t.byName.Load(string(name)); ok || !begin {
 		of, _ := known.(*tally)
@@ -174,7 +174,7 @@ func (t *tallies) get(name []byte, begin bool) *tally {
 	}
 	n := newTally(string(name))
 	n.walk.Store(t.walk.Load())
-	// Whoever measures how long operations take never forgets a name.
+	// The meter behind Latency never forgets a name: the number of names that it hears is bounded, too.
 	t.begun++
 	n.quiet = t.begun > maxTallies
 	t.n++
@@ -182,15 +182,15 @@ func (t *tallies) get(name []byte, begin bool) *tally {
 	return n
 }
 
-// seen notes that a map is there.
+// seen notes that the present walk has met a map.
 func (t *tallies) seen(name string) {
 	if known := t.find(name); known != nil {
 		known.walk.Store(t.walk.Load())
 	}
 }
 
-// forget drops the tallies of maps that were not there in the last two looks at all maps, where there are many. So names that are used
-// once do not keep later ones from being counted.
+// forget drops the tallies of maps that the last two walks did not meet, if there are many tallies. So names that are used once do not keep
+// later maps from being counted.
 func (t *tallies) forget() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -206,7 +206,7 @@ func (t *tallies) forget() {
 	})
 }
 
-// tallyOf returns where an operation on a map is counted; nil if it is not.
+// tallyOf returns where an operation on a map is counted; nil if it is not counted.
 func (s *Service) tallyOf(name []byte, begin bool) *tally {
 	if s.cfg.MapConfig != nil {
 		if cfg := s.cfg.MapConfig(name); !cfg.Stats {
@@ -232,8 +232,8 @@ func (s *Service) Counts(name string) wire.MapCounts {
 	return c
 }
 
-// AllCounts returns what this member has counted, by map: of all that have entries here, or for which it did something. How long
-// operations took is left out, as is what is remembered of calls.
+// AllCounts returns what this member has counted, by map: for all maps that have entries here, or for which it did something. It leaves out
+// latencies, and the memory that remembered calls take.
 func (s *Service) AllCounts() map[string]*wire.MapCounts {
 	all := make(map[string]*wire.MapCounts)
 	of := func(name string) *wire.MapCounts {

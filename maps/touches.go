@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// touchSoon is how long before an entry's end, in milliseconds, a use of it goes into the log at once: the next round of
-	// upkeep might come too late.
+	// touchSoon is how long before an entry's end, in milliseconds, a use of it goes into the log at once. The next round of upkeep might come
+	// too late.
 	touchSoon = 2 * upkeepMillis
 	// maxTouches bounds the uses of one partition that wait for a round of upkeep.
 	maxTouches = 4096
@@ -18,9 +18,8 @@ const (
 	maxTouchBytes = 128 << 10
 )
 
-// touches gathers when entries of one partition were used whose max-idle begins again with that: they go into the log
-// together. What is lost with an owner, or comes too late, costs an entry at most half of its max-idle, since a later use
-// than that is committed before it is answered.
+// touches gathers the uses of one partition's entries that have a max-idle. They go into the log together. A use that is lost with an owner, or
+// comes too late, costs an entry at most half of its max-idle: a use later than that is committed before the answer.
 type touches struct {
 	mu   sync.Mutex // guards the following
 	used map[touched]int64
@@ -90,7 +89,7 @@ func (s *Service) flushTouches(p int) {
 	s.cfg.Host.Flush(p)
 }
 
-// unheard is the Completion of operations after which nobody asks.
+// unheard is the Completion of operations whose outcome does not matter.
 type unheard struct{}
 
 // Complete does nothing.

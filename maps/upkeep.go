@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	// sweepLimit is how many entries a sweep removes. While more are due, each removes twice as many as the one before, up
-	// to sweepMost: so sweeps keep up with writes, of which an entry may hold some thousands too.
+	// sweepLimit is how many entries a sweep removes. While more are due, each sweep removes twice as many as the sweep before, up to
+	// sweepMost. So sweeps keep up with writes: an entry of the log may hold some thousands of those, too.
 	sweepLimit = 1000
 	sweepMost  = 4 * sweepLimit
 )
 
-// nextSweep returns the operation that removes what has expired, after one that was applied, or the first. Another is worth a look at
-// once where the last has removed something: more may be due.
+// nextSweep returns the sweep after the one that was applied, or the first sweep if done is nil. again says to look at once whether more is due:
+// the last sweep has removed something.
 func nextSweep(done *entry.Op, result entry.Result) (next *entry.Op, again bool) {
 	limit := uint32(sweepLimit)
 	if done != nil {
@@ -35,8 +35,8 @@ func nextSweep(done *entry.Op, result entry.Result) (next *entry.Op, again bool)
 // upkeepMillis is how often the service looks after the partitions that this member owns.
 const upkeepMillis = 100
 
-// Run looks after the partitions that this member owns, until ctx ends: uses of entries that have a max-idle go into the
-// log, entries are evicted where there are too many, and RemoveAll chooses what it removes.
+// Run looks after the partitions that this member owns, until ctx ends. It puts uses of entries into the log, evicts entries of maps that are too
+// large, and chooses what RemoveAll removes.
 func (s *Service) Run(ctx context.Context) {
 	var working sync.WaitGroup
 	working.Go(func() { s.evictor.run(ctx) }) // ends with ctx

@@ -4,11 +4,11 @@ import "github.com/gridiron-io/gridiron/partition"
 
 // Usage is what a member carries for maps.
 type Usage struct {
-	Bytes       int64 // that the replicas here are counted with, all together
+	Bytes       int64 // of all replicas here together
 	MaxBytes    int64 // as configured; 0: no bound
-	LockWaiters int   // calls that wait here for a lock, or for word that one is lost
-	LockBytes   int64 // that locks take in the replicas here, held and remembered ones, and who loads values; part of Bytes
-	Maps        int   // that the replicas here keep, each in each partition, those that were emptied a short while ago among them
+	LockWaiters int   // calls that wait here for a lock, or for the loss of a lock
+	LockBytes   int64 // of locks and loads in the replicas here, released locks included; part of Bytes
+	Maps        int   // in the replicas here, counted once for each partition; maps that were emptied lately count
 }
 
 // Usage returns what the member carries now.

@@ -10,16 +10,15 @@ import (
 //
 //	reads (24 bits) · milliseconds from the entry's creation to the last read (40 bits)
 //
-// both no more than they can show. Only an owner reads entries for callers, so it counts from when this process began to
-// own the partition, or to hold the entry, and another owner begins again.
+// Both stop at the largest number that they can show. Only an owner reads entries for callers. So the use counts from the time that this
+// process owns the partition, or holds the entry, and another owner counts from zero.
 const (
 	useTimeBits  = 40
 	useTimeLimit = 1<<useTimeBits - 1
 	useReadLimit = 1<<(64-useTimeBits) - 1
 )
 
-// used counts a read of the entry that v shows, at now milliseconds of cluster time. Like all of this file it REQUIRES that
-// the state may be read.
+// used counts a read of the entry v, at now milliseconds of cluster time. Like all of this file it REQUIRES that the state may be read.
 func used(v *state.Entry, now int64) {
 	for {
 		was := atomic.LoadUint64(v.Use)

@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	// sampleWhole is up to how many entries a map is looked at whole, so that the policy is kept exactly.
+	// sampleWhole is the number of entries up to which a map is looked at whole: then the policy is kept exactly.
 	sampleWhole = 4096
 	// sampleEach is how many entries are looked at for each that is evicted, where there are more.
 	sampleEach = 8
 	// samplePartition bounds the entries that are looked at in one partition: it is locked for reading meanwhile.
 	samplePartition = 2048
-	// freshMillis is for how long an entry that was just written or read is taken by LFU only if all others were, too: who wrote it
-	// may be about to read it, and nothing can have been used often that is new. LRU takes it last by itself.
+	// freshMillis is how long LFU spares an entry that was just written or read, if there are others. Its writer may be about to read it, and
+	// a new entry cannot have been used often. LRU needs no such rule: it takes fresh entries last.
 	freshMillis = 20
 )
 
@@ -36,8 +36,8 @@ type candidate struct {
 	rank      [2]int64 // the lower goes first
 }
 
-// sample looks at about n of a map's entries, spread over its partitions as the entries are, and none twice. With n no less
-// than the map has, it looks at all of them, as far as one partition allows.
+// sample looks at about n of a map's entries, spread over its partitions like the entries are, and at none twice. If the map has at most n
+// entries it looks at all of them, up to samplePartition in each partition.
 func (s *Service) sample(b *bound, policy wire.EvictionPolicy, parts []held, n int) (list []candidate) {
 	total := 0
 	for _, p := range parts {
@@ -69,8 +69,8 @@ func (s *Service) sample(b *bound, policy wire.EvictionPolicy, parts []held, n i
 					c.rank = [2]int64{int64(hits(&v)), accessed(&v)}
 				} else {
 					c.rank[0] = accessed(&v)
-					// Of what was used within one millisecond, what was written goes before what was read: a cache that is
-					// being filled must not lose what is asked for.
+					// Within one millisecond, written entries go before read ones: a cache that is being filled must not lose the
+					// entries that are asked for.
 					if readSinceWritten(&v) {
 						c.rank[1] = 1
 					}
@@ -82,8 +82,7 @@ func (s *Service) sample(b *bound, policy wire.EvictionPolicy, parts []held, n i
 	return list
 }
 
-// choose returns those of a sample that are to be evicted: as many entries as the first number, or more if they do not come to
-// so many bytes. The sample is reordered.
+// choose returns the entries of a sample that must be evicted: at least so many entries, and at least so many bytes. It reorders the sample.
 func choose(list []candidate, entries, bytes int64) []candidate {
 	slices.SortFunc(list, func(a, b candidate) int {
 		if a.young != b.young {
