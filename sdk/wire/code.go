@@ -11,7 +11,7 @@ type Code uint16
 const (
 	CodeOK               Code = 0
 	CodeMoved            Code = 1  // another member owns the partition; body: Moved. Nothing was executed.
-	CodeNotReady         Code = 2  // this member cannot say yet who owns the partition. Nothing was executed.
+	CodeNotReady         Code = 2  // this member does not know yet who owns the partition. Nothing was executed.
 	CodeConflict         Code = 3  // IfVersion did not match, or no such key
 	CodeTimeout          Code = 4  // surely not executed
 	CodeUnknown          Code = 5  // may or may not have been executed
@@ -31,7 +31,7 @@ const (
 	CodeCancelled        Code = 19 //
 	CodeEventsLost       Code = 20 //
 	CodeExpired          Code = 21 // the call's deadline had passed on the log's clock; this copy was not executed
-	CodeStale            Code = 22 // the call's seq is below what its client still waits for; not executed
+	CodeStale            Code = 22 // the call's seq is below its client's request window; not executed
 	CodeTaskFailed       Code = 23 // the task's own error; body: its text
 	CodeClosed           Code = 24 // the member is stopping; nothing was executed
 	CodeInternal         Code = 25 // a bug; see the member's log
@@ -51,7 +51,7 @@ func (c Code) String() string {
 	return "code " + strconv.Itoa(int(c))
 }
 
-// ErrMalformed is what every decoder of this package reports, wrapped with what was wrong.
+// ErrMalformed is wrapped by the errors of every decoder of this package.
 var ErrMalformed = errors.New("malformed")
 
 // ErrTooLarge is reported for a frame or field above its cap.

@@ -31,21 +31,21 @@ const (
 	EventEvicted EventKind = 5
 	EventLoaded  EventKind = 6
 	EventCleared EventKind = 7
-	EventLost    EventKind = 8 // never stored; an owner's answer has it in the place of events that cannot be had any more
+	EventLost    EventKind = 8 // never stored; in an owner's answer it stands for events that are lost
 	EventTTL     EventKind = 9 // SetTTL; shown as UPDATED to listeners that ask for expiry changes
 )
 
 // Flags of an event.
 const (
 	EventOmitted uint8 = 1 << 0 // Old, New or both were left out for their size, for good
-	EventFetch   uint8 = 1 << 1 // Old and New were left out of this message for its size: ask the owner
+	EventFetch   uint8 = 1 << 1 // Old and New were left out of this message for its size: ask the owner for them
 )
 
-// Event is one change of one map in one partition. Seq counts from 1 within an instance of the map in the partition, without gaps, and is
-// the same on all replicas; Pos counts over all maps of the partition.
+// Event is one change of one map in one partition. Seq counts from 1 within an instance of the map in the partition, without gaps. Pos counts
+// over all maps of the partition. Both are the same on all replicas.
 //
-// Of EventLost only Pos and Version count: all events up to Pos that were not listed before are lost, and Version is the first of
-// the generation of which the next events are.
+// In an EventLost only Pos and Version mean something. All events up to Pos that were not listed before are lost. Version is the first version
+// of the generation that the next events belong to.
 type Event struct {
 	Pos      uint64
 	Instance uint64 // version of the write that created the map in this partition
@@ -84,7 +84,7 @@ func DecodeEvent(r *Reader) Event {
 // Position is a place in the events of one map in one partition: everything up to Pos.
 type Position struct {
 	Partition uint32
-	Epoch     uint64 // of the owner that says so; positions of two generations cannot be compared
+	Epoch     uint64 // of the owner that gave the position; positions of two generations cannot be compared
 	Pos       uint64
 	Quiet     uint64 // no event of the map lies between this position and Pos
 }
@@ -149,8 +149,8 @@ func DecodeEventBatch(b []byte) (EventBatch, error) {
 	return e, r.Done()
 }
 
-// Watermark is published once a second by each member on a map's watermark subject while somebody listens to the map: where the
-// partitions that it owns stand.
+// Watermark says where the events of a map stand in the partitions that a member owns. Each member publishes it once a second while somebody
+// listens to the map. A subscriber sees by it that it has missed an event.
 type Watermark struct {
 	Member    ID
 	AsOf      int64 // cluster time up to which the member vouches for the positions; 0 if it does not
@@ -175,11 +175,10 @@ func DecodeWatermark(b []byte) (Watermark, error) {
 	return watermark, err
 }
 
-// PosNow in an EventsBody asks only where the map stands.
+// PosNow in an EventsBody asks for no events, only for where the map stands.
 const PosNow = 1<<64 - 1
 
-// EventsBody asks the owner of a partition for the events of a map after a position, which was one in a generation of the
-// partition.
+// EventsBody asks the owner of a partition for the events of a map after a position in a generation of the partition.
 type EventsBody struct {
 	Map        []byte
 	Generation uint64
@@ -202,8 +201,8 @@ func DecodeEventsBody(b []byte) (EventsBody, error) {
 	return e, CheckMapName(e.Map)
 }
 
-// EventsResult answers OpEvents: with all events of the map after the position asked for, of whatever instance and
-// generation, in order, and with EventLost in place of those that are no longer to be had.
+// EventsResult answers OpEvents with the events of the map after the given position in order, of every instance and generation. An EventLost
+// stands for events that are lost.
 type EventsResult struct {
 	Last   Position // where the map stands
 	AsOf   int64    // cluster time for which Last holds
@@ -243,11 +242,11 @@ func DecodeEventsResult(b []byte) (e EventsResult, err error) {
 // EventSubject returns the NATS subject of a map's events. The name is encoded: it may hold any UTF-8.
 func EventSubject(mapName string) string { return "grid.ev." + subjectToken(mapName) }
 
-// WatermarkSubject returns the NATS subject of a map's watermarks.
+// WatermarkSubject returns the NATS subject of a map's watermarks. Its name is part of the protocol.
 func WatermarkSubject(mapName string) string { return "grid.beat." + subjectToken(mapName) }
 
 func subjectToken(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// EventsUser is the NATS user, and its password, of connections of the events plane. It may subscribe to events and watermarks and
-// do nothing else; who may have such a connection was decided before.
+// EventsUser is the NATS user, and its password, of connections of the events plane. It may only subscribe to events and watermarks. The
+// member has authorised the client before it gets such a connection.
 const EventsUser = "subscriber"

@@ -9,7 +9,7 @@ import (
 const (
 	FlagTrace uint8 = 1 << 0 // request: a trace context stands between header and body
 	FlagRetry uint8 = 1 << 1 // request: an earlier copy of this call may have reached an owner
-	FlagPush  uint8 = 1 << 7 // answer: nobody asked; the request ID holds the Op that it would answer
+	FlagPush  uint8 = 1 << 7 // answer without a request: its request ID holds the Op that it would answer
 )
 
 // RequestHeader is the size of a request's fixed part, AnswerHeader of an answer's, both without the length.
@@ -29,11 +29,11 @@ type Request struct {
 	ID        uint64 // unique among the calls in flight of its connection
 	Op        Op
 	Flags     uint8
-	Partition uint32 // NoPartition if it is for none
+	Partition uint32 // NoPartition if the request is for no partition
 	Epoch     uint64 // the newest epoch of the partition that the caller knows; 0 if none
 	Client    ID     // with Seq the identity of the call, equal in all its copies
 	Seq       uint64 // from 1; 0 for calls that are not recorded
-	Lowest    uint64 // lowest seq that this client still waits for in this partition
+	Lowest    uint64 // where the client request window begins: the lowest seq that the client may repeat in this partition
 	Deadline  int64  // cluster time in milliseconds; 0 is refused for writes
 	Trace     Trace  // only with FlagTrace
 	Body      []byte // aliases the frame
@@ -60,8 +60,7 @@ func AppendRequest(dst []byte, r *Request) []byte {
 	return append(dst, r.Body...)
 }
 
-// DecodeRequest reads a frame without its length into r, of which it leaves nothing as it was; Body aliases b. After an error r
-// is of no use.
+// DecodeRequest reads a frame without its length into r and sets all its fields. Body aliases b. After an error r is undefined.
 func DecodeRequest(b []byte, r *Request) error {
 	if len(b) < RequestHeader {
 		return fmt.Errorf("%w: a request of %d bytes", ErrMalformed, len(b))
@@ -94,7 +93,7 @@ func DecodeRequest(b []byte, r *Request) error {
 	return nil
 }
 
-// Answer is what a call got, as it stands in a frame:
+// Answer is the answer to a call as it stands in a frame:
 //
 //	0 version · 1 flags · 2 code · 4 request ID · 12 cluster time · 20 table version
 type Answer struct {
@@ -103,7 +102,7 @@ type Answer struct {
 	Code  Code
 	Time  int64  // cluster time at the member in milliseconds
 	Table uint64 // version of the member's table view
-	Body  []byte // aliases the frame; for most errors their text
+	Body  []byte // aliases the frame; the text of most errors
 }
 
 // AppendAnswer appends a as a frame with its length.

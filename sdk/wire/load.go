@@ -28,13 +28,13 @@ func loadedWithOptions(dst, body []byte, o *WriteOptions) ([]byte, error) {
 	return AppendLoadedBody(dst, &l), err
 }
 
-// LoadedBody is the body of OpLoaded: the value that was loaded for a key, from who was to load it; without a value, that there will
-// be none: who has the ID loads no more, or no longer waits for others to.
+// LoadedBody is the body of OpLoaded: the value that the caller has loaded for a key. Without a value it gives up the caller's load, or its place
+// among those that wait for the load.
 type LoadedBody struct {
 	Map   []byte
 	Key   []byte
 	ID    ID     // as in OpLoad
-	Fence uint64 // with a value: that under which it was loaded
+	Fence uint64 // with a value: of the load; else 0
 	WriteOptions
 	Value []byte
 }

@@ -32,21 +32,21 @@ func checkUnlockBody(_ Op, body []byte) (Contents, error) {
 	return Contents{Map: u.Map}, err
 }
 
-// LockWait in LockBody.Flags has OpLock wait in the lock's queue while another holds the lock; without it the call only tries.
-// It has OpRenew, once it has renewed, wait until the caller has lost the lock.
+// LockWait in LockBody.Flags makes OpLock wait in the lock's queue while another caller holds the lock. Without it the call only tries. It
+// makes OpRenew wait, after the renewal, until the caller has lost the lock.
 const LockWait uint8 = 1 << 0
 
-// LockAgain in LockBody.Flags has OpLoad renew the lease of who loads already, and do nothing else: it is not held by the caller if
-// another loads, or nobody.
+// LockAgain in LockBody.Flags makes OpLoad renew the lease of a load, and nothing else. The answer is CodeLockNotHeld if the caller does not
+// have the load.
 const LockAgain uint8 = 1 << 1
 
-// LockBody is the body of OpLock, OpRenew and OpLoad: who wants the lock of a key, or has it.
+// LockBody is the body of OpLock, OpRenew and OpLoad: a caller that wants the lock of a key, or has it.
 type LockBody struct {
 	Map   []byte
 	Key   []byte
-	ID    ID     // names who locks, the same in all calls until it has the lock and as long as it holds it; never zero
-	Lease uint64 // milliseconds, at least one: for how long the lock is held, or held on, unless it is renewed
-	Keep  uint64 // OpLock with LockWait: milliseconds beyond the call's deadline for which its place in the queue is kept
+	ID    ID     // of the holder or waiter, the same in all its calls from the first to the last; never zero
+	Lease uint64 // milliseconds, at least one: how long the caller holds the lock unless it renews the lease
+	Keep  uint64 // with LockWait: how many milliseconds beyond the call's deadline the owner keeps the place in the queue
 	Flags uint8  // LockWait; LockAgain
 }
 
@@ -89,8 +89,8 @@ func CheckLock(op Op, l *LockBody) error {
 type UnlockBody struct {
 	Map   []byte
 	Key   []byte
-	ID    ID     // who holds the lock, or waits for it and no longer wants it; zero: whoever got Fence
-	Fence uint64 // the holder's fence; 0: whatever it is
+	ID    ID     // of the holder, or of a waiter that no longer waits; zero: the holder under Fence
+	Fence uint64 // of the holder; 0: any
 }
 
 // AppendUnlockBody appends u.
@@ -119,17 +119,17 @@ func DecodeUnlockBody(b []byte) (u UnlockBody, err error) {
 const (
 	LockHeld   uint8 = 1 << 0 // OpLock, OpRenew: the caller holds the lock; OpIsLocked: somebody does
 	LockQueued uint8 = 1 << 1 // OpLock: the caller waits in the queue
-	LockLoaded uint8 = 1 << 2 // OpLoad: there is nothing to load, for the key has an entry
-	LockLapsed uint8 = 1 << 3 // OpLock, OpLoad: a copy of the call was granted the lock, which the caller no longer has. It may ask again
+	LockLoaded uint8 = 1 << 2 // OpLoad: there is nothing to load, because the key has an entry
+	LockLapsed uint8 = 1 << 3 // OpLock, OpLoad: a copy of the call got the lock, and the caller has lost it since. It may ask again
 )
 
-// LockResult answers OpLock, OpRenew, OpLoad and OpIsLocked. An answer to OpLock with neither flag says that another holds the lock, or,
-// where the call waited, that it no longer does and may ask again.
+// LockResult answers OpLock, OpRenew, OpLoad and OpIsLocked. An answer to OpLock without a flag says that another caller holds the lock. To a
+// call that waited, it says that the call has lost its place and may ask again.
 type LockResult struct {
 	Flags   uint8
 	Fence   uint64 // LockHeld: the holder's
 	Ends    int64  // LockHeld: when the lease ends, in cluster time in milliseconds
-	Waiting uint64 // who waits in the queue
+	Waiting uint64 // waiters in the queue
 }
 
 // AppendLockResult appends l.

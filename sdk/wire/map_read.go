@@ -117,7 +117,7 @@ const (
 type ScanBody struct {
 	Map   []byte
 	After []byte // the last key of the page before; nil to begin
-	Limit uint32 // entries at most; 0 is the member's choice, which also bounds a page in bytes
+	Limit uint32 // entries at most; 0: the member chooses. The member also bounds a page in bytes
 	What  uint8  // ScanKeys, ScanValues or both; keys are always sent, values only when asked for
 }
 

@@ -31,10 +31,10 @@ func DecodeWriteResult(b []byte) (WriteResult, error) {
 // BulkResult answers OpSetMany and OpDeleteMany.
 type BulkResult struct {
 	Applied uint64      // keys that were stored or deleted
-	Failed  []BulkError // keys that were not, by their place in the request
+	Failed  []BulkError // keys that were refused, by their place in the request
 }
 
-// BulkError tells why one key of a bulk operation was refused.
+// BulkError says why one key of a bulk operation was refused.
 type BulkError struct {
 	Index uint32
 	Code  Code
@@ -151,7 +151,7 @@ type ScanResult struct {
 	Keys   [][]byte
 	Values [][]byte
 	More   bool // there may be entries after the last key
-	// Next is the key after which to go on, if that is not the last one of Keys: others that have expired were looked at after it.
+	// Next is the key after which to go on, if that is not the last of Keys: the scan has looked at expired entries behind it.
 	Next []byte
 }
 
@@ -209,7 +209,7 @@ func DecodeScanResult(b []byte) (ScanResult, error) {
 	return s, r.Done()
 }
 
-// Moved is the body of CodeMoved: what the member knows of the partition's owner.
+// Moved is the body of CodeMoved: the partition's owner as far as the member knows.
 type Moved struct {
 	Epoch uint64 // 0 if it knows nothing
 	Owner ID     // member; zero if nobody owns the partition under Epoch

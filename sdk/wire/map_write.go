@@ -91,13 +91,13 @@ func manyWithOptions(dst, body []byte, o *WriteOptions) ([]byte, error) {
 	return AppendManyBody(dst, &m), err
 }
 
-// WriteFlags tell which optional fields a WriteBody carries.
+// WriteFlags say which optional fields a WriteBody has.
 type WriteFlags uint8
 
 const (
 	WriteTTL     WriteFlags = 1 << 0 // TTL is given; without it the map's default holds
 	WriteMaxIdle WriteFlags = 1 << 1 // MaxIdle is given
-	WriteKeepTTL WriteFlags = 1 << 2 // an existing entry keeps its expiry and max-idle, whatever else is given
+	WriteKeepTTL WriteFlags = 1 << 2 // an existing entry keeps its expiry and max-idle
 	WriteVersion WriteFlags = 1 << 3 // IfVersion is given
 	WriteFence   WriteFlags = 1 << 4 // Fence is given
 	WriteValue   WriteFlags = 1 << 5 // Value is given
@@ -105,7 +105,7 @@ const (
 	WriteNoStore WriteFlags = 1 << 7 // Transient: not written to a store
 )
 
-// Forever is the TTL or max-idle that never ends, as is 0.
+// Forever is a TTL or max-idle that never ends; 0 is another.
 const Forever = uint64(1) << 62
 
 // WriteOptions are what a write may carry beside its keys and values.
@@ -150,8 +150,8 @@ func (o *WriteOptions) decode(r *Reader) {
 	}
 }
 
-// CheckRequest returns an error unless a client may ask for the options. In the log, KeepTTL stands beside the map's own TTL
-// and max-idle, which the owner has put there for an entry that does not exist.
+// CheckRequest returns an error unless a client may ask for the options. The log may have more: beside KeepTTL, the owner puts the map's TTL and
+// max-idle there for an entry that does not exist.
 func (o *WriteOptions) CheckRequest() error {
 	if o.Flags&WriteKeepTTL != 0 && o.Flags&(WriteTTL|WriteMaxIdle) != 0 {
 		return fmt.Errorf("%w: KeepTTL together with a TTL or max-idle", ErrMalformed)
@@ -159,7 +159,7 @@ func (o *WriteOptions) CheckRequest() error {
 	return nil
 }
 
-// WriteBody is the body of a write of one key. Which fields an operation needs is said by CheckWrite.
+// WriteBody is the body of a write of one key. CheckWrite knows which fields an operation needs.
 type WriteBody struct {
 	Map []byte
 	Key []byte

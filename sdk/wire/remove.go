@@ -14,7 +14,7 @@ func checkRemoveBody(_ Op, body []byte) (Contents, error) {
 	return Contents{Map: r.Map}, err
 }
 
-// PredicateKind is how a Predicate tells entries from one another.
+// PredicateKind is the kind of a Predicate.
 type PredicateKind uint8
 
 // PredicateGlob matches keys that are texts; see MatchGlob.
@@ -23,7 +23,7 @@ const PredicateGlob PredicateKind = 1
 // MaxGlob bounds the glob of a predicate in bytes: matching takes time by its length and the key's.
 const MaxGlob = 1024
 
-// Predicate says which entries of a map are meant.
+// Predicate selects entries of a map.
 type Predicate struct {
 	Kind PredicateKind
 	Glob string
@@ -40,8 +40,8 @@ func (p *Predicate) Check() error {
 	return CheckGlob(p.Glob)
 }
 
-// RemoveBody is the body of OpRemoveAll: what one call of it is to remove are entries of a map with keys after a given one, in the
-// order of their encodings, for which a predicate holds. It may end before it has seen all, and says so.
+// RemoveBody is the body of OpRemoveAll. One call removes entries of a map for which a predicate holds, in the order of their keys' encodings,
+// after a given key. It may end before the last entry, and then says so.
 type RemoveBody struct {
 	Map   []byte
 	After []byte // empty: from the first key on
@@ -70,8 +70,7 @@ func DecodeRemoveBody(b []byte) (out RemoveBody, err error) {
 	return out, out.Where.Check()
 }
 
-// RemovalBody is what stands in the log of one OpRemoveAll: the entries that its owner chose, each to be removed if it still has
-// the version that it had then.
+// RemovalBody is what the log has of one OpRemoveAll: the entries that the owner chose. An entry is removed if it still has its version.
 type RemovalBody struct {
 	Map      []byte
 	Next     []byte // for the answer
@@ -113,7 +112,7 @@ func DecodeRemovalBody(b []byte) (out RemovalBody, err error) {
 // RemoveResult answers OpRemoveAll.
 type RemoveResult struct {
 	Removed uint64
-	Next    []byte // the last key that was looked at, after which to go on; empty: there are no more
+	Next    []byte // the last key that was looked at, after which the caller goes on; empty: there are no more
 }
 
 // AppendRemoveResult appends r.

@@ -18,7 +18,7 @@ var taskOps = []Descriptor{
 // MaxTaskName bounds the names of tasks and executors in bytes.
 const MaxTaskName = 255
 
-// TaskBody asks a member to run a task. A member that has accepted the ID answers a copy without running it again.
+// TaskBody asks a member to run a task. A member that has accepted the ID answers a copy without running the task again.
 type TaskBody struct {
 	ID       ID
 	Executor string

@@ -28,8 +28,7 @@ func DecodeSweepBody(b []byte) (SweepBody, error) {
 	return s, r.Done()
 }
 
-// EvictBody is the body of OpEvictMany: removes entries of one map to make room, each if it still has the version that it
-// had when it was chosen.
+// EvictBody is the body of OpEvictMany: entries of one map that the owner chose to make room. An entry is removed if it still has its version.
 type EvictBody struct {
 	Map      []byte
 	Keys     [][]byte
@@ -61,7 +60,7 @@ func DecodeEvictBody(b []byte) (e EvictBody, err error) {
 	return e, endKeys(&r, e.Map, e.Keys)
 }
 
-// TouchBody is the body of OpTouch: the owner has seen entries of one map being used. Their max-idle runs from then.
+// TouchBody is the body of OpTouch: uses of entries of one map. The max-idle of each runs from its use.
 type TouchBody struct {
 	Map  []byte
 	Keys [][]byte
@@ -93,7 +92,7 @@ func DecodeTouchBody(b []byte) (t TouchBody, err error) {
 	return t, endKeys(&r, t.Map, t.Keys)
 }
 
-// endKeys returns what is wrong with a body that is at its end, and with its map's name and its keys.
+// endKeys returns an error unless the body ends here and the map's name and the keys are valid.
 func endKeys(r *Reader, name []byte, keys [][]byte) error {
 	if err := r.Done(); err != nil {
 		return err

@@ -1,8 +1,8 @@
 // Package wire is not API: programs use package sdk, and it may change in any version.
 //
-// It owns what two processes of a cluster must agree on: operation codes, frames, error codes, the protocol
-// version, the partition hash, the table view, operation bodies, events and NATS subjects. A thing is here if and only if
-// two processes must agree on it. The package does no I/O, keeps no state and knows nothing of what its callers do with it.
+// It owns what two processes of a cluster must agree on: operations with their codes, bodies and descriptors, frames, error codes, the
+// protocol version, the partition hash, the table, events and NATS subjects. A thing is here if and only if two processes must agree
+// on it. The package does no I/O, keeps no state, and does not know what its callers do with it.
 //
 // All integers are big-endian. Every decoder is total: it accepts any bytes, allocates no more than a small multiple of
 // their length, and reports what is wrong as an error wrapping ErrMalformed.
@@ -13,14 +13,14 @@ package wire
 //	1: first version.
 const Version = 1
 
-// Magic opens every hello in both directions, so that a stray HTTP or TLS client is told apart by its first four bytes.
+// Magic opens every hello in both directions. A stray HTTP or TLS client is recognized by its first four bytes.
 const Magic = "GRDN"
 
 // Sizes that both sides enforce. All are in bytes.
 const (
 	MaxHello      = 4 << 10            // one hello or hello answer, before authentication
 	MaxKey        = 64 << 10           // an encoded key
-	MaxKeys       = 4096               // keys of one operation: it is executed as a whole, while nobody else gets at the partition
+	MaxKeys       = 4096               // keys of one operation: the partition waits while an operation is executed
 	MaxValue      = 1 << 20            // an encoded value, unless configured; MaxValueHard is the ceiling
 	MaxValueHard  = 4 << 20            // no configuration allows a larger value
 	MaxMapName    = 255                // a map's name in bytes of UTF-8
