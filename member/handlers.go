@@ -117,10 +117,17 @@ func (m *Member) handleClients() {
 
 // handleMembers registers what other members may ask for.
 func (m *Member) handleMembers() {
-	for _, op := range [...]wire.Op{wire.OpMemberPing, wire.OpMemberDown, wire.OpMetaPropose, wire.OpMetaRead, wire.OpMetaJoin,
-		wire.OpReplica, wire.OpMetaCaughtUp, wire.OpMetaLeave, wire.OpMetaLead, wire.OpAdmin} {
-		m.server.Handle(op, m.dispatchPeer)
-	}
+	handle := m.server.Handle
+	handle(wire.OpMemberPing, m.handleMemberPing)
+	handle(wire.OpMemberDown, m.handleMemberDown)
+	handle(wire.OpReplica, m.handleReplica)
+	handle(wire.OpMetaCaughtUp, m.handleMetaCaughtUp)
+	handle(wire.OpMetaLead, m.handleMetaLead)
+	handle(wire.OpMetaLeave, m.handleMetaLeave)
+	handle(wire.OpMetaRead, m.handleMetaRead)
+	handle(wire.OpMetaPropose, m.handleMetaPropose)
+	handle(wire.OpMetaJoin, m.handleMetaJoin)
+	handle(wire.OpAdmin, m.handleAdmin)
 }
 
 // upToDateFor bounds the wait of a request for the newest metadata: who asks how the cluster is wants an answer also where nobody leads.
@@ -154,70 +161,94 @@ func (m *Member) goOn(f func()) {
 	}()
 }
 
-func (m *Member) dispatchPeer(c *server.Conn, req *wire.Request) {
+func (m *Member) handleMemberPing(c *server.Conn, req *wire.Request) {
 	id := req.ID
-	switch req.Op {
-	case wire.OpMemberPing:
-		p, err := wire.DecodePingBody(req.Body)
-		if err != nil {
-			c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
-			return
-		}
-		res := m.pong(p)
-		res.Unknown, res.NoMetaReplica = m.unknownPeer(c.Hello().Member, c.Hello().Incarnation)
-		c.Answer(id, wire.CodeOK, wire.AppendPingResult(nil, &res))
-	case wire.OpMemberDown:
-		d, err := wire.DecodeDownBody(req.Body)
-		if err != nil {
-			c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
-			return
-		}
-		var down byte
-		if d.Member != m.id && m.peers.Down(d.Member, d.Incarnation) {
-			down = 1
-		}
-		c.Answer(id, wire.CodeOK, []byte{down})
-	case wire.OpReplica:
-		b, err := wire.DecodeReplicaBody(req.Body)
-		if err != nil {
-			c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
-			return
-		}
-		c.Later(func(context.Context) {
-			c.Answer(id, wire.CodeOK, wire.AppendReplicaResult(nil, m.control.ReplicaState(b)))
-		})
-	case wire.OpMetaCaughtUp:
-		c.Later(func(context.Context) { m.answerMetaCaughtUp(c, id) })
-	case wire.OpMetaLead:
-		c.Later(func(context.Context) { m.answerMetaLead(c, id, c.Hello().Member) })
-	case wire.OpMetaLeave:
-		if m.metaView() == nil {
-			c.Answer(id, wire.CodeNotReady, []byte("this member has no metadata yet"))
-		} else if err := m.control.CanSpare(c.Hello().Member, c.Hello().Incarnation); err != nil {
-			c.Answer(id, wire.CodeNotReady, []byte(err.Error()))
-		} else {
-			c.Answer(id, wire.CodeOK, nil)
-		}
-	case wire.OpAdmin:
-		b, err := wire.DecodeAdminBody(req.Body)
-		if err != nil {
-			c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
-			return
-		}
-		m.dispatchAdmin(c, id, b, m.control.AdministerHere)
-	case wire.OpMetaRead:
-		c.Later(func(context.Context) { m.answerMetaRead(c, id) })
-	case wire.OpMetaPropose:
-		cmd := append([]byte(nil), req.Body...)
-		c.Later(func(context.Context) { m.answerMetaPropose(c, id, cmd) })
-	case wire.OpMetaJoin:
-		b, err := wire.DecodeJoinBody(append([]byte(nil), req.Body...))
-		if err != nil {
-			c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
-			return
-		}
-		c.Later(func(context.Context) { m.answerMetaJoin(c, id, c.Hello().Member, b) })
+	p, err := wire.DecodePingBody(req.Body)
+	if err != nil {
+		c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
+		return
 	}
+	res := m.pong(p)
+	res.Unknown, res.NoMetaReplica = m.unknownPeer(c.Hello().Member, c.Hello().Incarnation)
+	c.Answer(id, wire.CodeOK, wire.AppendPingResult(nil, &res))
+}
+
+func (m *Member) handleMemberDown(c *server.Conn, req *wire.Request) {
+	id := req.ID
+	d, err := wire.DecodeDownBody(req.Body)
+	if err != nil {
+		c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
+		return
+	}
+	var down byte
+	if d.Member != m.id && m.peers.Down(d.Member, d.Incarnation) {
+		down = 1
+	}
+	c.Answer(id, wire.CodeOK, []byte{down})
+}
+
+func (m *Member) handleReplica(c *server.Conn, req *wire.Request) {
+	id := req.ID
+	b, err := wire.DecodeReplicaBody(req.Body)
+	if err != nil {
+		c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
+		return
+	}
+	c.Later(func(context.Context) {
+		c.Answer(id, wire.CodeOK, wire.AppendReplicaResult(nil, m.control.ReplicaState(b)))
+	})
+}
+
+func (m *Member) handleMetaCaughtUp(c *server.Conn, req *wire.Request) {
+	id := req.ID
+	c.Later(func(context.Context) { m.answerMetaCaughtUp(c, id) })
+}
+
+func (m *Member) handleMetaLead(c *server.Conn, req *wire.Request) {
+	id := req.ID
+	c.Later(func(context.Context) { m.answerMetaLead(c, id, c.Hello().Member) })
+}
+
+func (m *Member) handleMetaLeave(c *server.Conn, req *wire.Request) {
+	id := req.ID
+	if m.metaView() == nil {
+		c.Answer(id, wire.CodeNotReady, []byte("this member has no metadata yet"))
+	} else if err := m.control.CanSpare(c.Hello().Member, c.Hello().Incarnation); err != nil {
+		c.Answer(id, wire.CodeNotReady, []byte(err.Error()))
+	} else {
+		c.Answer(id, wire.CodeOK, nil)
+	}
+}
+
+func (m *Member) handleAdmin(c *server.Conn, req *wire.Request) {
+	id := req.ID
+	b, err := wire.DecodeAdminBody(req.Body)
+	if err != nil {
+		c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
+		return
+	}
+	m.dispatchAdmin(c, id, b, m.control.AdministerHere)
+}
+
+func (m *Member) handleMetaRead(c *server.Conn, req *wire.Request) {
+	id := req.ID
+	c.Later(func(context.Context) { m.answerMetaRead(c, id) })
+}
+
+func (m *Member) handleMetaPropose(c *server.Conn, req *wire.Request) {
+	id := req.ID
+	cmd := append([]byte(nil), req.Body...)
+	c.Later(func(context.Context) { m.answerMetaPropose(c, id, cmd) })
+}
+
+func (m *Member) handleMetaJoin(c *server.Conn, req *wire.Request) {
+	id := req.ID
+	b, err := wire.DecodeJoinBody(append([]byte(nil), req.Body...))
+	if err != nil {
+		c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
+		return
+	}
+	c.Later(func(context.Context) { m.answerMetaJoin(c, id, c.Hello().Member, b) })
 }
 
 // adminFor bounds one operation of administration, within what a client waits for one member.

@@ -96,6 +96,12 @@ var rules = []rule{
 		allowed: "package x\n\nimport \"slices\"\n\nvar y = slices.Sort[[]int]\n",
 	},
 	{
+		name: "operations are told apart by their descriptors", check: operationSwitches,
+		path:    "member/x.go",
+		planted: "package x\n\nimport \"" + modulePath + "/sdk/wire\"\n\nfunc f(op wire.Op) bool {\n\tswitch op {\n\tcase wire.OpGet, wire.OpSize:\n\t\treturn true\n\tcase wire.OpScan, wire.OpEvents, wire.OpPing:\n\t}\n\treturn false\n}\n",
+		allowed: "package x\n\nimport \"" + modulePath + "/sdk/wire\"\n\nfunc f(op wire.Op) bool {\n\tswitch op {\n\tcase wire.OpGet, wire.OpSize:\n\t\treturn true\n\tcase wire.OpScan, wire.OpEvents:\n\t}\n\treturn false\n}\n",
+	},
+	{
 		name: "imports go down", check: imports,
 		path:    "partition/x.go",
 		planted: "package x\n\nimport _ \"" + modulePath + "/maps\"\n",

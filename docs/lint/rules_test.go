@@ -378,3 +378,48 @@ func workplace(f *file) (problems []string) {
 	}
 	return problems
 }
+
+// maxOperationCases is how many operations one switch may name: so many are a few operations of one family.
+const maxOperationCases = 4
+
+// operationSwitches: no switch names many operations. What differs from one operation to the next stands in its descriptor, or in a table
+// that its family fills; a switch would have to be found and changed for each operation that is added. Tests may have such switches, and so
+// may the cluster that the tests of the SDK run against: both are second opinions, which must not look at the descriptors.
+func operationSwitches(f *file) (problems []string) {
+	if f.isTest() || under(f.dir(), "sdk/internal/fakegrid") {
+		return nil
+	}
+	ast.Inspect(f.ast, func(n ast.Node) bool {
+		s, ok := n.(*ast.SwitchStmt)
+		if !ok {
+			return true
+		}
+		named := 0
+		for _, clause := range s.Body.List {
+			for _, e := range clause.(*ast.CaseClause).List {
+				if isOperation(f, e) {
+					named++
+				}
+			}
+		}
+		if named > maxOperationCases {
+			problems = append(problems, f.problem(s, "a switch over %d operations: say in their descriptors what differs", named))
+		}
+		return true
+	})
+	return problems
+}
+
+// isOperation reports whether an expression is the code of an operation.
+func isOperation(f *file, e ast.Expr) bool {
+	switch e := e.(type) {
+	case *ast.Ident:
+		return f.dir() == "sdk/wire" && operationName.MatchString(e.Name)
+	case *ast.SelectorExpr:
+		from, ok := e.X.(*ast.Ident)
+		return ok && from.Name == "wire" && operationName.MatchString(e.Sel.Name)
+	}
+	return false
+}
+
+var operationName = regexp.MustCompile(`^Op[A-Z]`)
