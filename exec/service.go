@@ -290,9 +290,8 @@ func (s *Service) Wait(ctx context.Context, id wire.ID) wire.TaskResult {
 	return j.result
 }
 
-// Cancel ends the task: one that waits never runs, the ctx of one that runs ends, and either way its outcome is
-// CodeCancelled from now on, whatever its function still does. It reports whether it did so: false for a task whose outcome
-// was known before, and for an unknown one.
+// Cancel ends the task: a waiting task never runs, and the context of a running task ends. Its outcome is CodeCancelled from now
+// on, whatever its function still does. Cancel reports false for an unknown task, and for one whose outcome was known before.
 func (s *Service) Cancel(id wire.ID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -79,8 +79,8 @@ func (l *Lock) Fence() uint64 { return l.fence }
 // [Map.ForceUnlock]. From the first call of Lost on, the owner tells the client at once. Without that call the client notices at
 // the next renewal.
 //
-// The channel is also closed 10 seconds after the end of a lease about which the client heard nothing, and when the client was
-// closed and cannot renew the lease. Unlock does not close it.
+// The channel is also closed 10 seconds after the end of a lease about which the client heard nothing. It is closed as well when
+// the client was closed and cannot renew the lease. Unlock does not close it.
 func (l *Lock) Lost() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()

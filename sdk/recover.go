@@ -28,10 +28,10 @@ type Recovery struct {
 // The recovery works only after the metadata had no leader for ten seconds. Call RecoverCluster again, at least every few
 // seconds, until Recovery.Done. It cannot be undone.
 //
-// Errors: ErrConflict, with the reason as the hint, if the metadata have a leader or can elect one, if a lost member answers, if
-// another member does not answer, or if another member knows more and must be asked instead. ErrNotFound for an unknown member.
-// ErrUnavailable if addr cannot be reached or its member has no metadata. ErrInvalid for contradictory options and for a member
-// of another cluster. ErrTimeout when ctx, or without a deadline the client's timeout, ends.
+// Errors: ErrConflict if the metadata have a leader or can elect one, if a lost member answers, or if another member does not.
+// ErrConflict also if another member knows more and must be asked instead; the hint tells the reason. ErrNotFound for an unknown
+// member. ErrUnavailable if addr cannot be reached or its member has no metadata. ErrInvalid for contradictory options and for a
+// member of another cluster. ErrTimeout when ctx, or without a deadline the client's timeout, ends.
 //
 // NOTE: make sure that the lost members are dead. A lost voter that still runs elsewhere goes on with the members that it
 // reaches, until one of them learns of the new metadata.
