@@ -14,16 +14,19 @@ const Version = member.Version
 // Member is a running member of a cluster. Its methods are safe for concurrent use.
 type Member struct{ m *member.Member }
 
-// Option changes how a member starts. Package gridtest has the only ones; programs pass none.
-type Option = startoption.Option
-
 // Start starts a member in this process and returns once it is ready: it is part of a cluster, its replicas run, and every
 // partition has an owner. With Expect > 1 that takes all expected members, so start them concurrently. ctx bounds the start alone.
 //
 // Errors: ErrConfig for a Config that cannot work; ErrPortInUse; ErrLocked, ErrOtherCluster, ErrDataDir and ErrCorrupt for the
 // data directory; ErrOtherCluster also for an address in Join; ErrRemoved if the cluster removes the member while it starts; the
 // error of ctx, with what the start was waiting for.
-func Start(ctx context.Context, cfg Config, opts ...Option) (*Member, error) {
+func Start(ctx context.Context, cfg Config) (*Member, error) { return StartWith(ctx, cfg) }
+
+// Option changes how StartWith starts a member. Only package gridtest can make one.
+type Option = startoption.Option
+
+// StartWith is Start with options. It is for package gridtest and not API.
+func StartWith(ctx context.Context, cfg Config, opts ...Option) (*Member, error) {
 	c := member.Config{Settings: member.Settings(cfg)}
 	for _, o := range opts {
 		o.Apply(&c)

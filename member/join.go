@@ -136,7 +136,7 @@ func (m *Member) startMeta(ctx context.Context, found bootstrap.Result) error {
 	}
 	if holds && given != kept {
 		// Its metadata replica was removed while it was away: it learns again, under another replica ID.
-		m.log.Info("this member's place in the metadata group was given up; it asks for another")
+		m.log.Info("the metadata group has removed this member's replica; asking for a new one")
 		if err := keepMetaReplica(m.cfg.DataDir, kept, true); err != nil {
 			return err
 		}

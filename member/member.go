@@ -118,7 +118,7 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	m.server.Start(m.ctx)
 	found, err := m.runner.Run(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("found or join a cluster: %w", err)
+		return nil, fmt.Errorf("bootstrap or join a cluster: %w", err)
 	}
 	if err := m.enter(ctx, found); err != nil {
 		if cause := context.Cause(ctx); errors.Is(cause, bootstrap.ErrOtherCluster) {

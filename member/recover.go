@@ -73,7 +73,7 @@ func (m *Member) recoverMeta(names []string) (res wire.RecoverResult, err error)
 			if now := m.meta.View(); now.Generation() > 0 && !slices.ContainsFunc(lost, func(id wire.ID) bool { mb := now.Member(id); return mb != nil && mb.State != meta.StateDead }) {
 				return wire.RecoverResult{Done: true, Generation: now.Generation()}, nil // before, or by another
 			}
-			return res, rpc.Refuse(wire.CodeConflict, "the metadata group has a leader: there is nothing to recover; members that are gone are removed")
+			return res, rpc.Refuse(wire.CodeConflict, "the metadata group has a leader: there is nothing to recover; a lost member is removed by \"grid cluster remove\"")
 		}
 		if err := m.mayBegin(ctx, v, lost); err != nil {
 			return res, err
@@ -191,7 +191,7 @@ func (m *Member) mayBegin(ctx context.Context, v *meta.View, lost []wire.ID) err
 	}
 	if left > voters/2 {
 		return rpc.Refuse(wire.CodeConflict, "of %d voters of the metadata group %d are not lost: they elect a leader by themselves when they reach each other; "+
-			"members that are gone are removed", voters, left)
+			"a lost member is removed by \"grid cluster remove\"", voters, left)
 	}
 	wg.Wait()
 	return no

@@ -95,7 +95,7 @@ func metaReplicaLost(v *meta.View, id wire.ID, at partition.MetaReplica) bool {
 // learnAgain has this member give up its replica of the metadata, which the group has removed or has been succeeded by another group
 // without, and learn under a new one. v is newer than what is known here.
 func (m *Member) learnAgain(v *meta.View) {
-	m.log.Info("this member's place in the metadata group was given up; it asks for another", "generation", v.Generation())
+	m.log.Info("the metadata group has removed this member's replica; asking for a new one", "generation", v.Generation())
 	for m.ctx.Err() == nil {
 		err := m.changeMetaReplica(m.ctx, v)
 		if err == nil || m.isClosing() {

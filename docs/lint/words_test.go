@@ -52,8 +52,8 @@ var retiredWords = []retiredWord{
 		old: "founding", say: "bootstrap",
 		stems: []string{"found"},
 		name:  words(`foundings?|founders?|founds|founded|found (?:cluster|table|alone|together|three)`),
-		text:  words(`foundings?|founders?|founds|founded|to found|(?:can|cannot|may|must|could|not|and|that|they|members) found (?:the |a |another |one |two )?clusters?|found (?:the |a |another |one |two )?clusters? (?:together|alone)`),
-		names: []string{"foundingSeats", "isFounder", "foundTable"}, texts: []string{"the founding hangs", "members that found a cluster together", "it was founded"},
+		text:  words(`foundings?|founders?|founds|founded|to found|(?:can|cannot|may|must|could|not|and|that|they|members) found (?:the |a |another |one |two )?clusters?|found (?:the |a |another |one |two )?clusters? (?:together|alone)|found or join`),
+		names: []string{"foundingSeats", "isFounder", "foundTable"}, texts: []string{"the founding hangs", "members that found a cluster together", "it was founded", "found or join a cluster"},
 		passes: []string{"it was found", "the value found", "profound", "if a key is found", "has found a cluster"},
 	},
 	{
@@ -192,6 +192,10 @@ var wordsAllowed = []allowance{
 	{"docs/lint/words_test.go", "", "it lists them"},
 	{"LICENSE", "", "it is quoted"},
 	{"cmd/grid/internal/app/resetbootstrap.go", "founding", "reset-founding is the command's former name, which still works"},
+	{"cmd/grid/internal/nearest/former.go", "grace", "a name of today is shown to those who use the former one"},
+	{"cmd/grid/internal/nearest/nearest_test.go", "grace", "likewise"},
+	{"cmd/grid/internal/config/config_test.go", "grace", "likewise"},
+	{"cmd/grid/internal/config/environment_test.go", "grace", "likewise"},
 	{"member/internal/bootstrap/store_format.go", "seat; dismiss", "seats is a field of a file on disk"},
 	{"member/internal/bootstrap/store_test.go", "seat; dismiss", "seats is a field of a file on disk"},
 }

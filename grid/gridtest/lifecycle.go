@@ -49,7 +49,7 @@ func (c *Cluster) startOne(ctx context.Context, i int) error {
 			port.Place(net.JoinHostPort(host, strconv.Itoa(base+routeOffset))) // the one listener that is not the member's own
 		}
 	}
-	m, err := grid.Start(ctx, cfg, startoption.Network(port))
+	m, err := grid.StartWith(ctx, cfg, startoption.Network(port))
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-// Package startoption holds what grid.Start takes beside its Config. It is not API: only packages under grid can make an Option.
+// Package startoption holds what grid.StartWith takes beside its Config. It is not API: only packages under grid can make an Option.
 package startoption
 
 import "github.com/gridiron-io/gridiron/member"

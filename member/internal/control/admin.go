@@ -205,7 +205,13 @@ func (k *Control) removeMember(ctx context.Context, id wire.ID, force bool) (wir
 		if err := k.change(ctx, &meta.SetState{ID: id, Incarnation: mb.Incarnation, State: meta.StateDead}); err != nil {
 			return res, err
 		}
-		k.Logger.Warn("an operator declared a member dead; its replicas are rebuilt on other members", "dead", mb.Name, "incarnation", mb.Incarnation.String(), "replicas", res.Replicas)
+
+		attrs := []any{"removed", mb.Name, "incarnation", mb.Incarnation.String(), "replicas", res.Replicas}
+		if res.Replicas > 0 {
+			k.Logger.Warn("an operator declared a member dead; its replicas are rebuilt on other members", attrs...)
+		} else { // drained or lite: nothing is rebuilt, and nothing can be lost
+			k.Logger.Info("an operator removes a member that holds no data", attrs...)
+		}
 		k.Meta().Wake() // the controller has work
 		return res, nil
 	}

@@ -23,7 +23,7 @@ func (p *Process) benchCommand() *cli.Command {
 			"operations are under way; those that would exceed that are overruns.",
 		flags: []cli.Flag{
 			&cli.IntFlag{Name: "members", Usage: "start `N` members for the measurement"},
-			&cli.IntFlag{Name: "partitions", Usage: "`N` partitions of these members, from 1 to 4096 (default: 271)"},
+			&cli.IntFlag{Name: "partitions", Usage: "`N` partitions of these members, from 1 to 4096", DefaultText: "271"},
 			&cli.StringFlag{Name: "op", Value: "set", Usage: "`OPERATION`: set, get or mixed"},
 			&cli.StringFlag{Name: "mix", Usage: "instead of --op: `WEIGHTS` such as get=80,set=20"},
 			&cli.IntFlag{Name: "rate", Usage: "begin `N` operations per second; 0: each caller begins one when it is free"},

@@ -129,6 +129,7 @@ func TestFileRefused(t *testing.T) {
 		"clustre:\n  name: a":                               `grid.yaml:1: unknown section "clustre"; did you mean "cluster"?`,
 		"zzz: 1":                                            `grid.yaml:1: unknown section "zzz": there are cluster, member, listen, storage, limits, log, maps, executors`,
 		"cluster:\n  nmae: a":                               `grid.yaml:2: unknown key "nmae"; did you mean "name"?`,
+		"cluster:\n  grace: 5s":                             `grid.yaml:2: unknown key "grace"; did you mean "rebuild_delay"?`,
 		"cluster:\n  size: 3":                               `grid.yaml:2: unknown key "size": there are name, join, expect, replicas, partitions, rebuild_delay`,
 		"cluster:\n  name: a\n  name: b":                    `"name" is given twice`,
 		"cluster: {}\ncluster: {}":                          `"cluster" is given twice`,

@@ -9,6 +9,7 @@ import (
 func TestCheckEnvironment(t *testing.T) {
 	for variable, want := range map[string]struct{ member, client string }{ // what the error says; "": there is none
 		"GRID_CLUSTER_NMAE=shop":   {"did you mean GRID_CLUSTER_NAME?", "did you mean GRID_CLUSTER_NAME?"},
+		"GRID_CLUSTER_GRACE=5s":    {"did you mean GRID_CLUSTER_REBUILD_DELAY?", "did you mean GRID_CLUSTER_REBUILD_DELAY?"},
 		"GRID_SERVR=a:1":           {"did you mean GRID_SERVER?", "did you mean GRID_SERVER?"},
 		"GRID_LISTN_PORT=5702":     {"did you mean GRID_LISTEN_PORT?", "did you mean GRID_LISTEN_PORT?"},
 		"GRID_TIMEOUTS=5s":         {"did you mean GRID_TIMEOUT?", "did you mean GRID_TIMEOUT?"},

@@ -29,6 +29,14 @@ func TestName(t *testing.T) {
 	require.Empty(t, Name("x", []string{"y"}), "nothing in common")
 }
 
+// A name of before 1.0 leads to the one of today, where that can be meant.
+func TestFormerName(t *testing.T) {
+	require.Equal(t, "rebuild-delay", Name("grace", []string{"trace", "rebuild-delay"}), "a flag, before one that is near")
+	require.Equal(t, "rebuild_delay", Name("grace", []string{"name", "rebuild_delay"}), "a key")
+	require.Equal(t, "CLUSTER_REBUILD_DELAY", Name("CLUSTER_GRACE", []string{"CLUSTER_NAME", "CLUSTER_REBUILD_DELAY"}), "a variable")
+	require.Empty(t, Name("grace", []string{"ttl"}), "nothing has replaced it here")
+}
+
 // The distance is one between words that differ by one edit, and obeys the laws of a distance.
 func TestEdits(t *testing.T) {
 	word := rapid.SliceOfN(rapid.RuneFrom([]rune("abc")), 0, 6)
