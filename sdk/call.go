@@ -40,21 +40,26 @@ type call struct {
 	conn   *rpc.Conn
 	route  route // by which the last attempt went
 
+	schedule
+	attempts int
+	sent     int   // attempts that were given to a connection
+	begun    bool  // counted among those outstanding
+	queued   bool  // under way in a group
+	unknown  bool  // an attempt may have been executed
+	reached  bool  // the last attempt went to who should execute it, and was not turned away
+	why      error // the last attempt was not the last
+	said     error // what a member last answered why it cannot do it now
+	done     bool  // ended, in err
+	err      error
+}
+
+// schedule is how long a call may take, and when it is attempted next.
+type schedule struct {
 	slice     time.Duration // how long the call may take at most, in place of the client's timeout; 0: that holds
 	since     int64         // local time at which the call began
 	limit     int64         // local time at which the caller stops waiting
 	byContext bool          // limit is the context's deadline, whose Done channel ends the wait
 	notBefore int64         // local time of the next attempt, unless something changes before
-	attempts  int
-	sent      int   // attempts that were given to a connection
-	begun     bool  // counted among those outstanding
-	queued    bool  // under way in a group
-	unknown   bool  // an attempt may have been executed
-	reached   bool  // the last attempt went to who should execute it, and was not turned away
-	why       error // the last attempt was not the last
-	said      error // what a member last answered why it cannot do it now
-	done      bool  // ended, in err
-	err       error
 }
 
 var calls = sync.Pool{New: func() any { return &call{Call: new(rpc.Call)} }}

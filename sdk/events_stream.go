@@ -62,8 +62,13 @@ type eventStream struct {
 	interest map[wire.ID]*interest
 	baseline map[uint32]wire.Position // what members said before the trackers were started; nil afterwards
 	seen     *table                   // whose owners the trackers know of
-	wakeAt   int64                    // when the worker wakes
-	looks    []int64                  // when to look
+	agenda
+}
+
+// agenda is when the worker of a stream looks at what. It belongs to the stream's mu.
+type agenda struct {
+	wakeAt   int64   // when the worker wakes
+	looks    []int64 // when to look
 	lookedAt int64
 }
 
@@ -84,7 +89,7 @@ func (c *Client) newEventStream(op, name string, cfg streamConfig) *eventStream 
 		c: c, hub: c.events(), name: name, op: op, streamConfig: cfg,
 		wake: make(chan struct{}, 1), ready: make(chan struct{}, 1),
 		trackers: make([]*tracker, partitions), queued: make([]int, partitions), shown: make([]place, partitions),
-		interest: make(map[wire.ID]*interest), baseline: make(map[uint32]wire.Position), wakeAt: never, seen: c.table.Load(),
+		interest: make(map[wire.ID]*interest), baseline: make(map[uint32]wire.Position), agenda: agenda{wakeAt: never}, seen: c.table.Load(),
 	}
 	s.ctx, s.end = context.WithCancel(c.life)
 	listened := 0

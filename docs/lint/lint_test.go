@@ -60,6 +60,13 @@ var rules = []rule{
 		allowed: "package x\n" + strings.Repeat("\n// Filler.\n", 449),
 	},
 	{
+		name: "structs have at most 25 fields", check: structFields,
+		path:    "maps/x.go",
+		planted: "package x\n\ntype x struct {\n\tsync.Mutex\n\tb, c int\n" + strings.Repeat("\t_ int\n", 23) + "}\n",
+		allowed: "package x\n\ntype x struct {\n\tsync.Mutex\n\tb, c int\n" + strings.Repeat("\t_ int\n", 22) + "}\n\n" +
+			"type xConfig struct {\n" + strings.Repeat("\t_ int\n", 26) + "}\n",
+	},
+	{
 		name: "files are formatted", check: formatted,
 		path:    "maps/x.go",
 		planted: "package x\nvar  y = 1\n",

@@ -136,7 +136,7 @@ func contextRoots(f *file) (problems []string) {
 }
 
 // testPackages are folders whose files are for tests though their names do not say so.
-var testPackages = []string{"grid/gridtest", "sdk/internal/fakegrid", "member/porttest", "benchmarks"}
+var testPackages = []string{"grid/gridtest", "sdk/internal/fakegrid", "member/porttest", "member/internal/tap", "benchmarks"}
 
 // sleeps: a test waits for what it waits for. Within synctest a sleep is a step of a fake clock, and allowed: in a function
 // that is given to synctest.Test, or in one of a table that such a function calls.
@@ -245,6 +245,44 @@ func fileLength(f *file) []string {
 		return []string{fmt.Sprintf("%s: %d lines, at most %d", f.path, n, maxLines)}
 	}
 	return nil
+}
+
+// maxFields bounds the fields of a struct: what has more is several things.
+const maxFields = 25
+
+// manyFields are the ends of the names of structs that may have any number of fields: each is set once, by the one who makes the thing.
+var manyFields = []string{"Config", "Settings", "Options", "Deps"}
+
+// structFields: a struct that a reader can hold in their head. A struct within a struct counts by itself.
+func structFields(f *file) (problems []string) {
+	if f.isTest() {
+		return nil
+	}
+	f.each(func(n ast.Node, around []ast.Node) {
+		s, ok := n.(*ast.StructType)
+		if !ok {
+			return
+		}
+
+		name := "a struct without a name"
+		if len(around) > 0 {
+			if spec, ok := around[len(around)-1].(*ast.TypeSpec); ok {
+				name = spec.Name.Name
+			}
+		}
+		if slices.ContainsFunc(manyFields, func(end string) bool { return strings.HasSuffix(name, end) }) {
+			return
+		}
+
+		fields := 0
+		for _, list := range s.Fields.List {
+			fields += max(1, len(list.Names)) // an embedded one has no name
+		}
+		if fields > maxFields {
+			problems = append(problems, f.problem(n, "%s has %d fields, at most %d", name, fields, maxFields))
+		}
+	})
+	return problems
 }
 
 func formatted(f *file) []string {
