@@ -256,6 +256,27 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// patterns returns the configured maps as the metadata want them, and all that is wrong with them.
+func (c Config) patterns() (list wire.MapConfigs, problems []error) {
+	for _, pattern := range slices.SortedFunc(maps.Keys(c.Maps), wire.ComparePatterns) {
+		config := wire.PatternConfig{Pattern: pattern}
+		var err error
+		if config.MapConfig, err = c.Maps[pattern].Wire(); err != nil { // the whole cannot be looked at
+			err = errors.Join(wire.CheckMapPattern(pattern), err)
+		} else {
+			err = config.Check()
+		}
+		if err != nil {
+			problems = append(problems, fmt.Errorf("maps %q: %w", pattern, err))
+		}
+		list = append(list, config)
+	}
+	if len(list) > wire.MaxMapConfigs {
+		problems = append(problems, fmt.Errorf("maps: %d patterns, at most %d are possible", len(list), wire.MaxMapConfigs))
+	}
+	return list, problems
+}
+
 func validPort(s string) bool {
 	n, err := strconv.Atoi(s)
 	return err == nil && n > 0 && n < 65536

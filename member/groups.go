@@ -6,6 +6,7 @@ import (
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/partition/raftnet"
+	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
 // groups are a member's replicas, of the partitions and of the metadata, with the transports that carry their messages.
@@ -53,4 +54,11 @@ func (g *groups) cutTransports() {
 	if g.metaNet != nil {
 		_ = g.metaNet.Close() // never fails
 	}
+}
+
+// holds reports whether a member has a replica of a partition that its present process holds.
+func holds(v *meta.View, t *meta.Partition, member wire.ID) bool {
+	r, ok := t.Replica(member)
+	mb := v.Member(member)
+	return ok && mb != nil && mb.Incarnation == r.Incarnation
 }

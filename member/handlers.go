@@ -152,15 +152,6 @@ func (m *Member) upToDate(c *server.Conn, req *wire.Request, f func()) {
 	})
 }
 
-// goOn runs f on a goroutine of the member's.
-func (m *Member) goOn(f func()) {
-	m.wg.Add(1)
-	go func() { // ends with f, which is bounded by its call's deadline or the member's context
-		defer m.wg.Done()
-		f()
-	}()
-}
-
 func (m *Member) handleMemberPing(c *server.Conn, req *wire.Request) {
 	id := req.ID
 	p, err := wire.DecodePingBody(req.Body)

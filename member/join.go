@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
@@ -23,8 +22,6 @@ const (
 	joinRetry = 500 * time.Millisecond
 	// joinTimeout bounds one round of asking.
 	joinTimeout = 5 * time.Second
-	// goneTimeout bounds the look at where a member was.
-	goneTimeout = 2 * time.Second
 	// copyTimeout bounds how long a member that starts again waits to hear how often it has started.
 	copyTimeout = time.Second
 )
@@ -414,16 +411,4 @@ func (m *Member) mayTakeOver(ctx context.Context, cmd *meta.Register) (bool, err
 	}
 	cmd.Takeover = other.Incarnation
 	return true, nil
-}
-
-// unreachable reports whether the process that a member is registered at is no longer where it was: nothing listens there, or
-// somebody else does. Silence is not enough.
-func (m *Member) unreachable(ctx context.Context, mb *meta.Member) bool {
-	ctx, cancel := context.WithTimeout(ctx, goneTimeout)
-	defer cancel()
-	nc, a, err := m.peers.DialAddr(ctx, mb.ID, mb.PeerAddr, wire.PlaneCalls, 0)
-	if err == nil {
-		_ = nc.Close()
-	}
-	return errors.Is(err, syscall.ECONNREFUSED) || !a.Incarnation.IsZero() && a.Incarnation != mb.Incarnation
 }

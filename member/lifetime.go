@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // lifetime is how far a member is between Start and its end, and what ends with it.
@@ -34,6 +35,9 @@ const (
 	phaseClosing
 )
 
+// lookAgain is how often await asks without having been told of a change: whether a member is silent depends on time alone.
+const lookAgain = 20 * time.Millisecond
+
 func (l *lifetime) isReady() bool   { return l.phase.Load() == phaseReady }
 func (l *lifetime) isClosing() bool { return l.phase.Load() == phaseClosing }
 
@@ -42,4 +46,13 @@ func (l *lifetime) viewChanged() {
 	close(l.watch.ch)
 	l.watch.ch = make(chan struct{})
 	l.watch.Unlock()
+}
+
+// goOn runs f on a goroutine of the member's.
+func (l *lifetime) goOn(f func()) {
+	l.wg.Add(1)
+	go func() { // ends with f, which is bounded by its call's deadline or the member's context
+		defer l.wg.Done()
+		f()
+	}()
 }

@@ -2,10 +2,6 @@ package member
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"maps"
-	"slices"
 	"sync/atomic"
 
 	"github.com/gridiron-io/gridiron/member/internal/server"
@@ -53,27 +49,6 @@ func (c *mapConfigs) of(name []byte) wire.MapConfig {
 	}
 	c.byName.CompareAndSwap(known, next) // if another was faster, the name is worked out once more
 	return config
-}
-
-// patterns returns the configured maps as the metadata want them, and all that is wrong with them.
-func (c Config) patterns() (list wire.MapConfigs, problems []error) {
-	for _, pattern := range slices.SortedFunc(maps.Keys(c.Maps), wire.ComparePatterns) {
-		config := wire.PatternConfig{Pattern: pattern}
-		var err error
-		if config.MapConfig, err = c.Maps[pattern].Wire(); err != nil { // the whole cannot be looked at
-			err = errors.Join(wire.CheckMapPattern(pattern), err)
-		} else {
-			err = config.Check()
-		}
-		if err != nil {
-			problems = append(problems, fmt.Errorf("maps %q: %w", pattern, err))
-		}
-		list = append(list, config)
-	}
-	if len(list) > wire.MaxMapConfigs {
-		problems = append(problems, fmt.Errorf("maps: %d patterns, at most %d are possible", len(list), wire.MaxMapConfigs))
-	}
-	return list, problems
 }
 
 // compareMaps says in the log where this member is configured with other maps than the cluster: the cluster's count.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
@@ -15,6 +16,8 @@ import (
 )
 
 const (
+	// goneTimeout bounds the look at where a member was.
+	goneTimeout = 2 * time.Second
 	// metaRetry is the pause before a call to the metadata group is repeated.
 	metaRetry = 50 * time.Millisecond
 	// metaTimeout bounds one attempt.
@@ -255,4 +258,16 @@ func (m *Member) answerMetaJoin(c *server.Conn, id uint64, from wire.ID, b wire.
 		join := wire.JoinResult{Generation: v.Generation(), Replica: res.ReplicaID(), Members: m.metaMembers()}
 		c.Answer(id, wire.CodeOK, wire.AppendJoinResult(nil, &join))
 	}
+}
+
+// unreachable reports whether the process that a member is registered at is no longer where it was: nothing listens there, or
+// somebody else does. Silence is not enough.
+func (m *Member) unreachable(ctx context.Context, mb *meta.Member) bool {
+	ctx, cancel := context.WithTimeout(ctx, goneTimeout)
+	defer cancel()
+	nc, a, err := m.peers.DialAddr(ctx, mb.ID, mb.PeerAddr, wire.PlaneCalls, 0)
+	if err == nil {
+		_ = nc.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED) || !a.Incarnation.IsZero() && a.Incarnation != mb.Incarnation
 }

@@ -29,12 +29,6 @@ const (
 	beginCampaign = 20 * time.Millisecond
 )
 
-// recovery is what a member knows of the metadata group's being without a leader, while an operator asks for it to be recovered.
-type recovery struct {
-	slot        chan struct{} // one: a question is being answered
-	since, last time.Time     // REQUIRES slot: when nobody was found to lead first, and last
-}
-
 // answerRecover recovers the metadata with what this member has of them, where an operator says that so many of the group's voters
 // are lost for good that it can never have a quorum again.
 func (m *Member) answerRecover(c *server.Conn, id uint64, lost []string) {

@@ -3,6 +3,7 @@ package member
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -10,14 +11,92 @@ import (
 	"github.com/gridiron-io/gridiron/maps"
 	"github.com/gridiron-io/gridiron/maps/state"
 	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
+	"github.com/gridiron-io/gridiron/member/internal/clock"
+	"github.com/gridiron-io/gridiron/member/internal/control"
 	"github.com/gridiron-io/gridiron/member/internal/events"
+	"github.com/gridiron-io/gridiron/member/internal/liveness"
+	"github.com/gridiron-io/gridiron/member/internal/memory"
 	"github.com/gridiron-io/gridiron/member/internal/server"
+	"github.com/gridiron-io/gridiron/member/telemetry"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/partition/raftnet"
 	"github.com/gridiron-io/gridiron/sdk"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
+
+// Start starts a member and returns when it is ready: part of a cluster, its replicas running, every partition owned. ctx
+// bounds the start alone; when it ends, and after any other error, nothing of the member is left.
+//
+// Errors wrap ErrConfig, ErrPortInUse, ErrDataDir, ErrLocked (a running member holds the directory),
+// ErrOtherCluster, ErrCorrupt, ErrRemoved (the cluster went on without this member's directory: started again it joins
+// again) or ctx's error.
+func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("start: %w", err)
+	}
+
+	m := &Member{cfg: cfg, log: cfg.Logger}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	m.leaving, m.hurry = context.WithCancel(context.Background())
+	ctx, m.abort = context.WithCancelCause(ctx)
+	m.ended = make(chan struct{})
+	m.watch.ch = make(chan struct{})
+	m.recovery.slot = make(chan struct{}, 1)
+
+	m.clock = clock.New(cfg.Mono, cfg.Wall)
+	m.views = newViews(m)
+	m.locator = newLocator(m)
+	telemetry.RaftLogs(cfg.Logger)
+	defer func() {
+		if err != nil {
+			m.Kill()
+		}
+		m.abort(nil)
+	}()
+	if err := m.openStore(); err != nil {
+		return nil, err
+	}
+	m.memory = memory.New(memory.Config{Member: m.id, Incarnation: m.incarnation, Limit: cfg.MaxMemory, SizesFor: liveness.PingTimeout,
+		Leads: m.leads, Size: m.sizeOf})
+	if m.ports, err = server.Listen(m.portsConfig()); err != nil {
+		return nil, err
+	}
+	if m.cfg.Name == "" {
+		m.cfg.Name = defaultName(m.ports)
+	}
+	m.log = cfg.Logger.With("member", m.cfg.Name)
+	m.peers = m.newPeers()
+	m.clockGuard = clock.NewGuard(clock.GuardConfig{Clock: m.clock, Log: m.log, Closing: m.isClosing, Release: m.disown, Changed: m.views.notify})
+	if err := m.makeTransports(); err != nil {
+		return nil, err
+	}
+	if m.runner, err = bootstrap.NewRunner(m.bootstrapConfig()); err != nil {
+		return nil, fmt.Errorf("start: %w", err)
+	}
+	m.control = control.New(m.controlDeps())
+	m.makeServer(m.ports)
+	m.server.Start(m.ctx)
+	found, err := m.runner.Run(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("bootstrap or join a cluster: %w", err)
+	}
+	if err := m.enter(ctx, found); err != nil {
+		if cause := context.Cause(ctx); errors.Is(cause, bootstrap.ErrOtherCluster) {
+			err = cause // a join address has answered while it started
+		}
+		return nil, errors.Join(err, m.Err())
+	}
+	if m.started.Store(true); m.Err() != nil {
+		return nil, m.Err()
+	}
+	m.meta.Wake() // the others may have given this member up meanwhile
+	return m, nil
+}
 
 func defaultName(p *server.Ports) string {
 	hostname, err := os.Hostname()
@@ -267,9 +346,6 @@ func (m *Member) settled() bool {
 	}
 	return true
 }
-
-// lookAgain is how often await asks without having been told of a change: whether a member is silent depends on time alone.
-const lookAgain = 20 * time.Millisecond
 
 // await waits until ok reports true. It is asked at every change of the view and of the metadata.
 func (m *Member) await(ctx context.Context, what string, ok func() bool) error {

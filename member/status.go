@@ -148,13 +148,6 @@ func (m *Member) runningHere() uint32 {
 	return n
 }
 
-// holds reports whether a member has a replica of a partition that its present process holds.
-func holds(v *meta.View, t *meta.Partition, member wire.ID) bool {
-	r, ok := t.Replica(member)
-	mb := v.Member(member)
-	return ok && mb != nil && mb.Incarnation == r.Incarnation
-}
-
 // partitionInfos describes every partition, with the index applied by the replica held here.
 func (m *Member) partitionInfos() []wire.PartitionInfo {
 	v := m.metaView()
