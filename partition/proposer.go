@@ -337,34 +337,31 @@ func (p *proposer) servingChanged() {
 	done.complete()
 }
 
-// superseded takes note of the epoch that the log accepts now; 0: none. Entries of other epochs can never take effect any more.
-func (p *proposer) superseded(epoch uint64) {
-	var done finished
+// superseded takes note of the epoch that the log accepts now; 0: none. Entries of other epochs can never take effect any more. The
+// caller holds the replica's state lock, and completes what is done without it.
+func (p *proposer) superseded(epoch uint64, done *finished) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, b := range slices.Clone(p.flight) {
 		if b.epoch != epoch && p.removeLocked(b) {
 			p.spendLocked(b.request)
 			done.add(b, Moved)
 		}
 	}
-	p.mu.Unlock()
-	done.complete()
 }
 
 // failInFlight fails all operations in flight as unknown, so that their callers ask again where the answer may be known sooner. The
 // reason is that another replica was elected, or that a state snapshot was installed. The snapshot may hold the effect of entries,
-// which are then never applied here.
-func (p *proposer) failInFlight() {
-	var done finished
+// which are then never applied here. The caller completes what is done, without a lock.
+func (p *proposer) failInFlight(done *finished) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	for len(p.flight) > 0 {
 		b := p.flight[0]
 		p.removeLocked(b)
 		p.spendLocked(b.request)
 		done.add(b, Unknown)
 	}
-	p.mu.Unlock()
-	done.complete()
 }
 
 // reconcile looks for entries that were dropped, that hold others back for too long, or of which nothing will be heard.

@@ -38,7 +38,7 @@ func (r *replica) step(in role.Input) {
 // decided is what a step decided, as far as it was not carried out with the step.
 type decided struct {
 	role.Effects
-	answers finished // of held batches
+	answers finished // batches whose outcome is known: that were held, or in flight when the owner changed
 }
 
 // add adds what a later step decided.
@@ -47,11 +47,22 @@ func (d *decided) add(later *decided) {
 	d.answers = append(d.answers, later.answers...)
 }
 
-// decideLater has the role decide while entries are applied. What is left to carry out waits in fx until r.state's lock is released.
+// decideLater has the role decide while entries are applied, or a state snapshot is installed. What is left to carry out waits in fx
+// until r.state's lock is released. REQUIRES r.state's lock.
 func (r *replica) decideLater(in role.Input, fx *applyEffects) {
 	r.part.Lock()
-	defer r.part.Unlock()
 	d := r.decideLocked(in)
+	r.part.Unlock()
+
+	// What becomes of the batches in flight is decided in the order of the log. Later, a state snapshot may have come in between: a
+	// batch of the epoch that it brought would count as superseded, and so would one whose effect it holds.
+	if d.OwnerChanged {
+		r.proposer.superseded(d.Live, &d.answers)
+	}
+	if d.FailInFlight {
+		r.proposer.failInFlight(&d.answers)
+		d.FailInFlight = false
+	}
 	fx.role.add(&d)
 }
 
@@ -67,7 +78,7 @@ func (r *replica) decideAtLocked(in role.Input, now role.Now) (d decided) {
 	d.Effects = p.role.Step(in, now)
 
 	if d.ServingChanged {
-		// Whoever reads both reads the term first: an operation is never gathered under a new epoch with the term of an old one.
+		// Whoever reads both reads the epoch first: an operation is never gathered under a new epoch with the term of an old one.
 		r.servingTerm.Add(1)
 		r.serving.Store(d.Serving)
 		close(p.ended)
@@ -114,10 +125,9 @@ func (r *replica) carryOut(d *decided) {
 	}
 	if d.OwnerChanged {
 		r.host.ownerChanges.Add(1)
-		r.proposer.superseded(d.Live)
 	}
 	if d.FailInFlight {
-		r.proposer.failInFlight()
+		r.proposer.failInFlight(&d.answers)
 	}
 
 	if d.Own != nil {

@@ -58,7 +58,9 @@ func (ro *Role) releaseApplied(in ReleaseApplied, now Now, fx *Effects) {
 		}
 		ro.answer(now, fx)
 	}
-	ro.serve(now, fx)
+	if ro.serve(now, fx) {
+		fx.TellMember = true // also where the owner is the same: the member may have forbidden this process to own meanwhile
+	}
 }
 
 // snapshotInstalled takes note of a state that came as a snapshot. One that names this process counts as its Own. Whether the owner
