@@ -288,6 +288,13 @@ func (c *Conn) write() {
 			return
 		}
 		for buf, list := c.take(spare); buf != nil; buf, list = c.take(spare) {
+			// Who granted a lock must know that nobody hears of it. The system would take the answer all the same.
+			if len(list) > 0 && hungUp(c.nc) {
+				tell(list, 0)
+				c.close()
+				return
+			}
+
 			n, err := c.writeAll(buf)
 			tell(list, n)
 			if err != nil {

@@ -1,0 +1,33 @@
+//go:build !windows
+
+package server
+
+import (
+	"errors"
+	"net"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// hungUp reports whether the peer has closed the connection and nothing that it sent before is left to read. It does not wait, and takes nothing
+// from the reader. The reader finds the same out, but only when it runs: on a busy machine an answer may be written before that.
+func hungUp(nc net.Conn) bool {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+
+	closed := false
+	err = raw.Control(func(fd uintptr) {
+		var b [1]byte
+		n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		waits := errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR)
+		closed = n <= 0 && !waits
+	})
+	return err == nil && closed
+}
