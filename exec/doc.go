@@ -9,7 +9,7 @@
 // A function gets a [TaskContext], which tells where it runs. [Local] gives it the entries that its member owns.
 //
 // A plain task runs at most once per submission. When its member dies, the task is never run again silently. A function that
-// panics, hangs or returns without end cannot harm its member beyond the bounds in [PoolConfig] and [Config].
+// panics, never returns, or returns very much cannot harm its member beyond the bounds in [PoolConfig] and [Config].
 //
 // # Not for programs
 //

@@ -12,7 +12,7 @@ var (
 	ErrPortInUse = member.ErrPortInUse
 	// ErrLocked means that a running member uses the data directory.
 	ErrLocked = member.ErrLocked
-	// ErrOtherCluster means that the data directory, or a member in Join, belongs to a cluster with another name.
+	// ErrOtherCluster means that the data directory, or a member in Join, belongs to another cluster, by its name or ID.
 	ErrOtherCluster = member.ErrOtherCluster
 	// ErrDataDir means that the data directory is not as the member left it: its metadata are missing, or it is an old copy.
 	ErrDataDir = member.ErrDataDir

@@ -112,9 +112,14 @@ func readAll(ctx context.Context, in io.Reader) (string, error) {
 
 // parseTTL returns the time that an entry is to live, 0 for without end.
 func parseTTL(what, s string) (time.Duration, error) {
+	return parseTime(what, s, ", or 0 for without end")
+}
+
+// parseTime returns a time that is not negative. zero says what 0 means, for people.
+func parseTime(what, s, zero string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil {
-		return 0, usagef("%s %q: want a duration such as 500ms, 30s or 1h, or 0 for without end", what, s)
+		return 0, usagef("%s %q: want a duration such as 500ms, 30s or 1h%s", what, s, zero)
 	}
 	if d < 0 {
 		return 0, usagef("%s %q: it is negative", what, s)

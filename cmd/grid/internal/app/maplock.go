@@ -22,14 +22,14 @@ func (p *Process) mapLock() *cli.Command {
 		details: "The lock is not renewed: it ends with its lease, or with unlock. The key need not exist. If another holds the lock for longer than " +
 			"--wait, the exit code is 4.",
 		run: func(ctx context.Context, inv *invocation) error {
-			lease, err := parseTTL("--lease", inv.flags.String("lease"))
+			lease, err := parseTime("--lease", inv.flags.String("lease"), "")
 			if err == nil && lease == 0 {
-				err = usagef("--lease %q: a lock that is not held", inv.flags.String("lease"))
+				err = usagef("--lease %q: want a duration above zero such as 30s", inv.flags.String("lease"))
 			}
 			if err != nil {
 				return err
 			}
-			wait, err := parseTTL("--wait", inv.flags.String("wait"))
+			wait, err := parseTime("--wait", inv.flags.String("wait"), ", or 0 for no wait")
 			if err != nil {
 				return err
 			}

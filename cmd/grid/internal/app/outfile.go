@@ -29,7 +29,7 @@ type outFile struct {
 func createFile(ctx context.Context, name string) (*outFile, error) {
 	p, err := placeOf(name)
 	if err != nil {
-		return nil, usagef("%w", err)
+		return nil, err
 	}
 
 	switch {
@@ -37,7 +37,7 @@ func createFile(ctx context.Context, name string) (*outFile, error) {
 		// Opening it once more would begin at its first byte, and overwrite what the shell appends to.
 		f, err := duplicate(p.descriptor, name)
 		if err != nil {
-			return nil, usagef("%w", err)
+			return nil, err
 		}
 		return &outFile{f: f}, nil
 
@@ -45,12 +45,12 @@ func createFile(ctx context.Context, name string) (*outFile, error) {
 		return createAside(p, 0o666)
 
 	case p.info.IsDir():
-		return nil, usagef("%q is a directory", name)
+		return nil, failf(exitOther, "%q is a directory; name a file, or - for standard output", name)
 
 	case !p.info.Mode().IsRegular() || p.foreign:
 		f, err := openWaiting(ctx, p.path, os.O_WRONLY|os.O_TRUNC)
 		if err != nil {
-			return nil, usagef("%w", err)
+			return nil, err
 		}
 		return &outFile{f: f}, nil
 	}
@@ -58,10 +58,10 @@ func createFile(ctx context.Context, name string) (*outFile, error) {
 	// Who may not write a file may not replace it either, though its folder would let him.
 	f, err := os.OpenFile(p.path, os.O_WRONLY, 0)
 	if err != nil {
-		return nil, usagef("%w", err)
+		return nil, err
 	}
 	if err := f.Close(); err != nil {
-		return nil, usagef("%w", err)
+		return nil, err
 	}
 	return createAside(p, 0o600) // nobody reads it before it has the mode of the other
 }
@@ -75,7 +75,7 @@ func createAside(p place, perm fs.FileMode) (*outFile, error) {
 			continue
 		}
 		if err != nil {
-			return nil, usagef("make a file beside %s, to be renamed to it: %w", p.path, withoutPath(err))
+			return nil, failf(exitOther, "make a file beside %s, to be renamed to it: %w", p.path, withoutPath(err))
 		}
 		o := &outFile{f: f, place: p.path}
 		if p.info == nil {
@@ -86,7 +86,7 @@ func createAside(p place, perm fs.FileMode) (*outFile, error) {
 		keepOwner(f, p.info)
 		if err := f.Chmod(p.info.Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky)); err != nil {
 			o.abandon()
-			return nil, usagef("%w", err)
+			return nil, err
 		}
 		return o, nil
 	}
@@ -158,7 +158,7 @@ func placeOf(name string) (place, error) {
 	for range maxLinks {
 		dir, base := filepath.Split(path)
 		if base == "" || base == "." || base == ".." {
-			return place{}, fmt.Errorf("%q is no name of a file", name)
+			return place{}, usagef("%q is no name of a file", name)
 		}
 		if dir == "" {
 			dir = "."
