@@ -34,7 +34,7 @@ func (s *State) Apply(op *entry.Op) entry.Result {
 }
 
 func (s *State) apply(op *entry.Op) entry.Result {
-	// The owner proposes this one by itself: nobody repeats it.
+	// The owner proposes this operation by itself: nobody repeats it, so its result need not be remembered.
 	if op.Client.IsZero() || op.Seq == 0 {
 		o := s.execute(op)
 		return o.entryResult()
@@ -49,6 +49,8 @@ func (s *State) apply(op *entry.Op) entry.Result {
 	if op.Seq < w.floor {
 		return entry.Result{Code: wire.CodeStale, Body: []byte(textStale)}
 	}
+
+	// This is a copy of an executed call: the same answer goes out, and the state does not change twice.
 	if o := s.calls.get(op.Client, op.Seq); o != nil {
 		return o.entryResult()
 	}
@@ -76,6 +78,7 @@ func registered(families ...[]operation) (all [256]func(s *State, op *entry.Op) 
 	for _, family := range families {
 		for _, o := range family {
 			if all[o.code] != nil {
+				// Only one of the two could ever be executed.
 				panic(fmt.Sprintf("state: operation %v is registered twice", o.code))
 			}
 			all[o.code] = o.apply
@@ -88,6 +91,7 @@ func registered(families ...[]operation) (all [256]func(s *State, op *entry.Op) 
 func (s *State) execute(op *entry.Op) outcome {
 	apply := operations[op.Code]
 	if apply == nil {
+		// Replicas must agree on this too, so an unknown code is a result and not a failure.
 		return refused(wire.CodeInvalid, op.Code.String()+" is no operation of the log")
 	}
 	return apply(s, op)
@@ -103,5 +107,6 @@ func malformed(err error) outcome {
 	if errors.Is(err, wire.ErrTooLarge) {
 		return refused(wire.CodeTooLarge, err.Error())
 	}
+
 	return refused(wire.CodeInvalid, err.Error())
 }

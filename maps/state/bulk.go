@@ -39,6 +39,7 @@ func (s *State) writeMany(code wire.Op, b *wire.ManyBody) outcome {
 			res.Failed = append(res.Failed, wire.BulkError{Index: uint32(i), Code: wire.CodeFenced})
 			continue
 		}
+
 		m, cur := s.current(b.Map, key)
 		switch {
 		case checkVersion(&b.WriteOptions, cur) != "":
@@ -49,6 +50,8 @@ func (s *State) writeMany(code wire.Op, b *wire.ManyBody) outcome {
 		case cur.data != nil:
 			s.remove(m, cur, wire.EventRemoved)
 			res.Applied++
+
+		// There is nothing to delete, but a value that is being loaded would come back after the deletion.
 		default:
 			s.voidLoad(b.Map, key)
 		}

@@ -93,6 +93,7 @@ func (o *outcome) body() []byte {
 	if o.whole {
 		return o.data
 	}
+
 	w := wire.WriteResult{Flags: o.flags, Version: o.version, Value: o.data}
 	return wire.AppendWriteResult(make([]byte, 0, 9+len(o.data)), &w)
 }
@@ -105,7 +106,9 @@ func (o *outcome) cost() int { return recordCost + len(o.data) }
 func (c *calls) admit(client wire.ID, lowest uint64, deadline, clock int64) requestWindow {
 	w, known := c.windows.Get(requestWindow{client: client})
 	before := w
+
 	until := max(deadline, clock)
+	// The sum below must not overflow at the end of time.
 	if clock <= math.MaxInt64-windowKeep {
 		until = max(until, clock+windowKeep)
 	}
@@ -118,6 +121,7 @@ func (c *calls) admit(client wire.ID, lowest uint64, deadline, clock int64) requ
 		c.bytes += windowCost
 	}
 
+	// A copy that was delayed carries an older floor, and must not open the window again.
 	w.floor = max(w.floor, lowest)
 	c.dropBelow(&w)
 	if w != before {
@@ -132,6 +136,7 @@ func (c *calls) dropBelow(w *requestWindow) {
 		if w.records == 0 {
 			return
 		}
+
 		var first record
 		c.records.Ascend(record{client: w.client}, func(r record) bool {
 			first = r

@@ -48,9 +48,11 @@ func (k *endedMaps) add(e endedMap) {
 	if k.last == nil {
 		k.last = make(map[string]uint64)
 	}
+	// A frozen view reads the old list, and an append could write into its memory.
 	if k.shared {
 		k.list, k.shared = append(make([]endedMap, 0, len(k.list)+1), k.list...), false
 	}
+
 	k.list = append(k.list, e)
 	k.last[e.name] = e.pos
 	k.bytes += e.cost()
@@ -59,11 +61,14 @@ func (k *endedMaps) add(e endedMap) {
 // pop forgets the oldest map, and reports whether no other of its name is in the list.
 func (k *endedMaps) pop() (e endedMap, newest bool) {
 	e = k.list[0]
+	// The name must not stay in memory behind the list's beginning. In a shared list it belongs to a view.
 	if !k.shared {
 		k.list[0] = endedMap{}
 	}
+
 	k.list = k.list[1:]
 	k.bytes -= e.cost()
+
 	if newest = k.last[e.name] == e.pos; newest {
 		delete(k.last, e.name)
 	}
@@ -86,6 +91,9 @@ func (s *State) trimEnded() {
 		if k.bytes <= k.least || k.bytes <= endedMost*k.least && k.list[0].at > s.clock-endedKeep {
 			return
 		}
+
+		// The common position is for names of which nothing else is known. A living map, and one that ended later, have their own
+		// positions.
 		if e, newest := s.recent.pop(); newest && s.find([]byte(e.name)) == nil {
 			s.ended = max(s.ended, e.pos)
 		}
@@ -97,11 +105,14 @@ func (s *State) endedAt(name []byte) uint64 {
 	if pos, ok := s.recent.last[string(name)]; ok {
 		return pos
 	}
+
+	// For a forgotten map only an upper bound is known. The bound costs a listener a question at most, but hides no loss.
 	return s.ended
 }
 
 // forgotten ends an empty map when the ring has forgotten the last event of its instance.
 func (s *State) forgotten(ref *mapRef) {
+	// The name may have another instance by now, whose events are still in the ring.
 	if m := s.find([]byte(ref.name)); m != nil && m.ref == ref && m.entries.Len() == 0 {
 		s.end(m)
 	}
@@ -144,6 +155,7 @@ func (i *Snapshot) encodeEnded(w *blockWriter) {
 func (d *decoder) endedMaps(s *State) {
 	for n := d.uvarint(); n > 0 && d.err == nil; n-- {
 		e := endedMap{d.name(), d.uvarint(), d.i64()}
+
 		d.must(e.pos >= s.recent.last[e.name] && 0 <= e.at && e.at <= s.clock, "map %q ended at %d and before, or to come", e.name, e.pos)
 		if d.err == nil {
 			s.recent.add(e)

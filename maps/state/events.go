@@ -44,6 +44,7 @@ func (s *State) EventsFrom(pos uint64, wanted func(name string) bool) (events []
 	if pos >= r.last {
 		return nil, false
 	}
+
 	var ref *mapRef
 	ok := false
 	for p := max(first, pos+1); p <= r.last; p++ {
@@ -51,6 +52,7 @@ func (s *State) EventsFrom(pos uint64, wanted func(name string) bool) (events []
 		if e.ref != ref { // most neighbours are of one map
 			ref, ok = e.ref, wanted == nil || wanted(e.ref.name)
 		}
+
 		if ok {
 			events = append(events, MapEvent{Map: e.ref.name, Event: s.show(e, p)})
 		}
@@ -76,7 +78,9 @@ func (s *State) show(e *ringEvent, pos uint64) wire.Event {
 	if m == nil || m.ref.instance != e.ref.instance {
 		return out
 	}
+	// Only the version of the event has the value of the event: a later write has put another one in its place.
 	entry, ok := m.entries.Get(probe(out.Key))
+
 	if !ok || entry.version() != e.version {
 		return out
 	}
@@ -134,15 +138,19 @@ func (s *State) Events(name []byte, from Place, limit, maxBytes int, dropped Dro
 			continue
 		}
 		shown := s.show(e, p)
+
 		if dropped != nil && shown.Flags&wire.EventOmitted != 0 {
 			if _, whole, ok := dropped.Event(p); ok && whole.Version == shown.Version {
 				shown = whole
 			}
 		}
+
 		if !list.add(shown) {
 			return list.events, true
 		}
 	}
+
+	// A generation may have begun after the last event of the map. The listener must hear of its losses too.
 	if !list.tell(wire.PosNow) {
 		return list.events, true
 	}
@@ -153,6 +161,7 @@ func (s *State) Events(name []byte, from Place, limit, maxBytes int, dropped Dro
 // in order, where generations began that lost events.
 func (s *State) losses(from Place) (pos uint64, losses []lossMark) {
 	pos = from.Pos
+
 	starts := s.startsAfter(from.Generation)
 	switch {
 	case from.Generation == 0, from.Generation > s.generation, len(starts) == 0 && pos > s.ring.last:
@@ -164,6 +173,7 @@ func (s *State) losses(from Place) (pos uint64, losses []lossMark) {
 		losses = append(losses, lossMark{starts[0].generation, pos})
 		starts = starts[1:]
 	}
+
 	for _, start := range starts {
 		if start.loss {
 			losses = append(losses, lossMark{start.generation, start.pos})
@@ -178,15 +188,19 @@ func (s *State) older(name []byte, pos uint64, dropped Dropped) (events []wire.E
 	if pos+1 >= s.ring.first() {
 		return nil, pos
 	}
+
+	// From here each event names the one before, so the walk goes backwards and stops at the first gap.
 	lost = s.beforeRing(name)
 	for lost > pos && dropped != nil {
 		of, e, ok := dropped.Event(lost)
+		// Another generation may have given the same position to another event, which is no part of this history.
 		if !ok || of != string(name) || wire.Stamp(e.Version).Generation() != s.generationAt(lost-1) || e.Since >= lost {
 			break
 		}
 		events = append(events, e)
 		lost = e.Since
 	}
+
 	slices.Reverse(events)
 	return events, max(lost, pos)
 }
@@ -199,6 +213,7 @@ func (s *State) beforeRing(name []byte) uint64 {
 			return e.since
 		}
 	}
+
 	if m := s.find(name); m != nil {
 		return m.pos
 	}
@@ -234,10 +249,13 @@ func (l *eventList) append(e wire.Event) bool {
 		l.events[n-1] = e
 		return true
 	}
+
 	l.size += len(e.Key) + len(e.Old) + len(e.New)
+	// The first event is taken whatever its size: else a listener could never get past a large event.
 	if n > 0 && (l.limit > 0 && n == l.limit || l.maxBytes > 0 && l.size > l.maxBytes) {
 		return false
 	}
+
 	l.events = append(l.events, e)
 	return true
 }

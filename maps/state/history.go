@@ -29,10 +29,13 @@ func (s *State) Continue(generation uint64) error {
 	if generation < s.generation {
 		return fmt.Errorf("a state of generation %d cannot go on as %d", s.generation, generation)
 	}
+
+	// A state that has the generation already is continued without a change.
 	if generation > s.generation {
 		s.begin(generationStart{generation, s.ring.last, s.loss})
 		s.generation, s.loss = generation, false
 	}
+
 	return nil
 }
 
@@ -42,11 +45,13 @@ func (s *State) MarkLoss() { s.loss = true }
 // begin remembers where a generation began. Beyond maxStarts it forgets the oldest start.
 func (s *State) begin(start generationStart) {
 	starts := append(s.starts[:len(s.starts):len(s.starts)], start) // the old ones may be part of a frozen view
+
 	// Nobody can say any more what the forgotten generation had: the oldest that is left counts as a loss.
 	if len(starts) > maxStarts {
 		starts = append([]generationStart(nil), starts[1:]...)
 		starts[0].loss = true
 	}
+
 	s.starts = starts
 }
 
@@ -117,7 +122,7 @@ func (d *decoder) history(s *State) {
 // lossMark is where a listener is told that events are lost.
 type lossMark struct{ generation, pos uint64 }
 
-// event returns the sign for it on the wire.
+// event returns the event that tells a listener of the loss.
 func (l lossMark) event() wire.Event {
 	return wire.Event{Kind: wire.EventLost, Pos: l.pos, Version: uint64(wire.StampOf(l.generation, 0))}
 }

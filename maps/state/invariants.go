@@ -41,15 +41,18 @@ func (s *State) checkMaps() (err error) {
 			err = fmt.Errorf("map %q: %w", slot.name, err)
 			return false
 		}
+
 		if slot.name != m.ref.name || slot.name <= prev || m.stamp > s.stamp {
 			err = fmt.Errorf("map %q in the place of %q after %q, stamp %d of %d", m.ref.name, slot.name, prev, m.stamp, s.stamp)
 			return false
 		}
+
 		prev, bytes, named = slot.name, bytes+m.bytes, named+m.cost()
 		if m.entries.Len() == 0 && m.pos < s.ring.first() {
 			err = fmt.Errorf("map %q is empty, and its last event is gone", slot.name)
 			return false
 		}
+
 		if first := m.earliest(); first != 0 {
 			due++
 			if _, ok := s.due.Get(dueSlot{first, slot.name}); !ok {
@@ -58,6 +61,7 @@ func (s *State) checkMaps() (err error) {
 		}
 		return err == nil
 	})
+
 	if err == nil && bytes != s.bytes {
 		err = fmt.Errorf("%d bytes of maps counted as %d", bytes, s.bytes)
 	}

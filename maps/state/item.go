@@ -9,9 +9,9 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// item is one entry of a map: a pointer to a single allocation without pointers that holds key, value and meta one after
-// the other, in big-endian order as in a snapshot, and is never changed; and behind them, where a word may stand, the entry's
-// use, which is. The zero item is no entry.
+// item is one entry of a map: a pointer to a single allocation without pointers. The allocation holds key, value and meta one after the
+// other, in big-endian order as in a snapshot. These bytes are never changed. Behind them, at the next word, stands the entry's use, which
+// may change. The zero item is no entry.
 type item struct {
 	data  *byte
 	key   uint32 // length of the key
@@ -48,6 +48,8 @@ func newItem(key, value []byte, m *meta) item {
 	if m.ttl|m.maxIdle != 0 {
 		size, long = longMeta, itemLong
 	}
+
+	// One allocation holds everything, and the room for the use lies behind what is written here.
 	b := make([]byte, 0, allocation(len(key)+len(value)+size))
 	b = append(append(b, key...), value...)
 	b = wire.AppendU64(b, m.version)
@@ -56,6 +58,7 @@ func newItem(key, value []byte, m *meta) item {
 		b = wire.AppendI64(wire.AppendU64(b, m.ttl), m.end)
 		b = wire.AppendI64(wire.AppendU64(b, m.maxIdle), m.touched)
 	}
+
 	return item{data: unsafe.SliceData(b), key: uint32(len(key)), value: uint32(len(value)) | long}
 }
 
@@ -130,6 +133,7 @@ func (e item) expires() int64 {
 	if e.value&itemLong == 0 {
 		return 0
 	}
+
 	m := e.meta()
 	return m.expires()
 }

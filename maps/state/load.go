@@ -41,6 +41,7 @@ func (s *State) applyLoaded(op *entry.Op) outcome {
 
 // load executes OpLoad. deadline is the call's.
 func (s *State) load(b *wire.LockBody, deadline int64) outcome {
+	// A loader that renews its load must hold it already: it never begins one, for the key may have been written meanwhile.
 	if b.Flags&wire.LockAgain != 0 {
 		l := s.loads.find(b.Map, b.Key)
 		if l == nil || l.holder != b.ID {
@@ -50,6 +51,7 @@ func (s *State) load(b *wire.LockBody, deadline int64) outcome {
 	}
 
 	if s.lookup(b.Map, b.Key).data != nil {
+		// A value may have come while the call was under way. The caller reads it and loads nothing.
 		return outcome{data: wire.AppendLockResult(nil, &wire.LockResult{Flags: wire.LockLoaded}), whole: true}
 	}
 	return s.lock(&s.loads, b, deadline)
@@ -60,17 +62,24 @@ func (s *State) load(b *wire.LockBody, deadline int64) outcome {
 func (s *State) loaded(b *wire.LoadedBody) outcome {
 	l := s.loads.find(b.Map, b.Key)
 	switch {
+	// The key was written or its load was forgotten: a value that comes now is late.
 	case l == nil:
+
 	case b.Value != nil:
+		// The fence tells this load from an earlier one of the same caller, whose value a deletion has made void.
 		if l.holder != b.ID || l.fence != b.Fence {
 			break
 		}
 		m, cur := s.current(b.Map, b.Key)
 		return outcome{flags: wire.ResultApplied, version: s.store(m, cur, b.Map, b.Key, b.Value, &b.WriteOptions)}
+
+	// The holder brings no value, so the next waiter loads in its place.
 	case l.holder == b.ID:
 		s.passOn(&s.loads, l)
 		return outcome{flags: wire.ResultApplied, version: s.version()}
+
 	default:
+		// A waiter gives up its place, so that the load is not passed to a caller that has left.
 		if i := l.waiter(b.ID); i >= 0 {
 			l = s.loads.take(l)
 			l.waiters = slices.Delete(l.waiters, i, i+1)
@@ -79,6 +88,7 @@ func (s *State) loaded(b *wire.LoadedBody) outcome {
 			return outcome{flags: wire.ResultApplied}
 		}
 	}
+
 	return refused(wire.CodeLockNotHeld, textLoad)
 }
 
@@ -120,9 +130,11 @@ func (s *State) WaitsForLoad(name, key []byte, id wire.ID) bool {
 // EachLoad calls fn for the keys of a map whose values are being loaded, in their order, after the given key. It ends when fn returns false.
 func (s *State) EachLoad(name, after []byte, fn func(key string) bool) {
 	s.loads.byKey.Ascend(lockSlot{name: asString(name), key: asString(after)}, func(slot lockSlot) bool {
+		// The walk begins at the key itself, which the caller has seen already.
 		if slot.name == string(name) && slot.key == string(after) {
 			return true
 		}
+
 		return slot.name == string(name) && fn(slot.key)
 	})
 }
@@ -131,9 +143,11 @@ func (s *State) checkLoads() error {
 	if err := s.checkLocks(&s.loads); err != nil {
 		return fmt.Errorf("loads: %w", err)
 	}
+
 	if n := s.loads.free.Len(); n > 0 {
 		return fmt.Errorf("%d values that nobody loads", n)
 	}
+
 	var err error
 	s.loads.byKey.Scan(func(slot lockSlot) bool {
 		if s.lookup([]byte(slot.name), []byte(slot.key)).data != nil {

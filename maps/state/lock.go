@@ -124,9 +124,12 @@ func (k *locks) take(l *lock) *lock {
 		k.freed -= l.cost()
 		k.free.Delete(lockFree{l.freed, l.ref})
 	}
+
+	// A frozen view with this stamp does not exist: nobody else sees the lock.
 	if l.stamp == k.stamp {
 		return l
 	}
+
 	c := *l
 	c.stamp, c.waiters = k.stamp, slices.Clone(l.waiters)
 	k.byKey.Set(lockSlot{c.ref.name, c.ref.key, &c})
@@ -153,6 +156,7 @@ func (k *locks) add(name, key []byte) *lock {
 
 // drop forgets l.
 func (k *locks) drop(l *lock) {
+	// Those who wait in this process must look again: their lock is gone.
 	k.moves++
 	l = k.take(l)
 	k.byKey.Delete(lockSlot{name: l.ref.name, key: l.ref.key})
@@ -240,6 +244,8 @@ func (s *State) IsLocked(name, key []byte, now int64) (r wire.LockResult, ok boo
 	if l == nil || l.freed != 0 {
 		return r, true
 	}
+
+	// Between the clock of the log and now the lease may have ended. Only the log decides who holds the lock then.
 	if l.ends > s.clock {
 		return l.result(wire.LockHeld), l.ends > now
 	}
@@ -279,6 +285,8 @@ func (s *State) fenced(name, key []byte, o *wire.WriteOptions) string {
 	if o.Flags&wire.WriteFence == 0 {
 		return ""
 	}
+
+	// A lock that is forgotten counts as another fence: nobody can say any more which fence was the last.
 	if l := s.locks.find(name, key); l == nil || l.fence != o.Fence {
 		return textFence
 	}

@@ -40,6 +40,7 @@ func (s *State) applyLock(op *entry.Op) outcome {
 	if err != nil {
 		return malformed(err)
 	}
+
 	if op.Code == wire.OpRenew {
 		return s.renew(&b)
 	}
@@ -82,6 +83,7 @@ func (s *State) settled(k *locks, name, key []byte) *lock {
 		s.passOn(k, l)
 		return k.find(name, key)
 	}
+
 	return l
 }
 
@@ -96,6 +98,7 @@ func (s *State) grant(l *lock, id wire.ID, lease uint64) {
 func (s *State) passOn(k *locks, l *lock) {
 	k.moves++
 	l = k.take(l)
+
 	if w, ok := l.next(s.clock); ok {
 		s.grant(l, w.id, w.lease)
 		k.put(l)
@@ -104,6 +107,8 @@ func (s *State) passOn(k *locks, l *lock) {
 
 	l.holder, l.lease, l.ends, l.freed = wire.ID{}, 0, 0, s.nextVersion()
 	k.put(l)
+
+	// Released locks are kept for their fences alone, and only within a bound.
 	k.trim(k.most)
 }
 
@@ -113,6 +118,7 @@ func (s *State) lock(k *locks, b *wire.LockBody, deadline int64) outcome {
 	l := s.settled(k, b.Map, b.Key)
 	switch {
 	case l == nil || l.freed != 0:
+		// The bound is checked before the lock is taken: a refusal must leave the accounts as they are.
 		if k.bytes >= s.lim.LockBytes {
 			return refused(wire.CodeOverloaded, textManyHeld)
 		}
@@ -124,12 +130,16 @@ func (s *State) lock(k *locks, b *wire.LockBody, deadline int64) outcome {
 		s.grant(l, b.ID, b.Lease)
 		k.put(l)
 		return lockOutcome(l, wire.LockHeld)
+
+	// The holder asks again: an earlier answer may have been lost. The holder must not wait for itself.
 	case l.holder == b.ID:
 		return s.extend(k, l, b.Lease)
+
 	case b.Flags&wire.LockWait == 0:
 		return lockOutcome(l, 0)
 	}
 
+	// The place outlives the call's deadline by what the caller asks for, so a caller that repeats its call keeps its place.
 	w := waiter{b.ID, b.Lease, later(max(deadline, s.clock), b.Keep)}
 	l = k.take(l)
 	defer k.put(l)
@@ -156,6 +166,7 @@ func (s *State) lock(k *locks, b *wire.LockBody, deadline int64) outcome {
 func (s *State) extend(k *locks, l *lock, lease uint64) outcome {
 	l = k.take(l)
 	l.lease, l.ends = lease, max(l.ends, later(s.clock, lease))
+
 	k.put(l)
 	return lockOutcome(l, wire.LockHeld)
 }
@@ -166,6 +177,7 @@ func (s *State) renew(b *wire.LockBody) outcome {
 	if l == nil || l.holder != b.ID {
 		return refused(wire.CodeLockNotHeld, textNotHeld)
 	}
+
 	return s.extend(&s.locks, l, b.Lease)
 }
 
@@ -176,6 +188,7 @@ func (s *State) unlock(b *wire.UnlockBody) outcome {
 		return refused(wire.CodeLockNotHeld, textNotHeld)
 	}
 
+	// A caller may know the lock by the ID, by the fence, or by both. Each that it names must fit.
 	if (b.ID.IsZero() || b.ID == l.holder) && (b.Fence == 0 || b.Fence == l.fence) {
 		s.passOn(&s.locks, l)
 		return outcome{flags: wire.ResultFound | wire.ResultApplied, version: s.version()}
@@ -198,6 +211,7 @@ func (s *State) forceUnlock(name, key []byte) outcome {
 	if l == nil || l.freed != 0 {
 		return outcome{}
 	}
+
 	s.passOn(&s.locks, l)
 	return outcome{flags: wire.ResultFound | wire.ResultApplied, version: s.version()}
 }
@@ -249,13 +263,16 @@ func (k *locks) extendAll(until int64) (n uint64) {
 
 	for _, l := range late {
 		l = k.take(l)
+
 		if l.ends < until {
 			l.ends = until
 			n++
 		}
+
 		for i := range l.waiters {
 			l.waiters[i].until = max(l.waiters[i].until, until)
 		}
+
 		k.put(l)
 	}
 	return n
@@ -278,9 +295,11 @@ func (s *State) destroyLocks(name []byte) (ended bool) {
 	for _, l := range s.loads.of(name) {
 		s.loads.drop(l)
 	}
+
 	all := s.locks.of(name)
 	for _, l := range all {
 		s.locks.drop(l)
 	}
+
 	return len(all) > 0
 }

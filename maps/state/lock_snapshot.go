@@ -14,14 +14,19 @@ func encodeLocks(w *blockWriter, list *btree.BTreeG[lockSlot]) {
 		l := slot.l
 		w.bytes([]byte(l.ref.name))
 		w.bytes([]byte(l.ref.key))
+
 		w.u64(l.fence)
 		w.u64(l.freed)
+
+		// A released lock has neither holder nor waiters: its fence is all that is left.
 		if l.freed != 0 {
 			return w.err == nil
 		}
+
 		w.write(l.holder[:])
 		w.uvarint(l.lease)
 		w.u64(uint64(l.ends))
+
 		w.uvarint(uint64(len(l.waiters)))
 		for i := range l.waiters {
 			c := &l.waiters[i]
@@ -29,6 +34,7 @@ func encodeLocks(w *blockWriter, list *btree.BTreeG[lockSlot]) {
 			w.uvarint(c.lease)
 			w.u64(uint64(c.until))
 		}
+
 		return w.err == nil
 	})
 }
@@ -37,21 +43,26 @@ func encodeLocks(w *blockWriter, list *btree.BTreeG[lockSlot]) {
 func (d *decoder) locks(k *locks) {
 	k.swept = d.i64()
 	d.must(0 <= k.swept && k.swept <= d.s.clock, "locks swept at %d", k.swept)
+
 	prev := lockRef{}
 	for n := d.uvarint(); n > 0 && d.err == nil; n-- {
 		l := &lock{ref: &lockRef{name: d.name(), key: string(d.bytes(wire.MaxKey))}, stamp: k.stamp}
+
 		d.must(l.ref.key != "" && (prev.name < l.ref.name || prev.name == l.ref.name && prev.key < l.ref.key), "a lock out of order")
 		prev = *l.ref
+
 		l.fence, l.freed = d.version(), d.version()
 		d.must(l.fence != 0 && (l.freed == 0 || l.freed > l.fence), "a lock granted at %d and freed at %d", l.fence, l.freed)
 		if l.freed == 0 {
 			d.holder(l)
+			// Released locks are ordered by this version alone. A second one would push the first out of the order.
 		} else if _, twice := k.free.Get(lockFree{version: l.freed}); twice {
 			d.must(false, "two locks freed at %d", l.freed)
 		}
 		if d.err != nil {
 			return
 		}
+
 		k.byKey.Load(lockSlot{l.ref.name, l.ref.key, l})
 		k.put(l)
 	}
@@ -60,8 +71,10 @@ func (d *decoder) locks(k *locks) {
 // holder reads who holds a lock and who waits for it.
 func (d *decoder) holder(l *lock) {
 	l.holder, l.lease, l.ends = d.id(), d.uvarint(), d.i64()
+
 	seen := map[wire.ID]bool{{}: true, l.holder: true}
 	d.must(!l.holder.IsZero() && l.lease > 0 && l.ends >= 0, "a lock held by %v for %d until %d", l.holder, l.lease, l.ends)
+
 	for n := d.uvarint(); n > 0 && d.err == nil; n-- {
 		w := waiter{d.id(), d.uvarint(), d.i64()}
 		d.must(!seen[w.id] && w.lease > 0 && w.until >= 0, "a waiter %v for %d until %d", w.id, w.lease, w.until)
@@ -80,11 +93,13 @@ func (s *State) checkLocks(k *locks) (err error) {
 			err = fmt.Errorf("lock %v in the place of %q %q after %v, stamp %d of %d", l.ref, slot.name, slot.key, prev, l.stamp, k.stamp)
 			return false
 		}
+
 		prev = *l.ref
 		if err = l.check(s, k); err != nil {
 			err = fmt.Errorf("lock %v: %w", l.ref, err)
 			return false
 		}
+
 		if l.freed == 0 {
 			bytes += l.cost()
 			held++
@@ -94,6 +109,7 @@ func (s *State) checkLocks(k *locks) (err error) {
 		}
 		return true
 	})
+
 	if k.swept < 0 || k.swept > s.clock {
 		return fmt.Errorf("locks swept at %d", k.swept)
 	}
@@ -108,15 +124,18 @@ func (l *lock) check(s *State, k *locks) error {
 	if l.fence == 0 || l.fence > s.version() || l.freed != 0 && (l.freed <= l.fence || l.freed > s.version()) {
 		return fmt.Errorf("granted at %d, freed at %d, version %d", l.fence, l.freed, s.version())
 	}
+
 	if l.freed != 0 {
 		if f, ok := k.free.Get(lockFree{version: l.freed}); !ok || *f.ref != *l.ref || !l.holder.IsZero() || len(l.waiters) > 0 || l.ends|int64(l.lease) != 0 {
 			return fmt.Errorf("free at %d, but held by %v until %d, with %d waiters", l.freed, l.holder, l.ends, len(l.waiters))
 		}
 		return nil
 	}
+
 	if _, ok := k.ends.Get(lockEnd{l.ends, l.ref}); !ok || l.holder.IsZero() || l.lease == 0 || l.ends < 0 {
 		return fmt.Errorf("held by %v for %d until %d", l.holder, l.lease, l.ends)
 	}
+
 	seen := map[wire.ID]bool{{}: true, l.holder: true}
 	for _, w := range l.waiters {
 		if seen[w.id] || w.lease == 0 || w.until < 0 {

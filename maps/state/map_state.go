@@ -67,13 +67,17 @@ func (m *mapState) earliest() int64 {
 func (m *mapState) put(e item) {
 	old, replaced := m.entries.Set(e)
 	m.bytes += e.cost()
+
 	expires := e.expires()
 	if replaced {
 		m.bytes -= old.cost()
+
+		// At the same expiry, index replaces the old element itself.
 		if was := old.expires(); was != expires {
 			m.unindex(was, old)
 		}
 	}
+
 	m.index(expires, e)
 }
 
@@ -109,9 +113,11 @@ func (m *mapState) live(clock int64) int { return m.entries.Len() - m.overdue(cl
 
 // overdue returns how many entries have expired at clock and are still to be removed.
 func (m *mapState) overdue(clock int64) int {
+	// Most reads find nothing overdue, and need no search.
 	if first := m.earliest(); first == 0 || first > clock {
 		return 0
 	}
+
 	return sort.Search(m.expiry.Len(), func(i int) bool {
 		slot, _ := m.expiry.GetAt(i)
 		return slot.expires > clock
@@ -124,6 +130,7 @@ func (m *mapState) nextExpiry(clock int64) int64 {
 	if first > clock || first == 0 {
 		return first
 	}
+
 	slot, _ := m.expiry.GetAt(m.overdue(clock))
 	return slot.expires
 }

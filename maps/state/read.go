@@ -19,6 +19,7 @@ type Entry struct {
 
 func entryOf(e item) Entry {
 	m := e.meta()
+
 	return Entry{Value: e.valueBytes(), Version: m.version, Created: m.created, Updated: m.updated, Touched: m.touched,
 		Expires: m.expires(), End: m.end, TTL: m.ttl, MaxIdle: m.maxIdle, Cost: e.cost(), Use: e.use()}
 }
@@ -29,6 +30,7 @@ func (s *State) lookup(name, key []byte) item {
 	if m == nil {
 		return item{}
 	}
+
 	e, ok := m.entries.Get(probe(key))
 	if !ok || expired(e, s.clock) {
 		return item{}
@@ -76,11 +78,13 @@ func (s *State) MinExpires(name []byte) (int64, bool) {
 func (s *State) NextDue() (int64, bool) {
 	slot, ok := s.due.Min()
 	at := slot.expires
+
 	for _, k := range [...]*locks{&s.locks, &s.loads} {
 		if end, held := k.ends.Min(); held && (!ok || end.at < at) {
 			at, ok = end.at, true
 		}
 	}
+
 	return at, ok
 }
 
@@ -95,6 +99,7 @@ func (s *State) Scan(name, after []byte, limit, maxBytes int, fn func(key []byte
 	if m == nil {
 		return nil
 	}
+
 	entries, size, looked := 0, 0, 0
 	last, more := after, false
 	m.entries.Ascend(probe(after), func(e item) bool {
@@ -102,25 +107,32 @@ func (s *State) Scan(name, after []byte, limit, maxBytes int, fn func(key []byte
 		if len(key) == len(after) && string(key) == string(after) {
 			return true
 		}
+
+		// Thousands of expired entries in a row must not hold the caller's lock for long.
 		if looked == scanLook {
 			more = true
 			return false
 		}
 		looked++
+
 		if expired(e, s.clock) {
+			// The next Scan goes on behind expired entries that were looked at, or it would never get past them.
 			last = key
 			return true
 		}
+
 		size += len(key) + e.valueLen()
 		if limit > 0 && entries == limit || maxBytes > 0 && entries > 0 && size > maxBytes {
 			more = true
 			return false
 		}
+
 		entries++
 		last = key
 		more = !fn(key, entryOf(e))
 		return !more
 	})
+
 	if !more {
 		return nil
 	}
@@ -134,7 +146,10 @@ func (s *State) Candidate(name []byte, i int) (key []byte, v Entry, ok bool) {
 	if m == nil {
 		return nil, Entry{}, false
 	}
+
 	e, ok := m.entries.GetAt(i)
+
+	// A holder of the key's lock counts on the entry, and an expired entry has a removal of its own.
 	if !ok || expired(e, s.clock) || s.holdsLock(name, e.keyBytes()) {
 		return nil, Entry{}, false
 	}
@@ -172,9 +187,11 @@ func (s *State) EachMap(after string, limit int, fn func(name string, instance, 
 		if slot.name == after {
 			return true
 		}
+
 		if more = limit == 0; more {
 			return false
 		}
+
 		limit--
 		fn(slot.name, slot.m.ref.instance, slot.m.seq, s.statsOf(slot.m))
 		return true

@@ -27,18 +27,24 @@ func Restore(r io.Reader, lim Limits) (*State, error) {
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, readError(err)
 	}
+
 	if string(head[:len(snapshotMagic)]) != snapshotMagic {
 		return nil, fmt.Errorf("%w: it does not begin like one", ErrSnapshot)
 	}
+
+	// A snapshot of a later build may have fields that this build would lose, so it is refused.
 	if v := head[len(snapshotMagic)]; v != snapshotVersion {
 		return nil, fmt.Errorf("%w: version %d, this build reads %d", ErrSnapshot, v, snapshotVersion)
 	}
+
 	d := decoder{blockReader: blockReader{r: r}}
 	s := d.state(lim)
+
 	d.finish()
 	if d.err != nil {
 		return nil, d.err
 	}
+
 	s.verify()
 	return s, nil
 }
@@ -60,10 +66,12 @@ type decoder struct {
 func (d *decoder) state(lim Limits) *State {
 	s := New(d.u64(), lim)
 	d.s = s
+
 	s.counter, s.clock, s.published = d.u64(), d.i64(), d.u64()
 	d.must(s.clock >= 0, "a clock of %d", s.clock)
 	d.history(s)
 	d.endedMaps(s)
+
 	for n, prev := d.uvarint(), ""; n > 0 && d.err == nil; n-- {
 		m := d.mapState()
 		d.must(prev < m.ref.name, "map %q after %q", m.ref.name, prev)
@@ -73,13 +81,18 @@ func (d *decoder) state(lim Limits) *State {
 		s.named += m.cost()
 		s.reindex(m, 0)
 	}
+
 	for n, prev := d.uvarint(), (wire.ID{}); n > 0 && d.err == nil; n-- {
 		prev = d.window(prev)
 	}
+
 	d.locks(&s.locks)
 	d.locks(&s.loads)
 	d.must(s.loads.free.Len() == 0, "%d values that nobody loads", s.loads.free.Len())
+
 	d.ring(&s.ring)
+
+	// These checks compare parts with each other, so they can only follow when all parts are read.
 	if d.err == nil {
 		if err := s.checkHistory(); err != nil {
 			d.must(false, "%v", err)
@@ -88,6 +101,7 @@ func (d *decoder) state(lim Limits) *State {
 	if d.err == nil {
 		d.checkEnds(s)
 	}
+
 	for before := -1; d.err == nil && before != len(s.recent.list); s.trimEnded() { // a snapshot of other limits
 		before = len(s.recent.list)
 	}
@@ -106,14 +120,17 @@ func (d *decoder) mapState() *mapState {
 	m := newMapState(name, d.version(), d.s.stamp)
 	m.seq, m.pos = d.uvarint(), d.uvarint()
 	d.must(m.ref.instance > 0 && m.seq > 0, "map %q without a beginning", name)
+
 	prev := item{}
 	for n := d.uvarint(); n > 0 && d.err == nil; n-- {
 		e := d.item()
 		if d.err != nil {
 			break
 		}
+		// Equal states have equal snapshots, so the order is fixed. A key that came twice would also be counted twice.
 		d.must(prev.data == nil || lessKey(prev, e), "keys of map %q out of order", name)
 		prev = e
+
 		m.entries.Load(e)
 		m.bytes += e.cost()
 		m.index(e.expires(), e)
@@ -133,6 +150,7 @@ func (d *decoder) name() string {
 	if err := wire.CheckMapName(name); err != nil {
 		d.must(false, "%v", err)
 	}
+
 	return string(name)
 }
 
@@ -141,22 +159,29 @@ func (d *decoder) item() item {
 	long := value&1 != 0
 	value >>= 1
 	d.must(0 < key && key <= wire.MaxKey && 0 < value && value <= wire.MaxValueHard, "an entry of %d and %d bytes", key, value)
+
+	// A length that was refused must not decide how much memory is taken.
 	if d.err != nil {
 		return item{}
 	}
+
 	size := int(key + value + shortMeta)
 	if long {
 		size += longMeta - shortMeta
 	}
+
 	e := itemOf(d.takeInto(size, allocation(size)), int(key), int(value), long)
 	if d.err != nil {
 		return item{}
 	}
+
 	m := e.meta()
 	d.must(0 < m.version && m.version <= d.s.version() && 0 <= m.created && m.created <= m.updated && m.updated <= d.s.clock, "an entry's meta %+v", m)
+
 	d.must(long == (m.ttl|m.maxIdle != 0) && (m.ttl == 0) == (m.end == 0) && m.ttl < wire.Forever && m.maxIdle < wire.Forever,
 		"an entry's lifetime %+v", m)
 	d.must(m.end >= 0 && 0 <= m.touched && m.touched <= d.s.clock && (m.maxIdle != 0 || m.touched == 0), "an entry's times %+v", m)
+
 	return e
 }
 
@@ -164,29 +189,36 @@ func (d *decoder) item() item {
 func (d *decoder) window(prev wire.ID) wire.ID {
 	w := requestWindow{client: d.id()}
 	w.floor, w.until, w.look, w.records = d.uvarint(), d.i64(), d.i64(), d.uvarint()
+
 	d.must(bytes.Compare(prev[:], w.client[:]) < 0, "client %v after %v", w.client, prev)
 	d.must(0 <= w.until && w.until < math.MaxInt64 && 0 < w.look && w.look <= w.until+1, "a window until %d, looked at by %d", w.until, w.look)
+
 	if d.err != nil {
 		return prev
 	}
+
 	c := &d.s.calls
 	c.bytes += windowCost
 	c.windows.Load(w)
 	c.ends.Set(callEnd{at: w.look, client: w.client})
+
 	last := uint64(0)
 	for n := w.records; n > 0 && d.err == nil; n-- {
 		o := &outcome{}
 		seq := d.uvarint()
+
 		o.deadline, o.version = d.i64(), d.version()
 		o.code = wire.Code(binary.BigEndian.Uint16(d.array(2)))
 		b := d.array(2)
 		o.flags, o.whole = b[0], b[1] == 1
 		o.data = d.bytes(maxResult)
+
 		d.must(last < seq && b[1] <= 1, "call %d after %d", seq, last)
 		d.must(o.deadline <= w.until || o.deadline == math.MaxInt64, "a call until %d in a window until %d", o.deadline, w.until)
 		if d.err != nil {
 			break
 		}
+
 		last = seq
 		c.records.Load(record{w.client, seq, o})
 		c.ends.Set(callEnd{o.deadline, w.client, seq})
@@ -199,30 +231,38 @@ func (d *decoder) ring(r *ring) {
 	r.last = d.u64()
 	n := d.uvarint()
 	d.must(n <= r.last, "%d events up to position %d", n, r.last)
+
 	refs := map[mapID]*ringEvent{}
 	for ; n > 0 && d.err == nil; n-- {
 		e := d.event()
 		if d.err != nil {
 			return
 		}
+
 		prev := refs[e.ref.mapID]
 		d.must(e.since <= r.last-n, "an event at %d that follows one at %d", r.last-n+1, e.since)
 		d.must(prev == nil || prev.seq+1 == e.seq, "event %d of map %q out of order", e.seq, e.ref.name)
+
+		// Events of one instance share one mapRef, and share it with the map if that instance still lives.
 		if prev != nil {
 			e.ref = prev.ref
 		} else if m := d.s.find([]byte(e.ref.name)); m != nil && m.ref.mapID == e.ref.mapID {
 			e.ref = m.ref
 		}
+
 		refs[e.ref.mapID] = e
 		e.ref.last = r.last - n + 1
 		r.push(*e)
 	}
+
 	d.s.maps.Scan(func(slot mapSlot) bool {
 		e := refs[slot.m.ref.mapID]
 		d.must(e == nil || e.seq == slot.m.seq, "map %q has come to event %d", slot.name, slot.m.seq)
 		d.must(slot.m.pos <= r.last, "map %q has come to position %d", slot.name, slot.m.pos)
 		return d.err == nil
 	})
+
+	// The snapshot may come from a state with other limits.
 	if d.err == nil {
 		r.trim()
 	}
@@ -231,17 +271,22 @@ func (d *decoder) ring(r *ring) {
 func (d *decoder) event() *ringEvent {
 	e := &ringEvent{ref: &mapRef{mapID: mapID{d.name(), d.version()}}}
 	e.seq, e.since, e.version, e.time, e.expires = d.uvarint(), d.uvarint(), d.version(), d.i64(), d.i64()
+
 	b := d.array(3)
 	e.kind, e.flags = wire.EventKind(b[0]), b[1]
 	parts := b[2]
+
 	d.must(wire.EventAdded <= e.kind && e.kind <= wire.EventTTL && e.flags&^wire.EventOmitted == 0, "an event of kind %d with flags %x", e.kind, e.flags)
 	d.must(e.ref.instance > 0 && e.seq > 0 && parts <= partKey|partOld|partNew, "event %d of map %q of parts %x", e.seq, e.ref.name, parts)
+
 	if parts&partKey == 0 {
 		d.must(parts == 0, "an event's values without a key")
 		return e
 	}
+
 	key := d.bytes(wire.MaxKey)
 	d.must(len(key) > 0, "an event's empty key")
+
 	for _, part := range [...]struct {
 		bit uint8
 		to  *item
@@ -249,13 +294,17 @@ func (d *decoder) event() *ringEvent {
 		if parts&part.bit == 0 {
 			continue
 		}
+
 		value := d.bytes(wire.MaxValueHard)
 		d.must(len(value) > 0, "an event's empty value")
 		*part.to = newItem(key, value, &meta{})
 	}
+
+	// Without values the key stands in new, as strip leaves it.
 	if parts == partKey {
 		e.new = newItem(key, nil, &meta{})
 	}
+
 	return e
 }
 
@@ -282,18 +331,22 @@ func (b *blockReader) next() int {
 	if b.mem == nil {
 		b.mem = make([]byte, snapshotBlock+crcSize)
 	}
+
 	if _, err := io.ReadFull(b.r, b.len[:]); err != nil {
 		b.err = readError(err)
 		return 0
 	}
+
 	n := binary.BigEndian.Uint32(b.len[:])
 	if b.must(n <= snapshotBlock, "a block of %d bytes", n); b.err != nil {
 		return 0
 	}
+
 	if _, err := io.ReadFull(b.r, b.mem[:n+crcSize]); err != nil {
 		b.err = readError(err)
 		return 0
 	}
+
 	b.buf = b.mem[:n]
 	b.crc = crc32.Update(b.crc, castagnoli, b.buf)
 	b.must(b.crc == binary.BigEndian.Uint32(b.mem[n:]), "a checksum does not match")
@@ -330,6 +383,7 @@ func (b *blockReader) takeInto(n, capacity int) []byte {
 	if b.err != nil {
 		return nil
 	}
+
 	p := make([]byte, n, capacity)
 	if b.read(p); b.err != nil {
 		return nil
@@ -341,8 +395,10 @@ func (b *blockReader) takeInto(n, capacity int) []byte {
 func (b *blockReader) array(n int) []byte {
 	p := b.tmp[:n]
 	if b.read(p); b.err != nil {
+		// After an error the caller gets zeros, and not the bytes of an earlier field.
 		clear(p)
 	}
+
 	return p
 }
 
@@ -360,9 +416,11 @@ func (b *blockReader) uvarint() uint64 {
 	for shift := 0; b.fill(); shift += 7 {
 		c := b.buf[0]
 		b.buf = b.buf[1:]
+
 		if b.must(shift < 63 || c <= 1 && shift == 63, "an integer of more than 64 bits"); b.err != nil {
 			return 0
 		}
+
 		v |= uint64(c&0x7f) << shift
 		if c < 0x80 {
 			b.must(c != 0 || shift == 0, "an integer with leading zeros")
@@ -376,6 +434,7 @@ func (b *blockReader) uvarint() uint64 {
 func (b *blockReader) bytes(limit int) []byte {
 	n := b.uvarint()
 	b.must(n <= uint64(limit), "%d bytes where %d are the limit", n, limit)
+
 	if n == 0 {
 		return nil
 	}

@@ -74,24 +74,29 @@ func (r *ring) share() ring {
 func (r *ring) append(e ringEvent) {
 	r.last++
 	r.push(e)
+	// The event counts before anything is dropped: the newest event itself always stays.
 	r.trim()
 }
 
 // push adds e as the newest event without a look at the bounds.
 func (r *ring) push(e ringEvent) {
+	// A frozen view keeps the old buffer, so a shared buffer is copied even where it has room.
 	if r.shared || r.n == len(r.buf) {
 		size := len(r.buf)
 		if r.n == size {
 			size = max(8, 2*size)
 		}
+
 		buf := make([]ringEvent, size)
 		for i := range r.n {
 			buf[i] = *r.at(i)
 		}
 		r.buf, r.head, r.shared = buf, 0, false
 	}
+
 	r.n++
 	*r.at(r.n - 1) = e
+
 	r.bytes += e.size()
 	if r.isLarge(&e) {
 		r.large++
@@ -103,7 +108,9 @@ func (r *ring) trim() {
 	for r.n > r.lim.RingEvents {
 		r.pop()
 	}
+
 	for r.n > 1 && r.over() {
+		// Large values go before whole events: a listener that is behind then misses a value, but no event.
 		if !r.strip() {
 			r.pop()
 		}
@@ -116,12 +123,14 @@ func (r *ring) over() bool {
 	if newest := r.at(r.n - 1); r.isLarge(newest) {
 		bytes -= newest.values()
 	}
+
 	return bytes > r.lim.RingBytes
 }
 
 // pop removes the oldest event.
 func (r *ring) pop() {
 	e, first := r.at(0), r.first()
+	// The owner has not published this event yet, as far as the log knows. An event without values was told by strip already.
 	if first > r.silent && e.flags&wire.EventOmitted == 0 {
 		r.tell(e, first)
 	}
@@ -135,6 +144,7 @@ func (r *ring) pop() {
 	r.head = (r.head + 1) % len(r.buf)
 	r.n--
 
+	// No event of the instance is left. If the map is empty, nothing keeps it any more.
 	if ref.last == first {
 		r.left(ref)
 	}
@@ -153,18 +163,24 @@ func (r *ring) strip() bool {
 	if r.isLarge(r.at(r.n - 1)) {
 		others--
 	}
+
 	for i := 0; others > 0; i++ {
 		e := r.at(i)
 		if !r.isLarge(e) {
 			continue
 		}
+
+		// Listeners that are behind must still get the values, so they are told before they are dropped.
 		r.tell(e, r.first()+uint64(i))
+
 		r.bytes -= e.values()
 		r.large--
+
 		from := e.new
 		if from.data == nil {
 			from = e.old
 		}
+
 		e.old, e.new, e.flags = item{}, from.keyOnly(), e.flags|wire.EventOmitted
 		return true
 	}

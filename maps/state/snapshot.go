@@ -79,9 +79,12 @@ type Snapshot struct {
 // The view keeps the memory of what it shows until it is closed and nothing refers to it. Freeze REQUIRES exclusive use of the state.
 func (s *State) Freeze() *Snapshot {
 	s.stamp++
+
+	// The view carries the stamp before this one. From here on own and take copy what the view shows before they change it.
 	img := s.snapshot()
 	img.maps, img.windows, img.records = s.maps.Copy(), s.calls.windows.Copy(), s.calls.records.Copy()
 	img.locks, img.loads, img.ring, img.recent = s.locks.share(), s.loads.share(), s.ring.share(), s.recent.share()
+
 	return img
 }
 
@@ -97,6 +100,7 @@ func (s *State) snapshot() *Snapshot {
 func (s *State) Hash() uint64 {
 	h := crc64.New(crc64.MakeTable(crc64.ECMA)) // whose own errors are none
 	w := blockWriter{w: h}
+
 	s.snapshot().encode(&w)
 	w.end()
 	return h.Sum64()
@@ -114,10 +118,12 @@ func (i *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	if i.maps == nil {
 		return 0, errClosed
 	}
+
 	b := blockWriter{w: w}
 	b.raw(append([]byte(snapshotMagic), snapshotVersion))
 	i.encode(&b)
 	b.end()
+
 	return b.n, b.err
 }
 
@@ -126,22 +132,27 @@ func (i *Snapshot) encode(w *blockWriter) {
 	w.u64(i.counter)
 	w.u64(uint64(i.clock))
 	w.u64(i.published)
+
 	i.encodeHistory(w)
 	i.encodeEnded(w)
+
 	w.uvarint(uint64(i.maps.Len()))
 	i.maps.Scan(func(slot mapSlot) bool {
 		encodeMap(w, slot.m)
 		return w.err == nil
 	})
+
 	w.uvarint(uint64(i.windows.Len()))
 	i.windows.Scan(func(c requestWindow) bool {
 		i.encodeWindow(w, &c)
 		return w.err == nil
 	})
+
 	w.u64(uint64(i.swept))
 	encodeLocks(w, i.locks)
 	w.u64(uint64(i.loadsSwept))
 	encodeLocks(w, i.loads)
+
 	w.u64(i.ring.last)
 	w.uvarint(uint64(i.ring.n))
 	for n := range i.ring.n {
@@ -154,14 +165,17 @@ func encodeMap(w *blockWriter, m *mapState) {
 	w.u64(m.ref.instance)
 	w.uvarint(m.seq)
 	w.uvarint(m.pos)
+
 	w.uvarint(uint64(m.entries.Len()))
 	m.entries.Scan(func(e item) bool {
 		w.uvarint(uint64(e.key))
+
 		long := uint64(0)
 		if e.value&itemLong != 0 {
 			long = 1
 		}
 		w.uvarint(uint64(e.valueLen())<<1 | long)
+
 		w.write(e.all())
 		return w.err == nil
 	})
@@ -173,23 +187,28 @@ func (i *Snapshot) encodeWindow(w *blockWriter, c *requestWindow) {
 	w.u64(uint64(c.until))
 	w.u64(uint64(c.look))
 	w.uvarint(c.records)
+
 	if c.records == 0 {
 		return
 	}
+
 	i.records.Ascend(record{client: c.client}, func(r record) bool {
 		if r.client != c.client {
 			return false
 		}
+
 		o := r.result
 		w.uvarint(r.seq)
 		w.u64(uint64(o.deadline))
 		w.u64(o.version)
+
 		w.write(wire.AppendU16(w.tmp[:0], uint16(o.code)))
 		whole := byte(0)
 		if o.whole {
 			whole = 1
 		}
 		w.write(append(w.tmp[:0], o.flags, whole))
+
 		w.bytes(o.data)
 		return w.err == nil
 	})
@@ -203,6 +222,7 @@ func encodeEvent(w *blockWriter, e *ringEvent) {
 	w.u64(e.version)
 	w.u64(uint64(e.time))
 	w.u64(uint64(e.expires))
+
 	key, old, after := e.key(), e.old.valueBytes(), e.new.valueBytes()
 	var parts uint8
 	if key != nil {
@@ -214,6 +234,7 @@ func encodeEvent(w *blockWriter, e *ringEvent) {
 	if after != nil {
 		parts |= partNew
 	}
+
 	w.write(append(w.tmp[:0], byte(e.kind), e.flags, parts))
 	for _, b := range [...][]byte{key, old, after} {
 		if b != nil {
@@ -246,6 +267,7 @@ func (w *blockWriter) write(b []byte) {
 	if w.buf == nil {
 		w.buf = make([]byte, 4, 4+snapshotBlock+crcSize)
 	}
+
 	for len(b) > 0 {
 		n := min(len(b), 4+snapshotBlock-len(w.buf))
 		w.buf = append(w.buf, b[:n]...)
@@ -259,7 +281,9 @@ func (w *blockWriter) write(b []byte) {
 func (w *blockWriter) flush() {
 	binary.BigEndian.PutUint32(w.buf, uint32(len(w.buf)-4))
 	w.crc = crc32.Update(w.crc, castagnoli, w.buf[4:])
+
 	w.raw(wire.AppendU32(w.buf, w.crc))
+
 	w.buf = w.buf[:4]
 }
 
@@ -268,6 +292,8 @@ func (w *blockWriter) end() {
 	if len(w.buf) > 4 {
 		w.flush()
 	}
+
+	// An empty block is the end. Its checksum covers all blocks, so a snapshot that was cut off is noticed.
 	w.buf = append(w.buf[:0], 0, 0, 0, 0)
 	w.flush()
 }

@@ -42,13 +42,17 @@ func (s *State) applyTouch(op *entry.Op) outcome {
 // order of expiry, map and key, each with its event.
 func (s *State) sweep(limit uint32) outcome {
 	most := uint64(min(limit, sweepMax))
+
+	// Ends of leases come first: others wait for them, while nobody sees an expired entry.
 	n := s.sweepLocks(&s.locks, most)
 	n += s.sweepLocks(&s.loads, most-n)
+
 	for ; n < most; n++ {
 		next, ok := s.due.Min()
 		if !ok || next.expires > s.clock {
 			break
 		}
+
 		slot, _ := s.maps.Get(mapSlot{name: next.name})
 		e, _ := slot.m.expiry.Min()
 		s.remove(slot.m, e.item, wire.EventExpired)
@@ -67,6 +71,7 @@ func (s *State) evictMany(b *wire.EvictBody) outcome {
 			n++
 		}
 	}
+
 	return counted(n)
 }
 
@@ -79,7 +84,10 @@ func (s *State) touch(b *wire.TouchBody) outcome {
 		if cur.data == nil {
 			continue
 		}
+
+		// The owner's clock may be ahead of the log's. A time to come would keep the entry longer than its max-idle.
 		next, at := cur.meta(), min(b.At[i], s.clock)
+
 		if next.maxIdle == 0 || at <= next.touched {
 			continue
 		}
@@ -87,6 +95,7 @@ func (s *State) touch(b *wire.TouchBody) outcome {
 		e := newItem(cur.keyBytes(), cur.valueBytes(), &next)
 		e.inherit(cur)
 		s.put(s.own(s.find(b.Map)), e)
+
 		n++
 	}
 	return counted(n)

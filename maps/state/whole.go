@@ -30,15 +30,19 @@ func (s *State) applyDestroy(op *entry.Op) outcome {
 // entry it changes nothing: expired entries wait for their own events.
 func (s *State) clear(name []byte) outcome {
 	s.voidLoads(name)
+
 	m := s.find(name)
 	if m == nil || m.live(s.clock) == 0 {
 		return outcome{}
 	}
+
 	v := s.nextVersion()
 	first := m.earliest()
+
 	m = s.own(m)
 	s.bytes -= m.bytes
 	m.entries, m.expiry, m.bytes = newTree(lessKey), nil, 0
+
 	s.reindex(m, first)
 	s.emit(m, wire.EventCleared, v, item{}, item{})
 	return outcome{flags: wire.ResultFound | wire.ResultApplied, version: v}
@@ -59,6 +63,7 @@ func (s *State) destroy(name []byte) outcome {
 	if m.live(s.clock) > 0 {
 		o.flags |= wire.ResultFound
 	}
+
 	if first := m.earliest(); first != 0 {
 		s.due.Delete(dueSlot{first, m.ref.name})
 	}
@@ -66,6 +71,7 @@ func (s *State) destroy(name []byte) outcome {
 		m = s.own(m)
 		s.emit(m, wire.EventCleared, o.version, item{}, item{})
 	}
+
 	s.end(m)
 	return o
 }

@@ -15,7 +15,7 @@ type keyWrite struct {
 	voids    bool // where it changes nothing, a load of the key's value is void: the key is to have no entry
 }
 
-// condition is under which a write of one key is carried out.
+// condition says when a write of one key is carried out.
 type condition uint8
 
 const (
@@ -87,9 +87,11 @@ func (s *State) write(does *keyWrite, w *wire.WriteBody) outcome {
 			return refused(wire.CodeInvalid, text)
 		}
 	}
+
 	if text := s.fenced(w.Map, w.Key, &w.WriteOptions); text != "" {
 		return refused(wire.CodeFenced, text)
 	}
+
 	m, cur := s.current(w.Map, w.Key)
 	if text := checkVersion(&w.WriteOptions, cur); text != "" {
 		return refused(wire.CodeConflict, text)
@@ -165,8 +167,12 @@ func (s *State) current(name, key []byte) (*mapState, item) {
 	if !ok {
 		return m, item{}
 	}
+
+	// Every write meets an expired entry as none. The removal comes first, so that listeners hear EXPIRED before the event of
+	// the write.
 	if expired(e, s.clock) {
 		s.remove(m, e, wire.EventExpired)
+		// The removal may have copied the map, or ended it: m may be out of date.
 		return s.find(name), item{}
 	}
 	return m, e
@@ -197,12 +203,15 @@ func (s *State) store(m *mapState, cur item, name, key, value []byte, o *wire.Wr
 			flags &^= wire.WriteTTL | wire.WriteMaxIdle // the owner gives them for an entry that does not exist
 		}
 	}
+
 	s.setLifetime(&next, flags, o)
 
 	e := newItem(key, value, &next)
 	e.inherit(cur)
 	s.put(m, e)
+
 	s.emit(m, kind, v, cur, e)
+	// A loader read the store before this write. Its value must not replace the newer one.
 	s.endLoad(name, key)
 	return v
 }
@@ -234,11 +243,14 @@ func (s *State) setLifetime(e *meta, flags wire.WriteFlags, o *wire.WriteOptions
 func (s *State) retime(m *mapState, cur item, o *wire.WriteOptions) uint64 {
 	v := s.nextVersion()
 	m = s.own(m)
+
 	next := cur.meta()
 	next.version = v
 	s.setLifetime(&next, o.Flags, o)
+
 	e := newItem(cur.keyBytes(), cur.valueBytes(), &next)
 	e.inherit(cur)
+
 	s.put(m, e)
 	s.emit(m, wire.EventTTL, v, cur, e)
 	return v
@@ -249,12 +261,14 @@ func (s *State) remove(m *mapState, cur item, kind wire.EventKind) uint64 {
 	v := s.nextVersion()
 	m = s.own(m)
 	s.drop(m, cur)
+
 	switch kind {
 	case wire.EventExpired:
 		m.expired++
 	case wire.EventEvicted:
 		m.evicted++
 	}
+
 	s.emit(m, kind, v, cur, item{})
 	return v
 }
