@@ -112,6 +112,7 @@ func (cl *call) refused() bool {
 	if cl.Err != nil {
 		return false
 	}
+
 	switch cl.Answer.Code {
 	case wire.CodeOverloaded, wire.CodeInvalid, wire.CodeTooLarge, wire.CodeForbidden, wire.CodeUnauthenticated, wire.CodeLockNotHeld,
 		wire.CodeExpired, wire.CodeStale:
@@ -129,6 +130,7 @@ func (cl *call) fail(sentinel error, hint string) error {
 	if cl.peer != nil {
 		e.Member = cl.peer.id.String()
 	}
+	// Without an answer to the last attempt, the code would be that of an earlier one.
 	if cl.attempts > 0 && cl.Err == nil {
 		e.Code = cl.Answer.Code
 	}
@@ -149,6 +151,8 @@ func (c *Client) begin(ctx context.Context, cl *call) error {
 	if other := c.replaced.Load(); other != nil {
 		return cl.fail(because(ErrInvalid, other), "")
 	}
+
+	// A bound call names its cluster already. Any other call belongs to the cluster in which it begins.
 	if cl.cluster.IsZero() {
 		cl.cluster = c.table.Load().cluster
 	}
@@ -176,6 +180,7 @@ func (c *Client) begin(ctx context.Context, cl *call) error {
 		cl.begun = true
 		cl.req.Seq = cl.ticket.seq
 	}
+
 	c.tracer.carry(ctx, &cl.req)
 	return nil
 }
@@ -188,6 +193,7 @@ func (c *Client) finish(ctx context.Context, cl *call) {
 	if c.meter != nil {
 		c.meter.record(ctx, cl, time.Duration(c.clock.now()-cl.since))
 	}
+
 	if cl.begun {
 		cl.begun = false
 		(*c.writes.Load())[cl.req.Partition].end(&cl.ticket)

@@ -60,13 +60,19 @@ func (c *Client) Close() error {
 		peers = append(peers, p)
 	}
 	c.mu.Unlock()
+
 	c.end()
+
+	// A call that was sent waits for its connection and does not watch life, so its connection must fail.
 	for _, p := range peers {
 		if conn := p.conn.Load(); conn != nil {
 			conn.Fail(ErrClosed)
 		}
 	}
+
+	// Calls between two attempts wait for a change.
 	c.changed.signal()
+
 	c.wg.Wait()
 	return nil
 }
@@ -104,10 +110,13 @@ func (c *Client) onView(conn *rpc.Conn, body []byte) {
 		conn.Fail(fmt.Errorf("table: %w", err))
 		return
 	}
+
+	// From here on Tick asks for a table only when an answer announces a later one.
 	conn.Saw(v.Version)
 	if len(v.Partitions) == 0 { // the cluster is being bootstrapped
 		return
 	}
+
 	c.mu.Lock()
 	cur := c.table.Load()
 	if cur == nil {
@@ -115,12 +124,14 @@ func (c *Client) onView(conn *rpc.Conn, body []byte) {
 		writes := make([]outstanding, len(v.Partitions))
 		c.writes.Store(&writes)
 	} else if v.Cluster == c.mu.succession.chosen {
+		// The hello may have said 0 partitions. Keys lie elsewhere under another number, so the client must not go over.
 		if len(v.Partitions) != len(cur.routes) {
 			c.mu.Unlock()
 			c.stay(&OtherClusterError{Addr: "the cluster's address", Name: v.Name, ID: v.Cluster.String(), WantName: cur.name, WantID: cur.cluster.String()})
 			conn.Fail(errGone)
 			return
 		}
+
 		fresh, gone := c.goOverLocked(v)
 		c.mu.Unlock()
 		c.cfg.logger.Warn("gridiron: the cluster was bootstrapped again, and the client goes on with the new one", "old", cur.cluster, "new", v.Cluster)
@@ -132,15 +143,19 @@ func (c *Client) onView(conn *rpc.Conn, body []byte) {
 			v.Cluster, len(v.Partitions), cur.cluster, len(cur.routes)))
 		return
 	}
+
 	next, changed := cur.merge(v, func(m *wire.MemberInfo) *peer { return c.peerLocked(m.ID) })
 	if !changed {
 		c.mu.Unlock()
 		return
 	}
+
+	// A table with the same Meta has the same members: only owners have changed.
 	var fresh, gone []*peer
 	if next.meta != cur.meta || len(cur.members) == 0 {
 		fresh, gone = c.reviseLocked(next)
 	}
+
 	c.table.Store(next)
 	c.mu.Unlock()
 	c.revised(fresh, gone)
@@ -153,9 +168,11 @@ func (c *Client) revised(fresh, gone []*peer) {
 			conn.Fail(errGone)
 		}
 	}
+
 	for _, p := range fresh {
 		c.dial(p)
 	}
+
 	c.changed.signal()
 }
 
@@ -175,6 +192,7 @@ func (c *Client) reviseLocked(t *table) (fresh, gone []*peer) {
 			fresh = append(fresh, p)
 		}
 	}
+
 	owners := make(map[*peer]bool)
 	for _, r := range t.routes {
 		owners[r.owner] = true
@@ -187,6 +205,7 @@ func (c *Client) reviseLocked(t *table) (fresh, gone []*peer) {
 		p.mu.gone = true
 		p.mu.Unlock()
 		gone = append(gone, p)
+		// Routes still point to an owner, so it stays until another owner is known.
 		if !owners[p] {
 			delete(c.mu.peers, id)
 		}
@@ -194,18 +213,21 @@ func (c *Client) reviseLocked(t *table) (fresh, gone []*peer) {
 	return fresh, gone
 }
 
-// moved takes in what a member answered that does not own the partition. It reports whether the answer names an owner.
+// moved takes in the answer of a member that does not own the partition. It reports whether the answer names an owner.
 func (c *Client) moved(partition int, body []byte) (owned bool) {
 	m, err := wire.DecodeMoved(body)
 	if err != nil {
 		return false
 	}
+
 	c.mu.Lock()
 	cur := c.table.Load()
 	var owner *peer
 	if cur.member(m.Owner) != nil { // else its address is not known yet: a table will tell
 		owner = c.peerLocked(m.Owner)
 	}
+
+	// An answer that names no owner is news too: the partition has none in that epoch.
 	next, changed := cur, false
 	if owner != nil || m.Owner.IsZero() {
 		next, changed = cur.mergeOwner(partition, m.Epoch, owner)
@@ -214,19 +236,21 @@ func (c *Client) moved(partition int, body []byte) (owned bool) {
 		c.table.Store(next)
 	}
 	c.mu.Unlock()
+
 	if changed {
 		c.changed.signal()
 	}
 	return !m.Owner.IsZero()
 }
 
-// refresh is called when a call did not find the owner where the table says: it asks a member other than suspect for its
-// table, and connects to those without a connection. However many calls ask, it acts once in five milliseconds.
+// refresh is called when a call did not find the owner where the table says. It asks a member other than suspect for its table,
+// and connects to members without a connection. However many calls ask, it acts once in five milliseconds.
 func (c *Client) refresh(suspect *peer) {
 	now, last := c.clock.now(), c.asked.Load()
 	if now-last < int64(firstBackoff) || !c.asked.CompareAndSwap(last, now) {
 		return
 	}
+
 	t := c.table.Load()
 	c.mu.Lock()
 	peers := make([]*peer, 0, len(c.mu.peers))
@@ -238,6 +262,8 @@ func (c *Client) refresh(suspect *peer) {
 
 	var ask *rpc.Conn
 	live := false
+
+	// Each round begins at another peer, so that the questions spread over the members.
 	skip := int(c.turn.Add(1)) % max(len(peers), 1)
 	for i := range peers {
 		p := peers[(i+skip)%len(peers)]
@@ -249,13 +275,17 @@ func (c *Client) refresh(suspect *peer) {
 			continue
 		}
 		live = true
+		// The call has just failed at the suspect. It is asked only if no other member is connected.
 		if ask == nil || p != suspect {
 			ask = conn
 		}
 	}
+
 	if ask != nil {
 		ask.AskTable(now)
 	}
+
+	// The announced addresses may be out of reach from here, so the addresses given to Connect are tried as well.
 	if !live && seed {
 		c.reseed()
 	}
@@ -272,7 +302,8 @@ func (c *Client) askTables() {
 	}
 }
 
-// seekSuccessor reports whether another cluster was seen at the cluster's addresses, so that it must be found out which of them is there.
+// seekSuccessor reports whether another cluster was seen lately at the cluster's addresses. The client must then find out which of
+// the two exists.
 func (c *Client) seekSuccessor() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -280,13 +311,14 @@ func (c *Client) seekSuccessor() bool {
 	return len(s.seen) > 0 && c.clock.now()-s.last <= int64(sightingsLast)
 }
 
-// ownAnswer is how long a member that has lost a partition is given to answer what it was asked about it, before the new owner
-// is asked instead. It mostly says itself that it is not the owner any more; one that has fallen silent does not.
+// ownAnswer is how long a member that has lost a partition may take to answer calls to that partition, before the new owner is
+// asked instead. Most such members answer that they are no longer the owner. A silent one does not.
 const ownAnswer = 150 * time.Millisecond
 
-// keepTime is the goroutine that ends calls whose time is up, takes calls to the new owner from one that does not answer, and
+// keepTime is the goroutine that ends calls whose time is up, sends calls to the new owner if the old one does not answer, and
 // notices members that have fallen silent. It ends with the client.
 func (c *Client) keepTime() {
+	// A call whose time is up ends at a tick, so a client with a short timeout ticks more often.
 	tick := time.NewTicker(min(max(c.cfg.timeout/10, 5*time.Millisecond), 100*time.Millisecond))
 	defer tick.Stop()
 	for {
@@ -295,6 +327,7 @@ func (c *Client) keepTime() {
 			return
 		case <-tick.C:
 		}
+
 		c.mu.Lock()
 		conns := make(map[*rpc.Conn]*peer, len(c.mu.peers))
 		for _, p := range c.mu.peers {
@@ -303,10 +336,13 @@ func (c *Client) keepTime() {
 			}
 		}
 		c.mu.Unlock()
+
+		// The client may go over only after it has tried every member. refresh dials them, also while no call is under way.
 		if c.seekSuccessor() {
 			c.refresh(nil)
 			c.succeed()
 		}
+
 		now, t := c.clock.now(), c.table.Load()
 		for conn, p := range conns {
 			conn.Tick(now)

@@ -63,15 +63,20 @@ func (c *clock) sample(clusterMs, sent, received int64) {
 	if rtt < 0 || clusterMs <= 0 {
 		return
 	}
+
 	bound := rtt/2 + half
 	offset := clusterMs*int64(time.Millisecond) + half - (sent + rtt/2)
+
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	aged := c.bound + (received-c.at)/int64(time.Millisecond)*maxDrift
 	// Cluster time never goes back: of two answers that cannot both be right, the earlier time comes from a member that was suspended.
 	contradict, leap := bound+aged+int64(maxApart), offset-c.offset.Load()
+
 	switch {
 	case c.bound < 0 || leap > contradict:
+	// The estimate is at least as good as this answer, or this answer is that of a member that is behind.
 	case bound >= aged, leap < -contradict && received-c.at < int64(trustFor):
 		return
 	}

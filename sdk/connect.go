@@ -28,19 +28,23 @@ func Connect(ctx context.Context, addrs []string, opts ...Option) (*Client, erro
 	if len(addrs) == 0 {
 		return nil, invalidf("connect", cfg.cluster, "no address is given")
 	}
+
 	c := &Client{cfg: cfg, addrs: append([]string(nil), addrs...), clock: newClock(), tracer: newTracer(&cfg)}
 	if c.meter, err = newMeter(&cfg); err != nil {
 		return nil, invalidf("connect", cfg.cluster, "%v", err)
 	}
+
 	_, _ = rand.Read(c.id[:]) // never fails
 	c.life, c.end = context.WithCancel(context.Background())
 	c.mu.peers = make(map[wire.ID]*peer)
 	c.events = sync.OnceValue(func() *eventHub { return newHub(c) })
+
 	c.spawn(c.keepTime)
 	if err := c.connect(ctx); err != nil {
 		_ = c.Close()
 		return nil, err
 	}
+
 	// Only now is it known which cluster it is. Nobody has made a call yet.
 	name := attribute.String("db.namespace", c.table.Load().name)
 	if c.tracer != nil {
@@ -59,6 +63,7 @@ func (c *Client) connect(ctx context.Context) error {
 		ctx, cancel = context.WithTimeout(ctx, c.cfg.timeout)
 		defer cancel()
 	}
+
 	failed := func(sentinel, last error) error {
 		e := &Error{Op: "connect", Name: c.cfg.cluster, Partition: -1, Err: sentinel}
 		if last != nil {
@@ -66,12 +71,18 @@ func (c *Client) connect(ctx context.Context) error {
 		}
 		return e
 	}
+
 	for round := 0; ; round++ {
+		// Taken before the addresses are tried, so that a table that comes during that is not missed.
 		changed := c.changed.wait()
 		err := c.seed(ctx)
+
+		// A wrong cluster stays wrong: further attempts would only delay the error.
 		if other, ok := errors.AsType[*OtherClusterError](err); ok {
 			return failed(because(ErrInvalid, other), nil)
 		}
+
+		// A member that starts may be ready a moment later, and one that stops may start again. Other refusals stay.
 		var refused *rpc.Refused
 		if errors.As(err, &refused) && refused.Code != wire.CodeNotReady && refused.Code != wire.CodeClosed {
 			sentinel := SentinelOf(refused.Code)
@@ -80,6 +91,7 @@ func (c *Client) connect(ctx context.Context) error {
 			}
 			return failed(sentinel, err)
 		}
+
 		pause := time.NewTimer(backoff(round))
 		for waiting := true; waiting; {
 			if c.table.Load() != nil {
@@ -99,24 +111,31 @@ func (c *Client) connect(ctx context.Context) error {
 				return failed(because(ErrUnavailable, ctx.Err()), err)
 			}
 		}
+
+		// A connected member may have answered while its cluster had no partitions yet.
 		c.askTables()
 	}
 }
 
-// seed tries all addresses at once until one of them makes a connection. With none, it returns the error that is most to
-// be heeded: that of a member which refused for good, else one that is not ready, else all of them.
+// seed tries all addresses at once until one of them makes a connection. If none does, it returns the most important error: a
+// refusal that stays, else a refusal as not ready, else all errors.
 func (c *Client) seed(ctx context.Context) error {
 	if c.anyLive() {
 		return nil
 	}
+
+	// The first success ends the dials that are still under way.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(c.life, cancel)
 	defer stop()
+
+	// There is room for every result, so that no dial waits for a caller that has left.
 	results := make(chan error, len(c.addrs))
 	for _, addr := range c.addrs {
 		c.spawn(func() { results <- c.open(ctx, addr, wire.ID{}) })
 	}
+
 	var errs []error
 	var heeded error
 	for range c.addrs {
@@ -129,6 +148,7 @@ func (c *Client) seed(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
+
 		var refused *rpc.Refused
 		switch _, other := errors.AsType[*OtherClusterError](err); {
 		case other, errors.As(err, &refused) && (heeded == nil || refused.Code != wire.CodeNotReady):
@@ -136,6 +156,7 @@ func (c *Client) seed(ctx context.Context) error {
 		}
 		errs = append(errs, err)
 	}
+
 	if heeded != nil {
 		return heeded
 	}
@@ -151,11 +172,13 @@ func (c *Client) reseed() {
 	}
 	c.mu.seeding = true
 	c.mu.Unlock()
+
 	c.spawn(func() {
 		began := c.clock.now()
 		err := c.seed(c.life)
 		c.mu.Lock()
 		c.mu.seeding = false
+		// Its beginning counts. Only a search that began after another cluster was seen shows that the client's own does not answer.
 		if err != nil {
 			c.mu.seededFrom = began
 		}

@@ -77,11 +77,13 @@ func (c *Client) dial(p *peer) {
 	}
 	addrs := append([]string{p.mu.announced}, p.mu.known...)
 	p.mu.Unlock()
+
 	began := c.clock.now()
 	if !ok {
 		return
 	}
 	c.spawn(func() {
+		// errNoAddress stays only if there is nothing to try.
 		errs := []error{errNoAddress}
 		for i, addr := range addrs {
 			if addr == "" || slices.Contains(addrs[:i], addr) {
@@ -96,6 +98,7 @@ func (c *Client) dial(p *peer) {
 				errs = errs[1:]
 			}
 		}
+
 		err := errors.Join(errs...)
 		p.mu.Lock()
 		p.mu.dialing, p.mu.lastErr = false, err
@@ -107,6 +110,7 @@ func (c *Client) dial(p *peer) {
 			p.mu.failures = 0
 		}
 		p.mu.Unlock()
+
 		if err != nil && c.life.Err() == nil {
 			c.cfg.logger.Debug("gridiron: cannot connect", "member", p.id, "error", err)
 		}
@@ -119,15 +123,19 @@ func (c *Client) dial(p *peer) {
 func (c *Client) open(ctx context.Context, addr string, want wire.ID) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
+
 	sent := c.clock.now()
 	nc, answer, err := c.greet(ctx, addr, wire.PlaneCalls)
 	if err != nil {
 		return err
 	}
+
+	// Another member may have taken over the address.
 	if !want.IsZero() && answer.Member != want {
 		_ = nc.Close()
 		return fmt.Errorf("%s: member %v answers, not %v", addr, answer.Member, want)
 	}
+
 	c.clock.sample(answer.Time, sent, c.clock.now())
 	c.adopt(nc, addr, &answer)
 	return nil
@@ -135,6 +143,7 @@ func (c *Client) open(ctx context.Context, addr string, want wire.ID) error {
 
 // greet makes a connection to addr for plane and exchanges hellos on it. Only members of the client's cluster will do.
 func (c *Client) greet(ctx context.Context, addr string, plane wire.Plane) (net.Conn, wire.HelloAnswer, error) {
+	// Once there is a table, its cluster is the client's. A client that wants any cluster must not end up in two.
 	if t := c.table.Load(); t != nil {
 		return c.greetCluster(ctx, addr, plane, t.name, t.cluster)
 	}
@@ -147,6 +156,7 @@ func (c *Client) greetCluster(ctx context.Context, addr string, plane wire.Plane
 	if err != nil {
 		return nil, wire.HelloAnswer{}, fmt.Errorf("%s: %w", addr, err)
 	}
+
 	if c.cfg.tls != nil {
 		cfg := c.cfg.tls
 		if cfg.ServerName == "" {
@@ -164,11 +174,13 @@ func (c *Client) greetCluster(ctx context.Context, addr string, plane wire.Plane
 		}
 		nc = secured
 	}
+
 	hello := wire.Hello{Version: wire.Version, Plane: plane, Cluster: name, ClusterID: id, Name: c.cfg.name, Client: c.id}
 	answer, err := rpc.Greet(ctx, nc, &hello)
+	// Refusals count as sightings too: a member of another cluster refuses this hello.
 	c.sighted(addr, &hello, &answer)
 	if other := otherCluster(&hello, &answer, addr); other != nil {
-		err = other // what the member says of it itself is the same, in its words
+		err = other // the member's own text would say the same
 	}
 	if err != nil {
 		_ = nc.Close()
@@ -181,22 +193,29 @@ func (c *Client) greetCluster(ctx context.Context, addr string, plane wire.Plane
 // table there.
 func (c *Client) adopt(nc net.Conn, addr string, answer *wire.HelloAnswer) {
 	c.mu.Lock()
+	// Close has its list of peers already, and would never end this connection.
 	if c.mu.closed {
 		c.mu.Unlock()
 		_ = nc.Close()
 		return
 	}
+
 	p := c.peerLocked(answer.Member)
+
+	// An address that is not announced still led here. It is kept for the time when the announced address does not.
 	p.mu.Lock()
 	if p.mu.announced != addr && !slices.Contains(p.mu.known, addr) {
 		p.mu.known = append(p.mu.known, addr)
 	}
 	p.mu.Unlock()
+
+	// Two dials may reach the same member at once, under two addresses. One connection is enough.
 	if p.live() != nil {
 		c.mu.Unlock()
 		_ = nc.Close()
 		return
 	}
+
 	conn := rpc.New(nc, rpc.Config{
 		Silence:  c.cfg.silence,
 		PongWait: c.cfg.pongWait,

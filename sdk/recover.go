@@ -40,6 +40,7 @@ func RecoverCluster(ctx context.Context, addr string, lost []string, opts ...Opt
 	fail := func(sentinel error, hint string) (Recovery, error) {
 		return Recovery{}, &Error{Op: op.String(), Partition: -1, Err: sentinel, Hint: hint}
 	}
+
 	cfg, err := newClientConfig(opts)
 	if err != nil {
 		return fail(ErrInvalid, err.Error())
@@ -49,14 +50,18 @@ func RecoverCluster(ctx context.Context, addr string, lost []string, opts ...Opt
 		ctx, cancel = context.WithTimeout(ctx, cfg.timeout)
 		defer cancel()
 	}
+
+	// This client has no table and no peers: the recovery talks to one member, which need not be ready.
 	c := &Client{cfg: cfg, clock: newClock()}
 	_, _ = rand.Read(c.id[:]) // never fails
+
 	nc, _, err := c.greet(ctx, addr, wire.PlaneAdmin)
 	var refused *rpc.Refused
 	other, isOther := errors.AsType[*OtherClusterError](err)
 	switch {
 	case isOther:
 		return fail(because(ErrInvalid, other), "")
+	// The port, the cluster or the protocol version is wrong, so a repetition would not help.
 	case errors.As(err, &refused) && refused.Code == wire.CodeInvalid:
 		return fail(ErrInvalid, err.Error())
 	case err != nil && ctx.Err() != nil:
@@ -64,14 +69,17 @@ func RecoverCluster(ctx context.Context, addr string, lost []string, opts ...Opt
 	case err != nil:
 		return fail(ErrUnavailable, err.Error())
 	}
+
 	conn := rpc.New(nc, rpc.Config{Now: c.clock.now, OnTime: func(int64, int64, int64) {}, Goroutines: &c.wg})
 	defer c.wg.Wait()
 	defer conn.Fail(ErrClosed)
+
 	var call rpc.Call
 	req := wire.Request{Op: op, Partition: wire.NoPartition, Body: wire.AppendRecoverBody(nil, wire.RecoverBody{Lost: lost})}
 	if err := conn.Start(&req, &call, c.clock.now(), 0); err != nil {
 		return fail(ErrUnavailable, err.Error())
 	}
+
 	conn.Wait(ctx.Done(), &call)
 	switch {
 	case errors.Is(call.Err, rpc.ErrAbandoned):
@@ -85,6 +93,7 @@ func RecoverCluster(ctx context.Context, addr string, lost []string, opts ...Opt
 		}
 		return fail(sentinel, string(call.Answer.Body))
 	}
+
 	res, err := wire.DecodeRecoverResult(call.Answer.Body)
 	if err != nil {
 		return Recovery{}, unreadable(op, "", -1, err)

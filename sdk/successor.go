@@ -50,10 +50,12 @@ func (c *Client) sighted(addr string, hello *wire.Hello, a *wire.HelloAnswer) {
 	now := c.clock.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	s := &c.mu.succession
 	if t := c.table.Load(); t == nil || t.cluster != hello.ClusterID {
-		return // it was asked before the client went over, or about what it goes over to
+		return // asked before the client went over, or about the cluster that it goes over to
 	}
+
 	if a.ClusterID == hello.ClusterID {
 		// The cluster is there, ready or not.
 		*s = succession{}
@@ -62,6 +64,7 @@ func (c *Client) sighted(addr string, hello *wire.Hello, a *wire.HelloAnswer) {
 		}
 		return
 	}
+
 	for _, p := range c.mu.peers {
 		if p.live() != nil {
 			return // the cluster is there
@@ -76,8 +79,8 @@ func (c *Client) sighted(addr string, hello *wire.Hello, a *wire.HelloAnswer) {
 	s.last = now
 }
 
-// succeed looks whether the client's cluster has been replaced by another one, and goes over to that or, where it must not, has all calls
-// fail.
+// succeed checks whether another cluster has replaced the client's. If so, the client goes over to the other cluster. If it must not
+// go over, all calls fail.
 func (c *Client) succeed() {
 	c.mu.Lock()
 	id, partitions, ok := c.successorLocked()
@@ -104,11 +107,13 @@ func (c *Client) succeed() {
 	c.mu.Unlock()
 
 	c.spawn(func() {
+		// One member is enough: its table names the others. onView goes over when the table comes.
 		for _, addr := range addrs {
 			if err := c.openSuccessor(addr, t.name, id); err == nil {
 				break
 			}
 		}
+
 		c.mu.Lock()
 		c.mu.succession.asking = false
 		c.mu.Unlock()
@@ -126,19 +131,22 @@ func (c *Client) stay(other *OtherClusterError) {
 // successorLocked returns the cluster that has taken the place of the client's, if that is for sure. REQUIRES c.mu.
 func (c *Client) successorLocked() (id wire.ID, partitions uint32, ok bool) {
 	t, s, now := c.table.Load(), &c.mu.succession, c.clock.now()
+	// The addresses given to Connect must have been tried, without success, since the other cluster was first seen.
 	if t == nil || len(s.seen) == 0 || s.asking || c.mu.seededFrom < s.since {
 		return id, 0, false
 	}
+
 	for addr, there := range s.seen {
-		if now-there.at > int64(sightingsLast) { // it may have gone since, as it came
+		if now-there.at > int64(sightingsLast) { // it may have left the address since
 			delete(s.seen, addr)
 			continue
 		}
 		if !id.IsZero() && id != there.cluster {
-			return id, 0, false // two others: which is it?
+			return id, 0, false // two other clusters: neither is surely the successor
 		}
 		id, partitions = there.cluster, there.partitions
 	}
+
 	if id.IsZero() {
 		return id, 0, false
 	}
@@ -149,16 +157,19 @@ func (c *Client) successorLocked() (id wire.ID, partitions uint32, ok bool) {
 		if state := MemberState(m.State); state == MemberLeft || state == MemberDead {
 			continue
 		}
+
 		p := c.mu.peers[m.ID]
 		if p == nil || p.live() != nil {
 			return id, 0, false
 		}
+
 		p.mu.Lock()
 		tried := p.mu.failedFrom >= s.since
 		p.mu.Unlock()
 		if !tried {
 			return id, 0, false // it may well be alive
 		}
+
 		_, taken := s.seen[m.Addr]
 		everywhere = everywhere && taken
 	}
@@ -169,18 +180,24 @@ func (c *Client) successorLocked() (id wire.ID, partitions uint32, ok bool) {
 func (c *Client) openSuccessor(addr, name string, id wire.ID) error {
 	ctx, cancel := context.WithTimeout(c.life, dialTimeout)
 	defer cancel()
+
+	// The name and the ID of the chosen cluster are asked for: greet would ask for those of the present one.
 	sent := c.clock.now()
 	nc, answer, err := c.greetCluster(ctx, addr, wire.PlaneCalls, name, id)
 	if err != nil {
 		return err
 	}
+
 	if answer.ClusterID != id {
 		_ = nc.Close()
 		return fmt.Errorf("%s: cluster ID %v, not %v", addr, answer.ClusterID, id)
 	}
+
+	// The sample is kept apart until the client goes over: the clock still is the present cluster's.
 	c.mu.Lock()
 	c.mu.succession.sample = clockSample{answer.Time, sent, c.clock.now()}
 	c.mu.Unlock()
+
 	c.adopt(nc, addr, &answer)
 	return nil
 }
@@ -190,6 +207,7 @@ func (c *Client) openSuccessor(addr, name string, id wire.ID) error {
 func (c *Client) goOverLocked(v *wire.Table) (fresh, gone []*peer) {
 	next, _ := (&table{}).merge(v, func(m *wire.MemberInfo) *peer { return c.peerLocked(m.ID) })
 	fresh, gone = c.reviseLocked(next)
+
 	s := c.mu.succession.sample
 	c.clock.restart(s.cluster, s.sent, s.received)
 	c.mu.succession = succession{}
@@ -210,6 +228,7 @@ func (c *Client) moveCluster(cl *call, t *table) (done bool) {
 	case cl.bound != nil:
 		return cl.end(cl.fail(cl.bound, textReplaced))
 	}
+
 	cl.cluster = t.cluster
 	if cl.req.Seq != 0 {
 		cl.req.Deadline = c.deadline(cl.limit) // by another clock
