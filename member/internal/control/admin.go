@@ -77,6 +77,7 @@ func (k *Control) AdministerHere(ctx context.Context, b wire.AdminBody) (wire.Co
 		return wire.CodeNotReady, nil
 	}
 
+	// Two changes at once could each count on the member that the other takes away.
 	select {
 	case k.changing <- struct{}{}:
 		defer func() { <-k.changing }()
@@ -123,6 +124,7 @@ func (k *Control) administration(ctx context.Context, b wire.AdminBody) ([]byte,
 			return nil, rpc.Refuse(wire.CodeInvalid, "%v", err)
 		}
 		if d.Begin {
+			// The controller plans at its next step, which the wake brings at once.
 			k.replan.Store(true)
 			k.Meta().Wake()
 		}
@@ -164,6 +166,7 @@ func (k *Control) drainMember(ctx context.Context, id wire.ID) (wire.LeavingResu
 	case mb == nil:
 		return wire.LeavingResult{}, rpc.Refuse(wire.CodeNotFound, "there is no member %v", id)
 	case mb.State == meta.StateDraining:
+		// An earlier call has begun it. This one answers how far the draining is.
 	case mb.State != meta.StateReady:
 		return wire.LeavingResult{}, rpc.Refuse(wire.CodeConflict, "member %q is %s: only one that is ready can be drained", mb.Name, mb.State)
 	case !k.Peers.Answers(mb.ID, mb.Incarnation):
@@ -192,8 +195,10 @@ func (k *Control) removeMember(ctx context.Context, id wire.ID, force bool) (wir
 	}
 
 	res := k.left(v, id)
+	// The first call declares the member dead. The caller repeats it until nothing of the member is left.
 	if mb.State != meta.StateDead {
 		if mb.Live() {
+			// A process that runs can transfer what it holds. To give its data up would lose writes for nothing.
 			if err := k.surelyDown(mb); err != nil {
 				return res, err
 			}
@@ -209,7 +214,8 @@ func (k *Control) removeMember(ctx context.Context, id wire.ID, force bool) (wir
 		attrs := []any{"removed", mb.Name, "incarnation", mb.Incarnation.String(), "replicas", res.Replicas}
 		if res.Replicas > 0 {
 			k.Logger.Warn("an operator declared a member dead; its replicas are rebuilt on other members", attrs...)
-		} else { // drained or lite: nothing is rebuilt, and nothing can be lost
+		} else {
+			// The member was drained or lite: nothing is rebuilt, and nothing can be lost.
 			k.Logger.Info("an operator removes a member that holds no data", attrs...)
 		}
 		k.Meta().Wake() // the controller has work
@@ -217,7 +223,8 @@ func (k *Control) removeMember(ctx context.Context, id wire.ID, force bool) (wir
 	}
 
 	if res.Replicas > 0 || mb.MetaReplica != 0 {
-		return res, nil // the controller is at it
+		// The controller is removing these. It needs the member's entry for that.
+		return res, nil
 	}
 
 	if err := k.change(ctx, &meta.Forget{ID: id, Incarnation: mb.Incarnation}); err != nil {
@@ -247,6 +254,7 @@ func (k *Control) surelyDown(mb *meta.Member) error {
 		return answers("")
 	}
 
+	// This member may be cut off from the other by itself. One member that reaches it proves that it runs.
 	for incarnation, down := range k.Peers.Opinions(mb.ID, mb.Incarnation) {
 		if !down {
 			return answers(fmt.Sprintf(" the process %v", incarnation))

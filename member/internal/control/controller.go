@@ -46,10 +46,12 @@ func (c *controller) run() {
 	tick := time.NewTicker(controlEvery)
 	defer tick.Stop()
 	for {
+		// This is taken before the step, so that what changes during the step wakes the loop.
 		changed := k.Meta().Changed()
 		if term, leads := k.Meta().Leads(); leads {
 			c.step(k.Meta().View(), term)
 		} else {
+			// Another member controls the cluster. What this one has waited for counts for nothing at its next election.
 			c.since, c.ownerless = time.Time{}, nil
 			c.placer.leads(false)
 		}
@@ -66,6 +68,7 @@ func (c *controller) step(v *meta.View, term uint64) {
 	k := c.k
 	switch {
 	case !v.Bootstrapped():
+		// All other commands need the settings of the cluster, which Init puts into the metadata.
 		c.commit(&meta.Init{Cluster: k.Cluster(), Name: k.ClusterName, Partitions: k.Partitions,
 			Replicas: k.Replicas, Level: 1, InitialVoters: k.InitialVoters()})
 		return
@@ -80,6 +83,7 @@ func (c *controller) step(v *meta.View, term uint64) {
 		c.k.voters.step(c, c.k.Meta().View())
 	}
 
+	// A clock that is out of step must not be kept: after a stop of all members the cluster goes on from that time.
 	if s, _ := k.Clock.Standing(); s == clock.InStep && time.Since(c.kept) > keepTimeEvery {
 		c.kept = time.Now()
 		c.commit(&meta.SetTime{Time: k.Clock.Now()})
@@ -120,6 +124,7 @@ func (c *controller) setTime(v *meta.View, term uint64) bool {
 	}
 
 	slices.Sort(walls)
+	// A majority may be wrong about the wall clock. Time never goes back behind what was kept, or expired entries would return.
 	micros := max(walls[len(walls)/2], v.Time*1000)
 	if !c.commit(&meta.SetTime{Time: micros / 1000}) {
 		return false
@@ -130,6 +135,7 @@ func (c *controller) setTime(v *meta.View, term uint64) bool {
 		return false
 	}
 
+	// Another voter's clock may have been set while the time was committed. Then this member takes the time from that voter.
 	if _, ok := c.walls(v); !ok {
 		return false
 	}
@@ -156,6 +162,7 @@ func (c *controller) walls(v *meta.View) ([]int64, bool) {
 			if said.ClockSet {
 				return nil, false
 			}
+			// The answer is ago old, and the voter's clock went on meanwhile.
 			walls = append(walls, said.Wall+ago.Microseconds())
 		}
 	}
@@ -173,6 +180,7 @@ func (c *controller) createTable(v *meta.View) {
 
 	want := k.Participants()
 	if want == 0 {
+		// This member joined, so it does not know how many bootstrap the cluster. At least the first voters do.
 		want = len(v.InitialVoters)
 	}
 
@@ -187,6 +195,7 @@ func (c *controller) createTable(v *meta.View) {
 		return
 	}
 
+	// The configurations of maps go first: partitions are served as soon as there is a table.
 	if list, ok := k.candidates(v); ok && len(list) >= want && c.initMaps(v) {
 		c.commit(&meta.CreateTable{Placement: meta.Plan(v.PartitionCount, v.ReplicasWanted, list)})
 	}
@@ -252,6 +261,8 @@ func (c *controller) recoverFromSurvivors(v *meta.View) {
 	}
 
 	c.commitAll(list)
+
+	// The metadata judge what may be lost. What their counts have grown by is the work of these commands.
 	now := c.k.Meta().View()
 	for _, p := range partitions {
 		if now.Table[p].PossibleLosses > v.Table[p].PossibleLosses {
@@ -259,6 +270,7 @@ func (c *controller) recoverFromSurvivors(v *meta.View) {
 		}
 	}
 
+	// A recovery takes many steps. The operator gets one line with the whole number, when no partition waits any more.
 	if c.possibleLosses > 0 && !slices.ContainsFunc(now.Table, func(t meta.Partition) bool { return t.StoppedForRecovery }) {
 		c.k.Logger.Error("partitions were recovered from one replica: acknowledged writes that only the lost ones had may be lost",
 			"event", "PARTITION_POSSIBLE_DATA_LOSS", "partitions", c.possibleLosses)
@@ -275,6 +287,7 @@ func (c *controller) recreateLost(v *meta.View) {
 
 	candidates, ok := c.k.candidates(v)
 	if !ok {
+		// A silent member may still come. A placement without that member would have to be balanced soon after.
 		return
 	}
 

@@ -87,18 +87,22 @@ func (mv *mover) run() {
 // look starts what there is to do for the partitions owned here.
 func (mv *mover) look(v *meta.View) {
 	k := mv.k
+	// A member that closes releases all its partitions itself.
 	if k.Closing() {
 		return
 	}
 
 	now := time.Now()
+	// The tokens grow with time, up to those of one second: a member that was idle must not transfer many partitions at once.
 	mv.tokens = min(transfersPerSecond, mv.tokens+now.Sub(mv.filled).Seconds()*transfersPerSecond)
 	mv.filled = now
 	me := v.Member(k.Self)
 	standing, _ := k.Clock.Standing()
+	// An owner whose clock is ahead ends entries too early, so it gives its partitions away like a member that leaves.
 	leaving := me != nil && me.State == meta.StateDraining || standing == clock.Ahead
 	for p := range v.Table {
 		t := &v.Table[p]
+		// Only the owner may change a group, and only the group of the generation that the table names.
 		if epoch := k.Host().Serving(p); epoch == 0 || wire.Stamp(epoch).Generation() != t.Generation || t.StoppedForRecovery || mv.busy[p].Load() {
 			continue
 		}
@@ -109,6 +113,8 @@ func (mv *mover) look(v *meta.View) {
 		case changing && r.Member != k.Self:
 			mv.start(p, func(ctx context.Context) error { return mv.remove(ctx, p, t, r) })
 		case changing || leaving:
+			// Either the replica here is to leave its group, or this member gives up all that it owns.
+			// A leader that removes itself stops the writes of its group until the next election, so another member leads first.
 			mv.start(p, func(ctx context.Context) error { return mv.transfer(ctx, v, p, t, k.transferees(v, t)) })
 		case t.Preferred != k.Self && mv.tokens >= 1:
 			// A transfer for balance costs clients a retry, so it goes to members that are ready, a few each second.
@@ -128,7 +134,8 @@ func (mv *mover) start(p int, step func(ctx context.Context) error) bool {
 	select {
 	case mv.slots <- struct{}{}:
 	default:
-		return false // in its turn
+		// All slots are taken. A step that ends has the mover look again.
+		return false
 	}
 
 	k := mv.k
@@ -139,6 +146,7 @@ func (mv *mover) start(p int, step func(ctx context.Context) error) bool {
 		ctx, cancel := context.WithTimeout(k.ctx, stepFor)
 		defer cancel()
 		err := step(ctx)
+		// During the pause the partition stays busy, or the step would fail again at once. The slot is free for another partition.
 		<-mv.slots
 		if err != nil && k.ctx.Err() == nil {
 			k.Logger.Debug("a partition's group is not as the table says", "partition", p, "err", err)
@@ -156,14 +164,16 @@ func (mv *mover) start(p int, step func(ctx context.Context) error) bool {
 // report tells the metadata what was done.
 func (mv *mover) report(ctx context.Context, c meta.Command) error {
 	mv.k.At("group", c)
-	_, err := mv.k.Propose(ctx, c) // a refusal is as good: the table has moved on
+	// A refusal is no error: the table has moved on.
+	_, err := mv.k.Propose(ctx, c)
 	return err
 }
 
 // learn takes a learner in and makes it a voter as soon as it has caught up.
 func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Replica) error {
 	k := mv.k
-	// Where it runs already, it hears from its leader as soon as it is taken in; else at a heartbeat, long after.
+	// A learner that runs already hears from its leader as soon as it is taken in. One that starts later waits for a heartbeat.
+	// A member that does not answer is not waited for.
 	for deadline := time.Now().Add(runsFor); time.Now().Before(deadline); {
 		if st, err := k.ReplicaOf(ctx, p, t, r, caughtUpFor, false); err != nil || st.Runs {
 			break
@@ -175,6 +185,7 @@ func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Rep
 		}
 	}
 
+	// Since the controller chose this member, other replicas may have used up its memory.
 	if in, err := mv.takesIn(ctx, p, r); err != nil {
 		return err
 	} else if !in {
@@ -196,11 +207,13 @@ func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Rep
 		}
 		now := k.Meta().View().Table[p]
 		if n, ok := now.Changing(); now.Generation != t.Generation || now.StoppedForRecovery || !ok || n.ID != r.ID || n.Role != r.Role {
-			return nil // it is not to become one any more
+			// The table has given the learner up, or the partition is of another generation.
+			return nil
 		}
+		// The learners of a group with one voter may get no heartbeats. Without another message they would never catch up.
 		if err == nil && st.Runs && len(t.Replicas) == 2 && time.Since(tried) > retryEvery {
 			tried = time.Now()
-			k.Host().Retry(p, r.ID) // beside it there is this one alone
+			k.Host().Retry(p, r.ID)
 		}
 		select {
 		case <-time.After(learnerPause):
@@ -229,7 +242,8 @@ func (mv *mover) takesIn(ctx context.Context, p int, r meta.Replica) (bool, erro
 	}
 
 	if slices.ContainsFunc(group, func(g partition.GroupMember) bool { return g.Replica == r.ID }) {
-		return true, nil // what it has taken of the partition counts as used
+		// What the learner has received counts as used already, so its size must not count twice.
+		return true, nil
 	}
 
 	return mv.k.roomAt(ctx, r.Member, mv.k.Size(p)), nil
@@ -267,6 +281,7 @@ func (mv *mover) heard(ctx context.Context, p int, t *meta.Partition, changed ui
 	var applied, silent atomic.Int64
 	voters := 0
 	for _, r := range t.Replicas {
+		// The voters are those of the group after the change.
 		if r.ID == changed && !stays || r.ID != changed && r.Role != meta.RoleVoter {
 			continue
 		}
@@ -285,6 +300,7 @@ func (mv *mover) heard(ctx context.Context, p int, t *meta.Partition, changed ui
 	}
 
 	wg.Wait()
+	// Silent voters are not waited for: no change would end while a member is down.
 	if n := applied.Load(); n <= int64(voters/2) || n+silent.Load() < int64(voters) {
 		return fmt.Errorf("of %d voters %d have heard of the change", voters, n)
 	}
@@ -302,12 +318,13 @@ func (mv *mover) transfer(ctx context.Context, v *meta.View, p int, t *meta.Part
 	mine, _ := k.Host().Status(p)
 	for _, r := range to {
 		st, err := k.ReplicaOf(ctx, p, t, r, transfereeFor, false)
+		// A replica that lags has a log too short to be elected, or would serve only after catching up.
 		if err != nil || !st.Runs || st.Applied+transfereeLag < mine.Applied {
 			continue
 		}
 		k.Host().TransferOwnership(p, r.Member)
 		k.At("group", &meta.Prefer{})
-		// Whatever comes of it, the next look is not before it can have come about.
+		// The transfer needs this long. A look before that would ask for it again.
 		select {
 		case <-time.After(stepRetry):
 		case <-ctx.Done():
@@ -394,6 +411,6 @@ func (k *Control) roomAt(ctx context.Context, id wire.ID, size int64) bool {
 		return true
 	}
 
-	// What it expects has this replica in it, as soon as it has heard of that.
+	// As soon as the member knows the table, the expected bytes contain this replica. The larger of both counts it once.
 	return memory.Clamp(said.Used)+max(memory.Clamp(said.Expected), size) <= memory.Clamp(said.Limit)
 }

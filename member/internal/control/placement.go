@@ -74,12 +74,14 @@ func (pl *placer) follow(v *meta.View) {
 	for p := range v.Table {
 		if one, ok := v.Table[p].Changing(); ok && one.Role == meta.RoleLearner {
 			key := arrivalKey{p, one.Member}
+			// An unknown size is -1. A size that was known before stays in force.
 			pl.arrivals[key] = arrival{max(pl.arrivals[key].size, sizes[p]), now}
 		}
 	}
 
 	for key, a := range pl.arrivals {
 		_, holds := v.Table[key.partition].Replica(key.member)
+		// Once the member was heard for long enough after the arrival, its own word counts the replica.
 		if !holds || pl.k.heardAt(key.member, now).After(a.seen.Add(countedAfter)) {
 			delete(pl.arrivals, key)
 		}
@@ -115,6 +117,7 @@ func (k *Control) space(v *meta.View, r roster, arrivals map[arrivalKey]arrival)
 		}
 	}
 
+	// No member has a bound, so nobody asks for sizes.
 	if len(s.room) == 0 {
 		return s
 	}
@@ -137,8 +140,9 @@ func (s *space) take(member wire.ID, partition int) bool {
 	}
 
 	size := s.sizes[partition]
+	// The owner has not said a size yet, or the replica is too large. Both could exceed the bound of the member.
 	if size < 0 || room < size {
-		return false // an owner whose size is not known has not answered yet
+		return false
 	}
 
 	s.room[member] = room - size
@@ -194,6 +198,7 @@ func (k *Control) roster(v *meta.View) roster {
 		}
 		answers := k.Peers.Answers(mb.ID, mb.Incarnation)
 		r.silent = r.silent || !answers
+		// What a draining member holds moves to others, so it is no candidate. Its silence still counts for the steps that wait.
 		if mb.State == meta.StateDraining {
 			continue
 		}
@@ -228,10 +233,12 @@ func (pl *placer) step(c *controller, v *meta.View) {
 	coming := len(pl.arrivals)
 	pl.follow(v)
 	allCame := coming > 0 && len(pl.arrivals) == 0
+	// A plan stands until something changes on which it rests. Replicas on their way hide how much room there is, so their arrival counts too.
 	if pl.k.replan.Swap(false) || allCame || !slices.Equal(r.list, pl.candidates) || len(pl.targets) != len(v.Table) || time.Since(pl.made) > replanEvery {
 		pl.plan(v, r)
 	}
 
+	// Nothing was left to do at this version of the metadata. Only a change of the metadata, or another plan, brings work.
 	if pl.fulfilled == v.Version {
 		return
 	}
@@ -241,7 +248,8 @@ func (pl *placer) step(c *controller, v *meta.View) {
 		// Perhaps the plan was made for a table that has changed because a partition was recovered.
 		pl.plan(v, r)
 		if steps, moving = pl.steps(v, r); len(steps) == 0 && moving == 0 {
-			if !r.silent { // what is due may wait for whoever is
+			// A step may be due that waits for a silent member. Its return changes no metadata, so the placer has to look again.
+			if !r.silent {
 				pl.fulfilled = v.Version
 			}
 			return
@@ -254,7 +262,8 @@ func (pl *placer) step(c *controller, v *meta.View) {
 func (pl *placer) plan(v *meta.View, r roster) {
 	pl.targets, pl.candidates, pl.made, pl.fulfilled = pl.k.planned(v, r, pl.arrivals), r.list, time.Now(), 0
 	if len(pl.arrivals) > 0 {
-		return // what finds no room is known when all have come that are on their way: their members count some of them already
+		// Members count some of the arriving replicas already, and the placer takes all of them off. So the room looks smaller than it is.
+		return
 	}
 
 	was := pl.noRoom
@@ -289,15 +298,18 @@ func (pl *placer) steps(v *meta.View, r roster) (steps []meta.Command, moving in
 	learners, leavers := 0, 0
 	for p := range v.Table {
 		t := &v.Table[p]
+		// No owner serves such a partition, so nobody could carry out a step.
 		if t.StoppedForRecovery {
 			continue
 		}
+		// A partition takes one step at a time: its owner reports this one before another is due.
 		if one, ok := t.Changing(); ok {
 			if one.Role == meta.RoleLearner {
 				learners++
 			} else {
 				leavers++
 			}
+			// A learner that cannot catch up would block all further steps of its partition.
 			if pl.stranded(v, p, one) {
 				steps = append(steps, &meta.Retire{ReplicaStep: stepOf(p, t, one)})
 			}
@@ -306,6 +318,7 @@ func (pl *placer) steps(v *meta.View, r roster) (steps []meta.Command, moving in
 		order = append(order, p)
 	}
 
+	// Partitions that lack most go first: the bounds on learners and leavers may leave nothing to the others.
 	lacks := func(p int) int { return v.Table[p].Voters() - len(pl.targets[p].Holders) }
 	slices.SortStableFunc(order, func(a, b int) int { return lacks(a) - lacks(b) })
 	for _, p := range order {
@@ -360,29 +373,33 @@ func (pl *placer) next(v *meta.View, r roster, p int) meta.Command {
 	}
 
 	if live <= len(t.Replicas)/2 {
-		return nil // it has no quorum: nothing can be changed
+		// Without a quorum the group can commit no change.
+		return nil
 	}
 
-	if dead >= 0 && len(t.Replicas) > 1 { // it only raises the majority that the others have to be
+	// A dead replica still counts for the majority that the others have to be, so it leaves before another comes.
+	if dead >= 0 && len(t.Replicas) > 1 {
 		return &meta.Retire{ReplicaStep: stepOf(p, t, t.Replicas[dead])}
 	}
 
-	// Balance waits until everybody is there.
+	// A suspect member may come back to what it holds. Moves for the sake of balance wait for that; missing replicas do not.
 	needed := t.Voters() != len(target.Holders) || slices.ContainsFunc(surplus, func(i int) bool { return !pl.counted(r, t.Replicas[i]) })
 	if r.suspect && !needed {
 		return nil
 	}
 
-	if t.Voters() > len(target.Holders)+target.NoRoom && len(surplus) > 0 { // what finds no room elsewhere stays where it is
-		// Of several the one that is least able to stay.
+	// A replica that finds no room elsewhere stays where it is, so those without room do not make others surplus.
+	if t.Voters() > len(target.Holders)+target.NoRoom && len(surplus) > 0 {
 		slices.SortStableFunc(surplus, func(a, b int) int { return pl.rank(r, t, a) - pl.rank(r, t, b) })
 		one := t.Replicas[surplus[0]]
 		if live < len(t.Replicas) && pl.k.Peers.Answers(one.Member, one.Incarnation) {
-			return nil // while another is silent, those that answer are all needed
+			// While another replica is silent, the majority needs each one that answers.
+			return nil
 		}
 		return &meta.Retire{ReplicaStep: stepOf(p, t, one)}
 	}
 
+	// Several partitions may give a replica to one member in the same step. So the room counts down, and only a fresh word of the member counts.
 	for _, h := range target.Holders {
 		if _, ok := t.Replica(h.Member); !ok && r.present[h.Member] && pl.heardLately(h.Member) && pl.space.take(h.Member, p) {
 			pl.expect(h.Member, p)
@@ -390,6 +407,7 @@ func (pl *placer) next(v *meta.View, r roster, p int) meta.Command {
 		}
 	}
 
+	// Ownership moves last: only a voter can be elected.
 	if one, ok := t.Replica(target.Preferred); ok && one.Role == meta.RoleVoter && t.Preferred != target.Preferred {
 		return &meta.Prefer{Partition: uint32(p), Generation: t.Generation, Member: target.Preferred}
 	}

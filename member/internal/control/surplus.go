@@ -46,9 +46,11 @@ func (mv *mover) compareGroups(v *meta.View) {
 		t := &v.Table[p]
 		epoch := k.Host().Serving(p)
 		if epoch == 0 {
-			mv.compared[p] = comparedGroup{} // the next owner compares, be it this member
+			// Whoever owns the partition next compares again. That may be this member.
+			mv.compared[p] = comparedGroup{}
 			continue
 		}
+		// A group in the middle of a step differs from the table by that step. It is compared when the step has been reported.
 		now := comparedGroup{t.Generation, change}
 		if _, changing := t.Changing(); changing || t.StoppedForRecovery || wire.Stamp(epoch).Generation() != t.Generation || mv.compared[p] == now {
 			continue
@@ -56,7 +58,8 @@ func (mv *mover) compareGroups(v *meta.View) {
 		mv.start(p, func(ctx context.Context) error {
 			surplus, err := mv.removeSurplus(ctx, p)
 			if err == nil && surplus == 0 {
-				mv.compared[p] = now // nobody else is at it while the partition is busy
+				// While the partition is busy, nothing else writes here.
+				mv.compared[p] = now
 			}
 			return err
 		})
@@ -76,6 +79,7 @@ func (mv *mover) removeSurplus(ctx context.Context, p int) (surplus int, err err
 		return 0, err
 	}
 
+	// Almost always the two agree, and the barrier below costs a round in the metadata group.
 	if len(surplusOf(group, &k.View().Table[p])) == 0 {
 		return 0, nil
 	}
@@ -87,7 +91,8 @@ func (mv *mover) removeSurplus(ctx context.Context, p int) (surplus int, err err
 	v := k.View()
 	t := &v.Table[p]
 	if t.Generation != generation || t.StoppedForRecovery {
-		return 0, nil // the group is about to be no more, or is none already
+		// The recovery ends this group, and its surplus replicas with it.
+		return 0, nil
 	}
 
 	list := surplusOf(group, t)
@@ -142,6 +147,8 @@ func (s *metaVoters) removeSurplus(ctx context.Context) {
 	s.compared = time.Now()
 	ctx, cancel := context.WithTimeout(ctx, surplusFor)
 	defer cancel()
+
+	// The group is read before the members, for the same reason as in mover.removeSurplus.
 	at := s.k.Meta().Replica()
 	group, err := s.k.Meta().Group(ctx)
 	if err == nil {
@@ -154,6 +161,7 @@ func (s *metaVoters) removeSurplus(ctx context.Context) {
 	}
 
 	v := s.k.Meta().View()
+	// The metadata were recovered meanwhile. The group that was read has ended.
 	if v.Generation() != at.Generation {
 		return
 	}
@@ -171,6 +179,7 @@ func (s *metaVoters) removeSurplus(ctx context.Context) {
 		}
 		s.k.Logger.Info("a replica that no member has was removed from the metadata group", "replica", one.Replica, "voter", one.Voter)
 		s.compared = time.Time{} // there may be more
+		// Without that voter this member may be the only one, and has to be elected again: see renew.
 		s.renewed = s.renewed && !one.Voter
 		return
 	}

@@ -21,6 +21,7 @@ const uncertainFor = 3 * time.Second
 func (c *controller) uncertain(v *meta.View) []uint32 {
 	now := time.Now()
 	list := slices.DeleteFunc(v.Uncertain(), func(p uint32) bool { return !c.k.ownerless(v, int(p)) })
+	// A partition that was owned in between begins to wait from zero.
 	since := make(map[uint32]time.Time, len(list))
 	for _, p := range list {
 		if since[p] = now; !c.ownerless[p].IsZero() {
@@ -45,6 +46,7 @@ func (k *Control) ownerless(v *meta.View, p int) bool {
 		default:
 			said, _, ok := k.Peers.Said(r.Member, r.Incarnation)
 			if !ok {
+				// A survivor that does not answer may be the owner.
 				return false
 			}
 			for _, o := range said.Owned {

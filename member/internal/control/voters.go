@@ -72,6 +72,7 @@ func (s *metaVoters) look(v *meta.View) metaGroup {
 	for i := range v.Members {
 		mb := &v.Members[i]
 		answers := s.k.Peers.Answers(mb.ID, mb.Incarnation)
+		// Absence counts from the moment at which this controller first saw it: no controller hands its account to the next.
 		if mb.Live() && answers {
 			delete(s.away, mb.ID)
 		} else if _, known := s.away[mb.ID]; !known {
@@ -102,6 +103,7 @@ func (s *metaVoters) look(v *meta.View) metaGroup {
 		default:
 			group.leavers = append(group.leavers, mb)
 		}
+		// Who left by itself may only be starting again. Drained and expired members are not expected back.
 		if !stays && !expired && !mb.Drained {
 			group.keep++
 		}
@@ -111,6 +113,7 @@ func (s *metaVoters) look(v *meta.View) metaGroup {
 		}
 	}
 
+	// Those that still answer help the majority, so they leave last.
 	group.leavers = append(group.leavers, there...)
 	return group
 }
@@ -128,6 +131,7 @@ func (s *metaVoters) step(c *controller, v *meta.View) {
 	alone := good <= len(group.voters)/2
 	full := wantedVoters(group.members + group.keep)
 	if good < want && good+len(group.learners) >= want && (good+group.keep < full || alone) {
+		// One change at a time: the next step counts the voters again.
 		for _, mb := range group.learners {
 			if s.promote(ctx, c, mb) {
 				return
@@ -136,10 +140,12 @@ func (s *metaVoters) step(c *controller, v *meta.View) {
 	}
 
 	if group.alive <= len(group.voters)/2 {
-		return // a change would wait for a majority that does not answer
+		// Any change would wait for a majority that does not answer.
+		return
 	}
 
-	replaced := good >= want && len(group.voters) > full // another has been given its place
+	// The group has more voters than it needs: a learner has taken the place of a voter that left.
+	replaced := good >= want && len(group.voters) > full
 	switch {
 	case len(group.leavers) > 0 && good > 0 && (replaced || alone):
 		s.removeVoter(ctx, c, v, &group, group.leavers[0])
@@ -147,7 +153,8 @@ func (s *metaVoters) step(c *controller, v *meta.View) {
 	case len(group.expired) > 0 && (!group.expired[0].MetaVoter || good > 0):
 		s.removeVoter(ctx, c, v, &group, group.expired[0])
 		return
-	case good > full: // there were more members; it learns from now on
+	case good > full:
+		// The cluster has shrunk. The surplus voter goes on as a learner.
 		s.removeVoter(ctx, c, v, &group, s.surplusVoter(group.good))
 		return
 	}
@@ -192,8 +199,8 @@ func (s *metaVoters) promote(ctx context.Context, c *controller, mb *meta.Member
 	return c.commit(&meta.SetMetaVoter{ID: mb.ID, Replica: mb.MetaReplica, Voter: true})
 }
 
-// removeVoter takes away a member's metaReplica, unless the voters that answer would be no majority any more: then one that does not has to go
-// first, or to come back. A leader first lets another lead.
+// removeVoter removes a member's replica from the metadata group, unless the voters that answer would be no majority any more. Then a silent
+// voter has to be removed first, or to come back. A leader first lets another lead.
 func (s *metaVoters) removeVoter(ctx context.Context, c *controller, v *meta.View, group *metaGroup, mb *meta.Member) {
 	if mb.MetaVoter && s.k.Peers.Answers(mb.ID, mb.Incarnation) && group.alive-1 <= (len(group.voters)-1)/2 {
 		return
@@ -255,6 +262,7 @@ func (k *Control) LetLead(ctx context.Context, v *meta.View) bool {
 			if a, err := k.Peers.Ask(ctx, mb.ID, wire.OpMetaLead, nil); err != nil || a.Code != wire.CodeOK {
 				k.Logger.Debug("another does not lead the metadata group yet", "other", mb.Name, "answer", string(a.Body), "err", err)
 			}
+			// Even without an answer the other may be campaigning. The caller looks who leads before it asks again.
 			return true
 		}
 	}
@@ -280,6 +288,7 @@ func (s *metaVoters) forget(c *controller, v *meta.View) {
 		}
 	}
 
+	// A commit waits for other members, so it is not made under the lock.
 	s.mu.Unlock()
 	c.commitAll(list)
 }
@@ -297,6 +306,7 @@ func (s *metaVoters) CanSpare(id, incarnation wire.ID) error {
 		return fmt.Errorf("this member does not lead the metadata group")
 	}
 
+	// From its next step on the controller counts without this member, and makes others voters.
 	s.mu.Lock()
 	s.leaving[id] = incarnation
 	s.mu.Unlock()
