@@ -48,12 +48,14 @@ func (c *Init) check() error {
 	if err := checkText(c.Name); err != nil {
 		return fmt.Errorf("name of the cluster: %w", err)
 	}
+
 	if c.Partitions < 1 || c.Partitions > MaxPartitions {
 		return fmt.Errorf("%d partitions, 1 to %d are allowed", c.Partitions, MaxPartitions)
 	}
 	if c.Replicas < 1 || c.Replicas > MaxReplicas {
 		return fmt.Errorf("%d replicas, 1 to %d are allowed", c.Replicas, MaxReplicas)
 	}
+
 	if n := len(c.InitialVoters); n < 1 || n > MaxInitialVoters {
 		return fmt.Errorf("%d initial voters, 1 to %d are allowed", n, MaxInitialVoters)
 	}
@@ -66,6 +68,7 @@ func (c *Init) check() error {
 }
 
 func (c *Init) apply(s *State) Result {
+	// Each initial voter may propose Init, so all copies but the first come to a cluster that exists.
 	if v := s.v; v.Bootstrapped() {
 		switch {
 		case v.Cluster != c.Cluster:
@@ -79,6 +82,7 @@ func (c *Init) apply(s *State) Result {
 		case v.Durable != c.Durable:
 			return refuse(wire.CodeConflict, "the cluster was bootstrapped with durable=%t, not %t", v.Durable, c.Durable)
 		case !slices.EqualFunc(v.InitialVoters, c.InitialVoters, func(a, b wire.ID) bool { return a == b || a.IsZero() }):
+			// A zero ID stands for an initial voter that was forgotten since. Nobody can tell who it was.
 			return refuse(wire.CodeConflict, "the cluster was bootstrapped by other members")
 		}
 		return Result{}
@@ -87,6 +91,8 @@ func (c *Init) apply(s *State) Result {
 	v := s.change()
 	v.Cluster, v.Name, v.PartitionCount, v.ReplicasWanted = c.Cluster, c.Name, c.Partitions, c.Replicas
 	v.Durable, v.Level, v.InitialVoters = c.Durable, c.Level, c.InitialVoters
+
+	// The initial voters have the first metadata replicas. No data replica has ID 0, which stands for none.
 	v.NextMeta, v.NextReplica = uint64(len(c.InitialVoters))+1, 1
 	return Result{}
 }
@@ -102,6 +108,7 @@ func (c *SetTime) decode(r *wire.Reader)    { c.Time = r.I64() }
 func (c *SetTime) check() error             { return nil }
 
 func (c *SetTime) apply(s *State) Result {
+	// Members may propose their times out of order. Cluster time never goes back.
 	if c.Time > s.v.Time {
 		s.edit().Time = c.Time
 	}
@@ -141,6 +148,7 @@ func decodeIDs(r *wire.Reader, limit int) []wire.ID {
 	if n == 0 || r.Err() != nil {
 		return nil
 	}
+
 	ids := make([]wire.ID, n)
 	for i := range ids {
 		ids[i] = r.ID()

@@ -123,15 +123,19 @@ func Decode(b []byte) (Command, error) {
 	if b[0] != Format {
 		return nil, fmt.Errorf("%w: a metadata command of format %d, this is %d", wire.ErrMalformed, b[0], Format)
 	}
+
 	c := newCommand(Kind(b[1]))
 	if c == nil {
 		return nil, fmt.Errorf("%w: a metadata command of kind %d", wire.ErrMalformed, b[1])
 	}
+
 	r := wire.NewReader(b[2:])
 	c.decode(&r)
 	if err := r.Done(); err != nil {
 		return nil, err
 	}
+
+	// A replica applies only what passes here, so every replica refuses the same commands.
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("%w: %w", wire.ErrMalformed, err)
 	}

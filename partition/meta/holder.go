@@ -27,10 +27,12 @@ func (v *View) refuseHolders(list []Holder) string {
 		case m == nil:
 			return fmt.Sprintf("there is no member %s", h.Member)
 		case m.Incarnation != h.Incarnation:
+			// The process that was meant has ended. It would never start the replica.
 			return fmt.Sprintf("member %q (%s) is at incarnation %s, not %s", m.Name, m.ID, m.Incarnation, h.Incarnation)
 		case m.Lite:
 			return fmt.Sprintf("member %q (%s) is lite", m.Name, m.ID)
 		case m.State != StateJoining && m.State != StateReady:
+			// A member that drains gives replicas away and gets no more.
 			return fmt.Sprintf("member %q (%s) is %s", m.Name, m.ID, m.State)
 		}
 	}
@@ -53,6 +55,8 @@ func checkHolders(list []Holder) error {
 	if len(list) == 0 || len(list) > MaxReplicas {
 		return fmt.Errorf("%d replicas, 1 to %d are allowed", len(list), MaxReplicas)
 	}
+
+	// One member with two replicas would take both down with it.
 	for i, h := range list {
 		if slices.ContainsFunc(list[:i], func(o Holder) bool { return o.Member == h.Member }) {
 			return fmt.Errorf("member %s holds two replicas", h.Member)

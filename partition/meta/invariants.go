@@ -19,6 +19,7 @@ func (v *View) check() error {
 		}
 		return nil
 	}
+
 	if v.Version == 0 || v.Time < 0 || v.Name == "" || v.PartitionCount < 1 || v.PartitionCount > MaxPartitions ||
 		v.ReplicasWanted < 1 || v.ReplicasWanted > MaxReplicas {
 		return fmt.Errorf("cluster %q: version %d, time %d, %d partitions of %d replicas",
@@ -27,14 +28,18 @@ func (v *View) check() error {
 	if err := checkText(v.Name); err != nil {
 		return err
 	}
+
 	if n := len(v.InitialVoters); n < 1 || n > MaxInitialVoters || v.NextMeta <= uint64(n) || v.NextReplica == 0 {
 		return fmt.Errorf("%d initial voters, next metadata replica %d, next replica %d", n, v.NextMeta, v.NextReplica)
 	}
+
+	// Several initial voters may have been forgotten. Their zero IDs are the same.
 	for i, id := range v.InitialVoters {
 		if !id.IsZero() && slices.Contains(v.InitialVoters[:i], id) {
 			return fmt.Errorf("initial voter %s stands twice", id)
 		}
 	}
+
 	if err := v.checkMembers(); err != nil {
 		return err
 	}
@@ -55,6 +60,7 @@ func (v *View) checkMembers() error {
 	if len(v.Members) > MaxMembers {
 		return fmt.Errorf("%d members", len(v.Members))
 	}
+
 	names := make(map[string]wire.ID)
 	incarnations := make(map[wire.ID]wire.ID)
 	replicas := make(map[uint64]wire.ID)
@@ -63,21 +69,28 @@ func (v *View) checkMembers() error {
 		if err := m.Registration.check(); err != nil {
 			return err
 		}
+
+		// A member that an operator drains is at least draining.
 		if rank := stateRank(m.State); rank < 0 || m.Drained && rank < stateRank(StateDraining) {
 			return fmt.Errorf("member %s in state %q, drained %t", m.ID, m.State, m.Drained)
 		}
+		// find searches by halves, so the order counts.
 		if i > 0 && bytes.Compare(v.Members[i-1].ID[:], m.ID[:]) >= 0 {
 			return fmt.Errorf("members %s and %s out of order", v.Members[i-1].ID, m.ID)
 		}
+		// A name is free again when the member that held it has left or is dead.
 		if other, taken := names[m.Name]; taken && m.Live() {
 			return fmt.Errorf("members %s and %s have the name %q", other, m.ID, m.Name)
 		}
+		// Holders of replicas are told apart by their incarnations.
 		if other, taken := incarnations[m.Incarnation]; taken {
 			return fmt.Errorf("members %s and %s have the incarnation %s", other, m.ID, m.Incarnation)
 		}
+		// A replica ID is one vote in the metadata group. Two members with one ID would both cast it.
 		if other, taken := replicas[m.MetaReplica]; taken || m.MetaReplica >= v.NextMeta || (m.MetaVoter && m.MetaReplica == 0) {
 			return fmt.Errorf("members %s and %s: metadata replica %d, next %d, voter %t", other, m.ID, m.MetaReplica, v.NextMeta, m.MetaVoter)
 		}
+
 		incarnations[m.Incarnation] = m.ID
 		if m.Live() {
 			names[m.Name] = m.ID
@@ -93,6 +106,7 @@ func (v *View) checkTable() error {
 	if n := len(v.Table); n != 0 && n != v.PartitionCount {
 		return fmt.Errorf("a table of %d partitions of %d", n, v.PartitionCount)
 	}
+
 	used := make(map[uint64]int)
 	for i := range v.Table {
 		p := &v.Table[i]
@@ -103,6 +117,7 @@ func (v *View) checkTable() error {
 			if v.Member(r.Member) == nil || r.Incarnation.IsZero() {
 				return fmt.Errorf("partition %d: a replica at incarnation %s of unknown member %s", i, r.Incarnation, r.Member)
 			}
+			// A replica ID is started at most once, by one process.
 			if other, taken := used[r.ID]; taken || r.ID == 0 || r.ID >= v.NextReplica {
 				return fmt.Errorf("partitions %d and %d: replica %d, next %d", other, i, r.ID, v.NextReplica)
 			}

@@ -40,6 +40,7 @@ func (c *SetState) apply(s *State) Result {
 	if !res.OK() {
 		return res
 	}
+
 	m := &s.v.Members[at]
 	switch {
 	case m.Incarnation != c.Incarnation:
@@ -49,6 +50,7 @@ func (c *SetState) apply(s *State) Result {
 	case stateRank(c.State) < stateRank(m.State):
 		return refuse(wire.CodeConflict, "member %q (%s) is %s and cannot become %s", m.Name, m.ID, m.State, c.State)
 	}
+
 	s.changeMembers().Members[at].State = c.State
 	return Result{}
 }
@@ -74,6 +76,7 @@ func (c *Drain) apply(s *State) Result {
 	if !res.OK() {
 		return res
 	}
+
 	switch m := &s.v.Members[at]; {
 	case m.Incarnation != c.Incarnation:
 		return refuse(wire.CodeConflict, "member %q (%s) is at incarnation %s, not %s", m.Name, m.ID, m.Incarnation, c.Incarnation)
@@ -82,6 +85,7 @@ func (c *Drain) apply(s *State) Result {
 	}
 
 	m := &s.changeMembers().Members[at]
+	// A member that has gone beyond draining stays there: states only go forward.
 	if m.Drained = true; stateRank(m.State) < stateRank(StateDraining) {
 		m.State = StateDraining
 	}
@@ -109,21 +113,24 @@ func (c *Forget) apply(s *State) Result {
 	if !known {
 		return Result{}
 	}
+
 	switch m := &s.v.Members[at]; {
 	case m.Incarnation != c.Incarnation:
 		return refuse(wire.CodeConflict, "member %q (%s) is at incarnation %s, not %s", m.Name, m.ID, m.Incarnation, c.Incarnation)
 	case m.Live():
 		return refuse(wire.CodeConflict, "member %q (%s) is %s", m.Name, m.ID, m.State)
 	case m.MetaReplica != 0:
+		// The metadata group counts the member's replica until somebody removes the replica.
 		return refuse(wire.CodeConflict, "member %q (%s) has replica %d of the metadata", m.Name, m.ID, m.MetaReplica)
 	case s.v.Holds(c.ID):
+		// The table names only members that are known.
 		return refuse(wire.CodeConflict, "member %q (%s) holds replicas", m.Name, m.ID)
 	}
 
 	v := s.changeMembers()
 	v.Members = slices.Delete(v.Members, at, at+1)
 	if i := slices.Index(v.InitialVoters, c.ID); i >= 0 {
-		// Should it ever come back, its initial member's replica ID must not.
+		// If the member comes back, it must not be given its first replica ID again: a removed replica never starts again.
 		v.InitialVoters = slices.Clone(v.InitialVoters)
 		v.InitialVoters[i] = wire.ID{}
 	}

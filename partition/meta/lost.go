@@ -7,6 +7,7 @@ import "github.com/gridiron-io/gridiron/sdk/wire"
 func (v *View) ConfirmedDead(r Replica) bool {
 	m := v.Member(r.Member)
 	if m == nil {
+		// In doubt a replica counts as alive: silence is never death.
 		return false
 	}
 	return m.State == StateDead || (!v.Durable && m.Incarnation != r.Incarnation)
@@ -45,8 +46,8 @@ func (v *View) QuorumLost() []uint32 {
 	return v.partitions(func(p *Partition, survivors int) bool { return survivors > 0 && !v.mayHaveQuorum(p) })
 }
 
-// Uncertain returns the partitions of which it depends on the replica that comes or goes whether the survivors can form a quorum, in
-// ascending order. Where nobody comes to own such a partition, they cannot: see StopForRecovery.
+// Uncertain returns the partitions whose survivors have a quorum only with, or only without, the replica that comes or goes, in
+// ascending order. If nobody comes to own such a partition, its survivors have no quorum: see StopForRecovery.
 func (v *View) Uncertain() []uint32 {
 	return v.partitions(func(p *Partition, survivors int) bool {
 		return !p.StoppedForRecovery && v.mayHaveQuorum(p) && !v.hasQuorum(p)
@@ -69,7 +70,8 @@ func (v *View) mayHaveQuorum(p *Partition) bool {
 	return v.withAndWithout(p, func(voters, dead int) bool { return voters-dead > voters/2 })
 }
 
-// hasQuorum reports whether the replicas that are not confirmed dead are a majority of the partition's group, however far that is.
+// hasQuorum reports whether the replicas that are not confirmed dead are a majority of the partition's group, both with and
+// without the replica that comes or goes.
 func (v *View) hasQuorum(p *Partition) bool {
 	return !v.withAndWithout(p, func(voters, dead int) bool { return voters-dead <= voters/2 })
 }
@@ -98,8 +100,8 @@ func (v *View) withAndWithout(p *Partition, holds func(voters, dead int) bool) b
 	return holds(voters, dead) || one > 0 && holds(voters+one, dead+oneDead)
 }
 
-// mostComplete returns, for a partition stopped for recovery, the survivor whose log is the furthest; zero while there is one that has not said
-// how far it is.
+// mostComplete returns the survivor with the furthest log, for a partition that is stopped for recovery. It returns zero while one
+// survivor has not said how far its log is.
 func (v *View) mostComplete(p *Partition) wire.ID {
 	var best Replica
 	for _, r := range p.Replicas {
@@ -110,13 +112,15 @@ func (v *View) mostComplete(p *Partition) wire.ID {
 			// Its log may be the furthest.
 			return wire.ID{}
 		case best.ID == 0 || r.Term > best.Term || r.Term == best.Term && r.Index > best.Index:
+			// Logs are compared as in an election: by the last term, then by length.
 			best = r
 		}
 	}
 	return best.Member
 }
 
-// Recoverable returns the partitions stopped for recovery that can be recovered now, with the member from whose replica, in ascending order.
+// Recoverable returns the partitions stopped for recovery that can be recovered now, in ascending order, and for each the member
+// from whose replica.
 func (v *View) Recoverable() (partitions []uint32, from []wire.ID) {
 	for i := range v.Table {
 		if p := &v.Table[i]; p.StoppedForRecovery {

@@ -27,6 +27,7 @@ func (c *InitMapConfigs) apply(s *State) Result {
 	case len(v.Table) != 0:
 		return refuse(wire.CodeConflict, "the cluster is bootstrapped: configurations of maps are changed one by one")
 	}
+
 	v = s.change()
 	v.Maps, v.MapsVersion = c.List, v.Version
 	return Result{}
@@ -60,17 +61,21 @@ func (c *SetMapConfig) check() error {
 
 func (c *SetMapConfig) apply(s *State) Result {
 	v := s.v
+
 	at, there := v.Maps.Find(c.Config.Pattern)
 	switch set := c.Config.Fields != 0; {
 	case there == set && (!set || v.Maps[at] == c.Config):
+		// A repeated command finds what the first one did. The version has moved on by then.
 		return Result{}
 	case c.From != v.MapsVersion:
 		return refuse(wire.CodeConflict, "the configurations of maps are at version %d, not %d", v.MapsVersion, c.From)
 	case set && !there && len(v.Maps) >= wire.MaxMapConfigs:
 		return refuse(wire.CodeOverloaded, "%d patterns of map names are configured, more are not possible", len(v.Maps))
 	}
+
 	v = s.change()
 	list := slices.Clone(v.Maps) // what views share is never written
+
 	switch {
 	case c.Config.Fields == 0:
 		list = slices.Delete(list, at, at+1)
@@ -79,13 +84,16 @@ func (c *SetMapConfig) apply(s *State) Result {
 	default:
 		list = slices.Insert(list, at, c.Config)
 	}
+
+	// An empty list is nil, as in a decoded snapshot: equal states must not differ.
 	if len(list) == 0 {
 		list = nil
 	}
+
 	v.Maps, v.MapsVersion = list, v.Version
 	return Result{}
 }
 
-// MapConfig returns the configuration of the map with a name. It looks at every pattern: who asks for each write keeps the
-// answer for as long as MapsVersion is the same.
+// MapConfig returns the configuration of the map with a name. It looks at every pattern. A caller that asks at each write keeps
+// the answer as long as MapsVersion is the same.
 func (v *View) MapConfig(name string) wire.MapConfig { return v.Maps.Resolve(name) }

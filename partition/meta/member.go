@@ -53,6 +53,8 @@ func (g *Registration) append(dst []byte) []byte {
 	for _, s := range g.texts() {
 		dst = wire.AppendString(dst, *s)
 	}
+
+	// In the order of keys: equal registrations have one encoding.
 	dst = wire.AppendUvarint(dst, uint64(len(g.Tags)))
 	for _, k := range slices.Sorted(maps.Keys(g.Tags)) {
 		dst = wire.AppendString(wire.AppendString(dst, k), g.Tags[k])
@@ -65,6 +67,7 @@ func (g *Registration) decode(r *wire.Reader) {
 	for _, s := range g.texts() {
 		*s = r.String()
 	}
+
 	if n := r.Count(2); n > MaxTags {
 		r.Fail("%d tags, at most %d are allowed", n, MaxTags)
 	} else if n > 0 {
@@ -72,6 +75,7 @@ func (g *Registration) decode(r *wire.Reader) {
 		last := ""
 		for i := range n {
 			k := r.String()
+			// Another order, or a key twice, would be a second encoding of the same tags.
 			if i > 0 && k <= last {
 				r.Fail("tags out of order")
 			}
@@ -94,11 +98,14 @@ func (g *Registration) check() error {
 	case len(g.Tags) > MaxTags:
 		return fmt.Errorf("member %s with %d tags, at most %d are allowed", g.ID, len(g.Tags), MaxTags)
 	}
+
 	for _, s := range g.texts() {
 		if err := checkText(*s); err != nil {
 			return fmt.Errorf("member %s: %w", g.ID, err)
 		}
 	}
+
+	// In the order of keys, so that every replica refuses with the same text.
 	for _, k := range slices.Sorted(maps.Keys(g.Tags)) {
 		if err := checkText(k); err != nil {
 			return fmt.Errorf("member %s: tag: %w", g.ID, err)
@@ -163,7 +170,7 @@ func decodeState(r *wire.Reader) string {
 	return states[rank]
 }
 
-// checkText refuses texts that are too long or that nobody could read aloud.
+// checkText refuses texts that are too long, are not UTF-8 or hold control characters, which would garble logs and terminals.
 func checkText(s string) error {
 	if len(s) > MaxText {
 		return fmt.Errorf("a text of %d bytes, at most %d are allowed", len(s), MaxText)

@@ -24,6 +24,8 @@ func (v *View) partition(p uint32, generation uint64) (Partition, Result) {
 	if uint64(p) >= uint64(len(v.Table)) {
 		return Partition{}, refuse(wire.CodeNotFound, "there is no partition %d, there are %d", p, len(v.Table))
 	}
+
+	// A late command of an earlier generation means replicas that are gone.
 	if t := v.Table[p]; t.Generation == generation {
 		return t, Result{}
 	} else {
@@ -64,6 +66,7 @@ func (c *AddReplica) apply(s *State) Result {
 	// A repeated command finds what the first one did.
 	if r, ok := p.Replica(c.Holder.Member); ok {
 		if r.Incarnation != c.Holder.Incarnation || r.Role == RoleLeaving {
+			// A process runs one replica of a partition at a time. The old one must be removed first.
 			return refuse(wire.CodeConflict, "partition %d: member %s still holds replica %d", c.Partition, r.Member, r.ID)
 		}
 		return Result{Value: wire.AppendU64(nil, r.ID)}
@@ -75,6 +78,7 @@ func (c *AddReplica) apply(s *State) Result {
 	if text := s.v.refuseHolders([]Holder{c.Holder}); text != "" {
 		return refuse(wire.CodeConflict, "partition %d: %s", c.Partition, text)
 	}
+	// One more than MaxReplicas may be there, until the replica that it replaces has left.
 	if len(p.Replicas) > MaxReplicas {
 		return refuse(wire.CodeOverloaded, "partition %d has %d replicas", c.Partition, len(p.Replicas))
 	}
@@ -87,11 +91,14 @@ func (c *AddReplica) apply(s *State) Result {
 	return Result{Value: wire.AppendU64(nil, r.ID)}
 }
 
-// mayChange refuses a change of a partition's replicas while it is stopped for recovery or another replica than the one named is on its way in or out.
+// mayChange refuses a change of a partition's replicas while it is stopped for recovery, or while a replica other than the one
+// named is on its way in or out.
 func mayChange(p *Partition, partition uint32, replica uint64) Result {
 	if p.StoppedForRecovery {
 		return refuse(wire.CodeConflict, "partition %d is stopped for recovery", partition)
 	}
+
+	// The group may be one step further than the table. With two steps under way, nobody could count the voters.
 	if r, ok := p.Changing(); ok && r.ID != replica {
 		return refuse(wire.CodeConflict, "partition %d: replica %d is on its way", partition, r.ID)
 	}
@@ -126,6 +133,7 @@ func (c *ReplicaStep) find(s *State) (Partition, int, Result) {
 	if !res.OK() {
 		return p, -1, res
 	}
+
 	p.Replicas = slices.Clone(p.Replicas)
 	return p, p.replica(c.Replica), Result{}
 }
@@ -149,6 +157,7 @@ func (c *Promote) apply(s *State) Result {
 	case p.Replicas[i].Role == RoleVoter:
 		return Result{}
 	case p.StoppedForRecovery, p.Replicas[i].Role == RoleLeaving:
+		// A removal is not taken back: the group may have carried it out.
 		return refuse(wire.CodeConflict, "partition %d: replica %d is to be removed", c.Partition, c.Replica)
 	}
 
@@ -174,12 +183,14 @@ func (c *Retire) apply(s *State) Result {
 		return res
 	}
 
-	// A group without a voter could never change again, and the owner must be a voter that stays.
+	// The list is a copy, so a refusal leaves no trace. A group without a voter that stays could never change again.
 	p.Replicas[i].Role = RoleLeaving
 	next := slices.IndexFunc(p.Replicas, func(r Replica) bool { return r.Role == RoleVoter })
 	if next < 0 {
 		return refuse(wire.CodeConflict, "partition %d: replica %d is the only voter", c.Partition, c.Replica)
 	}
+
+	// The owner must be a voter that stays.
 	if p.Replicas[i].Member == p.Preferred {
 		p.Preferred = p.Replicas[next].Member
 	}
@@ -198,6 +209,7 @@ func (c *DropReplica) apply(s *State) Result {
 	case !res.OK() || i < 0:
 		return res
 	case p.Replicas[i].Role != RoleLeaving || p.StoppedForRecovery:
+		// Only a replica that was to leave is forgotten. A stopped partition keeps its list: each survivor in it may have the most.
 		return refuse(wire.CodeConflict, "partition %d: replica %d is to stay", c.Partition, c.Replica)
 	}
 
@@ -231,6 +243,7 @@ func (c *Prefer) apply(s *State) Result {
 	if p.StoppedForRecovery {
 		return refuse(wire.CodeConflict, "partition %d is stopped for recovery", c.Partition)
 	}
+
 	// Only a voter can be elected, and only the leader can own.
 	if r, ok := p.Replica(c.Member); !ok || r.Role != RoleVoter {
 		return refuse(wire.CodeConflict, "partition %d has no voter on member %s", c.Partition, c.Member)
@@ -262,6 +275,7 @@ func (c *StopForRecovery) apply(s *State) Result {
 	case !res.OK() || p.StoppedForRecovery:
 		return res
 	case s.v.hasQuorum(&p):
+		// Such a group repairs itself, and its replicas need not stop.
 		return refuse(wire.CodeConflict, "partition %d can form a quorum: of %d replicas %d are not confirmed dead",
 			c.Partition, len(p.Replicas), s.v.survivors(&p))
 	}

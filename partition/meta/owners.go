@@ -2,7 +2,7 @@ package meta
 
 import "slices"
 
-// What it costs that a member owns a partition: any change of the owner more than all that can be saved by a choice of the next.
+// What it costs that a member owns a partition. One change of an owner costs more than any choice of the next owner can save.
 const (
 	costStays   = 0
 	costPasses  = 1 << 20        // to a member that has a replica
@@ -30,6 +30,7 @@ func (p *planner) owners() []int {
 // balanceOwners chooses, for each partition, one of some members below n, so that the numbers of partitions chosen for them are as even
 // as possible, no other choice having a smaller sum of squares; and among all such choices one that costs least.
 func balanceOwners(choices [][]arc, n int) []int {
+	// A partition has one owner, so zones do not matter: all members are in one.
 	one := zones{of: make([]int, n), cap: 1}
 	limit := make([]int, n)
 	level := func(f *flow, k int) bool {
@@ -38,16 +39,20 @@ func balanceOwners(choices [][]arc, n int) []int {
 		}
 		return f.fill(limit)
 	}
+
 	// Members are filled evenly, each level as far as it goes. Where all reach an equal share, the levels below need no look.
 	share := len(choices) / n
 	f := newFlow(1, choices, never, one)
 	if level(f, share); f.size < share*n {
+		// Some members cannot reach an equal share. Filled to that level at once, the others would not be as even as possible.
 		f = newFlow(1, choices, never, one)
 		share = 0
 	}
+
 	for !level(f, share) {
 		share++
 	}
+
 	owners := make([]int, len(choices))
 	for i, row := range f.rows {
 		owners[i] = row[0]

@@ -137,33 +137,45 @@ func (p *Partition) replica(id uint64) int {
 
 // check returns what is wrong with the partition by itself, if anything.
 func (p *Partition) check() error {
+	// Losses ended earlier generations, so all of them together are fewer than the generations.
 	if p.Generation < 1 || p.Generation > MaxGeneration || p.Lost >= p.Generation || p.PossibleLosses >= p.Generation-p.Lost ||
 		p.FromSurvivor && p.Generation < 2 {
 		return fmt.Errorf("generation %d, lost %d, possible losses %d, from survivor %t", p.Generation, p.Lost, p.PossibleLosses, p.FromSurvivor)
 	}
+
+	// One replica more than allowed: a new one joins before the surplus one is removed.
 	if n := len(p.Replicas); n < 1 || n > MaxReplicas+1 {
 		return fmt.Errorf("%d replicas", n)
 	}
+
 	if n := p.initialReplicas(); p.InitialReplicas < max(n, 1) || p.InitialReplicas > MaxReplicas {
 		return fmt.Errorf("%d initial replicas, %d of them still there", p.InitialReplicas, n)
 	}
+
 	changing := 0
 	for i, r := range p.Replicas {
 		if r.Role != RoleVoter {
 			changing++
 		}
+
+		// A generation begins with voters, so a learner has joined later. Only a stopped replica has told how far its log goes.
 		if r.Role == RoleLearner && !r.Joined || r.Stopped && !p.StoppedForRecovery || !r.Stopped && (r.Term != 0 || r.Index != 0) {
 			return fmt.Errorf("replica %d: role %d, joined %t, stopped %t at %d of term %d", r.ID, r.Role, r.Joined, r.Stopped, r.Index, r.Term)
 		}
+
 		for _, o := range p.Replicas[:i] {
 			if o.Member == r.Member {
 				return fmt.Errorf("two replicas on member %s", r.Member)
 			}
 		}
 	}
+
+	// The group may be one step further than the table. With two replicas on their way, nobody could count its voters.
 	if changing > 1 || changing == len(p.Replicas) {
 		return fmt.Errorf("of %d replicas %d come or go", len(p.Replicas), changing)
 	}
+
+	// Only a voter can be elected, and only the leader can own.
 	if r, ok := p.Replica(p.Preferred); !ok || r.Role != RoleVoter {
 		return fmt.Errorf("preferred %s is no voter", p.Preferred)
 	}
@@ -176,6 +188,7 @@ const minPartition = 1 + 1 + 1 + minReplica + 1 + 1 + 1 + 1
 func (p *Partition) append(dst []byte) []byte {
 	dst = wire.AppendUvarint(dst, p.Generation)
 	dst = wire.AppendUvarint(append(dst, byte(p.InitialReplicas)), uint64(len(p.Replicas)))
+
 	preferred := 0
 	for i, r := range p.Replicas {
 		dst = r.append(dst)
@@ -183,6 +196,7 @@ func (p *Partition) append(dst []byte) []byte {
 			preferred = i
 		}
 	}
+
 	dst = append(dst, byte(preferred))
 	dst = appendBool(appendBool(dst, p.FromSurvivor), p.StoppedForRecovery)
 	return wire.AppendUvarint(wire.AppendUvarint(dst, p.Lost), p.PossibleLosses)
@@ -195,15 +209,18 @@ func (p *Partition) decode(r *wire.Reader) {
 		r.Fail("a partition of %d replicas", n)
 		return
 	}
+
 	p.Replicas = make([]Replica, n)
 	for i := range p.Replicas {
 		p.Replicas[i].decode(r)
 	}
+
 	if i := int(r.U8()); i < n {
 		p.Preferred = p.Replicas[i].Member
 	} else {
 		r.Fail("replica %d of %d is preferred", i, n)
 	}
+
 	p.FromSurvivor, p.StoppedForRecovery = decodeBool(r), decodeBool(r)
 	p.Lost, p.PossibleLosses = r.Uvarint(), r.Uvarint()
 }

@@ -71,33 +71,40 @@ func Replan(table []Partition, replicas int, members []Candidate) []Target {
 //   - As long as anybody has room, replicas go there, whatever the shares of the members are.
 func ReplanWithin(table []Partition, replicas int, members []Candidate, sizes []int64) []Target {
 	members = slices.DeleteFunc(slices.Clone(members), func(c Candidate) bool { return c.Lite })
+	// The planner needs members zone by zone. The rest of the order makes the plan the same, whatever the order of the arguments.
 	slices.SortFunc(members, func(a, b Candidate) int {
 		return cmp.Or(strings.Compare(a.Zone, b.Zone), bytes.Compare(a.ID[:], b.ID[:]))
 	})
+
 	replicas = min(replicas, len(members))
 	if replicas < 1 || len(table) == 0 {
 		return nil
 	}
+
 	p := newPlanner(table, replicas, members)
 	p.bound(members, sizes)
 	p.place()
 	p.scatter()
 	p.keepWithin()
+
 	owners := p.owners()
 	plan := make([]Target, len(table))
 	for i := range plan {
+		// Holders that have a replica come first.
 		t := Target{Holders: make([]Holder, 0, replicas), Live: len(p.present[i]), Preferred: members[owners[i]].ID}
 		for _, m := range p.present[i] {
 			if slices.Contains(p.rows[i], m) {
 				t.Holders = append(t.Holders, p.holders[m])
 			}
 		}
+
 		t.Kept = len(t.Holders)
 		for _, m := range p.rows[i] {
 			if !slices.Contains(p.present[i], m) {
 				t.Holders = append(t.Holders, p.holders[m])
 			}
 		}
+
 		t.NoRoom = replicas - len(t.Holders)
 		plan[i] = t
 	}
@@ -109,16 +116,19 @@ func Plan(partitions, replicas int, members []Candidate) [][]Holder {
 	if partitions < 1 {
 		return nil
 	}
+
 	targets := Replan(make([]Partition, partitions), replicas, members)
 	if targets == nil {
 		return nil
 	}
+
 	plan := make([][]Holder, partitions)
 	for i, t := range targets {
 		// The others follow in an order that differs from partition to partition: it decides who takes over.
 		first := slices.IndexFunc(t.Holders, func(h Holder) bool { return h.Member == t.Preferred })
 		t.Holders[0], t.Holders[first] = t.Holders[first], t.Holders[0]
 		plan[i] = t.Holders
+
 		if rest := t.Holders[1:]; len(rest) > 1 {
 			k := i % len(rest)
 			plan[i] = slices.Concat(t.Holders[:1], rest[k:], rest[:k])
@@ -151,11 +161,14 @@ func newPlanner(table []Partition, replicas int, members []Candidate) *planner {
 	p := &planner{
 		replicas: replicas, present: make([][]int, len(table)), preferred: make([]int, len(table)), prices: make([]prices, len(table)),
 	}
+
 	at := make(map[Holder]int, len(members))
 	for i, m := range members {
 		h := Holder{Member: m.ID, Incarnation: m.Incarnation}
 		at[h] = i
 		p.holders = append(p.holders, h)
+
+		// Members are in the order of zones, so a zone ends where the next one begins.
 		if i == 0 || m.Zone != members[i-1].Zone {
 			p.zones.all = append(p.zones.all, nil)
 		}
@@ -163,6 +176,8 @@ func newPlanner(table []Partition, replicas int, members []Candidate) *planner {
 		p.zones.all[z] = append(p.zones.all[z], i)
 		p.zones.of = append(p.zones.of, z)
 	}
+
+	// The lowest cap under which the zones have room for all replicas of a partition.
 	for room := 0; room < replicas; {
 		p.zones.cap++
 		room = 0
@@ -170,14 +185,18 @@ func newPlanner(table []Partition, replicas int, members []Candidate) *planner {
 			room += min(len(zone), p.zones.cap)
 		}
 	}
+
 	owned := make([]int, len(members))
 	for i := range table {
 		p.preferred[i], p.prices[i] = -1, pricesAt(0, len(table), len(members))
+
+		// Replicas whose holder is no candidate are left out: they have to be replaced.
 		for _, r := range table[i].Replicas {
 			if m, ok := at[r.Holder]; ok && !slices.Contains(p.present[i], m) {
 				p.present[i] = append(p.present[i], m)
 				if r.Member == table[i].Preferred {
 					p.preferred[i] = m
+					// The more partitions of an owner were counted before, the cheaper it is to take this one from it.
 					p.prices[i] = pricesAt(owned[m], len(table), len(members))
 					owned[m]++
 				}
@@ -193,10 +212,12 @@ func (p *planner) shares() (low, high []int) {
 	// the rest are capped, beginning with the one whose members get least.
 	partitions := len(p.present)
 	room := func(size int) int { return min(size, p.zones.cap) * partitions }
+
 	order := slices.Clone(p.zones.all)
 	slices.SortStableFunc(order, func(a, b []int) int {
 		return cmp.Compare(room(len(a))*len(b), room(len(b))*len(a))
 	})
+
 	low, high = make([]int, len(p.holders)), make([]int, len(p.holders))
 	rest, members := partitions*p.replicas, len(p.holders)
 	for _, zone := range order {
@@ -251,16 +272,21 @@ func (p *planner) place() {
 			near[i] = append(near[i], arc{m, p.cost(i, m)})
 		}
 	}
+
 	f := newFlow(p.replicas, near, costNew, p.zones)
 	low, high := p.shares()
 	if p.memory != nil {
+		// A member without room cannot reach its share. The others must not wait for it.
 		p.memory.lower(low)
 		p.memory.lower(high)
 	}
+
+	// All shares rounded down come before any rounded up: no member gets one more while another lacks one.
 	f.fill(low)
 	if !f.fill(high) && p.memory != nil {
 		f.fill(p.memory.most) // those that have room take the share of those that have none
 	}
+
 	p.rows = f.rows
 }
 
@@ -279,22 +305,29 @@ func (p *planner) scatter() {
 				moved = append(moved, a)
 			}
 		}
+
 		for _, a := range moved {
 			for i := range p.rows[a] {
 				if p.cost(a, p.rows[a][i]) == costNew {
+					// The new replica changes places with any other, if the plan costs the same afterwards.
 					b := moved[r.below(len(moved))]
 					if n := len(p.rows[b]); n > 0 {
 						p.exchange(a, i, b, r.below(n))
 					}
 				}
+
 				if p.cost(a, p.rows[a][i]) < costNew {
 					continue
 				}
+
+				// This partition may keep a replica that it is to give up. Another one gives up a replica of the same member, and takes
+				// the new one.
 				for _, m := range p.present[a] {
 					if slices.Contains(p.rows[a], m) || len(held[m]) == 0 {
 						continue
 					}
 					b := held[m][r.below(len(held[m]))]
+					// held is from the start of the round: the member may have left that partition since.
 					if j := slices.Index(p.rows[b], m); j >= 0 && p.exchange(a, i, b, j) {
 						break
 					}

@@ -52,7 +52,10 @@ func newFlow(want int, near [][]arc, far int, z zones) *flow {
 		toPartition: make([]int, partitions), toMember: make([]int, members), toZone: make([]int, partitions*want),
 		queued: make([]bool, partitions+members), seenPartition: make([]bool, partitions), seenMember: make([]bool, members),
 	}
+
 	cells := make([]int, partitions*(want+1)) // a row has one too many while it changes
+
+	// In a scattered order, so that neighbouring partitions do not all get the same members.
 	var r random
 	for p := range f.rows {
 		f.rows[p] = cells[p*(want+1) : p*(want+1) : (p+1)*(want+1)]
@@ -71,6 +74,8 @@ func (f *flow) fill(limit []int) bool {
 		if !f.pass() {
 			return false
 		}
+
+		// The lengths stay true while shortest ways are taken, so they serve for many passes.
 		for f.pass() {
 		}
 	}
@@ -87,6 +92,7 @@ func (f *flow) measure() {
 	fill(f.toPartition)
 	fill(f.toMember)
 	fill(f.toZone)
+
 	f.farthest = unreached
 	f.queue = f.queue[:0]
 	for _, p := range f.order {
@@ -94,6 +100,8 @@ func (f *flow) measure() {
 			f.reach(&f.toPartition[p], 0, p)
 		}
 	}
+
+	// A step back has a negative cost, so a length may shrink after it was passed on. Its place is then queued again.
 	for i := 0; i < len(f.queue); i++ {
 		v := f.queue[i]
 		f.queued[v] = false
@@ -103,6 +111,7 @@ func (f *flow) measure() {
 			f.leaveMember(v - len(f.rows))
 		}
 	}
+
 	f.nearest = unreached
 	for m, d := range f.toMember {
 		if f.room(m) > 0 {
@@ -132,6 +141,8 @@ func (f *flow) leavePartition(p int) {
 			f.reachMember(a.member, length+a.cost)
 		}
 	}
+
+	// All far members cost the same. If no member is farther than that, none comes nearer.
 	if f.far == never || length+f.far >= f.farthest {
 		return
 	}
@@ -149,6 +160,8 @@ func (f *flow) leaveMember(m int) {
 	for _, p := range f.held[m] {
 		length := f.toMember[m] - f.cost(p, m)
 		f.reach(&f.toPartition[p], length, p)
+
+		// In a full zone only another member of the same zone can take the place.
 		if z := f.zones.of[m]; f.full(p, z) {
 			f.leaveZone(p, z, length)
 		}
@@ -163,11 +176,13 @@ func (f *flow) leaveZone(p, z, length int) {
 		return
 	}
 	*to = length
+
 	for _, a := range f.near[p] {
 		if f.zones.of[a.member] == z && !slices.Contains(f.rows[p], a.member) {
 			f.reachMember(a.member, length+a.cost)
 		}
 	}
+
 	if f.far == never || length+f.far >= f.farthest {
 		return
 	}
@@ -199,6 +214,7 @@ func (f *flow) pass() bool {
 // takeAny has a partition take one more member, and reports whether there was a way.
 func (f *flow) takeAny(p int) bool {
 	length := f.toPartition[p]
+
 	best := -1 // the member with most room
 	f.choices(p, func(m, cost int) bool {
 		if f.toMember[m] == length+cost && !f.seenMember[m] && (best < 0 || f.room(m) > f.room(best)) && f.fits(p, m) {
@@ -206,15 +222,20 @@ func (f *flow) takeAny(p int) bool {
 		}
 		return false
 	})
+
+	// The way ends here: a member with room at the shortest distance.
 	if best >= 0 && f.room(best) > 0 && f.toMember[best] == f.nearest {
 		f.add(p, best)
 		return true
 	}
+
+	// Marked before the search goes on, which may come back to this partition.
 	f.seenPartition[p] = true
 	if best >= 0 && f.choices(p, func(m, cost int) bool { return f.fits(p, m) && f.take(p, m, length+cost) }) {
 		f.seenPartition[p] = false
 		return true
 	}
+
 	return false
 }
 
@@ -228,6 +249,7 @@ func (f *flow) choices(p int, try func(m, cost int) bool) bool {
 	if f.far == never {
 		return false
 	}
+
 	n := len(f.held)
 	first := int(uint64(p) * 0x9e3779b97f4a7c15 >> 33 % uint64(n)) // the members that are tried first are not the same everywhere
 	for i := range n {
@@ -256,11 +278,15 @@ func (f *flow) makeRoom(m int) bool {
 	if f.room(m) > 0 && f.toMember[m] == f.nearest {
 		return true
 	}
+
+	// Marked before the search goes on, which may come back to this member.
 	f.seenMember[m] = true
 	z := f.zones.of[m]
+
 	for _, p := range f.held[m] {
 		length := f.toMember[m] - f.cost(p, m)
 		if f.toPartition[p] == length && !f.seenPartition[p] && f.takeAny(p) || f.full(p, z) && f.takeFrom(p, z, length) {
+			// The member holds other partitions now, so another way may lead through it.
 			f.remove(p, m)
 			f.seenMember[m] = false
 			return true
@@ -287,6 +313,8 @@ func (f *flow) add(p, m int) {
 func (f *flow) remove(p, m int) {
 	i := slices.Index(f.rows[p], m)
 	f.rows[p] = slices.Delete(f.rows[p], i, i+1)
+
+	// The order of held does not count, so the last one fills the gap.
 	i = slices.Index(f.held[m], p)
 	last := len(f.held[m]) - 1
 	f.held[m][i] = f.held[m][last]

@@ -19,6 +19,7 @@ func (p *planner) bound(members []Candidate, sizes []int64) {
 		return
 	}
 	m := &memory{room: make([]int64, len(members)), sizes: make([]int64, len(p.present)), most: make([]int, len(members))}
+
 	sum, known := int64(0), int64(0)
 	for i := range m.sizes {
 		if i < len(sizes) && sizes[i] >= 0 {
@@ -29,6 +30,8 @@ func (p *planner) bound(members []Candidate, sizes []int64) {
 			m.sizes[i] = -1
 		}
 	}
+
+	// A size that is not known is taken to be the average of the others.
 	average := int64(0)
 	if known > 0 {
 		average = sum / known
@@ -38,22 +41,27 @@ func (p *planner) bound(members []Candidate, sizes []int64) {
 			m.sizes[i] = average
 		}
 	}
+
 	held := make([]int, len(members))
 	for _, list := range p.present {
 		for _, h := range list {
 			held[h]++
 		}
 	}
+
 	for i, c := range members {
 		m.room[i], m.most[i] = math.MaxInt64, len(p.present)
 		if !c.Bounded {
 			continue
 		}
+
+		// The flow counts replicas and not bytes, so room is turned into replicas of average size.
 		m.room[i] = max(0, c.Room)
 		if average > 0 && m.room[i]/average < int64(len(p.present)-held[i]) {
 			m.most[i] = held[i] + int(m.room[i]/average)
 		}
 	}
+
 	p.memory = m
 }
 
@@ -69,12 +77,14 @@ func (p *planner) keepWithin() {
 	if p.memory == nil {
 		return
 	}
-	// Those that have least come first.
+
+	// Partitions with the fewest live replicas come first: they are nearest to a loss.
 	order := make([]int, len(p.rows))
 	for i := range order {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(len(p.present[a]), len(p.present[b])) })
+
 	left := slices.Clone(p.memory.room)
 	take := func(partition, member int) bool {
 		if left[member] == math.MaxInt64 {
@@ -86,6 +96,7 @@ func (p *planner) keepWithin() {
 		left[member] -= p.memory.sizes[partition]
 		return true
 	}
+
 	for _, i := range order {
 		p.rows[i] = slices.DeleteFunc(p.rows[i], func(m int) bool { return p.cost(i, m) == costNew && !take(i, m) })
 	}
@@ -96,6 +107,8 @@ func (p *planner) keepWithin() {
 				p.rows[i] = append(p.rows[i], m)
 			}
 		}
+
+		// The planned members have no room for this partition. Any other that has room will do, whatever the shares.
 		for len(p.rows[i]) < p.replicas {
 			m := p.roomiest(i, left)
 			if m < 0 || !take(i, m) {
@@ -103,6 +116,7 @@ func (p *planner) keepWithin() {
 			}
 			p.rows[i] = append(p.rows[i], m)
 		}
+
 		if len(p.rows[i]) == 0 { // somebody must own it, should it ever be recovered
 			p.rows[i] = append(p.rows[i], i%len(p.holders))
 		}
@@ -117,16 +131,20 @@ func (p *planner) roomiest(partition int, left []int64) int {
 		if slices.Contains(p.rows[partition], m) || slices.Contains(p.present[partition], m) || left[m] < p.memory.sizes[partition] {
 			continue
 		}
+
 		zone := 0
 		for _, other := range p.rows[partition] {
 			if p.zones.of[other] == p.zones.of[m] {
 				zone++
 			}
 		}
+
+		// Where no zone is left that may hold one more, the zone with the fewest replicas is the next best.
 		full := 0
 		if zone >= p.zones.cap {
 			full = zone
 		}
+
 		if best < 0 || full < bestZone || full == bestZone && left[m] > left[best] {
 			best, bestZone = m, full
 		}

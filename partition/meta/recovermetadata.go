@@ -10,13 +10,13 @@ import (
 // maxGenerations bounds the generations of the metadata, so that a version fits into 63 bits.
 const maxGenerations = 1 << 19
 
-// forgotten is how many data replicas, at most, the lost members can have placed without the member that begins a generation having heard
-// of it. Their IDs are passed over: a group may have taken such a replica in.
+// forgotten bounds the data replicas that the lost members may have placed while the member that recovers the metadata did not hear
+// of it. Their IDs are skipped: a group may have taken such a replica in.
 const forgotten = 1 << 20
 
-// Recovered returns the metadata with which the next generation begins after the group that kept them has lost its quorum for good: as
-// the member had them that begins it, alone, as its only voter. The lost members are dead; all others lose their metadata replicas, and ask for new
-// ones. The member must be known.
+// Recovered returns the metadata with which the next generation begins after the group that kept them has lost its quorum for good.
+// They are the metadata as the given member had them. The member must be known, and begins the generation alone, as its only voter.
+// The lost members are dead. All others lose their metadata replicas and ask for new ones.
 func (v *View) Recovered(member wire.ID, lost []wire.ID) (*View, error) {
 	if v.Generation()+1 >= maxGenerations {
 		return nil, fmt.Errorf("generation %d of the metadata is the last", v.Generation())
@@ -27,6 +27,7 @@ func (v *View) Recovered(member wire.ID, lost []wire.ID) (*View, error) {
 	}
 
 	next := *v
+	// Every version of the new generation is greater than any that the lost members may have seen.
 	next.Version = uint64(wire.StampOf(v.Generation()+1, 0))
 
 	// Only the member that recovers the metadata has a replica in the new group. The others ask it for new ones.
@@ -43,10 +44,12 @@ func (v *View) Recovered(member wire.ID, lost []wire.ID) (*View, error) {
 
 	// IDs that the lost members may have given out must not be given out again.
 	next.NextReplica += forgotten
+
+	// An initial voter that has not registered yet would otherwise be given its replica of the old group when it registers.
 	next.InitialVoters = slices.Clone(v.InitialVoters)
 	for i, id := range next.InitialVoters {
 		if v.Member(id) == nil {
-			next.InitialVoters[i] = wire.ID{} // it would be given the replica of an initial voter when it registers
+			next.InitialVoters[i] = wire.ID{}
 		}
 	}
 	return &next, nil

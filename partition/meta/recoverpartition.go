@@ -53,8 +53,9 @@ func (c *RecoverPartition) check() error {
 	if !slices.ContainsFunc(c.Replicas, func(h Holder) bool { return h.Member == c.Preferred }) {
 		return fmt.Errorf("member %s is preferred and holds no replica", c.Preferred)
 	}
+
 	if !c.Empty && len(c.Replicas) != 1 {
-		// Only the survivor has the state. The others are placed when it has written the state into the log.
+		// Only the survivor has the state. The others are placed when the survivor has written the state into the log.
 		return fmt.Errorf("a generation that begins with what a survivor has, and with %d replicas", len(c.Replicas))
 	}
 	return nil
@@ -67,7 +68,8 @@ func (c *RecoverPartition) apply(s *State) Result {
 		return res
 	}
 
-	// Whatever the proposer believes, data is given up only if the table itself says that nobody has it, or that another has more.
+	// Whatever the proposer believes, the table decides. Data is given up only if nobody has it, and no survivor is passed over that
+	// has more.
 	survivors := v.survivors(&old)
 	switch {
 	case old.Generation >= MaxGeneration:
@@ -75,6 +77,7 @@ func (c *RecoverPartition) apply(s *State) Result {
 	case c.Empty && survivors > 0:
 		return refuse(wire.CodeConflict, "partition %d has %d replicas that are not confirmed dead", c.Partition, survivors)
 	case !c.Empty && !old.StoppedForRecovery:
+		// Replicas that still run may form a quorum and acknowledge writes that the next generation would lack.
 		return refuse(wire.CodeConflict, "partition %d is not stopped for recovery", c.Partition)
 	case !c.Empty && survivors == 0:
 		return refuse(wire.CodeConflict, "partition %d has no survivors", c.Partition)
@@ -101,6 +104,7 @@ func (c *RecoverPartition) apply(s *State) Result {
 	} else if possible {
 		p.PossibleLosses++
 	}
+
 	v.Table[c.Partition] = p
 	return Result{}
 }

@@ -39,6 +39,7 @@ func (c *Register) apply(s *State) Result {
 		if old := &v.Members[at]; c.Start <= old.Start {
 			return c.repeat(old)
 		} else if old.State == StateDead && v.Durable {
+			// An operator gave up the data in this directory. In memory mode a new start brings no data, so it may join.
 			return refuse(wire.CodeMemberLeft, "member %q (%s) was declared dead and its data given up; it may come back with an empty directory only",
 				old.Name, old.ID)
 		}
@@ -49,11 +50,12 @@ func (c *Register) apply(s *State) Result {
 		return refuse(wire.CodeConflict, "incarnation %s of member %q is that of an earlier start", c.Incarnation, c.Name)
 	}
 
-	// Whoever takes a name over must know who has it, so that of two newcomers with the same name one is refused.
+	// A takeover names the incarnation that it replaces. So of two newcomers with the same name one is refused.
 	holder := slices.IndexFunc(v.Members, func(m Member) bool { return m.Name == c.Name && m.ID != c.ID && m.Live() })
 	if holder >= 0 && v.Members[holder].Incarnation != c.Takeover {
 		return refuse(wire.CodeConflict, "the name %q is held by member %s, which is %s", c.Name, v.Members[holder].ID, v.Members[holder].State)
 	}
+
 	if !known && len(v.Members) >= MaxMembers {
 		return refuse(wire.CodeOverloaded, "the cluster knows %d members, more are not possible", len(v.Members))
 	}
@@ -65,6 +67,7 @@ func (c *Register) apply(s *State) Result {
 
 	m := Member{Registration: c.Registration, State: StateJoining}
 	if known {
+		// The replica of the metadata is on disk, so this start goes on with it. A drain was meant for the earlier start only.
 		m.MetaReplica, m.MetaVoter = v.Members[at].MetaReplica, v.Members[at].MetaVoter
 		v.Members[at] = m
 		return Result{}
@@ -87,6 +90,7 @@ func (c *Register) repeat(old *Member) Result {
 	case c.Incarnation != old.Incarnation:
 		return refuse(wire.CodeConflict, "a second start %d of member %q (%s): its directory was restored or copied", c.Start, c.Name, c.ID)
 	case !old.Live():
+		// By now the name, or the replicas, of this start may belong to another.
 		return refuse(wire.CodeMemberLeft, "this start of member %q (%s) is %s", old.Name, old.ID, old.State)
 	case !c.Registration.equal(&old.Registration):
 		return refuse(wire.CodeConflict, "start %d of member %q (%s) has registered with other properties", c.Start, c.Name, c.ID)

@@ -19,8 +19,9 @@ type State struct {
 // New returns the state of a cluster that is not bootstrapped.
 func New() *State { return &State{v: new(View)} }
 
-// Snapshot returns the state as it is now, for readers to keep.
+// View returns the state as it is now, for readers to keep.
 func (s *State) View() *View {
+	// The next command copies what it writes, because readers go on with this view.
 	s.shared.view, s.shared.members, s.shared.table = true, true, true
 	return s.v
 }

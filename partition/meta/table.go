@@ -17,6 +17,7 @@ type CreateTable struct {
 func (*CreateTable) kind() Kind { return KindCreateTable }
 
 func (c *CreateTable) append(dst []byte) []byte {
+	// A process holds replicas of many partitions, so its two IDs are written once and referred to by number.
 	var distinct []Holder
 	index := make(map[Holder]uint64)
 	for _, list := range c.Placement {
@@ -27,10 +28,12 @@ func (c *CreateTable) append(dst []byte) []byte {
 			}
 		}
 	}
+
 	dst = wire.AppendUvarint(dst, uint64(len(distinct)))
 	for _, h := range distinct {
 		dst = h.append(dst)
 	}
+
 	dst = wire.AppendUvarint(dst, uint64(len(c.Placement)))
 	for _, list := range c.Placement {
 		dst = append(dst, byte(len(list)))
@@ -46,11 +49,13 @@ func (c *CreateTable) decode(r *wire.Reader) {
 	for i := range distinct {
 		distinct[i].decode(r)
 	}
+
 	n := r.Count(2)
 	if n > MaxPartitions {
 		r.Fail("a table of %d partitions, at most %d are allowed", n, MaxPartitions)
 		return
 	}
+
 	c.Placement = make([][]Holder, n)
 	next := 0 // holders are numbered in order of appearance: each table has one encoding
 	for p := range c.Placement {
@@ -70,6 +75,7 @@ func (c *CreateTable) decode(r *wire.Reader) {
 			c.Placement[p][i] = distinct[at]
 		}
 	}
+
 	if next != len(distinct) {
 		r.Fail("%d holders, of which %d hold something", len(distinct), next)
 	}

@@ -26,18 +26,22 @@ func (c *AllocMeta) apply(s *State) Result {
 	if !res.OK() {
 		return res
 	}
+
 	m := &s.v.Members[at]
 	switch {
 	case !m.Live():
+		// The replica would wait for a process that has ended.
 		return refuse(wire.CodeMemberLeft, "member %q (%s) is %s", m.Name, m.ID, m.State)
 	case c.After >= s.v.NextMeta:
 		return refuse(wire.CodeInvalid, "replica %d of the metadata does not exist yet", c.After)
 	case m.MetaReplica <= c.After:
+		// The replica is the one to be replaced, or an older one. A removed replica ID is never used again.
 		v := s.changeMembers()
 		m = &v.Members[at]
 		m.MetaReplica, m.MetaVoter = v.NextMeta, false
 		v.NextMeta++
 	}
+
 	return Result{Value: wire.AppendU64(nil, m.MetaReplica)}
 }
 
@@ -70,7 +74,9 @@ func (c *SetMetaVoter) apply(s *State) Result {
 	if !res.OK() {
 		return res
 	}
+
 	if m := &s.v.Members[at]; m.MetaReplica != c.Replica {
+		// The member has been given another replica since. What is said of the old one is out of date.
 		return refuse(wire.CodeConflict, "member %q (%s) has replica %d of the metadata, not %d", m.Name, m.ID, m.MetaReplica, c.Replica)
 	} else if m.MetaVoter != c.Voter {
 		s.changeMembers().Members[at].MetaVoter = c.Voter
@@ -103,6 +109,8 @@ func (c *DropMeta) apply(s *State) Result {
 	if !res.OK() {
 		return res
 	}
+
+	// A late copy must not take away the replica that the member was given since.
 	if s.v.Members[at].MetaReplica == c.Replica {
 		m := &s.changeMembers().Members[at]
 		m.MetaReplica, m.MetaVoter = 0, false
