@@ -46,7 +46,9 @@ func (h *eventHub) run() {
 	conn, err := nats.Connect("nats://members", // the dialer knows better
 		nats.Name(h.c.cfg.name),
 		nats.SetCustomDialer(h), nats.SkipHostLookup(), nats.IgnoreDiscoveredServers(), nats.DontRandomize(),
+		// By default NATS gives up after two refusals. The next member may accept.
 		nats.UserInfo(wire.EventsUser, wire.EventsUser), nats.IgnoreAuthErrorAbort(),
+		// The streams' subscriptions stay with this connection, so it must outlast every outage.
 		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
 		nats.ReconnectWait(50*time.Millisecond), nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond),
 		nats.Timeout(2*time.Second), nats.PingInterval(2*time.Second), nats.MaxPingsOutstanding(2),
@@ -56,11 +58,12 @@ func (h *eventHub) run() {
 			h.c.cfg.logger.Debug("gridiron: connection for events lost", "error", err)
 			h.stir(false)
 		}),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { // what is lost thereby is asked for
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { // owners are asked for what is lost
 			h.c.cfg.logger.Debug("gridiron: events", "error", err)
 		}),
 		nats.ClosedHandler(func(*nats.Conn) { close(gone) }),
 	)
+
 	if err == nil {
 		h.mu.Lock()
 		h.conn = conn
@@ -69,15 +72,19 @@ func (h *eventHub) run() {
 	} else if h.c.life.Err() == nil {
 		h.c.cfg.logger.Error("gridiron: there is no connection for events", "error", err)
 	}
+
 	<-h.c.life.Done()
+
 	h.mu.Lock()
 	h.closed = true
 	streams := h.streams
 	h.streams = nil
 	h.mu.Unlock()
+
 	for s := range streams {
 		s.close(ErrClosed)
 	}
+
 	if err == nil {
 		conn.Close()
 		<-gone
@@ -104,6 +111,7 @@ func (h *eventHub) nats(ctx context.Context) (*nats.Conn, error) {
 		if conn != nil {
 			return conn, nil
 		}
+
 		select {
 		case <-changed:
 		case <-h.c.life.Done():
@@ -140,8 +148,12 @@ func (h *eventHub) Dial(string, string) (net.Conn, error) {
 	if len(members) == 0 {
 		return nil, errors.New("no member is known to serve")
 	}
+
+	// The first member is another one each time, so that clients spread, and a member that fails is not tried first again.
 	start := int(h.turn.Add(1) % uint32(len(members)))
 	members = slices.Concat(members[start:], members[:start])
+
+	// A member without a connection for calls may be out of reach, and would cost the whole of planeTimeout.
 	worth := func(m wire.MemberInfo) int {
 		p := h.c.peer(m.ID)
 		switch {
@@ -153,12 +165,14 @@ func (h *eventHub) Dial(string, string) (net.Conn, error) {
 		return 0
 	}
 	slices.SortStableFunc(members, func(a, b wire.MemberInfo) int { return cmp.Compare(worth(a), worth(b)) })
+
 	var errs []error
 	for i := range members {
 		ctx, cancel := context.WithTimeout(h.c.life, planeTimeout)
 		nc, err := h.c.dialPlane(ctx, members[i].ID, wire.PlaneEvents)
 		cancel()
 		if err == nil {
+			// NATS does not know of the client's life, so the end of life closes the connection.
 			return &planeConn{Conn: nc, stop: context.AfterFunc(h.c.life, func() { _ = nc.Close() })}, nil
 		}
 		errs = append(errs, err)

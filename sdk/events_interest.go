@@ -39,6 +39,8 @@ func (s *eventStream) enlistLocked(look bool) {
 			s.c.dial(p)
 			continue
 		}
+
+		// A member counts interest on each connection. One call at a time keeps its count right.
 		if in.busy || in.conn == conn && !look || s.c.clock.now() < in.notBefore {
 			continue
 		}
@@ -51,11 +53,13 @@ func (s *eventStream) enlistLocked(look bool) {
 func (s *eventStream) enlist(in *interest, conn *rpc.Conn) {
 	ctx, cancel := context.WithTimeout(s.ctx, lookTimeout)
 	defer cancel()
+
 	answer, err := s.call(ctx, conn, wire.OpInterest)
 	var list []wire.Position
 	if err == nil {
 		list, err = wire.DecodePositions(answer)
 	}
+
 	if err != nil && s.ctx.Err() == nil {
 		s.c.cfg.logger.Debug("gridiron: a member was not told of a listener", "map", s.name, "error", err)
 	}
@@ -63,13 +67,16 @@ func (s *eventStream) enlist(in *interest, conn *rpc.Conn) {
 
 	s.mu.Lock()
 	known := in.conn == conn
+	// Only a refusal says that the member does not know of the stream. Otherwise leave must take the interest back.
 	if in.busy = false; !refused(err) {
 		in.conn = conn
 	} else {
 		in.notBefore = s.c.clock.now() + int64(lookEvery)
 	}
 	s.mu.Unlock()
-	if known && !refused(err) { // it was to be asked only, and counts the stream once more now
+
+	// This call only asked where the member stands, but the member has counted the stream once more.
+	if known && !refused(err) {
 		if _, err := s.call(ctx, conn, wire.OpUninterest); err != nil && s.ctx.Err() == nil {
 			s.c.cfg.logger.Debug("gridiron: a member counts a listener twice", "map", s.name, "error", err)
 		}
@@ -94,9 +101,11 @@ func (s *eventStream) call(ctx context.Context, conn *rpc.Conn, op wire.Op) ([]b
 	cl.req.Deadline = s.c.deadline(now + int64(lookTimeout))
 	cl.body = wire.AppendMapBody(cl.body[:0], s.name)
 	cl.req.Body = cl.body
+
 	if err := conn.Start(&cl.req, cl.Call, now, 0); err != nil {
 		return nil, refusal{err}
 	}
+
 	conn.Wait(ctx.Done(), cl.Call)
 	switch {
 	case cl.Err != nil && !cl.Sent:

@@ -30,11 +30,14 @@ func (q *eventQueue) push(partition uint32, e *wire.Event) bool {
 	if q.len() >= maxQueued || q.len() > 0 && q.bytes+size > maxQueuedBytes {
 		return false
 	}
+
+	// Room at the front is reclaimed only once it is the larger part, so that each event is moved about once.
 	if q.head > 64 && q.head > len(q.list)/2 {
 		n := copy(q.list, q.list[q.head:])
 		clear(q.list[n:])
 		q.list, q.head = q.list[:n], 0
 	}
+
 	q.list = append(q.list, queuedEvent{partition, *e})
 	q.bytes += size
 	return true
@@ -43,9 +46,13 @@ func (q *eventQueue) push(partition uint32, e *wire.Event) bool {
 // pop removes the oldest event. REQUIRES that there is one.
 func (q *eventQueue) pop() queuedEvent {
 	e := q.list[q.head]
+
+	// The event may keep a whole message in memory.
 	q.list[q.head] = queuedEvent{}
 	q.head++
 	q.bytes -= eventSize(&e.Event)
+
+	// The memory of a burst is given back when the burst is over.
 	if q.len() == 0 {
 		q.list, q.head = q.list[:0], 0
 		if cap(q.list) > 1024 {

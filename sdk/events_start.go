@@ -18,8 +18,11 @@ func (s *eventStream) start(ctx context.Context) (err error) {
 			}
 		}
 	}()
-	stop := context.AfterFunc(ctx, s.end) // so that nothing here waits longer than ctx
+
+	stop := context.AfterFunc(ctx, s.end) // nothing here waits longer than ctx
 	defer stop()
+
+	// The subscription comes first: what is published after members have said where they stand arrives, or shows as a gap.
 	if err := s.subscribe(ctx); err != nil {
 		return err
 	}
@@ -27,9 +30,12 @@ func (s *eventStream) start(ctx context.Context) (err error) {
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
+
+	// ctx has ended, and has ended the stream with it.
 	if !stop() {
 		return s.stopped(ctx, "")
 	}
+
 	if !s.c.spawn(s.worker) {
 		return s.fail(ErrClosed, "")
 	}
@@ -50,13 +56,16 @@ func (s *eventStream) stopped(ctx context.Context, what string) error {
 
 // subscribe makes NATS send the map's events and watermarks.
 func (s *eventStream) subscribe(ctx context.Context) error {
+	// From here on the end of the client closes the stream, also while it waits below.
 	if !s.hub.add(s) {
 		return s.fail(ErrClosed, "")
 	}
+
 	conn, err := s.hub.nats(ctx)
 	if err != nil {
 		return s.stopped(ctx, "no connection for events")
 	}
+
 	for subject, take := range map[string]func(*nats.Msg){wire.EventSubject(s.name): s.onEvents, wire.WatermarkSubject(s.name): s.onWatermark} {
 		sub, err := conn.Subscribe(subject, take)
 		if err == nil {
@@ -67,6 +76,8 @@ func (s *eventStream) subscribe(ctx context.Context) error {
 			return s.fail(because(ErrUnavailable, err), "subscribe")
 		}
 	}
+
+	// Until a flush has come back, the member's NATS server may not know of the subscription.
 	for {
 		// Where the connection is interrupted, a flush waits without success: it is tried again.
 		within, cancel := context.WithTimeout(ctx, lookTimeout)
@@ -75,6 +86,7 @@ func (s *eventStream) subscribe(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
+
 		pause := time.NewTimer(maxBackoff)
 		select {
 		case <-pause.C:
@@ -112,13 +124,16 @@ func (s *eventStream) begin(ctx context.Context) error {
 		case ok:
 			at[i] = placeAt(&b)
 		default:
+			// No member has said where the partition stands. Its owner may be out of reach, or the partition may be moving.
 			unknown = append(unknown, i)
 		}
 	}
 	s.mu.Unlock()
+
 	if err := s.locate(ctx, unknown, at); err != nil {
 		return err
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.c.clock.now()
@@ -130,11 +145,16 @@ func (s *eventStream) begin(ctx context.Context) error {
 		if ok {
 			t.hear(now, b.Epoch)
 		}
+
 		t.start(now, at[i])
+
+		// The stream resumes. Unless the owner says that nothing has happened to the map since then, it must be asked.
 		if _, given := s.from[i]; given && (!ok || at[i].generation != placeAt(&b).generation || at[i].pos < b.Quiet || at[i].pos > b.Pos) {
 			t.suspect(now, 0)
 		}
 	}
+
+	// From here on the trackers hear what members say.
 	s.baseline = nil
 	s.settleLocked(now)
 	return nil
@@ -148,7 +168,9 @@ func (s *eventStream) locate(ctx context.Context, partitions []int, at []place) 
 			list[i] = newCall(wire.OpEvents, s.name, uint32(p))
 			list[i].body = wire.AppendEventsBody(list[i].body[:0], &wire.EventsBody{Map: []byte(s.name), Pos: wire.PosNow})
 		}
+
 		s.c.invokeAll(ctx, list)
+
 		var left []int
 		var failed error
 		for i, cl := range list {
@@ -161,12 +183,14 @@ func (s *eventStream) locate(ctx context.Context, partitions []int, at []place) 
 					failed = unreadable(cl.req.Op, s.name, partitions[i], err)
 				}
 			case Retryable(err) && ctx.Err() == nil:
+				// Without this place the stream could not tell what it misses, so only ctx ends the search.
 				left = append(left, partitions[i])
 			default:
 				failed = err
 			}
 			cl.release()
 		}
+
 		if failed != nil {
 			return failed
 		}

@@ -27,8 +27,8 @@ const (
 	maxPendingBytes = 16 << 20
 )
 
-// settle is when the members are asked where they stand after a subscription was made: their NATS servers hear of it from
-// one another, and what they publish before is not sent to this client.
+// settle is when the members are asked where they stand after a subscription was made. Their NATS servers hear of the subscription
+// from one another, and what they publish before that is not sent to this client.
 var settle = [...]time.Duration{10 * time.Millisecond, 100 * time.Millisecond}
 
 // eventStream is what one listener hears of one map: events of each partition in order, each once, or a sign that some were
@@ -91,14 +91,17 @@ func (c *Client) newEventStream(op, name string, cfg streamConfig) *eventStream 
 		trackers: make([]*tracker, partitions), queued: make([]int, partitions), shown: make([]place, partitions),
 		interest: make(map[wire.ID]*interest), baseline: make(map[uint32]wire.Position), agenda: agenda{wakeAt: never}, seen: c.table.Load(),
 	}
+
 	s.ctx, s.end = context.WithCancel(c.life)
 	listened := 0
 	for i := range s.trackers {
 		if cfg.partition < 0 || cfg.partition == i {
 			listened++
+			// Pauses differ by chance, so that the streams of many clients do not ask an owner at the same moment.
 			s.trackers[i] = newTracker(uint32(i), s, cfg.values, func(d time.Duration) time.Duration { return d + rand.N(d/4) })
 		}
 	}
+
 	s.token = newTokenWriter(tokenMap(s.seen.cluster, name), partitions, listened)
 	return s
 }
@@ -115,7 +118,7 @@ func (s *eventStream) close(err error) {
 	}
 }
 
-// open reports whether the stream is open. A callback that begins right after it was is one that began before close.
+// open reports whether the stream is open. A callback that begins right after that counts as begun before close.
 func (s *eventStream) open() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,7 +128,9 @@ func (s *eventStream) open() bool {
 // leave takes back what start did. It is called once, after close.
 func (s *eventStream) leave() {
 	s.hub.remove(s)
+	// A call under way may still make a member count the stream. What it did is taken back below.
 	s.calls.Wait()
+
 	for id, in := range s.interest { // no goroutine but this one is left
 		if in.conn != nil && in.conn.Alive() && s.c.life.Err() == nil {
 			ctx, cancel := context.WithTimeout(s.c.life, lookTimeout)
@@ -135,6 +140,7 @@ func (s *eventStream) leave() {
 			cancel()
 		}
 	}
+
 	for _, sub := range s.subs {
 		_ = sub.Unsubscribe() // an error says that the connection is closed
 	}
@@ -147,19 +153,25 @@ func (s *eventStream) next(ctx context.Context) (queuedEvent, ResumeToken, error
 		if err := ctx.Err(); err != nil {
 			return queuedEvent{}, "", err
 		}
+
 		s.mu.Lock()
 		if s.err != nil {
 			defer s.mu.Unlock()
 			return queuedEvent{}, "", s.err
 		}
+
 		if s.queue.len() > 0 {
 			e := s.queue.pop()
 			s.queued[e.partition]--
 			s.shown[e.partition] = placeOf(&e.Event)
+
+			// The trackers wait for room for many events: each of them then asks its owner once, and not once for each event.
 			if s.blocked && s.queue.roomy() {
 				s.unblockLocked()
 			}
+
 			token := s.token.next(s.c.clock.now(), int(e.partition), s.shown[e.partition], s.eachPlaceLocked)
+
 			s.mu.Unlock()
 			if e.Kind == wire.EventLost {
 				s.c.cfg.logger.Warn("gridiron: events were lost", "map", s.name, "partition", e.partition)
@@ -167,6 +179,7 @@ func (s *eventStream) next(ctx context.Context) (queuedEvent, ResumeToken, error
 			return e, token, nil
 		}
 		s.mu.Unlock()
+
 		select {
 		case <-s.ready:
 		case <-ctx.Done():
@@ -212,27 +225,31 @@ func (s *eventStream) wants(e *wire.Event) bool {
 // take queues e. It is part of eventSink, REQUIRES s.mu.
 func (s *eventStream) take(partition uint32, e *wire.Event) bool {
 	if s.err != nil {
-		return true // nobody will look
+		return true // nobody reads the queue any more
 	}
+
 	q := *e
 	if q.Kind == wire.EventLost {
 		q.Time = s.c.clock.cluster(s.c.clock.now())
 	}
 	if !s.values {
 		q.Old, q.New = nil, nil
-		q.Flags &^= wire.EventOmitted // which they have not been for their size
+		q.Flags &^= wire.EventOmitted // says that values were too large, but this listener wants none
 	}
+
 	if s.sparse {
 		q.Key, q.Old, q.New = bytes.Clone(q.Key), bytes.Clone(q.Old), bytes.Clone(q.New)
 	}
-	// The token of an event taken before needs to know where it was.
+	// As long as an event of the partition is queued, tokens name the place before that event.
 	if s.queued[partition] == 0 {
 		s.shown[partition] = s.trackers[partition].at
 	}
+
 	if !s.queue.push(partition, &q) {
 		s.blocked = true
 		return false
 	}
+
 	s.queued[partition]++
 	signal(s.ready)
 	return true
@@ -240,16 +257,19 @@ func (s *eventStream) take(partition uint32, e *wire.Event) bool {
 
 // onEvents takes in a message of events. It runs on a goroutine of NATS.
 func (s *eventStream) onEvents(m *nats.Msg) {
+	// Most messages are of other partitions. Their first bytes tell, so they need no decoding.
 	if s.partition >= 0 {
 		if r := wire.NewReader(m.Data); r.U32() != uint32(s.partition) {
 			return
 		}
 	}
+
 	b, err := wire.DecodeEventBatch(m.Data)
 	if err != nil {
 		s.unreadable(err)
 		return
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if int64(b.Partition) < int64(len(s.trackers)) && s.err == nil {
@@ -277,17 +297,21 @@ func (s *eventStream) unreadable(err error) {
 func (s *eventStream) stand(list []wire.Position) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	now := s.c.clock.now()
 	for _, p := range list {
 		if int64(p.Partition) >= int64(len(s.trackers)) || s.trackers[p.Partition] == nil {
 			continue
 		}
+
+		// The trackers have not started. Of two members that both claim the partition, the one with the later epoch is right.
 		if s.baseline != nil {
 			if b, ok := s.baseline[p.Partition]; !ok || b.Epoch <= p.Epoch {
 				s.baseline[p.Partition] = p
 			}
 			continue
 		}
+
 		t := s.trackers[p.Partition]
 		t.watermark(now, &p)
 		s.wakeLocked(t.next())
@@ -325,11 +349,13 @@ func (s *eventStream) worker() {
 	defer timer.Stop()
 	for {
 		changed := s.c.changed.wait() // the table, or a connection
+
 		s.mu.Lock()
 		now := s.c.clock.now()
 		s.wakeAt = s.reconcileLocked(now)
 		pause := time.Duration(s.wakeAt - now)
 		s.mu.Unlock()
+
 		timer.Reset(max(pause, time.Millisecond))
 		select {
 		case <-s.ctx.Done():
@@ -339,6 +365,7 @@ func (s *eventStream) worker() {
 		case <-timer.C:
 		case <-changed:
 		}
+
 		if other := s.c.replaced.Load(); other != nil {
 			s.close(s.fail(because(ErrInvalid, other), "")) // nothing more will come
 			return
@@ -349,6 +376,7 @@ func (s *eventStream) worker() {
 // reconcileLocked starts all calls that are due and returns when the next will be. REQUIRES s.mu.
 func (s *eventStream) reconcileLocked(now int64) int64 {
 	s.followLocked(now)
+
 	next, heard := now+int64(lookEvery), now
 	for i, t := range s.trackers {
 		if t == nil {
@@ -362,17 +390,23 @@ func (s *eventStream) reconcileLocked(now int64) int64 {
 			s.askLocked(i, t.ask(now))
 		}
 	}
+
+	// NATS brings a watermark each second, unless it is interrupted or loses messages. Members are then asked directly.
 	if (now-heard >= int64(quiet) || !s.hub.up.Load()) && now-s.lookedAt >= int64(lookEvery) {
 		s.looks = append(s.looks[:0], now)
 	}
+
+	// Looks that are due at the same time need only one question.
 	if len(s.looks) > 0 && s.looks[0] <= now {
 		for len(s.looks) > 0 && s.looks[0] <= now {
 			s.looks = s.looks[1:]
 		}
 		s.lookLocked()
 	} else {
+		// A member that was connected again has forgotten the stream.
 		s.enlistLocked(false)
 	}
+
 	if len(s.looks) > 0 {
 		next = min(next, s.looks[0])
 	}
@@ -389,18 +423,22 @@ func (s *eventStream) followLocked(now int64) {
 		s.restartLocked(now, cur)
 		return
 	}
+
+	// An owner may have ended before it published its last events. Its successor is asked, by each stream after another pause.
 	for i, t := range s.trackers {
 		if t != nil && cur.routes[i].epoch != s.seen.routes[i].epoch && cur.routes[i].epoch > t.epoch {
 			t.suspect(now, gapWait+rand.N(2*gapWait))
 		}
 	}
+
 	s.seen = cur
 }
 
-// restartLocked begins again in a cluster that has taken the place of the one before: its events have nothing to do with those. What is
-// queued goes, since tokens could not tell where it was, and the listener hears that events are lost. REQUIRES s.mu.
+// restartLocked begins again in the successor of the stream's cluster, whose events have nothing to do with the earlier ones. It drops
+// what is queued, since tokens could not say from which cluster it came. The listener hears LOST. REQUIRES s.mu.
 func (s *eventStream) restartLocked(now int64, cur *table) {
 	s.seen, s.queue, s.blocked, s.baseline = cur, eventQueue{}, false, nil
+
 	listened, first := 0, -1
 	for i, t := range s.trackers {
 		if t == nil {
@@ -409,16 +447,20 @@ func (s *eventStream) restartLocked(now int64, cur *table) {
 		if listened++; first < 0 {
 			first = i
 		}
-		// From the beginning: so what has happened in the new cluster comes, as far as its owners still have it.
+		// From its beginning, so that the listener gets the new cluster's events as far as owners still have them.
 		fresh := newTracker(uint32(i), s, s.values, t.spread)
 		fresh.start(now, place{generation: 1})
 		fresh.suspect(now, 0)
 		s.trackers[i], s.queued[i], s.shown[i] = fresh, 0, place{}
 	}
+
 	s.token = newTokenWriter(tokenMap(cur.cluster, s.name), len(s.trackers), listened)
+
+	// One LOST is enough for all partitions. It must name one of them, and names the first.
 	if first >= 0 {
 		s.take(uint32(first), &wire.Event{Kind: wire.EventLost, Version: uint64(wire.StampOf(1, 0))})
 	}
+
 	s.looks = append(s.looks[:0], now)
 	s.settleLocked(now)
 }
@@ -430,8 +472,10 @@ func (s *eventStream) askLocked(partition int, after place) {
 	s.spawn(func() {
 		ctx, cancel := context.WithTimeout(s.ctx, askTimeout)
 		defer cancel()
+
 		body := wire.AppendEventsBody(nil, &wire.EventsBody{Map: []byte(s.name), Generation: after.generation, Pos: after.pos})
 		answer, err := s.c.callPartition(ctx, wire.OpEvents, s.name, partition, body)
+
 		var res *wire.EventsResult
 		if err == nil {
 			var r wire.EventsResult
@@ -439,12 +483,14 @@ func (s *eventStream) askLocked(partition int, after place) {
 				res = &r
 			}
 		}
+
 		if err != nil && s.ctx.Err() == nil {
 			s.c.cfg.logger.Debug("gridiron: events were not answered", "map", s.name, "partition", partition, "error", err)
 		}
+
 		s.mu.Lock()
 		s.asking--
-		if s.trackers[partition] == t { // else it asked the cluster before
+		if s.trackers[partition] == t { // otherwise the answer is that of an earlier cluster
 			t.answered(s.c.clock.now(), res)
 		}
 		s.mu.Unlock()

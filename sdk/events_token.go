@@ -82,6 +82,7 @@ func (w *tokenWriter) begin(now int64, all func(func(int, place))) ResumeToken {
 	})
 	// Tokens that are kept keep their memory, which nothing is appended to any more.
 	w.text, w.crc, w.until = strings.Builder{}, 0, now+int64(tokenAge)
+
 	size := base64.RawURLEncoding.EncodedLen(len(b) + 6)
 	w.parts = max(minTokenParts, size/tokenPart)
 	w.text.Grow(size)
@@ -94,6 +95,8 @@ func (w *tokenWriter) append(b []byte) {
 	b = append(b, "\x00\x00"[:tokenPadding(len(b))]...)
 	w.crc = crc32.Update(w.crc, tokenChecksum, b)
 	b = binary.BigEndian.AppendUint32(b, w.crc)
+
+	// 48 bytes are 64 characters: each piece ends at the end of a base64 group.
 	var text [64]byte
 	for at := 0; at < len(b); at += 48 {
 		n := min(48, len(b)-at)
@@ -115,6 +118,7 @@ func parseToken(token ResumeToken, of uint64, partitions int) (map[int]place, er
 	if b[0] != tokenVersion {
 		return nil, fmt.Errorf("%w: it is of version %d, this is %d", errToken, b[0], tokenVersion)
 	}
+
 	p := tokenParser{all: b, r: wire.NewReader(b[1:]), places: make(map[int]place)}
 	p.first(of, partitions)
 	for p.err == nil && p.r.Len() > 0 {
@@ -150,6 +154,7 @@ func (p *tokenParser) first(of uint64, partitions int) {
 		p.places[int(next)] = at
 		next++
 	}
+
 	p.close()
 	switch {
 	case p.err != nil:
@@ -165,6 +170,8 @@ func (p *tokenParser) part() {
 	partition := p.r.Uvarint()
 	at := place{p.r.Uvarint(), p.r.Uvarint()}
 	p.close()
+
+	// The first part names every partition that was listened to. The bound keeps a damaged number from becoming another one.
 	if _, ok := p.places[int(min(partition, 1<<31))]; !ok && p.err == nil {
 		p.err = fmt.Errorf("%w: it is damaged", errToken)
 	}
@@ -182,6 +189,7 @@ func (p *tokenParser) close() {
 			p.r.Fail("padding")
 		}
 	}
+
 	sum := p.r.U32()
 	if p.r.Err() == nil {
 		p.crc = crc32.Update(p.crc, tokenChecksum, p.all[p.done:end])

@@ -82,10 +82,13 @@ func (t *tracker) start(now int64, at place) {
 	t.open, t.at, t.heard = true, at, now
 	switch {
 	case at.generation < t.generation():
+		// The listener resumes from an earlier generation. Only the owner knows what has become of its place.
 		t.suspect(now, 0)
 	case at.generation > t.generation():
+		// The listener resumes from a generation that nothing was heard of yet. What is held is of an earlier one.
 		t.renew(uint64(wire.StampOf(at.generation, 0)))
 	}
+
 	t.release(now)
 	t.review()
 }
@@ -99,9 +102,11 @@ func (t *tracker) current() bool { return t.open && t.at.generation == t.generat
 
 // batch takes in a message with events.
 func (t *tracker) batch(now int64, b *wire.EventBatch) {
+	// A message of a deposed owner is taken within a generation: its events stand in the same log, at the same positions.
 	if !t.hear(now, b.Epoch) && wire.Stamp(b.Epoch).Generation() != t.generation() {
-		return // what of it has survived is in the history of the newest generation too
+		return // what has survived of it is in the newest generation's history too
 	}
+
 	for i := range b.Events {
 		t.receive(now, &b.Events[i])
 	}
@@ -113,12 +118,14 @@ func (t *tracker) watermark(now int64, p *wire.Position) {
 	if !t.open || !t.hear(now, p.Epoch) {
 		return
 	}
+
 	switch {
 	case !t.current() || p.Pos <= t.at.pos:
 	case p.Quiet <= t.at.pos: // nothing has happened since
 		t.at = placeAt(p)
 		t.release(now)
 	default:
+		// Events are missing. They may still come by themselves, so the tracker waits before it asks.
 		t.learn(p.Quiet)
 		t.schedule(now, gapWait)
 	}
@@ -162,6 +169,7 @@ func (t *tracker) answered(now int64, res *wire.EventsResult) {
 		t.suspect(now, askEvery)
 		return
 	}
+
 	if wire.Stamp(res.Last.Epoch).Generation() > t.generation() {
 		t.renew(res.Last.Epoch) // and the answer tells what has become of the place
 	}
@@ -172,7 +180,7 @@ func (t *tracker) answered(now int64, res *wire.EventsResult) {
 
 	last := placeAt(&res.Last)
 	if last.generation > t.at.generation && t.at != t.from {
-		t.must, t.askAt = true, now // what came meanwhile may be no part of the new generation's history
+		t.must, t.askAt = true, now // events that came meanwhile may be missing from the new generation's history
 		return
 	}
 
@@ -182,12 +190,14 @@ func (t *tracker) answered(now int64, res *wire.EventsResult) {
 			return
 		}
 	}
+
 	switch {
 	case res.More:
 		t.must, t.askAt = true, now
 	case last.generation > t.at.generation || last.pos > t.at.pos:
 		t.at = last
 	}
+
 	t.release(now)
 	t.review()
 }
@@ -195,9 +205,12 @@ func (t *tracker) answered(now int64, res *wire.EventsResult) {
 // follow takes in the next event of an answer. It reports false if the sink has no room.
 func (t *tracker) follow(e *wire.Event) bool {
 	p := placeOf(e)
+
+	// A LOST may stand at the very place that was asked for. It counts, unless messages have led beyond that place since.
 	if p.pos <= t.at.pos && p.generation <= t.at.generation && (e.Kind != wire.EventLost || t.at != t.from) {
 		return true // it came meanwhile, in a message
 	}
+
 	if e.Kind == wire.EventLost {
 		if !t.offer(e) {
 			return false
@@ -219,6 +232,7 @@ func (t *tracker) hear(now int64, epoch uint64) bool {
 			t.suspect(now, 0)
 		}
 	}
+
 	t.epoch, t.heard = epoch, now
 	return true
 }
@@ -309,6 +323,7 @@ func (t *tracker) hold(now int64, e *wire.Event) {
 	if t.open {
 		t.schedule(now, gapWait)
 	}
+
 	i, found := slices.BinarySearchFunc(t.held, e.Pos, func(h wire.Event, pos uint64) int { return cmp.Compare(h.Pos, pos) })
 	size := eventSize(e)
 	if found {
@@ -317,6 +332,7 @@ func (t *tracker) hold(now int64, e *wire.Event) {
 	if len(t.held) == maxHeld || t.heldBytes+size > maxHeldBytes {
 		return // known remembers that there is something to ask for
 	}
+
 	t.held = slices.Insert(t.held, i, *e)
 	t.heldBytes += size
 }
@@ -329,14 +345,17 @@ func (t *tracker) release(now int64) {
 		if order > 0 || order == 0 && t.fetch(now, e) {
 			break
 		}
+
 		size := eventSize(e)
 		if order == 0 && !t.accept(e) {
 			return
 		}
+
 		t.heldBytes -= size
 		*e = wire.Event{}
 		t.held = t.held[1:]
 	}
+
 	if len(t.held) == 0 {
 		t.held = nil
 	} else if t.open {
