@@ -30,6 +30,7 @@ func (b *bound) wrote(partition uint32, op wire.Op, bytes int, r entry.Result) (
 	if r.Code != wire.CodeOK {
 		return false
 	}
+
 	n := int64(1)
 	if op == wire.OpSetMany {
 		res, err := wire.DecodeBulkResult(r.Body)
@@ -44,6 +45,8 @@ func (b *bound) wrote(partition uint32, op wire.Op, bytes int, r entry.Result) (
 		}
 		b.last.Store(&lastWrite{partition, res.Version})
 	}
+
+	// Both counters go down, even where the first one shows already that the map is too large.
 	entries := b.entries.Add(-n)
 	return b.bytes.Add(-int64(bytes)) < 0 || entries < 0
 }

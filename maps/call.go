@@ -72,15 +72,20 @@ func (c *call) free() {
 		c.held = 0
 	}
 	c.s, c.caller, c.tally, c.bound, c.keys, c.locks, c.hurry, c.removal = nil, nil, nil, nil, 0, false, false, nil
+
+	// A large buffer would stay in the pool for as long as calls go on.
 	if cap(c.body) > pooledBytes {
 		c.body = nil
 	}
 	if cap(c.out) > pooledBytes {
 		c.out = nil
 	}
+
+	// These lists lead to values and entries, which must not be kept by a call in the pool.
 	clear(c.found)
 	clear(c.views)
 	c.body, c.found, c.views, c.out = c.body[:0], c.found[:0], c.views[:0], c.out[:0]
+
 	c.idle, c.flush = wire.TouchBody{}, false
 	calls.Put(c)
 }
@@ -88,6 +93,7 @@ func (c *call) free() {
 // Complete answers a write, or parks it if it waits for a lock that another has.
 func (c *call) Complete(o partition.Outcome, r entry.Result) {
 	switch {
+	// The call may still be applied and bring its caller a lock of which nobody tells it.
 	case o == partition.Unknown && c.locks:
 		c.s.waitQueue.unknown(c)
 		return
@@ -96,14 +102,17 @@ func (c *call) Complete(o partition.Outcome, r entry.Result) {
 		c.free()
 		return
 	}
+
 	// Before the answer: a caller that has it and asks for the counts finds its call counted.
 	if c.tally != nil {
 		c.tally.done(c.s, c.op, c.partition, elapsed()-c.started)
 	}
+
 	if c.locks {
 		c.s.waitQueue.applied(c, r)
 		return
 	}
+
 	c.caller.Answer(c.id, r.Code, r.Body)
 	if c.bound != nil && c.bound.wrote(c.partition, c.op, c.bodySize, r) {
 		c.s.evictor.wakeUp()
@@ -125,15 +134,18 @@ func (c *call) Fail(o partition.Outcome) {
 
 // Finish answers a read. It copies values only now: a batch of reads would hold the copies of all of them at once.
 func (c *call) Finish() {
+	// Choosing may take long: it must not hold up the reads behind this one.
 	if c.removal != nil {
 		c.s.chooser.add(c)
 		return
 	}
+
 	for i := range c.found {
 		c.out = wire.AppendGetResult(c.out, &c.found[i])
 	}
 	c.countRead()
 	c.caller.Answer(c.id, c.code, c.out)
+
 	if c.flush {
 		c.s.flushTouches(int(c.partition))
 	}
@@ -149,10 +161,12 @@ func (c *call) countRead() {
 		}
 		known = known || c.found[i].Instance != 0
 	}
+
 	t := c.s.tallyOf(wire.MapOf(c.body), known)
 	if t == nil {
 		return
 	}
+
 	t.done(c.s, c.op, c.partition, elapsed()-c.started)
 	t.read(c.partition, hits, len(c.found)-hits)
 }

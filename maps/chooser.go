@@ -26,10 +26,12 @@ func (h *chooser) add(c *call) {
 		h.queue = append(h.queue, c)
 	}
 	h.mu.Unlock()
+
 	if closed {
 		c.Fail(partition.NotProposed)
 		return
 	}
+
 	select {
 	case h.wake <- struct{}{}:
 	default:
@@ -50,9 +52,11 @@ func (h *chooser) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
+			// From here on add refuses calls by itself, so that no call enters the queue after the last take.
 			h.mu.Lock()
 			h.closed = true
 			h.mu.Unlock()
+
 			for _, c := range h.take() {
 				c.Fail(partition.NotProposed)
 			}
@@ -64,6 +68,7 @@ func (h *chooser) run(ctx context.Context) {
 				c.Fail(partition.NotProposed)
 				continue
 			}
+
 			began := time.Now()
 			c.removal.choose(func() bool { return time.Since(began) >= removeTime })
 			c.remove()

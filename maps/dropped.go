@@ -69,15 +69,19 @@ func (d *DroppedEvents) add(partition int, name string, e wire.Event) {
 	if !d.wanted(name) {
 		return
 	}
+
 	n := &droppedEvent{at: droppedAt{partition, e.Pos}, name: name, event: e, since: d.now(), latest: true}
+
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if old := d.byPlace[n.at]; old != nil { // of a generation that has ended
 		old.latest = false
 	}
+
 	d.byPlace[n.at] = n
 	d.queue = append(d.queue, n)
 	d.bytes += n.cost()
+
 	for d.bytes > maxDroppedBytes && d.head < len(d.queue)-1 {
 		d.popLocked()
 	}
@@ -89,12 +93,15 @@ func (d *DroppedEvents) popLocked() {
 	d.queue[d.head] = nil
 	d.head++
 	d.bytes -= n.cost()
+	// Without latest, the place leads to a newer event, which stays.
 	if n.latest {
 		delete(d.byPlace, n.at)
 	}
+
 	if d.head == len(d.queue) {
 		d.queue, d.head = nil, 0
 	} else if d.head > 64 && d.head > len(d.queue)/2 {
+		// More than half of the list is gone: what is left moves to the front, so the list does not grow for ever.
 		k := copy(d.queue, d.queue[d.head:])
 		clear(d.queue[k:])
 		d.queue, d.head = d.queue[:k], 0
@@ -128,18 +135,23 @@ func (d *DroppedEvents) Complete(partition int, pos, first uint64, list []state.
 			}
 		}
 	}
+
 	if pos+1 >= first {
 		return list
 	}
+
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.head == len(d.queue) {
 		return list
 	}
+
 	var before []state.MapEvent
 	take := func(n *droppedEvent) {
 		before = append(before, state.MapEvent{Map: n.name, Event: n.event})
 	}
+
+	// Few positions are looked up one by one. For many it is cheaper to walk over what is kept.
 	if kept := uint64(len(d.queue) - d.head); first-pos <= kept {
 		for p := pos + 1; p < first; p++ {
 			if n := d.byPlace[droppedAt{partition, p}]; n != nil {
@@ -154,6 +166,7 @@ func (d *DroppedEvents) Complete(partition int, pos, first uint64, list []state.
 		}
 		slices.SortFunc(before, func(a, b state.MapEvent) int { return cmp.Compare(a.Pos, b.Pos) })
 	}
+
 	return append(before, list...)
 }
 

@@ -160,6 +160,7 @@ func (e *evictor) run(ctx context.Context) {
 				return
 			case <-pause.C:
 			}
+			// A measure looks at all partitions. Only used up memory, or an assumption that weighs too much, is worth one.
 			if e.s.cfg.MaxMemory > 0 && (e.memory.Load() < 0 || int64(e.s.owners()-1)*e.since.Load() > e.memory.Load()/4) {
 				e.relieve(ctx)
 			}
@@ -217,6 +218,7 @@ func (e *evictor) survey(begin bool) {
 			e.s.tallies.seen(name)
 			w.after = name
 		}
+
 		left -= len(names)
 		if !more {
 			w.partition, w.after = w.partition+1, ""
@@ -261,10 +263,13 @@ func (e *evictor) fit(ctx context.Context, b *bound) {
 		b.entries.Add(room(entries, cfg.MaxEntries) - wasEntries)
 		b.bytes.Add(room(bytes, cfg.MaxBytes) - wasBytes)
 
+		// The map is within its bounds, or nothing more of it can be evicted.
 		if overEntries <= 0 && overBytes <= 0 || e.round(ctx, b, cfg.Eviction, parts, overEntries, overBytes) == 0 {
 			return
 		}
 	}
+
+	// The map is still too large. The other maps have their turn first.
 	e.wakeUp()
 }
 
@@ -361,11 +366,14 @@ func (e *evictor) relieve(ctx context.Context) {
 
 	// Add, not store: what is written meanwhile counts against the new measure.
 	was, since := e.memory.Load(), e.since.Load()
+
 	used := e.sum(elapsed())
 	left := most - used
+	// Replicas that are being built will take their room whatever else is written.
 	if e.s.cfg.Expected != nil {
 		left -= e.s.cfg.Expected()
 	}
+
 	e.memory.Add(left - was)
 	e.since.Add(-since)
 
@@ -380,6 +388,7 @@ func (e *evictor) relieve(ctx context.Context) {
 		bytes int64
 	}
 	var shares []share
+
 	total := int64(0)
 	e.bounds.each(func(b *bound) {
 		parts, _, bytes := e.measure(b.name)
@@ -391,9 +400,12 @@ func (e *evictor) relieve(ctx context.Context) {
 		if sh.bytes == 0 {
 			continue
 		}
+
 		policy := e.s.config(sh.b.name).Eviction
 		for left := int64(float64(need) * float64(sh.bytes) / float64(total)); left > 0 && ctx.Err() == nil; {
 			before := sh.bytes
+
+			// The rest of the map is locked, or was written just now: its share stays.
 			if e.round(ctx, sh.b, policy, sh.parts, 0, left) == 0 {
 				break
 			}
@@ -401,6 +413,7 @@ func (e *evictor) relieve(ctx context.Context) {
 			if sh.bytes >= before {
 				break // writes are as fast as the evictions
 			}
+
 			left -= before - sh.bytes
 		}
 	}

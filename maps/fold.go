@@ -59,11 +59,13 @@ func (s *Service) look(p int) (list []mapOfState, remembered int) {
 	s.cfg.Host.Inspect(p, func(m partition.Machine) {
 		remembered, held = StateOf(m).RecordBytes(), StateOf(m).HeldLocks()
 	})
+
 	s.eachMap(p, func(name string, instance, seq uint64, stats state.MapStats) {
 		list = append(list, mapOfState{name: name, instance: instance, entries: uint64(stats.Entries), bytes: uint64(stats.Bytes),
 			locks: held[name], events: seq, expired: stats.Expired, evicted: stats.Evicted})
 		delete(held, name)
 	})
+
 	if len(held) > 0 {
 		for name, n := range held { // locks of keys without a map
 			list = append(list, mapOfState{name: name, locks: n})
@@ -90,6 +92,7 @@ func (s *Service) Maps() []wire.MapInfo {
 			i.Bytes += uint64(stats.Bytes)
 		})
 	}
+
 	out := make([]wire.MapInfo, 0, len(sums))
 	for _, i := range sums {
 		out = append(out, *i)
@@ -107,6 +110,7 @@ func (s *Service) fold(p int) (now []mapOfState, remembered int) {
 	part := &s.folded[p]
 	part.mu.Lock()
 	defer part.mu.Unlock()
+
 	owned := s.cfg.Host.Serving(p) != 0
 	if !owned && !part.owned {
 		return nil, 0
@@ -132,14 +136,18 @@ func (s *Service) countSince(before, now []mapOfState) {
 		for len(before) > 0 && before[0].name < m.name {
 			before = before[1:]
 		}
+
 		var was mapOfState
+		// Another instance counts from its own beginning.
 		if len(before) > 0 && before[0].name == m.name && before[0].instance == m.instance {
 			was = before[0]
 		}
+
 		events, expired, evicted := since(m.events, was.events), since(m.expired, was.expired), since(m.evicted, was.evicted)
 		if events|expired|evicted == 0 {
 			continue
 		}
+
 		if t := s.tallyOf([]byte(m.name), true); t != nil {
 			t.events.Add(events)
 			t.expired.Add(expired)

@@ -33,6 +33,7 @@ func (e *evictor) sum(now time.Duration) (used int64) {
 		used += e.s.cfg.Host.Unapplied(p)
 		used += e.s.Size(p)
 	}
+
 	e.used.Store(used)
 	e.measured.Store(int64(now))
 	return used

@@ -24,6 +24,7 @@ func (s *Service) read(req *wire.Request, caller Caller) bool {
 		refuse(req.ID, caller, err)
 		return false
 	}
+
 	c := newCall(s, req, caller)
 	c.body = append(c.body[:0], req.Body...)
 	s.cfg.Host.Read(int(req.Partition), c)
@@ -77,6 +78,7 @@ func (c *call) size(st *state.State, at partition.ReadPoint) bool {
 	if due(st, name, at) {
 		return false
 	}
+
 	c.out = wire.AppendUvarint(c.out, uint64(st.Size(name)))
 	return true
 }
@@ -89,6 +91,7 @@ func (c *call) lookForRemoval(st *state.State, _ partition.ReadPoint) bool {
 
 // readKeys looks keys up. It notes the use of the entries it finds, unless something must be committed before the read may answer.
 func (c *call) readKeys(st *state.State, at partition.ReadPoint, name []byte, values bool, keys ...[]byte) bool {
+	// The read may come for the second time, after a commit.
 	c.idle, c.views = wire.TouchBody{}, c.views[:0]
 	instance, seq := st.Position(name)
 
@@ -108,12 +111,14 @@ func (c *call) readKeys(st *state.State, at partition.ReadPoint, name []byte, va
 			}
 		}
 		c.found, c.views = append(c.found, g), append(c.views, v)
+
 		if size += len(g.Value) + maxResultHead; size > maxAnswer {
 			c.code, c.found = wire.CodeTooLarge, c.found[:0]
 			c.out = append(c.out[:0], "the values do not fit in one answer: ask for fewer keys"...)
 			return true
 		}
 	}
+
 	if due || len(c.idle.Keys) > 0 {
 		return false // the read comes again, and counts the uses then
 	}
@@ -123,7 +128,9 @@ func (c *call) readKeys(st *state.State, at partition.ReadPoint, name []byte, va
 		if v.Use == nil {
 			continue
 		}
+
 		used(v, at.Now)
+		// Other uses are for eviction alone, and need not be in the log.
 		if v.MaxIdle != 0 && v.Touched < at.Now {
 			full := c.s.touches[c.partition].add(name, keys[i], at.Now)
 			c.flush = c.flush || full || v.Expires-at.Now <= touchSoon
@@ -159,9 +166,11 @@ func (c *call) entryView(st *state.State, at partition.ReadPoint) bool {
 		if v.Expires != 0 && v.Expires <= at.Now {
 			return false
 		}
+
 		e = wire.EntryViewResult{Flags: wire.ResultFound, Version: v.Version, Created: v.Created, Updated: v.Updated,
 			Accessed: accessed(&v), Expires: v.Expires, End: v.End, TTL: v.TTL, MaxIdle: v.MaxIdle, Hits: hits(&v), Cost: uint64(v.Cost), Value: v.Value}
 	}
+
 	c.out = wire.AppendEntryViewResult(c.out, &e)
 	return true
 }
@@ -193,11 +202,15 @@ func (c *call) scan(st *state.State, at partition.ReadPoint) bool {
 			res.Values = append(res.Values, v.Value)
 		}
 		size += len(key)
+
+		// Without values the state counts no bytes for the page, so the keys end it here.
 		return values || size < pageBytes
 	})
+
 	if res.More = next != nil; !bytes.Equal(next, last) {
 		res.Next = next
 	}
+
 	c.out = wire.AppendScanResult(c.out, &res)
 	return true
 }
@@ -208,8 +221,10 @@ func (c *call) events(st *state.State, at partition.ReadPoint) bool {
 	if b.Limit > 0 {
 		limit = min(limit, int(b.Limit))
 	}
+
 	res := wire.EventsResult{AsOf: at.AsOf, Last: st.Standing(b.Map)}
 	res.Last.Partition, res.Last.Epoch = c.partition, at.Epoch
+
 	from := state.Place{Generation: b.Generation, Pos: b.Pos}
 	res.Events, res.More = st.Events(b.Map, from, limit, pageBytes, c.s.cfg.Dropped.of(int(c.partition)))
 	c.out = wire.AppendEventsResult(c.out, &res)

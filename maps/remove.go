@@ -54,14 +54,17 @@ func (s *Service) removeAll(req *wire.Request, caller Caller) (flush bool) {
 		refuse(req.ID, caller, err)
 		return false
 	}
+
 	c := newCall(s, req, caller)
 	c.removal = &removal{op: entry.Op{Code: req.Op, Client: req.Client, Seq: req.Seq, Lowest: req.Lowest, Deadline: req.Deadline},
 		where: b.Where, name: bytes.Clone(b.Map), after: bytes.Clone(b.After), retry: req.Flags&wire.FlagRetry != 0}
+
 	if !c.hold(removeHeld) {
 		c.free()
 		refuse(req.ID, caller, errWaiting)
 		return false
 	}
+
 	c.tally = s.tallyOf(c.removal.name, true)
 	s.cfg.Host.Read(int(req.Partition), c)
 	return false
@@ -92,7 +95,9 @@ func (r *removal) look(st *state.State) {
 			r.seen = r.seen[:len(r.seen)-1]
 		}
 	}
+
 	r.seen = merged(r.seen, loading)
+
 	if r.more && len(r.seen) == 0 { // everything in this page has expired
 		r.chosen.Next = last
 	}
@@ -121,22 +126,28 @@ func (r *removal) choose(late func() bool) {
 		r.code, r.text = wire.CodeInvalid, err.Error()
 		return
 	}
+
 	r.chosen = wire.RemovalBody{Map: r.name, Next: r.chosen.Next}
 	size := 0
 	for i, k := range r.seen {
 		text, ok := codec.KeyText(k.key)
+
 		if !ok {
+			// No predicate names such a key, and a load alone is no reason to refuse the call.
 			if k.version == 0 {
 				continue
 			}
 			r.code, r.text = wire.CodeInvalid, "the map has keys that are no strings"
 			return
 		}
+
 		if glob.Match(string(text)) {
 			r.chosen.Keys, r.chosen.Versions = append(r.chosen.Keys, k.key), append(r.chosen.Versions, k.version)
 			size += len(k.key)
 		}
+
 		enough := len(r.chosen.Keys) == removeMax || size >= removeBytes || late()
+		// The next step begins where this step ends. Behind the last key of a page the map may have more.
 		if (i < len(r.seen)-1 && enough) || i == len(r.seen)-1 && r.more {
 			r.chosen.Next = k.key
 			return

@@ -107,6 +107,7 @@ func (s *Service) Handle(req *wire.Request, caller Caller) (flush bool) {
 		s.refuseDeadline(req, caller)
 		return false
 	}
+
 	if req.Op.IsRead() {
 		return s.read(req, caller)
 	}
@@ -118,6 +119,7 @@ func (s *Service) write(req *wire.Request, caller Caller) bool {
 		caller.Answer(req.ID, wire.CodeInvalid, []byte("a write without the identity of its call"))
 		return false
 	}
+
 	// The only write that begins with a read: the owner chooses what it removes.
 	if req.Op == wire.OpRemoveAll {
 		return s.removeAll(req, caller)
@@ -162,6 +164,7 @@ func refuse(id uint64, caller Caller, err error) {
 	case errors.Is(err, errMemory), errors.Is(err, errNoRoom), errors.Is(err, errWaiting):
 		code = wire.CodeOverloaded
 	}
+
 	caller.Answer(id, code, []byte(err.Error()))
 }
 
@@ -171,6 +174,7 @@ func (s *Service) prepare(c *call, op wire.Op, body []byte) ([]byte, error) {
 	if len(body) > wire.MaxOperation {
 		return nil, fmt.Errorf("%w: an operation of %d bytes, the limit is %d", wire.ErrTooLarge, len(body), wire.MaxOperation)
 	}
+
 	d := op.Descriptor()
 	if d.Parks {
 		return body, s.prepareLock(c, op, body)
@@ -180,17 +184,22 @@ func (s *Service) prepare(c *call, op wire.Op, body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	if in.Largest > s.cfg.MaxValue {
 		return nil, fmt.Errorf("%w: a value of %d bytes, the limit is %d: raise limits.max_value of the members", wire.ErrTooLarge, in.Largest, s.cfg.MaxValue)
 	}
+
 	if err := in.Options.CheckRequest(); err != nil {
 		return nil, err
 	}
 
 	c.keys = in.Keys
+
+	// A call that stores no value needs no room, and gets nothing from the map's configuration.
 	if in.Values == 0 {
 		return body, nil
 	}
+
 	changed, err := s.storing(c, in.Map, &in.Options, in.Values, len(body))
 	if err != nil || !changed {
 		return body, err
@@ -208,6 +217,7 @@ func (s *Service) prepareLock(c *call, op wire.Op, body []byte) error {
 	if err == nil {
 		err = s.admitLock(c, op, &l, len(body))
 	}
+
 	c.locks, c.body = true, append(c.body[:0], body...)
 	return err
 }
@@ -225,6 +235,7 @@ func (s *Service) admitLock(c *call, op wire.Op, l *wire.LockBody, body int) err
 		// The lease must be renewed all the same. Only the wait for the loss of the lock is left out.
 		c.hurry = true
 	}
+	// The caller has the lock already. A member without memory must not let a lease end.
 	if op == wire.OpRenew || l.Flags&wire.LockAgain != 0 {
 		return nil
 	}
@@ -250,6 +261,7 @@ func (s *Service) storing(c *call, name []byte, o *wire.WriteOptions, values, bo
 	if c.bound, err = s.evictor.admit(c.partition, name, &cfg, values, body); err != nil {
 		return false, err
 	}
+
 	return setDefaults(&cfg, o), nil
 }
 

@@ -76,13 +76,16 @@ func (t *tally) done(s *Service, op wire.Op, partition uint32, took time.Duratio
 		if s.cfg.Latency != nil && !t.quiet {
 			l.tell = s.cfg.Latency(t.name, op)
 		}
+		// Another call has made the histogram meanwhile: both calls must count in one.
 		if !at.CompareAndSwap(nil, l) {
 			l = at.Load()
 		}
 	}
+
 	took = max(0, took)
 	l.nanos.Add(uint64(took))
 	l.buckets[wire.LatencyBucket(uint64(took/time.Microsecond))].Add(1)
+
 	if l.tell != nil {
 		l.tell(took)
 	}
@@ -118,17 +121,20 @@ func (t *tally) sum(c *wire.MapCounts) {
 		var o wire.OpStats
 		for i := range t.shards {
 			l := t.shards[i].ops[index].Load()
+
 			if l == nil {
 				continue
 			}
 			if o.Buckets == nil {
 				o = wire.OpStats{Op: wire.Op(op), Buckets: make([]uint64, wire.LatencyBuckets)}
 			}
+
 			o.Nanos += l.nanos.Load()
 			for b := range l.buckets {
 				o.Buckets[b] += l.buckets[b].Load()
 			}
 		}
+
 		if o.Buckets != nil {
 			c.Ops = append(c.Ops, o)
 		}
@@ -167,16 +173,20 @@ func (t *tallies) get(name []byte, begin bool) *tally {
 		of, _ := known.(*tally)
 		return of
 	}
+
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	// Another call may have made the tally while this call waited for the lock.
 	if known := t.find(string(name)); known != nil || t.n >= maxTallies {
 		return known
 	}
+
 	n := newTally(string(name))
 	n.walk.Store(t.walk.Load())
 	// The meter behind Latency never forgets a name: the number of names that it hears is bounded, too.
 	t.begun++
 	n.quiet = t.begun > maxTallies
+
 	t.n++
 	t.byName.Store(n.name, n)
 	return n
@@ -197,6 +207,7 @@ func (t *tallies) forget() {
 	if t.n < crowded {
 		return
 	}
+
 	last := t.walk.Load()
 	t.each(func(name string, of *tally) {
 		if of.walk.Load() <= last-2 {
@@ -226,6 +237,7 @@ func (s *Service) Counts(name string) wire.MapCounts {
 			list[at].add(&c)
 		}
 	}
+
 	if t := s.tallies.get([]byte(name), false); t != nil {
 		t.sum(&c)
 	}
@@ -244,12 +256,14 @@ func (s *Service) AllCounts() map[string]*wire.MapCounts {
 		}
 		return c
 	}
+
 	for p := range s.cfg.Partitions {
 		list, _ := s.fold(p)
 		for i := range list {
 			list[i].add(of(list[i].name))
 		}
 	}
+
 	s.tallies.each(func(name string, t *tally) { t.sumCounts(of(name)) })
 	return all
 }

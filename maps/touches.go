@@ -35,9 +35,11 @@ func (t *touches) add(name, key []byte, at int64) (full bool) {
 	if t.used == nil {
 		t.used = make(map[touched]int64)
 	}
+	// A later use is known, and only the latest counts.
 	if was, ok := t.used[touched{string(name), string(key)}]; ok && was >= at {
 		return false
 	}
+
 	t.used[touched{string(name), string(key)}] = at
 	return len(t.used) >= maxTouches
 }
@@ -58,12 +60,14 @@ func touchOps(used map[touched]int64) (ops []*entry.Op) {
 	add := func(b *wire.TouchBody) {
 		ops = append(ops, &entry.Op{Code: wire.OpTouch, Body: wire.AppendTouchBody(nil, b), Keys: len(b.Keys)})
 	}
+
 	for u, at := range used {
 		b := byMap[u.name]
 		if b == nil {
 			b = &wire.TouchBody{Map: []byte(u.name)}
 			byMap[u.name] = b
 		}
+
 		b.Keys, b.At = append(b.Keys, []byte(u.key)), append(b.At, at)
 		if size[u.name] += len(u.key); size[u.name] >= maxTouchBytes || len(b.Keys) == wire.MaxKeys {
 			add(b)
@@ -71,6 +75,7 @@ func touchOps(used map[touched]int64) (ops []*entry.Op) {
 			delete(size, u.name)
 		}
 	}
+
 	for _, b := range byMap {
 		add(b)
 	}
@@ -83,6 +88,7 @@ func (s *Service) flushTouches(p int) {
 	if len(used) == 0 {
 		return
 	}
+
 	for _, op := range touchOps(used) {
 		s.cfg.Host.Submit(p, op, unheard{})
 	}

@@ -42,8 +42,10 @@ func (s *Service) Run(ctx context.Context) {
 	working.Go(func() { s.evictor.run(ctx) }) // ends with ctx
 	working.Go(func() { s.chooser.run(ctx) }) // ends with ctx
 	defer working.Wait()
+
 	tick := time.NewTicker(upkeepMillis * time.Millisecond)
 	defer tick.Stop()
+
 	for {
 		select {
 		case <-ctx.Done():

@@ -43,13 +43,16 @@ func (s *Service) sample(b *bound, policy wire.EvictionPolicy, parts []held, n i
 	for _, p := range parts {
 		total += p.entries
 	}
+
 	now := s.cfg.Now()
 	for _, p := range parts {
 		want := p.entries
 		if n < total {
 			want = (n*p.entries + total - 1) / total
 		}
+
 		want = min(want, samplePartition)
+
 		s.cfg.Host.Inspect(p.partition, func(m partition.Machine) {
 			st := StateOf(m)
 			there := st.Stats(b.name).Held
@@ -59,10 +62,12 @@ func (s *Service) sample(b *bound, policy wire.EvictionPolicy, parts []held, n i
 					from, to := i*there/want, (i+1)*there/want
 					at = from + rand.IntN(to-from)
 				}
+
 				key, v, ok := st.Candidate(b.name, at)
 				if !ok || b.isLast(p.partition, v.Version) {
 					continue
 				}
+
 				c := candidate{partition: p.partition, key: key, version: v.Version, cost: v.Cost}
 				if policy == wire.EvictLFU {
 					c.young = accessed(&v) >= now-freshMillis
@@ -75,6 +80,7 @@ func (s *Service) sample(b *bound, policy wire.EvictionPolicy, parts []held, n i
 						c.rank[1] = 1
 					}
 				}
+
 				list = append(list, c)
 			}
 		})
@@ -85,6 +91,7 @@ func (s *Service) sample(b *bound, policy wire.EvictionPolicy, parts []held, n i
 // choose returns the entries of a sample that must be evicted: at least so many entries, and at least so many bytes. It reorders the sample.
 func choose(list []candidate, entries, bytes int64) []candidate {
 	slices.SortFunc(list, func(a, b candidate) int {
+		// Young entries come last, so they go only where nothing else is left.
 		if a.young != b.young {
 			if a.young {
 				return 1
@@ -93,6 +100,7 @@ func choose(list []candidate, entries, bytes int64) []candidate {
 		}
 		return cmp.Or(cmp.Compare(a.rank[0], b.rank[0]), cmp.Compare(a.rank[1], b.rank[1]), cmp.Compare(a.version, b.version))
 	})
+
 	for i, c := range list {
 		if int64(i) >= entries && bytes <= 0 {
 			return list[:i]

@@ -39,6 +39,7 @@ func (q *waitQueue) unknown(c *call) {
 			q.keep(mine, o)
 		}
 	}
+
 	c.s.answerOutcome(partition.Unknown, c.partition, c.id, c.caller)
 	c.free()
 }
@@ -57,6 +58,8 @@ func (q *waitQueue) keep(c claim, o *orphan) {
 // caller may not know of the lock.
 func (q *waitQueue) grant(mine claim, c *call, body []byte) {
 	conn, ok := c.caller.(Connection)
+
+	// Only the answer over a connection can be lost.
 	if !ok {
 		q.returned(mine)
 		c.reply(wire.CodeOK, body)
@@ -68,6 +71,7 @@ func (q *waitQueue) grant(mine claim, c *call, body []byte) {
 	q.returnedLocked(mine)
 	q.grants[mine] = g
 	q.mu.Unlock()
+
 	conn.Deliver(c.id, wire.CodeOK, body, func(delivered bool) { q.told(mine, g, epoch, delivered) })
 	c.free()
 }
@@ -79,6 +83,7 @@ func (q *waitQueue) told(mine claim, g *grant, epoch uint64, delivered bool) {
 	if q.grants[mine] != g { // the caller has asked again since
 		return
 	}
+
 	delete(q.grants, mine)
 	if !delivered {
 		q.orphanLocked(mine, epoch)
@@ -96,6 +101,7 @@ func (q *waitQueue) returned(mine claim) bool {
 // returnedLocked is returned. REQUIRES q.mu.
 func (q *waitQueue) returnedLocked(mine claim) bool {
 	delete(q.grants, mine)
+
 	o := q.orphans[mine]
 	switch {
 	case o == nil:
@@ -103,6 +109,7 @@ func (q *waitQueue) returnedLocked(mine claim) bool {
 	case o.leaving:
 		return false
 	}
+
 	o.timer.Stop()
 	delete(q.orphans, mine)
 	return true
@@ -113,6 +120,7 @@ func (q *waitQueue) orphanLocked(c claim, epoch uint64) {
 	if q.closed || q.orphans[c] != nil {
 		return
 	}
+
 	o := &orphan{epoch: epoch}
 	o.timer = time.AfterFunc(orphanTime, func() { q.abandon(c, o) })
 	q.orphans[c] = o
@@ -122,6 +130,7 @@ func (q *waitQueue) orphanLocked(c claim, epoch uint64) {
 func (q *waitQueue) abandon(c claim, o *orphan) {
 	// Under a later owner the caller may have come back there. That owner has orphans of its own.
 	current := o.epoch != 0 && q.host.Serving(c.part) == o.epoch
+
 	q.mu.Lock()
 	mine := q.orphans[c] == o
 	switch {
@@ -139,6 +148,7 @@ func (q *waitQueue) abandon(c claim, o *orphan) {
 	if c.key.load {
 		op = &entry.Op{Code: wire.OpLoaded, Body: wire.AppendLoadedBody(nil, &wire.LoadedBody{Map: []byte(c.key.name), Key: []byte(c.key.key), ID: c.id})}
 	}
+
 	q.host.Submit(c.part, op, &abandoned{q, c, o})
 	q.host.Flush(c.part)
 }
@@ -154,6 +164,7 @@ type abandoned struct {
 func (a *abandoned) Complete(o partition.Outcome, _ entry.Result) {
 	q := a.q
 	epoch := q.host.Serving(a.c.part)
+
 	q.mu.Lock()
 	if q.orphans[a.c] == a.o {
 		delete(q.orphans, a.c)
@@ -163,6 +174,7 @@ func (a *abandoned) Complete(o partition.Outcome, _ entry.Result) {
 			q.orphanLocked(a.c, epoch)
 		}
 	}
+
 	q.dirty[a.c.part] = true
 	q.mu.Unlock()
 	q.wakeUp()
@@ -178,13 +190,16 @@ func (q *waitQueue) gone(caller Caller) {
 		q.mu.Unlock()
 		return
 	}
+
 	for part, byKey := range q.parked {
 		for _, calls := range byKey {
 			for _, w := range calls {
 				if origin(w.c.caller) != caller {
 					continue
 				}
+
 				q.removeLocked(part, w)
+				// A caller that waits for the loss of its lock knows of the lock, so nothing is given up for it.
 				if !w.holds {
 					q.orphanLocked(w.claim(), q.host.Serving(part))
 				}

@@ -113,12 +113,15 @@ func (q *waitQueue) close() {
 	for i := range q.parked {
 		all = q.clearLocked(i, all)
 	}
+
 	for _, o := range q.orphans {
 		o.timer.Stop()
 	}
+
 	clear(q.orphans) // the leaving ones too: no call is answered any more
 	q.mu.Unlock()
 
+	// Answers go out without the lock: nothing of a caller is called under it.
 	for _, w := range all {
 		w.fail(partition.NotProposed)
 	}
@@ -132,11 +135,14 @@ func (q *waitQueue) touched(part int) {
 	if q.count[part].Load() == 0 {
 		return
 	}
+
 	q.mu.Lock()
+	// A look that must be taken in any case stays one.
 	if _, known := q.dirty[part]; !known {
 		q.dirty[part] = false
 	}
 	q.mu.Unlock()
+
 	q.wakeUp()
 }
 
@@ -151,6 +157,7 @@ func (q *waitQueue) wakeUp() {
 func (q *waitQueue) applied(c *call, r entry.Result) {
 	b, _ := wire.DecodeLockBody(c.body) // was checked when it arrived
 	l, err := wire.DecodeLockResult(r.Body)
+	// The call has neither a lock nor a place: there is nothing to wait for.
 	if r.Code != wire.CodeOK || err != nil {
 		c.reply(r.Code, r.Body)
 		return
@@ -222,6 +229,7 @@ func (q *waitQueue) park(w *parked, b *wire.LockBody) {
 	epoch := q.host.Serving(part)
 	q.mu.Lock()
 	q.returnedLocked(mine)
+
 	if q.closed || left <= 0 {
 		q.mu.Unlock()
 		w.stay()
@@ -239,6 +247,7 @@ func (q *waitQueue) park(w *parked, b *wire.LockBody) {
 
 	// Two calls of one claim: the earlier is a copy on a connection that the client has given up.
 	before := q.parked[part][w.key][w.id]
+
 	if before != nil {
 		q.removeLocked(part, before)
 	}
@@ -268,6 +277,7 @@ func (q *waitQueue) giveUp(part int, w *parked) {
 	q.mu.Lock()
 	mine := q.removeLocked(part, w)
 	q.mu.Unlock()
+	// Whoever has taken the call out of the queue before answers it.
 	if mine {
 		w.stay()
 	}
@@ -296,9 +306,11 @@ func (q *waitQueue) removeLocked(part int, w *parked) bool {
 	if byKey[w.key][w.id] != w {
 		return false
 	}
+
 	w.timer.Stop()
 	q.count[part].Add(-1)
 	q.total.Add(-1)
+
 	if delete(byKey[w.key], w.id); len(byKey[w.key]) == 0 {
 		if delete(byKey, w.key); len(byKey) == 0 {
 			q.parked[part] = nil
@@ -327,10 +339,12 @@ func (q *waitQueue) run() {
 			return
 		case <-q.wake:
 		}
+
 		q.mu.Lock()
 		dirty := q.dirty
 		q.dirty = make(map[int]bool)
 		q.mu.Unlock()
+
 		for part, fresh := range dirty {
 			q.look(part, fresh)
 		}
@@ -349,6 +363,7 @@ type news struct {
 // lock has moved since the last look.
 func (q *waitQueue) look(part int, fresh bool) {
 	if q.host.Serving(part) == 0 {
+		// Only the owner can say who is next. The callers go to the next owner and find their places there.
 		q.mu.Lock()
 		all := q.clearLocked(part, nil)
 		q.mu.Unlock()
@@ -360,6 +375,7 @@ func (q *waitQueue) look(part int, fresh bool) {
 
 	var now moves
 	q.host.Inspect(part, func(m partition.Machine) { now = moves{weak.Make(StateOf(m)), StateOf(m).LockMoves()} })
+
 	if !fresh && now == q.seen[part] {
 		return
 	}
@@ -420,6 +436,7 @@ func tell(list []news, st *state.State, key lockKey, calls []*parked) []news {
 	if key.load {
 		var loaded bool
 		if v, loaded = st.Loader([]byte(key.name), []byte(key.key)); loaded {
+			// Every caller that waits to load finds the value now.
 			for _, w := range calls {
 				list = append(list, news{w: w, body: wire.AppendLockResult(nil, &wire.LockResult{Flags: wire.LockLoaded})})
 			}
@@ -433,12 +450,18 @@ func tell(list []news, st *state.State, key lockKey, calls []*parked) []news {
 		switch mine := v.Holder == w.id; {
 		case w.holds && !mine:
 			list = append(list, news{w: w, code: wire.CodeLockNotHeld, body: []byte("the lock was lost")})
+
+		// The caller still has its lock, so the call waits on for the loss.
 		case w.holds:
+
+		// A caller that has renewed knows of its lock. Any other caller must be told, and the answer is watched until it is delivered.
 		case mine:
 			list = append(list, news{w: w, granted: !w.renews,
 				body: wire.AppendLockResult(nil, &wire.LockResult{Flags: wire.LockHeld, Fence: v.Fence, Ends: v.Ends, Waiting: uint64(v.Waiting)})})
 		case w.renews:
 			list = append(list, news{w: w, code: wire.CodeLockNotHeld, body: []byte("the lock was given up")})
+
+		// The first copy got the lock, and the caller has lost the lock since. The caller must ask again, and not wait.
 		case w.copy:
 			list = append(list, news{w: w, body: wire.AppendLockResult(nil, &wire.LockResult{Flags: wire.LockLapsed})})
 		default:
