@@ -47,6 +47,7 @@ func (b *addressBook) configured(addr string) bool {
 
 // learn adds an address while there is room.
 func (b *addressBook) learn(addr string, now time.Duration) {
+	// The bound keeps a member that names many addresses from having this one send to all of them.
 	if addr != b.self && b.learned < MaxAddresses && !b.knows(addr) {
 		b.entries = append(b.entries, address{addr: addr, at: now})
 		b.learned++
@@ -73,6 +74,7 @@ func (b *addressBook) forget(addr string) {
 // targets returns the addresses to say hello to, and forgets those that have been silent for too long.
 func (b *addressBook) targets(now time.Duration, t Timing) []string {
 	b.entries = slices.DeleteFunc(b.entries, func(e address) bool {
+		// Configured addresses stay for ever: a member may come up there at any time.
 		gone := !e.configured && now-e.at > learnedFor*t.HelloEvery
 		if gone {
 			b.learned--

@@ -43,6 +43,7 @@ func (c *Config) validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
+
 	check(c.Store != nil, "no Store")
 	check(c.Dial != nil, "no Dial")
 	check(validText(c.Addr), "Addr %q: 1 to %d bytes are possible", c.Addr, MaxText)

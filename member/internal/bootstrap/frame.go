@@ -24,10 +24,12 @@ func readMessage(r io.Reader) (Message, error) {
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return Message{}, err
 	}
+
 	n, _, err := wire.FrameLength(head[:], MaxMessage)
 	if err != nil {
 		return Message{}, err
 	}
+
 	b := make([]byte, n)
 	if _, err := io.ReadFull(r, b); err != nil {
 		return Message{}, fmt.Errorf("read a bootstrap message of %d bytes: %w", n, err)

@@ -47,9 +47,11 @@ func (r *Runner) closeLinks() {
 func (r *Runner) send(e Envelope) {
 	r.links.Lock()
 	defer r.links.Unlock()
+	// Run does not run, so nobody waits for an answer.
 	if r.links.byAddr == nil {
 		return
 	}
+
 	now := time.Now()
 	l := r.links.byAddr[e.To]
 	if l == nil {
@@ -59,7 +61,9 @@ func (r *Runner) send(e Envelope) {
 		drive := r.links.drive
 		r.links.wg.Go(func() { drive(l) })
 	}
+
 	l.used = now
+	// A full queue belongs to an address that does not answer. What is dropped is said again at the next tick.
 	select {
 	case l.queue <- e.Message:
 	default:
@@ -88,6 +92,7 @@ func (r *Runner) drive(ctx context.Context, l *link) {
 		if ctx.Err() != nil {
 			return
 		}
+
 		ans, err := r.exchange(ctx, &conn, l.addr, &req)
 		if err != nil {
 			r.cfg.Logger.Debug("no answer while bootstrapping", "to", l.addr, "request", req.Kind.String(), "error", err)
@@ -95,11 +100,13 @@ func (r *Runner) drive(ctx context.Context, l *link) {
 				_ = conn.Close() // broken
 				conn = nil
 			}
+			// Only the operator's own addresses end the bootstrap. A learned address may be of anybody.
 			if errors.Is(err, ErrOtherCluster) && slices.Contains(r.cfg.Join, l.addr) {
 				r.end(err)
 			}
 			continue
 		}
+
 		out, err := r.step(func(m *Machine, now time.Duration) Effects { return m.Answer(now, l.addr, ans) })
 		if err != nil {
 			return
@@ -113,11 +120,13 @@ func (r *Runner) drive(ctx context.Context, l *link) {
 // Ask says hello to an address and returns what the member there says of itself. It is for members that belong to a cluster: it takes no
 // part in bootstrap. The connection ends with it.
 func (r *Runner) Ask(ctx context.Context, addr string) (Hello, error) {
+	// The hello names this member's cluster and where its members are now, so these have to be the newest.
 	if ref, known := r.memberList(); known {
 		if err := r.SetCluster(ref); err != nil {
 			return Hello{}, err
 		}
 	}
+
 	r.mu.Lock()
 	err := r.mu.failed
 	req := Message{Kind: KindHello, From: r.mu.machine.hello()}
@@ -125,6 +134,7 @@ func (r *Runner) Ask(ctx context.Context, addr string) (Hello, error) {
 	if err != nil {
 		return Hello{}, err
 	}
+
 	var conn net.Conn
 	ans, err := r.exchange(ctx, &conn, addr, &req)
 	if conn != nil {
@@ -147,6 +157,7 @@ func (r *Runner) exchange(ctx context.Context, conn *net.Conn, addr string, req 
 		}
 		*conn = c
 	}
+
 	c := *conn
 	// The end of ctx, be it Run's or the timeout, ends whatever the connection waits for.
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })

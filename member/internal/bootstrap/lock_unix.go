@@ -17,18 +17,21 @@ func lockDir(dir string) (io.Closer, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	for {
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if !errors.Is(err, unix.EINTR) {
 			break
 		}
 	}
+
 	switch {
 	case errors.Is(err, unix.EWOULDBLOCK):
 		err = lockedError(dir, f)
 	case err == nil:
 		err = writePID(f)
 	}
+
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

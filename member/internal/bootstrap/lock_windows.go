@@ -18,6 +18,7 @@ func lockDir(dir string) (io.Closer, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	flags := uint32(windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY)
 	err = windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, &windows.Overlapped{Offset: lockOffset})
 	switch {
@@ -26,6 +27,7 @@ func lockDir(dir string) (io.Closer, error) {
 	case err == nil:
 		err = writePID(f)
 	}
+
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

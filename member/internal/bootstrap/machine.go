@@ -68,6 +68,7 @@ func (m *Machine) Record() Record { return m.rec.clone() }
 // Tick is called often, several times in Timing.HelloEvery.
 func (m *Machine) Tick(now time.Duration) Effects {
 	m.begin(now)
+	// A member with a cluster never bootstraps again. Two clusters of one name could come of it.
 	if !m.settled() {
 		m.tryPropose()
 		m.sayHello()
@@ -81,6 +82,7 @@ func (m *Machine) Tick(now time.Duration) Effects {
 func (m *Machine) Receive(now time.Duration, req Message) Effects {
 	m.begin(now)
 	reply := Message{Kind: KindHelloAnswer}
+	// A member of another cluster gets an answer with this one's name, so that its operator hears of the mistake there too.
 	if req.From.Cluster != m.set.ClusterName {
 		m.logf("name "+req.From.Addr, "the member at %q asks for cluster %q; this one is of %q", req.From.Addr, req.From.Cluster, m.set.ClusterName)
 	} else if m.observe(&req.From) {
@@ -91,12 +93,15 @@ func (m *Machine) Receive(now time.Duration, req Message) Effects {
 			m.learnDecided(req.Proposal)
 		}
 	}
+
 	switch {
 	case reply.Kind.hasAbout():
 		reply.About = req.Proposal.ClusterID
 	case reply.Kind.hasProposal():
 		reply.Proposal = m.rec.Accepted
 	}
+
+	// The hello is made last, so that it tells the state after the request.
 	reply.From = m.hello()
 	m.out.Reply = &reply
 	return m.end()
@@ -106,19 +111,24 @@ func (m *Machine) Receive(now time.Duration, req Message) Effects {
 func (m *Machine) Answer(now time.Duration, addr string, ans Message) Effects {
 	m.begin(now)
 	if ans.From.Cluster != m.set.ClusterName {
+		// Its proposals and addresses would mix two clusters, so nothing else of the answer counts.
 		m.otherCluster(addr, ans.From.Cluster)
 		return m.end()
 	}
+
 	m.addrs.spoke(addr, m.now)
 	if !m.observe(&ans.From) {
 		return m.end()
 	}
+
 	switch f := m.rec.Accepted; ans.Kind {
 	case KindAccept:
+		// A late answer may be about a proposal that is dead by now. Only one about the accepted proposal counts.
 		if f != nil && ans.About == f.ClusterID {
 			m.learnAccepted(ans.From.Member)
 		}
 	case KindRefuse:
+		// One refusal makes the proposal dead for ever. A decided proposal cannot have one, so a settled member ignores it.
 		if f != nil && ans.About == f.ClusterID && !m.settled() {
 			m.learnDead()
 		}
@@ -140,6 +150,8 @@ func (m *Machine) SetCluster(now time.Duration, ref ClusterRef) Effects {
 		m.out.Err = &OtherClusterError{Where: "this member", Got: m.rec.ClusterID.String(), Want: ref.ID.String()}
 		return m.end()
 	}
+
+	// An empty list would take the known addresses from those who ask.
 	if addrs := boundAddrs(ref.Addrs); len(addrs) > 0 {
 		m.members = addrs
 	}
@@ -173,6 +185,7 @@ func (m *Machine) hello() Hello {
 	switch {
 	case m.settled():
 		h.State, h.ID = StateMember, m.rec.ClusterID
+		// Right after a start the metadata are not read yet. Then the members at the time of bootstrap are the best that is known.
 		addrs := m.members
 		if len(addrs) == 0 {
 			addrs = m.rec.Addrs
@@ -190,26 +203,33 @@ func (m *Machine) hello() Hello {
 // observe takes in what a message says about its sender, and reports whether the rest of it is to be read.
 func (m *Machine) observe(h *Hello) bool {
 	if h.Member == m.set.Member {
+		// A hello of this member's own is normal: join lists name this member too. From another address, a second process sends it.
 		if h.Addr != m.set.Addr {
 			m.logf("twin", "the member at %q has this member's identity %v: was the data directory copied?", h.Addr, h.Member)
 		}
 		return false
 	}
+
 	if h.State == StateMember {
+		// A member that belongs to a cluster ends the bootstrap here, whatever else its message says.
 		m.memberOf(ClusterRef{ID: h.ID, Name: h.Cluster, Addrs: h.Addrs})
 		return true
 	}
 	if m.settled() {
 		return true
 	}
+
+	// Members that do not name each other in their join lists find each other by what both tell a third.
 	m.addrs.learn(h.Addr, m.now)
 	m.addrs.spoke(h.Addr, m.now)
 	for _, a := range h.Addrs {
 		m.addrs.learn(a, m.now)
 	}
+
 	if h.State == StateFresh && h.Expect != m.set.Expect && h.Expect != 0 && m.set.Expect != 0 {
 		m.logf("expect "+h.Addr, "the member at %q expects %d members, this one %d: they cannot bootstrap a cluster together", h.Addr, h.Expect, m.set.Expect)
 	}
+
 	m.sight.saw(h, m.set.Expect, m.now)
 	return true
 }
@@ -219,6 +239,7 @@ func (m *Machine) sayHello() {
 	if m.now < m.helloAt || m.settled() {
 		return
 	}
+	// The answers tell who is fresh and who has a cluster; rule (b) and the end of bootstrap rest on them.
 	m.helloAt = m.now + m.set.Timing.HelloEvery
 	from := m.hello()
 	for _, a := range m.addrs.targets(m.now, m.set.Timing) {
@@ -231,22 +252,29 @@ func (m *Machine) tryPropose() {
 	if m.rec.Accepted != nil {
 		return
 	}
+
 	self := Participant{Member: m.set.Member, Addr: m.set.Addr, PeersAddr: m.set.PeersAddr}
 	if len(m.set.Join) == 0 {
+		// Nobody else is asked, so the cluster is decided by this member's own acceptance.
 		m.accept(newProposal(m.set.NewID(), []Participant{self}))
 		return
 	}
+
 	fresh, since := m.sight.fresh(self, m.now)
 	n := m.set.Expect
+	// Members that see the same set for a while propose the same participants. Only the lowest UUID proposes, so that proposals rarely compete.
 	if n == 0 || len(fresh) < n || m.now-since < m.set.Timing.StableFor || fresh[0].Member != self.Member {
 		return
 	}
+
 	f := newProposal(m.set.NewID(), fresh[:n])
 	if err := f.validate(); err != nil {
 		m.logf("propose", "no cluster can be bootstrapped by the members in sight: %v", err)
 		return
 	}
+
 	m.logf("", "propose cluster %v to %d members", f.ClusterID, n)
+	// The proposer accepts first: it must not propose what it may yet refuse.
 	m.accept(f)
 	m.sendParticipants(KindPropose)
 	m.askAt = m.now + m.set.Timing.AskEvery
@@ -259,6 +287,7 @@ func (m *Machine) consider(f *Proposal) Kind {
 	mine := m.rec.Accepted != nil && m.rec.Accepted.ClusterID == id
 	switch {
 	case !in:
+		// The proposal needs no word of this member.
 		return KindHelloAnswer
 	case mine && !m.rec.Accepted.equal(f):
 		m.logf("", "proposal %v is told in two versions; this one is not the accepted one", id)
@@ -266,18 +295,23 @@ func (m *Machine) consider(f *Proposal) Kind {
 	case m.settled() && mine && m.rec.ClusterID == id:
 		return KindDecided
 	case mine:
+		// The first answer may have been lost. An acceptance is repeated as often as it is asked for.
 		return KindAccept
 	case slices.Contains(m.rec.Refused, id):
 		return KindRefuse
 	case m.settled():
+		// This member has a cluster, and its hello says so. The proposer joins that cluster on hearing it.
 		return KindHelloAnswer
 	case m.rec.Accepted == nil:
 		m.accept(f)
+		// A proposal with one participant is decided by its acceptance.
 		if m.settled() {
 			return KindDecided
 		}
 		return KindAccept
 	}
+
+	// Another proposal was accepted before. It may be dead without this member's knowledge, so a refusal waits: it is final.
 	first, known := m.heard[id]
 	switch {
 	case !known:
@@ -287,6 +321,7 @@ func (m *Machine) consider(f *Proposal) Kind {
 		delete(m.heard, id)
 		return KindRefuse
 	}
+
 	return KindWait
 }
 
@@ -308,6 +343,7 @@ func (m *Machine) hear(id wire.ID) {
 // accept is the only place where a Proposal is accepted.
 // REQUIRES: m is in f, has no cluster, has not refused f and has accepted nothing.
 func (m *Machine) accept(f *Proposal) {
+	// A second acceptance could let two proposals be decided, and two clusters begin.
 	if m.settled() || m.rec.Accepted != nil || slices.Contains(m.rec.Refused, f.ClusterID) {
 		panic(fmt.Sprintf("bootstrap: %v accepted by a member with record %+v", f.ClusterID, m.rec))
 	}
@@ -321,6 +357,7 @@ func (m *Machine) accept(f *Proposal) {
 
 // bury remembers that a Proposal is dead. It reports false when there is no more room to remember it.
 func (m *Machine) bury(id wire.ID) bool {
+	// A refusal that is forgotten could turn into an acceptance, so old ones never make room for new ones.
 	if len(m.rec.Refused) >= MaxRefused {
 		m.logf("full", "%d proposals have died; this member takes part in no more until its bootstrap is reset", MaxRefused)
 		return false
@@ -351,12 +388,14 @@ func (m *Machine) learnAccepted(member wire.ID) {
 // learnDead is told that the accepted Proposal is dead.
 func (m *Machine) learnDead() {
 	id := m.rec.Accepted.ClusterID
+	// The death has to be on record before the next acceptance, or this member could accept the same proposal again.
 	if !m.bury(id) {
 		return
 	}
 	m.logf("", "proposal %v is dead", id)
 	m.rec.Accepted = nil
 	m.resetAccepts()
+	// Nobody watched the fresh members while a proposal was accepted. So the next proposal waits for a stable sight again.
 	m.sight.restart()
 }
 
@@ -376,6 +415,7 @@ func (m *Machine) memberOf(ref ClusterRef) {
 	case m.rec.Accepted != nil && m.rec.Accepted.ClusterID == ref.ID:
 		m.decide()
 	case slices.Contains(m.rec.Refused, ref.ID):
+		// A dead proposal cannot have been decided. The sender is in error, or its directory was copied.
 		m.logf("foreign", "a member at %q says that proposal %v is decided, but it is dead", ref.Addrs, ref.ID)
 	default:
 		ref.Addrs = boundAddrs(ref.Addrs)
@@ -420,6 +460,7 @@ func (m *Machine) send(to string, msg Message) {
 }
 
 func (m *Machine) otherCluster(addr, name string) {
+	// The operator named this address, so bootstrap ends with an error. A learned address is only forgotten.
 	if m.addrs.configured(addr) {
 		m.out.Err = &OtherClusterError{Where: "member at " + addr, Got: name, Want: m.set.ClusterName}
 		return

@@ -82,6 +82,7 @@ func AppendMessage(dst []byte, m *Message) []byte {
 	for _, a := range h.Addrs {
 		dst = wire.AppendString(dst, a)
 	}
+
 	switch {
 	case m.Kind.hasProposal():
 		dst = appendProposal(dst, m.Proposal)
@@ -98,6 +99,7 @@ func DecodeMessage(b []byte) (Message, error) {
 	if v := r.U8(); v != messageVersion {
 		r.Fail("bootstrap message of version %d, this is %d", v, messageVersion)
 	}
+
 	m := Message{Kind: Kind(r.U8())}
 	h := &m.From
 	h.Member, h.Addr, h.PeersAddr, h.Cluster = r.ID(), r.String(), r.String(), r.String()
@@ -111,6 +113,7 @@ func DecodeMessage(b []byte) (Message, error) {
 	case m.Kind.hasAbout():
 		m.About = r.ID()
 	}
+
 	if r.Err() == nil {
 		checkHello(&r, h)
 	}
@@ -128,6 +131,7 @@ func readAddrs(r *wire.Reader) []string {
 	if r.Err() != nil || n == 0 {
 		return nil
 	}
+
 	addrs := make([]string, n)
 	total := 0
 	for i := range addrs {
@@ -137,6 +141,7 @@ func readAddrs(r *wire.Reader) []string {
 			r.Fail("an address of %d bytes", len(addrs[i]))
 		}
 	}
+
 	if total > maxAddressBytes {
 		r.Fail("%d bytes of addresses, at most %d are possible", total, maxAddressBytes)
 	}
@@ -167,6 +172,7 @@ func boundAddrs(addrs []string) []string {
 		if !validText(a) || seen[a] {
 			continue
 		}
+		// A message above the bounds would be refused as a whole. The first addresses matter most.
 		if len(bounded) == MaxAddresses || total+len(a) > maxAddressBytes {
 			break
 		}

@@ -88,6 +88,7 @@ func (f *Proposal) validate() error {
 	if len(f.Participants) == 0 || len(f.Participants) > MaxExpect {
 		return fmt.Errorf("%w: a proposal of %d members, 1 to %d are possible", wire.ErrMalformed, len(f.Participants), MaxExpect)
 	}
+
 	for i, s := range f.Participants {
 		if s.ReplicaID != uint64(i+1) {
 			return fmt.Errorf("%w: participant %d has replica ID %d", wire.ErrMalformed, i+1, s.ReplicaID)
@@ -98,6 +99,7 @@ func (f *Proposal) validate() error {
 		if !validText(s.Addr) || !validText(s.PeersAddr) {
 			return fmt.Errorf("%w: participant %d has an address of no or more than %d bytes", wire.ErrMalformed, i+1, MaxText)
 		}
+
 		for _, t := range f.Participants[:i] {
 			if t.Addr == s.Addr {
 				return fmt.Errorf("%w: two participants at %q", wire.ErrMalformed, s.Addr)
@@ -131,10 +133,12 @@ func readProposal(r *wire.Reader) *Proposal {
 		r.Fail("a proposal of %d members, at most %d are possible", n, MaxExpect)
 		return f
 	}
+
 	f.Participants = make([]Participant, n)
 	for i := range f.Participants {
 		f.Participants[i] = Participant{Member: r.ID(), Addr: r.String(), PeersAddr: r.String(), ReplicaID: uint64(i + 1)}
 	}
+
 	if r.Err() == nil {
 		if err := f.validate(); err != nil {
 			r.Fail("%v", err)

@@ -39,6 +39,7 @@ func (r Record) clone() Record {
 
 // validate reports what no member could have written.
 func (r Record) validate() error {
+	// A record that breaks one of these was not written by a member: it was damaged or edited.
 	if r.Accepted != nil {
 		if err := r.Accepted.validate(); err != nil {
 			return fmt.Errorf("accepted: %w", err)
@@ -47,6 +48,7 @@ func (r Record) validate() error {
 			return fmt.Errorf("proposal %v is both accepted and dead", r.Accepted.ClusterID)
 		}
 	}
+
 	if len(r.Refused) > MaxRefused {
 		return fmt.Errorf("%d dead proposals, at most %d are kept", len(r.Refused), MaxRefused)
 	}
@@ -65,12 +67,15 @@ func (r Record) succeeds(old Record) error {
 	if err := r.validate(); err != nil {
 		return err
 	}
+	// A member belongs to one cluster for ever. In a second one its replica IDs would mean other replicas.
 	if !old.ClusterID.IsZero() && r.ClusterID != old.ClusterID {
 		return fmt.Errorf("cluster ID %v replaced by %v", old.ClusterID, r.ClusterID)
 	}
+	// Without a refusal on record this member could accept what it told others is dead.
 	if len(r.Refused) < len(old.Refused) || !slices.Equal(r.Refused[:len(old.Refused)], old.Refused) {
 		return fmt.Errorf("dead proposals forgotten")
 	}
+	// An acceptance ends only with the death of its proposal: the others may have counted it.
 	if was := old.Accepted; was != nil && !slices.Contains(r.Refused, was.ClusterID) {
 		if r.Accepted == nil || !r.Accepted.equal(was) {
 			return fmt.Errorf("proposal %v was accepted and is forgotten", was.ClusterID)

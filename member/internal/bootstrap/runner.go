@@ -59,6 +59,7 @@ func NewRunner(cfg Config) (*Runner, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("bootstrap: %w", err)
 	}
+
 	cfg = cfg.withDefaults()
 	r := &Runner{cfg: cfg, start: time.Now(), ended: make(chan struct{})}
 	rec := cfg.Store.Record()
@@ -67,6 +68,7 @@ func NewRunner(cfg Config) (*Runner, error) {
 		Expect: cfg.Expect, Join: cfg.Join, Timing: cfg.Timing, NewID: newID,
 	}, rec)
 	r.conns.open = make(map[net.Conn]struct{})
+	// A member that has a cluster only serves others. Run returns at once.
 	if !rec.ClusterID.IsZero() {
 		r.end(nil)
 	}
@@ -85,11 +87,14 @@ func (r *Runner) Run(ctx context.Context) (Result, error) {
 		return r.result()
 	default:
 	}
+
+	// The links outlive ctx: what was decided last still has to reach the others.
 	linkCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	if err := r.openLinks(linkCtx); err != nil {
 		return Result{}, err
 	}
+
 	err := r.tick(ctx)
 	if err == nil {
 		// What has been decided is on its way to those who wait for it. They would ask if it did not reach them.
@@ -99,6 +104,7 @@ func (r *Runner) Run(ctx context.Context) (Result, error) {
 	} else {
 		cancel()
 	}
+
 	r.closeLinks()
 	if err != nil {
 		return Result{}, err
@@ -140,6 +146,7 @@ func (r *Runner) Close() {
 	if r.mu.failed == nil {
 		r.mu.failed = fmt.Errorf("bootstrap: %w", ErrClosed)
 	}
+
 	err := r.mu.failed
 	r.mu.Unlock()
 	r.end(err)
@@ -147,8 +154,10 @@ func (r *Runner) Close() {
 	r.conns.Lock()
 	r.conns.closed = true
 	for c := range r.conns.open {
-		_ = c.Close() // Serve, which sees it, closes it again
+		// The read that Serve waits in ends with an error. Serve closes the connection again, which does no harm.
+		_ = c.Close()
 	}
+
 	r.conns.Unlock()
 	r.conns.wg.Wait()
 }
@@ -160,26 +169,34 @@ func (r *Runner) step(take func(*Machine, time.Duration) Effects) (Output, error
 		r.mu.Unlock()
 		return Output{}, err
 	}
+
 	out, err := take(r.mu.machine, time.Since(r.start)).Commit(r.cfg.Store.Save)
 	if err != nil {
 		err = fmt.Errorf("bootstrap: %w", err)
+		// What is on disk is unknown now. The machine must say nothing more that could contradict it.
 		r.mu.failed = err
 	}
+
 	r.mu.Unlock()
 
 	if err != nil {
 		r.end(err)
 		return Output{}, err
 	}
+
+	// The record is on disk now, so what it promises may be said.
 	for _, line := range out.Log {
 		r.cfg.Logger.Info(line, "cluster", r.cfg.ClusterName, "addr", r.cfg.Addr)
 	}
+
 	for _, e := range out.Send {
 		r.send(e)
 	}
+
 	if out.Decided != nil || out.Join != nil {
 		r.end(nil)
 	}
+
 	return out, nil
 }
 
@@ -198,6 +215,7 @@ func (r *Runner) result() (Result, error) {
 	}
 	rec := r.cfg.Store.Record()
 	f := rec.Decided()
+	// The members may have moved since the record was written. The configured addresses are another way to them.
 	addrs := boundAddrs(append(slices.Clone(rec.Addrs), r.cfg.Join...))
 	return Result{
 		ClusterID: rec.ClusterID, Proposal: f, Bootstrapped: f != nil,

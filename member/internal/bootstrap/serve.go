@@ -16,7 +16,9 @@ func (r *Runner) Serve(conn net.Conn) error {
 	if !r.admit(conn) {
 		return fmt.Errorf("serve bootstrap: %w", ErrClosed)
 	}
+
 	err := r.serve(conn)
+	// Close ended the connection, which reads like an error of the network.
 	switch {
 	case r.forget(conn):
 		err = ErrClosed
@@ -32,10 +34,12 @@ func (r *Runner) serve(conn net.Conn) error {
 		if err := conn.SetDeadline(time.Now().Add(r.cfg.Timing.IdleAfter)); err != nil {
 			return err
 		}
+
 		req, err := readMessage(conn)
 		if err != nil {
 			return err
 		}
+
 		reply, err := r.answer(req)
 		if err != nil {
 			return err
@@ -51,6 +55,7 @@ func (r *Runner) serve(conn net.Conn) error {
 
 // answer returns the answer to one request, with everything that it promises on disk.
 func (r *Runner) answer(req Message) (*Message, error) {
+	// Those who ask want to join, so the answer has to name the members of today.
 	if ref, known := r.memberList(); known {
 		if err := r.SetCluster(ref); err != nil {
 			return nil, err

@@ -32,10 +32,13 @@ func (s *sight) saw(h *Hello, expect int, now time.Duration) {
 			delete(s.peers, id)
 		}
 	}
+
+	// A member that has accepted something, or expects another number, cannot be in a proposal of this one.
 	if h.State != StateFresh || h.Expect != expect || expect == 0 {
 		delete(s.peers, h.Member)
 		return
 	}
+	// The bound keeps unknown senders from filling the memory.
 	if _, known := s.peers[h.Member]; !known && len(s.peers) >= MaxAddresses {
 		return
 	}
@@ -53,7 +56,9 @@ func (s *sight) fresh(self Participant, now time.Duration) ([]Participant, time.
 			participants = append(participants, p.participant)
 		}
 	}
+
 	slices.SortFunc(participants, func(a, b Participant) int { return compareIDs(a.Member, b.Member) })
+	// Each change of the set begins the wait again: members that see different sets must not propose.
 	same := slices.EqualFunc(participants, s.last, func(a Participant, id wire.ID) bool { return a.Member == id })
 	if !same {
 		s.since = now

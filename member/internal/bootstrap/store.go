@@ -55,17 +55,22 @@ func Open(dir, clusterName string) (*Store, error) {
 	if err := makeDir(dir); err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
+
 	lock, err := lockDir(dir)
 	if err != nil {
 		return nil, err
 	}
+
 	s := &Store{dir: dir, lock: lock}
 	c, err := s.load(clusterName)
 	if err == nil {
+		// The count is on disk before anything else happens: an old copy of the directory is known by a count that is behind.
 		c.starts++
 		err = s.write(c)
 	}
+
 	if err != nil {
+		// The directory has to be free for another try.
 		return nil, errors.Join(err, lock.Close())
 	}
 	s.mu.content = c
@@ -77,6 +82,8 @@ func makeDir(dir string) error {
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+
+	// A new directory survives a power cut only when the directory above it is synced too.
 	parent := filepath.Dir(dir)
 	if err := makeDir(parent); err != nil {
 		return err
@@ -90,12 +97,14 @@ func makeDir(dir string) error {
 func (s *Store) load(clusterName string) (content, error) {
 	path := filepath.Join(s.dir, recordName)
 	b, err := os.ReadFile(path)
+	// Only a missing file makes a new member. A damaged file may hold promises, which a new member would break.
 	if errors.Is(err, fs.ErrNotExist) {
 		return content{member: newID(), cluster: clusterName}, nil
 	}
 	if err != nil {
 		return content{}, fmt.Errorf("read member record: %w", err)
 	}
+
 	c, err := decodeContent(b)
 	if err != nil {
 		return content{}, &CorruptError{Path: path, Reason: err.Error()}
@@ -109,11 +118,13 @@ func (s *Store) load(clusterName string) (content, error) {
 // write replaces the file and returns once the new one would survive a power cut. When it fails it is unknown which of the
 // two a power cut would leave.
 func (s *Store) write(c content) error {
+	// The file is replaced as a whole: a write in place could be cut off, and both the old and the new record be lost.
 	temp, path := filepath.Join(s.dir, tempName), filepath.Join(s.dir, recordName)
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("write member record: %w", err)
 	}
+
 	_, err = f.Write(encodeContent(c))
 	if err == nil {
 		err = f.Sync()
@@ -124,6 +135,7 @@ func (s *Store) write(c content) error {
 	if err := os.Rename(temp, path); err != nil {
 		return fmt.Errorf("replace member record: %w", err)
 	}
+	// The rename itself is lost in a power cut unless the directory is synced.
 	if err := syncDir(s.dir); err != nil {
 		return fmt.Errorf("make member record durable: %w", err)
 	}
@@ -186,6 +198,7 @@ func (s *Store) ResetBootstrap() error {
 	if id := s.mu.content.record.ClusterID; !id.IsZero() {
 		return fmt.Errorf("reset bootstrap: %w (%v)", ErrHasCluster, id)
 	}
+	// The old UUID may be in a proposal that others have accepted. Under a new one this member cannot contradict it.
 	next := s.mu.content
 	next.member, next.record = newID(), Record{}
 	return s.replaceLocked(next)
@@ -211,6 +224,7 @@ func (s *Store) replaceLocked(next content) error {
 		return s.mu.failed
 	}
 	if err := s.write(next); err != nil {
+		// It is unknown which of the two records a restart would find, so no further promise may be made.
 		s.mu.failed = err
 		return err
 	}

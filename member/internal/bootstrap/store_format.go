@@ -49,18 +49,22 @@ func encodeContent(c content) []byte {
 			j.Accepted.Participants = append(j.Accepted.Participants, participantJSON{s.Member.String(), s.Addr, s.PeersAddr, s.ReplicaID})
 		}
 	}
+
 	for _, id := range c.record.Refused {
 		j.Refused = append(j.Refused, id.String())
 	}
+
 	if id := c.record.ClusterID; !id.IsZero() {
 		text := id.String()
 		j.ClusterID = &text
 	}
+
 	j.Addrs = append(j.Addrs, c.record.Addrs...)
 	body, err := json.MarshalIndent(j, "", "  ")
 	if err != nil {
 		panic(fmt.Sprintf("bootstrap: a record of texts and numbers does not encode: %v", err))
 	}
+
 	body = append(body, '\n')
 	return append(fmt.Appendf(nil, recordHeader, recordVersion, crc32.Checksum(body, castagnoli)), body...)
 }
@@ -70,9 +74,11 @@ func decodeContent(b []byte) (content, error) {
 	if !ok {
 		return content{}, fmt.Errorf("%d bytes without a header line", len(b))
 	}
+
 	var version int
 	var sum uint32
 	_, err := fmt.Sscanf(string(header)+"\n", recordHeader, &version, &sum)
+	// Sscanf accepts more than the writer writes, so the header is compared byte by byte as well.
 	if err != nil || string(header)+"\n" != fmt.Sprintf(recordHeader, version, sum) {
 		return content{}, errors.New("its first line is not that of a member record")
 	}
@@ -82,8 +88,10 @@ func decodeContent(b []byte) (content, error) {
 	if got := crc32.Checksum(body, castagnoli); got != sum {
 		return content{}, fmt.Errorf("its checksum is %08x, its header says %08x", got, sum)
 	}
+
 	var j contentJSON
 	dec := json.NewDecoder(bytes.NewReader(body))
+	// A field that this program does not know could hold a promise.
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&j); err != nil {
 		return content{}, err
@@ -98,6 +106,7 @@ func (j *contentJSON) content() (content, error) {
 		errs = append(errs, err)
 		return id
 	}
+
 	c := content{member: id(j.Member), cluster: j.Cluster, starts: j.Starts}
 	if j.Accepted != nil {
 		f := &Proposal{ClusterID: id(j.Accepted.ClusterID)}
@@ -106,9 +115,11 @@ func (j *contentJSON) content() (content, error) {
 		}
 		c.record.Accepted = f
 	}
+
 	for _, text := range j.Refused {
 		c.record.Refused = append(c.record.Refused, id(text))
 	}
+
 	if j.ClusterID != nil {
 		c.record.ClusterID = id(*j.ClusterID)
 	}
@@ -121,5 +132,6 @@ func (j *contentJSON) content() (content, error) {
 	if c.member.IsZero() || !validText(c.cluster) || c.starts == 0 {
 		return content{}, errors.New("it names no member, no cluster or no start")
 	}
+
 	return c, c.record.validate()
 }

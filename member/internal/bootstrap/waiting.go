@@ -15,6 +15,7 @@ func (m *Machine) logf(key, format string, args ...any) {
 			return
 		}
 		if len(m.logged) >= maxLogKeys {
+			// Keys hold addresses that others choose, so their number has to be bounded. At worst a line comes early.
 			clear(m.logged)
 		}
 		m.logged[key] = m.now
@@ -27,19 +28,23 @@ func (m *Machine) logWaiting() {
 	if m.settled() || m.now < m.waitLogAt {
 		return
 	}
+
 	m.waitLogAt = m.now + m.set.Timing.LogEvery
 	if m.rec.Accepted != nil {
 		m.logf("", "%s", m.waitingForParticipants())
 		return
 	}
+
 	silent := ""
 	if s := m.addrs.silent(m.now, m.set.Timing); len(s) > 0 {
 		silent = "; no answer from " + strings.Join(s, ", ")
 	}
+
 	if m.set.Expect == 0 {
 		m.logf("", "waiting for a member of cluster %q to join%s", m.set.ClusterName, silent)
 		return
 	}
+
 	fresh := m.sight.last
 	m.logf("", "waiting to bootstrap cluster %q: %d of %d expected members are in sight%s", m.set.ClusterName, len(fresh), m.set.Expect, silent)
 }
@@ -53,6 +58,7 @@ func (m *Machine) waitingForParticipants() string {
 			continue
 		}
 		fmt.Fprintf(&b, " %v at %q", s.Member, s.Addr)
+		// Another member at the participant's address means that the participant's directory was lost. Only an operator can tell.
 		if other, ok := m.sight.at(s.Addr, m.now); ok && other != s.Member {
 			fmt.Fprintf(&b, " (where %v is now: if its data directory is lost for good, reset the bootstrap here)", other)
 		}
