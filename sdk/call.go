@@ -33,7 +33,7 @@ type call struct {
 	body       []byte // req.Body
 
 	cluster wire.ID // for which the call was begun, or is meant
-	bound   error   // if not nil: no other cluster than that will do, and the call ends with this
+	bound   error   // if not nil: the call must not be made in another cluster, and ends with this error there
 
 	member wire.ID // calls to a member: which
 	peer   *peer   // who was asked last
@@ -46,7 +46,7 @@ type call struct {
 	begun    bool  // counted among those outstanding
 	queued   bool  // under way in a group
 	unknown  bool  // an attempt may have been executed
-	reached  bool  // the last attempt went to who should execute it, and was not turned away
+	reached  bool  // the last attempt went to the member that should execute it, and was not turned away
 	why      error // the last attempt was not the last
 	said     error // what a member last answered why it cannot do it now
 	done     bool  // ended, in err

@@ -28,6 +28,7 @@ func (ex *Executor) submitAny(ctx context.Context, body *wire.TaskBody) (*remote
 				return t, err
 			}
 		}
+
 		c.refresh(nil)
 		if ended := c.pauseTask(ctx, changed); ended != nil {
 			return nil, ex.fail(wire.OpTaskSubmit, wire.ID{}, ended, err.Error())
@@ -48,6 +49,7 @@ func (c *Client) readyMembers() []wire.ID {
 			others = append(others, m.ID)
 		}
 	}
+
 	for _, list := range [...][]wire.ID{connected, others} {
 		rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	}
@@ -64,6 +66,7 @@ func (ex *Executor) submitKeyed(ctx context.Context, body *wire.TaskBody, key an
 	if len(encoded) > wire.MaxKey {
 		return nil, ex.fail(wire.OpTaskSubmit, wire.ID{}, ErrTooLarge, fmt.Sprintf("the key has %d bytes, the limit is %d", len(encoded), wire.MaxKey))
 	}
+
 	body.Keyed, body.Key = true, encoded
 	if routing, custom := codec.RouteKey(key); custom {
 		if encoded, err = codec.AppendMapKey(nil, routing); err != nil {
@@ -99,6 +102,7 @@ func (ex *Executor) offer(ctx context.Context, body *wire.TaskBody, member wire.
 	if err != nil && !unknown && !(underWay && errors.Is(err, ErrMemberLeft)) {
 		return nil, err
 	}
+
 	t := &remoteTask{ex: ex, id: body.ID, member: cl.peer.id, task: body.Task, done: make(chan struct{})}
 	if unknown {
 		return t, err
@@ -119,6 +123,7 @@ func (ex *Executor) submitMany(ctx context.Context, sel MemberSelector, task str
 	}
 	ctx, cancel := ex.c.submitTimeout(ctx)
 	defer cancel()
+
 	var targets []wire.ID
 	for _, m := range ex.c.workingMembers() {
 		if sel == nil || sel(memberOf(&m)) {
@@ -128,9 +133,12 @@ func (ex *Executor) submitMany(ctx context.Context, sel MemberSelector, task str
 	if len(targets) == 0 {
 		return nil, ex.fail(wire.OpTaskSubmit, wire.ID{}, ErrNotFound, "no member was chosen")
 	}
+
+	// Nothing may run anywhere if one of the members does not have the task.
 	if err := ex.haveTask(ctx, task, targets); err != nil {
 		return nil, err
 	}
+
 	m := newMultiTask(ex, targets)
 	var wg sync.WaitGroup
 	for i := range targets {
@@ -190,12 +198,15 @@ func (c *Client) findMember(idOrName string) (*wire.MemberInfo, error) {
 			}
 		}
 	}
+
 	var found *wire.MemberInfo
 	for i := range members {
 		m := &members[i]
 		if m.Name != idOrName {
 			continue
 		}
+
+		// Members that have left may have had the same name. One that is still there comes first.
 		if s := MemberState(m.State); found == nil || s != MemberLeft && s != MemberDead {
 			found = m
 		}
@@ -232,6 +243,7 @@ func (c *Client) pauseTask(ctx context.Context, changed <-chan struct{}) error {
 	case <-ctx.Done():
 	case <-c.life.Done():
 	}
+
 	switch {
 	case c.life.Err() != nil:
 		return ErrClosed

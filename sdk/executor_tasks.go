@@ -41,6 +41,7 @@ func (l *taskLists) keep(t *table, member, incarnation wire.ID, tasks []string) 
 	if l.byMember == nil {
 		l.byMember = make(map[wire.ID]taskList)
 	}
+
 	l.byMember[member] = taskList{incarnation, tasks}
 	for id := range l.byMember {
 		if t.member(id) == nil {
@@ -59,6 +60,7 @@ func (ex *Executor) Tasks(ctx context.Context) ([]TaskInfo, error) {
 	for _, m := range ex.c.workingMembers() {
 		targets = append(targets, m.ID)
 	}
+
 	lists, errs := ex.listTasks(ctx, targets)
 	failed := make(map[string]error)
 	members := make(map[string][]string)
@@ -73,6 +75,7 @@ func (ex *Executor) Tasks(ctx context.Context) ([]TaskInfo, error) {
 			members[name] = append(members[name], id.String())
 		}
 	}
+
 	if len(failed) > 0 {
 		return nil, &MultiError{Errs: failed}
 	}
@@ -125,6 +128,7 @@ func (ex *Executor) haveTask(ctx context.Context, task string, members []wire.ID
 		}
 	}
 	lists, errs := ex.listTasks(ctx, ask)
+
 	var without []string
 	for i, id := range ask {
 		if errs[i] != nil {

@@ -131,6 +131,7 @@ func (t *remoteTask) await() ([]byte, error) {
 		ctx, cancel := context.WithTimeout(c.life, waitSlice)
 		answer, err := c.callMember(ctx, wire.OpTaskWait, t.member, wire.AppendTaskRef(nil, wire.TaskRef{ID: t.id}))
 		cancel()
+
 		if c.life.Err() != nil {
 			return nil, t.fail(wire.CodeOK, ErrClosed, "")
 		}
@@ -149,6 +150,7 @@ func (t *remoteTask) await() ([]byte, error) {
 			lost = 0
 			continue
 		case errors.Is(err, ErrMemberLeft), errors.Is(err, ErrUnavailable):
+			// The end of a connection is no death. A member that is reached again still has the task.
 			now := c.clock.now()
 			if lost == 0 {
 				lost = now
@@ -160,6 +162,7 @@ func (t *remoteTask) await() ([]byte, error) {
 		default:
 			return nil, named(err, t.ex.name)
 		}
+
 		c.refresh(nil)
 		if c.pauseTask(c.life, changed) != nil {
 			return nil, t.fail(wire.CodeOK, ErrClosed, "")
@@ -196,6 +199,7 @@ func (t *remoteTask) outcome(r *wire.TaskResult) ([]byte, error) {
 	case wire.CodeTimeout: // of the task: it has run, so this is not ErrTimeout
 		return nil, t.fail(r.Code, context.DeadlineExceeded, r.Message)
 	case wire.CodeNotFound:
+		// The same connection leads to the process that accepted the task: it has dropped the result. Otherwise the task is lost.
 		if t.ex.c.sameConnection(t.member, t.conn) {
 			return nil, t.fail(r.Code, ErrNotFound, "the member does not keep the result any more")
 		}
@@ -215,6 +219,7 @@ func (t *remoteTask) wait(ctx context.Context) ([]byte, error) {
 		return t.value, t.err
 	default:
 	}
+
 	stuck, leave := awaiting(ctx, t.id)
 	defer leave()
 	select {
@@ -224,6 +229,8 @@ func (t *remoteTask) wait(ctx context.Context) ([]byte, error) {
 		return nil, t.fail(wire.CodeOK, because(ErrTimeout, ctx.Err()), "the task goes on")
 	case <-stuck:
 	}
+
+	// The outcome may have come at the same moment.
 	if t.isDone() {
 		return t.value, t.err
 	}
@@ -242,6 +249,7 @@ func (t *remoteTask) cancel(ctx context.Context) (bool, error) {
 			return copies > 0 && errors.Is(t.err, ErrCancelled), nil
 		default:
 		}
+
 		changed := c.changed.wait()
 		answer, err := c.callMember(ctx, wire.OpTaskCancel, t.member, wire.AppendTaskRef(nil, wire.TaskRef{ID: t.id}))
 		switch {
@@ -252,10 +260,12 @@ func (t *remoteTask) cancel(ctx context.Context) (bool, error) {
 		case err == nil && copies == 0:
 			return false, nil
 		case err == nil:
+			// An earlier copy may have cancelled the task. Only the outcome tells.
 			if _, err := t.wait(ctx); ctx.Err() != nil && !t.isDone() {
 				return false, err
 			}
 			return errors.Is(t.err, ErrCancelled), nil
+		// Only a lost connection leaves open whether the member was told. Another copy does no harm.
 		case !errors.Is(err, ErrMemberLeft) || c.pauseTask(ctx, changed) != nil:
 			return false, named(err, t.ex.name)
 		}

@@ -100,9 +100,11 @@ func (m *multiTask) next(ctx context.Context, n int) (int, error) {
 			m.mu.Unlock()
 			return i, nil
 		}
+
 		left := len(m.members) - len(m.known)
 		waits := m.unknownLocked()
 		m.mu.Unlock()
+
 		stuck, leave := awaiting(ctx, waits...)
 		select {
 		case <-more:
@@ -192,6 +194,7 @@ func (m *multiTask) join(ctx context.Context) error {
 			t.cancelBehind()
 		}
 	}
+
 	errs := make(map[string]error)
 	for i, t := range m.tasks {
 		err := m.refused[i]

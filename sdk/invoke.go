@@ -9,8 +9,8 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// invoke carries a call through: to the owner, and to the next owner if that changes, until the call has an answer or its time
-// is up. After nil, cl.Answer is the answer; it is valid until cl is released.
+// invoke carries a call through: to the owner, and to each later owner, until the call has an answer or its time is up. Without an
+// error, cl.Answer is the answer. It is valid until cl is released.
 func (c *Client) invoke(ctx context.Context, cl *call) error {
 	if err := c.begin(ctx, cl); err != nil {
 		return err
@@ -52,7 +52,7 @@ func (c *Client) send(cl *call, flush bool) (sent, done bool) {
 	t := c.table.Load()
 
 	if other := c.replaced.Load(); other != nil {
-		// An earlier attempt may have been executed in the cluster that is gone: nobody can tell any more.
+		// An earlier attempt may have been executed in the cluster that no longer exists. Nobody can tell.
 		if cl.unknown && cl.req.Op.IsWrite() {
 			return false, cl.end(cl.fail(because(ErrUnknownOutcome, other), ""))
 		}
@@ -193,8 +193,8 @@ func (c *Client) settle(ctx context.Context, cl *call) (done bool) {
 		if !write && c.clock.now() < cl.limit {
 			return c.again(cl, cl.text()) // under a fresh deadline
 		}
-		// The time that the deadline came from was that of a member whose clock was behind. No copy was executed, nor will be: the call
-		// may have another deadline.
+		// The deadline came from the clock of a member that was behind. No copy was executed or ever will be, so the call may get another
+		// deadline.
 		if now := c.clock.now(); code == wire.CodeExpired && !cl.unknown && now < cl.limit {
 			if at := c.deadline(cl.limit); at > cl.req.Deadline+maxApart.Milliseconds() {
 				cl.req.Deadline = at
@@ -206,7 +206,7 @@ func (c *Client) settle(ctx context.Context, cl *call) (done bool) {
 		// The owner no longer remembers what became of this identity.
 		return cl.end(cl.fail(ErrUnknownOutcome, cl.hint()))
 	case wire.CodeConflict, wire.CodeLockNotHeld, wire.CodeFenced, wire.CodeTooLarge, wire.CodeInvalid, wire.CodeNotFound,
-		wire.CodeUnknownProcessor, wire.CodeTaskFailed: // what the first copy got, or would have got
+		wire.CodeUnknownProcessor, wire.CodeTaskFailed: // every copy of the call gets this answer
 		return cl.end(cl.fail(SentinelOf(code), cl.hint()))
 	case wire.CodeOverloaded, wire.CodeRejected:
 		// This attempt was not executed, but an earlier one may have been: only an attempt that gets through can tell.
@@ -238,7 +238,7 @@ func (c *Client) unanswered(ctx context.Context, cl *call) (done bool) {
 	case c.life.Err() != nil:
 		return cl.end(c.outcome(cl, ErrClosed))
 	case errors.Is(cl.Err, rpc.ErrExpired):
-		if cl.repeatable() && c.clock.now() < cl.limit { // a read that waits longer than one deadline may reach
+		if cl.repeatable() && c.clock.now() < cl.limit { // a read may last longer than members let one deadline be
 			cl.notBefore = 0
 			return false
 		}

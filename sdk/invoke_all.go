@@ -56,7 +56,7 @@ type group struct {
 
 // add takes in a call.
 func (g *group) add(cl *call) {
-	// Half of an operation in one cluster and half in its successor would be neither.
+	// An operation must not be done half in one cluster and half in its successor.
 	if cl.bound == nil {
 		cl.bound = ErrUnavailable
 	}
@@ -70,7 +70,7 @@ func (g *group) add(cl *call) {
 	g.waiting = append(g.waiting, len(g.calls)-1)
 }
 
-// finish takes leave of a call that has ended.
+// finish ends the group's part in a call that has ended.
 func (g *group) finish(tag int) {
 	cl := g.calls[tag]
 	g.calls[tag] = nil // it may be used for something else from now on

@@ -85,8 +85,9 @@ func (l *Lock) Lost() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.watched {
+		// Renewals wait at the owner from now on, and the owner answers them when the lock is lost. The first one begins at once.
 		l.watched = true
-		if !l.closed && l.timer.Stop() { // else it is renewed now
+		if !l.closed && l.timer.Stop() { // otherwise a renewal is under way
 			l.timer.Reset(0)
 		}
 	}
@@ -105,6 +106,7 @@ func (l *Lock) Unlock(ctx context.Context) error {
 		l.timer.Stop()
 	}
 	l.mu.Unlock()
+
 	cl := l.call(wire.OpUnlock)
 	defer cl.release()
 	cl.body = wire.AppendUnlockBody(cl.body[:0], &wire.UnlockBody{Map: []byte(l.name), Key: l.key, ID: l.id, Fence: l.fence})
@@ -121,23 +123,24 @@ func (l *Lock) call(op wire.Op) *call {
 }
 
 // ask runs OpLock or OpRenew. With a slice the call waits for so long: for the lock, or for its loss. placed reports whether members may
-// know of the holder by it.
+// know the holder because of the call.
 func (l *Lock) ask(ctx context.Context, op wire.Op, slice time.Duration) (r wire.LockResult, placed bool, err error) {
 	cl := l.call(op)
 	defer cl.release()
 	b := wire.LockBody{Map: []byte(l.name), Key: l.key, ID: l.id, Lease: l.lease}
 	if slice > 0 {
 		b.Flags, cl.slice = wire.LockWait, slice
-		if at, ok := ctx.Deadline(); op == wire.OpLock && (!ok || time.Until(at) > slice) { // else no other call follows
+		// The place is kept until the next call of the same wait. After the last call nobody would come for it.
+		if at, ok := ctx.Deadline(); op == wire.OpLock && (!ok || time.Until(at) > slice) {
 			b.Keep = uint64(lockKeep / time.Millisecond)
 		}
 	}
 	return l.c.askLock(ctx, cl, &b)
 }
 
-// askLock makes a call whose body is b, of an operation that a LockResult answers. placed reports whether members may know of b.ID by
-// it: whenever an attempt was sent that was not refused. An owner that gives its partition up answers *moved* to a call that waits, which
-// stands in the log all the same.
+// askLock makes a call with body b whose answer is a LockResult. placed reports whether members may know b.ID because of the call, that
+// is, whether an attempt was sent that was not refused. An owner that gives up its partition answers *moved* to a call that waits, but
+// the call stands in the log.
 func (c *Client) askLock(ctx context.Context, cl *call, b *wire.LockBody) (r wire.LockResult, placed bool, err error) {
 	cl.body = wire.AppendLockBody(cl.body[:0], b)
 	err = c.run(ctx, cl)
@@ -158,18 +161,20 @@ func (c *Client) askLock(ctx context.Context, cl *call, b *wire.LockBody) (r wir
 
 // acquire waits for the lock as long as ctx does.
 func (l *Lock) acquire(ctx context.Context) error {
-	// It may be that members know of it; somebody has said that it waits, or has said nothing; nobody could be asked.
+	// placed: members may know the ID. waited: a member said that the caller waits, or did not answer. unreached: the last call found no owner.
 	placed, waited, unreached := false, false, false
 	for pause := firstBackoff; ; {
 		began := l.c.clock.now()
 		r, may, err := l.ask(ctx, wire.OpLock, lockSlice)
 		placed = placed || may
 		waited = waited || err == nil || errors.Is(err, ErrUnknownOutcome)
+
 		switch {
 		case err == nil && r.Flags&wire.LockHeld != 0:
 			l.granted(r)
 			return nil
 		case ctx.Err() != nil:
+			// Otherwise the lock may be granted to a caller that has gone, for a whole lease.
 			if placed {
 				l.leave()
 			}
@@ -181,7 +186,8 @@ func (l *Lock) acquire(ctx context.Context) error {
 			}
 			return err
 		case err == nil, errors.Is(err, ErrUnknownOutcome), errors.Is(err, ErrTimeout), errors.Is(err, ErrUnavailable),
-			errors.Is(err, ErrOverloaded) && waited: // who has a place keeps it
+			errors.Is(err, ErrOverloaded) && waited: // a caller that has a place keeps it
+			// The next call has the same ID. It keeps the place, or learns that the lock was granted meanwhile.
 			if l.c.life.Err() != nil {
 				return l.fail(ErrClosed, "")
 			}
@@ -197,6 +203,7 @@ func (l *Lock) acquire(ctx context.Context) error {
 			pause = firstBackoff
 			continue
 		}
+
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -251,6 +258,7 @@ func ahead(ms uint64) time.Duration {
 
 // renewal begins to renew the lease. It is called by the timer.
 func (l *Lock) renewal() {
+	// The client is closed, so nothing renews the lease.
 	if !l.c.spawn(l.renew) {
 		l.lose()
 	}
@@ -261,11 +269,13 @@ func (l *Lock) renew() {
 	for {
 		l.mu.Lock()
 		closed, left := l.closed, time.Duration(l.until-l.c.clock.now())
+
 		slice := time.Duration(0)
 		if l.watched {
 			slice = min(max(l.third(), minRenewal), lockSlice)
 		}
 		l.mu.Unlock()
+
 		if closed {
 			return
 		}
@@ -273,15 +283,17 @@ func (l *Lock) renew() {
 			l.lose()
 			return
 		}
+
 		began := l.c.clock.now()
 		ctx, cancel := context.WithTimeout(l.c.life, min(left, lockSlice))
 		r, _, err := l.ask(ctx, wire.OpRenew, slice)
 		cancel()
+
 		switch {
 		case err == nil && r.Flags&wire.LockHeld != 0:
 			l.mu.Lock()
 			if !l.closed {
-				// Whoever waits for Lost always has a call at the owner, which holds it as long as it can.
+				// While somebody waits for Lost, a renewal always waits at the owner. An owner that answers early is not asked at once.
 				held := time.Duration(l.c.clock.now()-began) > slice/2
 				l.extendLocked(r, l.watched && (slice == 0 || held))
 			}
@@ -291,11 +303,13 @@ func (l *Lock) renew() {
 		case errors.Is(err, ErrLockNotHeld):
 			l.lose()
 			return
+		// Members end no lease while its partition has no owner. The lease may still be renewed.
 		case errors.Is(err, ErrUnknownOutcome), Retryable(err):
 		default:
 			l.lose()
 			return
 		}
+
 		select {
 		case <-time.After(maxBackoff):
 		case <-l.c.life.Done():

@@ -43,7 +43,7 @@ func (s *flights) join(c *Client, at flightKey) *flight {
 	return f
 }
 
-// close lets nobody join any more.
+// close keeps further callers from joining.
 func (s *flights) close(f *flight) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,6 +61,8 @@ func (s *flights) leave(f *flight) {
 		delete(s.open, f.at)
 	}
 	s.mu.Unlock()
+
+	// A flight that has landed has given up its place.
 	select {
 	case <-f.landed:
 		return

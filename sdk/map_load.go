@@ -8,7 +8,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// loadLease is how long others wait for the value of a loader that has died. One that lives renews its lease each third of that.
+// loadLease is how long others wait for the value of a loader that has died. A living loader renews its lease after each third of it.
 const loadLease = 5 * time.Second
 
 // GetOrLoad returns the value of key. If key has none, it calls load, stores what load returns with opts, unless a value has
@@ -41,17 +41,21 @@ func (m *Map[K, V]) GetOrLoad(ctx context.Context, key K, load func(context.Cont
 	case w.Flags&(wire.WriteVersion|wire.WriteFence) != 0:
 		return zero, invalidf(wire.OpLoad.String(), m.name, "IfVersion or WithFence on GetOrLoad, which writes only where there is no entry")
 	}
+
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, m.c.cfg.timeout)
 		defer cancel()
 	}
+
 	cl, err := m.keyed(wire.OpLoad, key)
 	if err != nil {
 		return zero, err
 	}
 	at := flightKey{m.name, string(cl.key), cl.req.Partition}
 	cl.release()
+
+	// A flight may end without a value for this caller, who then begins again.
 	for {
 		if v, found, err := m.getPatiently(ctx, key); err != nil || found {
 			return v, err
@@ -101,8 +105,8 @@ func (m *Map[K, V]) fly(ctx context.Context, f *flight, key K, load func(context
 	}
 }
 
-// lead waits for the value on behalf of all who take part in the flight, and loads it if that is the client's task. Who fails leaves the
-// lead to another of them.
+// lead waits for the value on behalf of all callers in the flight, and loads the value if members give the task to this client. A caller
+// that fails leaves the lead to another one.
 func (m *Map[K, V]) lead(ctx context.Context, f *flight, key K, load func(context.Context, K) (V, error), w wire.WriteOptions) (v V, over bool, err error) {
 	landed := false
 	defer func() { // also when load panics
@@ -110,10 +114,12 @@ func (m *Map[K, V]) lead(ctx context.Context, f *flight, key K, load func(contex
 			f.lead <- struct{}{}
 		}
 	}()
+
 	mine, err := f.l.wait(ctx)
 	if err != nil {
 		return v, true, err
 	}
+
 	if mine {
 		v, landed, err = m.load(ctx, f, key, load, w)
 		return v, true, err
@@ -126,6 +132,7 @@ func (m *Map[K, V]) lead(ctx context.Context, f *flight, key K, load func(contex
 	if err != nil || !found { // where members are overloaded, all ask again
 		return v, err != nil && !errors.Is(err, ErrOverloaded), err
 	}
+
 	v, err = m.decodeLoaded(f)
 	return v, true, err
 }
@@ -163,6 +170,7 @@ func (m *Map[K, V]) load(ctx context.Context, f *flight, key K, load func(contex
 			f.l = newLoading(m.c, f.at) // whoever leads next has a place of its own
 		}
 	}()
+
 	if v, err = load(ctx, key); err != nil {
 		var zero V
 		return zero, false, err
@@ -176,20 +184,26 @@ func (m *Map[K, V]) load(ctx context.Context, f *flight, key K, load func(contex
 	m.c.loads.close(f)
 	landed = true
 	defer func() { f.land(value) }()
+
 	err = l.loaded(ctx, w, value)
 	if err == nil {
 		settled = true
 		return v, landed, nil
 	}
+
+	// The value was not stored. Those who share the flight must look again, unless another value is found below.
 	value = nil
 	if !errors.Is(err, ErrLockNotHeld) {
 		return v, landed, err
 	}
+
+	// The task was no longer the caller's, so it need not be given up. Where the key has a value by now, everyone gets that.
 	settled = true
 	other, found, err := m.getEncoded(ctx, key)
 	if err != nil || !found {
 		return v, landed, nil
 	}
+
 	value = other
 	cl := newCall(wire.OpLoad, m.name, f.at.partition)
 	defer cl.release()
@@ -199,7 +213,7 @@ func (m *Map[K, V]) load(ctx context.Context, f *flight, key K, load func(contex
 	return v, landed, nil
 }
 
-// loading is the task to load the value of a key: as long as it waits for others that have it, and when it has it itself.
+// loading is a client's part in the task to load the value of a key: first it may wait until others are done, then it has the task.
 type loading struct {
 	c         *Client
 	name      string
@@ -219,10 +233,13 @@ func (l *loading) ask(ctx context.Context, flags uint8) (r wire.LockResult, plac
 	cl := newCall(wire.OpLoad, l.name, l.partition)
 	defer cl.release()
 	b := wire.LockBody{Map: []byte(l.name), Key: l.key, ID: l.id, Lease: uint64(loadLease.Milliseconds()), Flags: flags}
+
+	// A renewal that takes longer than the lease comes too late.
 	cl.slice = loadLease
 	if flags&wire.LockWait != 0 {
 		cl.slice = lockSlice
-		if at, ok := ctx.Deadline(); !ok || time.Until(at) > lockSlice { // else no other call follows
+		// The place is kept until the next call of the same wait.
+		if at, ok := ctx.Deadline(); !ok || time.Until(at) > lockSlice {
 			b.Keep = uint64(lockKeep.Milliseconds())
 		}
 	}
@@ -232,22 +249,25 @@ func (l *loading) ask(ctx context.Context, flags uint8) (r wire.LockResult, plac
 // wait waits until the value is there, or is to be loaded by the caller: then mine is true. After an error neither is; the place
 // among those who wait stays, for the next call of wait or leave.
 func (l *loading) wait(ctx context.Context) (mine bool, err error) {
-	hint, waited := "", false // why nobody was asked to load; a member has said that the caller waits, or has said nothing
+	hint, waited := "", false // hint: why the caller does not load yet; waited: a member said so, or did not answer
 	for n := 0; ; n++ {
 		began := l.c.clock.now()
 		r, placed, err := l.ask(ctx, wire.LockWait)
 		l.placed = l.placed || placed
+
 		switch {
 		case err == nil, errors.Is(err, ErrUnknownOutcome):
 			hint, waited = "another loads the value", true
 		case errors.Is(err, ErrOverloaded):
 			hint, waited = err.Error(), true
 		}
+
 		switch {
 		case err == nil && r.Flags&wire.LockHeld != 0:
 			l.fence = r.Fence
 			return true, nil
 		case err == nil && r.Flags&wire.LockLoaded != 0:
+			// The key has an entry, which has ended the task and all places.
 			l.placed = false
 			return false, nil
 		case l.c.life.Err() != nil:
@@ -285,6 +305,8 @@ func (l *loading) renewing() (stop func()) {
 				return
 			case <-tick.C:
 			}
+
+			// Any other failure may pass before the lease ends.
 			if _, _, err := l.ask(ctx, wire.LockAgain); errors.Is(err, ErrLockNotHeld) {
 				return
 			}

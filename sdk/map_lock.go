@@ -42,6 +42,7 @@ func (m *Map[K, V]) TryLock(ctx context.Context, key K, opts ...LockOption) (*Lo
 		r, placed, err := l.ask(ctx, wire.OpLock, 0)
 		switch {
 		case err != nil:
+			// The lock may have been granted although the call failed.
 			if placed {
 				l.leave()
 			}
@@ -67,6 +68,7 @@ func (m *Map[K, V]) newLock(key K, opts []LockOption) (*Lock, error) {
 			return nil, invalidf(wire.OpLock.String(), m.name, "%v", err)
 		}
 	}
+
 	cl, err := m.keyed(wire.OpLock, key)
 	if err != nil {
 		return nil, err

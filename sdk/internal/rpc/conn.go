@@ -147,11 +147,14 @@ func (c *Conn) Fail(err error) {
 
 	close(c.ended)
 	_ = c.nc.Close()
+
+	// Bytes that were handed to the network may have arrived. What still waited here has never left this process.
 	for _, s := range slots {
 		if s.call != nil {
 			s.call.finish(nil, err, s.call.offset < handed)
 		}
 	}
+
 	if c.cfg.OnClose != nil {
 		c.cfg.OnClose(err)
 	}
@@ -194,9 +197,12 @@ func (c *Conn) queue(req *wire.Request, call *Call, now, expireAt int64, flush b
 	if c.mu.err != nil {
 		return false, false, c.mu.err
 	}
+
+	// A request always fits into an empty queue, however large.
 	if len(c.mu.out) > 0 && len(c.mu.out)+len(req.Body) > maxQueued {
 		return false, false, ErrQueueFull
 	}
+
 	var i uint32
 	if n := len(c.mu.free); n > 0 {
 		i, c.mu.free = c.mu.free[n-1], c.mu.free[:n-1]
@@ -204,16 +210,21 @@ func (c *Conn) queue(req *wire.Request, call *Call, now, expireAt int64, flush b
 		i = uint32(len(c.mu.slots))
 		c.mu.slots = append(c.mu.slots, slot{})
 	}
+
 	s := &c.mu.slots[i]
 	s.gen = (s.gen + 1) & (1<<31 - 1) // request IDs stay below TableID
 	s.call = call
 	c.mu.waiting++
 	req.ID = uint64(s.gen)<<32 | uint64(i)
+
 	if call.done, _ = c.chans.Get().(chan struct{}); call.done == nil {
 		call.done = make(chan struct{}, 1)
 	}
 	call.id, call.offset, call.sentAt, call.expireAt, call.partition = req.ID, c.mu.queued, now, expireAt, req.Partition
+
 	c.appendLocked(req, now)
+
+	// The first caller becomes the writer. Others leave their frames to it.
 	if write = flush && !c.mu.flushing; write {
 		c.mu.flushing = true
 	}
@@ -289,6 +300,7 @@ func (c *Conn) controlLocked(op wire.Op, id uint64, now int64) {
 	c.appendLocked(&wire.Request{ID: id, Op: op, Partition: wire.NoPartition}, now)
 	if !c.mu.flushing {
 		c.mu.flushing = true
+		// There is room for the signal: only the one who has set flushing sends it.
 		c.wake <- struct{}{}
 	}
 }
@@ -302,15 +314,19 @@ func (c *Conn) Tick(now int64) {
 		c.mu.Unlock()
 		return
 	}
+
 	for i := range c.mu.slots {
 		if call := c.mu.slots[i].call; call != nil && call.expireAt != 0 && now >= call.expireAt {
 			expired = append(expired, c.takeLocked(call.id))
 		}
 	}
+
 	gone, last := false, c.lastRead.Load()
+	// Whatever was read since the ping shows that the member is there.
 	if last >= c.mu.pingAt {
 		c.mu.pingAt = 0
 	}
+
 	switch {
 	case c.mu.pingAt != 0:
 		gone = now-c.mu.pingAt >= int64(c.cfg.PongWait)
@@ -318,6 +334,7 @@ func (c *Conn) Tick(now int64) {
 		c.mu.pingAt = now
 		c.controlLocked(wire.OpPing, pingID, now)
 	}
+
 	if c.mu.announced > c.mu.seen && !c.mu.asked {
 		c.mu.asked = true
 		c.controlLocked(wire.OpTable, TableID, now)
@@ -327,6 +344,7 @@ func (c *Conn) Tick(now int64) {
 	for _, call := range expired {
 		call.finish(nil, ErrExpired, true)
 	}
+
 	if gone {
 		c.Fail(ErrSilent)
 	}
@@ -343,6 +361,7 @@ func (c *Conn) Release(before int64, moved func(partition uint32) bool) {
 		}
 	}
 	c.mu.Unlock()
+
 	for _, call := range released {
 		call.finish(nil, ErrMoved, true)
 	}
@@ -368,6 +387,7 @@ func (c *Conn) Saw(version uint64) {
 // flush writes until nothing waits. The caller has set flushing, which makes it the only writer. With busy, other callers
 // are about to queue too: they run first, so that one write carries them all.
 func (c *Conn) flush(busy bool) {
+	// Such a connection cannot say whether a write would block, and callers must not block.
 	if c.raw == nil {
 		c.wake <- struct{}{}
 		return
@@ -375,6 +395,7 @@ func (c *Conn) flush(busy bool) {
 	if busy {
 		runtime.Gosched()
 	}
+
 	for range flushRounds {
 		buf := c.take()
 		if buf == nil {
@@ -391,6 +412,8 @@ func (c *Conn) flush(busy bool) {
 		}
 		c.recycle(buf)
 	}
+
+	// The writer goroutine goes on, still as the only writer. The caller has its own call to wait for.
 	c.wake <- struct{}{}
 }
 
@@ -431,17 +454,19 @@ func (c *Conn) writeLoop() {
 			return
 		case <-c.wake:
 		}
+
 		buf := c.rest
 		c.rest = nil
 		for {
 			if buf == nil {
 				if c.raw == nil {
-					runtime.Gosched() // as flush does
+					runtime.Gosched() // others queue first, as in flush
 				}
 				if buf = c.take(); buf == nil {
 					break
 				}
 			}
+
 			if _, err := c.nc.Write(buf); err != nil {
 				c.Fail(fmt.Errorf("write: %w", err))
 				return

@@ -33,6 +33,7 @@ func newRawWriter(nc net.Conn) *rawWriter {
 	if err != nil {
 		return nil
 	}
+
 	w := &rawWriter{conn: raw}
 	w.write = func(fd uintptr) bool {
 		for w.n < len(w.buf) {
@@ -42,6 +43,7 @@ func newRawWriter(nc net.Conn) *rawWriter {
 				w.n += n
 			case errors.Is(err, syscall.EINTR):
 			case errors.Is(err, syscall.EAGAIN):
+				// false would wait until the socket takes more.
 				return true
 			case err != nil:
 				w.err = err

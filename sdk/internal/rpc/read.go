@@ -23,6 +23,8 @@ func (c *Conn) readLoop() {
 	for {
 		n, err := c.nc.Read(buf[end:])
 		end += n
+
+		// A read may bring bytes together with an error: the answers in them count.
 		if n > 0 {
 			c.lastRead.Store(c.cfg.Now())
 			var used int
@@ -36,10 +38,12 @@ func (c *Conn) readLoop() {
 				return
 			}
 		}
+
 		if err != nil {
 			c.Fail(fmt.Errorf("read: %w", noEOF(err)))
 			return
 		}
+
 		buf, start, end = makeRoom(buf, start, end)
 	}
 }
@@ -98,6 +102,7 @@ func (c *Conn) deliver(batch []arrival) error {
 		c.mu.Unlock()
 		return nil
 	}
+
 	c.mu.unanswered = 0
 	for i := range batch {
 		a := &batch[i]
@@ -108,18 +113,25 @@ func (c *Conn) deliver(batch []arrival) error {
 			}
 			continue
 		}
+
 		if a.ID == pingID || a.Flags&wire.FlagPush != 0 {
 			continue
 		}
+
 		if a.ID >= TableID || int(uint32(a.ID)) >= len(c.mu.slots) {
 			c.mu.Unlock()
 			return fmt.Errorf("%w: request ID %d was never given out", wire.ErrMalformed, a.ID)
 		}
+
+		// There may be no call: it was abandoned, or has expired.
 		a.call = c.takeLocked(a.ID)
 	}
+
 	if newest > c.mu.announced {
 		c.mu.announced = newest
 	}
+
+	// The member has just answered, so its silence counts from now.
 	if c.mu.waiting > 0 {
 		c.mu.unanswered = now
 	}
@@ -130,6 +142,7 @@ func (c *Conn) deliver(batch []arrival) error {
 		a := &batch[i]
 		switch {
 		case a.call != nil:
+			// Answers of one read say nearly the same about the clock: one of them is enough.
 			if !timed && c.cfg.OnTime != nil {
 				timed = true
 				c.cfg.OnTime(a.Time, a.call.sentAt, now)
