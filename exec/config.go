@@ -86,6 +86,7 @@ func setDefault[T int | int64 | time.Duration](v *T, d T) {
 func (c Config) Validate() error {
 	var problems []error
 	wrong := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+
 	if c.Registry == nil {
 		wrong("no Registry")
 	}
@@ -98,6 +99,7 @@ func (c Config) Validate() error {
 	if c.LocalEntries == nil {
 		wrong("no LocalEntries")
 	}
+
 	for _, n := range [...]struct {
 		name  string
 		value int64
@@ -109,6 +111,7 @@ func (c Config) Validate() error {
 			wrong("%s is %d, it must be at least 1", n.name, n.value)
 		}
 	}
+
 	for _, d := range [...]struct {
 		name  string
 		value time.Duration
@@ -117,6 +120,7 @@ func (c Config) Validate() error {
 			wrong("%s is %v, it must be at least 1ms", d.name, d.value)
 		}
 	}
+
 	problems = append(problems, CheckPools(c.Executors)...)
 	if len(problems) == 0 {
 		return nil

@@ -60,6 +60,7 @@ func RegisterTask[In, Out any](r *Registry, name string, fn func(ctx context.Con
 	if problem := checkName(name); problem != "" {
 		panic(fmt.Sprintf("exec: the name of task %q %s", name, problem))
 	}
+
 	r.add(name, func(ctx context.Context, tc TaskContext, arg []byte) ([]byte, stage, error) {
 		var in In
 		if !isNil(arg) {
@@ -67,10 +68,12 @@ func RegisterTask[In, Out any](r *Registry, name string, fn func(ctx context.Con
 				return nil, stageArg, err
 			}
 		}
+
 		out, err := fn(ctx, tc, in)
 		if err != nil {
 			return nil, stageTask, err
 		}
+
 		value, err := codec.Msgpack{}.Encode(nil, out)
 		if err != nil {
 			return nil, stageResult, err
@@ -112,6 +115,7 @@ func checkName(name string) string {
 	case !utf8.ValidString(name):
 		return "is not UTF-8"
 	}
+
 	for _, c := range name {
 		if unicode.IsControl(c) {
 			return "contains control characters"

@@ -42,11 +42,12 @@ func newResults(cfg *Config) *results {
 // len returns how many results are kept.
 func (r *results) len() int { return len(r.places) }
 
-// add keeps a new result of size bytes and returns those that must go for it: what was fetched longest ago first, then what
-// has waited longest. The new one itself is among them only if it is above the limit alone.
+// add keeps a new result of size bytes and returns those that must go for it: what was fetched longest ago first, then what has waited
+// longest. The new result is among them only if it exceeds the limit alone.
 func (r *results) add(id wire.ID, size int64, now time.Time) (dropped []wire.ID) {
 	r.places[id] = r.unfetched.PushBack(&kept{id: id, size: size + resultOverhead, expires: now.Add(r.ttl)})
 	r.bytes += size + resultOverhead
+
 	for len(r.places) > r.maxCount || r.bytes > r.maxBytes {
 		oldest := r.fetched.Front()
 		if oldest == nil {
@@ -63,6 +64,7 @@ func (r *results) fetch(id wire.ID, now time.Time) {
 	if !ok || at.Value.(*kept).fetched {
 		return
 	}
+
 	k := r.unfetched.Remove(at).(*kept)
 	k.fetched, k.expires = true, now.Add(r.fetchedTTL)
 	r.places[id] = r.fetched.PushBack(k)
@@ -84,6 +86,7 @@ func (r *results) drop(at *list.Element) wire.ID {
 	if k.fetched {
 		l = &r.fetched
 	}
+
 	l.Remove(at)
 	delete(r.places, k.id)
 	r.bytes -= k.size

@@ -18,23 +18,26 @@ var errGoexit = errors.New("the task ended its goroutine")
 func (s *Service) launchLocked(p *pool, j *job) {
 	p.running++
 	s.mu.running++
+
 	ctx, end := context.WithCancelCause(s.root)
 	j.end = end
+
 	tc := &taskContext{ctx: ctx, service: s, key: j.key, attempt: j.attempt}
 	arg := j.arg
 	j.arg, j.key = nil, nil
+
 	go s.run(tc, j, arg)
 }
 
-// run carries j from the start of its function to its outcome. It holds for a function that panics, and for one that ends
-// its goroutine by runtime.Goexit, too.
+// run carries j from the start of its function to its outcome, also where the function panics or ends its goroutine by runtime.Goexit.
 func (s *Service) run(tc *taskContext, j *job, arg []byte) {
 	defer s.leave(j)
+
 	ctx := tc.ctx
 	if j.timeout > 0 {
 		limited, cancel := context.WithTimeoutCause(ctx, j.timeout, errTimeUp)
 		defer cancel()
-		// The outcome of a task whose time is up does not wait for a function that does not heed it.
+		// The function may ignore the end of its context. The outcome does not wait for the function.
 		defer context.AfterFunc(limited, func() {
 			if context.Cause(limited) == errTimeUp {
 				s.settle(j, timeUp(j))
@@ -42,8 +45,10 @@ func (s *Service) run(tc *taskContext, j *job, arg []byte) {
 		})()
 		ctx, tc.ctx = limited, limited
 	}
+
 	ctx = sdk.ContextWithTaskWaits(ctx, &waits{s: s, j: j, goroutine: goroutineID()})
 	tc.ctx = ctx
+
 	returned := false
 	defer func() {
 		if r := recover(); r != nil {
@@ -51,9 +56,11 @@ func (s *Service) run(tc *taskContext, j *job, arg []byte) {
 			s.cfg.Logger.Error("a task panicked", j.attrs(), "panic", text, "stack", string(debug.Stack()))
 			s.settle(j, s.outcome(ctx, j, nil, stageTask, fmt.Errorf("task %q panicked: %s", j.task, text)))
 		} else if !returned {
+			// The function neither returned nor panicked, so it has ended its goroutine by runtime.Goexit.
 			s.settle(j, s.outcome(ctx, j, nil, stageTask, fmt.Errorf("task %q: %w", j.task, errGoexit)))
 		}
 	}()
+
 	value, at, err := j.run(ctx, tc, arg)
 	result := s.outcome(ctx, j, value, at, err)
 	returned = true
@@ -63,20 +70,25 @@ func (s *Service) run(tc *taskContext, j *job, arg []byte) {
 // outcome turns what a function did into the result of its task. What ended its ctx goes before what it returned.
 func (s *Service) outcome(ctx context.Context, j *job, value []byte, at stage, err error) wire.TaskResult {
 	switch cause := context.Cause(ctx); {
+	// The caller may have heard already that the time is up: the outcome must not change with what came later.
 	case cause == errTimeUp:
 		return timeUp(j)
+	// A task that has returned without an error has its result, although the member stops.
 	case cause == errStopped && err != nil:
 		return memberStopped()
+
 	case err == nil && len(value) > wire.MaxValue:
 		return wire.TaskResult{Code: wire.CodeTooLarge,
 			Message: fmt.Sprintf("the result of task %q has %d bytes, the limit is %d", j.task, len(value), wire.MaxValue)}
 	case err == nil:
 		return wire.TaskResult{Code: wire.CodeOK, Value: value}
+
 	case at == stageArg:
 		return wire.TaskResult{Code: wire.CodeInvalid, Message: fmt.Sprintf("the argument of task %q: %v", j.task, err)}
 	case at == stageResult:
 		return wire.TaskResult{Code: wire.CodeTaskFailed, Message: fmt.Sprintf("the result of task %q: %v", j.task, err)}
 	}
+
 	sentinel, _ := sdk.CodeOf(err)
 	return wire.TaskResult{Code: wire.CodeTaskFailed, Message: err.Error(), Sentinel: sentinel}
 }
@@ -97,8 +109,10 @@ func (s *Service) leave(j *job) {
 	defer s.mu.Unlock()
 	j.end(errReturned)
 	j.end = nil
+
 	s.releaseLocked(j)
 	s.mu.running--
+
 	p := s.mu.pools[j.executor]
 	p.running--
 	switch {
@@ -107,6 +121,7 @@ func (s *Service) leave(j *job) {
 	case p.idle():
 		delete(s.mu.pools, p.name)
 	}
+
 	if s.mu.phase == phaseStopped && s.mu.running == 0 {
 		close(s.idle)
 	}

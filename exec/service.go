@@ -82,6 +82,8 @@ func (s *Service) Start(ctx context.Context) error {
 	case phaseStopped:
 		return fmt.Errorf("start the executors: %w", sdk.ErrClosed)
 	}
+
+	// The caller's ctx may end when the start is over. Tasks end with Stop alone.
 	s.root, s.endRoot = context.WithCancelCause(context.WithoutCancel(ctx))
 	s.mu.phase = phaseServing
 	go s.sweep()
@@ -101,7 +103,9 @@ func (s *Service) Stop() {
 		<-s.stopped
 		return
 	}
+
 	s.mu.phase = phaseStopped
+
 	for _, p := range s.mu.pools {
 		for p.waiting.Len() > 0 {
 			j := p.pop()
@@ -112,10 +116,12 @@ func (s *Service) Stop() {
 			delete(s.mu.pools, p.name)
 		}
 	}
+
 	if s.mu.running == 0 {
 		close(s.idle)
 	}
 	s.mu.Unlock()
+
 	defer close(s.stopped)
 	if was == phaseNew {
 		return
@@ -124,13 +130,16 @@ func (s *Service) Stop() {
 	s.endRoot(errStopped)
 	patience := time.NewTimer(s.cfg.StopTimeout)
 	defer patience.Stop()
+
 	select {
 	case <-s.idle:
 	case <-patience.C:
+		// Go cannot end a goroutine from outside. Callers must still get an outcome.
 		for _, j := range s.abandon() {
 			s.cfg.Logger.Warn("task ignores the end of its context; its goroutine goes on after the member's stop (fix the task to return when its context ends)", j.attrs())
 		}
 	}
+
 	<-s.janitor
 }
 
@@ -138,6 +147,7 @@ func (s *Service) Stop() {
 func (s *Service) abandon() []*job {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	var left []*job
 	for _, j := range s.mu.jobs {
 		if j.end != nil {
@@ -154,6 +164,7 @@ func (s *Service) sweep() {
 	defer close(s.janitor)
 	tick := time.NewTicker(max(min(s.cfg.ResultTTL, s.cfg.FetchedTTL)/4, time.Millisecond))
 	defer tick.Stop()
+
 	for {
 		select {
 		case <-s.root.Done():
@@ -182,24 +193,30 @@ func (s *Service) Submit(body wire.TaskBody) (wire.Code, string) {
 	if code != wire.CodeOK {
 		return code, text
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
+	// A caller that has lost the answer submits again. The task must not run twice.
 	if old, ok := s.mu.jobs[j.id]; ok {
 		if old.task != j.task || old.executor != j.executor {
 			return wire.CodeInvalid, fmt.Sprintf("task ID %s is taken by task %q of executor %q", j.id, old.task, old.executor)
 		}
 		return wire.CodeOK, ""
 	}
+
 	switch s.mu.phase {
 	case phaseNew:
 		return wire.CodeNotReady, "the member's executors have not started yet"
 	case phaseStopped:
 		return wire.CodeClosed, "the member is stopping"
 	}
+
 	if s.mu.argBytes+j.size > s.cfg.MaxArgBytes {
 		s.mu.stats.Rejected++
 		return wire.CodeRejected, fmt.Sprintf("the arguments of the member's tasks take %d bytes, the limit is %d", s.mu.argBytes, s.cfg.MaxArgBytes)
 	}
+
 	p, ok := s.mu.pools[j.executor]
 	if !ok {
 		if len(s.mu.pools) >= s.cfg.MaxExecutors {
@@ -210,13 +227,16 @@ func (s *Service) Submit(body wire.TaskBody) (wire.Code, string) {
 		p.size, p.depth = s.cfg.bounds(j.executor)
 		s.mu.pools[j.executor] = p
 	}
+
 	if p.running >= p.size && p.waiting.Len() >= p.depth {
 		s.mu.stats.Rejected++
 		return wire.CodeRejected, fmt.Sprintf("executor %q: %d tasks run and %d wait, which is its limit", j.executor, p.running, p.waiting.Len())
 	}
+
 	s.mu.stats.Accepted++
 	s.mu.jobs[j.id] = j
 	s.mu.argBytes += j.size
+
 	if p.running < p.size {
 		s.launchLocked(p, j)
 	} else {
@@ -239,19 +259,23 @@ func (s *Service) prepare(body *wire.TaskBody) (*job, wire.Code, string) {
 	if problem := checkName(body.Task); problem != "" {
 		return nil, wire.CodeInvalid, fmt.Sprintf("the name of task %q %s", body.Task, problem)
 	}
+
 	if len(body.Arg) > wire.MaxValue {
 		return nil, wire.CodeTooLarge, fmt.Sprintf("the argument of task %q has %d bytes, the limit is %d", body.Task, len(body.Arg), wire.MaxValue)
 	}
 	if len(body.Key) > wire.MaxKey {
 		return nil, wire.CodeTooLarge, fmt.Sprintf("the key of task %q has %d bytes, the limit is %d", body.Task, len(body.Key), wire.MaxKey)
 	}
+
 	run, ok := s.cfg.Registry.lookup(body.Task)
 	if !ok {
 		m := s.cfg.Member()
 		return nil, wire.CodeUnknownTask, fmt.Sprintf("member %s (%s) has no task %q", m.Name, m.ID, body.Task)
 	}
+
 	j := &job{id: body.ID, executor: body.Executor, task: body.Task, attempt: int(body.Attempt), run: run,
 		arg: slices.Clone(body.Arg), size: int64(len(body.Arg) + len(body.Key)), done: make(chan struct{})}
+
 	if body.Keyed {
 		if err := (codec.Msgpack{}).Decode(body.Key, &j.key); err != nil {
 			return nil, wire.CodeInvalid, fmt.Sprintf("the key of task %q: %v", body.Task, err)
@@ -275,6 +299,8 @@ func (s *Service) Wait(ctx context.Context, id wire.ID) wire.TaskResult {
 		return wire.TaskResult{Done: true, Code: wire.CodeNotFound,
 			Message: fmt.Sprintf("task %s is not known here: it was not submitted to this start of the member, or its result has been dropped", id)}
 	}
+
+	// The outcome goes before the end of ctx where both are there.
 	select {
 	case <-j.done:
 	default:
@@ -284,6 +310,7 @@ func (s *Service) Wait(ctx context.Context, id wire.ID) wire.TaskResult {
 			return wire.TaskResult{}
 		}
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.results.fetch(id, time.Now())
@@ -299,9 +326,11 @@ func (s *Service) Cancel(id wire.ID) bool {
 	if !ok || j.settled {
 		return false
 	}
+
 	if p := s.mu.pools[j.executor]; p != nil && p.remove(j) {
 		s.releaseLocked(j)
 	}
+
 	s.settleLocked(j, wire.TaskResult{Code: wire.CodeCancelled, Message: fmt.Sprintf("task %q was cancelled", j.task)})
 	if j.end != nil {
 		j.end(errCancelled)
@@ -317,9 +346,11 @@ func (s *Service) settleLocked(j *job, r wire.TaskResult) {
 	if j.settled {
 		return
 	}
+
 	r.Done = true
 	r.Message = presentable(r.Message)
 	j.settled, j.result = true, r
+
 	switch r.Code {
 	case wire.CodeOK:
 		s.mu.stats.Succeeded++
@@ -328,6 +359,7 @@ func (s *Service) settleLocked(j *job, r wire.TaskResult) {
 	default:
 		s.mu.stats.Failed++
 	}
+
 	close(j.done)
 	s.forgetLocked(s.mu.results.add(j.id, int64(len(r.Value)+len(r.Message)), time.Now()))
 }

@@ -75,11 +75,13 @@ func Local[K comparable, V any](tc TaskContext, mapName string) iter.Seq2[sdk.En
 			yield(sdk.Entry[K, V]{}, fmt.Errorf("local entries of map %q: %w: %T is not the context of a running task", mapName, sdk.ErrInvalid, tc))
 			return
 		}
+
 		for raw, err := range local.localEntries(mapName) {
 			if err != nil {
 				yield(sdk.Entry[K, V]{}, fmt.Errorf("local entries of map %q: %w", mapName, err))
 				return
 			}
+
 			entry, err := decodeEntry[K, V](raw)
 			if err != nil {
 				err = fmt.Errorf("local entries of map %q: %w", mapName, err)

@@ -30,29 +30,32 @@ func (w *waiting) before(other *waiting) bool {
 
 // Await implements sdk.TaskWaits.
 //
-// NOTE: a wait on another goroutine than that of the task's function is passed over: the function may return without it, and give its
-// place back.
+// NOTE: a wait on another goroutine than the function's own does not count: the function may return without the wait, and give its place
+// back.
 func (w *waits) Await(tasks []wire.ID, until time.Time) (stuck <-chan struct{}, leave func()) {
 	if len(tasks) == 0 || goroutineID() != w.goroutine {
 		return nil, func() {}
 	}
+
 	this := &waiting{tasks: tasks, until: until, stuck: make(chan struct{})}
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
+
 	w.j.waits = this
 	w.s.breakLocked(w.j)
 	return this.stuck, func() {
 		w.s.mu.Lock()
 		defer w.s.mu.Unlock()
+
 		if w.j.waits == this {
 			w.j.waits = nil
 		}
 	}
 }
 
-// breakLocked ends one wait if that of j, which has just begun, makes a pool such that nothing in it can go on. Of all waits that hang on
-// each other it is the one that ends by itself first, and so cannot be told its outcome whatever happens; of those without an end it is
-// j's. REQUIRES mu.
+// breakLocked ends one wait if the wait of j, which has just begun, leaves a pool in which nothing can go on. Among the waits that depend
+// on each other it ends the wait that would end by itself first: that wait cannot get its outcome whatever happens. If none of them has an
+// end, it ends the wait of j. REQUIRES mu.
 func (s *Service) breakLocked(j *job) {
 	waiters := make(map[*job]bool) // those of which it is not known that they can go on
 	blocked := make(map[string]int)
@@ -62,17 +65,20 @@ func (s *Service) breakLocked(j *job) {
 			blocked[other.executor]++
 		}
 	}
+
 	// A pool moves as long as one of its tasks does.
 	moves := func(executor string) bool {
 		p := s.mu.pools[executor]
 		return p == nil || blocked[executor] < p.running
 	}
+
+	// A task that can go on frees those that wait for it. When nothing changes any more, those that are left wait for each other.
 	for changed := true; changed; {
 		changed = false
 		for w := range waiters {
 			for _, id := range w.waits.tasks {
 				t, known := s.mu.jobs[id]
-				// What is not known here runs elsewhere, or its outcome is on its way.
+				// A task that is not known here runs elsewhere, or its outcome is on its way.
 				if !known || t.settled || t.place != nil && moves(t.executor) || t.place == nil && !waiters[t] {
 					delete(waiters, w)
 					blocked[w.executor]--
@@ -82,11 +88,12 @@ func (s *Service) breakLocked(j *job) {
 			}
 		}
 	}
+
 	if !waiters[j] {
 		return
 	}
 
-	// Who waits for the pools that hang on each other, but in none of them, is helped by ending another's wait.
+	// Only a wait inside these pools may be ended. A task outside, which waits for one of them, goes on once they move.
 	reached := map[string]bool{j.executor: true}
 	for pools := []string{j.executor}; len(pools) > 0; pools = pools[1:] {
 		for w := range waiters {
@@ -101,25 +108,28 @@ func (s *Service) breakLocked(j *job) {
 			}
 		}
 	}
+
 	first := j
 	for w := range waiters {
 		if reached[w.executor] && w.waits.before(first.waits) {
 			first = w
 		}
 	}
+
 	close(first.waits.stuck)
 	first.waits = nil
 }
 
-// goroutineID returns the number by which the runtime knows the calling goroutine. It has no other way to be learned than from the head
-// of a stack, "goroutine 7 [running]:". 0, which no goroutine has, is a runtime that writes it in another way: then two calls agree, and
-// waits on other goroutines count too.
+// goroutineID returns the number by which the runtime knows the calling goroutine. Only the head of a stack shows the number: "goroutine 7
+// [running]:". No goroutine has the number 0. It stands for a runtime that writes the head in another way. All calls agree then, so waits
+// on other goroutines count too.
 func goroutineID() uint64 {
 	var buf [64]byte
 	head := bytes.Fields(buf[:runtime.Stack(buf[:], false)])
 	if len(head) < 2 {
 		return 0
 	}
+
 	id, err := strconv.ParseUint(string(head[1]), 10, 64)
 	if err != nil {
 		return 0

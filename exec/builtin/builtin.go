@@ -53,6 +53,7 @@ func sleep(ctx context.Context, _ exec.TaskContext, text string) (string, error)
 	if err != nil {
 		return "", fmt.Errorf("%w: sleep takes a duration such as \"300ms\", not %q", sdk.ErrInvalid, text)
 	}
+
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -106,6 +107,7 @@ func (t *total) value() any {
 	case !t.hasFloat && t.integers.IsUint64():
 		return t.integers.Uint64()
 	}
+
 	f, _ := new(big.Float).SetInt(&t.integers).Float64()
 	return f + t.floats
 }

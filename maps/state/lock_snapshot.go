@@ -55,8 +55,8 @@ func (d *decoder) locks(k *locks) {
 		d.must(l.fence != 0 && (l.freed == 0 || l.freed > l.fence), "a lock granted at %d and freed at %d", l.fence, l.freed)
 		if l.freed == 0 {
 			d.holder(l)
-			// Released locks are ordered by this version alone. A second one would push the first out of the order.
 		} else if _, twice := k.free.Get(lockFree{version: l.freed}); twice {
+			// Released locks are ordered by this version alone. A second one would push the first out of the order.
 			d.must(false, "two locks freed at %d", l.freed)
 		}
 		if d.err != nil {
