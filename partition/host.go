@@ -82,12 +82,15 @@ func Start(cfg HostConfig) (*Host, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("start the host of the partitions: %w", err)
 	}
+
 	h := newHost(cfg)
 	cfg.Transport.Carry((*carried)(h))
+
 	w := workers(cfg.Partitions)
 	err := h.raft.Start(config.NodeHostConfig{
-		DeploymentID:        DeploymentID(cfg.Cluster),
-		NodeHostID:          cfg.Incarnation.String(),
+		DeploymentID: DeploymentID(cfg.Cluster),
+		NodeHostID:   cfg.Incarnation.String(),
+		// Nothing of the partitions is on disk: the directory is only a name in the file system in memory.
 		NodeHostDir:         "/gridiron",
 		RTTMillisecond:      tickMillis,
 		RaftAddress:         cfg.Addr,
@@ -107,6 +110,7 @@ func Start(cfg HostConfig) (*Host, error) {
 		h.end()
 		return nil, fmt.Errorf("start the host of the partitions: %w", err)
 	}
+
 	h.looping.Add(1)
 	go h.loop() // ends with life; owns reconciling the replicas
 	return h, nil
@@ -117,15 +121,19 @@ func newHost(cfg HostConfig) *Host {
 	h := &Host{cfg: cfg, random: newRandom(), log: memlog.New()}
 	h.life, h.end = context.WithCancel(context.Background())
 	h.raft = raftgroup.New(h.life)
+
 	h.replicas = make([]atomic.Pointer[replica], cfg.Partitions)
 	h.publishedTo = make([]atomic.Uint64, cfg.Partitions)
 	h.groups = make([]group, cfg.Partitions)
+
 	h.stateSnapshots.slots = make(chan struct{}, stateSnapshotsAtOnce)
 	h.stateSnapshots.byReplica = make(map[streamKey]*stream)
 	h.wake.dirty = make(map[*replica]struct{})
 	h.wake.ch = make(chan struct{}, 1)
+
 	h.transferMax = transferBytes
 	h.logBudget.Store(logBytesPerMember)
+	// Where partitions are many, each keeps its share of what the member may keep.
 	h.logMax = min(logBytesPerReplica, logBytesPerMember/int64(max(1, cfg.Partitions)))
 	return h
 }
@@ -167,6 +175,7 @@ func (h *Host) Inspect(partition int, f func(m Machine)) bool {
 	}
 	r.state.RLock()
 	defer r.state.RUnlock()
+
 	if r.state.machine == nil {
 		return false
 	}
@@ -324,8 +333,8 @@ func (h *Host) admit(n int64) bool {
 
 func (h *Host) release(n int64) { h.pending.Add(-n) }
 
-// Hold reserves memory for what waits on the member, and reports whether there was any: reads have theirs from the same budget. Free
-// must follow.
+// Hold reserves memory for what waits on the member, and reports whether there was any. Reads have theirs from the same budget. Each
+// Hold that succeeds needs a Free.
 func (h *Host) Hold(n int64) bool {
 	if h.waiting.Add(n) <= waitingBytes {
 		return true
@@ -354,6 +363,7 @@ var _ raftio.IRaftEventListener = (*leaderEvents)(nil)
 // LeaderUpdated notes who was elected.
 func (e *leaderEvents) LeaderUpdated(info raftio.LeaderInfo) {
 	if r := (*Host)(e).find(info.ShardID, info.ReplicaID); r != nil {
+		// Without a leader the event tells that one was lost.
 		if info.LeaderID != 0 {
 			r.host.elections.Add(1)
 		}

@@ -21,14 +21,16 @@ type group struct {
 	keptState  *keptState // what a generation stopped for recovery has left behind
 }
 
-// raftConfig returns the settings of a replica. One that came to its group as a learner stays one by this flag, also when it has become a
-// voter: the log says what it is.
+// raftConfig returns the settings of a replica. The flag of a replica that came to its group as a learner stays set when the replica has
+// become a voter: the log says what it is.
 func raftConfig(shard, replicaID uint64, learner bool) config.Config {
 	return config.Config{
 		IsNonVoting: learner,
 		ReplicaID:   replicaID, ShardID: shard,
 		ElectionRTT: electionTicks, HeartbeatRTT: heartbeatTicks,
 		CheckQuorum: true, PreVote: true, OrderedConfigChange: true,
+		// The host cuts logs itself: see trimLog. A limit in memory would refuse writes for seconds after one overrun, and the
+		// proposer bounds what is on its way.
 		SnapshotEntries: 0, CompactionOverhead: 1024, MaxInMemLogSize: 0,
 		DisableAutoCompactions: true,
 	}
@@ -50,6 +52,7 @@ func (h *Host) StartReplica(p Placement) error {
 	if err := p.validate(&h.cfg); err != nil {
 		return fmt.Errorf("start a replica: %w", err)
 	}
+
 	g := &h.groups[p.Partition]
 	g.Lock()
 	defer g.Unlock()
@@ -79,7 +82,8 @@ func (h *Host) startLocked(p Placement) error {
 
 	// This process may have the state with which the generation begins.
 	if k := h.groups[p.Partition].keptState; p.FromSurvivor && k != nil && k.generation+1 == p.Generation {
-		if k.machine != nil { // else the generation has it already
+		// Without a machine the generation already has its state.
+		if k.machine != nil {
 			if p.Losses > k.losses {
 				k.machine.MarkLoss()
 			}
@@ -87,7 +91,8 @@ func (h *Host) startLocked(p Placement) error {
 			r.step(role.StateKept{})
 		}
 	} else {
-		h.groups[p.Partition].keptState = nil // nobody will ask for it any more
+		// The state of an older generation, if there is one, is of no use any more.
+		h.groups[p.Partition].keptState = nil
 	}
 
 	cfg := raftConfig(r.shard, r.id, p.Learner)
@@ -105,12 +110,13 @@ func (h *Host) startLocked(p Placement) error {
 		r.free()
 		return fmt.Errorf("start replica %d of partition %d: %w", p.Replica, p.Partition, err)
 	}
+
 	h.notify(r)
 	return nil
 }
 
 // Drop stops the replica of a partition for good and removes what it held. After an error the replica is stopped, and Drop
-// or Found may be called again to remove what is left.
+// or StartReplica may be called again to remove what is left.
 func (h *Host) Drop(ctx context.Context, partition int) error {
 	g := &h.groups[partition]
 	g.Lock()
@@ -129,6 +135,7 @@ func (h *Host) removeLocked(ctx context.Context, partition int) error {
 	if r == nil || err != nil {
 		return err
 	}
+
 	if err := r.group().RemoveData(ctx, r.id); err != nil {
 		return err
 	}
@@ -146,10 +153,13 @@ func (h *Host) stopLocked(partition int) (*replica, error) {
 		r.stop()
 		g.leaving = r
 	}
+
+	// An earlier call may have failed half-way. What it left is stopped again, which does no harm.
 	r := g.leaving
 	if r == nil {
 		return nil, nil
 	}
+
 	if err := r.group().StopReplica(r.id); err != nil {
 		return nil, err
 	}

@@ -32,8 +32,8 @@ func (h *Host) owned(partition int) (*replica, error) {
 	return r, nil
 }
 
-// AddLearner gives a partition's group a replica that learns, in the process of an incarnation. It is for the partition's owner, as
-// are Promote and Remove, and like them does nothing where nothing is left to do.
+// AddLearner adds a replica to a partition's group as a learner, in the process of an incarnation. AddLearner, Promote and Remove are
+// for the partition's owner. They do nothing where nothing is left to do.
 func (h *Host) AddLearner(ctx context.Context, partition int, replica uint64, incarnation wire.ID) error {
 	r, err := h.owned(partition)
 	if err != nil {
@@ -65,7 +65,7 @@ func (h *Host) Remove(ctx context.Context, partition int, replica uint64) error 
 		return fmt.Errorf("remove replica %d of partition %d: it leads the group; transfer the ownership first", replica, partition)
 	}
 
-	// The replica hears of its removal from the metadata, when the others have: see mover.heard.
+	// The replica must not hear of its own removal before the others. It learns of the removal from the metadata: see mover.heard.
 	g := r.group()
 	g.Withhold(h.cfg.Transport, replica, r.applied.Load())
 	return g.Remove(ctx, replica)
@@ -91,6 +91,7 @@ func (h *Host) GroupChanges() []uint64 {
 	defer h.raft.Leave()
 
 	for _, info := range nh.GetNodeHostInfo(dragonboat.NodeHostInfoOption{SkipLogInfo: true}).ShardInfoList {
+		// The library still lists a replica that is being removed.
 		if _, p := partitionOf(info.ShardID); p < len(changes) && h.find(info.ShardID, info.ReplicaID) != nil {
 			changes[p] = info.ConfigChangeIndex
 		}
@@ -102,6 +103,7 @@ func (h *Host) GroupChanges() []uint64 {
 // replica that runs in another generation is left alone.
 func (h *Host) SetVoters(partition int, generation uint64, voters map[uint64]wire.ID) {
 	r := h.replicas[partition].Load()
+	// Replica IDs belong to one generation.
 	if r == nil || r.shard != ShardOf(generation, partition) {
 		return
 	}
@@ -125,8 +127,8 @@ func (h *Host) CaughtUp(shard, replica uint64) bool {
 // caughtUpFor is how long CaughtUp waits. The leader often does not answer a new replica at all, and the caller asks again soon.
 const caughtUpFor = 150 * time.Millisecond
 
-// WakeLearner has the owner of a partition, if that is this process, commit an entry without effect: so a learner that was just taken in
-// hears from its leader at once, and not with the next heartbeat.
+// WakeLearner has the owner of a partition, if that is this process, commit an entry without effect. A learner that was just added
+// hears from its leader at once by that, and not with the next heartbeat.
 func (h *Host) WakeLearner(partition int) {
 	if r := h.replicas[partition].Load(); r != nil && r.serving.Load() != 0 {
 		r.proposer.tick(make(tickDone, 1))
@@ -134,7 +136,7 @@ func (h *Host) WakeLearner(partition int) {
 	}
 }
 
-// Retry has the owner of a partition, if that is this process, send to a learner again which runs and does not come along. It is for
+// Retry has the owner of a partition, if that is this process, send again to a learner that runs and does not catch up. It is for
 // groups of one voter, whose learners may get no heartbeats: see raftnet.Transport.Retry. Elsewhere it does no harm.
 func (h *Host) Retry(partition int, learner uint64) {
 	r := h.replicas[partition].Load()
@@ -146,8 +148,8 @@ func (h *Host) Retry(partition int, learner uint64) {
 	}
 }
 
-// TransferOwnership has the owner of a partition, if that is this process, give it to a member that has a voter of its group. It returns at
-// once and reports whether the partition is on its way. The member may not come to own it: then this process does again.
+// TransferOwnership has the owner of a partition, if that is this process, transfer it to a member that has a voter of its group. It
+// returns at once and reports whether the partition is on its way. If the member does not come to own it, this process does again.
 func (h *Host) TransferOwnership(partition int, to wire.ID) bool {
 	r := h.replicas[partition].Load()
 	if r == nil || r.serving.Load() == 0 {

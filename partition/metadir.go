@@ -24,34 +24,44 @@ func adoptHostname(dir, hostname string) error {
 	if err != nil {
 		return fmt.Errorf("read the metadata directory: %w", err)
 	}
+
 	const checksum = md5.Size / 2
 	if len(b) < checksum || string(b[:checksum]) != string(flagChecksum(b[checksum:])) {
 		return fmt.Errorf("the metadata directory is damaged: %s", path)
 	}
+
 	var st raftpb.RaftDataStatus
 	if err := st.Unmarshal(b[checksum:]); err != nil {
 		return fmt.Errorf("the metadata directory is damaged: %s: %w", path, err)
 	}
+
 	if st.Hostname == hostname {
 		return nil
 	}
-	// The directory first: a crash between the two steps is found again by the old name in the file.
+
+	// The directory is renamed first. After a crash between the two steps, the old name in the file shows that a step is left.
 	from, to := filepath.Join(dir, st.Hostname), filepath.Join(dir, hostname)
 	if err := os.Rename(from, to); errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Stat(to); err != nil { // a new directory would have forgotten the votes of the old one
+		// A crash may have come between the two steps. If neither directory is there, a new one would have forgotten the old one's votes.
+		if _, err := os.Stat(to); err != nil {
 			return fmt.Errorf("the metadata directory is damaged: neither %s nor %s is there: %w", from, to, err)
 		}
 	} else if err != nil {
 		return fmt.Errorf("adopt the metadata of host %q: %w", st.Hostname, err)
 	}
+
+	// The directory's new name must be on disk before the file tells of it.
 	if err := syncDir(dir); err != nil {
 		return fmt.Errorf("adopt the metadata directory: %w", err)
 	}
+
 	st.Hostname = hostname
 	data, err := st.Marshal()
 	if err != nil {
 		return fmt.Errorf("adopt the metadata directory: %w", err)
 	}
+
+	// The file is replaced as a whole: after a crash it has the old name or the new one.
 	tmp := path + ".new"
 	if err := writeSynced(tmp, append(flagChecksum(data), data...)); err != nil {
 		return fmt.Errorf("adopt the metadata directory: %w", err)
@@ -86,10 +96,12 @@ func writeSynced(path string, b []byte) error {
 	if err != nil {
 		return err
 	}
+
 	if _, err := f.Write(b); err != nil {
 		f.Close()
 		return err
 	}
+	// Without this the renamed file could be empty after a crash.
 	if err := f.Sync(); err != nil {
 		f.Close()
 		return err

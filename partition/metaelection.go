@@ -123,10 +123,9 @@ func (m *MetaHost) carryOut(c candidacy) {
 	}
 }
 
-// Elect has the group elect another leader, without waiting for an election timeout, in the place of a replica that leads it, or led
-// last, because that is down or wants another to lead. place is that of this replica in the order in which the voters campaign that are
-// left, so many. Elect reports whether that replica leads and this one campaigns. Whatever the caller believes, it is as safe as any
-// election.
+// Elect has the group elect another leader without waiting for an election timeout. The replica gone, which leads the group or led it
+// last, is down or wants another to lead. The voters that are left campaign in an order, in which this replica has its place. Elect
+// reports whether gone leads and this replica campaigns. Whatever the caller believes, Elect is as safe as any election.
 //
 // The library's own transfer is not used: one that is lost stops the group for an election timeout.
 func (m *MetaHost) Elect(gone uint64, place, left int) bool {
@@ -134,6 +133,8 @@ func (m *MetaHost) Elect(gone uint64, place, left int) bool {
 	m.leader.Lock()
 	defer m.leader.Unlock()
 	l := &m.leader
+
+	// If another replica leads by now, or led last, the caller's news is old.
 	if at == nil || at.id == gone || l.led != gone || l.id != 0 && l.id != gone {
 		return false
 	}
@@ -146,9 +147,9 @@ func (m *MetaHost) Elect(gone uint64, place, left int) bool {
 // Renew has this member's replica elected again, if it leads the group, and reports whether it campaigns. It is for the only voter of
 // a group, and does no harm elsewhere.
 //
-// Where a group shrinks to one voter while reads wait for the others to confirm who leads, the reads wait for ever. For as long the
-// library sends learners no heartbeats: a learner that was not there when it was first sent to, or that starts again, would not hear of
-// anything. A new term forgets such reads.
+// Where a group shrinks to one voter while reads wait for the others to confirm who leads, the reads wait for ever. As long as reads
+// wait, the library sends learners no heartbeats. A learner that was not there before, or that starts again, would hear of nothing.
+// A new term forgets such reads.
 func (m *MetaHost) Renew() bool {
 	at := m.at.Load()
 	m.leader.Lock()

@@ -47,7 +47,9 @@ func (m *MetaHost) Remove(ctx context.Context, replica uint64) error {
 	if err != nil {
 		return err
 	}
-	// As for a partition's replica: see Host.Remove. It goes on as a member of the group if it is not removed.
+
+	// The replica must not hear of its own removal before the others: see Group.Withhold. If it is not removed after all, it goes on as
+	// a member of the group and must hear everything.
 	g.Withhold(m.cfg.Transport, replica, m.applied.Load())
 	if err := g.Remove(ctx, replica); err != nil {
 		g.Tell(m.cfg.Transport, replica)
@@ -71,6 +73,8 @@ func (m *MetaHost) Quit() error {
 	if at == nil {
 		return nil
 	}
+
+	// Only after m.at was cleared: see LeaderUpdated.
 	m.leader.forget()
 
 	return m.groupOf(at).StopReplica(at.id)

@@ -72,9 +72,11 @@ func StartMeta(cfg MetaConfig) (*MetaHost, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("start the metadata host: %w", err)
 	}
+	// The library refuses a directory that was written under another hostname.
 	if err := adoptHostname(cfg.Dir, hostname); err != nil {
 		return nil, err
 	}
+
 	m := &MetaHost{cfg: cfg}
 	m.life, m.end = context.WithCancel(context.Background())
 	m.raft = raftgroup.New(m.life)
@@ -137,6 +139,8 @@ func (m *MetaHost) Run(s MetaStart) error {
 	at := &metaReplica{shard: MetaShard(s.Generation), id: s.Replica}
 	at.session = client.NewNoOPSession(at.shard, newRandom())
 	initial, join := targets(s.Initial), s.Join
+
+	// What is on disk says who the first voters were. The library refuses a start that says otherwise.
 	if nh.HasNodeInfo(at.shard, at.id) {
 		initial, join = nil, false
 	}
@@ -144,7 +148,9 @@ func (m *MetaHost) Run(s MetaStart) error {
 	cfg := raftConfig(at.shard, at.id, s.Join)
 	cfg.SnapshotEntries, cfg.CompactionOverhead = 512, 128
 	cfg.DisableAutoCompactions = false
-	m.at.Store(at) // before the library tells of leaders
+
+	// The library may tell of leaders before it returns, and events are taken for this replica only.
+	m.at.Store(at)
 	err = nh.StartReplica(initial, join, func(uint64, uint64) sm.IStateMachine {
 		return &metaMachine{host: m, state: meta.New()}
 	}, cfg)
@@ -152,6 +158,7 @@ func (m *MetaHost) Run(s MetaStart) error {
 		m.at.Store(nil)
 		return fmt.Errorf("start metadata replica %d: %w", s.Replica, err)
 	}
+
 	if s.Campaign > 0 {
 		m.stopped.Add(1)
 		go m.campaign(at, s.Campaign) // ends with life or the replica, or when somebody leads
@@ -170,16 +177,17 @@ func (m *MetaHost) Changed() <-chan struct{} {
 	return m.changed.ch
 }
 
-// Wake makes Changed's channel close, as if the metadata had changed: for a follower that can do more now.
+// Wake makes Changed's channel close, as if the metadata had changed. It is for a caller that waits there and can do more now.
 func (m *MetaHost) Wake() { m.wakeAll() }
 
-// publish makes v the view unless that is newer: a replica that takes the place of another begins with less than is known here.
+// publish makes v the view, unless the view is newer: a replica that takes the place of another begins with less than this member knows.
 func (m *MetaHost) publish(v *meta.View) {
 	m.changed.Lock()
 	defer m.changed.Unlock()
 	if v.Version < m.view.Load().Version {
 		return
 	}
+
 	m.view.Store(v)
 	m.wakeLocked()
 }
@@ -237,18 +245,22 @@ func (m *MetaHost) ask(ctx context.Context, request func(*dragonboat.NodeHost, *
 	if at == nil {
 		return dragonboat.RequestResult{}, errNoMetaReplica
 	}
+
 	nh, err := m.raft.Enter()
 	if err != nil {
 		return dragonboat.RequestResult{}, err
 	}
 
 	rs, err := request(nh, at, timeout)
-	m.raft.Leave() // the answer is waited for outside, so that Close need not wait for it
+	// The answer is waited for outside of the gate, so that Close need not wait for it.
+	m.raft.Leave()
 	if err != nil {
 		return dragonboat.RequestResult{}, err
 	}
+
 	lost := time.NewTimer(timeout + answerMargin)
 	defer lost.Stop()
+
 	select {
 	case res := <-rs.ResultC():
 		rs.Release()
@@ -272,7 +284,8 @@ const answerMargin = time.Second
 func (m *MetaHost) Close() {
 	m.stopOnce.Do(func() {
 		m.end()
-		m.raft.Shut() // no candidacy begins any more
+		// No candidacy begins after that, so the wait has an end.
+		m.raft.Shut()
 		m.stopped.Wait()
 		m.raft.Close(m.cfg.Logger)
 	})
@@ -283,6 +296,8 @@ func metaTimeout(ctx context.Context) time.Duration {
 	if t, ok := ctx.Deadline(); ok {
 		d = min(d, time.Until(t))
 	}
+
+	// The library counts in ticks, and refuses a timeout below one.
 	return max(d, 2*tickMillis*time.Millisecond)
 }
 
@@ -313,8 +328,8 @@ var _ raftio.IRaftEventListener = (*metaEvents)(nil)
 func (e *metaEvents) LeaderUpdated(info raftio.LeaderInfo) {
 	m := (*MetaHost)(e)
 	m.leader.Lock()
-	// Of a replica that was stopped for another one, events may still come. Quit swaps first and forgets then, so this is asked under the
-	// lock.
+	// Events of a replica that was stopped for another one may still come. Quit first clears m.at and then what is known of the leader,
+	// so m.at is read under the leader's lock.
 	at := m.at.Load()
 	if at == nil || info.ShardID != at.shard || info.ReplicaID != at.id {
 		m.leader.Unlock()
@@ -357,10 +372,12 @@ func (m *metaMachine) RecoverFromSnapshot(r io.Reader, _ []sm.SnapshotFile, _ <-
 	if err != nil {
 		return fmt.Errorf("read the snapshot of the metadata: %w", err)
 	}
+
 	st, err := meta.DecodeSnapshot(b)
 	if err != nil {
 		return fmt.Errorf("read the snapshot of the metadata: %w", err)
 	}
+
 	m.state = st
 	m.host.publish(st.View())
 	return nil

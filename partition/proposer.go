@@ -76,10 +76,13 @@ func (p *proposer) submit(op *entry.Op, c Completion) {
 	p.mu.Lock()
 	o, full := p.gatherLocked(op, c)
 	p.mu.Unlock()
+
 	if o != Applied {
 		c.Complete(o, entry.Result{})
 		return
 	}
+
+	// A full batch need not wait for the flush: the caller may have many more operations at hand.
 	if full {
 		p.propose(true)
 	}
@@ -93,6 +96,8 @@ func (p *proposer) gatherLocked(op *entry.Op, c Completion) (o Outcome, full boo
 	if p.stopped {
 		return NotProposed, false
 	}
+
+	// In this order: the term of a serving epoch is counted before the epoch is published.
 	epoch := p.r.serving.Load()
 	servingTerm := p.r.servingTerm.Load()
 	if epoch == 0 {
@@ -104,6 +109,7 @@ func (p *proposer) gatherLocked(op *entry.Op, c Completion) (o Outcome, full boo
 	if !op.Client.IsZero() && p.r.records.Load() > maxRecordBytes && len(p.gathered)+len(p.flight) > 0 {
 		return Overloaded, false
 	}
+
 	size := int64(len(op.Body) + opOverhead)
 	if !p.r.host.admit(size) {
 		return Overloaded, false
@@ -113,6 +119,8 @@ func (p *proposer) gatherLocked(op *entry.Op, c Completion) (o Outcome, full boo
 	if n := len(p.gathered); n > 0 {
 		b = p.gathered[n-1]
 	}
+
+	// A batch has one epoch, under which the log takes all of it or nothing.
 	if b == nil || b.epoch != epoch || b.full(op) {
 		full = b != nil
 		b = p.openLocked(epoch, servingTerm)
@@ -157,6 +165,8 @@ func (p *proposer) tickLocked(c Completion) Outcome {
 	if n := len(p.gathered); n > 0 {
 		b = p.gathered[n-1]
 	}
+
+	// A tick takes no room in the entry, so a full batch can bring it.
 	if b == nil || b.epoch != epoch {
 		b = p.openLocked(epoch, servingTerm)
 	}
@@ -165,9 +175,9 @@ func (p *proposer) tickLocked(c Completion) Outcome {
 	return Applied
 }
 
-// resumeLocked has a batch begin with the resume marker, unless a marker was applied in this serving term and entries
-// were applied without delay since then. Nothing else that the process proposes may be executed before. Any batch may be lost
-// or come late, so all batches begin with the marker until one of them was applied in time. REQUIRES p.mu.
+// resumeLocked has a batch begin with the resume marker. The marker must be executed before anything else that the process proposes in
+// a serving term, or after a stall. Any batch may be lost or come late, so each batch begins with the marker until one was applied
+// in time. REQUIRES p.mu.
 func (p *proposer) resumeLocked(b *batch, servingTerm uint64) {
 	if p.resumed != servingTerm || len(p.flight) > 0 && late(p.flight[0]) {
 		b.ops.Add(p.r.host.cfg.Machines.Resume())
@@ -205,6 +215,7 @@ func (p *proposer) flush() { p.propose(false) }
 func (p *proposer) propose(full bool) {
 	var failed finished
 	p.mu.Lock()
+	// A goroutine that proposes full batches only is told here to go on with the last one.
 	p.all = p.all || !full
 	// A goroutine that proposes already finds these batches too, and must not be overtaken.
 	if !p.proposing {
@@ -224,6 +235,7 @@ func (p *proposer) propose(full bool) {
 
 // nextLocked moves the next batch to propose into flight, or returns nil. REQUIRES p.mu.
 func (p *proposer) nextLocked() *batch {
+	// The last batch still takes operations, so it waits for a flush. While enough entries are on their way, all wait and fill up.
 	if len(p.gathered) == 0 || !p.all && len(p.gathered) == 1 || p.movingLocked() >= maxInFlight {
 		return nil
 	}
@@ -251,6 +263,8 @@ func (p *proposer) movingLocked() (n int) {
 // Raft has returned. REQUIRES p.mu.
 func (p *proposer) proposeLocked(b *batch, failed *finished) {
 	h := p.r.host
+
+	// Propose takes locks of the library, whose workers may wait for this lock in take.
 	p.mu.Unlock()
 	t, err := p.r.raft(b.finish(&entry.Header{Epoch: b.epoch, Now: h.cfg.Now(), Published: h.published(p.r.partition),
 		Proposer: h.cfg.Incarnation, Batch: b.number}))
@@ -258,13 +272,15 @@ func (p *proposer) proposeLocked(b *batch, failed *finished) {
 
 	switch {
 	case err != nil:
+		// The batch may be completed already, with an outcome that stands.
 		if p.removeLocked(b) {
 			p.r.log.Debug("a batch was not proposed", "err", err)
 			failed.add(b, NotProposed)
 		}
 	case slices.Contains(p.flight, b):
 		b.request = t
-	default: // the outcome is known already
+	default:
+		// The batch was applied or given up before Propose returned. Only the ticket is left.
 		p.spendLocked(t)
 	}
 	p.reapLocked()
@@ -314,11 +330,14 @@ func (p *proposer) reapLocked() {
 func (p *proposer) take(number uint64) *batch {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	for _, b := range p.flight {
 		if b.number == number {
+			// The partition has stalled: the next batch resumes it.
 			if late(b) {
-				p.resumed = 0 // the partition has stalled: the next batch resumes it
+				p.resumed = 0
 			}
+
 			p.removeLocked(b)
 			p.spendLocked(b.request)
 			return b
@@ -375,17 +394,20 @@ func (p *proposer) reconcile(now time.Time) {
 	for _, b := range slices.Clone(p.flight) {
 		state := ticketOpen
 		if b.request != nil {
+			// A ticket is not looked at after it has closed.
 			if state = b.request.poll(); state != ticketOpen {
-				b.request = nil // a ticket is not looked at after it has closed
+				b.request = nil
 			}
 		}
 
 		age := now.Sub(b.proposed)
 		switch {
 		case state == ticketDropped:
+			// Raft has not taken the entry, so it can never be applied.
 			p.removeLocked(b)
 			done.add(b, NotProposed)
 		case age > forgetAfter:
+			// The entry may still be applied, but no call waits for so long.
 			p.removeLocked(b)
 			p.spendLocked(b.request)
 			done.add(b, Unknown)
@@ -393,24 +415,33 @@ func (p *proposer) reconcile(now time.Time) {
 			if state == ticketStrange {
 				p.r.log.Error("a proposal was answered as none can be", "batch", b.number)
 			}
+
+			// The entry no longer holds back the next one. Its waiters stay, because it may still be applied.
 			b.stalled = b.stalled || age > stallAfter
 		}
+
+		// Leases may end unrenewed meanwhile, so the next batch resumes the partition.
 		if age > stallAfter {
-			p.resumed = 0 // leases may end unrenewed meanwhile: what comes next resumes the partition
+			p.resumed = 0
 		}
 	}
 	p.reapLocked()
 	p.mu.Unlock()
 	done.complete()
+
+	// Entries that have ended or stalled make room for others.
 	p.flush()
 }
 
 // stop ends the proposer: nothing more is applied here.
 func (p *proposer) stop() {
 	var done finished
+
 	p.mu.Lock()
 	p.stopped = true
+	// What was only gathered has never reached Raft.
 	p.dropLocked(0, NotProposed, &done)
+
 	// What is in flight may still be committed by the others.
 	for len(p.flight) > 0 {
 		b := p.flight[0]

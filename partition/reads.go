@@ -35,7 +35,7 @@ type readQueue struct {
 
 func (q *readQueue) init(r *replica) { q.r, q.clock = r, time.Now }
 
-// submit queues a read. Where no goroutine serves the queue, submit starts one, which ends with the last read.
+// submit queues a read. If no goroutine serves the queue, submit starts one, which ends when nothing waits any more.
 func (q *readQueue) submit(rd Reader) {
 	o, start := q.add(rd)
 	if o != Applied {
@@ -53,6 +53,7 @@ func (q *readQueue) add(rd Reader) (o Outcome, start bool) {
 	h := q.r.host
 	q.mu.Lock()
 	defer q.mu.Unlock()
+
 	switch {
 	case q.stopped:
 		return NotProposed, false
@@ -77,11 +78,13 @@ func (q *readQueue) serve() {
 	defer q.r.host.readers.Done()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+
 	for {
 		// All that wait share one ReadIndex: it begins after they have come.
 		q.mu.Lock()
 		list := q.waiting
 		q.waiting = nil
+		// Under the lock of add: a read that comes after this starts the next goroutine.
 		q.running = len(list) > 0
 		q.mu.Unlock()
 
@@ -116,12 +119,14 @@ func (q *readQueue) failAll(list []Reader, o Outcome) {
 // serveBatch serves reads that were submitted before it was called.
 func (q *readQueue) serveBatch(list []Reader, timer *time.Timer) {
 	r := q.r
+
 	// Reads take place at this moment or later. The moment stays the same when a read is repeated after a tick, so the same reads
 	// never need a second tick.
 	now := r.host.cfg.Now()
 
 	for range readAttempts {
 		epoch, ended := r.serves()
+		// Another process may own the partition by now. The callers ask the owner.
 		if epoch == 0 {
 			q.failAll(list, Moved)
 			return
@@ -131,8 +136,10 @@ func (q *readQueue) serveBatch(list []Reader, timer *time.Timer) {
 		switch r.readIndex(ended, timer) {
 		case readReady:
 		case readAgain:
+			// The answer was lost, or the epoch has ended. A read has no effect, so it may be asked again.
 			continue
 		case readSoon:
+			// The group has no leader that can answer, or the library is busy. A pause gives it time.
 			if r.host.sleep(readPause, timer) {
 				continue
 			}
@@ -142,7 +149,7 @@ func (q *readQueue) serveBatch(list []Reader, timer *time.Timer) {
 			return
 		}
 
-		// The owner before may still answer reads under its lease. It does not know what this one has written.
+		// The previous owner may still answer reads under its lease. It does not know what this process has written.
 		if wait := r.leaseWait(); wait > 0 {
 			if !r.host.sleep(wait, timer) {
 				q.failAll(list, NotProposed)
@@ -183,6 +190,7 @@ func readsAfter(o Outcome) Outcome {
 func (q *readQueue) readAll(list []Reader, at ReadPoint) (left []Reader, whole bool) {
 	r := q.r
 	for len(list) > 0 {
+		// Between two portions an Update that waits gets the lock.
 		n := 0
 		done := make([]Reader, 0, min(len(list), readsAtOnce))
 		began := q.clock()
@@ -193,6 +201,7 @@ func (q *readQueue) readAll(list []Reader, at ReadPoint) (left []Reader, whole b
 			r.state.RUnlock()
 			return append(left, list...), false
 		}
+
 		for n < min(len(list), readsAtOnce) && (n == 0 || q.clock().Sub(began) < readsTime) {
 			rd := list[n]
 			if n++; rd.Read(r.state.machine, at) {
@@ -203,6 +212,7 @@ func (q *readQueue) readAll(list []Reader, at ReadPoint) (left []Reader, whole b
 		}
 		r.state.RUnlock()
 
+		// The readers are told without the lock, which Update may be waiting for.
 		r.host.served(done)
 		for _, rd := range done {
 			rd.Finish()
@@ -219,13 +229,14 @@ func (q *readQueue) stop() {
 	list := q.waiting
 	q.waiting = nil
 	q.mu.Unlock()
+
 	q.failAll(list, NotProposed)
 }
 
 // commitFor commits what reads need in the log before they can be made, and returns what became of it. It gives up when ended is
 // closed: then this process no longer serves.
 func (r *replica) commitFor(list []Reader, ended <-chan struct{}) Outcome {
-	// With room for all, so that the one who completes an operation never waits for us: we may have left.
+	// There is room for all outcomes, so whoever completes an operation never waits here. This call may have returned by then.
 	done := make(tickDone, len(list))
 	n := 0
 	for _, rd := range list {
@@ -234,6 +245,8 @@ func (r *replica) commitFor(list []Reader, ended <-chan struct{}) Outcome {
 			n++
 		}
 	}
+
+	// No read needs an operation, so the log's clock has to move on.
 	if n == 0 {
 		r.proposer.tick(done)
 		n++
