@@ -126,7 +126,7 @@ func (c *Client) send(cl *call, flush bool) (sent, done bool) {
 
 var (
 	errNoOwner   = errors.New("nobody is known to own the partition")
-	errMoving    = errors.New("the partition is moving")
+	errMoving    = errors.New("the partition changes its owner, or a majority of its replicas is away")
 	errOwnerless = errors.New("no member owns the partition: it is moving, or a majority of its replicas is away")
 	errInternal  = errors.New("the member failed to answer; its log says why")
 )

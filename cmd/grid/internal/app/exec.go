@@ -93,7 +93,7 @@ func runTask(ctx context.Context, inv *invocation) error {
 	var arg any
 	if len(inv.args) == 2 {
 		err = inv.interruptible(ctx, func(ctx context.Context) error {
-			arg, err = inv.value(ctx, inv.args[1])
+			arg, err = inv.valueOf(ctx, "argument", inv.args[1])
 			return err
 		})
 		if err != nil {

@@ -63,6 +63,11 @@ func checkKeys(keys ...string) error {
 // value returns the value that an argument stands for: JSON where it is, else a string; of "-", what standard input has,
 // without a newline at its end. What JSON says and no value holds, such as a number of thirty digits, is an error.
 func (inv *invocation) value(ctx context.Context, arg string) (any, error) {
+	return inv.valueOf(ctx, "value", arg)
+}
+
+// valueOf is value for an argument that errors call what.
+func (inv *invocation) valueOf(ctx context.Context, what, arg string) (any, error) {
 	if arg == "-" {
 		text, err := readAll(ctx, inv.In)
 		if err != nil {
@@ -72,14 +77,14 @@ func (inv *invocation) value(ctx context.Context, arg string) (any, error) {
 	}
 	v, err := codec.FromJSON(arg)
 	if err != nil {
-		return nil, usagef("value: %w", err)
+		return nil, usagef("%s: %w", what, err)
 	}
 	b, err := codec.Msgpack{}.Encode(nil, v)
 	if err != nil {
-		return nil, usagef("value: %w", err)
+		return nil, usagef("%s: %w", what, err)
 	}
 	if len(b) > wire.MaxValueHard {
-		return nil, usagef("value: %d bytes, at most %d are allowed", len(b), wire.MaxValueHard)
+		return nil, usagef("%s: %d bytes, at most %d are allowed", what, len(b), wire.MaxValueHard)
 	}
 	return v, nil
 }
