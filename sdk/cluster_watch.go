@@ -38,6 +38,7 @@ func (c *Client) WatchCluster(ctx context.Context) iter.Seq2[ClusterView, error]
 		for first := true; ; {
 			changed := c.changed.wait()
 			v, err := c.look(ctx, &from)
+
 			switch {
 			case ctx.Err() != nil:
 				yield(ClusterView{}, ctx.Err())
@@ -55,7 +56,10 @@ func (c *Client) WatchCluster(ctx context.Context) iter.Seq2[ClusterView, error]
 					return
 				}
 			}
+
+			// A pause first, so that many changes at once become one view. Then a change, or the time for a look without one.
 			pace.Reset(watchPace)
+
 			select {
 			case <-pace.C:
 				pace.Reset(watchAtLeast - watchPace)

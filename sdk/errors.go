@@ -101,6 +101,7 @@ func (e *Error) said() string {
 	if e.Err == nil || e.Hint == "" {
 		return e.Hint
 	}
+
 	parts := strings.Split(e.Hint, ": ")
 	for _, sentinel := range sentinels {
 		if sentinel == nil || !errors.Is(e.Err, sentinel) {
@@ -144,18 +145,22 @@ func Retryable(err error) bool {
 	if err == nil || errors.Is(err, ErrUnknownOutcome) {
 		return false
 	}
+
 	var bulk *BulkError
 	if errors.As(err, &bulk) {
 		return allRetryable(bulk.Unwrap())
 	}
+
 	var multi *MultiError
 	if errors.As(err, &multi) {
 		return allRetryable(multi.Unwrap())
 	}
+
 	var e *Error
 	if errors.As(err, &e) && e.Code == wire.CodeTaskFailed {
 		return false
 	}
+
 	for _, s := range [...]error{ErrUnavailable, ErrOverloaded, ErrRejected, ErrTimeout} {
 		if errors.Is(err, s) {
 			return true

@@ -139,6 +139,7 @@ func (ex *Executor) ExecuteOnKeyOwner(ctx context.Context, key any, task string,
 	if err != nil {
 		return err
 	}
+
 	t, err := ex.submitKeyed(ctx, body, key)
 	if err != nil {
 		if t != nil {
@@ -146,6 +147,7 @@ func (ex *Executor) ExecuteOnKeyOwner(ctx context.Context, key any, task string,
 		}
 		return err
 	}
+
 	_, err = t.wait(ctx)
 	if err != nil && !t.isDone() {
 		t.cancelBehind()
@@ -170,6 +172,7 @@ func (ex *Executor) newTask(task string, arg any, opts []SubmitOption) (*wire.Ta
 	if err := checkTaskName(op, ex.name, "task", task); err != nil {
 		return nil, err
 	}
+
 	var cfg submitConfig
 	for _, o := range opts {
 		if o == nil {
@@ -179,6 +182,7 @@ func (ex *Executor) newTask(task string, arg any, opts []SubmitOption) (*wire.Ta
 			return nil, invalidf(op, ex.name, "%v", err)
 		}
 	}
+
 	value, err := codec.Msgpack{}.Encode(nil, arg)
 	if err != nil {
 		return nil, invalidf(op, ex.name, "the argument of task %q: %v", task, err)
@@ -186,6 +190,7 @@ func (ex *Executor) newTask(task string, arg any, opts []SubmitOption) (*wire.Ta
 	if len(value) > wire.MaxValue {
 		return nil, ex.fail(wire.OpTaskSubmit, wire.ID{}, ErrTooLarge, fmt.Sprintf("the argument of task %q has %d bytes, the limit is %d", task, len(value), wire.MaxValue))
 	}
+
 	body := &wire.TaskBody{Executor: ex.name, Task: task, Arg: value, Attempt: 1, Timeout: cfg.timeoutMs}
 	_, _ = rand.Read(body.ID[:]) // never fails
 	return body, nil

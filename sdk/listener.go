@@ -40,12 +40,15 @@ func (m *Map[K, V]) AddEntryListener(ctx context.Context, l EntryListener[K, V],
 	calls := [...]func(Event[K, V]){wire.EventAdded: l.Added, wire.EventUpdated: l.Updated, wire.EventRemoved: l.Removed,
 		wire.EventExpired: l.Expired, wire.EventEvicted: l.Evicted, wire.EventLoaded: l.Loaded, wire.EventCleared: l.Cleared,
 		wire.EventLost: l.Lost, wire.EventTTL: l.Updated}
+
+	// Changes of expiry come only if an option asks for them.
 	var kinds uint16
 	for kind, f := range calls {
 		if f != nil && kind != int(wire.EventTTL) {
 			kinds |= 1 << kind
 		}
 	}
+
 	ctx, span := m.c.tracer.start(ctx, op, m.name)
 	defer func() { endSpan(span, err) }()
 	if _, ok := ctx.Deadline(); !ok {
@@ -53,6 +56,7 @@ func (m *Map[K, V]) AddEntryListener(ctx context.Context, l EntryListener[K, V],
 		ctx, cancel = context.WithTimeout(ctx, m.c.cfg.timeout)
 		defer cancel()
 	}
+
 	s, err := m.listen(ctx, op, kinds, opts)
 	if err != nil {
 		return nil, err
@@ -73,6 +77,7 @@ func (m *Map[K, V]) AddEntryListener(ctx context.Context, l EntryListener[K, V],
 			}
 		}
 	}()
+
 	return &Subscription{s}, nil
 }
 
@@ -99,7 +104,7 @@ var eventKinds = [...]EventKind{wire.EventAdded: EventAdded, wire.EventUpdated: 
 // eventDecoder makes events of what was queued.
 type eventDecoder[K comparable, V any] struct {
 	m    *Map[K, V]
-	told bool // of an event that is none of a K and V
+	told bool // the logger has been told of an event that is not of a K and V
 }
 
 // decode returns e for the listener. It reports false for one that is not of a K and V.
@@ -107,8 +112,9 @@ func (d *eventDecoder[K, V]) decode(e *queuedEvent, token ResumeToken) (Event[K,
 	out := Event[K, V]{Kind: eventKinds[e.Kind], Version: e.Version, Time: instant(e.Time), Token: token,
 		Omitted: e.Flags&wire.EventOmitted != 0}
 	if e.Kind == wire.EventLost {
-		out.Version = 0 // which is none of an entry
+		out.Version = 0 // the stored version only names the generation
 	}
+
 	err := error(nil)
 	if e.Key != nil {
 		err = codec.DecodeKey(e.Key, &out.Key)
@@ -119,6 +125,7 @@ func (d *eventDecoder[K, V]) decode(e *queuedEvent, token ResumeToken) (Event[K,
 	if err == nil && e.New != nil {
 		err = d.value(e.New, &out.New)
 	}
+
 	if err != nil && !d.told {
 		d.told = true
 		d.m.c.cfg.logger.Warn("gridiron: an event is skipped, and so will be others like it: the entry is of other types", "map", d.m.name,

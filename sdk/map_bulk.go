@@ -23,10 +23,12 @@ func (m *Map[K, V]) SetAll(ctx context.Context, entries map[K]V, opts ...WriteOp
 	if err != nil {
 		return err
 	}
+
 	b := newBulk(m, wire.OpSetMany, len(entries))
 	for k, v := range entries {
 		b.add(k, &v)
 	}
+
 	if w.Flags&wire.WriteFence != 0 {
 		for i := range b.items {
 			if err := checkFence(wire.OpSetMany, m.name, b.items[i].encoded, opts); err != nil {
@@ -55,6 +57,7 @@ func (m *Map[K, V]) GetAll(ctx context.Context, keys ...K) (map[K]V, error) {
 	for _, k := range keys {
 		b.add(k, nil)
 	}
+
 	out := make(map[K]V, len(b.items))
 	err := b.run(ctx,
 		func(dst []byte, items []bulkItem[K]) []byte {
@@ -120,6 +123,7 @@ func (b *bulk[K, V]) add(key K, value *V) {
 		b.refused = invalidf(b.op.String(), b.m.name, "a key of type %T cannot be part of a bulk call", key)
 		return
 	}
+
 	cl := newCall(b.op, b.m.name, 0)
 	defer cl.release()
 	p, err := b.m.encodeKey(cl, key)
@@ -127,10 +131,13 @@ func (b *bulk[K, V]) add(key K, value *V) {
 		b.fail(key, b.m.keyError(b.op, err))
 		return
 	}
+
 	item := bulkItem[K]{key: key, partition: p}
 	at := len(b.arena)
 	b.arena = append(b.arena, cl.key...)
+	// The capacity ends with the slice, so that nobody can append into the next item.
 	item.encoded = b.arena[at:len(b.arena):len(b.arena)]
+
 	if value != nil {
 		at = len(b.arena)
 		if b.arena, err = b.m.encodeValue(b.op, b.arena, *value); err != nil {
@@ -140,6 +147,7 @@ func (b *bulk[K, V]) add(key K, value *V) {
 		}
 		item.value = b.arena[at:len(b.arena):len(b.arena)]
 	}
+
 	b.items = append(b.items, item)
 }
 
@@ -188,8 +196,10 @@ func (b *bulk[K, V]) run(ctx context.Context, body func([]byte, []bulkItem[K]) [
 	if b.refused != nil {
 		return b.refused
 	}
+
 	ctx, span := b.m.c.tracer.start(ctx, b.op.String(), b.m.name)
 	defer func() { endSpan(span, err) }()
+
 	items := make(map[*call][]bulkItem[K])
 	begin := func(part []bulkItem[K]) *call {
 		cl := newCall(b.op, b.m.name, uint32(part[0].partition))
@@ -197,10 +207,12 @@ func (b *bulk[K, V]) run(ctx context.Context, body func([]byte, []bulkItem[K]) [
 		items[cl] = part
 		return cl
 	}
+
 	var list []*call
 	for _, part := range b.parts() {
 		list = append(list, begin(part))
 	}
+
 	b.m.c.invokeEach(ctx, list, func(cl *call) (more []*call) {
 		part, err := items[cl], cl.err
 		delete(items, cl)
@@ -210,6 +222,7 @@ func (b *bulk[K, V]) run(ctx context.Context, body func([]byte, []bulkItem[K]) [
 		} else if b.op.IsRead() && len(part) > 1 && errors.Is(err, ErrTooLarge) {
 			return []*call{begin(part[:len(part)/2]), begin(part[len(part)/2:])}
 		}
+
 		if err != nil {
 			for i := range part {
 				b.fail(part[i].key, err)
@@ -217,6 +230,7 @@ func (b *bulk[K, V]) run(ctx context.Context, body func([]byte, []bulkItem[K]) [
 		}
 		return nil
 	})
+
 	if len(b.errs) > 0 {
 		return &BulkError{Errs: b.errs}
 	}
@@ -226,6 +240,7 @@ func (b *bulk[K, V]) run(ctx context.Context, body func([]byte, []bulkItem[K]) [
 // parts returns the items by partition, in parts within the bounds.
 func (b *bulk[K, V]) parts() [][]bulkItem[K] {
 	slices.SortStableFunc(b.items, func(x, y bulkItem[K]) int { return cmp.Compare(x.partition, y.partition) })
+
 	var out [][]bulkItem[K]
 	first, size := 0, 0
 	for i := range b.items {

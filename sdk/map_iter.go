@@ -109,6 +109,7 @@ func (m *Map[K, V]) scan(ctx context.Context, what uint8, opts []QueryOption, vi
 			return invalidf("scan", m.name, "%v", err)
 		}
 	}
+
 	w := walk{c: m.c, cluster: m.c.table.Load().cluster, name: m.name, wire: m.wire, what: what, queryConfig: cfg, visit: visit}
 	for next, ahead := 0, 1; next < m.c.partitionCount(); ahead = min(2*ahead, maxAhead) {
 		end := min(next+ahead, m.c.partitionCount())
@@ -141,6 +142,7 @@ func (w *walk) partitions(ctx context.Context, first, end int) (goOn bool, err e
 		w.ask(list[i], nil)
 		defer list[i].release()
 	}
+
 	w.fetch(ctx, list)
 	for _, cl := range list {
 		if goOn, err = w.partition(ctx, cl); !goOn || err != nil {
@@ -157,6 +159,7 @@ func (w *walk) partition(ctx context.Context, cl *call) (goOn bool, err error) {
 		if cl.err != nil {
 			return false, cl.err
 		}
+
 		page, err := wire.DecodeScanResult(cl.Answer.Body)
 		if err == nil && w.what&wire.ScanValues != 0 && page.Values == nil && len(page.Keys) > 0 {
 			err = fmt.Errorf("%w: a page without values", wire.ErrMalformed)
@@ -164,10 +167,13 @@ func (w *walk) partition(ctx context.Context, cl *call) (goOn bool, err error) {
 		if err != nil {
 			return false, unreadable(cl.req.Op, w.name, int(cl.req.Partition), err)
 		}
+
 		for i, key := range page.Keys {
+			// Keys out of order could make the iteration repeat entries, or never end.
 			if last != nil && bytes.Compare(key, last) <= 0 {
 				return false, unreadable(cl.req.Op, w.name, int(cl.req.Partition), fmt.Errorf("%w: keys are out of order", wire.ErrMalformed))
 			}
+
 			var value []byte
 			if page.Values != nil {
 				value = page.Values[i]
@@ -175,19 +181,24 @@ func (w *walk) partition(ctx context.Context, cl *call) (goOn bool, err error) {
 			if goOn, err := w.visit(cl, key, value); !goOn || err != nil {
 				return false, err
 			}
+
 			if w.seen++; w.seen == w.limit {
 				return false, nil
 			}
 			last = key
 		}
+
 		if !page.More {
 			return true, nil
 		}
+
+		// The page may end with expired entries, which are not in it. The next page begins behind them.
 		if page.Next != nil && (last == nil || bytes.Compare(page.Next, last) > 0) {
 			last = page.Next
 		} else if len(page.Keys) == 0 {
 			return false, unreadable(cl.req.Op, w.name, int(cl.req.Partition), fmt.Errorf("%w: an empty page with more to come", wire.ErrMalformed))
 		}
+
 		last = append([]byte(nil), last...) // the answer is about to be overwritten
 		w.ask(cl, last)
 		w.fetch(ctx, []*call{cl})
@@ -202,6 +213,7 @@ func (w *walk) ask(cl *call, after []byte) {
 			limit = left
 		}
 	}
+
 	cl.renew()
 	cl.cluster = w.cluster
 	cl.body = wire.AppendScanBody(cl.body[:0], &wire.ScanBody{Map: w.wire, After: after, Limit: limit, What: w.what})
@@ -211,6 +223,7 @@ func (w *walk) ask(cl *call, after []byte) {
 func (w *walk) fetch(ctx context.Context, list []*call) {
 	ctx, span := w.c.tracer.start(ctx, wire.OpScan.String(), w.name)
 	w.c.invokeAll(ctx, list)
+
 	var err error
 	for _, cl := range list {
 		if err == nil {

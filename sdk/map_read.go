@@ -57,6 +57,7 @@ func (m *Map[K, V]) EntryView(ctx context.Context, key K) (view EntryView[K, V],
 	if err := m.run(ctx, cl); err != nil {
 		return view, false, err
 	}
+
 	r, err := wire.DecodeEntryViewResult(cl.Answer.Body)
 	if err != nil {
 		return view, false, unreadable(cl.req.Op, m.name, int(cl.req.Partition), err)
@@ -64,6 +65,7 @@ func (m *Map[K, V]) EntryView(ctx context.Context, key K) (view EntryView[K, V],
 	if r.Flags&wire.ResultFound == 0 {
 		return view, false, nil
 	}
+
 	value, err := m.decodeValue(cl, r.Value)
 	if err != nil {
 		return view, false, err

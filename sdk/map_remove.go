@@ -30,31 +30,39 @@ func (m *Map[K, V]) RemoveAll(ctx context.Context, p Predicate) (removed int, er
 		}
 		return 0, err
 	}
+
 	ctx, span := m.c.tracer.start(ctx, op.String(), m.name)
 	defer func() { endSpan(span, err) }()
+
 	list := make([]*call, m.c.partitionCount())
 	for i := range list {
 		list[i] = newCall(op, m.name, uint32(i))
 		list[i].body = wire.AppendRemoveBody(list[i].body[:0], &wire.RemoveBody{Map: m.wire, Where: where})
 	}
+
 	for len(list) > 0 {
 		m.c.invokeAll(ctx, list)
 		again := list[:0]
 		for _, cl := range list {
 			next, n, e := m.removedBy(cl)
 			removed += n
+			// An unknown outcome matters more than any other error: the step may have been executed.
 			if e != nil && (err == nil || errors.Is(e, ErrUnknownOutcome) && !errors.Is(err, ErrUnknownOutcome)) {
 				err = e
 			}
+
 			if e != nil || len(next) == 0 {
 				cl.release()
 				continue
 			}
+
+			// next is part of the answer, which renew drops.
 			body := wire.AppendRemoveBody(nil, &wire.RemoveBody{Map: m.wire, After: next, Where: where})
 			cl.renew() // each step is a call of its own
 			cl.body = append(cl.body[:0], body...)
 			again = append(again, cl)
 		}
+
 		if list = again; err != nil {
 			for _, cl := range list {
 				cl.release()
@@ -62,6 +70,7 @@ func (m *Map[K, V]) RemoveAll(ctx context.Context, p Predicate) (removed int, er
 			break
 		}
 	}
+
 	var detail *Error
 	if errors.As(err, &detail) {
 		detail.Hint = fmt.Sprintf("%s; %d were removed", detail.Hint, removed)

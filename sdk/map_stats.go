@@ -57,6 +57,7 @@ func (o OperationStats) Quantile(q float64) time.Duration {
 	for i, n := range o.buckets {
 		high := wire.LatencyBound(i)
 		if n > 0 && below+float64(n) >= rank {
+			// Within a bucket, durations are taken to be spread evenly.
 			share := min(1, max(0, (rank-below)/float64(n)))
 			return time.Duration((float64(low) + share*float64(high-low)) * float64(time.Microsecond))
 		}
@@ -116,9 +117,11 @@ func (m *Map[K, V]) Stats(ctx context.Context) (MapStats, error) { return m.c.Ma
 func (c *Client) MapStats(ctx context.Context, name string) (stats MapStats, err error) {
 	ctx, span := c.tracer.start(ctx, wire.OpMapStats.String(), name)
 	defer func() { endSpan(span, err) }()
+
 	if err := wire.CheckMapName(name); err != nil {
 		return MapStats{}, wireError(wire.OpMapStats.String(), name, err)
 	}
+
 	err = c.repeatedly(ctx, wire.OpMapStats, func(ctx context.Context) error {
 		stats = MapStats{Name: name, Members: make(map[string]MapCounts)}
 		stats.Operations = make(map[string]OperationStats)
@@ -129,6 +132,7 @@ func (c *Client) MapStats(ctx context.Context, name string) (stats MapStats, err
 			stats.add(&one)
 			return err
 		})
+
 		if answered > 0 && unanswered(err) {
 			return nil
 		}

@@ -44,12 +44,14 @@ func (m *Map[K, V]) IsEmpty(ctx context.Context) (bool, error) {
 func (m *Map[K, V]) whole(ctx context.Context, op wire.Op, take func(*call) error) (err error) {
 	ctx, span := m.c.tracer.start(ctx, op.String(), m.name)
 	defer func() { endSpan(span, err) }()
+
 	list := make([]*call, m.c.partitionCount())
 	for i := range list {
 		list[i] = newCall(op, m.name, uint32(i))
 		list[i].body = wire.AppendMapBody(list[i].body[:0], m.name)
 	}
 	m.c.invokeAll(ctx, list)
+
 	done := 0
 	for _, cl := range list {
 		e := cl.err
@@ -61,11 +63,13 @@ func (m *Map[K, V]) whole(ctx context.Context, op wire.Op, take func(*call) erro
 		switch {
 		case e == nil:
 			done++
+		// An unknown outcome matters more than any other error: an attempt may have been executed.
 		case err == nil || errors.Is(e, ErrUnknownOutcome) && !errors.Is(err, ErrUnknownOutcome):
 			err = e
 		}
 		cl.release()
 	}
+
 	var detail *Error
 	if op.IsWrite() && errors.As(err, &detail) {
 		more := fmt.Sprintf("done in %d of %d partitions", done, len(list))

@@ -38,6 +38,7 @@ func (m *Map[K, V]) put(ctx context.Context, op wire.Op, key K, value V, opts []
 	if cl.value, err = m.encodeValue(op, cl.value[:0], value); err != nil {
 		return other, false, err
 	}
+
 	w.Value = cl.value
 	r, err := m.write(ctx, cl, &w)
 	if err != nil {
@@ -64,10 +65,13 @@ func (m *Map[K, V]) ReplaceIfSame(ctx context.Context, key K, old, value V, opts
 	if cl.value, err = m.encodeValue(wire.OpReplaceIfSame, cl.value[:0], value); err != nil {
 		return false, err
 	}
+
+	// Both values stand in one buffer: the new one and then the expected one.
 	n := len(cl.value)
 	if cl.value, err = m.encodeValue(wire.OpReplaceIfSame, cl.value, old); err != nil {
 		return false, err
 	}
+
 	w.Value, w.Expected = cl.value[:n], cl.value[n:]
 	r, err := m.write(ctx, cl, &w)
 	return r.Flags&wire.ResultApplied != 0, err
@@ -138,12 +142,14 @@ func (m *Map[K, V]) prepare(op wire.Op, key K, opts []WriteOption) (cl *call, w 
 			return nil, w, err
 		}
 	}
+
 	cl, err = m.keyed(op, key)
 	if err == nil && w.Flags&wire.WriteFence != 0 {
 		if err = checkFence(op, m.name, cl.key, opts); err != nil {
 			cl.release()
 			return nil, w, err
 		}
+		// Fences of two clusters cannot be compared, so the write must not be made in another one.
 		cl.cluster, cl.bound = fencedBy(opts), ErrFenced
 	}
 	return cl, w, err

@@ -29,6 +29,7 @@ func (c *Client) callOwner(ctx context.Context, op wire.Op, name string, partiti
 	defer cl.release()
 	cl.body = append(cl.body, body...)
 	err := c.invoke(ctx, cl)
+
 	var owner wire.ID
 	if cl.peer != nil {
 		owner = cl.peer.id
@@ -77,17 +78,21 @@ func (c *Client) callAny(ctx context.Context, op wire.Op, body []byte) (answer [
 			short, cancel := context.WithTimeout(ctx, askTime)
 			got, said, err := c.callOne(short, op, id, body)
 			cancel()
+
 			if !unanswered(err) {
 				answer = got
 				return err
 			}
+
 			if said != nil && !fresh {
 				reason, fresh = said, true // those that are connected come first: they know best
 			}
+			// Members that are connected come first, so the first error says most.
 			if i == 0 {
 				first = err
 			}
 		}
+
 		if reason != nil {
 			return reason
 		}
@@ -102,6 +107,7 @@ func (c *Client) inTurn() []wire.ID {
 	members := c.serving()
 	start, now := int(c.turn.Add(1)%(1<<30)), c.clock.now()
 	var first, last []wire.ID
+
 	for i := range members {
 		id := members[(start+i)%len(members)].ID
 		if p := c.peer(id); p != nil {
@@ -136,6 +142,7 @@ func (c *Client) repeatedly(ctx context.Context, op wire.Op, f func(context.Cont
 		within, cancel = context.WithTimeout(ctx, c.cfg.timeout)
 		defer cancel()
 	}
+
 	pause := time.NewTimer(maxBackoff)
 	defer pause.Stop()
 	for {
@@ -144,6 +151,7 @@ func (c *Client) repeatedly(ctx context.Context, op wire.Op, f func(context.Cont
 		if err == nil || !unanswered(err) {
 			return err
 		}
+
 		c.refresh(nil)
 		pause.Reset(maxBackoff)
 		select {
@@ -153,6 +161,7 @@ func (c *Client) repeatedly(ctx context.Context, op wire.Op, f func(context.Cont
 			return &Error{Op: op.String(), Partition: -1, Err: ErrClosed}
 		case <-within.Done():
 		}
+
 		if within.Err() != nil {
 			return gaveUp(op, ctx.Err(), err)
 		}
@@ -208,15 +217,18 @@ func (c *Client) dialPlane(ctx context.Context, member wire.ID, plane wire.Plane
 	if m == nil {
 		return nil, &Error{Op: "dial", Partition: -1, Member: member.String(), Err: ErrMemberLeft, Hint: "no such member"}
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	stop := context.AfterFunc(c.life, cancel)
 	defer stop()
+
 	nc, answer, err := c.greet(ctx, m.Addr, plane)
 	if err == nil && answer.Member != member {
 		_ = nc.Close()
 		err = errors.New("another member answers there")
 	}
+
 	if err != nil {
 		sentinel := ErrUnavailable
 		if c.life.Err() != nil {

@@ -75,6 +75,7 @@ func (m *meter) options(key measuredCall) []metric.RecordOption {
 	if with, ok := m.with.Load(key); ok {
 		return with.([]metric.RecordOption)
 	}
+
 	attrs := []attribute.KeyValue{attribute.String("db.system.name", "gridiron"), attribute.String("db.operation.name", key.op.String()), m.cluster}
 	if key.name != "" {
 		attrs = append(attrs, attribute.String("db.collection.name", key.name))
@@ -82,7 +83,9 @@ func (m *meter) options(key measuredCall) []metric.RecordOption {
 	if key.code != "" {
 		attrs = append(attrs, attribute.String("error.type", key.code))
 	}
+
 	with := []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(attrs...))}
+	// Names of maps come from the program, and there may be any number. Beyond the bound the set is built each time.
 	if m.kept.Add(1) <= maxMeasured {
 		m.with.Store(key, with)
 	}

@@ -49,12 +49,15 @@ func (t *table) merge(v *wire.Table, peerOf func(*wire.MemberInfo) *peer) (*tabl
 			}
 		}
 	}
+
 	owned := false // whether out.routes is a copy already
 	for i := range v.Partitions {
 		p := &v.Partitions[i]
 		if i < len(out.routes) && !newer(out.routes[i], p.Epoch, p.Owner != wire.NoOwner) {
 			continue
 		}
+
+		// Routes are shared with the earlier table, which must not change.
 		if !owned {
 			owned, changed = true, true
 			out.routes = slices.Grow(slices.Clone(out.routes), len(v.Partitions))
@@ -62,6 +65,7 @@ func (t *table) merge(v *wire.Table, peerOf func(*wire.MemberInfo) *peer) (*tabl
 				out.routes = append(out.routes, route{})
 			}
 		}
+
 		out.routes[i] = route{epoch: p.Epoch}
 		if p.Owner != wire.NoOwner {
 			out.routes[i].owner = peerOf(&v.Members[p.Owner])
@@ -75,6 +79,7 @@ func (t *table) mergeOwner(partition int, epoch uint64, owner *peer) (*table, bo
 	if partition >= len(t.routes) || !newer(t.routes[partition], epoch, owner != nil) {
 		return t, false
 	}
+
 	out := *t
 	out.routes = slices.Clone(t.routes)
 	out.routes[partition] = route{epoch: epoch, owner: owner}

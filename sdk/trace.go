@@ -28,6 +28,7 @@ func (t *tracer) start(ctx context.Context, op, name string) (context.Context, t
 	if t == nil {
 		return ctx, nil
 	}
+
 	title := op
 	if name != "" {
 		title += " " + name

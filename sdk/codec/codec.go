@@ -212,9 +212,11 @@ func decodeScalar(b []byte, v any) (done bool, err error) {
 			if err != nil {
 				return true, malformed(err, 0)
 			}
+			// Nothing is allocated for a container before all of it was scanned.
 			if t.fam == famArray || t.fam == famMap {
 				return false, nil
 			}
+
 			if end := t.end(); end != len(b) {
 				return true, malformed(errTrailing, end)
 			}
@@ -233,6 +235,8 @@ func wholeToken(b []byte, want family, typ string) (token, error) {
 	if err == nil && t.fam == want && t.end() == len(b) {
 		return t, nil
 	}
+
+	// Bytes that are no value at all are malformed. Only others are of another type.
 	if err := Validate(b, Limits{}); err != nil {
 		return token{}, err
 	}
@@ -246,6 +250,7 @@ func wholeInt(b []byte, bits int, typ string) (int64, error) {
 			return n, nil
 		}
 	}
+
 	if err := Validate(b, Limits{}); err != nil {
 		return 0, err
 	}
@@ -271,10 +276,13 @@ func decode(b []byte, v any) error {
 	if p.Kind() != reflect.Pointer || p.IsNil() {
 		return fmt.Errorf("%w: decoding needs a non-nil pointer, got %T", ErrUnsupported, v)
 	}
+
 	s := scanner{b: b, maxDepth: MaxDepth, left: len(b)}
 	if err := s.whole(); err != nil {
 		return err
 	}
+
+	// The decoder reads canonical bytes only.
 	if s.loose {
 		e := getEncoder(nil)
 		defer putEncoder(e)
@@ -283,7 +291,9 @@ func decode(b []byte, v any) error {
 		}
 		b = e.dst
 	}
+
 	d := decoder{b: b}
+	// The bytes may lack fields, which are zero afterwards.
 	p.Elem().SetZero()
 	return d.value(planOf(p.Type().Elem()), p.Elem())
 }

@@ -33,11 +33,13 @@ func (d *decoder) take(t token) []byte {
 // skip steps over one value and returns its bytes.
 func (d *decoder) skip() ([]byte, error) {
 	at := d.pos
+	// A count in place of recursion: the depth of what is skipped costs no stack.
 	for left := uint64(1); left > 0; left-- {
 		t, err := d.token()
 		if err != nil {
 			return nil, err
 		}
+
 		d.pos += t.end()
 		switch t.fam {
 		case famArray:
@@ -69,6 +71,7 @@ func (d *decoder) any() (any, error) {
 		d.pos += t.size
 		return d.anyMap(int(t.n))
 	}
+
 	v := t.scalar(d.b[d.pos:])
 	d.pos += t.end()
 	return v, nil
@@ -89,6 +92,7 @@ func (d *decoder) anyMap(n int) (any, error) {
 			}
 			return d.mixedMap(mixed, n-i, n)
 		}
+
 		k := string(d.take(t))
 		if named[k], err = d.any(); err != nil {
 			return nil, fmt.Errorf("map value: %w", err)
@@ -107,12 +111,15 @@ func (d *decoder) mixedMap(m map[any]any, left, n int) (any, error) {
 		if t.fam == famBytes || t.fam == famArray || t.fam == famMap {
 			return nil, fmt.Errorf("%w: %s as a map key, which any cannot hold", ErrType, t.fam)
 		}
+
 		k := t.scalar(d.b[d.pos:])
 		d.pos += t.end()
 		if m[k], err = d.any(); err != nil {
 			return nil, fmt.Errorf("map value: %w", err)
 		}
 	}
+
+	// Go holds some keys equal whose encodings differ, such as 0.0 and -0.0.
 	if len(m) != n {
 		return nil, fmt.Errorf("%w: two map keys that Go holds equal", ErrType)
 	}
@@ -128,6 +135,7 @@ func (d *decoder) value(p *plan, v reflect.Value) error {
 	if err != nil {
 		return err
 	}
+
 	fits := false
 	switch p.kind {
 	case kindBool:
@@ -145,6 +153,7 @@ func (d *decoder) value(p *plan, v reflect.Value) error {
 		}
 	case kindFloat:
 		f := t.float()
+		// A float that a float32 would round must not pass: what is read must encode to what was read.
 		if fits = t.fam == famFloat && (p.bits == 64 || f != f || float64(float32(f)) == f); fits {
 			v.SetFloat(f)
 		}
@@ -185,6 +194,7 @@ func (d *decoder) value(p *plan, v reflect.Value) error {
 	default:
 		return p.unsupported()
 	}
+
 	if !fits && (t.fam != famNil || !p.holdsNil()) {
 		return mismatch(t, p.typ.String())
 	}
@@ -205,6 +215,7 @@ func (p *plan) holdsNil() bool {
 }
 
 func (d *decoder) pointer(p *plan, v reflect.Value) error {
+	// A type may consist of pointers alone, as in type T *T.
 	if d.hops++; d.hops > maxHops {
 		return p.unsupported()
 	}
@@ -219,9 +230,12 @@ func (d *decoder) container(p *plan, v reflect.Value, t token) error {
 	if p.fieldsErr != nil {
 		return p.fieldsErr
 	}
+
+	// Each container takes some of the bytes, so only pointers within one could go on for ever.
 	hops := d.hops
 	d.hops = 0
 	d.pos += t.size
+
 	n := int(t.n)
 	var err error
 	switch {
@@ -241,6 +255,7 @@ func (d *decoder) container(p *plan, v reflect.Value, t token) error {
 	default:
 		err = mismatch(t, p.typ.String())
 	}
+
 	d.hops = hops
 	return err
 }
@@ -277,12 +292,14 @@ func (d *decoder) reflectMap(p *plan, v reflect.Value, n int) error {
 		if !key.Comparable() {
 			return fmt.Errorf("%w: a map key that Go cannot compare", ErrType)
 		}
+
 		val.SetZero()
 		if err := d.value(p.elem, val); err != nil {
 			return fmt.Errorf("map value: %w", err)
 		}
 		m.SetMapIndex(key, val)
 	}
+
 	if m.Len() != n {
 		return fmt.Errorf("%w: two map keys that %s holds equal", ErrType, p.typ)
 	}
@@ -301,8 +318,10 @@ func (d *decoder) structure(p *plan, v reflect.Value, n int) error {
 		if t.fam != famString {
 			return fmt.Errorf("%w: a map with %s as a key is stored, wanted is %s", ErrType, t.fam, p.typ)
 		}
+
 		name := d.b[d.pos : d.pos+t.end()]
 		d.pos += t.end()
+
 		order := 1
 		for len(next) > 0 {
 			if order = bytes.Compare(next[0].encoded, name); order >= 0 {
@@ -310,15 +329,19 @@ func (d *decoder) structure(p *plan, v reflect.Value, n int) error {
 			}
 			next = next[1:]
 		}
+
+		// The struct has no such field: a later version of the type may have written it.
 		if order != 0 || len(next) == 0 {
 			if _, err := d.skip(); err != nil {
 				return err
 			}
 			continue
 		}
+
 		f := &p.fields[next[0].field]
 		next = next[1:]
 		fv := f.in(v)
+		// The field may have been read already, under another of its names.
 		if len(f.aliases) > 0 {
 			fv.SetZero()
 		}

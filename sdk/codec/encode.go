@@ -112,10 +112,13 @@ func (e *encoder) any(v any) error {
 		}
 		return encodeMap(e, v, (*encoder).any, (*encoder).any)
 	}
+
+	// Nil slices and maps come here too.
 	if out, ok := appendScalar(e.dst, v); ok {
 		e.dst = out
 		return nil
 	}
+
 	rv := reflect.ValueOf(v)
 	return e.value(planOf(rv.Type()), rv)
 }
@@ -201,6 +204,8 @@ func (e *encoder) endMap(base, start int) error {
 	entries := e.entries[base:]
 	e.entries = e.entries[:base]
 	compare := func(a, b entry) int { return bytes.Compare(e.dst[a.at:a.key], e.dst[b.at:b.key]) }
+
+	// Entries change places within dst, so they are read from a copy.
 	if !slices.IsSortedFunc(entries, compare) {
 		slices.SortFunc(entries, compare)
 		e.scratch = append(e.scratch[:0], e.dst[start:]...)
@@ -211,6 +216,8 @@ func (e *encoder) endMap(base, start int) error {
 			entries[i] = entry{at, at + x.key - x.at, len(out)}
 		}
 	}
+
+	// Keys that Go holds apart may encode alike, such as int8(1) and int64(1).
 	for i := 1; i < len(entries); i++ {
 		if compare(entries[i-1], entries[i]) == 0 {
 			return fmt.Errorf("%w: %w", ErrUnsupported, errDuplicate)
@@ -286,6 +293,7 @@ func (e *encoder) byteArray(v reflect.Value) {
 	e.dst = appendBytesHeader(e.dst, n)
 	at := len(e.dst)
 	e.dst = slices.Grow(e.dst, n)[:at+n]
+
 	if v.CanAddr() {
 		copy(e.dst[at:], v.Bytes())
 		return
@@ -319,6 +327,7 @@ func (e *encoder) reflectMap(p *plan, v reflect.Value) error {
 		e.dst = append(e.dst, codeNil)
 		return nil
 	}
+
 	base, err := e.beginMap(v.Len())
 	if err != nil {
 		return err
@@ -328,6 +337,7 @@ func (e *encoder) reflectMap(p *plan, v reflect.Value) error {
 	for it := v.MapRange(); it.Next(); {
 		key.SetIterKey(it)
 		val.SetIterValue(it)
+
 		at := e.beginKey()
 		if err := e.value(p.key, key); err != nil {
 			return fmt.Errorf("map key: %w", err)
@@ -348,9 +358,11 @@ func (e *encoder) structure(p *plan, v reflect.Value) error {
 	if p.fieldsErr != nil {
 		return p.fieldsErr
 	}
+
 	if p.asArray {
 		e.dst = appendArrayHeader(e.dst, len(p.fields))
 	} else {
+		// The number of entries comes first, so fields that are left out are counted before any is written.
 		n := len(p.fields)
 		if p.mayOmit {
 			for i := range p.fields {

@@ -100,6 +100,7 @@ func tagOf(f reflect.StructField) tag {
 		t.no = true
 		return t
 	}
+
 	name, options, _ := strings.Cut(text, ",")
 	t.name = name
 	for option := range strings.SplitSeq(options, ",") {
@@ -109,6 +110,7 @@ func tagOf(f reflect.StructField) tag {
 			t.omitEmpty = true
 		case option == "omitzero":
 			t.omitZero = true
+		// All other options are those of msgpack tags.
 		case t.fromJSON:
 		case option == "inline":
 			t.inline = true
@@ -138,9 +140,11 @@ func (b planBuilder) structFields(p *plan) error {
 		t := tagOf(f)
 		p.asArray, omitAll = t.asArray, t.omitEmpty
 	}
+
 	depthOf := map[string]int{}
 	seen := map[reflect.Type]bool{p.typ: true}
 	level := []embedded{{typ: p.typ}}
+
 	for depth := 0; len(level) > 0; depth++ {
 		var next []embedded
 		for _, at := range level {
@@ -150,6 +154,7 @@ func (b planBuilder) structFields(p *plan) error {
 				if t.no || sf.Name == "_msgpack" || !sf.IsExported() && !sf.Anonymous {
 					continue
 				}
+
 				index := append(slices.Clone(at.index), i)
 				if in, ok, err := b.inlines(sf, t); err != nil {
 					return fmt.Errorf("%w: %s in %s", err, sf.Name, p.typ)
@@ -159,9 +164,11 @@ func (b planBuilder) structFields(p *plan) error {
 					}
 					continue
 				}
+
 				if !sf.IsExported() {
 					continue
 				}
+
 				f := field{name: cmp.Or(t.name, sf.Name), index: index, plan: b.plan(sf.Type),
 					omitEmpty: t.omitEmpty || omitAll, omitZero: t.omitZero, aliases: t.aliases}
 				if d, ok := depthOf[f.name]; ok && d < depth {
@@ -169,17 +176,22 @@ func (b planBuilder) structFields(p *plan) error {
 				} else if ok {
 					return fmt.Errorf("%w: %s has two fields named %q", ErrUnsupported, p.typ, f.name)
 				}
+
 				depthOf[f.name] = depth
 				f.encoded = appendString(nil, f.name)
 				p.fields = append(p.fields, f)
+				// A field behind an embedded pointer is missing while the pointer is nil.
 				p.mayOmit = p.mayOmit || f.omitEmpty || f.omitZero || len(index) > 1
 			}
 		}
+
+		// A type counts at the smallest depth at which it is embedded, and a recursive one ends here.
 		for _, e := range next {
 			seen[e.typ] = true
 		}
 		level = next
 	}
+
 	slices.SortFunc(p.fields, func(a, b field) int {
 		if p.asArray {
 			return slices.Compare(a.index, b.index)
@@ -194,6 +206,7 @@ func (b planBuilder) inlines(sf reflect.StructField, t tag) (reflect.Type, bool,
 	if !sf.Anonymous || t.noInline || t.fromJSON && t.name != "" {
 		return nil, false, nil
 	}
+
 	typ := sf.Type
 	if typ.Kind() == reflect.Pointer {
 		typ = typ.Elem()
@@ -201,9 +214,13 @@ func (b planBuilder) inlines(sf reflect.StructField, t tag) (reflect.Type, bool,
 	if typ.Kind() != reflect.Struct || !t.inline && typ == typeTime {
 		return nil, false, nil
 	}
+
+	// A type that encodes itself is one value and has no fields to inline.
 	if enc, dec := protocolsOf(typ); !t.inline && (enc != protoNone || dec != protoNone) {
 		return nil, false, nil
 	}
+
+	// Decoding could not set such a pointer.
 	if sf.Type.Kind() == reflect.Pointer && !sf.IsExported() {
 		return nil, false, fmt.Errorf("%w: an embedded pointer to an unexported struct", ErrUnsupported)
 	}
@@ -217,6 +234,7 @@ func (p *plan) buildLookup() error {
 			p.lookup = append(p.lookup, lookup{appendString(nil, alias), i})
 		}
 	}
+
 	slices.SortFunc(p.lookup, func(a, b lookup) int { return bytes.Compare(a.encoded, b.encoded) })
 	for i := 1; i < len(p.lookup); i++ {
 		if bytes.Equal(p.lookup[i-1].encoded, p.lookup[i].encoded) {

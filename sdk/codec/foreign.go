@@ -56,11 +56,13 @@ func (e *encoder) foreign(p *plan, v reflect.Value) (err error) {
 		e.dst = append(e.dst, codeNil)
 		return nil
 	}
+
 	if !v.CanAddr() { // its method may be one of the pointer
 		c := reflect.New(p.typ).Elem()
 		c.Set(v)
 		v = c
 	}
+
 	defer caught(p, ErrUnsupported, &err)
 	switch m := v.Addr().Interface(); p.enc {
 	case protoBinary:
@@ -87,11 +89,13 @@ func (e *encoder) foreign(p *plan, v reflect.Value) (err error) {
 		c := getForeign()
 		c.out.Reset()
 		c.enc.Reset(&c.out)
+		// Structs inside have their names by the same tags as outside.
 		c.enc.SetCustomStructTag("json")
 		if err := m.(msgpack.CustomEncoder).EncodeMsgpack(c.enc); err != nil {
 			return err
 		}
 		err := e.adopt(p, c.out.Bytes())
+		// After an error or a panic the state of c is not known, and c is not used again.
 		c.put()
 		return err
 	}
@@ -107,10 +111,12 @@ func (e *encoder) adopt(p *plan, b []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s wrote: %w (byte %d)", ErrUnsupported, p.typ, err, s.pos)
 	}
+
 	if !s.loose {
 		e.dst = append(e.dst, b...)
 		return nil
 	}
+
 	if err := e.rewriteWhole(b); err != nil {
 		return fmt.Errorf("%w: %s wrote: %w", ErrUnsupported, p.typ, err)
 	}
@@ -176,6 +182,7 @@ func foreignRead(p *plan, m any, b []byte) error {
 	if p.dec == protoMarshaler {
 		return refused(p, m.(msgpack.Unmarshaler).UnmarshalMsgpack(bytes.Clone(b)))
 	}
+
 	c := getForeign()
 	c.in.Reset(b)
 	c.dec.Reset(&c.in)
@@ -183,6 +190,7 @@ func foreignRead(p *plan, m any, b []byte) error {
 	if err := m.(msgpack.CustomDecoder).DecodeMsgpack(c.dec); err != nil {
 		return refused(p, err)
 	}
+
 	left := c.in.Len()
 	c.put()
 	if left != 0 {

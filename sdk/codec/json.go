@@ -88,6 +88,7 @@ func appendJSON(dst []byte, v any, depth int) ([]byte, error) {
 		}
 		return appendJSONObject(dst, named, depth)
 	}
+
 	b, err := Msgpack{}.Encode(nil, v)
 	if err != nil {
 		return nil, err
@@ -134,6 +135,7 @@ func nameKeys[K comparable](m map[K]any) (map[string]any, error) {
 			out[s] = v
 			continue
 		}
+
 		b, err := Msgpack{}.Encode(nil, k)
 		if err != nil {
 			return nil, err
@@ -146,6 +148,8 @@ func nameKeys[K comparable](m map[K]any) (map[string]any, error) {
 		}
 		others = append(others, named{string(b), name, v})
 	}
+
+	// The order of a Go map is chance, but the names must not be.
 	slices.SortFunc(others, func(a, b named) int { return strings.Compare(a.encoded, b.encoded) })
 	alike := make(map[string]int) // how many of a name have been told apart
 	for _, x := range others {

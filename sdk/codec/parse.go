@@ -43,6 +43,7 @@ func ParseJSON(text string) (any, error) {
 		var raw json.RawMessage // for what the error says
 		return nil, fmt.Errorf("%w: %w", ErrNotJSON, json.Unmarshal(b, &raw))
 	}
+
 	p := jsonParser{b: b}
 	v, err := p.value()
 	if err != nil {
@@ -115,9 +116,11 @@ func (p *jsonParser) object() (any, error) {
 		if err != nil {
 			return nil, err
 		}
+
 		if _, twice := m[name]; twice {
 			return nil, fmt.Errorf("%w: the name %q stands twice in an object", ErrInexact, shortened(name))
 		}
+
 		p.next()
 		p.pos++ // the colon
 		if m[name], err = p.value(); err != nil {
@@ -136,9 +139,11 @@ func (p *jsonParser) string() (string, error) {
 		p.pos++
 	}
 	out := p.b[start:p.pos] // without escapes, all there is
+	// The text itself must not be overwritten by what an escape stands for.
 	if p.b[p.pos] == '\\' {
 		out = bytes.Clone(out)
 	}
+
 	for p.b[p.pos] != '"' {
 		c := p.b[p.pos]
 		p.pos++
@@ -146,6 +151,7 @@ func (p *jsonParser) string() (string, error) {
 			out = append(out, c)
 			continue
 		}
+
 		c = p.b[p.pos]
 		p.pos++
 		switch c {
@@ -205,6 +211,7 @@ func (p *jsonParser) number() (any, error) {
 	for p.pos < len(p.b) && strings.IndexByte("+-.eE0123456789", p.b[p.pos]) >= 0 {
 		p.pos++
 	}
+
 	text := string(p.b[start:p.pos])
 	if !strings.ContainsAny(text, ".eE") {
 		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
@@ -215,10 +222,12 @@ func (p *jsonParser) number() (any, error) {
 		}
 		return nil, fmt.Errorf("%w: the integer %s does not fit into 64 bits, a string in quotes keeps it", ErrInexact, shortened(text))
 	}
+
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsInf(f, 0) {
 		return nil, fmt.Errorf("%w: the number %s does not fit into a float64, a string in quotes keeps it", ErrInexact, shortened(text))
 	}
+
 	if shown := string(appendJSONFloat(nil, f)); !sameNumber(text, shown) {
 		return nil, fmt.Errorf("%w: the number %s would become %s, a string in quotes keeps it", ErrInexact, shortened(text), shown)
 	}
@@ -247,15 +256,18 @@ func decimalOf(text string) (d decimal, ok bool) {
 	if at := strings.IndexAny(text, "eE"); at >= 0 {
 		text, exponent = text[:at], strings.TrimPrefix(text[at+1:], "+")
 	}
+
 	whole, fraction, _ := strings.Cut(text, ".")
 	d.exp = int64(len(whole))
 	all := whole + fraction
 	significant := strings.TrimLeft(all, "0")
 	d.exp -= int64(len(all) - len(significant))
+
 	if d.digits = strings.TrimRight(significant, "0"); d.digits == "" {
 		d.exp = 0
 		return d, true
 	}
+
 	if exponent != "" {
 		e, err := strconv.ParseInt(exponent, 10, 32)
 		if err != nil {

@@ -88,10 +88,13 @@ func planOf(t reflect.Type) *plan {
 	if p, ok := plans.Load(t); ok {
 		return p.(*plan)
 	}
+
 	plans.building.Lock()
 	defer plans.building.Unlock()
+
 	b := planBuilder{}
 	p := b.plan(t)
+	// Plans are published only when all are complete: another goroutine must not meet half of one.
 	for t, p := range b {
 		plans.Store(t, p)
 	}
@@ -108,12 +111,16 @@ func (b planBuilder) plan(t reflect.Type) *plan {
 	if p, ok := b[t]; ok {
 		return p
 	}
+
 	p := &plan{typ: t}
 	b[t] = p
+
+	// A time has one form here, although its type could encode itself in others.
 	if t == typeTime {
 		p.kind = kindTime
 		return p
 	}
+
 	p.enc, p.dec = protocolsOf(t)
 	switch t.Kind() {
 	case reflect.Bool:
@@ -128,6 +135,7 @@ func (b planBuilder) plan(t reflect.Type) *plan {
 		p.kind = kindString
 	case reflect.Slice, reflect.Array:
 		p.elem = b.plan(t.Elem())
+		// Elements that encode themselves are no bytes.
 		isBytes := p.elem.kind == kindUint && p.elem.bits == 8 && p.elem.enc == protoNone && p.elem.dec == protoNone
 		switch {
 		case t.Kind() == reflect.Slice && isBytes:
@@ -165,9 +173,11 @@ func protocolsOf(t reflect.Type) (enc, dec protocol) {
 	if t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface {
 		return protoNone, protoNone
 	}
+
 	ptr := reflect.PointerTo(t)
 	for _, p := range protocols {
 		isEnc, isDec := ptr.Implements(p.enc), ptr.Implements(p.dec)
+		// A protocol for both directions comes first: what it writes, it can read.
 		if isEnc && isDec {
 			return p.proto, p.proto
 		}

@@ -69,6 +69,7 @@ func (s *scanner) value(depth int, inKey bool) error {
 	if err != nil {
 		return err
 	}
+
 	if s.left--; s.left < 0 {
 		return errElements
 	}
@@ -78,8 +79,10 @@ func (s *scanner) value(depth int, inKey bool) error {
 	if f := t.float(); inKey && t.fam == famFloat && f != f {
 		return errNaNKey
 	}
+
 	s.loose = s.loose || !t.ok
 	s.pos += t.end()
+
 	switch t.fam {
 	case famArray:
 		for range t.n {
@@ -94,8 +97,10 @@ func (s *scanner) value(depth int, inKey bool) error {
 			if err := s.value(depth+1, true); err != nil {
 				return err
 			}
+
 			key := s.b[at:s.pos]
 			if i > 0 {
+				// Only keys in order show here that one occurs twice. Others are sorted when they are decoded.
 				switch order := bytes.Compare(last, key); {
 				case order == 0:
 					return errDuplicate
@@ -103,6 +108,7 @@ func (s *scanner) value(depth int, inKey bool) error {
 					s.loose = true
 				}
 			}
+
 			last = key
 			if err := s.value(depth+1, inKey); err != nil {
 				return err

@@ -71,6 +71,7 @@ func DecodeRequest(b []byte, r *Request) error {
 	if b[3] != 0 {
 		return fmt.Errorf("%w: a request's byte 3 is %d, not 0", ErrMalformed, b[3])
 	}
+
 	r.Op, r.Flags = Op(b[1]), b[2]
 	r.ID = binary.BigEndian.Uint64(b[4:])
 	r.Partition = binary.BigEndian.Uint32(b[12:])
@@ -79,6 +80,7 @@ func DecodeRequest(b []byte, r *Request) error {
 	r.Seq = binary.BigEndian.Uint64(b[40:])
 	r.Lowest = binary.BigEndian.Uint64(b[48:])
 	r.Deadline = int64(binary.BigEndian.Uint64(b[56:]))
+
 	b = b[RequestHeader:]
 	if r.Flags&FlagTrace != 0 {
 		if len(b) < traceSize {
@@ -89,6 +91,7 @@ func DecodeRequest(b []byte, r *Request) error {
 	} else {
 		r.Trace = Trace{}
 	}
+
 	r.Body = b
 	return nil
 }

@@ -48,6 +48,7 @@ func nextGlob(p string) (part globPart, c rune, set, rest string) {
 			return globBad, 0, "", ""
 		}
 	}
+
 	c, n := utf8.DecodeRuneInString(p)
 	if c == utf8.RuneError && n == 1 {
 		return globBad, 0, "", ""
@@ -204,9 +205,12 @@ func (g Glob) Match(s string) bool {
 				continue
 			}
 		}
+
+		// What follows the last * does not match here, so the * takes one character more.
 		if again < 0 || from == "" {
 			return false
 		}
+
 		_, n := utf8.DecodeRuneInString(from)
 		from = from[n:]
 		at, s = again, from

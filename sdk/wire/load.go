@@ -63,12 +63,14 @@ func DecodeLoadedBody(b []byte) (l LoadedBody, err error) {
 	if l.Flags&WriteValue != 0 {
 		l.Value = r.Bytes()
 	}
+
 	if l.ID.IsZero() || (l.Fence != 0) != (l.Flags&WriteValue != 0) {
 		r.Fail("loaded by %v under fence %d, with flags %x", l.ID, l.Fence, l.Flags)
 	}
 	if l.Flags&(WriteVersion|WriteFence|WriteExpect) != 0 || l.Value == nil && l.Flags != 0 {
 		r.Fail("loaded with flags %x", l.Flags)
 	}
+
 	if err := r.Done(); err != nil {
 		return LoadedBody{}, err
 	}
@@ -78,6 +80,7 @@ func DecodeLoadedBody(b []byte) (l LoadedBody, err error) {
 	if err := checkKey(l.Key); err != nil {
 		return LoadedBody{}, err
 	}
+
 	if l.Flags&WriteValue != 0 {
 		err = checkValue(l.Value)
 	}

@@ -305,13 +305,16 @@ func (l MapConfigs) Resolve(name string) MapConfig {
 	out := DefaultMapConfig
 	for i := range l {
 		c := &l[i]
+
 		f := c.Fields &^ out.Fields
 		if out.Fields&mapEvictionFields != 0 {
 			f &^= mapEvictionFields
 		}
+
 		if f == 0 || !MatchGlob(c.Pattern, name) {
 			continue
 		}
+
 		out.take(&c.MapConfig, f)
 		out.Fields |= f
 		if f&mapEvictionFields != 0 && f&MapEviction == 0 && (out.MaxEntries != 0 || out.MaxBytes != 0) {

@@ -172,6 +172,7 @@ type WriteBody struct {
 func AppendWriteBody(dst []byte, w *WriteBody) []byte {
 	dst = AppendBytes(dst, w.Map)
 	dst = AppendBytes(dst, w.Key)
+
 	o := w.WriteOptions
 	o.Flags &^= WriteValue | WriteExpect
 	if w.Value != nil {
@@ -180,6 +181,7 @@ func AppendWriteBody(dst []byte, w *WriteBody) []byte {
 	if w.Expected != nil {
 		o.Flags |= WriteExpect
 	}
+
 	dst = o.append(dst)
 	if w.Value != nil {
 		dst = AppendBytes(dst, w.Value)
@@ -195,6 +197,7 @@ func DecodeWriteBody(b []byte) (w WriteBody, err error) {
 	r := NewReader(b)
 	w.Map, w.Key = r.Bytes(), r.Bytes()
 	w.WriteOptions.decode(&r)
+
 	if w.Flags&WriteValue != 0 {
 		if w.Value = r.Bytes(); w.Value == nil {
 			r.Fail("a value without an encoding")
@@ -205,6 +208,7 @@ func DecodeWriteBody(b []byte) (w WriteBody, err error) {
 			r.Fail("an expected value without an encoding")
 		}
 	}
+
 	if err := r.Done(); err != nil {
 		return WriteBody{}, err
 	}
@@ -275,14 +279,18 @@ func DecodeManyBody(b []byte) (m ManyBody, err error) {
 	if m.Flags&WriteExpect != 0 {
 		r.Fail("an expected value for several keys")
 	}
+
 	least := 2 // a length and one byte
 	if m.Flags&WriteValue != 0 {
 		least = 4
 	}
+
 	n := r.Count(least)
 	if err := checkKeys(n); err != nil {
 		return ManyBody{}, err
 	}
+
+	// The number was checked before any memory is taken for it.
 	m.Keys = make([][]byte, n)
 	if m.Flags&WriteValue != 0 {
 		m.Values = make([][]byte, n)
@@ -292,9 +300,11 @@ func DecodeManyBody(b []byte) (m ManyBody, err error) {
 		if m.Values != nil {
 			m.Values[i] = r.Bytes()
 		}
+
 		if r.Err() != nil {
 			break
 		}
+
 		if err := checkKey(m.Keys[i]); err != nil {
 			return ManyBody{}, err
 		}
@@ -304,6 +314,7 @@ func DecodeManyBody(b []byte) (m ManyBody, err error) {
 			}
 		}
 	}
+
 	if err := r.Done(); err != nil {
 		return ManyBody{}, err
 	}

@@ -64,12 +64,15 @@ func (m *MemberInfo) append(dst []byte) []byte {
 	for _, s := range [...]string{m.Name, m.Addr, m.PeerAddr, m.Zone, m.State, m.Version} {
 		dst = AppendString(dst, s)
 	}
+
 	dst = AppendUvarint(dst, uint64(len(m.Tags)))
 	keys := make([]string, 0, len(m.Tags))
 	for k := range m.Tags {
 		keys = append(keys, k)
 	}
 	sort.Strings(keys)
+
+	// The order of a Go map is chance. Equal tags have equal bytes.
 	for _, k := range keys {
 		dst = AppendString(AppendString(dst, k), m.Tags[k])
 	}
@@ -140,11 +143,13 @@ func DecodeTable(b []byte) (*Table, error) {
 	if len(v.Members) > NoOwner {
 		r.Fail("%d members", len(v.Members))
 	}
+
 	n := r.Count(11)
 	if n > MaxPartitions {
 		r.Fail("%d partitions, the limit is %d", n, MaxPartitions)
 		n = 0
 	}
+
 	v.Partitions = make([]PartitionRoute, n)
 	check := func(m uint16) uint16 {
 		if int(m) >= len(v.Members) && m != NoOwner {
@@ -152,6 +157,7 @@ func DecodeTable(b []byte) (*Table, error) {
 		}
 		return m
 	}
+
 	for i := range v.Partitions {
 		p := &v.Partitions[i]
 		p.Epoch, p.Owner = r.U64(), check(r.U16())
@@ -162,6 +168,7 @@ func DecodeTable(b []byte) (*Table, error) {
 			}
 		}
 	}
+
 	if err := r.Done(); err != nil {
 		return nil, err
 	}
