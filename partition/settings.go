@@ -2,6 +2,7 @@ package partition
 
 import (
 	"runtime"
+	"time"
 	_ "unsafe" // for go:linkname
 
 	_ "github.com/lni/dragonboat/v4" // its package variables are set below
@@ -48,6 +49,10 @@ const (
 	electionTicks  = 20
 	heartbeatTicks = 2
 )
+
+// ElectionMost is when a replica campaigns at the latest after it has last heard of its leader, if nobody has it campaign sooner. The
+// library chooses a time between half of that and all of it.
+const ElectionMost = 2 * electionTicks * tickMillis * time.Millisecond
 
 // Bounds of the memory that queues inside dragonboat may take, in bytes.
 const (

@@ -31,3 +31,17 @@ func TestPreviousReleaseTellsMember(t *testing.T) {
 	require.Zero(t, fx.Serving)
 	require.True(t, fx.TellMember)
 }
+
+// Of two voters and a replica that is a voter already, though the table does not say so yet, nobody campaigns in the dead leader's place: the
+// voter that is left has no other to agree with it, and the new voter is none by the table. They wait for their timeouts.
+func TestNoCampaignBesideANewVoter(t *testing.T) {
+	dead := wire.ID{1}
+	table := []Voter{{ID: 1, Incarnation: dead}, {ID: 2, Incarnation: wire.ID{2}}}
+	now := Now{Time: time.Unix(1000, 0), MayOwn: true}
+	for _, id := range []byte{2, 3} {
+		ro := New(Config{Member: wire.ID{id}, Incarnation: wire.ID{id}, Replica: uint64(id)}, NewOwnership(1), table)
+		ro.Step(LeaderChanged{Leader: 1, Term: 5}, now)
+		ro.Step(MemberDown{Incarnation: dead, Agreed: map[wire.ID]bool{{2}: true, {3}: true}}, now)
+		require.Zero(t, ro.Campaign().Replaces, "replica %d", id)
+	}
+}

@@ -4,12 +4,14 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/meta"
 )
 
 // uncertainFor is how long a partition that may have lost its majority stays without an owner, while all that is left of it answers, until
-// it is stopped for recovery. An election takes some tenths of a second.
-const uncertainFor = 3 * time.Second
+// it is stopped for recovery. It is longer than an election by timeout takes, with one that fails before: of two voters and a replica that
+// became a voter a moment ago, the one that is left has nobody by the table who agrees that the leader is down, and waits for its timeout.
+const uncertainFor = partition.ElectionMost + time.Second
 
 // A group may be a step further than the table: a replica that comes may vote already, and one that leaves may vote no more. Where other
 // replicas are confirmed dead, it can depend on this replica whether the rest is a majority. No member can tell: a change may be in logs
