@@ -60,23 +60,31 @@ func (m *Member) leave(ctx context.Context) {
 	m.moveAway(ctx)
 	ctx, cancel := context.WithTimeout(ctx, releaseFor)
 	defer cancel()
+	// Kill ends a Close that takes too long.
 	defer context.AfterFunc(m.leaving, cancel)()
+	// From here on this member starts no replica and owns nothing new, so the release below is complete.
 	m.phase.Store(phaseClosing)
 	m.server.StopAccepting()
+	// The partitions are released before the others hear of the end: they need no election by time-out then.
 	if m.host != nil {
 		m.host.Release(ctx)
 	}
+
 	if v := m.metaView(); v != nil && v.Member(m.id) != nil {
 		short, cancel := context.WithTimeout(ctx, goodbyeFor)
 		defer cancel()
 		if _, err := m.metaPropose(short, &meta.SetState{ID: m.id, Incarnation: m.incarnation, State: meta.StateLeft}); err != nil {
 			m.log.Debug("the others were not told that this member leaves", "err", err)
 		}
+		// The farewell above is the last change that this member leads itself.
 		m.passLead(ctx)
 	}
+
 	if m.tasks != nil && m.leaving.Err() == nil {
-		m.tasks.Stop() // those who wait for a result have it from now on
+		// Whoever waits for a task has its result from now on, and the drain below sends it.
+		m.tasks.Stop()
 	}
+
 	draining, cancel := context.WithTimeout(ctx, drainFor)
 	defer cancel()
 	m.server.Drain(draining)
@@ -85,10 +93,12 @@ func (m *Member) leave(ctx context.Context) {
 // moveAway has the other members take over this one's replicas and its vote in the metadata group, while it goes on serving. It
 // returns when they have, when nobody else stays, when nothing comes of it any more, or when ctx ends.
 func (m *Member) moveAway(ctx context.Context) {
+	// The other members must not make this one lead the metadata group, and it asks for no other replica there.
 	m.going.Store(true)
 	if !m.isReady() || !m.othersStay() {
 		return
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, moveFor)
 	defer cancel()
 	defer context.AfterFunc(m.leaving, cancel)()
@@ -98,6 +108,7 @@ func (m *Member) moveAway(ctx context.Context) {
 		m.log.Warn("the others were not told that this member is about to leave: what it holds stays where it is", "err", err, "answer", res.Text)
 		return
 	}
+
 	m.log.Info("leaving: others take over what this member holds")
 	least, since, asked := -1, time.Now(), time.Time{}
 	tick := time.NewTicker(lookAgain)
@@ -111,15 +122,18 @@ func (m *Member) moveAway(ctx context.Context) {
 			v = m.newerMeta(ctx, v)
 			left, asked = m.held(v), time.Now()
 		}
+
 		if left == 0 && m.mayLeaveGroup(ctx, v) {
 			return
 		}
+		// Any progress begins the wait again: a large member may need long.
 		if left < least || least < 0 {
 			least, since = left, time.Now()
 		} else if time.Since(since) > stallFor {
 			m.log.Warn("leaving although others have not taken over all that this member holds", "replicas", left)
 			return
 		}
+
 		select {
 		case <-changed:
 		case <-tick.C:
@@ -139,6 +153,7 @@ func (m *Member) newerMeta(ctx context.Context, v *meta.View) *meta.View {
 		short, cancel := context.WithTimeout(ctx, metaRetry*4)
 		newer, _, err := m.readMeta(short, mb.ID)
 		cancel()
+		// A member of another cluster may be at that address by now.
 		if err == nil && newer.Cluster == v.Cluster && newer.Version > v.Version {
 			return newer
 		}
@@ -169,14 +184,17 @@ func (m *Member) mayLeaveGroup(ctx context.Context, v *meta.View) bool {
 		if err := m.control.CanSpare(m.id, m.incarnation); err == nil {
 			return true
 		}
-		return false // the controller makes others voters and has one of them lead
+		// The controller of this same process makes others voters, and then has one of them lead.
+		return false
 	}
+
 	for _, id := range m.metaVoters() {
 		short, cancel := context.WithTimeout(ctx, metaRetry*4)
 		a, err := m.peers.Ask(short, id, wire.OpMetaLeave, nil)
 		cancel()
 		if err == nil && a.Code == wire.CodeOK {
-			m.metaReleased.Store(true) // as far as this member needs to know: it may be kept for its return
+			// The group may keep this voter for its return. This process makes no more use of the vote.
+			m.metaReleased.Store(true)
 			return true
 		}
 	}
@@ -215,6 +233,7 @@ func (m *Member) stop(abruptly bool) error {
 	if abruptly {
 		m.cutTransports()
 	}
+
 	m.cancel()
 	m.stopMetrics()
 	if m.server != nil {
@@ -238,13 +257,17 @@ func (m *Member) stop(abruptly bool) error {
 	if m.meta != nil {
 		m.meta.Close()
 	}
-	m.cutTransports() // where there is no host to close them
+
+	// The hosts have closed their transports. A start that failed may have no host.
+	m.cutTransports()
 	if m.server != nil {
 		m.server.Wait()
 	}
 	if m.peers != nil {
-		m.peers.Stop() // first, because heartbeats start goroutines of the member's
+		// Heartbeats start goroutines of the member, so they end before the wait below.
+		m.peers.Stop()
 	}
+
 	m.wg.Wait()
 	if m.control != nil {
 		m.control.Wait()
@@ -252,6 +275,7 @@ func (m *Member) stop(abruptly bool) error {
 	if m.events != nil {
 		m.events.Stop()
 	}
+
 	var errs []error
 	if m.store != nil {
 		errs = append(errs, m.store.Close())
@@ -259,5 +283,6 @@ func (m *Member) stop(abruptly bool) error {
 	if m.tempDir {
 		errs = append(errs, os.RemoveAll(m.cfg.DataDir))
 	}
+
 	return errors.Join(errs...)
 }

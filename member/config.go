@@ -106,10 +106,12 @@ func (c Config) WithDefaults() Config {
 	if c.Wall == nil {
 		c.Wall = time.Now
 	}
+
 	if c.Mono == nil {
 		start := time.Now()
 		c.Mono = func() time.Duration { return time.Since(start) }
 	}
+
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:0"
 	}
@@ -149,16 +151,19 @@ func (c Config) WithDefaults() Config {
 	if c.Version == "" {
 		c.Version = Version
 	}
+
 	join := make([]string, 0, len(c.Join))
 	for _, a := range c.Join {
 		if a = strings.TrimSpace(a); a == "" {
 			continue
 		}
+		// An address without a port means the default port. IPv6 addresses may stand in brackets.
 		if _, _, err := net.SplitHostPort(a); err != nil {
 			a = net.JoinHostPort(strings.Trim(a, "[]"), strconv.Itoa(DefaultPort))
 		}
 		join = append(join, a)
 	}
+
 	c.Join = join
 	return c
 }
@@ -172,11 +177,13 @@ func (c Config) Validate() error {
 	bad := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("%w: "+format, append([]any{ErrConfig}, args...)...))
 	}
+
 	checkText := func(what, s string) {
 		if len(s) > meta.MaxText || !utf8.ValidString(s) || strings.IndexFunc(s, unicode.IsControl) >= 0 {
 			bad("%s %q: want at most %d bytes of UTF-8 without control characters", what, s, meta.MaxText)
 		}
 	}
+
 	checkText("cluster name", c.ClusterName)
 	checkText("member name", c.Name)
 	checkText("zone", c.Zone)
@@ -185,10 +192,12 @@ func (c Config) Validate() error {
 	if len(c.Tags) > meta.MaxTags {
 		bad("%d tags: want at most %d", len(c.Tags), meta.MaxTags)
 	}
+
 	for _, k := range slices.Sorted(maps.Keys(c.Tags)) {
 		checkText("tag", k)
 		checkText("value of tag "+strconv.Quote(k), c.Tags[k])
 	}
+
 	host, port, err := net.SplitHostPort(c.Listen)
 	if err != nil {
 		bad("listen %q: want host:port", c.Listen)
@@ -201,6 +210,7 @@ func (c Config) Validate() error {
 			bad("listen %q is not a loopback address and no authentication is configured; set Insecure in the Config, or --insecure on the command line, to allow that", c.Listen)
 		}
 	}
+
 	switch c.Durability {
 	case "memory":
 	case "disk":
@@ -208,6 +218,7 @@ func (c Config) Validate() error {
 	default:
 		bad("durability %q: want \"memory\"", c.Durability)
 	}
+
 	if c.Partitions < 1 || c.Partitions > wire.MaxPartitions {
 		bad("partitions %d: want 1 to %d", c.Partitions, wire.MaxPartitions)
 	}
@@ -223,11 +234,13 @@ func (c Config) Validate() error {
 	if len(c.Join) > 64 {
 		bad("join: %d addresses, at most 64", len(c.Join))
 	}
+
 	for _, a := range c.Join {
 		if h, p, err := net.SplitHostPort(a); err != nil || h == "" || !validPort(p) {
 			bad("join %q: want host:port", a)
 		}
 	}
+
 	if c.MaxValue < 1 || c.MaxValue > wire.MaxValueHard {
 		bad("max value %d: want 1 to %d bytes", c.MaxValue, wire.MaxValueHard)
 	}
@@ -249,10 +262,12 @@ func (c Config) Validate() error {
 	if c.MaxConnections < 1 {
 		bad("max connections %d: want at least 1", c.MaxConnections)
 	}
+
 	_, problems := c.patterns()
 	for _, err := range append(problems, exec.CheckPools(c.Executors)...) {
 		bad("%w", err)
 	}
+
 	return errors.Join(errs...)
 }
 
@@ -261,7 +276,8 @@ func (c Config) patterns() (list wire.MapConfigs, problems []error) {
 	for _, pattern := range slices.SortedFunc(maps.Keys(c.Maps), wire.ComparePatterns) {
 		config := wire.PatternConfig{Pattern: pattern}
 		var err error
-		if config.MapConfig, err = c.Maps[pattern].Wire(); err != nil { // the whole cannot be looked at
+		// Without its settings the whole configuration cannot be checked. The pattern still can.
+		if config.MapConfig, err = c.Maps[pattern].Wire(); err != nil {
 			err = errors.Join(wire.CheckMapPattern(pattern), err)
 		} else {
 			err = config.Check()
@@ -271,6 +287,7 @@ func (c Config) patterns() (list wire.MapConfigs, problems []error) {
 		}
 		list = append(list, config)
 	}
+
 	if len(list) > wire.MaxMapConfigs {
 		problems = append(problems, fmt.Errorf("maps: %d patterns, at most %d are possible", len(list), wire.MaxMapConfigs))
 	}
@@ -311,7 +328,8 @@ func pathElement(s string) string {
 		}
 		return c
 	}, s)
-	if s == "" || s[0] == '.' { // neither hidden nor a way up
+	// The directory must be neither hidden nor "..", which leads out of the base.
+	if s == "" || s[0] == '.' {
 		s = "_" + s
 	}
 	return s

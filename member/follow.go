@@ -26,6 +26,7 @@ func (m *Member) follow() {
 	var members []wire.MetaMember
 	h := &holding{m: m, slots: make(chan struct{}, holdAtOnce)}
 	for {
+		// This is taken before the view, so that no change between the two is missed.
 		changed := m.meta.Changed()
 		v := m.meta.View()
 		for i := range v.Members {
@@ -33,6 +34,7 @@ func (m *Member) follow() {
 				m.metaReg.Set(partition.MetaShard(v.Generation()), mb.MetaReplica, mb.ID.String())
 			}
 		}
+
 		m.peers.Update()
 		m.memory.Follow(v)
 		if now := m.metaMembers(); len(now) > 0 {
@@ -41,9 +43,12 @@ func (m *Member) follow() {
 				m.log.Warn("the list of members was not saved", "err", err)
 			}
 		}
+
+		// Before Start has returned, this incarnation may not be registered yet.
 		if reason := m.notIn(v); reason != "" && m.started.Load() {
 			m.stopRemoved(reason)
 		}
+
 		h.follow(v)
 		m.views.notify()
 		m.events.NotifyRoutes()
@@ -81,6 +86,7 @@ func (h *holding) follow(v *meta.View) {
 	if h.parts == nil {
 		h.parts = make([]held, len(v.Table))
 	}
+
 	partition.LocateReplicas(m.dataReg, h.located, v)
 	h.located = v
 	for p := range v.Table {
@@ -88,10 +94,12 @@ func (h *holding) follow(v *meta.View) {
 		mine, ok := t.Replica(m.id)
 		ok = ok && mine.Incarnation == m.incarnation
 		runs := ok && host.Runs(partition.ShardOf(t.Generation, p), mine.ID)
+		// A replica may have to be stopped for recovery, to be started, or to be dropped.
 		switch {
 		case ok && t.StoppedForRecovery && !mine.Stopped, ok && !t.StoppedForRecovery && !runs, !ok && part.some.Load():
 			h.start(v, p)
 		case runs && part.shown != &t.Replicas[0]:
+			// Views share what has not changed, so another address means another list.
 			part.shown = &t.Replicas[0]
 			host.SetVoters(p, t.Generation, voters(t))
 		}
@@ -115,6 +123,7 @@ func (h *holding) start(v *meta.View, p int) {
 	if m.isClosing() || !h.parts[p].busy.CompareAndSwap(false, true) {
 		return
 	}
+
 	h.parts[p].some.Store(true)
 	m.wg.Add(1)
 	go func() { // ends when the partition is as the view has it or could not be made so, or with the member
@@ -130,7 +139,8 @@ func (h *holding) start(v *meta.View, p int) {
 			}
 		}
 		h.parts[p].busy.Store(false)
-		m.meta.Wake() // there may be more to do for it by now
+		// The table may have changed while this partition was busy.
+		m.meta.Wake()
 	}()
 }
 
@@ -147,6 +157,7 @@ func (h *holding) settle(v *meta.View, p int) error {
 		h.parts[p].some.Store(false)
 		return nil
 	case t.StoppedForRecovery:
+		// The report goes to the metadata only after the replica has stopped: what it holds must not grow any more.
 		ctx, cancel := context.WithTimeout(m.ctx, stopForRecoveryTimeout)
 		defer cancel()
 		term, index, err := m.host.StopForRecovery(ctx, p, t.Generation)
@@ -157,8 +168,10 @@ func (h *holding) settle(v *meta.View, p int) error {
 			Incarnation: m.incarnation, Term: term, Index: index})
 		return err
 	}
+
 	place := partition.Placement{Partition: p, Generation: t.Generation, Replica: mine.ID, Join: mine.Joined || !t.Whole(), Learner: mine.Joined, Preferred: t.Preferred == m.id,
 		FromSurvivor: t.FromSurvivor, Losses: t.Lost + t.PossibleLosses}
+	// The replicas that a group begins with know each other from the start. One that joins hears of the others from the group.
 	if !place.Join {
 		place.Initial = make(map[uint64]wire.ID)
 		for _, r := range t.Replicas {
@@ -167,9 +180,11 @@ func (h *holding) settle(v *meta.View, p int) error {
 			}
 		}
 	}
+
 	if err := m.host.StartReplica(place); err != nil {
 		return err
 	}
+
 	m.host.SetVoters(p, t.Generation, voters(t))
 	return nil
 }

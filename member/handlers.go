@@ -171,6 +171,7 @@ func (m *Member) handleMemberDown(c *server.Conn, req *wire.Request) {
 		c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
 		return
 	}
+
 	var down byte
 	if d.Member != m.id && m.peers.Down(d.Member, d.Incarnation) {
 		down = 1

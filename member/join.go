@@ -45,6 +45,7 @@ func (m *Member) dialClientPort(ctx context.Context, addr string, plane wire.Pla
 	if err != nil {
 		return nil, wire.HelloAnswer{}, err
 	}
+
 	a, err := rpc.ExchangeHello(ctx, nc, &wire.Hello{Version: wire.Version, Plane: plane, Cluster: m.cfg.ClusterName, Name: m.cfg.Name,
 		Client: m.incarnation, Member: m.id, Incarnation: m.incarnation}, m.cfg.HelloTimeout)
 	if err != nil {
@@ -64,16 +65,19 @@ func (m *Member) clusterRef() bootstrap.ClusterRef {
 	if v == nil || !v.Bootstrapped() {
 		return bootstrap.ClusterRef{}
 	}
+
 	ref := bootstrap.ClusterRef{ID: v.Cluster, Name: v.Name}
 	var others []string
 	for i := range v.Members {
 		switch mb := &v.Members[i]; {
-		case mb.MetaVoter: // nothing goes on without them: where not all can be named, they are
+		case mb.MetaVoter:
+			// The list is cut to a bound. Voters go first, for nothing can be registered without them.
 			ref.Addrs = append(ref.Addrs, mb.Addr)
 		case mb.Live():
 			others = append(others, mb.Addr)
 		}
 	}
+
 	ref.Addrs = slices.Concat(ref.Addrs, m.locator.addrs(), others)
 	return ref
 }
@@ -86,51 +90,63 @@ func (m *Member) startMeta(ctx context.Context, found bootstrap.Result) error {
 	if err != nil {
 		return err
 	}
+	// The list on disk is newer than the proposal: members may have moved since, and others have joined.
 	if last != nil {
-		for _, s := range members { // initial members who had not registered yet when the list was written
+		// Initial members that had not registered when the list was written are in the proposal alone.
+		for _, s := range members {
 			if !slices.ContainsFunc(last, func(known wire.MetaMember) bool { return known.Member == s.Member }) {
 				last = append(last, s)
 			}
 		}
 		members = last
-		start.Campaign *= 4 // somebody may lead already, and will say so within a heartbeat
+		// Another voter may lead already, and says so within a heartbeat. A campaign before that would depose it.
+		start.Campaign *= 4
 		if len(start.Initial) > 1 {
 			start.Campaign += 500 * time.Millisecond
 		}
 	}
+
 	m.peers.SetMetaMembers(members)
 	kept, givenUp, err := keptMetaReplica(m.cfg.DataDir)
 	if err != nil {
 		return err
 	}
+
 	holds := kept != (metaReplica{}) && !givenUp
-	given := kept // the metadata replica that the others have for this member, as far as they can be asked
+	// given is the metadata replica that the others know of this member, as far as they answer.
+	given := kept
 	if holds {
 		led := false
 		if given, led, err = m.checkCopy(ctx, kept); err != nil {
 			return err
 		}
 		if led {
-			start.Campaign = 0 // standing now would only depose whoever leads
+			// A campaign would only depose the leader.
+			start.Campaign = 0
 		}
 	}
+
 	m.meta, err = partition.StartMeta(partition.MetaConfig{Dir: dir, Member: m.id, Cluster: found.ClusterID, Addr: m.peerAddr(),
 		Transport: m.metaNet, Registry: m.metaReg, Logger: m.log})
 	if err != nil {
 		return err
 	}
+
 	next, err := loadRecovery(m.cfg.DataDir)
 	switch {
 	case err != nil:
 		return err
-	case next != nil && next.Generation() >= given.generation: // it stopped on the way
+	case next != nil && next.Generation() >= given.generation:
+		// The member stopped in the middle of a recovery, which it alone may complete.
 		m.metaReady.Store(true)
 		return m.begin(ctx, next)
-	case next != nil: // others were told to begin a later one meanwhile
+	case next != nil:
+		// Another member has meanwhile begun a later generation, so this recovery is void.
 		if err := endRecovery(m.cfg.DataDir); err != nil {
 			return err
 		}
 	}
+
 	if holds && given != kept {
 		// Its metadata replica was removed while it was away: it learns again, under another replica ID.
 		m.log.Info("the metadata group has removed this member's replica; asking for a new one")
@@ -139,7 +155,9 @@ func (m *Member) startMeta(ctx context.Context, found bootstrap.Result) error {
 		}
 		holds, givenUp = false, true
 	}
+
 	at := metaReplica{replica: start.Replica, first: true} // as an initial voter
+	// A replica that was given after the bootstrap begins as it was. A member without a replica asks for one.
 	if holds && kept != at {
 		at = kept
 		start.Generation, start.Replica, start.Initial, start.Join = at.generation, at.replica, nil, !at.first
@@ -149,18 +167,22 @@ func (m *Member) startMeta(ctx context.Context, found bootstrap.Result) error {
 		}
 		start = partition.MetaStart{Generation: at.generation, Replica: at.replica, Join: true}
 	}
+
 	m.metaJoined = !at.first
 	for _, s := range members {
 		m.metaReg.Set(partition.MetaShard(at.generation), s.Replica, s.Member.String())
 	}
+
 	if holds && !m.meta.Has(at.generation, at.replica) {
 		// To begin again under the same replica ID would be to forget votes and acknowledgements that others rely on.
 		return fmt.Errorf("%w: the metadata in %s is gone, though this member had a replica of it: remove the whole data directory %s to join again",
 			ErrDataDir, dir, m.cfg.DataDir)
 	}
+
 	if err := m.takeMetaReplica(ctx, at, start); err != nil {
 		return err
 	}
+
 	m.metaReady.Store(true)
 	return nil
 }
@@ -173,7 +195,8 @@ func (m *Member) takeMetaReplica(ctx context.Context, at metaReplica, start part
 	if err := m.meta.Run(start); err != nil {
 		return err
 	}
-	return keepMetaReplica(m.cfg.DataDir, at, false) // not before the replica is on disk: what is kept says that it must be there
+	// The note comes after the replica is on disk: a note without its replica means that the replica was lost.
+	return keepMetaReplica(m.cfg.DataDir, at, false)
 }
 
 // initialStart returns how the metadata replica of a member begins that bootstraps the cluster, and with whom; zero for one that
@@ -182,16 +205,19 @@ func (m *Member) initialStart(found bootstrap.Result) (start partition.MetaStart
 	if found.Proposal == nil {
 		return start, nil
 	}
+
 	m.participants = found.Proposal.Participants
 	for _, s := range found.Proposal.Participants {
 		members = append(members, wire.MetaMember{Replica: s.ReplicaID, Member: s.Member, PeerAddr: s.PeersAddr})
 	}
+
 	start.Initial = make(map[uint64]wire.ID)
 	for _, s := range found.Proposal.Voters() {
 		m.initialVoters = append(m.initialVoters, s.Member)
 		start.Initial[s.ReplicaID] = s.Member
 		if s.Member == m.id {
 			start.Replica = s.ReplicaID
+			// The voters campaign one after the other, so that they do not take votes from each other.
 			start.Campaign = time.Duration(s.ReplicaID-1)*150*time.Millisecond + 20*time.Millisecond
 		}
 	}
@@ -219,24 +245,32 @@ func (m *Member) checkCopy(ctx context.Context, kept metaReplica) (given metaRep
 			}
 		})
 	}
+
 	wg.Wait()
+	// Nobody answers, as when the whole cluster starts again. Then the directory is believed.
 	if newest == nil {
 		return kept, led, nil
 	}
+
 	mb := newest.Member(m.id)
 	switch {
 	case mb == nil && slices.Contains(newest.InitialVoters, m.id):
-		return kept, led, nil // it bootstraps the cluster, and has stopped before it was registered
+		// This member bootstraps the cluster, and stopped before it was registered.
+		return kept, led, nil
 	case mb == nil:
-		return metaReplica{generation: newest.Generation()}, led, nil // forgotten
+		// The cluster has forgotten this member, and its replica with it.
+		return metaReplica{generation: newest.Generation()}, led, nil
 	}
+
 	if mb.Start >= m.store.Starts() {
 		return metaReplica{}, led, fmt.Errorf("%w: %s has been started %d times and the cluster knows of start %d: it was restored or copied; remove it to join again",
 			ErrDataDir, m.cfg.DataDir, m.store.Starts(), mb.Start)
 	}
+
 	if newest.Generation() == kept.generation && mb.MetaReplica == kept.replica {
 		return kept, led, nil
 	}
+
 	return metaReplica{generation: newest.Generation(), replica: mb.MetaReplica}, led, nil
 }
 
@@ -251,9 +285,11 @@ func (m *Member) askForMetaReplica(ctx context.Context, found bootstrap.Result, 
 			m.peers.SetMetaMembers(res.Members)
 			return metaReplica{generation: res.Generation, replica: res.Replica}, res.Members, nil
 		}
+		// A refusal is about this member, and would come again. Anything else may pass.
 		if errors.Is(err, errRefused) {
 			return metaReplica{}, nil, fmt.Errorf("join the cluster: %w", err)
 		}
+
 		m.log.Info("waiting for a place in the cluster", "err", err)
 		select {
 		case <-time.After(joinRetry):
@@ -279,7 +315,9 @@ func (m *Member) askToJoin(ctx context.Context, found bootstrap.Result, gone met
 			errs = append(errs, err)
 		}
 	}
-	for _, s := range m.peers.MetaMembers() { // where they were when this member last knew
+
+	// These are the addresses that this member knew last.
+	for _, s := range m.peers.MetaMembers() {
 		if asked[s.Member] {
 			continue
 		}
@@ -290,14 +328,17 @@ func (m *Member) askToJoin(ctx context.Context, found bootstrap.Result, gone met
 			return res, err
 		}
 		errs = append(errs, err)
-		asked[s.Member] = false // it may be elsewhere by now
+		// The member may be at another address by now, which the views below would name.
+		asked[s.Member] = false
 	}
+
 	for _, addr := range found.JoinAddrs {
 		view, err := m.viewFrom(ctx, addr)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("ask %s: %w", addr, err))
 			continue
 		}
+
 		for i := range view.Members {
 			mb := &view.Members[i]
 			if asked[mb.ID] {
@@ -311,9 +352,11 @@ func (m *Member) askToJoin(ctx context.Context, found bootstrap.Result, gone met
 			errs = append(errs, err)
 		}
 	}
+
 	if len(errs) == 0 {
 		errs = append(errs, errors.New("no member answers"))
 	}
+
 	return wire.JoinResult{}, errors.Join(errs...)
 }
 
@@ -323,6 +366,7 @@ func (m *Member) viewFrom(ctx context.Context, addr string) (*wire.Table, error)
 	if err != nil {
 		return nil, err
 	}
+
 	c := rpc.New(nc, a)
 	defer c.Close()
 	ans, err := c.Call(ctx, wire.OpTable, nil)
@@ -338,6 +382,7 @@ func (m *Member) joinThrough(ctx context.Context, mb *wire.MemberInfo, gone meta
 	if err != nil {
 		return wire.JoinResult{}, err
 	}
+
 	c := rpc.New(nc, a)
 	defer c.Close()
 	ans, err := c.Call(ctx, wire.OpMetaJoin, wire.AppendJoinBody(nil, wire.JoinBody{Generation: gone.generation, Gone: gone.replica,
@@ -384,6 +429,7 @@ func (m *Member) register(ctx context.Context) error {
 		default:
 			return fmt.Errorf("register: %w: %s", errRefused, res.Text)
 		}
+
 		select {
 		case <-time.After(metaRetry):
 		case <-ctx.Done():
@@ -398,17 +444,22 @@ func (m *Member) mayTakeOver(ctx context.Context, cmd *meta.Register) (bool, err
 	ctx, cancel := context.WithTimeout(ctx, metaTimeout)
 	defer cancel()
 	before := m.metaView().Version
-	if err := m.meta.Barrier(ctx); err != nil { // the view that the refusal rests on
+	// The refusal rests on metadata that may not be applied here yet.
+	if err := m.meta.Barrier(ctx); err != nil {
 		return false, err
 	}
+
 	v := m.metaView()
 	other := v.Named(cmd.Name)
 	if other == nil || other.ID == m.id {
+		// The name is free. Where nothing has changed meanwhile, the refusal had another reason.
 		return v.Version != before, nil
 	}
+	// The takeover of this very process was refused already, or the process still answers.
 	if other.Incarnation == cmd.Takeover || !m.unreachable(ctx, other) {
 		return false, nil
 	}
+
 	cmd.Takeover = other.Incarnation
 	return true, nil
 }

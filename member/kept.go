@@ -38,12 +38,14 @@ const (
 func keptMetaReplica(dir string) (kept metaReplica, givenUp bool, err error) {
 	path := filepath.Join(dir, metaFile)
 	b, err := os.ReadFile(path)
+	// Only a missing file means that there is none. A damaged one may stand for a replica that has voted.
 	if errors.Is(err, os.ErrNotExist) {
 		return metaReplica{}, false, nil
 	}
 	if err != nil {
 		return metaReplica{}, false, fmt.Errorf("read the place in the metadata group: %w", err)
 	}
+
 	r := wire.NewReader(b)
 	kept = metaReplica{generation: r.U64(), replica: r.U64()}
 	flags := r.U8()
@@ -63,6 +65,7 @@ func keepMetaReplica(dir string, s metaReplica, givenUp bool) error {
 	if givenUp {
 		flags |= replicaRemoved
 	}
+
 	b := append(wire.AppendU64(wire.AppendU64(nil, s.generation), s.replica), flags)
 	if err := replaceFile(dir, metaFile, b); err != nil {
 		return fmt.Errorf("keep the place in the metadata group: %w", err)
@@ -79,6 +82,7 @@ func loadMetaMembers(dir string) ([]wire.MetaMember, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the list of members: %w", err)
 	}
+
 	members, err := wire.DecodeMetaMembers(b)
 	if err != nil {
 		return nil, fmt.Errorf("the data directory is damaged: %s: %w", path, err)
@@ -107,6 +111,7 @@ func loadRecovery(dir string) (*meta.View, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the metadata that are to begin: %w", err)
 	}
+
 	st, err := meta.DecodeSnapshot(b)
 	if err != nil {
 		return nil, fmt.Errorf("the data directory is damaged: %s: %w", path, err)
@@ -146,6 +151,8 @@ func replaceFile(dir, name string, b []byte) (err error) {
 	if err = os.Rename(tmp, filepath.Join(dir, name)); err != nil {
 		return err
 	}
+
+	// The rename itself survives a power cut only when the directory is synced.
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

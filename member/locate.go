@@ -68,14 +68,17 @@ func (l *locator) begin(ctx context.Context) error {
 	if len(joins) == 0 {
 		return nil
 	}
+
 	l.mu.Lock()
 	for _, a := range joins {
 		l.late[a] = true
 	}
+
 	l.mu.Unlock()
 	l.ask(ctx, joins)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	// A directory of one cluster and a join address of another are a mistake of the operator, which a start must not hide.
 	if l.foreign != nil {
 		return l.foreign
 	}
@@ -92,7 +95,8 @@ func (l *locator) run() {
 	defer m.wg.Done()
 	tick := time.NewTicker(locateEvery)
 	defer tick.Stop()
-	since, asked := time.Now(), time.Now() // since when nothing is amiss or it was last said what is; when late join addresses were last asked
+	// since is when all was last well, or the last warning was logged. asked is when the late join addresses were last asked.
+	since, asked := time.Now(), time.Now()
 	for {
 		select {
 		case <-l.wake:
@@ -102,10 +106,13 @@ func (l *locator) run() {
 		case <-m.ctx.Done():
 			return
 		}
+
 		missing := l.missing()
+		// Addresses that answers have named are of use only while a member is missing.
 		if len(missing) == 0 {
 			l.settled()
 		}
+
 		unled := m.metaView() != nil && m.meta.Leader() == 0
 		switch {
 		case m.started.Load() && !unled:
@@ -114,12 +121,16 @@ func (l *locator) run() {
 			since = time.Now()
 			l.warn(missing, unled)
 		}
+
+		// While the metadata group has a leader, a member that has moved registers there, and the metadata tell its address.
+		// A join address that never answered may yet turn out to be of another cluster.
 		if len(missing) > 0 && (!m.started.Load() || unled) {
 			l.ask(m.ctx, l.candidates())
 		} else if late := l.lateOnes(); len(late) > 0 && time.Since(asked) >= lateEvery {
 			asked = time.Now()
 			l.ask(m.ctx, late)
 		}
+
 		l.tellForeign()
 	}
 }
@@ -129,7 +140,8 @@ func (l *locator) Locate(id wire.ID) (liveness.Location, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at, ok := l.found[id]
-	if ok && l.registered(id) != at.Registered { // it has registered since
+	// The member has registered since, so the metadata know better.
+	if ok && l.registered(id) != at.Registered {
 		delete(l.found, id)
 		return liveness.Location{}, false
 	}
@@ -157,24 +169,28 @@ func (l *locator) Lost(id wire.ID, at liveness.Location) {
 
 // Met takes the answer to a hello on a members' port, from a member of this cluster that was perhaps not the one that was looked for.
 func (l *locator) Met(a *wire.HelloAnswer, peerAddr string) {
+	// A member that answers elsewhere needs no other address. A second process with its directory must not lead others astray.
 	if a.Member == l.m.id || a.Member.IsZero() || l.m.peers.Reached(a.Member) {
 		return
 	}
+
 	at := liveness.Location{PeerAddr: peerAddr, Incarnation: a.Incarnation, Registered: l.registered(a.Member)}
 	v := l.m.metaView()
 	name, was := "", ""
 	if v != nil {
 		if mb := v.Member(a.Member); mb != nil {
 			if name, was = mb.Name, mb.PeerAddr; mb.Incarnation == a.Incarnation && mb.PeerAddr == peerAddr {
-				return // it is where the metadata say
+				return
 			}
 		}
 	}
+
 	l.mu.Lock()
 	old, known := l.found[a.Member]
 	if known || len(l.found) < maxLearned {
 		l.found[a.Member] = at
 	}
+
 	l.mu.Unlock()
 	if !known || old.PeerAddr != peerAddr {
 		l.m.log.Info("a member was found", "id", a.Member.String(), "name", name, "addr", peerAddr, "was", was)
@@ -186,6 +202,8 @@ func (l *locator) heard(h *bootstrap.Hello) {
 	if h.State != bootstrap.StateMember || h.ID != l.m.clusterID() || h.Member == l.m.id {
 		return
 	}
+
+	// Only a missing member's claim is looked at, for each costs a connection.
 	missing := !l.m.peers.Reached(h.Member)
 	l.mu.Lock()
 	for _, a := range append([]string{h.Addr}, h.Addrs...) {
@@ -193,12 +211,15 @@ func (l *locator) heard(h *bootstrap.Hello) {
 			continue
 		}
 		if l.learned = append(l.learned, a); len(l.learned) > maxLearned {
-			l.learned = slices.Delete(l.learned, 0, 1) // the oldest is the least likely
+			// The oldest address is the least likely to be right.
+			l.learned = slices.Delete(l.learned, 0, 1)
 		}
 	}
+
 	if _, waits := l.claims[h.Member]; missing && (waits || len(l.claims) < maxLearned) && l.found[h.Member].PeerAddr != h.PeersAddr {
 		l.claims[h.Member] = h.PeersAddr
 	}
+
 	l.mu.Unlock()
 	if missing {
 		select {
@@ -242,13 +263,16 @@ func (l *locator) ask(ctx context.Context, addrs []string) {
 				wg.Go(func() { l.askOne(ctx, a) }) // ends with its connection
 			}
 		}
+
 		wg.Wait()
 		l.look(ctx)
 		l.mu.Lock()
 		addrs = slices.DeleteFunc(slices.Clone(l.learned), func(a string) bool { return asked[a] })
 		l.mu.Unlock()
+
+		// The answers may have led to all that were missing.
 		if len(l.missing()) == 0 {
-			return // nobody is looked for any more
+			return
 		}
 	}
 }
@@ -279,11 +303,14 @@ func (l *locator) askOne(ctx context.Context, addr string) {
 	default:
 		result = "member " + h.Member.String()
 	}
+
 	l.mu.Lock()
 	l.tried[addr] = result
+	// Addresses come from others, so their number is bounded. The next round fills the list again.
 	if len(l.tried) > 4*maxLearned {
 		clear(l.tried)
 	}
+
 	joins := slices.Contains(l.m.cfg.Join, addr)
 	if joins && err == nil {
 		delete(l.late, addr)
@@ -291,6 +318,7 @@ func (l *locator) askOne(ctx context.Context, addr string) {
 	if joins && cluster != "" {
 		l.foreign = l.otherCluster(addr, cluster)
 	}
+
 	l.mu.Unlock()
 	if err == nil && cluster == "" {
 		l.heard(&h)
@@ -313,6 +341,7 @@ func (l *locator) tellForeign() {
 	if due {
 		l.told = time.Now()
 	}
+
 	l.mu.Unlock()
 	switch {
 	case err != nil && !l.m.started.Load():
@@ -348,6 +377,7 @@ type lostMember struct {
 func (l *locator) missing() []lostMember {
 	v := l.m.metaView()
 	var list []lostMember
+	// Before the metadata can be read, the members of the metadata group count that the directory or the proposal names.
 	if v == nil || len(v.Members) == 0 {
 		for _, s := range l.m.peers.MetaMembers() {
 			if s.Member != l.m.id && !l.m.peers.Reached(s.Member) {
@@ -356,7 +386,9 @@ func (l *locator) missing() []lostMember {
 		}
 		return list
 	}
+
 	for i := range v.Members {
+		// A voter that has left may still be needed for a majority.
 		if mb := &v.Members[i]; mb.ID != l.m.id && (mb.Live() || mb.MetaVoter) && mb.State != meta.StateDead && !l.m.peers.Reached(mb.ID) {
 			list = append(list, lostMember{mb.ID, mb.Name, mb.PeerAddr, mb.MetaVoter})
 		}
@@ -374,6 +406,7 @@ func (l *locator) candidates() []string {
 			}
 		}
 	}
+
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append(list, l.learned...)
@@ -392,10 +425,12 @@ func (l *locator) warn(missing []lostMember, unled bool) {
 	if w := l.m.waiting.Load(); w != nil {
 		what = *w
 	}
+
 	if unled {
 		what = "a leader of the metadata group"
 		missing = slices.DeleteFunc(missing, func(one lostMember) bool { return !one.voter })
 	}
+
 	names := make([]string, 0, len(missing))
 	for _, one := range missing {
 		at := one.peerAddr
@@ -404,6 +439,7 @@ func (l *locator) warn(missing []lostMember, unled bool) {
 		}
 		names = append(names, strings.TrimSpace(fmt.Sprintf("%s %s, last at %s", one.name, one.id, at)))
 	}
+
 	l.mu.Lock()
 	tried := l.triedLocked()
 	l.mu.Unlock()

@@ -31,15 +31,18 @@ func (c *mapConfigs) of(name []byte) wire.MapConfig {
 	if v == nil || len(v.Maps) == 0 {
 		return wire.DefaultMapConfig
 	}
+
 	known := c.byName.Load()
 	if known != nil && known.version == v.MapsVersion {
 		if config := known.byName[string(name)]; config != nil {
 			return *config
 		}
 	}
+
 	config := v.MapConfig(string(name))
 	next := &resolvedConfigs{version: v.MapsVersion, byName: map[string]*wire.MapConfig{string(name): &config}}
 	if known != nil && known.version >= v.MapsVersion {
+		// Another goroutine has seen newer configurations, which must stay.
 		if known.version > v.MapsVersion || len(known.byName) >= maxResolved {
 			return config
 		}
@@ -47,7 +50,9 @@ func (c *mapConfigs) of(name []byte) wire.MapConfig {
 			next.byName[n] = other
 		}
 	}
-	c.byName.CompareAndSwap(known, next) // if another was faster, the name is worked out once more
+
+	// If another goroutine was faster, this name is worked out once more by the next caller.
+	c.byName.CompareAndSwap(known, next)
 	return config
 }
 
@@ -57,6 +62,7 @@ func (m *Member) compareMaps() {
 	if len(mine) == 0 {
 		return
 	}
+
 	v := m.metaView()
 	var differ, missing, more []string
 	for _, c := range mine {
@@ -66,11 +72,13 @@ func (m *Member) compareMaps() {
 			differ = append(differ, c.Pattern)
 		}
 	}
+
 	for _, c := range v.Maps {
 		if _, there := mine.Find(c.Pattern); !there {
 			more = append(more, c.Pattern)
 		}
 	}
+
 	if len(differ)+len(missing)+len(more) > 0 {
 		m.log.Warn("maps are configured otherwise here than in the cluster, whose configuration counts; it is changed with the command \"grid map config\"",
 			"different", differ, "only_here", missing, "only_in_cluster", more)
@@ -98,10 +106,13 @@ func (m *Member) answerSetMapConfig(c *server.Conn, id uint64, body wire.SetMapC
 		c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
 		return
 	}
+
 	res, err := m.metaPropose(ctx, cmd)
+	// The caller may use the map here at once, and must meet the new configuration.
 	if err == nil && res.OK() {
 		err = m.meta.Barrier(ctx)
 	}
+
 	switch {
 	case err != nil:
 		c.Answer(id, wire.CodeUnavailable, []byte(err.Error()))
@@ -117,6 +128,7 @@ func (m *Member) dispatchMapConfig(c *server.Conn, req *wire.Request) {
 		c.Later(func(context.Context) { m.answerMapConfigs(c, id) })
 		return
 	}
+
 	body, err := wire.DecodeSetMapConfigBody(req.Body)
 	if err != nil {
 		c.Answer(id, wire.CodeInvalid, []byte(err.Error()))

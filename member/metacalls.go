@@ -22,7 +22,7 @@ const (
 	metaRetry = 50 * time.Millisecond
 	// metaTimeout bounds one attempt.
 	metaTimeout = 3 * time.Second
-	// tryTimeout bounds what of the first attempt is one voter's; twice as much of each further one.
+	// tryTimeout bounds how long the first attempt waits for one voter. Each further attempt waits twice as long, up to metaTimeout.
 	tryTimeout = 500 * time.Millisecond
 	// barrierTimeout bounds how long a read of the metadata waits to be the newest.
 	barrierTimeout = 500 * time.Millisecond
@@ -47,8 +47,8 @@ func (m *Member) metaPropose(ctx context.Context, c meta.Command) (meta.Result, 
 	}
 }
 
-// metaProposeOnce asks one voter after the other, each for so long: it may have been removed from the group without hearing of it, or send the command
-// to one that leads no more.
+// metaProposeOnce asks one voter after the other, and waits for each no longer than try. A voter may have been removed from the group without
+// hearing of it, or may send the command to a leader that was deposed.
 func (m *Member) metaProposeOnce(ctx context.Context, cmd []byte, try time.Duration) (meta.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, metaTimeout)
 	defer cancel()
@@ -62,6 +62,7 @@ func (m *Member) metaProposeOnce(ctx context.Context, cmd []byte, try time.Durat
 		}
 		errs = append(errs, err)
 	}
+
 	for _, id := range m.metaVoters() {
 		short, cancel := context.WithTimeout(ctx, try)
 		a, err := m.peers.Ask(short, id, wire.OpMetaPropose, cmd)
@@ -74,20 +75,24 @@ func (m *Member) metaProposeOnce(ctx context.Context, cmd []byte, try time.Durat
 		}
 		errs = append(errs, err)
 	}
+
 	if len(errs) == 0 {
 		return meta.Result{}, errors.New("no voter of the metadata group is known")
 	}
+
 	return meta.Result{}, errors.Join(errs...)
 }
 
 // metaVotes reports whether this member's metadata replica votes, as far as it knows.
 func (m *Member) metaVotes() bool {
+	// The group does without this vote already, and may have removed it without this member's hearing of it.
 	if m.metaReleased.Load() {
 		return false
 	}
 	if mb := m.metaView().Member(m.id); mb != nil {
 		return mb.MetaVoter
 	}
+	// Before this member is registered, its replica tells: an initial voter votes, a learner does not.
 	return !m.metaJoined
 }
 
@@ -103,6 +108,8 @@ func (m *Member) metaVoters() []wire.ID {
 			ids = append(ids, mb.ID)
 		}
 	}
+
+	// A member that looks silent from here may still lead, so it is asked last instead of never.
 	if ids = append(ids, silent...); len(ids) > 0 {
 		return ids
 	}
@@ -112,17 +119,20 @@ func (m *Member) metaVoters() []wire.ID {
 // metaMembers returns the members of the metadata group and where they are.
 func (m *Member) metaMembers() []wire.MetaMember { return metaMembersOf(m.metaView(), m.participants) }
 
-// metaMembersOf returns the metadata members of a view, and those of initial members that have not registered yet: who joined meanwhile would otherwise hear
-// of no voter that it could ask.
+// metaMembersOf returns the members of the metadata group that a view names, and the initial voters that have not registered yet. Without these, a
+// member that joins early would know no voter to ask.
 func metaMembersOf(v *meta.View, participants []bootstrap.Participant) (members []wire.MetaMember) {
 	for i := range v.Members {
 		if mb := &v.Members[i]; mb.MetaReplica != 0 {
 			members = append(members, wire.MetaMember{Replica: mb.MetaReplica, Member: mb.ID, PeerAddr: mb.PeerAddr})
 		}
 	}
+
 	if v.Generation() > 0 {
-		return members // another voter began it
+		// The initial members belong to the first generation. Another member began this one alone.
+		return members
 	}
+
 	for _, s := range participants {
 		if slices.Contains(v.InitialVoters, s.Member) && v.Member(s.Member) == nil {
 			members = append(members, wire.MetaMember{Replica: s.ReplicaID, Member: s.Member, PeerAddr: s.PeersAddr})
@@ -143,6 +153,7 @@ func (m *Member) answerMetaPropose(c *server.Conn, id uint64, cmd []byte) {
 		c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
 		return
 	}
+
 	res, err := m.meta.Propose(ctx, cmd)
 	if err != nil {
 		c.Answer(id, wire.CodeUnavailable, []byte(err.Error()))
@@ -164,11 +175,12 @@ func (m *Member) answerMetaCaughtUp(c *server.Conn, id uint64) {
 	}
 }
 
-// answerMetaLead has this member's replica stand in the place of the leader's, which asks for it, once it has all that is committed.
+// answerMetaLead has this member's replica campaign because the leader asks for it, once the replica has all that is committed.
 func (m *Member) answerMetaLead(c *server.Conn, id uint64, from wire.ID) {
 	ctx, cancel := context.WithTimeout(m.ctx, control.MetaCaughtUpFor)
 	defer cancel()
 	v := m.metaView()
+	// A member that leaves would have to pass the lead on at once. A replica that lags would not be elected.
 	if v == nil || !m.metaVotes() || m.going.Load() {
 		c.Answer(id, wire.CodeNotReady, []byte("this member does not vote, or leaves"))
 	} else if err := m.meta.Barrier(ctx); err != nil {
@@ -189,6 +201,7 @@ func (m *Member) answerMetaRead(c *server.Conn, id uint64) {
 		c.Answer(id, wire.CodeNotReady, []byte("this member has no metadata yet"))
 		return
 	}
+
 	newest := byte(1)
 	if err := m.meta.Barrier(ctx); err != nil {
 		m.log.Debug("metadata are read as they are known here", "err", err)
@@ -206,6 +219,7 @@ func (m *Member) readMeta(ctx context.Context, from wire.ID) (v *meta.View, led 
 	if err != nil {
 		return nil, false, fmt.Errorf("read the metadata of member %v: %w", from, err)
 	}
+
 	st, err := meta.DecodeSnapshot(a.Body[1:])
 	if err != nil {
 		m.log.Warn("a member's metadata cannot be read", "of", from.String(), "err", err)
@@ -223,25 +237,30 @@ func (m *Member) answerMetaJoin(c *server.Conn, id uint64, from wire.ID, b wire.
 		c.Answer(id, wire.CodeNotReady, []byte("this member does not vote"))
 		return
 	}
+
 	decoded, err := meta.Decode(b.Registration)
 	reg, ok := decoded.(*meta.Register)
 	if err != nil || !ok || reg.ID != from {
 		c.Answer(id, wire.CodeInvalid, []byte("not the registration of the member that asks"))
 		return
 	}
+
 	// Whether a name is free is judged here, not by the one who wants it.
 	reg.Takeover = wire.ID{}
 	if other := v.Named(reg.Name); other != nil && other.ID != from && other.ID != m.id &&
 		(m.peers.Silence(other.ID) > nameFreeAfter || m.unreachable(ctx, other)) {
 		reg.Takeover = other.Incarnation
 	}
+
 	res, err := m.meta.Propose(ctx, meta.Append(nil, reg))
 	alloc := &meta.AllocMeta{ID: from}
+	// An ID that has voted is never used again, so the new one must follow the one that was given up. IDs of another generation do not count.
 	if b.Generation == v.Generation() {
 		alloc.After = b.Gone
 	}
 	if mb := v.Member(from); err == nil && res.OK() && mb != nil && mb.MetaReplica != 0 && mb.MetaReplica <= alloc.After {
-		err = m.meta.Remove(ctx, mb.MetaReplica) // the group has it still, and the member has not
+		// The member has given its replica up, and the group still counts it. A dead voter would raise the majority that is needed.
+		err = m.meta.Remove(ctx, mb.MetaReplica)
 	}
 	if err == nil && res.OK() {
 		res, err = m.meta.Propose(ctx, meta.Append(nil, alloc))
@@ -249,6 +268,7 @@ func (m *Member) answerMetaJoin(c *server.Conn, id uint64, from wire.ID, b wire.
 	if err == nil && res.OK() {
 		err = m.meta.AddLearner(ctx, res.ReplicaID(), from)
 	}
+
 	switch {
 	case err != nil:
 		c.Answer(id, wire.CodeUnavailable, []byte(err.Error()))

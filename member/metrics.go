@@ -56,6 +56,7 @@ func (m *Member) read() *reading {
 	for _, mb := range m.views.current.Load().view.Members {
 		r.states[mb.State]++
 	}
+
 	for _, c := range m.server.Connections() {
 		if c.Peer() {
 			r.members++
@@ -76,7 +77,8 @@ func one(value func(r *reading) float64) func(*reading, func(float64, ...attribu
 var instruments = []instrument{
 	{"gridiron.cluster.members", gauge, "{member}", "Members that this one knows, by state.",
 		func(r *reading, put func(float64, ...attribute.KeyValue)) {
-			for _, state := range memberStates { // all of them, so that one falls to 0 and does not stay as it was
+			// A state without members is told too: its number has to fall to 0, and not stay as it was.
+			for _, state := range memberStates {
 				put(float64(r.states[string(state)]), attribute.String("gridiron.member.state", string(state)))
 			}
 		}},
@@ -218,12 +220,14 @@ func (m *Member) latency() (func(name string, op wire.Op) func(time.Duration), e
 	if m.cfg.MeterProvider == nil {
 		return nil, nil
 	}
+
 	meter := m.cfg.MeterProvider.Meter(meterName, metric.WithInstrumentationVersion(m.cfg.Version))
 	h, err := meter.Float64Histogram(latencyMetric.name, metric.WithUnit(latencyMetric.unit), metric.WithDescription(latencyMetric.text),
 		metric.WithExplicitBucketBoundaries(latencyBounds...))
 	if err != nil {
 		return nil, fmt.Errorf("register the metric %s: %w", latencyMetric.name, err)
 	}
+
 	return func(name string, op wire.Op) func(time.Duration) {
 		with := []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(mapName(name), attribute.String("gridiron.operation", op.String()),
 			m.itself()))}
@@ -242,6 +246,7 @@ func (m *Member) startMetrics() error {
 	if m.cfg.MeterProvider == nil {
 		return nil
 	}
+
 	meter := m.cfg.MeterProvider.Meter(meterName, metric.WithInstrumentationVersion(m.cfg.Version))
 	all := make([]metric.Observable, len(instruments))
 	for i, in := range instruments {
@@ -259,6 +264,7 @@ func (m *Member) startMetrics() error {
 			return fmt.Errorf("register the metric %s: %w", in.name, err)
 		}
 	}
+
 	mine := m.itself()
 	registered, err := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		r := m.read()

@@ -19,7 +19,8 @@ func (m *Member) newPeers() *liveness.Peers {
 			if host := m.dataHost(); host != nil {
 				return host
 			}
-			return nil // and not an interface that holds a nil host
+			// An interface that holds a nil host would not be nil.
+			return nil
 		},
 		Claimed: m.views.claim,
 		Changed: func() {

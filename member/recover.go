@@ -50,7 +50,8 @@ func (m *Member) answerRecover(c *server.Conn, id uint64, lost []string) {
 func (m *Member) recoverMeta(names []string) (res wire.RecoverResult, err error) {
 	ctx, cancel := context.WithTimeout(m.ctx, beginTimeout)
 	defer cancel()
-	next, err := loadRecovery(m.cfg.DataDir) // one that failed on the way goes on
+	// A recovery that failed halfway goes on: its generation may be known to others already.
+	next, err := loadRecovery(m.cfg.DataDir)
 	if err != nil {
 		return res, err
 	}
@@ -65,20 +66,22 @@ func (m *Member) recoverMeta(names []string) (res wire.RecoverResult, err error)
 		}
 		if m.leaderFound(ctx) {
 			if now := m.meta.View(); now.Generation() > 0 && !slices.ContainsFunc(lost, func(id wire.ID) bool { mb := now.Member(id); return mb != nil && mb.State != meta.StateDead }) {
-				return wire.RecoverResult{Done: true, Generation: now.Generation()}, nil // before, or by another
+				// An earlier call, or another member, has done it. The operator's call may be repeated.
+				return wire.RecoverResult{Done: true, Generation: now.Generation()}, nil
 			}
 			return res, rpc.Refuse(wire.CodeConflict, "the metadata group has a leader: there is nothing to recover; a lost member is removed by \"grid cluster remove\"")
 		}
 		if err := m.mayBegin(ctx, v, lost); err != nil {
 			return res, err
 		}
+		// An election may only be slow. A recovery beside living voters would lose what they have committed since.
 		if wait := leaderlessFor - time.Since(m.recovery.since); wait > 0 {
 			return wire.RecoverResult{Generation: v.Generation(), Wait: uint32(wait.Milliseconds()) + 1}, nil
 		}
 		if next, err = v.Recovered(m.id, lost); err != nil {
 			return res, rpc.Refuse(wire.CodeConflict, "%v", err)
 		}
-		// From here on this member does it, also should it stop on the way.
+		// From here on this member completes the recovery, also after a restart: another one with other metadata must not begin.
 		if err := saveRecovery(m.cfg.DataDir, next); err != nil {
 			return res, err
 		}
@@ -86,6 +89,7 @@ func (m *Member) recoverMeta(names []string) (res wire.RecoverResult, err error)
 			"event", "METADATA_RECOVERED", "lost", names, "generation", next.Generation(), "version", v.Version)
 		m.at("saved", &meta.RecoverMetadata{})
 	}
+
 	if err := m.begin(ctx, next); err != nil {
 		return res, err
 	}
@@ -95,7 +99,8 @@ func (m *Member) recoverMeta(names []string) (res wire.RecoverResult, err error)
 // lostMembers returns the members that an operator has named.
 func lostMembers(v *meta.View, names []string) (ids []wire.ID, err error) {
 	for _, name := range names {
-		found := v.Named(name) // of several that had the name in turn, the one that has it now
+		// Of several members that had the name in turn, the present one is meant.
+		found := v.Named(name)
 		for i := range v.Members {
 			if mb := &v.Members[i]; mb.ID.String() == name {
 				found = mb
@@ -122,6 +127,7 @@ func (m *Member) leaderFound(ctx context.Context) bool {
 		rec.since = time.Time{}
 		return true
 	}
+	// Between questions that are far apart nobody looked, and there may have been a leader.
 	if rec.since.IsZero() || began.Sub(rec.last) > askedWithin {
 		rec.since = began
 	}
@@ -144,6 +150,7 @@ func (m *Member) mayBegin(ctx context.Context, v *meta.View, lost []wire.ID) err
 			no = rpc.Refuse(wire.CodeConflict, format, args...)
 		}
 	}
+
 	var wg sync.WaitGroup
 	for i := range v.Members {
 		mb := &v.Members[i]
@@ -154,11 +161,13 @@ func (m *Member) mayBegin(ctx context.Context, v *meta.View, lost []wire.ID) err
 				left++
 			}
 		}
+
 		switch {
 		case mb.ID == m.id && gone:
 			return rpc.Refuse(wire.CodeConflict, "member %q is the one that is asked, and so not lost", mb.Name)
 		case mb.ID == m.id:
 		case gone:
+			// An operator may be wrong about who is lost. Only the member itself can prove it, from where it was last.
 			wg.Go(func() { // ends with its timeout
 				nc, a, err := m.peers.DialAddr(ctx, mb.ID, mb.PeerAddr, wire.PlaneCalls, 0)
 				if err == nil {
@@ -169,7 +178,9 @@ func (m *Member) mayBegin(ctx context.Context, v *meta.View, lost []wire.ID) err
 				}
 			})
 		case !mb.Live() && !mb.MetaVoter:
+			// A member that has left without a vote knows nothing that others lack.
 		default:
+			// The member with the newest metadata begins, so that as little as possible is lost; of equals the one with the lowest ID.
 			wg.Go(func() { // likewise
 				theirs, led, err := m.readMeta(ctx, mb.ID)
 				switch {
@@ -183,10 +194,13 @@ func (m *Member) mayBegin(ctx context.Context, v *meta.View, lost []wire.ID) err
 			})
 		}
 	}
+
+	// Those who are left have a quorum, and lose nothing by electing a leader.
 	if left > voters/2 {
 		return rpc.Refuse(wire.CodeConflict, "of %d voters of the metadata group %d are not lost: they elect a leader by themselves when they reach each other; "+
 			"a lost member is removed by \"grid cluster remove\"", voters, left)
 	}
+
 	wg.Wait()
 	return no
 }
@@ -195,6 +209,7 @@ func (m *Member) mayBegin(ctx context.Context, v *meta.View, lost []wire.ID) err
 func (m *Member) begin(ctx context.Context, next *meta.View) error {
 	at := metaReplica{generation: next.Generation(), replica: next.Member(m.id).MetaReplica, first: true}
 	m.metaReg.Set(partition.MetaShard(at.generation), at.replica, m.id.String())
+	// A repeated call finds the replica at work already. The old one must end before, for a member runs only one.
 	if m.meta.Replica() != (partition.MetaReplica{Generation: at.generation, Replica: at.replica}) {
 		if err := m.meta.Quit(); err != nil {
 			return err
@@ -204,6 +219,7 @@ func (m *Member) begin(ctx context.Context, next *meta.View) error {
 			return err
 		}
 	}
+
 	for {
 		m.at("before", &meta.RecoverMetadata{})
 		res, err := m.meta.Propose(ctx, meta.Append(nil, &meta.RecoverMetadata{View: next}))
@@ -214,6 +230,7 @@ func (m *Member) begin(ctx context.Context, next *meta.View) error {
 		if err == nil {
 			return fmt.Errorf("begin generation %d of the metadata: %v: %s", at.generation, res.Code, res.Text)
 		}
+
 		select {
 		case <-time.After(metaRetry):
 		case <-ctx.Done():

@@ -41,8 +41,8 @@ func (m *Member) notIn(v *meta.View) string {
 	return ""
 }
 
-// unknownPeer reports whether a process is no member, as far as this member knows: not yet, or none any more; or is one without a place
-// in the metadata group.
+// unknownPeer reports whether a process is not among the members that this member knows, because it is new or was removed. For a known member
+// it reports whether that has no replica of the metadata.
 func (m *Member) unknownPeer(id, incarnation wire.ID) (unknown, noMetaReplica bool) {
 	v := m.metaView()
 	if v == nil || !v.Bootstrapped() {
@@ -55,14 +55,14 @@ func (m *Member) unknownPeer(id, incarnation wire.ID) (unknown, noMetaReplica bo
 	return false, mb.MetaReplica == 0
 }
 
-// doubt is called when another member answers this one as an unknown peer, or as one without a metadata replica. Whoever has lost its replica in the
-// metadata group hears no more of them: nobody else would ever tell it that it was given up, or should ask for another replica. Only metadata
-// newer than its own are believed: there this incarnation has been a member, and it is that once only. Of its metadata replica they must know
-// that it was given.
+// doubt is called when another member answers this one as an unknown peer, or as one without a metadata replica. A member whose replica was removed
+// gets no more metadata, so it hears of its removal in no other way. This member reads the other's metadata, and believes only newer ones than its
+// own: older ones may not know this incarnation, or its replica, yet.
 func (m *Member) doubt(other wire.ID) {
 	if m.isClosing() || !m.doubting.CompareAndSwap(false, true) {
 		return
 	}
+
 	m.goOn(func() {
 		defer m.doubting.Store(false)
 		ctx, cancel := context.WithTimeout(m.ctx, metaTimeout)
@@ -75,7 +75,7 @@ func (m *Member) doubt(other wire.ID) {
 		at := m.meta.Replica()
 		switch reason := m.notIn(v); {
 		case reason != "":
-			// While it starts this incarnation may not be a member yet; in a generation of the metadata that has begun without it, it never will be.
+			// During the start this incarnation may not be registered yet. In a later generation of the metadata it never will be.
 			if v.Generation() > at.Generation || m.started.Load() {
 				m.stopRemoved(reason)
 			}
@@ -101,15 +101,20 @@ func (m *Member) learnAgain(v *meta.View) {
 		if err == nil || m.isClosing() {
 			return
 		}
+
 		m.log.Info("waiting for a place in the metadata group", "err", err)
 		if errors.Is(err, errRefused) {
-			return // it is none of them, which it hears in another way
+			// The cluster does not know this member any more. The next heartbeat tells, and doubt ends the member.
+			return
 		}
+
 		select {
 		case <-time.After(joinRetry):
 		case <-m.ctx.Done():
 		}
-		for i := range v.Members { // who votes may have changed
+
+		// The voters may have changed, and only a voter gives a new replica.
+		for i := range v.Members {
 			if now, _, err := m.readMeta(m.ctx, v.Members[i].ID); v.Members[i].MetaReplica != 0 && err == nil && now.Version > v.Version {
 				v = now
 				break
@@ -123,6 +128,7 @@ func (m *Member) changeMetaReplica(ctx context.Context, v *meta.View) error {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	gone, givenUp, err := keptMetaReplica(m.cfg.DataDir)
+	// The directory says first that the replica was given up: it must not run again, also after a crash.
 	if err == nil && !givenUp {
 		err = keepMetaReplica(m.cfg.DataDir, gone, true)
 	}
@@ -132,24 +138,29 @@ func (m *Member) changeMetaReplica(ctx context.Context, v *meta.View) error {
 	if err != nil {
 		return err
 	}
+
 	var errs []error
 	for i := range v.Members {
 		mb := &v.Members[i]
 		if !mb.MetaVoter || mb.ID == m.id {
 			continue
 		}
+
 		info := mb.Info()
 		res, err := m.joinThrough(ctx, &info, gone)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
+
 		for _, s := range res.Members {
 			m.metaReg.Set(partition.MetaShard(res.Generation), s.Replica, s.Member.String())
 		}
+
 		at := metaReplica{generation: res.Generation, replica: res.Replica}
 		return m.takeMetaReplica(ctx, at, partition.MetaStart{Generation: at.generation, Replica: at.replica, Join: true})
 	}
+
 	return errors.Join(errs...)
 }
 
@@ -159,11 +170,14 @@ func (m *Member) stopRemoved(reason string) {
 	if m.isClosing() || !m.removed.CompareAndSwap(nil, &err) {
 		return
 	}
+
 	m.log.Error("member removed from the cluster; shutting down (restart it to rejoin, without data)", "reason", reason,
 		"event", "MEMBER_REMOVED", "incarnation", m.incarnation.String())
 	if !m.started.Load() {
-		m.abort(err) // Start undoes what it has done
+		// Start undoes what it has done, and returns this error.
+		m.abort(err)
 		return
 	}
+	// Kill waits for the goroutine that calls this.
 	go m.Kill() // ends when everything of the member has
 }

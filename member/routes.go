@@ -17,6 +17,7 @@ func (m *Member) routePeers() []events.Peer {
 	if v == nil {
 		return nil
 	}
+
 	var list []events.Peer
 	for i := range v.Members {
 		mb := &v.Members[i]

@@ -58,9 +58,11 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 		}
 		m.abort(nil)
 	}()
+	// The lock of the directory comes first: it says clearly that the same member runs already.
 	if err := m.openStore(); err != nil {
 		return nil, err
 	}
+
 	m.memory = memory.New(memory.Config{Member: m.id, Incarnation: m.incarnation, Limit: cfg.MaxMemory, SizesFor: liveness.PingTimeout,
 		Leads: m.leads, Size: m.sizeOf})
 	if m.ports, err = server.Listen(m.portsConfig()); err != nil {
@@ -69,6 +71,7 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	if m.cfg.Name == "" {
 		m.cfg.Name = defaultName(m.ports)
 	}
+
 	m.log = cfg.Logger.With("member", m.cfg.Name)
 	m.peers = m.newPeers()
 	m.clockGuard = clock.NewGuard(clock.GuardConfig{Clock: m.clock, Log: m.log, Closing: m.isClosing, Release: m.disown, Changed: m.views.notify})
@@ -78,8 +81,10 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	if m.runner, err = bootstrap.NewRunner(m.bootstrapConfig()); err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
+
 	m.control = control.New(m.controlDeps())
 	m.makeServer(m.ports)
+	// Members that bootstrap ask each other, so this one answers before it has a cluster.
 	m.server.Start(m.ctx)
 	found, err := m.runner.Run(ctx)
 	if err != nil {
@@ -87,14 +92,19 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	}
 	if err := m.enter(ctx, found); err != nil {
 		if cause := context.Cause(ctx); errors.Is(cause, bootstrap.ErrOtherCluster) {
-			err = cause // a join address has answered while it started
+			// A join address has answered only now. The cause says more than the end of the context.
+			err = cause
 		}
 		return nil, errors.Join(err, m.Err())
 	}
+
+	// A removal before this store only aborts the start, and is found here. One after it kills the member.
 	if m.started.Store(true); m.Err() != nil {
 		return nil, m.Err()
 	}
-	m.meta.Wake() // the others may have given this member up meanwhile
+
+	// The others may have removed this member before it counted as started. This has follow look again.
+	m.meta.Wake()
 	return m, nil
 }
 
@@ -119,10 +129,12 @@ func (m *Member) openStore() error {
 		}
 		m.cfg.DataDir, m.tempDir = dir, true
 	}
+
 	store, err := bootstrap.Open(m.cfg.DataDir, m.cfg.ClusterName)
 	if err != nil {
 		return fmt.Errorf("open the data directory: %w", err)
 	}
+
 	m.store, m.id = store, store.Member()
 	_, _ = rand.Read(m.incarnation[:]) // never fails
 	m.incarnation[6] = m.incarnation[6]&0x0f | 0x40
@@ -139,6 +151,7 @@ func (m *Member) makeTransports() (err error) {
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
+
 	m.metaNet, err = raftnet.New(raftnet.Config{Plane: wire.PlaneMeta, Dial: m.peers.DialMeta, KeepEmpty: true})
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
@@ -157,19 +170,24 @@ func (m *Member) enter(ctx context.Context, found bootstrap.Result) error {
 	if err := m.locator.begin(ctx); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
+
 	m.wg.Add(1)
 	go m.locator.run() // ends with m.ctx
+
+	// The registration names the port for routes, so the events begin before it.
 	routeHost, routePort := m.ports.Route()
 	ev, err := events.Start(events.Config{Self: m.id, Incarnation: m.incarnation, Cluster: found.ClusterID, RouteHost: routeHost,
 		RoutePort: routePort, Log: m.log, Peers: m.routePeers})
 	if err != nil {
 		return err
 	}
+
 	m.events = ev
 
 	if err := m.startMeta(ctx, found); err != nil {
 		return err
 	}
+
 	m.wg.Add(3)
 	go m.views.run()  // ends with m.ctx
 	go m.guardClock() // likewise
@@ -180,6 +198,7 @@ func (m *Member) enter(ctx context.Context, found bootstrap.Result) error {
 	if err := m.register(ctx); err != nil {
 		return err
 	}
+	// Without cluster time this member could stamp no command, and tell no entry that has expired.
 	if err := m.await(ctx, "a clock", func() bool { return m.clock.IsSet() && m.metaView().Bootstrapped() }); err != nil {
 		return err
 	}
@@ -189,6 +208,7 @@ func (m *Member) enter(ctx context.Context, found bootstrap.Result) error {
 	if err := m.await(ctx, "its replicas and every partition's owner", m.settled); err != nil {
 		return err
 	}
+
 	m.awaitRoutes(ctx)
 	return m.open(ctx)
 }
@@ -214,6 +234,8 @@ func (m *Member) open(ctx context.Context) error {
 	if err := m.makeTasks(); err != nil {
 		return err
 	}
+
+	// The others send clients here as soon as the metadata call this member ready. So the services are there before.
 	m.provide()
 	res, err := m.metaPropose(ctx, &meta.SetState{ID: m.id, Incarnation: m.incarnation, State: meta.StateReady})
 	if err != nil {
@@ -222,17 +244,21 @@ func (m *Member) open(ctx context.Context) error {
 	if !res.OK() {
 		return fmt.Errorf("report ready: %v: %s", res.Code, res.Text)
 	}
+	// Clients learn the members from the view, which follows the metadata with a delay.
 	if err := m.await(ctx, "being seen as ready", func() bool {
 		mb := m.metaView().Member(m.id)
 		return mb != nil && mb.State == meta.StateReady && m.views.current.Load().view.Meta >= m.metaView().Version
 	}); err != nil {
 		return err
 	}
+
+	// A Close may have begun meanwhile, and goes on.
 	m.phase.CompareAndSwap(phaseStarting, phaseReady)
 	m.client, err = sdk.Connect(ctx, []string{m.Addr()}, m.clientOptions()...)
 	if err != nil {
 		return fmt.Errorf("connect to this member: %w", err)
 	}
+
 	// From here on tasks may ask for the client.
 	if err := m.tasks.Start(m.ctx); err != nil {
 		return fmt.Errorf("start the tasks: %w", err)
@@ -240,6 +266,7 @@ func (m *Member) open(ctx context.Context) error {
 	if err := m.startMetrics(); err != nil {
 		return err
 	}
+
 	m.compareMaps()
 	m.log.Info("ready", "addr", m.Addr(), "cluster", m.clusterID().String())
 	return nil
@@ -281,15 +308,18 @@ func (m *Member) startData() (err error) {
 	if err != nil {
 		return err
 	}
+
 	latency, err := m.latency()
 	if err != nil {
 		return err
 	}
+
 	configs := &mapConfigs{view: m.metaView}
 	m.maps = maps.New(maps.Config{Host: m.host, Partitions: n, Now: m.clock.Now, Owner: m.views.moved, MaxValue: m.cfg.MaxValue,
 		MapConfig: configs.of, Latency: latency, MaxMemory: m.cfg.MaxMemory, ClockConfirmed: m.clock.Confirmed, Dropped: m.publisher.Dropped(),
 		Owners: m.memory.Share, Expected: m.memory.Expected, Room: m.memory.Admit})
 	m.maps.Start()
+	// From here on follow starts replicas. Their callbacks use the maps and the publisher, which are there now.
 	m.hostReady.Store(true)
 	m.events.Publish(m.ctx, m.publisher, m.host)
 
@@ -314,15 +344,18 @@ func (m *Member) settled() bool {
 	if len(v.Table) == 0 {
 		return false
 	}
+
 	holders := 0
 	for i := range v.Members {
 		if mb := &v.Members[i]; mb.Live() && !mb.Lite && mb.State != meta.StateDraining {
 			holders++
 		}
 		if mb := &v.Members[i]; mb.Live() && !m.peers.Answers(mb.ID, mb.Incarnation) && !m.peers.Silent(mb.ID) {
-			return false // it was not heard yet
+			// The member was neither heard nor missed so far. Whether it holds replicas well is not known yet.
+			return false
 		}
 	}
+
 	lacking, noRoom := uint32(0), m.replicasWithoutRoom(v)
 	for p := range v.Table {
 		t := &v.Table[p]
@@ -336,14 +369,18 @@ func (m *Member) settled() bool {
 				return false
 			}
 		}
+
 		owner := m.views.moved(p)
 		if wire.Stamp(owner.Epoch).Generation() < t.Generation || !holds(v, t, owner.Owner) {
-			return false // nobody, or a process that is no more
+			// Nobody owns the partition, or a process does that has ended.
+			return false
 		}
+		// The owner may be known and still not serve: its replica has not caught up, or the member has fallen silent.
 		if owner.Owner == m.id && m.host.Serving(p) == 0 || m.peers.Silent(owner.Owner) {
 			return false
 		}
 	}
+
 	return true
 }
 
@@ -354,12 +391,14 @@ func (m *Member) await(ctx context.Context, what string, ok func() bool) error {
 	defer tick.Stop()
 	for {
 		m.watch.Lock()
+		// Both channels are taken before the question, so that no change between question and wait is missed.
 		ch := m.watch.ch
 		m.watch.Unlock()
 		changed := m.meta.Changed()
 		if ok() {
 			return nil
 		}
+
 		select {
 		case <-ch:
 		case <-changed:

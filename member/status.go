@@ -21,6 +21,7 @@ func (m *Member) status() wire.Status {
 		if !mb.Live() {
 			continue
 		}
+
 		st.Members++
 		if !mb.Lite && mb.State != meta.StateDraining {
 			holders++
@@ -31,21 +32,25 @@ func (m *Member) status() wire.Status {
 		if !m.peers.Answers(mb.ID, mb.Incarnation) {
 			continue
 		}
+
 		st.MetadataLed = st.MetadataLed || leader != 0 && mb.MetaReplica == leader
 		alive[mb.ID] = mb.Incarnation
 		if mb.State == meta.StateReady {
 			st.Ready++
 		}
 	}
+
 	slices.Sort(st.Versions)
 	st.Replicas = uint32(min(v.ReplicasWanted, max(1, holders)))
 	if len(v.Table) == 0 {
 		return st
 	}
+
 	m.countPartitions(v, alive, &st)
 	if st.NoRoom = m.replicasWithoutRoom(v); st.NoRoom > 0 {
 		st.Reason = m.control.NoRoomReason(v, st.NoRoom)
 	}
+
 	st.Safe = st.Unavailable == 0 && st.UnderReplicated == 0 && st.Moves == 0
 	switch {
 	case st.Unavailable > 0:
@@ -55,6 +60,7 @@ func (m *Member) status() wire.Status {
 	default:
 		st.State = "active"
 	}
+
 	return st
 }
 
@@ -72,6 +78,7 @@ func (m *Member) countPartitions(v *meta.View, alive map[wire.ID]wire.ID, st *wi
 			voting++
 			if inc, ok := alive[r.Member]; ok && inc == r.Incarnation {
 				there++
+				// A replica that is about to leave counts for the quorum now, and not for safety later.
 				if r.Role == meta.RoleVoter {
 					stay++
 				}
@@ -79,15 +86,18 @@ func (m *Member) countPartitions(v *meta.View, alive map[wire.ID]wire.ID, st *wi
 				owned = owned || owner.Owner == r.Member && wire.Stamp(owner.Epoch).Generation() == t.Generation
 			}
 		}
+
 		if _, changing := t.Changing(); changing || t.StoppedForRecovery || t.Voters() > int(st.Replicas) {
 			st.Moves++
 		}
+
 		if quorum := uint32(voting/2 + 1); !owned || there < quorum || t.StoppedForRecovery {
 			st.Unavailable++
 			st.Tolerates = 0
 		} else {
 			st.Tolerates = min(st.Tolerates, there-quorum)
 		}
+
 		if stay < st.Replicas {
 			st.UnderReplicated++
 		}
@@ -98,6 +108,7 @@ func (m *Member) countPartitions(v *meta.View, alive map[wire.ID]wire.ID, st *wi
 			st.PossibleDataLoss++
 		}
 	}
+
 	// Of replicas that do not run yet, or have nobody to follow, only the number is known.
 	var behind uint32
 	for id, n := range placed {
@@ -105,6 +116,7 @@ func (m *Member) countPartitions(v *meta.View, alive map[wire.ID]wire.ID, st *wi
 			behind = max(behind, n-runs)
 		}
 	}
+
 	if st.UnderReplicated = max(st.UnderReplicated, behind); behind > 0 {
 		st.Tolerates = 0
 	}
@@ -171,6 +183,7 @@ func (m *Member) pong(b wire.PingBody) wire.PingResult {
 	if res.ClockSet {
 		res.Clock = m.clock.NowMicros()
 	}
+
 	res.Limit, res.NoRoom = uint64(m.cfg.MaxMemory), m.control.NoRoom()
 	host := m.dataHost()
 	if host == nil {
@@ -179,6 +192,7 @@ func (m *Member) pong(b wire.PingBody) wire.PingResult {
 	if m.cfg.MaxMemory > 0 {
 		res.Used, res.Expected = uint64(m.maps.Used()), uint64(m.memory.Expected())
 	}
+
 	owned := make([]wire.Owned, 0, 64)
 	for p := range m.partitions() {
 		if e := host.Serving(p); e != 0 {
@@ -188,17 +202,21 @@ func (m *Member) pong(b wire.PingBody) wire.PingResult {
 			}
 		}
 	}
+
 	res.Replicas = m.runningHere()
 	m.owned.Lock()
+	// Pings come ten times a second from each member, so the list is sent only to those who lack this version.
 	if !slices.Equal(m.owned.list, owned) {
 		m.owned.list = owned
 		m.owned.version++
 	}
+
 	res.Version = m.owned.version
 	m.owned.Unlock()
 	if res.Changed = res.Version != b.Have; res.Changed {
 		res.Owned = owned
 	}
+
 	return res
 }
 

@@ -56,10 +56,12 @@ func (m *Member) localPartition(ctx context.Context, p int, name string, yield f
 			yield(exec.RawEntry{}, err)
 			return false
 		}
+
 		rd.entries, rd.next = rd.entries[:0], nil
 		m.host.Read(p, rd)
 		select {
 		case o := <-rd.done:
+			// Nothing of this partition was yielded yet, so the next owner yields all of it.
 			if o == partition.Moved && rd.after == nil {
 				return true
 			}
@@ -71,14 +73,17 @@ func (m *Member) localPartition(ctx context.Context, p int, name string, yield f
 			yield(exec.RawEntry{}, ctx.Err())
 			return false
 		}
+
 		for _, e := range rd.entries {
 			if !yield(e, nil) {
 				return false
 			}
 		}
+
 		if rd.next == nil {
 			return true
 		}
+
 		rd.after = rd.next
 	}
 }
@@ -94,6 +99,7 @@ type localRead struct {
 // Read takes a page. Keys and values are immutable in the state and outlive the lock.
 func (l *localRead) Read(pm partition.Machine, at partition.ReadPoint) bool {
 	st := mapsvc.StateOf(pm)
+	// An entry may be due by cluster time and not by the log. A tick is committed first, or the next owner might show it again.
 	if t, ok := st.MinExpires(l.name); ok && t <= at.Now && st.Clock() < at.Now {
 		return false
 	}

@@ -86,6 +86,8 @@ func (v *views) merge(p int, c ownerClaim, certain bool) {
 		copy(grown, v.owners)
 		v.owners = grown
 	}
+
+	// Under one epoch the log knows best: a release leaves the epoch, and takes the owner away.
 	if c.epoch > v.owners[p].epoch || certain && c.epoch == v.owners[p].epoch {
 		v.owners[p] = c
 	}
@@ -129,6 +131,7 @@ func (v *views) rebuild() {
 	if meta == nil || !meta.Bootstrapped() {
 		return
 	}
+
 	old := v.current.Load()
 	nv := &wire.Table{Version: old.view.Version, Meta: meta.Version, Cluster: meta.Cluster, Name: meta.Name}
 	index := make(map[wire.ID]uint16, len(meta.Members))
@@ -141,6 +144,7 @@ func (v *views) rebuild() {
 		index[mb.ID] = uint16(len(nv.Members))
 		nv.Members = append(nv.Members, info)
 	}
+
 	v.mu.Lock()
 	nv.Partitions = make([]wire.PartitionRoute, len(meta.Table))
 	for i := range meta.Table {
@@ -156,10 +160,13 @@ func (v *views) rebuild() {
 			p.Epoch, p.Owner = v.owners[i].epoch, index[v.owners[i].owner]
 		}
 	}
+
 	v.mu.Unlock()
+	// The new view still has the old version, so equal bytes mean that nothing has changed.
 	if bytes.Equal(wire.AppendTable(nil, nv), old.bytes) {
 		return
 	}
+
 	nv.Version++
 	pub := &published{view: nv, bytes: wire.AppendTable(nil, nv)}
 	v.current.Store(pub)
