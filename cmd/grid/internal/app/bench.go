@@ -37,6 +37,7 @@ func (p *Process) benchCommand() *cli.Command {
 		run: func(ctx context.Context, inv *invocation) error {
 			c := inv.flags
 			keys, theta, keysErr := benchmarks.ParseKeys(c.String("keys"))
+
 			var mix benchmarks.Mix
 			var mixErr error
 			op := benchmarks.Op(c.String("op"))
@@ -45,6 +46,7 @@ func (p *Process) benchCommand() *cli.Command {
 					op = ""
 				}
 			}
+
 			o := benchmarks.Options{Members: c.Int("members"), Partitions: c.Int("partitions"), Config: benchmarks.Config{
 				Op: op, Mix: mix, Rate: c.Int("rate"), Callers: c.IntSlice("callers"), Keys: keys, Zipf: theta, ValueSize: c.Int("size"),
 				Duration: c.Duration("duration"), WarmUp: c.Duration("warm-up"),
@@ -53,12 +55,14 @@ func (p *Process) benchCommand() *cli.Command {
 					return inv.connect(ctx)
 				},
 			}}
+
 			if o.Members == 0 || c.IsSet("server") {
 				o.Servers = inv.conn.servers
 			}
 			if err := errors.Join(keysErr, mixErr, o.WithDefaults().Validate()); err != nil {
 				return usagef("%s", strings.ReplaceAll(err.Error(), "\n", "; "))
 			}
+
 			return inv.interruptible(ctx, func(ctx context.Context) error {
 				result, err := benchmarks.Measure(ctx, o)
 				if err != nil {

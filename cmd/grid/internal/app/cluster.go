@@ -65,6 +65,7 @@ func (p *Process) clusterMembers() *cli.Command {
 				if err != nil {
 					return err
 				}
+
 				rows := make([][]any, len(members))
 				for i, m := range members {
 					tags := make(map[string]any, len(m.Tags))
@@ -73,6 +74,7 @@ func (p *Process) clusterMembers() *cli.Command {
 					}
 					rows[i] = []any{m.ID, m.Name, m.Addr, orNull(m.Zone), tags, string(m.State), orNull(m.Version)}
 				}
+
 				return inv.print(render.Records([]string{"id", "name", "addr", "zone", "tags", "state", "version"}, rows))
 			})
 		},
@@ -107,6 +109,7 @@ func (p *Process) clusterSafe() *cli.Command {
 				if err != nil {
 					return err
 				}
+
 				err = inv.print(render.Record(render.Field{Name: "safe", Value: s.Safe}, render.Field{Name: "tolerates", Value: s.Tolerates}))
 				switch {
 				case err != nil:
@@ -123,7 +126,7 @@ func (p *Process) clusterSafe() *cli.Command {
 	})
 }
 
-// because returns why replicas are missing and stay so, to go on with after a sentence; "" if there is no such reason.
+// because returns why missing replicas are not rebuilt, as the end of a sentence. It returns "" if there is no such reason.
 func because(s *sdk.ClusterStatus) string {
 	if s.Reason == "" {
 		return ""

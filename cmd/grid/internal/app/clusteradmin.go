@@ -31,6 +31,7 @@ func (p *Process) clusterDrain() *cli.Command {
 				return inv.waitFor(ctx, "drain "+member, func(ctx context.Context) (bool, string, error) {
 					l, err := c.DrainMember(ctx, member)
 					progress := fmt.Sprintf("%s holds %d replicas and owns %d partitions", member, l.Replicas, l.Owned)
+					// A drain that cannot go on looks like a slow one. The status knows why replicas stay.
 					if err == nil && !l.Done {
 						if s, err := c.Cluster(ctx); err == nil {
 							progress += because(&s)
@@ -86,15 +87,18 @@ func (p *Process) clusterRebalance() *cli.Command {
 				if err != nil {
 					return err
 				}
+
 				balance := c.Rebalance
 				var b sdk.Balance
 				err = inv.waitFor(ctx, "rebalance", func(ctx context.Context) (bool, string, error) {
 					var err error
 					b, err = balance(ctx)
+					// The first call has begun the moves. Further calls only look.
 					balance = c.Balance
 					if err != nil || b.Left > 0 {
 						return false, fmt.Sprintf("%d partitions are not where they belong", b.Left), err
 					}
+
 					s, err := c.Cluster(ctx)
 					// What finds no room is not waited for: the status tells of it.
 					return s.Moves == 0 && (s.UnderReplicated == 0 || s.NoRoom > 0), fmt.Sprintf("%d moves are under way", s.Moves), err
@@ -102,10 +106,12 @@ func (p *Process) clusterRebalance() *cli.Command {
 				if err != nil {
 					return err
 				}
+
 				after, err := c.Partitions(ctx)
 				if err != nil {
 					return err
 				}
+
 				moves, transfers := moved(before, after)
 				return inv.print(render.Record(render.Field{Name: "moves_made", Value: moves}, render.Field{Name: "transfers", Value: transfers},
 					render.Field{Name: "replicas_min", Value: b.MinReplicas}, render.Field{Name: "replicas_max", Value: b.MaxReplicas},
@@ -134,25 +140,30 @@ func moved(before, after []sdk.Partition) (replicas, owners int) {
 	return replicas, owners
 }
 
-// waitFor calls look until it reports that what the command waits for has come about, or fails, or ctx ends. On a terminal it shows
-// on standard error what look says meanwhile. Once look has succeeded what was begun goes on: then that no member could answer for a
-// while is no failure, and the end of ctx is a time-out.
+// waitFor calls look until look reports that the command is done, look fails, or ctx ends. On a terminal it shows the progress on standard
+// error. Once look has succeeded, the cluster works on by itself. From then on it is no failure if no member answers for a while, and the
+// end of ctx is a time-out.
 func (inv *invocation) waitFor(ctx context.Context, what string, look func(context.Context) (done bool, progress string, err error)) error {
 	terminal, last := isTerminal(inv.Err), ""
+
 	tick := time.NewTicker(repairLook)
 	defer tick.Stop()
 	for {
 		call, cancel := context.WithTimeout(ctx, defaultTimeout)
+
 		done, progress, err := look(call)
 		cancel()
+
 		begun := last != ""
 		passes := begun && (ctx.Err() != nil || errors.Is(err, sdk.ErrUnavailable) || errors.Is(err, sdk.ErrTimeout))
 		if done || err != nil && !passes {
 			return err
 		}
+
 		if err != nil {
 			progress = last
 		}
+
 		shown := last == progress
 		last = progress
 		if terminal && !shown {
@@ -160,6 +171,7 @@ func (inv *invocation) waitFor(ctx context.Context, what string, look func(conte
 				return fmt.Errorf("write the progress: %w", err)
 			}
 		}
+
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -27,31 +27,37 @@ func (inv *invocation) watchCluster(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = c.Close() }()
+
 	var out *render.Stream
 	var before []sdk.Member
 	for v, err := range c.WatchCluster(ctx) {
 		if err != nil {
 			return err
 		}
+
 		fields := statusFields(&v.Status)
 		var columns []string
 		var row []any
 		for _, f := range fields {
 			columns, row = append(columns, f.Name), append(row, f.Value)
 		}
+
 		if out == nil {
 			before = v.Members
 			out = inv.out.Stream(append(columns, "changes"), []int{36, 8, 11}, "state")
 		}
+
 		if err := out.Write(append(row, memberChanges(before, v.Members))); err != nil {
 			return err
 		}
 		before = v.Members
 	}
+
 	return context.Cause(ctx)
 }
 
-// memberChanges returns the members whose state is another than before, of those that are new or known no more with null on one side.
+// memberChanges returns the members whose state has changed. A new member has null as its state before. A member that is no longer known
+// has null as its state now.
 func memberChanges(before, now []sdk.Member) []any {
 	changes := []any{}
 	add := func(m *sdk.Member, from, to sdk.MemberState) {
@@ -59,6 +65,7 @@ func memberChanges(before, now []sdk.Member) []any {
 			changes = append(changes, map[string]any{"id": m.ID, "name": m.Name, "from": orNull(string(from)), "to": orNull(string(to))})
 		}
 	}
+
 	state := func(list []sdk.Member, id string) sdk.MemberState {
 		for i := range list {
 			if list[i].ID == id {
@@ -67,6 +74,7 @@ func memberChanges(before, now []sdk.Member) []any {
 		}
 		return ""
 	}
+
 	for i := range now {
 		add(&now[i], state(before, now[i].ID), now[i].State)
 	}
@@ -75,5 +83,6 @@ func memberChanges(before, now []sdk.Member) []any {
 			add(&before[i], before[i].State, "")
 		}
 	}
+
 	return changes
 }

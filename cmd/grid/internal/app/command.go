@@ -37,19 +37,23 @@ func (p *Process) command(l leaf) *cli.Command {
 	if l.timeout == 0 {
 		l.timeout = defaultTimeout
 	}
+
 	if l.remote {
 		flags = append(flags, remoteFlags(l.timeout)...)
 	}
+
 	formats := !l.quiet || l.remote
 	if formats {
 		flags = append(flags, &cli.StringFlag{Name: "output", Aliases: []string{"o"},
 			Usage: "`FORMAT`: table, json, yaml, csv or raw (default: table on a terminal, else columns separated by tabs)"})
 	}
+
 	for _, f := range flags {
 		if b, ok := f.(*cli.BoolFlag); ok {
 			b.DisableDefaultText = true
 		}
 	}
+
 	return &cli.Command{
 		Name: l.name, Usage: l.usage, ArgsUsage: l.args, Description: l.details,
 		HideHelpCommand: true, Flags: flags, OnUsageError: usageError,
@@ -58,17 +62,20 @@ func (p *Process) command(l leaf) *cli.Command {
 			if n := len(inv.args); n < l.least || l.most >= 0 && n > l.most {
 				return usagef("wrong number of arguments: %d; usage: %s %s", n, c.Command.HelpName, orNone(l.args))
 			}
+
 			var err error
 			if formats {
 				if inv.out, err = p.printer(c.String("output")); err != nil {
 					return err
 				}
 			}
+
 			if l.remote {
 				if inv.conn, err = inv.connection(l.timeout); err != nil {
 					return err
 				}
 			}
+
 			return l.run(c.Context, inv)
 		},
 	}
@@ -90,6 +97,7 @@ func group(name, usage string, commands ...*cli.Command) *cli.Command {
 func (inv *invocation) interruptible(ctx context.Context, f func(context.Context) error) error {
 	ctx, stop := inv.untilInterrupted(ctx, nil)
 	defer stop()
+
 	err := f(ctx)
 	if err != nil && context.Cause(ctx) == errInterrupted {
 		return errInterrupted

@@ -11,8 +11,8 @@ import (
 	"github.com/gridiron-io/gridiron/cmd/grid/internal/render"
 )
 
-// completeWord is the command by which the scripts of shells ask for what may stand where the cursor is. The words of the
-// line follow it, the last being the one that is typed.
+// completeWord is the command with which the scripts of shells ask for candidates. The words of the line follow it. The last of them is
+// the word at the cursor.
 const completeWord = "__complete"
 
 // The scripts ask the binary itself, so that they need not change with it.
@@ -71,15 +71,17 @@ func (p *Process) complete(words []string) error {
 	return err
 }
 
-// candidates returns the commands, flags and flags' values with which the last word can go on. None means that it is for the
-// user to know.
+// candidates returns the commands, flags and flags' values with which the last word can go on. An empty list means that only the user can
+// know.
 func candidates(a *cli.App, words []string) []string {
 	if len(words) == 0 {
 		words = []string{""}
 	}
+
 	typed, before := words[len(words)-1], words[:len(words)-1]
 	commands, flags := a.Commands, []cli.Flag(nil)
 	var waiting cli.Flag // a flag whose value comes next
+
 	for _, w := range before {
 		switch {
 		case waiting != nil:
@@ -99,6 +101,7 @@ func candidates(a *cli.App, words []string) []string {
 			}
 		}
 	}
+
 	var all []string
 	switch {
 	case waiting != nil:
@@ -113,6 +116,7 @@ func candidates(a *cli.App, words []string) []string {
 			all = append(all, c.Name)
 		}
 	}
+
 	var fitting []string
 	for _, c := range all {
 		if strings.HasPrefix(c, typed) {

@@ -35,12 +35,13 @@ func remoteFlags(timeout time.Duration) []cli.Flag {
 	}
 }
 
-// connection returns what the flags and the environment say; timeout is what holds if they say nothing of it.
+// connection returns what the flags and the environment say; timeout is the default of --timeout.
 func (inv *invocation) connection(timeout time.Duration) (connection, error) {
 	c := connection{timeout: timeout}
 	if err := config.CheckEnvironment(inv.environ(), true); err != nil {
 		return c, usagef("%w", err)
 	}
+
 	server := inv.setting("server", "GRID_SERVER")
 	if server == "" {
 		server = defaultServer
@@ -52,9 +53,11 @@ func (inv *invocation) connection(timeout time.Duration) (connection, error) {
 		}
 		c.servers = append(c.servers, addr)
 	}
+
 	if err := inv.nameCluster(&c); err != nil {
 		return c, err
 	}
+
 	if text := inv.setting("timeout", "GRID_TIMEOUT"); text != "" {
 		d, err := time.ParseDuration(text)
 		if err != nil || d <= 0 {
@@ -65,7 +68,7 @@ func (inv *invocation) connection(timeout time.Duration) (connection, error) {
 	return c, nil
 }
 
-// nameCluster puts into c which cluster must be there, and who says so. If nobody does, any will do.
+// nameCluster sets in c which cluster must be there, and which setting says so. Without such a setting any cluster will do.
 func (inv *invocation) nameCluster(c *connection) (err error) {
 	file := inv.env("GRID_CONFIG")
 	switch {
@@ -89,7 +92,7 @@ func (inv *invocation) nameCluster(c *connection) (err error) {
 	return checkName(c.cluster, "the cluster's name")
 }
 
-// setting returns a flag's value, else that of an environment variable. A flag that is given counts though it is empty.
+// setting returns a flag's value, else that of an environment variable. A flag that is given counts even if it is empty.
 func (inv *invocation) setting(flag, env string) string {
 	if inv.flags.IsSet(flag) {
 		return inv.flags.String(flag)
@@ -113,12 +116,13 @@ func (c *connection) options() []sdk.Option {
 	return opts
 }
 
-// explain says of an error that is about another cluster who named the one that was wanted.
+// explain turns an error about another cluster into one that names the setting which asked for this cluster.
 func (c *connection) explain(err error) error {
 	other, ok := errors.AsType[*sdk.OtherClusterError](err)
 	if !ok || c.cluster == "" || other.Name == c.cluster {
 		return err
 	}
+	// The library knows the names of both clusters, but not which setting asked for this cluster.
 	return usagef("%v as %s", other, c.named)
 }
 
@@ -128,8 +132,11 @@ func (inv *invocation) withClient(ctx context.Context, f func(context.Context, *
 	return inv.interruptible(ctx, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, inv.conn.timeout)
 		defer cancel()
+
+		// A long --timeout is for what the command waits for. Members that cannot be reached are reported sooner.
 		connecting, cancel := context.WithTimeout(ctx, min(inv.conn.timeout, defaultTimeout))
 		defer cancel()
+
 		c, err := inv.connect(connecting)
 		if err != nil {
 			return err

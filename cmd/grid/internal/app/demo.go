@@ -38,17 +38,21 @@ func runDemo(ctx context.Context, inv *invocation) error {
 		}
 		log = inv.logger(level, config.FormatAuto)
 	}
+
 	var dir removable
 	defer dir.remove()
 	ctx, stop := inv.untilInterrupted(ctx, dir.remove)
 	defer stop()
+
 	d := &demo{inv: inv, log: log, dir: &dir}
 	ctx, cancel := context.WithTimeout(ctx, demoTimeout)
 	defer cancel()
+
 	err := d.run(ctx)
 	if context.Cause(ctx) == errInterrupted {
 		err = errInterrupted
 	}
+
 	if err = errors.Join(err, d.close()); err == nil {
 		err = d.say("That is all. The cluster is gone, and nothing is left of it.\n")
 	}
@@ -79,11 +83,13 @@ func (d *demo) run(ctx context.Context) error {
 		if err := d.say("%d. %s\n   %s\n", i+1, s.title, indented(s.why)); err != nil {
 			return err
 		}
+
 		begun := time.Now()
 		result, err := s.run(ctx)
 		if err != nil {
 			return fmt.Errorf("step %d of %d, %q: %w", i+1, len(steps), s.title, err)
 		}
+
 		if err := d.say("   => %s (%v)\n\n", indented(result), time.Since(begun).Round(time.Millisecond)); err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ func (d *demo) listen(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	heard := make(chan sdk.EventKind, 16)
 	hear := func(e sdk.Event[string, string]) {
 		select {
@@ -23,11 +24,13 @@ func (d *demo) listen(ctx context.Context) (string, error) {
 		default: // more events than changes: the order will be wrong
 		}
 	}
+
 	sub, err := users.AddEntryListener(ctx, sdk.EntryListener[string, string]{Added: hear, Updated: hear, Removed: hear, Expired: hear, Lost: hear})
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = sub.Close() }()
+
 	changes := []func() error{
 		func() error { return users.Set(ctx, "bob", "away") },
 		func() error { return users.Set(ctx, "bob", "here") },
@@ -39,9 +42,11 @@ func (d *demo) listen(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
+
 	want := []sdk.EventKind{sdk.EventAdded, sdk.EventUpdated, sdk.EventRemoved, sdk.EventAdded, sdk.EventExpired}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+
 	var got []sdk.EventKind
 	for len(got) < len(want) {
 		select {
@@ -51,6 +56,7 @@ func (d *demo) listen(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("the listener heard %v of %v: %w", got, want, ctx.Err())
 		}
 	}
+
 	if !slices.Equal(got, want) {
 		return "", fmt.Errorf("the listener heard %v, not %v", got, want)
 	}

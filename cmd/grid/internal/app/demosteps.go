@@ -33,6 +33,7 @@ func (d *demo) start(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	d.l = l
 	if d.c, err = sdk.Connect(ctx, l.addrs, sdk.WithClusterName("demo"), sdk.WithClientName("grid demo")); err != nil {
 		return "", err
@@ -40,6 +41,7 @@ func (d *demo) start(ctx context.Context) (string, error) {
 	if d.numbers, err = sdk.OpenMap[string, int64](d.c, "numbers"); err != nil {
 		return "", err
 	}
+
 	var status sdk.ClusterStatus
 	err = poll(ctx, func() (ok bool, err error) {
 		status, err = d.c.Cluster(ctx)
@@ -48,9 +50,11 @@ func (d *demo) start(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("the cluster did not become safe: %w", err)
 	}
+
 	if status.Tolerates != 1 {
 		return "", fmt.Errorf("three members tolerate the death of %d, not of 1", status.Tolerates)
 	}
+
 	var b strings.Builder
 	for i, addr := range l.addrs {
 		fmt.Fprintf(&b, "member m%d serves clients at %s\n", i+1, addr)
@@ -66,10 +70,12 @@ func (d *demo) expire(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	before := time.Now()
 	if err := sessions.Set(ctx, "alice", "token-1", sdk.WithTTL(ttl)); err != nil {
 		return "", err
 	}
+
 	value, found, err := sessions.Get(ctx, "alice")
 	if err != nil {
 		return "", err
@@ -77,6 +83,7 @@ func (d *demo) expire(ctx context.Context) (string, error) {
 	if !found || value != "token-1" {
 		return "", fmt.Errorf("read back %q (found: %v), not \"token-1\"", value, found)
 	}
+
 	err = poll(ctx, func() (bool, error) {
 		_, found, err := sessions.Get(ctx, "alice")
 		return err == nil && !found, err
@@ -84,6 +91,7 @@ func (d *demo) expire(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("the entry did not end: %w", err)
 	}
+
 	lived := time.Since(before)
 	if lived < ttl-early || lived > ttl+late {
 		return "", fmt.Errorf("the entry was there for %v, not for %v", lived, ttl)
@@ -97,10 +105,12 @@ func (d *demo) executeOnAll(ctx context.Context) (string, error) {
 	if err := ex.ExecuteOnAllMembers(ctx, "whoami", nil); err != nil {
 		return "", err
 	}
+
 	f, err := sdk.SubmitToAllMembers[builtin.WhoAmI](ctx, ex, "whoami", nil)
 	if err != nil {
 		return "", err
 	}
+
 	names := make(map[string]bool)
 	for r, err := range f.All(ctx) {
 		if err = errors.Join(err, r.Err); err != nil {
@@ -111,6 +121,7 @@ func (d *demo) executeOnAll(ctx context.Context) (string, error) {
 		}
 		names[r.Value.Name] = true
 	}
+
 	if len(names) != demoMembers || !names["m1"] || !names["m2"] || !names["m3"] {
 		return "", fmt.Errorf("answers came from %v, not from m1, m2 and m3", names)
 	}
@@ -137,10 +148,12 @@ func (d *demo) check(ctx context.Context, round int64) error {
 	for i := range keys {
 		keys[i] = numberKey(i)
 	}
+
 	got, err := d.numbers.GetAll(ctx, keys...)
 	if err != nil {
 		return err
 	}
+
 	missing, wrong := 0, 0
 	for i, key := range keys {
 		switch v, ok := got[key]; {
@@ -161,6 +174,7 @@ func (d *demo) fill(ctx context.Context) (string, error) {
 	if err := d.store(ctx, 0); err != nil {
 		return "", err
 	}
+
 	size, err := d.numbers.Size(ctx)
 	if err != nil {
 		return "", err
@@ -168,6 +182,7 @@ func (d *demo) fill(ctx context.Context) (string, error) {
 	if size != demoEntries {
 		return "", fmt.Errorf("the map has %d entries", size)
 	}
+
 	var want int64
 	for i := range demoEntries {
 		want += number(i, 0)
@@ -176,6 +191,7 @@ func (d *demo) fill(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	var sum int64
 	var parts []string
 	for r, err := range f.All(ctx) {
@@ -185,6 +201,7 @@ func (d *demo) fill(ctx context.Context) (string, error) {
 		sum += r.Value
 		parts = append(parts, strconv.FormatInt(r.Value, 10))
 	}
+
 	if sum != want {
 		return "", fmt.Errorf("the members' sums %s make %d, not %d", strings.Join(parts, ", "), sum, want)
 	}
@@ -202,6 +219,7 @@ func (d *demo) kill(ctx context.Context) (string, error) {
 	if owned == 0 {
 		return "", fmt.Errorf("m%d owned nothing", victim+1)
 	}
+
 	d.l.members[victim] = nil
 	m.Kill()
 	return fmt.Sprintf("m%d is dead, and %d partitions have lost their owner", victim+1, owned), nil

@@ -41,11 +41,14 @@ func (inv *invocation) devConfig() (localConfig, error) {
 			given = append(given, config.Given{Flag: flag, Value: inv.flags.String(flag)})
 		}
 	}
+
+	// The environment configures members that are started one by one, not this cluster.
 	nothing := func(string) (string, bool) { return "", false }
 	c, err := config.Load("", nothing, given)
 	if err != nil {
 		return cfg, &failure{exitUsage, err}
 	}
+
 	members, err := strconv.Atoi(inv.flags.String("members"))
 	if err != nil || members < 1 || members > maxLocal {
 		return cfg, usagef("--members %q: want 1 to %d", inv.flags.String("members"), maxLocal)
@@ -59,10 +62,12 @@ func runDev(ctx context.Context, inv *invocation) error {
 	if err != nil {
 		return err
 	}
+
 	dir := removable{}
 	defer dir.remove()
 	ctx, stop := inv.untilInterrupted(ctx, dir.remove)
 	defer stop()
+
 	l, err := startLocal(ctx, cfg, dir.set)
 	if err != nil {
 		if context.Cause(ctx) == errInterrupted {
@@ -70,9 +75,11 @@ func runDev(ctx context.Context, inv *invocation) error {
 		}
 		return startFailure(err)
 	}
+
 	if _, err := fmt.Fprintln(inv.Out, strings.Join(l.addrs, "\n")); err != nil {
 		return errors.Join(fmt.Errorf("write the output: %w", err), l.close())
 	}
+
 	<-ctx.Done()
 	return l.close()
 }

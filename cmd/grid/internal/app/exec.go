@@ -90,6 +90,7 @@ func runTask(ctx context.Context, inv *invocation) error {
 	if err != nil {
 		return err
 	}
+
 	var arg any
 	if len(inv.args) == 2 {
 		err = inv.interruptible(ctx, func(ctx context.Context) error {
@@ -100,15 +101,18 @@ func runTask(ctx context.Context, inv *invocation) error {
 			return err
 		}
 	}
+
 	return inv.withClient(ctx, func(ctx context.Context, c *sdk.Client) error {
 		outcomes, err := submission{c: c, ex: c.Executor(executor), task: task, arg: arg}.run(ctx, where)
 		if err != nil {
 			return err
 		}
+
 		failed, answered := judge(task, outcomes)
 		if failed != nil && !answered {
 			return failed
 		}
+
 		if err := inv.print(outcomeDocument(outcomes)); err != nil || failed == nil {
 			return err
 		}
@@ -123,7 +127,7 @@ type outcome struct {
 	err          error
 }
 
-// text returns the outcome's error for people: of a task that failed, its own words alone.
+// text returns the outcome's error for people. For a task that failed, it returns only the task's own words.
 func (o *outcome) text() string {
 	if e, ok := errors.AsType[*sdk.Error](o.err); ok && e.Code == wire.CodeTaskFailed {
 		return e.Err.Error()
@@ -152,9 +156,11 @@ func judge(task string, outcomes []outcome) (failed error, answered bool) {
 			first = o
 		}
 	}
+
 	if first == nil {
 		return nil, answered
 	}
+
 	where := fmt.Sprintf("on %s", cmp.Or(first.name, first.member))
 	if failures > 1 {
 		where = fmt.Sprintf("on %d of %d members, %s", failures, len(outcomes), where)

@@ -48,8 +48,8 @@ func usagef(format string, args ...any) error { return failf(exitUsage, format, 
 // usageError is what cli calls for a command line that it cannot understand.
 func usageError(_ *cli.Context, err error, _ bool) error { return &failure{exitUsage, err} }
 
-// codes maps errors to exit codes. The first that matches counts, so that of an error that is several the one stands
-// that says most about what to do.
+// codes maps errors to exit codes. The first match counts. An error may match several: the order puts first what says most about what to
+// do.
 var codes = []struct {
 	err  error
 	code int
@@ -81,12 +81,14 @@ func exitCode(err error) int {
 	if err == nil {
 		return exitOK
 	}
+	// A command that chose an exit code itself knows better than the table.
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f.code
 	}
 	if _, ok := errors.AsType[*argv.UsageError](err); ok {
 		return exitUsage
 	}
+
 	for _, c := range codes {
 		if errors.Is(err, c.err) {
 			return c.code

@@ -60,8 +60,8 @@ func checkKeys(keys ...string) error {
 	return nil
 }
 
-// value returns the value that an argument stands for: JSON where it is, else a string; of "-", what standard input has,
-// without a newline at its end. What JSON says and no value holds, such as a number of thirty digits, is an error.
+// value returns the value that an argument stands for: the value of its JSON, or a string if it is no JSON. For "-" it reads standard
+// input, without the newline at the end. JSON that no value can hold, such as a number of thirty digits, is an error.
 func (inv *invocation) value(ctx context.Context, arg string) (any, error) {
 	return inv.valueOf(ctx, "value", arg)
 }
@@ -75,10 +75,12 @@ func (inv *invocation) valueOf(ctx context.Context, what, arg string) (any, erro
 		}
 		arg = strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
 	}
+
 	v, err := codec.FromJSON(arg)
 	if err != nil {
 		return nil, usagef("%s: %w", what, err)
 	}
+
 	b, err := codec.Msgpack{}.Encode(nil, v)
 	if err != nil {
 		return nil, usagef("%s: %w", what, err)
@@ -101,6 +103,7 @@ func readAll(ctx context.Context, in io.Reader) (string, error) {
 		text, err := io.ReadAll(io.LimitReader(in, maxInput+1))
 		read <- result{text, err}
 	}()
+
 	select {
 	case r := <-read:
 		if r.err != nil {

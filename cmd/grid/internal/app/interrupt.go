@@ -16,6 +16,7 @@ func (p *Process) untilInterrupted(ctx context.Context, atOnce func()) (_ contex
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	done := make(chan struct{})
+
 	go func() {
 		for n := 0; ; n++ {
 			select {
@@ -23,16 +24,19 @@ func (p *Process) untilInterrupted(ctx context.Context, atOnce func()) (_ contex
 				return
 			case <-signals:
 			}
+			// The first signal lets the command end in good order.
 			if n == 0 {
 				cancel(errInterrupted)
 				continue
 			}
+
 			if atOnce != nil {
 				atOnce()
 			}
 			p.Exit(exitInterrupted)
 		}
 	}()
+
 	return ctx, func() {
 		signal.Stop(signals)
 		close(done)

@@ -46,10 +46,12 @@ func startLocal(ctx context.Context, cfg localConfig, made func(dir string)) (*l
 	if err != nil {
 		return nil, fmt.Errorf("make a temporary directory: %w", err)
 	}
+
 	made(dir)
 	const attempts = 5
 	for attempt := 1; ; attempt++ {
 		l := &local{dir: dir, members: make([]*grid.Member, cfg.members)}
+
 		ports, err := choosePorts(cfg)
 		if err == nil {
 			err = l.start(ctx, cfg, ports)
@@ -57,6 +59,7 @@ func startLocal(ctx context.Context, cfg localConfig, made func(dir string)) (*l
 		if err == nil {
 			return l, nil
 		}
+
 		l.kill()
 		// Free ports were free when they were chosen; another process may have come first.
 		if cfg.port == 0 && errors.Is(err, grid.ErrPortInUse) && attempt < attempts {
@@ -73,9 +76,11 @@ func startLocal(ctx context.Context, cfg localConfig, made func(dir string)) (*l
 func (l *local) start(ctx context.Context, cfg localConfig, ports []int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+
 	for _, port := range ports {
 		l.addrs = append(l.addrs, net.JoinHostPort(cfg.host, strconv.Itoa(port)))
 	}
+
 	var mu sync.Mutex
 	var first error // the others' errors are that they were cancelled
 	var wg sync.WaitGroup
@@ -87,6 +92,7 @@ func (l *local) start(ctx context.Context, cfg localConfig, ports []int) error {
 		if cfg.members > 1 {
 			c.Join = l.addrs
 		}
+
 		wg.Go(func() {
 			m, err := grid.Start(ctx, c)
 			mu.Lock()
@@ -102,7 +108,7 @@ func (l *local) start(ctx context.Context, cfg localConfig, ports []int) error {
 	return first
 }
 
-// kill ends all members at once, without handing anything over: what they hold goes with them.
+// kill ends all members at once. They transfer nothing: what they hold goes with them.
 func (l *local) kill() {
 	var wg sync.WaitGroup
 	for i, m := range l.members {
@@ -129,7 +135,8 @@ func choosePorts(cfg localConfig) ([]int, error) {
 	if cfg.port != 0 {
 		return ports, nil
 	}
-	// From below the range from which systems give out ports for connections, at a place that is likely another for every process.
+
+	// These ports lie below the range that systems use for connections. Each process most likely begins at another place.
 	const first, last = 20_000, 30_000
 	span := cfg.members * portsApart
 	for try := range 200 {

@@ -14,14 +14,16 @@ func (p *Process) mapCommands() *cli.Command {
 	)
 }
 
-// mapLeaf returns a command whose first argument is a map's name. How many of the others are keys, keys says: below 0, all.
+// mapLeaf returns a command whose first argument is a map's name. keys is how many of the other arguments are keys; below 0, all are.
 func mapLeaf(l leaf, keys int) leaf {
 	run := l.run
 	l.remote = true
+
 	l.run = func(ctx context.Context, inv *invocation) error {
 		if err := checkMap(inv.args[0]); err != nil {
 			return err
 		}
+
 		others := inv.args[1:]
 		if keys >= 0 {
 			others = others[:keys]
@@ -29,6 +31,7 @@ func mapLeaf(l leaf, keys int) leaf {
 		if err := checkKeys(others...); err != nil {
 			return err
 		}
+
 		return run(ctx, inv)
 	}
 	return l

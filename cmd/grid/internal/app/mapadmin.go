@@ -43,6 +43,7 @@ func (p *Process) mapTTL() *cli.Command {
 					return err
 				}
 			}
+
 			key := inv.args[1]
 			return inv.withMap(ctx, inv.args[0], func(ctx context.Context, m *sdk.Map[string, any]) error {
 				if set {
@@ -54,6 +55,7 @@ func (p *Process) mapTTL() *cli.Command {
 						return noSuchKey(inv)
 					}
 				}
+
 				view, found, err := m.EntryView(ctx, key)
 				if err != nil {
 					return err
@@ -61,6 +63,7 @@ func (p *Process) mapTTL() *cli.Command {
 				if !found && !set { // with set, it was there and has ended since
 					return noSuchKey(inv)
 				}
+
 				var remaining any
 				switch {
 				case !found:
@@ -68,6 +71,7 @@ func (p *Process) mapTTL() *cli.Command {
 				case !view.Expires.IsZero():
 					remaining = view.Remaining.Milliseconds()
 				}
+
 				return inv.print(render.Record(render.Field{Name: "key", Value: key}, render.Field{Name: "remaining_ms", Value: remaining}).RawColumn("remaining_ms"))
 			})
 		},
@@ -98,8 +102,8 @@ func (p *Process) mapDestroy() *cli.Command {
 	}, 0))
 }
 
-// confirm asks on standard error and returns an error unless the answer on standard input is yes. It asks on a terminal alone, and not
-// who has said --yes.
+// confirm asks on standard error and returns an error unless the answer on standard input is yes. It asks only on a terminal, and not if
+// --yes was given.
 func (inv *invocation) confirm(ctx context.Context, question string) error {
 	if !isTerminal(inv.In) || inv.flags.Bool("yes") {
 		return nil
@@ -108,11 +112,13 @@ func (inv *invocation) confirm(ctx context.Context, question string) error {
 		if _, err := fmt.Fprintf(inv.Err, "%s [y/N] ", render.Escape(question)); err != nil {
 			return err
 		}
+
 		answer := make(chan string, 1)
 		go func() { // left to the end of the process if nobody answers
 			line, _ := bufio.NewReader(inv.In).ReadString('\n')
 			answer <- strings.ToLower(strings.TrimSpace(line))
 		}()
+
 		select {
 		case a := <-answer:
 			if a == "y" || a == "yes" {

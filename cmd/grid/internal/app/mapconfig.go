@@ -35,6 +35,7 @@ func (p *Process) mapConfig() *cli.Command {
 			if err != nil {
 				return err
 			}
+
 			drop := inv.flags.Bool("drop")
 			changes := change != (sdk.MapConfig{}) || len(unset) > 0
 			switch {
@@ -45,10 +46,12 @@ func (p *Process) mapConfig() *cli.Command {
 			case len(inv.args) == 0:
 				return inv.printMapConfigs(ctx)
 			}
+
 			pattern := inv.args[0]
 			if err := checkMap(pattern); err != nil {
 				return err
 			}
+
 			return inv.withClient(ctx, func(ctx context.Context, c *sdk.Client) error {
 				switch {
 				case drop:
@@ -61,6 +64,7 @@ func (p *Process) mapConfig() *cli.Command {
 						return err
 					}
 				}
+
 				if !strings.ContainsAny(pattern, `*?[\`) {
 					return inv.printMapSettings(ctx, c, pattern)
 				}
@@ -85,12 +89,14 @@ func (inv *invocation) mapChange() (change sdk.MapConfig, unset []sdk.MapField, 
 			*f.to = &d
 		}
 	}
+
 	if s, ok := given("eviction"); ok {
 		if _, err := wire.ParseEvictionPolicy(s); err != nil {
 			return change, nil, usagef("--eviction %q: want lru, lfu or none", s)
 		}
 		change.Eviction = new(sdk.EvictionPolicy(s))
 	}
+
 	if s, ok := given("max-entries"); ok {
 		n, bad := strconv.ParseInt(s, 10, 64)
 		if bad != nil || n < 0 {
@@ -98,6 +104,7 @@ func (inv *invocation) mapChange() (change sdk.MapConfig, unset []sdk.MapField, 
 		}
 		change.MaxEntries = &n
 	}
+
 	if s, ok := given("max-bytes"); ok {
 		n, bad := config.ParseBytes(s)
 		if bad != nil {
@@ -105,6 +112,7 @@ func (inv *invocation) mapChange() (change sdk.MapConfig, unset []sdk.MapField, 
 		}
 		change.MaxBytes = &n
 	}
+
 	if s, ok := given("stats"); ok {
 		b, bad := strconv.ParseBool(s)
 		if bad != nil {
@@ -112,6 +120,7 @@ func (inv *invocation) mapChange() (change sdk.MapConfig, unset []sdk.MapField, 
 		}
 		change.Stats = &b
 	}
+
 	if s, ok := given("unset"); ok {
 		for name := range strings.SplitSeq(s, ",") {
 			unset = append(unset, sdk.MapField(strings.ReplaceAll(strings.TrimSpace(name), "-", "_")))
@@ -166,6 +175,7 @@ func (inv *invocation) printPattern(ctx context.Context, c *sdk.Client, pattern 
 	if err != nil {
 		return err
 	}
+
 	for i := range list {
 		if list[i].Pattern == pattern {
 			fields := make([]render.Field, len(patternColumns))
@@ -175,6 +185,7 @@ func (inv *invocation) printPattern(ctx context.Context, c *sdk.Client, pattern 
 			return inv.print(render.Record(fields...))
 		}
 	}
+
 	if changed {
 		return nil
 	}
@@ -187,12 +198,14 @@ func (inv *invocation) printMapSettings(ctx context.Context, c *sdk.Client, name
 	if err != nil {
 		return err
 	}
+
 	orNone := func(n int64) any {
 		if n == 0 {
 			return nil
 		}
 		return n
 	}
+
 	return inv.print(render.Record(
 		render.Field{Name: "name", Value: name},
 		render.Field{Name: "patterns", Value: texts(s.Patterns)},

@@ -41,10 +41,14 @@ func (inv *invocation) exportTo(ctx context.Context, format, name string) error 
 		if err != nil {
 			return err
 		}
+
 		stop := out.until(ctx)
 		defer stop()
+
 		err = inv.export(ctx, format, out)
 		if _, but := errors.AsType[*leftOut](err); err != nil && !but {
+			// A file that is not complete must not take the place of the old one. A file that lacks only entries which no file can hold
+			// counts as complete.
 			out.abandon()
 			return err
 		}
@@ -58,8 +62,10 @@ func (inv *invocation) export(ctx context.Context, format string, out io.Writer)
 	if err != nil {
 		return err
 	}
+
 	bar := inv.progress(0)
 	defer bar.end()
+
 	left := leftOuts{inv: inv}
 	err = inv.longRunning(ctx, func(ctx context.Context, _ *sdk.Client, m *storedMap) error {
 		var batch []storedKey
@@ -71,6 +77,7 @@ func (inv *invocation) export(ctx context.Context, format string, out io.Writer)
 				if err := exportBatch(ctx, m, batch, w, &left); err != nil {
 					return err
 				}
+
 				bar.stored(len(batch))
 				batch = batch[:0]
 			}
@@ -95,7 +102,7 @@ func (l *leftOuts) add(key storedKey, err error) {
 	l.inv.note(fmt.Sprintf("the entry %s is left out: %v", jsonNotation{}.key([]byte(key.encoded)), err))
 }
 
-// failure returns the failure of a file that is complete but for them.
+// failure returns the failure of a file that is complete but for these entries.
 func (l *leftOuts) failure() error {
 	if l.n == 0 {
 		return nil
@@ -116,14 +123,18 @@ func exportBatch(ctx context.Context, m *storedMap, keys []storedKey, w recordWr
 			}
 		})
 	}
+
 	readers.Wait()
 	if at := slices.IndexFunc(errs, func(err error) bool { return err != nil }); at >= 0 {
 		return errs[at]
 	}
+
 	for at, v := range views {
+		// The entry has ended since its key was read.
 		if !found[at] {
 			continue
 		}
+
 		err := w.write(record{key: v.Key, value: v.Value, expiry: expiry{given: true, ttl: v.RemainingTTL, maxIdle: v.MaxIdle}})
 		if out, ok := errors.AsType[*leftOut](err); ok {
 			left.add(v.Key, out)

@@ -16,8 +16,8 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// A file has an entry a line. Its key and value stand there for people, and for programs that know nothing of this one, and are
-// read as what they say. Where that is not exactly what is stored, their encodings stand beside them, and count.
+// A file has one entry in each line. A line shows key and value in a readable form, for people and for other programs. Where the readable
+// form is not exactly what is stored, the encodings stand beside it. Then the encodings count.
 
 // record is one entry as it stands in a file.
 type record struct {
@@ -51,8 +51,8 @@ type recordReader interface {
 	next() (record, error)
 }
 
-// recordWriter writes records to a file. Write returns a leftOut, and has written nothing, for a record that would not be read as
-// what it is.
+// recordWriter writes records to a file. For a record that would be read back as another record, write writes nothing and returns a
+// leftOut.
 type recordWriter interface {
 	write(record) error
 	end() error
@@ -77,8 +77,7 @@ func (e *lineError) Unwrap() error { return e.err }
 
 func badLine(n int, err error) error { return &lineError{n, err} }
 
-// recordsOf returns a reader of a file. It calls note with what a person should know about the file, and is none of its lines'
-// fault.
+// recordsOf returns a reader of a file. It calls note with remarks about the file as a whole.
 func recordsOf(format string, in io.Reader, note func(string)) (recordReader, error) {
 	text, err := skipMark(in, note)
 	if err != nil {
@@ -114,9 +113,9 @@ func writerOf(format string, out io.Writer) (recordWriter, error) {
 	return newJSONWriter(out), nil
 }
 
-// notation is how a format writes keys and values for people to read. What it writes for an encoding depends on that alone.
+// notation is how a format writes keys and values for people to read. What it writes depends on the encoding alone.
 type notation interface {
-	// key and value write an encoding. What they return is read as something else where the encoding cannot be written.
+	// key and value return the text of an encoding. Where an encoding has no exact text, the text is read as something else.
 	key(encoded []byte) string
 	value(encoded []byte) string
 
@@ -206,18 +205,20 @@ func decoded(field, text string) ([]byte, error) {
 	return b, nil
 }
 
-// agree returns an error unless what a line says for people is what would be written beside its encoding: else somebody has
-// changed the one and not the other, and which of them counts is not for us to guess.
+// agree returns an error unless the readable form in a line is the form that is written beside its encoding. If they differ, somebody has
+// changed one and not the other, and nobody can tell which one counts.
 func agree(field, name string, says any, read func(string) (any, error), text string) error {
 	want, err := read(text)
 	if err != nil {
 		return err
 	}
+
 	a, errA := codec.Msgpack{}.Encode(nil, says)
 	b, errB := codec.Msgpack{}.Encode(nil, want)
 	if err := errors.Join(errA, errB); err != nil {
 		return err
 	}
+
 	if !bytes.Equal(a, b) {
 		return fmt.Errorf("%s and %s are not of the same %s: leave out the one that does not count", name, field, name)
 	}
@@ -243,15 +244,17 @@ type written struct {
 	maxIdle                                  string
 }
 
-// writtenOf returns how a record is written: with encodings where what is readable is read as something else.
+// writtenOf returns how a record is written: with an encoding where the readable form would be read as something else.
 func writtenOf(n notation, r record) written {
 	w := written{key: n.key([]byte(r.key.encoded)), value: n.value(r.value)}
+
 	if v, err := n.readKey(w.key); err != nil || !encodesAs(v, []byte(r.key.encoded)) {
 		w.keyEncoded = base64.StdEncoding.EncodeToString([]byte(r.key.encoded))
 	}
 	if v, err := n.readValue(w.value); err != nil || !encodesAs(v, r.value) {
 		w.valueEncoded = base64.StdEncoding.EncodeToString(r.value)
 	}
+
 	if r.key.of > 0 {
 		w.partition = fmt.Sprintf("%d/%d", r.key.partition, r.key.of)
 	}
@@ -269,19 +272,21 @@ func encodesAs(v any, b []byte) bool {
 	return err == nil && bytes.Equal(got, b)
 }
 
-// maxReadable bounds in bytes what is written for people beside an encoding. It is not what is read.
+// maxReadable bounds in bytes what is written for people beside an encoding. It does not bound what is read.
 const maxReadable = 64 << 10
 
-// jsonOf returns the JSON of an encoding, and what it stands for; null where there is none, or where it is long and would not be
-// read as what it is.
+// jsonOf returns the JSON of an encoding, and the decoded value. It returns null if there is no JSON, or if the JSON is long and would be
+// read as something else.
 func jsonOf(encoded []byte) (text string, v any) {
 	if err := (codec.Msgpack{}).Decode(encoded, &v); err != nil {
 		return "null", nil
 	}
+
 	b, err := codec.ToJSON(v)
 	if err != nil {
 		return "null", nil
 	}
+
 	if len(b) > maxReadable {
 		if said, err := codec.ParseJSON(string(b)); err != nil || !encodesAs(said, encoded) {
 			return "null", nil

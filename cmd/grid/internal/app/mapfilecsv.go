@@ -16,7 +16,7 @@ import (
 // csvColumns are the columns that are written. Key and value must be there where a file is read, the others may.
 var csvColumns = []string{"key", "value", fieldTTL, fieldMaxIdle, fieldKeyEncoded, fieldValueEncoded, fieldPartition}
 
-// csvNotation writes strings as they are where they are read as what they are, and everything else as JSON.
+// csvNotation writes a string as it is if that text is read as the same string. It writes everything else as JSON.
 type csvNotation struct{}
 
 func (csvNotation) key(encoded []byte) string {
@@ -49,7 +49,7 @@ func (csvNotation) readValue(text string) (any, error) {
 	return codec.FromJSON(text)
 }
 
-// cell returns what a cell of a text is read as: a carriage return before a line's end is none of it.
+// cell returns what the text of a cell is read as. A carriage return before the end of a line is no part of the value.
 func cell(text string) (string, error) {
 	if !utf8.ValidString(text) {
 		return "", errors.New("it is not UTF-8")
@@ -75,17 +75,20 @@ func newCSVReader(in io.Reader) (*csvReader, error) {
 		}
 		return nil, badLine(1, err)
 	}
+
 	r.n = 2
 	known := make(map[string]bool)
 	for _, name := range csvColumns {
 		known[name] = true
 	}
+
 	for i, name := range header {
 		if _, twice := r.at[name]; twice || !known[name] {
 			return nil, badLine(1, fmt.Errorf("column %q: want key, value and ttl_ms, each once; there are %s", name, strings.Join(csvColumns, ", ")))
 		}
 		r.at[name] = i
 	}
+
 	for _, pair := range [][2]string{{"key", fieldKeyEncoded}, {"value", fieldValueEncoded}} {
 		_, plain := r.at[pair[0]]
 		if _, encoded := r.at[pair[1]]; !plain && !encoded {
@@ -111,9 +114,11 @@ func (r *csvReader) next() (record, error) {
 		}
 		return record{}, fmt.Errorf("line %d: %w", r.n, err) // which is the end
 	}
+
 	line, _ := r.in.FieldPos(0)
 	last, _ := r.in.FieldPos(len(fields) - 1)
 	r.n = last + strings.Count(fields[len(fields)-1], "\n") + 1
+
 	rec, err := r.parse(fields)
 	if err != nil {
 		return record{}, badLine(line, err)
@@ -149,6 +154,7 @@ func (r *csvReader) parse(fields []string) (rec record, err error) {
 		}
 		t.hasValue = true
 	}
+
 	for _, name := range [...]string{fieldTTL, fieldMaxIdle} {
 		text, ok := field(name)
 		t.given = t.given || ok
@@ -163,6 +169,7 @@ func (r *csvReader) parse(fields []string) (rec record, err error) {
 		if err != nil {
 			return rec, err
 		}
+
 		if name == fieldTTL {
 			t.ttl = d
 		} else {
@@ -206,7 +213,7 @@ func (w csvWriter) write(r record) error {
 	x := writtenOf(csvNotation{}, r)
 	row := []string{x.key, x.value, x.ttl, x.maxIdle, x.keyEncoded, x.valueEncoded, x.partition}
 
-	// What is written is read once: no entry gets lost that nobody was told of.
+	// The row is read back before it is written, so that no entry is lost without a word.
 	again, err := w.readAgain(row)
 	if err != nil || !r.same(again) {
 		return &leftOut{errors.Join(errNotTheSame, err)}
@@ -221,6 +228,7 @@ func (w csvWriter) readAgain(row []string) (record, error) {
 		return record{}, err
 	}
 	out.Flush()
+
 	fields, err := csv.NewReader(&line).Read()
 	if err != nil {
 		return record{}, err

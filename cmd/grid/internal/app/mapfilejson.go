@@ -55,6 +55,7 @@ func (r *jsonReader) next() (record, error) {
 		rec.line = r.n
 		return rec, nil
 	}
+
 	err := r.in.Err()
 	if errors.Is(err, bufio.ErrTooLong) {
 		err = errLongLine
@@ -75,10 +76,12 @@ func parseJSONRecord(line string) (rec record, err error) {
 	if err != nil {
 		return rec, fmt.Errorf("%s: %w", want, err)
 	}
+
 	fields, ok := v.(map[string]any)
 	if !ok {
 		return rec, errors.New(want)
 	}
+
 	var t lineText
 	for name, v := range fields {
 		switch name {
@@ -91,6 +94,7 @@ func parseJSONRecord(line string) (rec record, err error) {
 			if v == nil {
 				continue
 			}
+
 			ms, ok := v.(int64)
 			if !ok {
 				return rec, fmt.Errorf("%s is no number of milliseconds", name)
@@ -99,6 +103,7 @@ func parseJSONRecord(line string) (rec record, err error) {
 			if err != nil {
 				return rec, err
 			}
+
 			if name == fieldTTL {
 				t.ttl = d
 			} else {
@@ -124,6 +129,7 @@ func newJSONWriter(out io.Writer) jsonWriter { return jsonWriter{bufio.NewWriter
 func (w jsonWriter) write(r record) error {
 	x := writtenOf(jsonNotation{}, r)
 	var line strings.Builder
+
 	if x.ttl == "" {
 		x.ttl = "null"
 	}
@@ -138,7 +144,7 @@ func (w jsonWriter) write(r record) error {
 	}
 	line.WriteByte('}')
 
-	// What is written is read once: no entry gets lost that nobody was told of.
+	// The line is read back before it is written, so that no entry is lost without a word.
 	if again, err := parseJSONRecord(line.String()); err != nil || !r.same(again) {
 		return &leftOut{errors.Join(errNotTheSame, err)}
 	}

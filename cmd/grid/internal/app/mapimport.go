@@ -51,10 +51,12 @@ func (p *Process) mapImport() *cli.Command {
 			if err != nil {
 				return err
 			}
+
 			from := inv.flags.Int("from-line")
 			if from < 1 {
 				return usagef("--from-line %d: lines are counted from 1", from)
 			}
+
 			return inv.interruptible(ctx, func(ctx context.Context) error { return inv.importFrom(ctx, format, inv.args[1], from) })
 		},
 	}, 0))
@@ -69,19 +71,23 @@ func (inv *invocation) importFrom(ctx context.Context, format, name string, from
 			return err
 		}
 		defer func() { _ = f.Close() }()
+
 		if info, err := f.Stat(); err == nil {
 			if size = info.Size(); info.IsDir() {
 				return failf(exitOther, "%q is a directory; name a file, or - for standard input", name)
 			}
 		}
+
 		stop := context.AfterFunc(ctx, func() {
 			_ = f.SetReadDeadline(time.Unix(1, 0)) // of a pipe: regular files have none, and need none
 		})
 		defer stop()
 		in = f
 	}
+
 	bar := inv.progress(size)
 	defer bar.end()
+
 	return inv.longRunning(ctx, func(ctx context.Context, c *sdk.Client, m *storedMap) error {
 		records, err := recordsOf(format, bar.reads(in), inv.note)
 		if err != nil {
@@ -92,8 +98,8 @@ func (inv *invocation) importFrom(ctx context.Context, format, name string, from
 	})
 }
 
-// cannotStore returns err with the exit code of a line that cannot be stored, where err is one whose fault it is: the command line
-// is not to blame for it.
+// cannotStore gives an error about a line of the file an exit code that does not blame the command line. It returns other errors as they
+// are.
 func cannotStore(err error) error {
 	if bad, ok := errors.AsType[*lineError](err); ok && exitCode(bad) == exitUsage {
 		return &failure{exitOther, err}
@@ -115,6 +121,7 @@ func (inv *invocation) longRunning(ctx context.Context, f func(context.Context, 
 		if err != nil {
 			return err
 		}
+
 		m, err := openStored(c, inv.args[0])
 		if err == nil {
 			err = f(ctx, c, m)
@@ -147,13 +154,16 @@ func (i *importing) run(ctx context.Context) error {
 		clear(keys)
 		return err
 	}
+
 	for {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+
 		r, err := i.records.next()
 		var bad *lineError
 		switch {
+		// A bad line before the first line of this import is skipped like any other.
 		case errors.As(err, &bad) && bad.line < i.from:
 			continue
 		case errors.Is(err, io.EOF):
@@ -163,24 +173,28 @@ func (i *importing) run(ctx context.Context) error {
 		case r.line < i.from:
 			continue
 		}
+
 		if err := i.checkPlace(ctx, r); err != nil {
 			return cmp.Or(flush(), err)
 		}
+
 		if len(batch) == importBatch || keys[r.key] {
 			if err := flush(); err != nil {
 				return err
 			}
 		}
+
 		batch, keys[r.key] = append(batch, r), true
 	}
 }
 
-// checkPlace returns an error for an entry whose partition its program chose, unless it can have that in this cluster: elsewhere
-// the program would not find it.
+// checkPlace returns an error for an entry whose program chose its partition, if this cluster does not have that partition: the program
+// would not find the entry in another one.
 func (i *importing) checkPlace(ctx context.Context, r record) error {
 	if r.key.of == 0 {
 		return nil
 	}
+
 	if i.partitions == 0 {
 		list, err := i.c.Partitions(ctx)
 		if err != nil {
@@ -188,6 +202,7 @@ func (i *importing) checkPlace(ctx context.Context, r record) error {
 		}
 		i.partitions = len(list)
 	}
+
 	if r.key.of != i.partitions {
 		return badLine(r.line, fmt.Errorf("the key's program chose partition %d of %d, and this cluster has %d: only that program can store it here",
 			r.key.partition, r.key.of, i.partitions))
@@ -195,7 +210,7 @@ func (i *importing) checkPlace(ctx context.Context, r record) error {
 	return nil
 }
 
-// bulkFrom is from how many entries on that expire alike they are stored by one call.
+// bulkFrom is how many entries must expire alike to be stored by one call.
 const bulkFrom = 8
 
 // store stores a batch in which no key comes twice. Its error is that of the first line that failed.
@@ -210,6 +225,7 @@ func (i *importing) store(ctx context.Context, batch []record) error {
 		}
 		alike[r.expiry][r.key] = r.value
 	}
+
 	for expiry, entries := range alike {
 		if len(entries) < bulkFrom {
 			continue
@@ -243,10 +259,12 @@ func (i *importing) store(ctx context.Context, batch []record) error {
 			}
 		})
 	}
+
 	writers.Wait()
 	if len(failed) == 0 {
 		return nil
 	}
+
 	first := slices.Min(slices.Collect(maps.Keys(failed)))
 	return badLine(first, failed[first])
 }

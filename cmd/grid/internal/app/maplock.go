@@ -29,6 +29,7 @@ func (p *Process) mapLock() *cli.Command {
 			if err != nil {
 				return err
 			}
+
 			wait, err := parseTime("--wait", inv.flags.String("wait"), ", or 0 for no wait")
 			if err != nil {
 				return err
@@ -37,6 +38,7 @@ func (p *Process) mapLock() *cli.Command {
 			if inv.conn.timeout += wait; inv.conn.timeout < wait {
 				inv.conn.timeout = math.MaxInt64
 			}
+
 			return inv.withMap(ctx, inv.args[0], func(ctx context.Context, m *sdk.Map[string, any]) error {
 				l, err := lock(ctx, m, inv.args[1], lease, wait)
 				if err != nil {
@@ -57,10 +59,12 @@ func lock(ctx context.Context, m *sdk.Map[string, any], key string, lease, wait 
 		within, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
 		l, err = m.Lock(within, key, sdk.Lease(lease))
+		// The wait is over, but not the command's time: another holds the lock, which is no error of the call.
 		if ok = err == nil; errors.Is(err, sdk.ErrTimeout) && ctx.Err() == nil {
 			err = nil
 		}
 	}
+
 	if err == nil && !ok {
 		err = failf(exitConflict, "map %q: the key %q is locked by another", m.Name(), key)
 	}
@@ -84,6 +88,7 @@ func (p *Process) mapUnlock() *cli.Command {
 			if force == inv.flags.IsSet("fence") {
 				return usagef("want either --fence or --force")
 			}
+
 			key, fence := inv.args[1], uint64(0)
 			if !force {
 				var err error
@@ -91,6 +96,7 @@ func (p *Process) mapUnlock() *cli.Command {
 					return err
 				}
 			}
+
 			return inv.withMap(ctx, inv.args[0], func(ctx context.Context, m *sdk.Map[string, any]) error {
 				if force {
 					if err := m.ForceUnlock(ctx, key); err != nil {
@@ -98,6 +104,7 @@ func (p *Process) mapUnlock() *cli.Command {
 					}
 					return inv.print(lockDocument(key, nil, nil))
 				}
+
 				if err := m.UnlockFence(ctx, key, fence); err != nil {
 					return err
 				}

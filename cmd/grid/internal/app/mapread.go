@@ -43,6 +43,7 @@ func (p *Process) mapGetAll() *cli.Command {
 				if err != nil {
 					return err
 				}
+
 				var rows [][]any
 				for _, key := range keys {
 					if v, ok := found[key]; ok {
@@ -50,6 +51,7 @@ func (p *Process) mapGetAll() *cli.Command {
 						delete(found, key) // a key that is given twice is printed once
 					}
 				}
+
 				return inv.print(entries(rows))
 			})
 		},
@@ -89,6 +91,7 @@ func (p *Process) mapKeys() *cli.Command {
 					}
 					keys = append(keys, key)
 				}
+
 				if err := sortByKey(keys, func(key any) any { return key }); err != nil {
 					return err
 				}
@@ -111,6 +114,7 @@ func (p *Process) mapEntries() *cli.Command {
 					}
 					rows = append(rows, []any{e.Key, e.Value})
 				}
+
 				if err := sortByKey(rows, func(row []any) any { return row[0] }); err != nil {
 					return err
 				}
@@ -144,18 +148,21 @@ func sortByKey[T any](list []T, key func(T) any) error {
 			items[i].text = s
 			continue
 		}
+
 		b, err := codec.Msgpack{}.Encode(nil, key(v))
 		if err != nil {
 			return err
 		}
 		items[i].encoded = string(b)
 	}
+
 	slices.SortFunc(items, func(a, b item) int {
 		if c := strings.Compare(a.encoded, b.encoded); c != 0 { // strings have none
 			return c
 		}
 		return strings.Compare(a.text, b.text)
 	})
+
 	for i := range items {
 		list[i] = items[i].value
 	}

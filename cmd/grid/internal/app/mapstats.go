@@ -22,11 +22,13 @@ func (p *Process) mapStats() *cli.Command {
 			if inv.flags.IsSet("by") && by != "op" && by != "member" {
 				return usagef("--by %q: want op or member", by)
 			}
+
 			return inv.withClient(ctx, func(ctx context.Context, c *sdk.Client) error {
 				stats, err := c.MapStats(ctx, inv.args[0])
 				if err != nil {
 					return err
 				}
+
 				switch by {
 				case "op":
 					return inv.print(operations(&stats))
@@ -38,6 +40,7 @@ func (p *Process) mapStats() *cli.Command {
 					}
 					return inv.print(render.Records(append([]string{"member"}, countColumns...), rows))
 				}
+
 				fields := []render.Field{{Name: "name", Value: stats.Name}}
 				for i, v := range countValues(&stats.MapCounts) {
 					fields = append(fields, render.Field{Name: countColumns[i], Value: v})

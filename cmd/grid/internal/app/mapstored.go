@@ -11,8 +11,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// storedMap is a map whose keys and values are handed through as members hold them, whatever they are to the programs that use
-// them.
+// storedMap hands keys and values through as members hold them, whatever types programs give them.
 type storedMap = sdk.Map[storedKey, storedValue]
 
 func openStored(c *sdk.Client, name string) (*storedMap, error) {
@@ -43,7 +42,7 @@ func (k *storedKey) UnmarshalMsgpack(b []byte) error {
 	return nil
 }
 
-// PlacedIn tells where the key was found. That is part of it only where nobody could find it otherwise.
+// PlacedIn tells where the key was found. The key keeps the place only if its encoding does not lead there.
 func (k *storedKey) PlacedIn(partition, of int) {
 	if wire.PartitionOf([]byte(k.encoded), of) != partition {
 		k.partition, k.of = partition, of

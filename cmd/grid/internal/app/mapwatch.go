@@ -39,6 +39,7 @@ func (inv *invocation) listenerOptions() ([]sdk.ListenerOption, error) {
 		}
 		opts = append(opts, sdk.OnKey(key))
 	}
+
 	if inv.flags.IsSet("from") {
 		token := inv.flags.String("from")
 		if token == "" {
@@ -46,6 +47,7 @@ func (inv *invocation) listenerOptions() ([]sdk.ListenerOption, error) {
 		}
 		opts = append(opts, sdk.From(sdk.ResumeToken(token)))
 	}
+
 	if inv.flags.Bool("without-values") {
 		opts = append(opts, sdk.WithoutValues())
 	}
@@ -64,15 +66,18 @@ func (inv *invocation) watch(ctx context.Context, opts []sdk.ListenerOption) err
 		return err
 	}
 	defer func() { _ = c.Close() }()
+
 	m, err := sdk.OpenMap[any, any](c, inv.args[0], sdk.WithCodec(shownCodec{}))
 	if err != nil {
 		return err
 	}
+
 	out := inv.out.Stream([]string{"kind", "key", "old", "new", "version", "time", "token"}, []int{8, 16, 24, 24, 20, 24}, "new")
 	for e, err := range m.Watch(ctx, opts...) {
 		if err != nil {
 			return err
 		}
+
 		row := []any{string(e.Kind), e.Key, e.Old, e.New, e.Version, instant(e.Time), orNull(string(e.Token))}
 		if !e.Omitted {
 			err = out.Write(row)
@@ -83,13 +88,15 @@ func (inv *invocation) watch(ctx context.Context, opts []sdk.ListenerOption) err
 			return err
 		}
 	}
+
 	return context.Cause(ctx)
 }
 
-// withoutValues returns the row of an event of which values were left out, with a word in the place of those that are not there.
+// withoutValues returns the row of an event whose values were left out, with a word in the place of each missing value.
 func withoutValues(kind sdk.EventKind, row []any) []any {
 	const old, now, text = 2, 3, "(left out)"
 	row = slices.Clone(row)
+
 	switch kind {
 	case sdk.EventAdded, sdk.EventUpdated, sdk.EventLoaded:
 		if row[now] == nil {
@@ -103,5 +110,6 @@ func withoutValues(kind sdk.EventKind, row []any) []any {
 			row[old] = text
 		}
 	}
+
 	return row
 }

@@ -42,6 +42,7 @@ func (inv *invocation) write(ctx context.Context) (w write, err error) {
 		}
 		w.opts = append(w.opts, sdk.WithTTL(d))
 	}
+
 	if inv.flags.IsSet("max-idle") {
 		d, err := parseTTL("--max-idle", inv.flags.String("max-idle"))
 		if err != nil {
@@ -49,12 +50,14 @@ func (inv *invocation) write(ctx context.Context) (w write, err error) {
 		}
 		w.opts = append(w.opts, sdk.WithMaxIdle(d))
 	}
+
 	if inv.flags.Bool("keep-ttl") {
 		if len(w.opts) > 0 {
 			return w, usagef("--keep-ttl contradicts --ttl and --max-idle; give one or the other")
 		}
 		w.opts = append(w.opts, sdk.KeepTTL())
 	}
+
 	if inv.flags.IsSet("if-version") {
 		n, err := parseVersion("--if-version", inv.flags.String("if-version"), "grid map entry-view")
 		if err != nil {
@@ -62,6 +65,8 @@ func (inv *invocation) write(ctx context.Context) (w write, err error) {
 		}
 		w.opts = append(w.opts, sdk.IfVersion(n))
 	}
+
+	// The value may come from standard input, which may never end.
 	err = inv.interruptible(ctx, func(ctx context.Context) error {
 		w.value, err = inv.value(ctx, inv.args[2])
 		return err
@@ -116,6 +121,7 @@ func (p *Process) mapPutIfAbsent() *cli.Command {
 			if err != nil {
 				return err
 			}
+
 			err = inv.print(render.Record(render.Field{Name: "stored", Value: !existed}, render.Field{Name: "existing", Value: existing}).RawColumn("existing"))
 			if err == nil && existed {
 				err = failf(exitConflict, "map %q already has the key %q", m.Name(), w.key)
@@ -170,12 +176,14 @@ func (p *Process) mapDelete() *cli.Command {
 				if err != nil {
 					return err
 				}
+
 				if n == 0 {
 					if len(inv.args) == 2 {
 						return noSuchKey(inv)
 					}
 					return failf(exitNotFound, "map %q has none of the %d keys", m.Name(), len(inv.args)-1)
 				}
+
 				return inv.print(render.Record(render.Field{Name: "deleted", Value: n}))
 			})
 		},

@@ -28,8 +28,10 @@ func (p *Process) tuneMemory(root fs.FS) (limit int64) {
 		debug.SetGCPercent(gcPercent)
 	}
 	if p.env("GOMEMLIMIT") != "" {
+		// A negative limit changes nothing and returns the limit that the environment has set.
 		return debug.SetMemoryLimit(-1)
 	}
+
 	memory := availableMemory(root)
 	if memory == 0 {
 		return 0
@@ -48,9 +50,11 @@ func availableMemory(root fs.FS) int64 {
 			least = min(least, n)
 		}
 	}
+
 	if b, err := fs.ReadFile(root, "proc/meminfo"); err == nil {
 		take(memTotal(b))
 	}
+
 	if b, err := fs.ReadFile(root, "proc/self/cgroup"); err == nil {
 		for line := range strings.Lines(string(b)) {
 			// hierarchy:controllers:path; version 2 has one hierarchy, 0, without controllers.
@@ -58,6 +62,7 @@ func availableMemory(root fs.FS) int64 {
 			if len(fields) != 3 {
 				continue
 			}
+
 			dir, file := "", ""
 			switch {
 			case fields[0] == "0" && fields[1] == "":
@@ -79,6 +84,7 @@ func availableMemory(root fs.FS) int64 {
 			}
 		}
 	}
+
 	if least == math.MaxInt64 {
 		return 0
 	}

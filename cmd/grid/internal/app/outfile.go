@@ -13,17 +13,16 @@ import (
 	"time"
 )
 
-// outFile is a file that a command writes. A regular file is written aside, and takes the place of the one that was there
-// once it is complete: until then that stays whole. A pipe, a device, or an open file of the process, such as /dev/stdout, is
-// written through.
+// outFile is a file that a command writes. A regular file is written aside. Once it is complete it replaces the old file, which stays
+// whole until then. A pipe, a device, or an open file of the process, such as /dev/stdout, is written through.
 type outFile struct {
 	f     *os.File
 	place string // where f belongs once it is complete; "": f is the file itself
 }
 
-// createFile returns the file that name stands for, after all symbolic links, of which each stays what it is. A file that is
-// replaced keeps its mode and, where that is permitted, its owner; a new one is made as any is, under the umask. The caller
-// calls complete or abandon. Errors are those of the command line.
+// createFile returns the file that name stands for. It follows all symbolic links and changes none of them. A file that is replaced keeps
+// its mode and, where that is permitted, its owner. A new file is made under the umask. The caller calls complete or abandon. Errors are
+// those of the command line.
 //
 // It waits for whoever reads a pipe until ctx ends.
 func createFile(ctx context.Context, name string) (*outFile, error) {
@@ -47,6 +46,7 @@ func createFile(ctx context.Context, name string) (*outFile, error) {
 	case p.info.IsDir():
 		return nil, failf(exitOther, "%q is a directory; name a file, or - for standard output", name)
 
+	// A pipe, a device, or another process's open file cannot be replaced: the output goes right into it.
 	case !p.info.Mode().IsRegular() || p.foreign:
 		f, err := openWaiting(ctx, p.path, os.O_WRONLY|os.O_TRUNC)
 		if err != nil {
@@ -55,7 +55,7 @@ func createFile(ctx context.Context, name string) (*outFile, error) {
 		return &outFile{f: f}, nil
 	}
 
-	// Who may not write a file may not replace it either, though its folder would let him.
+	// A user who may not write the file must not replace it either, although the folder would permit that.
 	f, err := os.OpenFile(p.path, os.O_WRONLY, 0)
 	if err != nil {
 		return nil, err
@@ -71,12 +71,14 @@ func createAside(p place, perm fs.FileMode) (*outFile, error) {
 	for {
 		name := filepath.Join(filepath.Dir(p.path), fmt.Sprintf(".export-%016x", rand.Uint64()))
 		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
 		if err != nil {
 			return nil, failf(exitOther, "make a file beside %s, to be renamed to it: %w", p.path, withoutPath(err))
 		}
+
 		o := &outFile{f: f, place: p.path}
 		if p.info == nil {
 			return o, nil
@@ -97,10 +99,11 @@ func (o *outFile) Write(b []byte) (int, error) {
 	if err != nil && o.place != "" {
 		err = fmt.Errorf("write beside %s: %w", o.place, withoutPath(err))
 	}
+
 	return n, err
 }
 
-// withoutPath returns err without the name of a file that is made for a while, and that nobody has asked for.
+// withoutPath returns err without the name of the temporary file, which means nothing to the user.
 func withoutPath(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Err
@@ -120,10 +123,12 @@ func (o *outFile) complete() error {
 	if o.place == "" {
 		return o.f.Close()
 	}
+
 	err := o.f.Sync() // else a power cut soon after could leave neither the old file nor the new one
 	if err = errors.Join(err, o.f.Close()); err == nil {
 		err = os.Rename(o.f.Name(), o.place)
 	}
+
 	if err != nil {
 		_ = os.Remove(o.f.Name())
 	}
@@ -152,7 +157,7 @@ const maxLinks = 40
 // descriptors are the folders in which each name stands for an open file of a process.
 var descriptors = regexp.MustCompile(`^(/dev|/proc/([0-9]+)(/task/[0-9]+)?)/fd$`)
 
-// placeOf follows the symbolic links of a path one by one, so that a link that leads nowhere yet has its place too.
+// placeOf follows the symbolic links of a path one by one, so that a link to a file that does not exist yet has a place too.
 func placeOf(name string) (place, error) {
 	path := name
 	for range maxLinks {
@@ -169,7 +174,7 @@ func placeOf(name string) (place, error) {
 		}
 		p := place{path: filepath.Join(dir, base), descriptor: -1}
 
-		// What these links say is for people: it is no path where they lead to a pipe or a file without a name.
+		// The text of such a link is for people. Where the link leads to a pipe or to a file without a name, the text is no path.
 		if d := descriptors.FindStringSubmatch(dir); d != nil {
 			if n, err := strconv.Atoi(base); err == nil {
 				if d[1] == "/dev" || d[2] == strconv.Itoa(os.Getpid()) {
@@ -192,6 +197,7 @@ func placeOf(name string) (place, error) {
 			p.info = info
 			return p, nil
 		}
+
 		to, err := os.Readlink(p.path)
 		if err != nil {
 			return place{}, err
@@ -215,6 +221,7 @@ func openWaiting(ctx context.Context, name string, flag int) (*os.File, error) {
 		f, err := os.OpenFile(name, flag, 0)
 		opened <- result{f, err}
 	}()
+
 	select {
 	case r := <-opened:
 		return r.f, r.err

@@ -40,6 +40,7 @@ func (p *Process) run(ctx context.Context) error {
 	if len(p.Args) > 0 && p.Args[0] == completeWord {
 		return p.complete(p.Args[1:])
 	}
+
 	a := p.app()
 	args, err := argv.Arrange(a, p.Args)
 	if err != nil {
@@ -92,6 +93,7 @@ func (p *Process) printer(format string) (*render.Printer, error) {
 	terminal := isTerminal(p.Out)
 	out := &render.Printer{Out: p.Out, Format: render.Plain, Terminal: terminal}
 	out.Color = terminal && p.env("NO_COLOR") == "" && p.env("TERM") != "dumb"
+
 	switch {
 	case format != "":
 		f, err := render.ParseFormat(format)
@@ -111,10 +113,12 @@ func isTerminal(stream any) bool {
 	if !ok {
 		return false
 	}
+
 	info, err := f.Stat()
 	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
 		return false
 	}
+
 	null, err := os.Stat(os.DevNull)
 	return err != nil || !os.SameFile(info, null)
 }

@@ -44,11 +44,13 @@ func (p *progress) stored(n int) {
 	if p.out == nil {
 		return
 	}
+
 	bar := ""
 	if p.size > 0 {
 		done := int(min(p.read, p.size) * barWidth / p.size)
 		bar = "[" + strings.Repeat("#", done) + strings.Repeat(".", barWidth-done) + "] "
 	}
+
 	_, _ = fmt.Fprintf(p.out, "\r%s%d entries", bar, p.entries)
 }
 

@@ -39,9 +39,11 @@ func (p *Process) clusterRecover() *cli.Command {
 			if err := inv.confirm(ctx, fmt.Sprintf("Are %s confirmed dead? What only they have is lost.", strings.Join(lost, ", "))); err != nil {
 				return err
 			}
+
 			return inv.interruptible(ctx, func(ctx context.Context) error {
 				ctx, cancel := context.WithTimeout(ctx, inv.conn.timeout)
 				defer cancel()
+
 				var r sdk.Recovery
 				err := inv.waitFor(ctx, "recover", func(ctx context.Context) (bool, string, error) {
 					var err error
@@ -49,9 +51,11 @@ func (p *Process) clusterRecover() *cli.Command {
 					return r.Done, fmt.Sprintf("nobody must lead the metadata for %v more", r.Wait.Round(time.Second)), inv.conn.explain(err)
 				})
 				var f *failure
+				// The cluster does not go on by itself here, as waitFor says: a recovery goes on only when it is asked again.
 				if errors.As(err, &f) && f.code == exitTimeout || errors.Is(err, sdk.ErrTimeout) {
 					return failf(exitTimeout, "recover: the time is up before it is done; run it again")
 				}
+
 				if err != nil {
 					return err
 				}

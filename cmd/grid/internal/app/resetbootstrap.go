@@ -26,6 +26,7 @@ func (p *Process) clusterResetBootstrap() *cli.Command {
 			if dir == "" {
 				return usagef("--data-dir is missing")
 			}
+
 			name := inv.setting("cluster-name", "GRID_CLUSTER_NAME")
 			if name == "" {
 				name = "grid"
@@ -33,6 +34,7 @@ func (p *Process) clusterResetBootstrap() *cli.Command {
 			if err := checkName(name, "the cluster's name"); err != nil {
 				return err
 			}
+
 			id, err := grid.ResetBootstrap(dir, name)
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
@@ -44,6 +46,7 @@ func (p *Process) clusterResetBootstrap() *cli.Command {
 			case err != nil:
 				return err
 			}
+
 			return inv.print(render.Record(render.Field{Name: "id", Value: id}))
 		},
 	})

@@ -67,44 +67,57 @@ func (inv *invocation) memberConfig() (config.Config, error) {
 func (inv *invocation) serve(ctx context.Context, cfg config.Config) error {
 	ctx, stop := inv.untilInterrupted(ctx, nil)
 	defer stop()
+
 	log := inv.logger(cfg.Log.Level, cfg.Log.Format)
+
 	limit := inv.tuneMemory(os.DirFS("/"))
 	if cfg.Limits.MaxMemory == 0 && limit > 0 {
 		cfg.Limits.MaxMemory = limit / 100 * entriesShare
 	}
 	log.Debug("memory", "limit", limit, "entries", cfg.Limits.MaxMemory)
+
 	c, err := gridConfig(cfg)
 	if err != nil {
 		return err
 	}
 	c.Logger, c.Registry = log, builtinTasks()
+
 	telemetry, err := export.Start(ctx, export.Config{Service: "gridiron", Version: grid.Version, Instance: c.Name, LookupEnv: inv.LookupEnv, Logger: log})
 	if err != nil {
 		return usagef("telemetry: %w", err)
 	}
 	defer inv.flush(ctx, telemetry.Shutdown, log)
 	c.MeterProvider, c.TracerProvider, c.MetricsPage = telemetry.MeterProvider(), telemetry.TracerProvider(), telemetry.Page()
+
 	if c.DataDir == "" {
 		log.Warn("member has no data directory and no fixed name; its identity and metadata are temporary (set --name or --data-dir to keep them)")
 	}
+
 	m, err := grid.Start(ctx, c)
 	if err != nil {
+		// A start that an interrupt has ended is no failure of the member.
 		if context.Cause(ctx) == errInterrupted {
 			return errInterrupted
 		}
 		return startFailure(err)
 	}
+
 	if _, err := fmt.Fprintln(inv.Out, m.Addr()); err != nil {
+		// Nobody can learn the address, so nobody can use the member.
 		m.Kill()
 		return fmt.Errorf("write the output: %w", err)
 	}
+
 	select {
 	case <-m.Done():
 		return failf(exitOther, "the member stopped by itself: %w", m.Err())
 	case <-ctx.Done():
 	}
+
 	log.Info("leaving the cluster", "timeout", leaveTimeout.String())
+
 	inv.flush(ctx, telemetry.Flush, log)
+
 	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer cancel()
 	if err := m.Close(leaving); err != nil {
@@ -116,7 +129,7 @@ func (inv *invocation) serve(ctx context.Context, cfg config.Config) error {
 // flushTimeout bounds how long metrics and spans are sent at the end.
 const flushTimeout = 5 * time.Second
 
-// flush has telemetry sent that is left at the end.
+// flush sends the telemetry that is left at the end.
 func (inv *invocation) flush(ctx context.Context, send func(context.Context) error, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
 	defer cancel()
@@ -136,6 +149,8 @@ func gridConfig(cfg config.Config) (grid.Config, error) {
 		Insecure: cfg.Listen.Insecure,
 		Maps:     cfg.Maps, Executors: cfg.Executors,
 	}
+
+	// The name must be the same after a restart, for it leads to the data directory. With a free port no such name can be made.
 	if c.Name == "" && cfg.Listen.Port != 0 {
 		host, err := os.Hostname()
 		if err != nil {
@@ -143,6 +158,7 @@ func gridConfig(cfg config.Config) (grid.Config, error) {
 		}
 		c.Name = host + "-" + strconv.Itoa(cfg.Listen.Port)
 	}
+
 	if c.DataDir == "" && c.Name != "" {
 		dir, err := grid.DefaultDataDir(c.ClusterName, c.Name)
 		if err != nil {
@@ -160,12 +176,13 @@ func builtinTasks() *exec.Registry {
 	return reg
 }
 
-// startFailure returns the error of a member that did not start. All that is wrong with a configuration is told, and that it
-// is invalid once.
+// startFailure returns the error of a member that did not start. It tells all that is wrong with a configuration, and says only once that
+// the configuration is invalid.
 func startFailure(err error) error {
 	if !errors.Is(err, grid.ErrConfig) {
 		return failf(exitOther, "%w", err)
 	}
+
 	prefix := grid.ErrConfig.Error() + ": "
 	return usagef("%s%s", prefix, strings.ReplaceAll(err.Error(), prefix, ""))
 }

@@ -32,6 +32,7 @@ func (s submission) run(ctx context.Context, where target) ([]outcome, error) {
 	for _, m := range members {
 		names[m.ID] = m.Name
 	}
+
 	var outcomes []outcome
 	switch where.kind {
 	case "all":
@@ -48,6 +49,7 @@ func (s submission) run(ctx context.Context, where target) ([]outcome, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	for i := range outcomes {
 		outcomes[i].name = names[outcomes[i].member]
 	}
@@ -61,6 +63,7 @@ func until(ctx context.Context) sdk.SubmitOption {
 	if !ok {
 		return sdk.Timeout(defaultTimeout)
 	}
+
 	return sdk.Timeout(max(time.Until(end), time.Millisecond))
 }
 
@@ -80,6 +83,7 @@ func (s submission) onTag(ctx context.Context, tag string) ([]outcome, error) {
 		chosen = chosen || has
 		return has
 	}, s.task, s.arg, until(ctx))
+	// The library says only that no member was chosen. A person needs to know that it is for the tag.
 	if err != nil && !chosen && errors.Is(err, sdk.ErrNotFound) {
 		return nil, failf(exitNotFound, "no member has the tag %q; \"grid cluster members\" shows their tags", tag)
 	}
@@ -140,10 +144,13 @@ func (s submission) onKey(ctx context.Context, key string) ([]outcome, error) {
 // wait waits for the outcome of a task on one member.
 func (s submission) wait(ctx context.Context, f *sdk.Future[any]) ([]outcome, error) {
 	result, err := f.Get(ctx)
+
+	// Nobody waits for the task any more. The members must not go on with it.
 	if err != nil && ctx.Err() != nil {
 		cancelling(ctx, func(ctx context.Context) { _, _ = f.Cancel(ctx) })
 		return nil, s.unfinished(err)
 	}
+
 	return []outcome{{member: f.Member(), result: result, err: err}}, nil
 }
 

@@ -33,12 +33,14 @@ func (p *Process) versionCommand() *cli.Command {
 // pseudo matches a module version that Go makes of a commit: its time and the first 12 digits of its hash are at the end.
 var pseudo = regexp.MustCompile(`[-.][0-9]{14}-([0-9a-f]{12})(\+incompatible)?(\+dirty)?$`)
 
-// commitOf returns the commit that the program was built from, with "+" behind it where that had been changed; or else why it is not
-// known. A build in a checkout tells it whole. One from the module cache has the first 12 digits in the module's version.
+// commitOf returns the commit that the program was built from, or why the commit is not known. A "+" follows the commit if files were
+// changed before the build. A build in a checkout knows the whole commit. A build from the module cache knows its first 12 digits, from
+// the module's version.
 func commitOf(info *debug.BuildInfo, ok bool) (commit, unknown string) {
 	if !ok {
 		return "", "the program was built without information about its build"
 	}
+
 	var mark string
 	for _, s := range info.Settings {
 		switch {

@@ -37,12 +37,14 @@ func Arrange(app *cli.App, args []string) ([]string, error) {
 	if len(args) == 0 {
 		return []string{"--help"}, nil
 	}
+
 	if args[0] == "--version" {
 		args = append([]string{"version"}, args[1:]...)
 	}
 	if args[0] == "help" {
 		l.help, args = true, args[1:]
 	}
+
 	for i := 0; i < len(args); i++ {
 		a := args[i]
 		switch {
@@ -73,6 +75,8 @@ func isFlag(word string) bool {
 	if len(word) < 2 || word[0] != '-' {
 		return false
 	}
+
+	// A negative number such as -5 or -.5 is an argument.
 	digits := strings.TrimPrefix(word[1:], ".")
 	return digits == "" || digits[0] < '0' || digits[0] > '9'
 }
@@ -109,6 +113,7 @@ func (l *line) word(w string) error {
 		l.arguments = append(l.arguments, w)
 		return nil
 	}
+
 	var names []string
 	for _, c := range l.next() {
 		if c.HasName(w) {
@@ -120,6 +125,7 @@ func (l *line) word(w string) error {
 			names = append(names, c.Name)
 		}
 	}
+
 	if n := nearest.Name(w, names); n != "" {
 		return usage("unknown command %q of %q; did you mean %q?", w, l.title(), n)
 	}
@@ -133,6 +139,7 @@ func (l *line) flag(word string, following []string) (taken int, err error) {
 		l.help = true
 		return 0, nil
 	}
+
 	f := l.find(name)
 	switch {
 	case f == nil:
@@ -146,12 +153,13 @@ func (l *line) flag(word string, following []string) (taken int, err error) {
 	case !hasValue:
 		value, taken = following[0], 1
 	}
+
 	l.flags = append(l.flags, given{name: f.Names()[0], value: value, written: word})
 	return taken, nil
 }
 
-// find returns the flag of a name: the command's, or while that is not known yet, one of the commands that may follow. Of
-// one name all commands have one kind of flag.
+// find returns the flag with a name: a flag of the command, or a flag of a command that may follow while the command is not known yet.
+// Flags with one name are of one kind in all commands.
 func (l *line) find(name string) cli.Flag {
 	if l.complete() {
 		return Find(l.command.Flags, name)
@@ -162,6 +170,7 @@ func (l *line) find(name string) cli.Flag {
 func findBelow(commands []*cli.Command, name string) cli.Flag {
 	for _, c := range commands {
 		f := Find(c.Flags, name)
+
 		if f == nil {
 			f = findBelow(c.Subcommands, name)
 		}
@@ -195,10 +204,12 @@ func (l *line) unknown(name, word string) error {
 	if !l.complete() {
 		return usage("unknown flag %s", word)
 	}
+
 	names := []string{"help"}
 	for _, f := range l.command.Flags {
 		names = append(names, f.Names()...)
 	}
+
 	if n := nearest.Name(name, names); n != "" {
 		return usage("unknown flag %s of %q; did you mean %s?", word, l.title(), dashed(n))
 	}
@@ -216,6 +227,7 @@ func (l *line) arranged() ([]string, error) {
 	if l.help {
 		return append(l.path, "--help"), nil
 	}
+
 	if !l.complete() {
 		var names []string
 		for _, c := range l.next() {
@@ -225,12 +237,15 @@ func (l *line) arranged() ([]string, error) {
 		}
 		return nil, usage("%q needs a command: %s", l.title(), strings.Join(names, ", "))
 	}
+
 	out := l.path
 	for _, g := range l.flags {
+		// While the command was not known yet, a flag of another command may have been taken.
 		if Find(l.command.Flags, g.name) == nil {
 			return nil, l.unknown(g.name, g.written)
 		}
 		out = append(out, dashed(g.name)+"="+g.value)
 	}
+
 	return append(append(out, "--"), l.arguments...), nil
 }

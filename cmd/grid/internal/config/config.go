@@ -1,10 +1,10 @@
 // Package config owns the configuration of a member: which settings there are, and how a value of each comes from a file,
 // the environment or a flag. It does not know what a member does with them, and checks only what it must to read them.
 //
-// A setting has a key such as cluster.name. The file is YAML with a section cluster that has name, the environment variable
-// is GRID_CLUSTER_NAME, and flags have names of their own. A flag goes before the environment, that before the file, and
-// that before the default. An environment variable that is empty is one that is not set; one of an unknown name is an error. What is configured for maps and
-// executors, by their names, stands in the file alone.
+// A setting has a key such as cluster.name. The file is YAML with a section cluster that has name, the environment variable is
+// GRID_CLUSTER_NAME, and flags have names of their own. A flag overrides the environment, the environment overrides the file, and the file
+// overrides the default. An empty environment variable counts as not set. A variable with an unknown name is an error. What is configured
+// for maps and executors, by their names, stands in the file alone.
 package config
 
 import (
@@ -76,7 +76,7 @@ func Default() Config {
 	return c
 }
 
-// ClusterName returns cluster.name of a file, "" if that does not say it. It returns all that is wrong with the file.
+// ClusterName returns cluster.name of a file, or "" if the file does not have it. It returns all that is wrong with the file.
 func ClusterName(file string) (string, error) {
 	var c Config
 	err := applyFile(&c, file)
@@ -90,6 +90,7 @@ type Given struct{ Flag, Value string }
 // all that is wrong with them, joined.
 func Load(file string, lookupEnv func(string) (string, bool), flags []Given) (Config, error) {
 	c := Default()
+
 	var errs []error
 	if file != "" {
 		errs = append(errs, applyFile(&c, file))

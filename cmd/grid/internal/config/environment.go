@@ -17,14 +17,13 @@ const prefix = "GRID_"
 var others = []string{"CONFIG", "SERVER", "CLUSTER_NAME", "TIMEOUT"}
 
 // injected are the variables that Kubernetes puts into each container for a service whose name is, or begins with, "grid": nobody has
-// chosen them. A port of such a service is told by two kinds of variables that differ in the value alone from one that a person may have
-// mistyped.
+// chosen them. Two kinds of these variables tell a port. Only the value distinguishes them from a name that a person has mistyped.
 var injected = regexp.MustCompile(`^GRID_([A-Z0-9_]+_)?(SERVICE_HOST=.*|SERVICE_PORT(_[A-Z0-9_]+)?=[0-9]+|` +
 	`PORT=(tcp|udp|sctp)://.*|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=.*)$`)
 
 // CheckEnvironment returns all that is wrong with the names of the environment's variables, which are given as "NAME=VALUE": those that
-// begin as the program's do and that it does not know. With onlyLikely, names that are like none of the program's are let pass: they are
-// mistyped by nobody. A variable that is empty is one that is not set.
+// begin as the program's do and that it does not know. With onlyLikely, names pass that resemble none of the program's: they are no typing
+// mistakes. An empty variable counts as not set.
 func CheckEnvironment(variables []string, onlyLikely bool) error {
 	known := slices.Clone(others) // without the prefix, which would make all names alike
 	for i := range settings {
@@ -32,12 +31,14 @@ func CheckEnvironment(variables []string, onlyLikely bool) error {
 			known = append(known, name)
 		}
 	}
+
 	var errs []error
 	for _, v := range variables {
 		name, value, _ := strings.Cut(v, "=")
 		if !strings.HasPrefix(name, prefix) || value == "" || slices.Contains(known, strings.TrimPrefix(name, prefix)) || injected.MatchString(v) {
 			continue
 		}
+
 		switch guess := nearest.Name(strings.TrimPrefix(name, prefix), known); {
 		case guess != "":
 			errs = append(errs, fmt.Errorf("unknown variable %s in the environment; did you mean %s%s?", name, prefix, guess))

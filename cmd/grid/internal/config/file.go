@@ -24,10 +24,12 @@ func applyFile(c *Config, name string) error {
 		return fmt.Errorf("configuration file: %w", err)
 	}
 	defer func() { _ = f.Close() }()
+
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return fmt.Errorf("configuration file: %w", err)
 	}
+
 	if len(text) > maxFile {
 		return fmt.Errorf("configuration file %s: larger than %d bytes", name, maxFile)
 	}
@@ -37,6 +39,7 @@ func applyFile(c *Config, name string) error {
 // applyYAML sets what text gives, which is the content of the file called name.
 func applyYAML(c *Config, name string, text []byte) error {
 	d := yaml.NewDecoder(bytes.NewReader(text))
+
 	var root yaml.Node
 	if err := d.Decode(&root); err != nil {
 		if errors.Is(err, io.EOF) { // nothing but comments
@@ -44,9 +47,12 @@ func applyYAML(c *Config, name string, text []byte) error {
 		}
 		return fmt.Errorf("%s: %w", name, err)
 	}
+
+	// A second document would be passed over without a word.
 	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%s: more than one document", name)
 	}
+
 	r := fileReader{config: c, file: name}
 	r.root(resolve(root.Content[0]))
 	return errors.Join(r.errs...)
@@ -67,10 +73,12 @@ func (r *fileReader) root(n *yaml.Node) {
 	if isNull(n) {
 		return
 	}
+
 	if n.Kind != yaml.MappingNode {
 		r.wrong(n, "want sections such as %q", "cluster:")
 		return
 	}
+
 	var sections []string
 	for _, s := range settings {
 		if section, _, ok := strings.Cut(s.key, "."); ok && (len(sections) == 0 || sections[len(sections)-1] != section) {
@@ -78,6 +86,7 @@ func (r *fileReader) root(n *yaml.Node) {
 		}
 	}
 	sections = append(sections, sectionMaps, sectionExecutors)
+
 	r.pairs(n, "section", sections, func(section string, _, body *yaml.Node) {
 		switch section {
 		case sectionMaps:
@@ -94,20 +103,24 @@ func (r *fileReader) section(section string, n *yaml.Node) {
 	if isNull(n) {
 		return
 	}
+
 	if n.Kind != yaml.MappingNode {
 		r.wrong(n, "%s: want keys and values", section)
 		return
 	}
+
 	var names []string
 	for _, s := range settings {
 		if name, ok := strings.CutPrefix(s.key, section+"."); ok {
 			names = append(names, name)
 		}
 	}
+
 	r.pairs(n, "key", names, func(name string, at, body *yaml.Node) {
 		if isNull(body) {
 			return
 		}
+
 		v, err := valueOf(body)
 		if err == nil {
 			err = settingOfKey(section+"."+name).set(r.config, v)
@@ -136,6 +149,7 @@ func (r *fileReader) pairs(n *yaml.Node, what string, known []string, f func(nam
 				r.wrong(key, "unknown %s %q: there are %s", what, name, strings.Join(known, ", "))
 			}
 		}
+
 		seen[name] = true
 	}
 }
@@ -167,6 +181,7 @@ func valueOf(n *yaml.Node) (value, error) {
 		}
 		return n.Value, nil
 	}
+
 	switch n.Kind {
 	case yaml.SequenceNode:
 		v := value{list: []string{}}
@@ -185,6 +200,7 @@ func valueOf(n *yaml.Node) (value, error) {
 			if err != nil {
 				return value{}, err
 			}
+
 			if _, twice := v.table[key]; twice {
 				return value{}, fmt.Errorf("%q is given twice", key)
 			}

@@ -119,6 +119,7 @@ func integer(least, most int, field func(*Config) *int) func(*Config, value) err
 		if err != nil {
 			return err
 		}
+
 		n, err := strconv.Atoi(s)
 		switch {
 		case err != nil:
@@ -128,6 +129,7 @@ func integer(least, most int, field func(*Config) *int) func(*Config, value) err
 		case n < least || n > most:
 			return fmt.Errorf("%d: want %d to %d", n, least, most)
 		}
+
 		*field(c) = n
 		return nil
 	}
@@ -139,6 +141,7 @@ func duration(field func(*Config) *time.Duration) func(*Config, value) error {
 		if err != nil {
 			return err
 		}
+
 		d, err := time.ParseDuration(s)
 		if err != nil || d <= 0 {
 			return fmt.Errorf("%q: want a duration above zero such as 10s", s)
@@ -166,9 +169,11 @@ func list(v value) ([]string, error) {
 	if v.table != nil {
 		return nil, fmt.Errorf("a table, where a list is wanted")
 	}
+
 	if items == nil {
 		items = strings.Split(v.text, ",")
 	}
+
 	out := make([]string, 0, len(items))
 	for _, item := range items {
 		if item = strings.TrimSpace(item); item == "" {
@@ -184,16 +189,19 @@ func table(v value) (map[string]string, error) {
 	if v.table != nil {
 		return v.table, nil
 	}
+
 	items, err := list(v)
 	if err != nil {
 		return nil, err
 	}
+
 	out := make(map[string]string, len(items))
 	for _, item := range items {
 		key, val, ok := strings.Cut(item, "=")
 		if !ok || key == "" {
 			return nil, fmt.Errorf("%q: want key=value", item)
 		}
+
 		if _, twice := out[key]; twice {
 			return nil, fmt.Errorf("%q is given twice", key)
 		}
@@ -208,12 +216,14 @@ func size(v value) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+
 	digits, unit := strings.ToUpper(strings.TrimSpace(s)), 1
 	for suffix, n := range map[string]int{"KB": 1 << 10, "MB": 1 << 20} {
 		if d, ok := strings.CutSuffix(digits, suffix); ok {
 			digits, unit = strings.TrimSpace(d), n
 		}
 	}
+
 	n, err := strconv.Atoi(digits)
 	if err != nil || n < 1 || n > math.MaxInt32/unit {
 		return 0, fmt.Errorf("%q: want a size such as 1048576, 1024KB or 1MB", s)
@@ -253,6 +263,7 @@ func ParseAddress(s string) (host string, port int, err error) {
 			return "", 0, fmt.Errorf("%q: want host:port", s)
 		}
 	}
+
 	port, err = strconv.Atoi(digits)
 	if err != nil || port < 0 || port > 65535 {
 		return "", 0, fmt.Errorf("%q: the port must be 0 to 65535", s)

@@ -12,10 +12,12 @@ func applyEnv(c *Config, lookup func(string) (string, bool)) error {
 		if s.key == "" {
 			continue
 		}
+
 		text, ok := lookup(s.env())
 		if !ok || text == "" {
 			continue
 		}
+
 		if err := s.set(c, value{text: text}); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", s.env(), err))
 		}

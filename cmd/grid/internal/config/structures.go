@@ -55,14 +55,18 @@ func readNamed[T any](r *fileReader, section string, n *yaml.Node, fields []fiel
 	if isNull(n) {
 		return nil
 	}
+
 	if n.Kind != yaml.MappingNode {
 		r.wrong(n, "%s: want names, each with its fields", section)
 		return nil
 	}
+
 	out := make(map[string]T)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, body := resolve(n.Content[i]), resolve(n.Content[i+1])
+
 		var v T
+
 		switch _, twice := out[key.Value]; {
 		case key.Kind != yaml.ScalarNode || isNull(key):
 			r.wrong(key, "%s: want a name", section)
@@ -87,6 +91,7 @@ func readFields[T any](r *fileReader, of string, n *yaml.Node, fields []field[T]
 	for i, f := range fields {
 		names[i], byName[f.name] = f.name, f
 	}
+
 	r.pairs(n, "key", names, func(name string, at, body *yaml.Node) {
 		if isNull(body) {
 			return
@@ -104,10 +109,12 @@ func scalarField[C, T any](parse func(string) (T, error), at func(*C) **T) func(
 		if err != nil {
 			return err
 		}
+
 		s, err := scalar(v)
 		if err != nil {
 			return err
 		}
+
 		parsed, err := parse(s)
 		if err == nil {
 			*at(c) = &parsed
@@ -158,6 +165,7 @@ func ParseBytes(s string) (int64, error) {
 			digits, unit = strings.TrimSpace(d), u.bytes
 		}
 	}
+
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil || n < 0 || n > math.MaxInt64/unit {
 		return 0, fmt.Errorf("%q: want a size such as 1048576, 512MB or 2GB", s)

@@ -56,7 +56,7 @@ func (d Document) RawColumn(name string) Document {
 	return d
 }
 
-// PlainColumn returns the document of which Plain shows one column only, and like Raw.
+// PlainColumn returns the document of which Plain shows one column only, in the way of Raw.
 func (d Document) PlainColumn(name string) Document {
 	d.plain = name
 	return d

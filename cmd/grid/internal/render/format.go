@@ -34,5 +34,6 @@ func ParseFormat(name string) (Format, error) {
 		}
 		names[i] = string(f)
 	}
+
 	return "", fmt.Errorf("output format %q: there are %s", name, strings.Join(names, ", "))
 }

@@ -8,6 +8,7 @@ func (d Document) appendJSON(dst []byte) ([]byte, error) {
 	if d.shape != record {
 		dst = append(dst, '[')
 	}
+
 	for i, row := range d.rows {
 		if i > 0 {
 			dst = append(dst, ',')
@@ -17,10 +18,12 @@ func (d Document) appendJSON(dst []byte) ([]byte, error) {
 		} else {
 			dst, err = appendObject(dst, d.columns, row)
 		}
+
 		if err != nil {
 			return nil, err
 		}
 	}
+
 	if d.shape != record {
 		dst = append(dst, ']')
 	}
@@ -33,6 +36,7 @@ func appendObject(dst []byte, names []string, row []any) ([]byte, error) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
+
 		dst = append(append(append(dst, '"'), names[i]...), `":`...)
 		var err error
 		if dst, err = appendValue(dst, v); err != nil {

@@ -18,6 +18,7 @@ type Printer struct {
 func (p *Printer) Print(d Document) error {
 	var b []byte
 	var err error
+
 	switch p.Format {
 	case JSON:
 		if b, err = d.appendJSON(nil); err == nil {
@@ -42,6 +43,7 @@ func (p *Printer) Print(d Document) error {
 	default:
 		err = fmt.Errorf("output format %q", p.Format)
 	}
+
 	if err != nil {
 		return fmt.Errorf("render: %w", err)
 	}

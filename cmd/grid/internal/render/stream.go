@@ -26,12 +26,14 @@ func (p *Printer) Stream(columns []string, widths []int, rawColumn string) *Stre
 	return &Stream{p: p, columns: columns, widths: all, value: rawColumn}
 }
 
-// WriteFlagged writes a record about which there is something special to say: in JSON and YAML a further field that is true, in
-// the other formats, which have the columns that they have, another row in the place of the record's.
+// WriteFlagged writes a record with a flag. In JSON and YAML the flag is a further field that is true. The other formats have fixed
+// columns: they get the row shown in the place of the record's.
 func (s *Stream) WriteFlagged(row []any, flag string, shown []any) error {
 	if s.p.Format != JSON && s.p.Format != YAML {
 		return s.Write(shown)
 	}
+
+	// In JSON and YAML each record is a document of its own, so one record may have a field more than the others.
 	with := *s
 	with.columns = append(s.columns[:len(s.columns):len(s.columns)], flag)
 	return with.Write(append(row[:len(row):len(row)], true))
@@ -42,6 +44,7 @@ func (s *Stream) Write(row []any) error {
 	d := Document{shape: record, columns: s.columns, rows: [][]any{row}}
 	var b []byte
 	var err error
+
 	switch s.p.Format {
 	case JSON:
 		if b, err = d.appendJSON(nil); err == nil {
@@ -66,9 +69,11 @@ func (s *Stream) Write(row []any) error {
 	default:
 		err = fmt.Errorf("output format %q", s.p.Format)
 	}
+
 	if err != nil {
 		return fmt.Errorf("render: %w", err)
 	}
+
 	s.begun = true
 	return s.p.write(b)
 }
@@ -78,6 +83,7 @@ func (s *Stream) appendTable(row []any) ([]byte, error) {
 	if !s.begun {
 		dst = appendAligned(dst, header(s.columns), s.widths, s.p.Color)
 	}
+
 	line, err := escaped(row)
 	if err != nil {
 		return nil, err

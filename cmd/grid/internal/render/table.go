@@ -17,12 +17,14 @@ func (d Document) appendTable(dst []byte, bold bool) ([]byte, error) {
 		}
 		cells = append(cells, line)
 	}
+
 	widths := make([]int, len(d.columns))
 	for _, line := range cells {
 		for i, cell := range line {
 			widths[i] = max(widths[i], width(cell))
 		}
 	}
+
 	for i, line := range cells {
 		dst = appendAligned(dst, line, widths, bold && i == 0)
 	}
@@ -44,12 +46,14 @@ func appendAligned(dst []byte, line []string, widths []int, bold bool) []byte {
 	if bold {
 		dst = append(dst, boldOn...)
 	}
+
 	for i, cell := range line {
 		dst = append(dst, cell...)
 		if i < len(line)-1 {
 			dst = append(dst, strings.Repeat(" ", max(0, widths[i]-width(cell))+2)...)
 		}
 	}
+
 	if bold {
 		dst = append(dst, boldOff...)
 	}
@@ -90,6 +94,7 @@ func writeCSV(out io.Writer, rows [][]any, terminal bool) error {
 			if v == nil {
 				continue
 			}
+
 			s, err := text(v)
 			if err != nil {
 				return err
@@ -103,6 +108,7 @@ func writeCSV(out io.Writer, rows [][]any, terminal bool) error {
 			return err
 		}
 	}
+
 	w.Flush()
 	return w.Error()
 }

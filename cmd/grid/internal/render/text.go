@@ -17,9 +17,12 @@ func Escape(s string) string { return escape(s, "") }
 // escape is Escape but for the characters in keep.
 func escape(s, keep string) string {
 	clean := utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return obeyed(r) && !strings.ContainsRune(keep, r) })
+
+	// Almost all texts are clean: they are not copied.
 	if clean {
 		return s
 	}
+
 	var b strings.Builder
 	for len(s) > 0 {
 		r, n := utf8.DecodeRuneInString(s)
@@ -37,6 +40,7 @@ func escape(s, keep string) string {
 		default:
 			b.WriteString(`\u` + strconv.FormatUint(uint64(r)|0x10000, 16)[1:])
 		}
+
 		s = s[n:]
 	}
 	return b.String()
@@ -53,6 +57,7 @@ func text(v any) (string, error) {
 	if s, ok := v.(string); ok {
 		return s, nil
 	}
+
 	b, err := codec.ToJSON(v)
 	switch v := v.(type) {
 	case time.Time:

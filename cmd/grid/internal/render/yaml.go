@@ -17,8 +17,10 @@ func (d Document) appendYAML(dst []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	y := yamlWriter{in: json.NewDecoder(bytes.NewReader(text)), out: dst}
 	y.in.UseNumber()
+
 	if err := y.node(0, true); err != nil {
 		return nil, fmt.Errorf("render as YAML: %w", err)
 	}
@@ -38,6 +40,7 @@ func (y *yamlWriter) node(indent int, inline bool) error {
 	if err != nil {
 		return err
 	}
+
 	switch token {
 	case json.Delim('['):
 		return y.block(indent, inline, "[]", json.Delim(']'), func() error {
@@ -54,6 +57,7 @@ func (y *yamlWriter) node(indent int, inline bool) error {
 			return y.node(indent+1, false)
 		})
 	}
+
 	if !inline {
 		y.out = append(y.out, ' ')
 	}
@@ -71,6 +75,7 @@ func (y *yamlWriter) block(indent int, inline bool, empty string, end json.Delim
 	} else if !inline {
 		y.out = append(y.out, '\n')
 	}
+
 	for first := true; y.in.More(); first = false {
 		if !first || !inline {
 			y.out = append(y.out, strings.Repeat("  ", indent)...)
@@ -79,6 +84,7 @@ func (y *yamlWriter) block(indent int, inline bool, empty string, end json.Delim
 			return err
 		}
 	}
+
 	token, err := y.in.Token()
 	if err == nil && token != end {
 		err = fmt.Errorf("%v instead of %v", token, end)
