@@ -161,8 +161,10 @@ func (b *Builder) Finish(h *Header) []byte {
 	dst = wire.AppendU64(dst, h.Batch)
 	dst = wire.AppendU32(dst, uint32(b.count))
 	dst = append(dst, b.ops...)
+
 	b.count = 0
 	if cap(b.ops) > 1<<20 {
+		// One large batch must not keep its memory for all that follow.
 		b.ops = nil
 	} else {
 		b.ops = b.ops[:0]
@@ -221,9 +223,12 @@ func DecodeBatch(b []byte) (Batch, error) {
 	r := wire.NewReader(b[min(2, len(b)):])
 	var d Batch
 	d.Header = Header{Epoch: r.U64(), Now: r.I64(), Published: r.U64(), Proposer: r.ID(), Batch: r.U64(), Ops: int(r.U32())}
+
+	// An operation takes more than 20 bytes, so a count that the entry cannot hold is refused before anybody allocates for it.
 	if d.Ops > MaxBatchOps || d.Ops > r.Len()/20 {
 		r.Fail("a batch of %d operations in %d bytes", d.Ops, r.Len())
 	}
+
 	d.r, d.left = r, d.Ops
 	return d, r.Err()
 }

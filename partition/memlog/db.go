@@ -114,6 +114,7 @@ func (db *DB) Tail(shardID, replicaID, from uint64) ([]pb.Entry, pb.State, error
 	if err != nil {
 		return nil, pb.State{}, fmt.Errorf("read the tail of shard %d replica %d: %w", shardID, replicaID, err)
 	}
+
 	from = max(from, 1)
 	first, state := r.mu.log.first(), r.mu.state
 	ents := slices.Clone(r.mu.log.between(from, r.mu.log.last()+1))
@@ -123,6 +124,8 @@ func (db *DB) Tail(shardID, replicaID, from uint64) ([]pb.Entry, pb.State, error
 		return nil, pb.State{}, fmt.Errorf("read the tail of shard %d replica %d from %d on, the first entry is %d: %w",
 			shardID, replicaID, from, first, ErrCompacted)
 	}
+
+	// The lock is not needed for this: the bytes of a command never change.
 	for i := range ents {
 		ents[i].Cmd = slices.Clone(ents[i].Cmd)
 	}
@@ -130,13 +133,14 @@ func (db *DB) Tail(shardID, replicaID, from uint64) ([]pb.Entry, pb.State, error
 }
 
 // Bounds returns the index of the first entry that a replica's log has, or would have, and the term and index of the last that it
-// ever had: where the log is empty, those of the state snapshot after which it begins. An unknown replica has none.
+// ever had: where the log is empty, those of the Raft snapshot after which it begins. An unknown replica has none.
 func (db *DB) Bounds(shardID, replicaID uint64) (first, lastTerm, last uint64, err error) {
 	r, err := db.lock(shardID, replicaID)
 	if err != nil || r == nil {
 		return 0, 0, 0, err
 	}
 	defer r.mu.Unlock()
+
 	first, last = r.mu.log.first(), r.mu.log.last()
 	if live := r.mu.log.live(); len(live) > 0 {
 		lastTerm = live[len(live)-1].Term
@@ -148,8 +152,8 @@ func (db *DB) Bounds(shardID, replicaID uint64) (first, lastTerm, last uint64, e
 	return first, lastTerm, last, nil
 }
 
-// Since tells of the part of a replica's log behind an index and up to another: the term of its last entry, and whether a change of
-// the group's membership stands in it, as which counts also a part that is not there any more.
+// Since looks at the part of a replica's log behind an index and up to another. It returns the term of the part's last entry, and
+// whether the part has a change of the group's membership. If entries of the part are no longer there, they count as such a change.
 //
 // It returns ErrNoReplica if the DB does not know the replica, ErrCompacted if it does not know the term, and ErrClosed.
 func (db *DB) Since(shardID, replicaID, from, to uint64) (term uint64, changed bool, err error) {
@@ -161,11 +165,13 @@ func (db *DB) Since(shardID, replicaID, from, to uint64) (term uint64, changed b
 		return 0, false, fmt.Errorf("look at the log of shard %d replica %d: %w", shardID, replicaID, err)
 	}
 	defer r.mu.Unlock()
+
 	log := &r.mu.log
 	if term = log.term(to); term == 0 {
 		return 0, false, fmt.Errorf("look at the log of shard %d replica %d up to %d, there are %d to %d: %w",
 			shardID, replicaID, to, log.first(), log.last(), ErrCompacted)
 	}
+
 	between := log.between(max(from+1, log.first()), to+1)
 	changed = from < log.prev || slices.ContainsFunc(between, func(e pb.Entry) bool { return e.Type == pb.ConfigChangeEntry })
 	return term, changed, nil
@@ -176,6 +182,7 @@ func (db *DB) ListNodeInfo() ([]raftio.NodeInfo, error) {
 	if db.replicas.closed() {
 		return nil, ErrClosed
 	}
+
 	infos := []raftio.NodeInfo{}
 	db.replicas.each(func(id raftio.NodeInfo, r *replica) {
 		r.mu.Lock()
@@ -184,6 +191,7 @@ func (db *DB) ListNodeInfo() ([]raftio.NodeInfo, error) {
 			infos = append(infos, id)
 		}
 	})
+
 	slices.SortFunc(infos, func(a, b raftio.NodeInfo) int {
 		return cmp.Or(cmp.Compare(a.ShardID, b.ShardID), cmp.Compare(a.ReplicaID, b.ReplicaID))
 	})
@@ -207,6 +215,7 @@ func (db *DB) GetBootstrapInfo(shardID, replicaID uint64) (pb.Bootstrap, error) 
 	if err != nil {
 		return pb.Bootstrap{}, err
 	}
+
 	var b pb.Bootstrap
 	if r == nil {
 		return b, raftio.ErrNoBootstrapInfo
@@ -215,6 +224,7 @@ func (db *DB) GetBootstrapInfo(shardID, replicaID uint64) (pb.Bootstrap, error) 
 	if r.mu.bootstrap == nil {
 		return b, raftio.ErrNoBootstrapInfo
 	}
+
 	pb.MustUnmarshal(&b, r.mu.bootstrap)
 	return b, nil
 }
@@ -245,7 +255,8 @@ func (db *DB) lock(shardID, replicaID uint64) (*replica, error) {
 		if !r.mu.removed {
 			return r, nil
 		}
-		r.mu.Unlock() // removed since it was found: the directory no longer has it
+		// The replica was removed after it was found. The directory no longer has it.
+		r.mu.Unlock()
 	}
 }
 

@@ -34,14 +34,17 @@ func (d *directory) getOrAdd(id raftio.NodeInfo) *replica {
 	if r := d.get(id); r != nil {
 		return r
 	}
+
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.ended.Load() {
 		return nil
 	}
+	// Another caller may have added the replica while this one waited for the lock.
 	if r := d.get(id); r != nil {
 		return r
 	}
+
 	r := new(replica)
 	d.replaceLocked(id, func(m stripe) { m[id] = r })
 	return r
@@ -63,6 +66,7 @@ func (d *directory) close() []*replica {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.ended.Store(true)
+
 	var all []*replica
 	for i := range d.stripes {
 		if m := d.stripes[i].Swap(nil); m != nil {

@@ -35,6 +35,7 @@ func (db *DB) save(u *pb.Update) error {
 		return err
 	}
 	defer r.mu.Unlock()
+
 	if err := r.saveLocked(u); err != nil {
 		return err
 	}
@@ -56,6 +57,7 @@ func (db *DB) IterateEntries(ents []pb.Entry, size uint64, shardID, replicaID, l
 		return ents, size, nil
 	}
 	defer r.mu.Unlock()
+
 	found := r.mu.log.between(low, high)
 	n := 0
 	for n < len(found) {
@@ -80,9 +82,11 @@ func (db *DB) ReadRaftState(shardID, replicaID, snapshotIndex uint64) (raftio.Ra
 		return raftio.RaftState{}, raftio.ErrNoSavedLog
 	}
 	defer r.mu.Unlock()
+
 	if pb.IsEmptyState(r.mu.state) {
 		return raftio.RaftState{}, raftio.ErrNoSavedLog
 	}
+
 	rs := raftio.RaftState{State: r.mu.state, FirstIndex: snapshotIndex}
 	if log := &r.mu.log; len(log.live()) > 0 && log.last() > snapshotIndex {
 		rs.FirstIndex = max(snapshotIndex, log.first())
@@ -98,6 +102,7 @@ func (db *DB) RemoveEntriesTo(shardID, replicaID, index uint64) error {
 		return err
 	}
 	defer r.mu.Unlock()
+
 	r.mu.log.removeTo(index)
 	db.countLocked(r)
 	return nil
@@ -116,6 +121,7 @@ func (db *DB) SaveSnapshots(updates []pb.Update) error {
 		if pb.IsEmptySnapshot(u.Snapshot) {
 			continue
 		}
+
 		r, err := db.lockOrAdd(u.ShardID, u.ReplicaID)
 		if err != nil {
 			return fmt.Errorf("save the snapshot of shard %d replica %d: %w", u.ShardID, u.ReplicaID, err)
@@ -148,11 +154,13 @@ func (db *DB) ImportSnapshot(ss pb.Snapshot, replicaID uint64) error {
 	if ss.Type == pb.UnknownStateMachine || pb.IsEmptySnapshot(ss) {
 		return errors.New("import a snapshot: its index and its type of state machine must be known")
 	}
+
 	r, err := db.lockOrAdd(ss.ShardID, replicaID)
 	if err != nil {
 		return fmt.Errorf("import the snapshot of shard %d replica %d: %w", ss.ShardID, replicaID, err)
 	}
 	defer r.mu.Unlock()
+
 	r.mu.bootstrap = pb.MustMarshal(&pb.Bootstrap{Join: true, Type: ss.Type})
 	r.mu.state = pb.State{Term: ss.Term, Commit: ss.Index}
 	r.setSnapshotLocked(&ss)

@@ -32,14 +32,17 @@ type replica struct {
 // A received snapshot replaces the log; one that is not newer than the last is passed over. Entries replace the log from the
 // first of them on. REQUIRES: r.mu.
 func (r *replica) saveLocked(u *pb.Update) error {
+	// All is checked before anything is changed: a reader sees the whole update or nothing of it.
 	end := r.mu.log.last()
 	received := u.Snapshot.Index > r.mu.snapshotIndex
 	if received {
 		end = u.Snapshot.Index
 	}
+
 	if err := checkFollows(u.EntriesToSave, end); err != nil {
 		return err
 	}
+	// These entries would replace the log again, and end before the snapshot.
 	if n := len(u.EntriesToSave); received && n > 0 && u.EntriesToSave[n-1].Index < end {
 		return fmt.Errorf("%w: entries up to %d with a snapshot at %d", ErrHole, u.EntriesToSave[n-1].Index, end)
 	}

@@ -58,11 +58,13 @@ func (w *window) between(low, high uint64) []pb.Entry {
 // put writes ents, of which there is at least one. They replace the log from the first of them on.
 // REQUIRES: checkFollows(ents, w.last()) == nil.
 func (w *window) put(ents []pb.Entry) {
+	// Entries before the window replace all of it. The term of the entry before them is not known.
 	if first := ents[0].Index; first <= w.prev {
 		w.reset(first-1, 0)
 	} else {
 		w.cut(first)
 	}
+
 	w.buf = append(w.buf, ents...)
 	w.bytes += sizeOf(ents)
 }
@@ -72,10 +74,12 @@ func (w *window) removeTo(index uint64) {
 	if index <= w.prev {
 		return
 	}
+
 	dead := w.live()[:min(index, w.last())-w.prev]
 	if len(dead) > 0 {
 		w.prevTerm = dead[len(dead)-1].Term
 	}
+
 	w.bytes -= sizeOf(dead)
 	clear(dead)
 	w.head += len(dead)

@@ -177,6 +177,7 @@ func (g Group) membership(ctx context.Context, nh *dragonboat.NodeHost) (*dragon
 func (g Group) call(ctx context.Context, atMost time.Duration, f func(context.Context, *dragonboat.NodeHost) error) error {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
+
 	// Close waits for Leave, and must not wait for a group without a quorum.
 	defer context.AfterFunc(g.host.life, cancel)()
 

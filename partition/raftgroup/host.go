@@ -47,6 +47,7 @@ func (h *Host) Start(cfg config.NodeHostConfig) (err error) {
 	if err != nil {
 		return err
 	}
+
 	h.gate.Lock()
 	defer h.gate.Unlock()
 	h.gate.nh = nh

@@ -68,10 +68,12 @@ func admit(m *pb.Message) bool {
 	if m.ShardID == 0 || m.To == 0 || m.From == 0 || m.Type < 0 || int(m.Type) >= len(rules) {
 		return false
 	}
+
 	r := &rules[m.Type]
 	if !r.admitted || r.term == termRequired && m.Term == 0 || r.term == termForbidden && m.Term != 0 {
 		return false
 	}
+
 	switch m.Type {
 	case pb.Replicate:
 		return admitReplicate(m)
@@ -86,15 +88,18 @@ func admit(m *pb.Message) bool {
 // admitReplicate checks that the entries follow LogIndex without gaps and with terms that never fall (the log panics on
 // both, some of it only when the entries are applied), and each entry.
 func admitReplicate(m *pb.Message) bool {
+	// Term 0 matches any index beyond the log, and the commit index would then be moved there.
 	if m.LogTerm == 0 && m.LogIndex != 0 {
-		return false // matches any index beyond the log, whose commit index would then be moved there
+		return false
 	}
+
 	index, term := m.LogIndex, max(m.LogTerm, 1)
 	for i := range m.Entries {
 		e := &m.Entries[i]
 		if e.Index != index+1 || e.Index == 0 || e.Term < term || e.Term > m.Term || !admitEntry(e) {
 			return false
 		}
+		// A metadata entry stands in for an entry that a witness does not need. It is empty.
 		if e.Type == pb.MetadataEntry && (len(e.Cmd) != 0 || e.ClientID != 0) {
 			return false
 		}
@@ -160,11 +165,13 @@ type chunkOrder struct {
 
 // admit reports whether c may come next.
 func (o *chunkOrder) admit(c *pb.Chunk) bool {
+	// The NodeHost makes a file of the path's last part, which must not name a directory.
 	name := path.Base(c.Filepath)
 	if c.ShardID == 0 || c.ReplicaID == 0 || c.From == 0 || c.Index == 0 || c.Term == 0 ||
 		name == "." || name == ".." || name == "/" || c.IsPoisonChunk() {
 		return false
 	}
+
 	if !o.any {
 		if c.ChunkId != 0 || c.FileChunkId != 0 {
 			return false
@@ -175,10 +182,13 @@ func (o *chunkOrder) admit(c *pb.Chunk) bool {
 			c.ChunkId != l.ChunkId+1 || l.IsLastChunk() {
 			return false
 		}
+		// dragonboat panics on a chunk that goes on with a file that it has not begun.
 		if c.FileChunkId != 0 && (c.FileChunkId != l.FileChunkId+1 || name != path.Base(l.Filepath)) {
 			return false
 		}
 	}
+
+	// What the next chunk is compared with needs none of the large parts, which would stay in memory.
 	o.last, o.any = *c, true
 	o.last.Data, o.last.Membership, o.last.FileInfo = nil, pb.Membership{}, pb.SnapshotFile{}
 	return true

@@ -97,6 +97,8 @@ func (w *frameWriter) add(m *pb.Message) bool {
 		w.addPart(m, size)
 		return true
 	}
+
+	// Other messages have no entries between which they could be cut.
 	if m.Type != pb.Replicate && m.Type != pb.Propose {
 		return false
 	}
@@ -105,6 +107,7 @@ func (w *frameWriter) add(m *pb.Message) bool {
 			return false
 		}
 	}
+
 	// A Replicate may be cut anywhere: each part follows the entry before it. A Propose is a list of proposals.
 	part := *m
 	rest := m.Entries
@@ -125,15 +128,18 @@ func (w *frameWriter) add(m *pb.Message) bool {
 }
 
 func (w *frameWriter) addPart(m *pb.Message, bound int) {
+	// The open frame ends before it exceeds what a receiver takes in one frame.
 	if w.start >= 0 && (len(w.dst)-w.start+bound > frameTarget || w.messages == maxFrameMessages || w.entries+len(m.Entries) > maxFrameEntries) {
 		w.close()
 	}
+
 	if w.start < 0 {
 		w.start = len(w.dst)
 		w.dst = openFrame(w.dst)
 		w.dst = binary.AppendUvarint(w.dst, uint64(w.binVer))
 		w.dst = binary.AppendUvarint(w.dst, w.deploymentID)
 	}
+
 	w.dst = appendMessage(w.dst, m)
 	w.messages++
 	w.entries += len(m.Entries)
@@ -206,6 +212,7 @@ func isZeroSnapshot(s *pb.Snapshot) bool {
 }
 
 func appendMessage(dst []byte, m *pb.Message) []byte {
+	// Most fields of most messages are zero. Flags say which ones follow.
 	var flags uint8
 	if m.Reject {
 		flags |= hasReject
@@ -231,11 +238,13 @@ func appendMessage(dst []byte, m *pb.Message) []byte {
 	if !isZeroSnapshot(&m.Snapshot) {
 		flags |= hasSnapshot
 	}
+
 	dst = binary.AppendUvarint(dst, uint64(uint32(m.Type)))
 	dst = append(dst, flags)
 	dst = binary.AppendUvarint(dst, m.To)
 	dst = binary.AppendUvarint(dst, m.From)
 	dst = binary.AppendUvarint(dst, m.ShardID)
+
 	if flags&hasTerm != 0 {
 		dst = binary.AppendUvarint(dst, m.Term)
 	}
@@ -262,10 +271,12 @@ func appendMessage(dst []byte, m *pb.Message) []byte {
 }
 
 func appendEntries(dst []byte, m *pb.Message) []byte {
+	// The receiver allocates the commands of a message together, so their size goes first.
 	commands := 0
 	for i := range m.Entries {
 		commands += len(m.Entries[i].Cmd)
 	}
+
 	dst = binary.AppendUvarint(dst, uint64(len(m.Entries)))
 	dst = binary.AppendUvarint(dst, uint64(commands))
 	index, term := m.LogIndex, m.Term
@@ -278,6 +289,7 @@ func appendEntries(dst []byte, m *pb.Message) []byte {
 
 // appendEntry appends e, which follows an entry of the given index and term.
 func appendEntry(dst []byte, e *pb.Entry, index, term uint64) []byte {
+	// The entries of a message mostly follow each other in one term, so index and term take no bytes.
 	flags := uint8(e.Type) & entryTypeBits
 	if e.Type&^pb.EntryType(entryTypeBits) != 0 {
 		flags = entryOddType
@@ -294,6 +306,7 @@ func appendEntry(dst []byte, e *pb.Entry, index, term uint64) []byte {
 	if e.ClientID|e.SeriesID|e.RespondedTo != 0 {
 		flags |= entrySession
 	}
+
 	dst = append(dst, flags)
 	if flags&entryOddType != 0 {
 		dst = binary.AppendUvarint(dst, uint64(uint32(e.Type)))
@@ -340,11 +353,13 @@ func appendSnapshot(dst []byte, s *pb.Snapshot) []byte {
 	if s.Witness {
 		flags |= snapshotWitness
 	}
+
 	dst = append(dst, flags)
 	dst = appendText(dst, s.Filepath)
 	for _, v := range [...]uint64{s.FileSize, s.Index, s.Term, s.ShardID, uint64(uint32(s.Type)), s.OnDiskIndex} {
 		dst = binary.AppendUvarint(dst, v)
 	}
+
 	dst = appendMembership(dst, &s.Membership)
 	if s.Files == nil {
 		dst = append(dst, 0)
@@ -371,6 +386,7 @@ func appendMembership(dst []byte, m *pb.Membership) []byte {
 		dst = append(dst, 0)
 	} else {
 		dst = binary.AppendUvarint(dst, uint64(len(m.Removed))+1)
+		// In the order of IDs: equal memberships have one encoding.
 		for _, id := range slices.Sorted(maps.Keys(m.Removed)) {
 			dst = binary.AppendUvarint(dst, id)
 			dst = appendBool(dst, m.Removed[id])

@@ -31,6 +31,7 @@ func appendChunkHead(dst []byte, c *pb.Chunk, stateSnapshot bool) []byte {
 	if stateSnapshot {
 		flags |= chunkStateSnapshot
 	}
+
 	dst = append(dst, flags)
 	for _, v := range [...]uint64{
 		uint64(c.BinVer), c.DeploymentId, c.ShardID, c.ReplicaID, c.From, c.ChunkId, c.ChunkSize, c.ChunkCount, c.Index, c.Term,
@@ -38,6 +39,7 @@ func appendChunkHead(dst []byte, c *pb.Chunk, stateSnapshot bool) []byte {
 	} {
 		dst = binary.AppendUvarint(dst, v)
 	}
+
 	dst = appendText(dst, c.Filepath)
 	dst = appendMembership(dst, &c.Membership)
 	return appendFile(dst, &c.FileInfo)
@@ -52,6 +54,7 @@ func decodeChunk(payload []byte) (c pb.Chunk, stateSnapshot bool, err error) {
 		d.fail(errFlags)
 	}
 	c.HasFileInfo, c.Witness, stateSnapshot = flags&chunkFileInfo != 0, flags&chunkWitness != 0, flags&chunkStateSnapshot != 0
+
 	c.BinVer, c.DeploymentId = d.uint32(), d.uvarint()
 	c.ShardID, c.ReplicaID, c.From = d.uvarint(), d.uvarint(), d.uvarint()
 	c.ChunkId, c.ChunkSize, c.ChunkCount = d.uvarint(), d.uvarint(), d.uvarint()
@@ -61,12 +64,14 @@ func decodeChunk(payload []byte) (c pb.Chunk, stateSnapshot bool, err error) {
 	c.Filepath = d.text()
 	d.membership(&c.Membership)
 	d.file(&c.FileInfo)
+
 	switch {
 	case d.err != nil:
 		return pb.Chunk{}, false, d.err
 	case flags&chunkData != 0:
 		c.Data = append(make([]byte, 0, len(d.b)), d.b...)
 	case len(d.b) != 0:
+		// The flags deny the data that follows.
 		return pb.Chunk{}, false, errFlags
 	}
 	return c, stateSnapshot, nil

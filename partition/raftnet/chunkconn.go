@@ -34,12 +34,13 @@ func newChunkConn(t *Transport, nc net.Conn) *chunkConn {
 	return c
 }
 
-// SendChunk writes a chunk, or the state snapshot that goes in place of the Raft snapshot, and returns when the operating system has taken it; a write that
-// makes no progress fails after Config.WriteTimeout. Once something has failed, chunks are dropped.
+// SendChunk writes a chunk, or the state snapshot that goes in place of the Raft snapshot, and returns when the operating system has
+// taken it. A write that makes no progress fails after Config.WriteTimeout. Once something has failed, chunks are dropped.
 //
-// The NodeHost is told of no failure but ErrNotRunning, and wire.ErrTooLarge for a chunk above the cap of a frame. It would blame the receiver's
-// whole process: the messages of all groups would pass less and less often, up to once a minute, until a connection for messages is made again,
-// which one that lives is not. As far as Raft knows the snapshot was sent; the leader's next message to the replica shows that it lacks it.
+// The NodeHost is told of no failure but ErrNotRunning, and wire.ErrTooLarge for a chunk above the cap of a frame. It would blame the
+// receiver's whole process, and send the messages of all groups less and less often, up to once a minute. That would last until a
+// connection for messages is made again, and none is made while the present one lives. For Raft the snapshot counts as sent. The
+// leader's next message to the replica shows that the replica lacks it.
 func (c *chunkConn) SendChunk(chunk pb.Chunk) error {
 	if n := chunkHeadBound(&chunk) + len(chunk.Data); n > maxFrame {
 		return fmt.Errorf("%w: a snapshot chunk of %d bytes", wire.ErrTooLarge, n)
@@ -48,7 +49,8 @@ func (c *chunkConn) SendChunk(chunk pb.Chunk) error {
 		if err := c.send(&chunk); err == nil {
 			c.t.counters.sentChunks.Add(1)
 		} else {
-			c.shut(fmt.Errorf("send a snapshot chunk: %w", err)) // where it was shut, the cause of that stays
+			// A connection that was shut keeps the cause of that.
+			c.shut(fmt.Errorf("send a snapshot chunk: %w", err))
 		}
 	}
 

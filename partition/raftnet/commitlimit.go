@@ -8,9 +8,9 @@ import (
 	pb "github.com/lni/dragonboat/v4/raftpb"
 )
 
-// A replica that applies its own removal is stopped by the library at once. It may be told of it before the others are: were the leader to die
-// then, those who are left would count it among those whose votes they need. So whoever removes a replica limits how far it is told that
-// entries are committed. To Raft that is a follower that is a little behind: it appends, acknowledges and votes.
+// A replica that applies its own removal is stopped by the library at once. It may hear of the removal before the others. If the leader
+// dies then, the others still count the replica among the voters whose votes they need. So whoever removes a replica limits how far it is
+// told that entries are committed. To Raft that is a follower that is a little behind: it appends, acknowledges and votes.
 
 // commitLimit is how far a replica is told that entries are committed, and until when.
 type commitLimit struct {
@@ -23,14 +23,17 @@ type commitLimit struct {
 func (t *Transport) LimitCommit(shardID, replica, index uint64, until time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	// Senders read the table without a lock, so a change makes another one.
 	limits := make(map[raftio.NodeInfo]commitLimit)
 	if old := t.limits.Load(); old != nil {
 		maps.Copy(limits, *old)
 	}
 	limits[raftio.NodeInfo{ShardID: shardID, ReplicaID: replica}] = commitLimit{index, until}
 
+	// Limits that have ended are cleared away with each change.
 	now := time.Now()
 	maps.DeleteFunc(limits, func(_ raftio.NodeInfo, l commitLimit) bool { return !now.Before(l.until) })
+
 	if len(limits) == 0 {
 		t.limits.Store(nil) // messages are not looked at any more
 		return
@@ -46,6 +49,7 @@ func (t *Transport) limitCommits(b *pb.MessageBatch, now time.Time) {
 	}
 	for i := range b.Requests {
 		m := &b.Requests[i]
+		// Other messages carry no commit index.
 		if m.Type != pb.Replicate && m.Type != pb.Heartbeat {
 			continue
 		}

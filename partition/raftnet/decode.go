@@ -40,6 +40,7 @@ func decodeBatch(payload []byte, dst []pb.Message) (messages []pb.Message, binVe
 	d := newDecoder(payload)
 	binVer = d.uint32()
 	deploymentID = d.uvarint()
+
 	had := len(dst)
 	for d.err == nil && len(d.b) > 0 {
 		if d.messages == 0 {
@@ -50,6 +51,7 @@ func decodeBatch(payload []byte, dst []pb.Message) (messages []pb.Message, binVe
 		dst = append(dst, pb.Message{})
 		d.message(&dst[len(dst)-1])
 	}
+
 	if d.err != nil {
 		clear(dst[had:])
 		return dst[:had], 0, 0, d.err
@@ -198,12 +200,14 @@ func (d *decoder) message(m *pb.Message) {
 func (d *decoder) messageEntries(m *pb.Message) {
 	n := d.count(d.uvarint(), 2, &d.entries)
 	commands := d.uvarint()
+	// Memory is allocated only for what the payload can hold.
 	if commands > uint64(len(d.b)) {
 		d.fail(errShort)
 	}
 	if d.err != nil {
 		return
 	}
+
 	m.Entries = make([]pb.Entry, n)
 	slab := make([]byte, 0, commands)
 	index, term := m.LogIndex, m.Term
@@ -214,6 +218,7 @@ func (d *decoder) messageEntries(m *pb.Message) {
 		}
 		index, term = m.Entries[i].Index, m.Entries[i].Term
 	}
+
 	if uint64(len(slab)) != commands {
 		d.fail(errCommands)
 	}
@@ -227,10 +232,12 @@ func (d *decoder) entry(e *pb.Entry, index, term uint64, slab []byte) []byte {
 		d.fail(errFlags)
 		return slab
 	}
+
 	e.Type = pb.EntryType(flags & entryTypeBits)
 	if flags&entryOddType != 0 {
 		e.Type = pb.EntryType(d.uint32())
 	}
+
 	e.Index, e.Term = index+1, term
 	if flags&entryNext == 0 {
 		e.Index = d.uvarint()
@@ -238,23 +245,27 @@ func (d *decoder) entry(e *pb.Entry, index, term uint64, slab []byte) []byte {
 	if flags&entrySameTerm == 0 {
 		e.Term = d.uvarint()
 	}
+
 	if flags&entryKey != 0 {
 		e.Key = d.uint64()
 	}
 	if flags&entrySession != 0 {
 		e.ClientID, e.SeriesID, e.RespondedTo = d.uint64(), d.uvarint(), d.uvarint()
 	}
+
 	size := d.uvarint()
 	if size == 0 {
 		return slab
 	}
 	cmd := d.take(size - 1)
+	// Commands beyond the announced size would move the slab, and leave the earlier ones behind in another array.
 	if len(cmd) > cap(slab)-len(slab) {
 		d.fail(errCommands)
 		return slab
 	}
 	at := len(slab)
 	slab = append(slab, cmd...)
+	// The capacity ends with the command: an append must not reach the next one.
 	e.Cmd = slab[at:len(slab):len(slab)]
 	return slab
 }

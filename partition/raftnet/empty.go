@@ -52,10 +52,13 @@ func (g *emptyGate) admits(m *pb.Message, now time.Time) bool {
 	if g.interval == 0 || m.Type != pb.Replicate || len(m.Entries) != 0 {
 		return true
 	}
+
 	key := raftio.NodeInfo{ShardID: m.ShardID, ReplicaID: m.To}
 	if last, ok := g.passed[key]; ok && now.Sub(last) < g.interval {
 		return false
 	}
+
+	// Without this the gate would remember every replica that ever was.
 	if len(g.passed) >= g.sweepAt {
 		g.sweep(now)
 	}

@@ -64,6 +64,7 @@ func (f *frameReader) next() (payload []byte, ok bool, err error) {
 	if len(b) < frameHeader {
 		return nil, false, nil
 	}
+
 	n, _, err := wire.FrameLength(b, maxFrame)
 	if err != nil {
 		return nil, false, err
@@ -72,6 +73,7 @@ func (f *frameReader) next() (payload []byte, ok bool, err error) {
 		f.need = frameHeader + n
 		return nil, false, nil
 	}
+
 	payload = b[frameHeader : frameHeader+n]
 	if crc32.Checksum(payload, castagnoli) != binary.BigEndian.Uint32(b[4:]) {
 		return nil, false, ErrChecksum
@@ -107,6 +109,7 @@ func (f *frameReader) makeRoom() {
 	if f.full && size < readBusy {
 		size = readBusy
 	}
+
 	if f.need > size {
 		// The buffer doubles as it fills, unless the frame is of a usual size: a claimed length alone is not worth memory.
 		switch {
@@ -116,6 +119,8 @@ func (f *frameReader) makeRoom() {
 			size = min(2*size, f.need)
 		}
 	}
+
+	// A buffer that has grown for large frames is given back once many reads have not needed it.
 	if f.need <= readBusy && f.w-f.r < readBusy {
 		f.quiet++
 	} else {
@@ -124,6 +129,7 @@ func (f *frameReader) makeRoom() {
 	if size > readBusy && f.quiet >= shrinkAfter {
 		size, f.quiet = readBusy, 0
 	}
+
 	if size != len(f.buf) {
 		next := make([]byte, size)
 		f.w = copy(next, f.buf[f.r:f.w])

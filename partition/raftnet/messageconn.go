@@ -60,6 +60,7 @@ func newMessageConn(t *Transport, nc net.Conn) *messageConn {
 func (c *messageConn) SendMessageBatch(b pb.MessageBatch) error {
 	bound := batchBound(&b)
 	now := time.Now()
+	// A replica that is being removed must not hear of that before the others.
 	c.t.limitCommits(&b, now)
 	counters := &c.t.counters
 
@@ -68,6 +69,8 @@ func (c *messageConn) SendMessageBatch(b pb.MessageBatch) error {
 		c.mu.Unlock()
 		return err
 	}
+
+	// Raft repairs what is dropped. An empty queue takes any batch, or one above the bound would never go.
 	queued := len(c.mu.pending) + c.mu.writing
 	if queued > 0 && queued+bound > c.t.cfg.QueueBytes {
 		c.mu.Unlock()
@@ -75,6 +78,7 @@ func (c *messageConn) SendMessageBatch(b pb.MessageBatch) error {
 		counters.dropped.Add(uint64(len(b.Requests)))
 		return nil
 	}
+
 	var sums tally
 	c.mu.pending, sums = appendBatch(c.mu.pending, &b, &c.gate, now)
 	c.mu.Unlock()
@@ -125,11 +129,14 @@ func (c *messageConn) write() {
 			c.mu.Unlock()
 			return
 		}
+
+		// All that was queued goes in one write. What comes meanwhile fills the other buffer.
 		buf := c.mu.pending
 		c.mu.pending = spare[:0]
 		c.mu.writing = len(buf)
 		c.mu.Unlock()
 
+		// Each piece has a deadline of its own, so a peer that is slow and still reads is not taken for dead.
 		for rest := buf; len(rest) > 0; {
 			piece := rest[:min(len(rest), writePiece)]
 			if err := c.writePiece(piece); err != nil {
@@ -138,6 +145,7 @@ func (c *messageConn) write() {
 			}
 			rest = rest[len(piece):]
 		}
+
 		spare = nil
 		if cap(buf) <= keepBuffer {
 			spare = buf

@@ -65,6 +65,7 @@ func (r *Registry) Set(shardID, replicaID uint64, target string) {
 	if old[key] == target {
 		return
 	}
+
 	next := maps.Clone(old)
 	if target == "" {
 		delete(next, key)

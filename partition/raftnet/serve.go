@@ -33,19 +33,23 @@ func (t *Transport) Serve(nc net.Conn, hello wire.Hello) error {
 	if hello.Plane != t.cfg.Plane || hello.Stream > StreamChunks {
 		return fmt.Errorf("%w: plane %d, stream %d", wire.ErrMalformed, hello.Plane, hello.Stream)
 	}
+
 	t.awaitStart()
 	if err := t.enter(&nc); err != nil {
 		return err
 	}
+
 	var err error
 	if hello.Stream == StreamMessages {
 		err = t.receiveMessages(nc)
 	} else {
 		err = t.receiveChunks(nc)
 	}
+
 	running := t.leave(&nc)
 	switch {
 	case !running:
+		// Close has broken the connection. Whatever the read says is a consequence.
 		return ErrNotRunning
 	case errors.Is(err, io.EOF):
 		return nil
@@ -66,17 +70,21 @@ func (t *Transport) receiveMessages(nc net.Conn) error {
 			size += len(payload)
 			batch, err = t.decodeMessages(payload, batch)
 		}
+
 		if len(batch) > 0 && (!ok || err != nil || size >= deliveryBytes || len(batch) >= maxFrameMessages) {
+			// All that one read has brought is delivered together, unless that is too much.
 			t.deliver(batch)
 			clear(batch) // keeps no entries alive
 			batch, size = batch[:0], 0
 		}
+
 		if err != nil {
 			return err
 		}
 		if ok {
 			continue
 		}
+
 		size = 0
 		n, err := in.fill()
 		if err != nil {
@@ -93,10 +101,13 @@ func (t *Transport) decodeMessages(payload []byte, batch []pb.Message) ([]pb.Mes
 	if err != nil {
 		return batch, err
 	}
+
+	// A batch of another cluster, or of another version of the library's format, is not for this NodeHost.
 	if binVer != raftio.TransportBinVersion || deploymentID != t.deploymentID {
 		clear(batch[had:])
 		return batch[:had], errStrange
 	}
+
 	kept := had
 	for i := had; i < len(batch); i++ {
 		if !admit(&batch[i]) {
@@ -107,8 +118,10 @@ func (t *Transport) decodeMessages(payload []byte, batch []pb.Message) ([]pb.Mes
 		}
 		kept++
 	}
+
 	if refused := len(batch) - kept; refused > 0 {
 		t.counters.refused.Add(uint64(refused))
+		// The batch is reused, and must not keep the entries of refused messages alive.
 		clear(batch[kept:])
 	}
 	return batch[:kept], nil
@@ -133,10 +146,12 @@ func (t *Transport) hear(batch []pb.Message) {
 		index := uint64(0)
 		switch {
 		case m.Type == pb.ReplicateResp && !m.Reject:
+			// Only an acceptance says how far the replica's log goes.
 			index = m.LogIndex
 		case m.Type != pb.ReplicateResp && m.Type != pb.HeartbeatResp:
 			continue
 		}
+
 		if now.IsZero() {
 			now = time.Now()
 		}
@@ -161,21 +176,26 @@ func (t *Transport) receiveChunks(nc net.Conn) error {
 			t.counters.receivedBytes.Add(uint64(n))
 			continue
 		}
+
 		c, stateSnapshot, err := decodeChunk(payload)
 		if err != nil {
 			return err
 		}
+
 		if c.BinVer != raftio.TransportBinVersion || c.DeploymentId != t.deploymentID {
 			return errStrange
 		}
+
 		if !order.admit(&c) {
 			t.counters.refused.Add(1)
 			return errChunkOrder
 		}
+		// dragonboat panics on a snapshot for a replica that it does not run.
 		if t.cfg.Hosts != nil && !t.cfg.Hosts(c.ShardID, c.ReplicaID) {
 			t.counters.refused.Add(1)
 			return errChunk
 		}
+		// Either both sides carry state snapshots, or neither does.
 		if stateSnapshot != (t.stateSnapshots != nil) {
 			return errStateSnapshot
 		}
@@ -184,6 +204,7 @@ func (t *Transport) receiveChunks(nc net.Conn) error {
 				return err
 			}
 		}
+
 		t.counters.receivedChunks.Add(1)
 		if !t.chunkHandler(c) {
 			return errChunk

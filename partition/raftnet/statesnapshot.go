@@ -13,17 +13,19 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// StateSnapshots are the states of replicas that go to others whole. Without them a NodeHost copies each byte of one from hand to hand,
-// checks it three times and makes a file of it, for which it clears memory many times its size. With them it streams a snapshot
-// as ever, of which the first chunk alone is sent, without its data, and after it the state snapshot: in frames of bytes up to an empty one. Where it
-// arrives the replica takes the state snapshot first; then the NodeHost is given a snapshot that says of itself that it has no data (standIn).
+// StateSnapshots are the states of replicas that are sent to others. Without them a NodeHost copies each byte of a Raft snapshot from
+// hand to hand, checks it three times and writes it to a file, for which it clears memory of many times its size.
 //
-// A stream may wait for a long time before its state snapshot is made. So index, term and membership of the snapshot that arrives are the state snapshot's
-// own, not those that the NodeHost gave its stream: the receiver's log begins where its state ends.
+// With them a NodeHost streams a Raft snapshot as before, but only its first chunk is sent, without data. The state snapshot follows in
+// frames of bytes, up to an empty one. The replica at the receiver takes the state snapshot first. Then its NodeHost is given a Raft
+// snapshot that says of itself that it has no data (standIn).
+//
+// A stream may wait for a long time before its state snapshot is made. So the Raft snapshot that arrives has the index, term and
+// membership of the state snapshot, and not those that the NodeHost gave its stream: the receiver's log begins where its state ends.
 type StateSnapshots interface {
-	// Outgoing waits until a state snapshot of the state of the replica From may go to another, and returns it. None and no error: the other
-	// has been given one meanwhile, for another request. The wait ends when gone is closed: the connection is broken. Errors end the stream,
-	// as those of WriteTo do.
+	// Outgoing waits until a state snapshot of the replica From may go to the replica To, and returns it. It returns nil and no error if
+	// To has been given one meanwhile, for another request. The wait ends when gone is closed: the connection is broken. An error ends the
+	// stream, as one of WriteTo does.
 	Outgoing(gone <-chan struct{}, of Request) (StateSnapshot, error)
 
 	// Incoming reads a state snapshot and has a replica here take it. Errors end the connection; the replica is as it was, then.
@@ -53,8 +55,8 @@ type StateSnapshot interface {
 	Close(err error)
 }
 
-// ErrGiveUp is what a StateSnapshot's WriteTo returns, or Outgoing, if nothing is wrong at the receiver but no state snapshot can be had, or it is
-// no longer wanted. Its connection ends and the receiver forgets what it has read.
+// ErrGiveUp is returned by Outgoing and by a StateSnapshot's WriteTo if nothing is wrong at the receiver, but no state snapshot can be
+// had or it is no longer wanted. The connection ends, and the receiver forgets what it has read.
 var ErrGiveUp = errors.New("the state snapshot is no longer wanted")
 
 // Carry has t carry state snapshots. It is called before the NodeHost is made, if at all.
@@ -67,11 +69,15 @@ var errStateSnapshot = fmt.Errorf("%w: a state snapshot out of place, or that go
 
 // sendStateSnapshot sends the state snapshot that a snapshot stands for with the first of its chunks, and nothing with the others.
 func (c *chunkConn) sendStateSnapshot(chunk *pb.Chunk) error {
+	// The state snapshot stands for the whole Raft snapshot, and follows the first chunk.
 	if chunk.ChunkId != 0 {
 		return nil
 	}
+
 	stateSnapshot, err := c.t.stateSnapshots.Outgoing(c.gone, Request{Shard: chunk.ShardID, From: chunk.From, To: chunk.ReplicaID,
 		Index: chunk.Index, Term: chunk.Term, Membership: chunk.Membership})
+
+	// If there is none and no error, another stream has given the receiver what it needs.
 	if stateSnapshot != nil {
 		c.t.counters.sentStateSnapshots.Add(1)
 		err = c.writeStateSnapshot(chunk, stateSnapshot)
@@ -85,13 +91,17 @@ func (c *chunkConn) writeStateSnapshot(chunk *pb.Chunk, stateSnapshot StateSnaps
 	bare := *chunk
 	bare.Data = nil
 	bare.Index, bare.Term, bare.Membership = stateSnapshot.At()
+
 	c.head = appendChunkHead(openFrame(c.head[:0]), &bare, true)
 	if err := c.writeFrame(nil); err != nil {
 		return err
 	}
+
 	if _, err := stateSnapshot.WriteTo((*pieceWriter)(c)); err != nil {
 		return err
 	}
+
+	// An empty frame ends the state snapshot.
 	return c.writeFrame(nil)
 }
 
@@ -114,6 +124,7 @@ func (c *chunkConn) writeFrame(tail []byte) error {
 		c.head = openFrame(c.head)
 	}
 	closeFrame(c.head, 0, tail)
+
 	if err := c.nc.SetWriteDeadline(time.Now().Add(c.t.cfg.WriteTimeout)); err != nil {
 		return err
 	}
@@ -144,10 +155,12 @@ func (r *pieceReader) Read(b []byte) (int, error) {
 			r.rest, r.ended = payload, len(payload) == 0
 			continue
 		}
+
 		if err := r.nc.SetReadDeadline(time.Now().Add(r.t.cfg.WriteTimeout)); err != nil {
 			return 0, err
 		}
 		n, err := r.in.fill()
+		// Only an empty frame ends a state snapshot. A connection that ends before it is broken.
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
@@ -156,6 +169,7 @@ func (r *pieceReader) Read(b []byte) (int, error) {
 		}
 		r.t.counters.receivedBytes.Add(uint64(n))
 	}
+
 	if r.ended {
 		return 0, io.EOF
 	}
@@ -164,20 +178,26 @@ func (r *pieceReader) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// receiveStateSnapshot has a replica take the state snapshot that follows a snapshot's first chunk, and returns the whole snapshot for the NodeHost.
+// receiveStateSnapshot has a replica take the state snapshot that follows the first chunk of a Raft snapshot, and returns the whole Raft
+// snapshot for the NodeHost.
 func (t *Transport) receiveStateSnapshot(first *pb.Chunk, nc net.Conn, in *frameReader) (pb.Chunk, error) {
 	if t.stateSnapshots == nil || first.ChunkId != 0 || len(first.Data) != 0 {
 		return pb.Chunk{}, errStateSnapshot
 	}
+
 	src := &pieceReader{t: t, nc: nc, in: in}
 	if err := t.stateSnapshots.Incoming(first.ShardID, first.ReplicaID, src); err != nil {
 		return pb.Chunk{}, err
 	}
+
+	// The replica may not have read up to the empty frame. Nothing else may be left.
 	if n, err := src.Read(make([]byte, 1)); n != 0 {
 		return pb.Chunk{}, errStateSnapshot
 	} else if !errors.Is(err, io.EOF) {
 		return pb.Chunk{}, err
 	}
+
+	// The deadline was for the state snapshot alone.
 	if err := nc.SetReadDeadline(time.Time{}); err != nil {
 		return pb.Chunk{}, err
 	}

@@ -123,8 +123,8 @@ func (t *Transport) Start() error {
 	return nil
 }
 
-// awaitStart waits until the NodeHost has started or closed the transport, not for long. Others dial as soon as they hear of this process,
-// which may be a moment before: were they refused, their NodeHosts would leave this process alone for half a second and more.
+// awaitStart waits until the NodeHost has started or closed the transport, not for long. Others dial as soon as they hear of this
+// process, which may be a moment before. If they were refused, their NodeHosts would not try again for half a second and more.
 func (t *Transport) awaitStart() {
 	timer := time.NewTimer(t.cfg.StartTimeout)
 	defer timer.Stop()
@@ -140,6 +140,7 @@ func (t *Transport) Close() error {
 	t.mu.Lock()
 	t.mu.state = stateClosed
 	t.beganOnce.Do(func() { close(t.began) })
+
 	in := make([]net.Conn, 0, len(t.mu.inbound))
 	for c := range t.mu.inbound {
 		in = append(in, *c)
@@ -149,6 +150,8 @@ func (t *Transport) Close() error {
 		out = append(out, c)
 	}
 	t.mu.Unlock()
+
+	// All connections are broken before one is waited for: a slow one must not keep the others open.
 	for _, c := range out {
 		c.shut(ErrNotRunning)
 	}
@@ -158,6 +161,7 @@ func (t *Transport) Close() error {
 	for _, c := range out {
 		c.Close()
 	}
+
 	t.busy.Wait()
 	return nil
 }
@@ -184,6 +188,7 @@ func (t *Transport) GetSnapshotConnection(ctx context.Context, target string) (r
 		return nil, err
 	}
 	if err != nil {
+		// The NodeHost would blame the whole process: see chunkConn.SendChunk.
 		return unreachable{}, nil
 	}
 	c := newChunkConn(t, nc)
@@ -200,6 +205,7 @@ func (t *Transport) dial(ctx context.Context, target string, stream uint8) (net.
 	if !running {
 		return nil, ErrNotRunning
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.DialTimeout)
 	defer cancel()
 	nc, err := t.cfg.Dial(ctx, target, stream)
@@ -217,6 +223,8 @@ func (t *Transport) adopt(c outbound) error {
 		t.mu.outbound[c] = struct{}{}
 	}
 	t.mu.Unlock()
+
+	// Close may have looked for connections before this one was there, so nobody else would end it.
 	if !running {
 		c.Close()
 		return ErrNotRunning
@@ -265,13 +273,13 @@ func (t *Transport) Inject(shardID, to, from, term uint64) bool {
 // Retry tells the local replica `leader` of the given term that the learner may be sent to again, as the learner's answer to a heartbeat
 // would, and reports whether the NodeHost was there to take it.
 //
-// dragonboat sends learners no heartbeats while reads wait for the voters to confirm who leads, and where a group shrinks to one voter
-// meanwhile nobody is left who could: they wait until there is another voter, or another term. A learner that was not there when it was
-// first sent to would never be sent anything again, for that takes its answer to a heartbeat.
+// dragonboat sends learners no heartbeats while reads wait for the voters to confirm who leads. If a group shrinks to one voter
+// meanwhile, nobody is left to confirm that, and the reads wait until there is another voter or another term. A learner that did not
+// run when the leader first sent to it would never be sent anything again: that takes the learner's answer to a heartbeat.
 //
-// A term that is not the replica's own is ignored if it is below, and deposes a leader if it is above: pass the one in which the leader
-// was elected. A replica that does not lead, or has no such learner, ignores it. A learner that does not run must not be retried: the
-// leader takes it to be there, and may send it a snapshot.
+// A term below the replica's own is ignored, and one above deposes a leader: pass the term in which the leader was elected. A replica
+// that does not lead, or has no such learner, ignores the message. A learner that does not run must not be retried: the leader takes it to
+// be there, and may send it a snapshot.
 func (t *Transport) Retry(shardID, leader, learner, term uint64) bool {
 	if shardID == 0 || leader == 0 || learner == 0 || term == 0 || t.enter(nil) != nil {
 		return false
