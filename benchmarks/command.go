@@ -47,6 +47,7 @@ func (o Options) Validate() error {
 	bad := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("%w: "+format, append([]any{sdk.ErrInvalid}, args...)...))
 	}
+
 	switch {
 	case o.Members == 0 && len(o.Servers) == 0:
 		bad("neither servers to run against nor a number of members to start")
@@ -57,12 +58,14 @@ func (o Options) Validate() error {
 	case o.Members != 0 && len(o.PIDs) > 0:
 		bad("the processes of members that are started are known")
 	}
+
 	if o.Members != 0 {
 		c := proc.Config{Binary: "grid", Members: o.Members, Partitions: o.Partitions}
 		if err := c.WithDefaults().Validate(); err != nil {
 			bad("%w", err)
 		}
 	}
+
 	if o.Format != "table" && o.Format != "json" {
 		bad("output format %q: there are table, json", o.Format)
 	}
@@ -76,19 +79,23 @@ func Measure(ctx context.Context, o Options) (_ Result, err error) {
 	if err := o.Validate(); err != nil {
 		return Result{}, err
 	}
+
 	if o.Members == 0 {
 		return Run(ctx, o.Config)
 	}
+
 	if o.Binary == "" {
 		if o.Binary, err = os.Executable(); err != nil {
 			return Result{}, fmt.Errorf("find the grid binary: %w", err)
 		}
 	}
+
 	cl, err := proc.Start(ctx, proc.Config{Binary: o.Binary, Members: o.Members, Partitions: o.Partitions, Env: o.Env, Args: o.Args})
 	if err != nil {
 		return Result{}, err
 	}
 	defer func() { err = errors.Join(err, cl.Close()) }()
+
 	o.Servers, o.PIDs = cl.Addrs(), cl.PIDs()
 	o.Started(cl)
 	return Run(ctx, o.Config)

@@ -99,6 +99,7 @@ func (c Config) Validate() error {
 	bad := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("%w: "+format, append([]any{sdk.ErrInvalid}, args...)...))
 	}
+
 	if c.Mix != (Mix{}) {
 		if c.Op != "" {
 			bad("operation %q and mix %q: one of the two", string(c.Op), c.Mix)
@@ -115,14 +116,17 @@ func (c Config) Validate() error {
 		}
 		bad("operation %q: there are %s", string(c.Op), strings.Join(names, ", "))
 	}
+
 	if c.Rate < 0 || c.Rate > maxRate {
 		bad("rate %d: want 0 to %d operations per second", c.Rate, maxRate)
 	}
+
 	for _, n := range c.Callers {
 		if n < 1 || n > maxCallers {
 			bad("callers %d: want 1 to %d", n, maxCallers)
 		}
 	}
+
 	if c.Keys < 1 || c.Keys > maxKeys {
 		bad("keys %d: want 1 to %d", c.Keys, maxKeys)
 	}
@@ -132,6 +136,7 @@ func (c Config) Validate() error {
 	if c.ValueSize < stampSize || c.ValueSize > maxValue {
 		bad("value size %d: want %d to %d bytes", c.ValueSize, stampSize, maxValue)
 	}
+
 	if c.Duration < 0 {
 		bad("duration %v: want more than 0", c.Duration)
 	}
@@ -141,6 +146,7 @@ func (c Config) Validate() error {
 	if c.Operations < 0 {
 		bad("operations %d: want 0 or more", c.Operations)
 	}
+
 	for _, pid := range c.PIDs {
 		if pid < 1 {
 			bad("process %d: want 1 or more", pid)

@@ -24,6 +24,7 @@ func cpuTime(pid int) (time.Duration, error) {
 		if _, self := os.Stat("/proc/self/stat"); errors.Is(self, fs.ErrNotExist) {
 			err = errNoProc
 		}
+
 		return 0, fmt.Errorf("read the CPU time of process %d: %w", pid, err)
 	}
 	d, err := parseStat(b)
@@ -41,6 +42,7 @@ func parseStat(b []byte) (time.Duration, error) {
 	if len(fields) <= stime {
 		return 0, fmt.Errorf("%d fields after the name", len(fields))
 	}
+
 	var ticks uint64
 	for _, f := range fields[utime : stime+1] {
 		n, err := strconv.ParseUint(string(f), 10, 63)
@@ -66,6 +68,7 @@ func readCPU(members []int) (t cpuTimes, err error) {
 		if pid == self {
 			continue
 		}
+
 		d, err := cpuTime(pid)
 		if err != nil {
 			return t, err

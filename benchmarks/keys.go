@@ -25,9 +25,11 @@ func ParseKeys(text string) (keys int, theta float64, err error) {
 	bad := func(part, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("%w: keys %q: "+format, append([]any{sdk.ErrInvalid, part}, args...)...))
 	}
+
 	var counted, drawn bool
 	for part := range strings.SplitSeq(text, ",") {
 		n, notNumber := strconv.Atoi(part)
+
 		way, exponent, given := strings.Cut(part, ":")
 		seen := &drawn
 		switch {
@@ -49,11 +51,13 @@ func ParseKeys(text string) (keys int, theta float64, err error) {
 			bad(part, "want a number of keys, uniform, or zipf[:THETA]")
 			continue
 		}
+
 		if *seen {
 			bad(part, "said twice")
 		}
 		*seen = true
 	}
+
 	if len(errs) > 0 {
 		return 0, 0, errors.Join(errs...)
 	}

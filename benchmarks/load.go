@@ -17,7 +17,7 @@ import (
 // stampSize is the part of a value that differs from write to write.
 const stampSize = 8
 
-// errWrongAnswer is what a Get counts as that did not find what was written.
+// errWrongAnswer is the error of a Get that did not find what was written.
 var errWrongAnswer = errors.New("a key that was written is not there, or with a value of another length")
 
 // load is a map under work.
@@ -49,13 +49,16 @@ func newLoad(cfg Config, client *sdk.Client) (*load, error) {
 // newIdleLoad returns a load without a map and operations.
 func newIdleLoad(cfg Config) *load {
 	l := &load{cfg: cfg, mix: cfg.mix(), keys: make([]string, cfg.Keys), filler: make([]byte, cfg.ValueSize)}
+
 	l.draw = func(random *rand.Rand) int { return random.IntN(cfg.Keys) }
 	if cfg.Zipf > 0 {
 		l.draw = newZipf(cfg.Keys, cfg.Zipf).draw
 	}
+
 	for i := range l.keys {
 		l.keys[i] = keyName(i)
 	}
+
 	_, _ = rand.NewChaCha8([32]byte{}).Read(l.filler) // never fails; bytes that nothing can compress
 	return l
 }
@@ -72,6 +75,7 @@ func (l *load) fill(ctx context.Context) error {
 	if n > 0 {
 		return fmt.Errorf("%w: the map %q has %d entries, which would be overwritten and destroyed", sdk.ErrInvalid, l.cfg.Map, n)
 	}
+
 	chunk := max(1, min(1000, (1<<20)/l.cfg.ValueSize))
 	entries := make(map[string][]byte, chunk)
 	for i, k := range l.keys {
@@ -79,6 +83,7 @@ func (l *load) fill(ctx context.Context) error {
 		if len(entries) < chunk && i < len(l.keys)-1 {
 			continue
 		}
+
 		if err := l.m.SetAll(ctx, entries); err != nil {
 			return fmt.Errorf("write the keys: %w", err)
 		}
@@ -93,11 +98,13 @@ func (l *load) run(ctx context.Context, callers int, p *pace) *recorder {
 	for i := range shared {
 		shared[i] = newRecorder()
 	}
+
 	var wg sync.WaitGroup
 	for i := range callers {
 		wg.Go(func() { l.call(ctx, p, shared[i%len(shared)]) })
 	}
 	wg.Wait()
+
 	for _, r := range shared[1:] {
 		shared[0].merge(r)
 	}
@@ -113,19 +120,23 @@ func (l *load) call(ctx context.Context, p *pace, r *recorder) {
 	if p.rate > 0 {
 		free = p.start // to become a goroutine is nothing that a caller does
 	}
+
 	for n := uint64(0); ; n++ {
 		from, ok := p.next(ctx, free)
 		if !ok {
 			return
 		}
+
 		key, write := l.keys[l.draw(random)], l.writes(random)
 		var err error
 		if write {
+			// No two writes store the same value, so no write can be left out.
 			binary.BigEndian.PutUint64(value, caller<<40|n)
 			err = l.set(ctx, key, value)
 		} else {
 			err = l.get(ctx, key)
 		}
+
 		free = time.Now()
 		r.add(free.Sub(from), err)
 	}

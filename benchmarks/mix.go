@@ -25,10 +25,12 @@ var mixes = map[Op]Mix{OpSet: {Sets: 100}, OpGet: {Gets: 100}, OpMixed: {Gets: 8
 func ParseMix(text string) (Mix, error) {
 	var m Mix
 	var errs []error
+
 	weights := map[string]*int{string(OpGet): &m.Gets, string(OpSet): &m.Sets}
 	for part := range strings.SplitSeq(text, ",") {
 		name, number, _ := strings.Cut(part, "=")
 		weight, known := weights[name]
+
 		n, err := strconv.Atoi(number)
 		switch {
 		case !known:
@@ -41,6 +43,7 @@ func ParseMix(text string) (Mix, error) {
 			*weight = n
 		}
 	}
+
 	if len(errs) > 0 {
 		return Mix{}, errors.Join(errs...)
 	}

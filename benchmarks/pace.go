@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// pace says when operations begin, and when callers end: after a number of operations if there is one, else at a time.
+// pace says when operations begin, and when callers end: after a number of operations if one is set, else at a time.
 //
-// Without a rate a caller begins whenever it is free. With one, operations have their times, one every 1/rate seconds from
-// start on, and whichever caller is free takes the next of them: however long answers take, operations begin on time while any
-// caller is free. One that finds none begins when there is, and counts from its own time nevertheless.
+// Without a rate a caller begins whenever it is free. With a rate, operations are due at fixed times, one every 1/rate seconds from start
+// on. The next free caller takes the next operation. So operations begin on time while any caller is free, however long answers take. An
+// operation that finds no free caller begins later, and its latency still counts from the time at which it was due.
 type pace struct {
 	start      time.Time
 	operations int64
@@ -26,26 +26,33 @@ func (p *pace) next(ctx context.Context, free time.Time) (from time.Time, ok boo
 	if ctx.Err() != nil {
 		return free, false
 	}
+
 	if p.rate == 0 {
 		if p.operations > 0 {
 			return free, p.taken.Add(1) <= p.operations
 		}
 		return free, free.Before(p.at)
 	}
+
 	n := p.taken.Add(1) - 1
 	due := p.start.Add(p.offset(n))
+
 	if p.operations > 0 {
 		ok = n < p.operations
 	} else {
 		ok = due.Before(p.at) && free.Before(p.at)
 	}
+
 	if !ok {
 		return due, false
 	}
+
+	// No caller was free in time. The latency counts from the due time all the same: a user would have waited too.
 	if free.After(due) {
 		p.late.Add(1)
 		return due, true
 	}
+
 	wait := time.NewTimer(time.Until(due))
 	defer wait.Stop()
 	select {

@@ -37,6 +37,7 @@ func (r *recorder) add(d time.Duration, err error) {
 		}
 		return
 	}
+
 	r.max = max(r.max, d)
 	_ = r.latencies.RecordValue(min(max(int64(d), lowest), highest)) // in its range
 }

@@ -68,6 +68,7 @@ func (r *Round) setCPU(client, members time.Duration, knownMembers bool) {
 		us := float64(d) / float64(time.Microsecond) / float64(r.Operations)
 		return &us
 	}
+
 	r.CPU.Client = each(client)
 	if knownMembers {
 		r.CPU.Members, r.CPU.Total = each(members), each(client+members)
@@ -180,6 +181,7 @@ func (s Result) MarshalJSON() ([]byte, error) {
 			dst = append(dst, "{,"[min(j, 1)])
 			dst = append(append(strconv.AppendQuote(dst, fields[j].name), ':'), b...)
 		}
+
 		dst = append(dst, '}')
 	}
 	return append(dst, ']'), nil
@@ -195,6 +197,7 @@ func (s Result) WriteTable(w io.Writer) error {
 	if s.Op == opMix {
 		what = s.Mix.String()
 	}
+
 	fmt.Fprintf(&b, "%s · %s, %s · %s, values of %s", what, count(s.Members, "member"), count(s.Partitions, "partition"),
 		count(s.Keys, "key"), count(s.ValueSize, "byte"))
 	if s.Zipf > 0 {
@@ -203,17 +206,22 @@ func (s Result) WriteTable(w io.Writer) error {
 	if s.Rate > 0 {
 		fmt.Fprintf(&b, " · %d per second", s.Rate)
 	}
+
 	b.WriteString("\n\n")
+
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "callers\tops/s\tp50 ms\tp90 ms\tp99 ms\tp99.9 ms\tmax ms\tCPU µs/op\tclient\tmembers\terrors\t")
+
 	for i := range s.Rounds {
 		r := &s.Rounds[i]
 		fmt.Fprintf(t, "%d\t%.0f\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t\n", r.Callers, r.PerSecond, millis(r.P50), millis(r.P90),
 			millis(r.P99), millis(r.P999), millis(r.Max), micros(r.CPU.Total), micros(r.CPU.Client), micros(r.CPU.Members), r.Errors)
 	}
+
 	if err := t.Flush(); err != nil {
 		return err
 	}
+
 	for i := range s.Rounds {
 		if r := &s.Rounds[i]; r.Overruns > 0 {
 			fmt.Fprintf(&b, "\nwith %s: no caller was free at the time of %s, of which %d never began\n", count(r.Callers, "caller"),
@@ -225,6 +233,7 @@ func (s Result) WriteTable(w io.Writer) error {
 			fmt.Fprintf(&b, "\nwith %s: %q\n", count(r.Callers, "caller"), r.FirstError)
 		}
 	}
+
 	_, err := io.WriteString(w, b.String())
 	return err
 }

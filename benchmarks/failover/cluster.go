@@ -37,6 +37,7 @@ func (o *options) start(ctx context.Context, members int, args ...string) (_ *cl
 	if err != nil {
 		return nil, err
 	}
+
 	cl := &cluster{sight: newSight(), partitions: o.partitions}
 	dir := ""
 	if o.dir != "" {
@@ -44,28 +45,33 @@ func (o *options) start(ctx context.Context, members int, args ...string) (_ *cl
 			return nil, err
 		}
 	}
+
 	if o.profiles != "" {
 		args = append(args, "--cpu-profile", o.profiles)
 	}
+
 	cl.Cluster, err = proc.Start(ctx, proc.Config{Binary: self, Env: standin.Env(), Members: members, Partitions: o.partitions, Dir: dir, Args: args})
 	if err != nil {
 		return nil, err
 	}
+
 	defer func() {
 		if err != nil {
 			cl.close()
 		}
 	}()
+
 	if cl.measured, err = sdk.Connect(ctx, cl.Addrs(), sdk.WithClientName("failover"), sdk.WithDialer(cl.sight.dial)); err != nil {
 		return nil, err
 	}
 	if cl.asks, err = sdk.Connect(ctx, cl.Addrs(), sdk.WithClientName("status")); err != nil {
 		return nil, err
 	}
+
 	return cl, cl.whole(ctx, members)
 }
 
-// close ends it. What a member says to that is no part of a measurement.
+// close ends the cluster. Its errors are no part of a measurement.
 func (cl *cluster) close() {
 	for _, c := range []*sdk.Client{cl.measured, cl.asks} {
 		if c != nil {
@@ -86,6 +92,7 @@ func (cl *cluster) await(ctx context.Context, within time.Duration, what string,
 		if err == nil && ok(&s) {
 			return nil
 		}
+
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -105,12 +112,14 @@ func (cl *cluster) owners(ctx context.Context) (map[int][]int, []sdk.Partition, 
 	if err != nil {
 		return nil, nil, err
 	}
+
 	owned := make(map[int][]int)
 	for i := range cl.Addrs() {
 		id, err := cl.id(ctx, i)
 		if err != nil {
 			return nil, nil, err
 		}
+
 		for _, p := range list {
 			if p.Owner == id {
 				owned[i] = append(owned[i], p.ID)
@@ -161,15 +170,18 @@ func (cl *cluster) most(ctx context.Context, members int) (member int, partition
 		if err != nil {
 			return 0, nil, err
 		}
+
 		partitions = nil
 		for i, list := range owned {
 			if len(list) > len(partitions) {
 				member, partitions = i, list
 			}
 		}
+
 		if len(partitions) <= cl.partitions/members+2 && len(partitions) > 0 || time.Since(began) > balanceFor {
 			return member, partitions, nil
 		}
+
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -190,6 +202,7 @@ func (cl *cluster) noticed(after time.Time) (first time.Time, err error) {
 			if !ok || !strings.Contains(line, "a member is down") {
 				continue
 			}
+
 			stamp, _, _ := strings.Cut(line, " ")
 			at, err := time.Parse(time.RFC3339Nano, stamp)
 			// The log has milliseconds.

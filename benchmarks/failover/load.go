@@ -46,10 +46,12 @@ func startLoad(ctx context.Context, c *sdk.Client, partitions, rate int) (*load,
 	if err != nil {
 		return nil, err
 	}
+
 	l := &load{m: m, order: rand.Perm(partitions), value: make([]byte, valueSize)}
 	if l.keys, err = keysOf(partitions); err != nil {
 		return nil, err
 	}
+
 	ctx, l.end = context.WithCancel(ctx)
 	l.wg.Go(func() { l.run(ctx, rate) })
 	return l, nil
@@ -64,6 +66,7 @@ func keysOf(partitions int) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
+
 		if p := wire.PartitionOf(b, partitions); keys[p] == "" {
 			keys[p] = k
 			left--
@@ -76,6 +79,7 @@ func keysOf(partitions int) ([]string, error) {
 func (l *load) run(ctx context.Context, rate int) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
+
 	began := time.Now()
 	for n := 0; ; {
 		for now := time.Now(); ; n++ {
@@ -83,11 +87,14 @@ func (l *load) run(ctx context.Context, rate int) {
 			if due.After(now) {
 				break
 			}
+
 			l.mu.Lock()
 			l.late = max(l.late, now.Sub(due))
 			l.mu.Unlock()
+
 			l.call(ctx, l.order[n%len(l.order)])
 		}
+
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -102,6 +109,7 @@ func (l *load) call(ctx context.Context, partition int) {
 		s := sample{partition: partition, began: time.Now()}
 		s.err = l.m.Set(context.WithoutCancel(ctx), l.keys[partition], l.value)
 		s.took = time.Since(s.began)
+
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.samples = append(l.samples, s)
@@ -150,10 +158,12 @@ func (l *load) firsts(partitions []int, after time.Time) (first map[int]time.Tim
 		if s.err != nil || !s.began.After(after) {
 			continue
 		}
+
 		if at, ok := first[s.partition]; !ok || s.ended().Before(at) {
 			first[s.partition] = s.ended()
 		}
 	}
+
 	for _, p := range partitions {
 		if _, ok := first[p]; !ok {
 			missing++

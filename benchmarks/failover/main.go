@@ -40,6 +40,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout)
 	stop()
+
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "failover:", err)
 		os.Exit(1)
@@ -62,15 +63,18 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.dir, "dir", "", "an empty `DIRECTORY` that keeps the members' logs (default: none is kept)")
 	flags.StringVar(&o.profiles, "profiles", "", "an existing `DIRECTORY` for CPU profiles of the members, from the first move to the last (rebuild), or of the round (leave)")
 	flags.BoolVar(&o.verbose, "v", false, "tell of each round on standard error")
+
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
+
 	o.scenarios = strings.Split(names, ",")
 	for _, s := range o.scenarios {
 		if !slices.Contains(scenarios, s) {
 			return o, fmt.Errorf("scenario %q: there are %s", s, strings.Join(scenarios, ", "))
 		}
 	}
+
 	if o.partitions < 1 || o.rounds < 1 || o.rate < 1 || o.megabytes < 1 || o.members < 2 || o.writeMB < 0 || o.settle <= 0 || flags.NArg() > 0 {
 		return o, errors.New("want positive numbers, and nothing but flags")
 	}
@@ -83,11 +87,13 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+
 	fmt.Fprintf(out, "%d partitions, %d writes per second of 100 bytes; load average %s\n", o.partitions, o.rate, loadAverage())
 	for _, name := range scenarios {
 		if !slices.Contains(o.scenarios, name) {
 			continue
 		}
+
 		var r report
 		switch name {
 		case "kill":
@@ -101,6 +107,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		case "rebuild":
 			r, err = o.rebuild(ctx)
 		}
+
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}

@@ -21,14 +21,17 @@ func (o *options) rebuild(ctx context.Context) (r report, err error) {
 		r.title = fmt.Sprintf("kill -9 of one of %d members, which is started again", o.members)
 		wanted = o.members
 	}
+
 	cl, err := o.start(ctx, o.members, "--log-level", "debug")
 	if err != nil {
 		return r, err
 	}
 	defer cl.close()
+
 	if err := o.fill(ctx, cl); err != nil {
 		return r, err
 	}
+
 	victim, _, err := cl.most(ctx, o.members)
 	if err != nil {
 		return r, err
@@ -37,32 +40,39 @@ func (o *options) rebuild(ctx context.Context) (r report, err error) {
 	if err != nil {
 		return r, err
 	}
+
 	megabytes := float64(o.megabytes) * float64(lost) / float64(o.partitions)
+
 	l, err := startLoad(ctx, cl.measured, o.partitions, o.rate)
 	if err != nil {
 		return r, err
 	}
+
 	writes, err := o.startWrites(ctx, cl)
 	if err != nil {
 		l.stop()
 		return r, err
 	}
+
 	var began, moving, done time.Time
 	sent := 0
 	started := time.Now()
+
 	work := func() error {
 		if err := goOn(ctx, 2*o.settle); err != nil {
 			return err
 		}
+
 		before, err := cl.stateSnapshotsSent()
 		if err != nil {
 			return err
 		}
+
 		began = time.Now()
 		if err := cl.Kill(victim); err != nil {
 			return err
 		}
-		// Who comes back is ready when it has its replicas.
+		// A member that comes back is ready when it has its replicas.
 		if o.again {
 			err = o.restart(ctx, cl, victim)
 		} else {
@@ -71,36 +81,46 @@ func (o *options) rebuild(ctx context.Context) (r report, err error) {
 		if err != nil {
 			return err
 		}
+
 		moving = time.Now()
 		if err := o.profile(cl, standin.BeginProfile); err != nil {
 			return err
 		}
+
 		if err := cl.await(ctx, awaitFor, "whole", func(s *sdk.ClusterStatus) bool { return s.Safe && s.Ready == wanted }); err != nil {
 			return err
 		}
+
 		done = time.Now()
 		sent, err = cl.stateSnapshotsSent()
+
 		sent -= before
 		if err != nil {
 			return err
 		}
 		return o.profile(cl, standin.EndProfile)
 	}
+
 	err = work()
 	written := writes.stop()
 	samples := l.stop()
+
 	if err != nil {
 		return r, err
 	}
+
 	var before, waiting, during seen
 	before.add(samples, started.Add(o.settle), began.Add(-aside))
 	waiting.add(samples, began.Add(-aside), moving)
 	during.add(samples, moving, done)
+
 	r.rowf("values of 10 KB in the cluster", "%d MB", o.megabytes)
 	r.rowf("replicas lost", "%d, %.0f MB", lost, megabytes)
+
 	if o.writeMB > 0 {
 		r.rowf("written beside", "%.1f MB/s of %d, %d failed", written.rate(), o.writeMB, written.failed)
 	}
+
 	whole := done.Sub(began).Round(time.Millisecond)
 	if o.again {
 		r.rowf("from the kill to all replicas", "%v", whole)
@@ -108,7 +128,9 @@ func (o *options) rebuild(ctx context.Context) (r report, err error) {
 		r.rowf("from the kill to all replicas", "%v, of which until the first was built %v", whole, moving.Sub(began).Round(time.Millisecond))
 		r.rowf("rebuilt", "%.0f MB/s", megabytes/done.Sub(moving).Seconds())
 	}
+
 	r.rowf("whole states sent", "%d", sent)
+
 	r.spread("calls before the kill", before.took)
 	if o.again {
 		r.spread("calls until the member was ready", waiting.took)
@@ -116,6 +138,7 @@ func (o *options) rebuild(ctx context.Context) (r report, err error) {
 		r.spread("calls until rebuilding began", waiting.took)
 		r.spread("calls while rebuilding", during.took)
 	}
+
 	all := seen{}
 	all.add(samples, began.Add(-aside), done)
 	r.calls(all)
@@ -129,6 +152,7 @@ func (cl *cluster) stateSnapshotsSent() (n int, err error) {
 		if err != nil {
 			return 0, err
 		}
+
 		n += strings.Count(logs, "a replica is sent the whole state")
 	}
 	return n, nil
@@ -165,9 +189,11 @@ func (w *written) rate() float64 { return float64(w.values) * fillSize / 1e6 / w
 func (o *options) startWrites(ctx context.Context, cl *cluster) (*writes, error) {
 	w := &writes{began: time.Now()}
 	ctx, w.end = context.WithCancel(ctx)
+
 	if o.writeMB == 0 {
 		return w, nil
 	}
+
 	m, err := sdk.OpenMap[int, []byte](cl.measured, fillMap)
 	if err != nil {
 		w.end()
@@ -182,6 +208,7 @@ func (w *writes) run(ctx context.Context, m *sdk.Map[int, []byte], keys, megabyt
 	every := time.Second * fillSize * writeAtOnce / time.Duration(megabytes*1_000_000)
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+
 	slots := make(chan struct{}, writesInFlight)
 	value := make([]byte, fillSize)
 	for n := 0; ; n++ {
@@ -198,16 +225,19 @@ func (w *writes) run(ctx context.Context, m *sdk.Map[int, []byte], keys, megabyt
 		case <-ctx.Done():
 			return
 		}
+
 		entries := make(map[int][]byte, writeAtOnce)
 		for range writeAtOnce {
 			entries[rand.IntN(keys)] = value
 		}
+
 		w.wg.Go(func() { // ends with the call, which the client bounds
 			defer func() { <-slots }()
 			if err := m.SetAll(context.WithoutCancel(ctx), entries); err != nil {
 				w.lost.Add(1)
 				return
 			}
+
 			w.done.Add(int64(len(entries)))
 		})
 	}
@@ -231,12 +261,14 @@ func (o *options) fill(ctx context.Context, cl *cluster) error {
 	if err != nil {
 		return err
 	}
+
 	value := make([]byte, fillSize)
 	for from, n := 0, o.filled(); from < n; from += chunk {
 		entries := make(map[int][]byte, chunk)
 		for k := from; k < min(n, from+chunk); k++ {
 			entries[k] = value
 		}
+
 		if err := m.SetAll(ctx, entries); err != nil {
 			return fmt.Errorf("write the values: %w", err)
 		}

@@ -20,6 +20,7 @@ func (d durations) String() string {
 	if len(d) == 0 {
 		return "none"
 	}
+
 	s := slices.Sorted(slices.Values(d))
 	ms := func(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/float64(time.Millisecond)) }
 	o := durations(s)
@@ -50,6 +51,7 @@ func (r *report) calls(s seen) {
 func (r *report) write(out io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%s\n\n", r.title)
+
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, row := range r.rows {
 		fmt.Fprintf(t, "  %s\t%s\n", row[0], row[1])
@@ -57,6 +59,7 @@ func (r *report) write(out io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+
 	_, err := io.WriteString(out, b.String())
 	return err
 }

@@ -27,11 +27,13 @@ func (s *seen) add(list []sample, from, to time.Time) {
 		if one.began.Before(from) || one.began.After(to) {
 			continue
 		}
+
 		if s.calls++; one.err != nil {
 			if s.failed++; s.firstError == nil {
 				s.firstError = one.err
 			}
 		}
+
 		s.longest = max(s.longest, one.took)
 		s.took = append(s.took, one.took)
 	}
@@ -68,11 +70,13 @@ var (
 func (o *options) fault(ctx context.Context, kind faultKind) (r report, err error) {
 	const members = 3
 	r.title = kind.title
+
 	cl, err := o.start(ctx, members, kind.flags...)
 	if err != nil {
 		return r, err
 	}
 	defer cl.close()
+
 	var total, detection, election, retry, back durations
 	var all seen
 	affected, agreed := 0, 0
@@ -85,47 +89,56 @@ func (o *options) fault(ctx context.Context, kind faultKind) (r report, err erro
 		if err != nil {
 			return r, err
 		}
+
 		l, err := startLoad(ctx, cl.measured, o.partitions, o.rate)
 		if err != nil {
 			return r, err
 		}
+
 		if err := goOn(ctx, o.settle); err != nil {
 			l.stop()
 			return r, err
 		}
+
 		if kind.disputed {
 			if err := cl.each(members, standin.BeginSlow); err != nil {
 				l.stop()
 				return r, err
 			}
 		}
+
 		began := time.Now()
 		if err = cl.Signal(victim, kind.sig); err == nil && kind.sig == syscall.SIGKILL {
 			<-cl.Exited(victim)
 		}
+
 		down := time.Now()
 		for _, p := range partitions { // so that none is only tried when it is its turn
 			l.call(ctx, p)
 		}
+
 		if err == nil {
 			if err = l.await(ctx, partitions, down); err == nil {
 				err = goOn(ctx, o.settle)
 			}
 		}
+
 		if kind.disputed && err == nil {
 			err = cl.each(members, standin.EndSlow)
 		}
+
 		samples := l.stop()
 		if err != nil {
 			return r, err
 		}
+
 		noticed, err := cl.noticed(began)
 		if err != nil {
 			return r, err
 		}
 		switch {
 		case kind.disputed && !noticed.IsZero() && noticed.Before(l.last(partitions, down)):
-			// They were held up so long that their late answers made them agree: a round that measures something else.
+			// The answers came so late that the members agreed after all. Such a round measures something else.
 			agreed++
 			all.add(samples, began.Add(-awaitFor), time.Now())
 			if back, err = o.bringBack(ctx, cl, victim, members, back); err != nil {
@@ -137,10 +150,12 @@ func (o *options) fault(ctx context.Context, kind faultKind) (r report, err erro
 		case !noticed.IsZero():
 			detection = append(detection, noticed.Sub(began))
 		}
+
 		first, _ := l.firsts(partitions, down)
 		var mine durations
 		for _, p := range partitions {
 			mine = append(mine, first[p].Sub(began))
+
 			if told := cl.sight.since(p, id, began); !told.IsZero() {
 				if !noticed.IsZero() {
 					election = append(election, told.Sub(noticed))
@@ -148,18 +163,22 @@ func (o *options) fault(ctx context.Context, kind faultKind) (r report, err erro
 				retry = append(retry, first[p].Sub(told))
 			}
 		}
+
 		total, affected = append(total, mine...), affected+len(partitions)
 		all.add(samples, began.Add(-awaitFor), time.Now())
+
 		o.say("round %d: member %d with %d partitions: noticed after %v, first writes after %v; longest call %v, %d failed", round+1, victim,
 			len(partitions), noticed.Sub(began).Round(time.Millisecond), mine, all.longest.Round(time.Millisecond), all.failed)
 		if back, err = o.bringBack(ctx, cl, victim, members, back); err != nil {
 			return r, err
 		}
 	}
+
 	r.rowf("rounds, partitions affected", "%d, %d", o.rounds, affected)
 	if kind.disputed {
 		r.rowf("rounds in which they agreed, not counted", "%d", agreed)
 	}
+
 	r.spread("to the first successful write", total)
 	if kind.disputed {
 		r.rowf("… detection", "by nobody")
@@ -183,16 +202,18 @@ func (cl *cluster) each(members int, sig syscall.Signal) error {
 	return nil
 }
 
-// bringBack starts a member again that was killed, paused or stopped, and waits until the cluster is whole. Who was paused is killed:
-// the others would have more patience with a process that has been silent before and was there all the time.
+// bringBack starts a member again that was killed, paused or stopped, and waits until the cluster is whole. A paused member is killed: the
+// other members would have more patience with a process that was silent before and came back.
 func (o *options) bringBack(ctx context.Context, cl *cluster, i, members int, back durations) (durations, error) {
 	began := time.Now()
 	if err := o.restart(ctx, cl, i); err != nil {
 		return back, err
 	}
+
 	if err := cl.whole(ctx, members); err != nil {
 		return back, err
 	}
+
 	return append(back, time.Since(began)), nil
 }
 
@@ -206,11 +227,13 @@ func (o *options) restart(ctx context.Context, cl *cluster, i int) error {
 func (o *options) leave(ctx context.Context) (r report, err error) {
 	const members = 3
 	r.title = "SIGTERM of one of three members"
+
 	cl, err := o.start(ctx, members)
 	if err != nil {
 		return r, err
 	}
 	defer cl.close()
+
 	var gone, back durations
 	var before, during seen
 	affected := 0
@@ -220,15 +243,18 @@ func (o *options) leave(ctx context.Context) (r report, err error) {
 			return r, err
 		}
 		affected += len(partitions)
+
 		l, err := startLoad(ctx, cl.measured, o.partitions, o.rate)
 		if err != nil {
 			return r, err
 		}
+
 		started := time.Now()
 		if err = goOn(ctx, o.settle); err != nil {
 			l.stop()
 			return r, err
 		}
+
 		began := time.Now()
 		stopping, cancel := context.WithTimeout(ctx, awaitFor)
 		err = cl.Stop(stopping, victim)
@@ -237,19 +263,23 @@ func (o *options) leave(ctx context.Context) (r report, err error) {
 		if err == nil {
 			err = goOn(ctx, o.settle)
 		}
+
 		samples := l.stop()
 		if err != nil {
 			return r, err
 		}
+
 		gone = append(gone, took)
 		before.add(samples, started, began.Add(-aside))
 		during.add(samples, began.Add(-aside), time.Now())
+
 		o.say("round %d: member %d with %d partitions left in %v; longest call %v, %d failed", round+1, victim, len(partitions),
 			took.Round(time.Millisecond), during.longest.Round(time.Millisecond), during.failed)
 		if back, err = o.bringBack(ctx, cl, victim, members, back); err != nil {
 			return r, err
 		}
 	}
+
 	r.rowf("rounds, partitions transferred", "%d, %d", o.rounds, affected)
 	r.spread("from SIGTERM to the end of the process", gone)
 	r.spread("calls before", before.took)
@@ -265,6 +295,7 @@ func (cl *cluster) held(ctx context.Context, member int) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
+
 	_, list, err := cl.owners(ctx)
 	for _, p := range list {
 		for _, r := range p.Replicas {

@@ -55,6 +55,7 @@ func (s *sight) saw(v *wire.Table, now time.Time) {
 		if pv.Owner == wire.NoOwner || int(pv.Owner) >= len(v.Members) {
 			continue
 		}
+
 		list := s.told[p]
 		if n := len(list); n == 0 || list[n-1].epoch < pv.Epoch {
 			s.told[p] = append(list, owned{at: now, owner: v.Members[pv.Owner].ID, epoch: pv.Epoch})
@@ -95,18 +96,22 @@ func (c *seenConn) look(now time.Time) {
 		}
 		c.greeted, c.buf = true, c.buf[helloHead+n:]
 	}
+
 	for {
 		n, ok, err := wire.FrameLength(c.buf, wire.MaxFrame)
 		if c.blind = err != nil; c.blind || !ok || len(c.buf) < 4+n {
 			break
 		}
+
 		var a wire.Answer
 		if wire.DecodeAnswer(c.buf[4:4+n], &a) == nil && a.Flags&wire.FlagPush != 0 && wire.Op(a.ID) == wire.OpTable {
 			if v, err := wire.DecodeTable(a.Body); err == nil {
 				c.sight.saw(v, now)
 			}
 		}
+
 		c.buf = c.buf[4+n:]
 	}
+
 	c.buf = append([]byte(nil), c.buf...) // what is left; the rest may go
 }

@@ -17,8 +17,8 @@ var ErrNotRunning = errors.New("the member is not running")
 
 // Cluster is a cluster of member processes. Members count from 0. Its methods are safe for concurrent use.
 //
-// A member that is alone is bootstrapped alone; several bootstrap their cluster together. What a member has is on disk alone where
-// its durability says so: without, a restarted one comes back empty under its old identity.
+// A member that is alone is bootstrapped alone; several bootstrap their cluster together. A member keeps its data on disk only if its
+// durability says so. Else a restarted member comes back empty under its old identity.
 type Cluster struct {
 	cfg    Config
 	dir    string
@@ -32,8 +32,7 @@ type Cluster struct {
 	processes []*process // the last life of each member
 }
 
-// Start starts the members together and returns once all are ready. ctx bounds the start alone. On an error nothing is left
-// running.
+// Start starts the members together and returns once all are ready. ctx bounds only the start. On an error nothing is left running.
 //
 // Errors tell which member failed, and with what last words.
 func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
@@ -41,11 +40,13 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("start a cluster: %w", err)
 	}
+
 	c := &Cluster{cfg: cfg, dir: cfg.Dir, env: cfg.environ(os.Environ())}
 	ports, err := porttest.Take(cfg.Members)
 	if err != nil {
 		return nil, fmt.Errorf("start a cluster: %w", err)
 	}
+
 	c.ports, c.addrs = append(c.ports, ports), ports.Addrs()
 	if c.dir == "" {
 		c.remove = true
@@ -54,6 +55,7 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 			return nil, fmt.Errorf("start a cluster: %w", err)
 		}
 	}
+
 	c.processes = make([]*process, cfg.Members)
 	if err := c.startAll(ctx); err != nil {
 		return nil, errors.Join(err, c.kill(), c.cleanUp())
@@ -70,6 +72,7 @@ func (c *Cluster) startAll(ctx context.Context) error {
 		}
 		c.processes[i] = p
 	}
+
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
@@ -80,6 +83,7 @@ func (c *Cluster) startAll(ctx context.Context) error {
 			}
 		})
 	}
+
 	wg.Wait()
 	return context.Cause(ctx)
 }
@@ -218,9 +222,11 @@ func (c *Cluster) relaunch(i int) (*process, error) {
 	if i < 0 || i >= len(c.processes) {
 		return nil, fmt.Errorf("restart member %d of %d: %w", i, len(c.processes), ErrNotRunning)
 	}
+
 	if err := c.processes[i].kill(); err != nil {
 		return nil, err
 	}
+
 	p, err := c.launch(i)
 	if err == nil {
 		c.processes[i] = p
@@ -244,16 +250,19 @@ func (c *Cluster) launchNext() (i int, p *process, err error) {
 	if i = len(c.processes); c.closed || i == maxMembers {
 		return 0, nil, fmt.Errorf("add a member to %d: the cluster is closed, or has all that it may have", i)
 	}
+
 	ports, err := porttest.Take(1)
 	if err != nil {
 		return 0, nil, fmt.Errorf("add a member: %w", err)
 	}
+
 	c.addrs = append(c.addrs, ports.Addrs()...)
 	if p, err = c.launch(i); err != nil {
 		c.addrs = c.addrs[:i]
 		ports.Release()
 		return 0, nil, err
 	}
+
 	c.ports = append(c.ports, ports)
 	c.processes = append(c.processes, p)
 	return i, p, nil
@@ -268,8 +277,8 @@ func (c *Cluster) Logs(i int) (string, error) {
 	return string(b), err
 }
 
-// Close ends all members, by SIGTERM where they obey within the stop timeout and by SIGKILL else, and removes the temporary
-// directory. It may be called more than once. How the members ended is no error: only what is left behind is.
+// Close ends all members, by SIGTERM where they obey within the stop timeout and by SIGKILL else, and removes the temporary directory. It
+// may be called more than once. It returns no error for how the members ended, but one for what is left behind.
 func (c *Cluster) Close() error {
 	c.mu.Lock()
 	if c.closed {
@@ -279,12 +288,14 @@ func (c *Cluster) Close() error {
 	c.closed = true
 	list := append([]*process(nil), c.processes...)
 	c.mu.Unlock()
+
 	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.StopTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
 	for _, p := range list {
 		wg.Go(func() { _ = p.stop(ctx) })
 	}
+
 	wg.Wait()
 	return errors.Join(c.kill(), c.cleanUp())
 }

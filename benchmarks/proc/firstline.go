@@ -18,11 +18,13 @@ func (f *firstLine) Write(b []byte) (int, error) {
 		if f.done {
 			break
 		}
+
 		if c == '\n' {
 			f.got <- string(f.line)
 			f.line, f.done = nil, true
 			break
 		}
+
 		if f.line = append(f.line, c); len(f.line) > maxLine {
 			return 0, fmt.Errorf("a first line of more than %d bytes", maxLine)
 		}

@@ -30,18 +30,22 @@ func launch(name string, cmd *exec.Cmd, log string) (*process, error) {
 		return nil, fmt.Errorf("start member %s: %w", name, err)
 	}
 	defer func() { _ = f.Close() }() // the process has a descriptor of its own
+
 	from, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return nil, fmt.Errorf("start member %s: %w", name, err)
 	}
+
 	ready := make(chan string, 1)
 	p := &process{name: name, cmd: cmd, log: log, from: from, ready: ready, exited: make(chan struct{})}
 	cmd.Stderr = f
 	cmd.Stdout = &firstLine{got: ready}
 	cmd.WaitDelay = time.Second // for standard output that a child of the member holds open
+
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start member %s: %w", name, err)
 	}
+
 	go func() { // ends when the process does
 		p.err = cmd.Wait()
 		close(p.exited)
@@ -76,15 +80,18 @@ func (p *process) lastWords() string {
 		return ""
 	}
 	defer func() { _ = f.Close() }()
+
 	const tail = 4 << 10
 	end, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return ""
 	}
+
 	b := make([]byte, min(tail, end-p.from))
 	if _, err := f.ReadAt(b, end-int64(len(b))); err != nil {
 		return ""
 	}
+
 	b = bytes.TrimSpace(b)
 	if len(b) == 0 {
 		return ""
@@ -125,6 +132,7 @@ func (p *process) stop(ctx context.Context) error {
 	if err := p.signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
+
 	select {
 	case <-p.exited:
 	case <-ctx.Done():
@@ -134,6 +142,7 @@ func (p *process) stop(ctx context.Context) error {
 			return errors.Join(fmt.Errorf("stop member %s: it had to be killed: %w", p.name, context.Cause(ctx)), p.kill())
 		}
 	}
+
 	if p.err != nil {
 		return fmt.Errorf("stop member %s: %w%s", p.name, p.err, p.lastWords())
 	}

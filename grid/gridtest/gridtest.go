@@ -89,11 +89,14 @@ func New(t testing.TB, n int, opts ...Option) *Cluster {
 	for _, opt := range opts {
 		opt.apply(&o)
 	}
+
 	c := &Cluster{t: t, opts: o, network: cable.New()}
+
 	// What is registered first is undone last: the directories, and the ports, are given up once the members have ended.
 	_ = t.TempDir()
 	addrs := porttest.Addrs(t, n)
 	t.Cleanup(c.close)
+
 	all := make([]int, n)
 	for i := range all {
 		if n == 1 {
@@ -102,14 +105,17 @@ func New(t testing.TB, n int, opts ...Option) *Cluster {
 		}
 		all[i] = c.configure(addrs[i], addrs, n)
 	}
+
 	c.start(all, o.delay)
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
+
 	client, err := sdk.Connect(ctx, addrs, sdk.WithClusterName(c.clusterName()), sdk.WithClientName("gridtest"))
 	if err != nil {
 		t.Fatalf("connect to the cluster: %v", err)
 	}
 	c.client = client
+
 	c.WaitSafe()
 	return c
 }
@@ -123,6 +129,7 @@ func (c *Cluster) configure(addr string, join []string, expect int) int {
 	if c.opts.configure != nil {
 		c.opts.configure(i, &cfg)
 	}
+
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.addrs = append(c.addrs, addr)
@@ -150,14 +157,16 @@ func (c *Cluster) close() {
 			wg.Go(m.Kill)
 		}
 	}
+
 	wg.Wait()
 	c.network.Close()
+
 	for _, p := range c.ports {
 		p.Release()
 	}
 }
 
-// take returns member i, which then is no longer among those that run; nil if it does not run.
+// take returns member i and takes it from the running members; nil if it does not run.
 func (c *Cluster) take(i int) *grid.Member {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -197,7 +206,7 @@ func (c *Cluster) Runs(i int) bool {
 	return i >= 0 && i < len(c.members) && c.members[i] != nil
 }
 
-// Member returns member i. It fails the test if that does not run.
+// Member returns member i. It fails the test if the member does not run.
 func (c *Cluster) Member(i int) *grid.Member {
 	c.t.Helper()
 	c.mu.Lock()
@@ -226,6 +235,7 @@ func (c *Cluster) WaitSafe() {
 			}
 			continue
 		}
+
 		agree = 0
 		select {
 		case <-tick.C:

@@ -30,6 +30,7 @@ func (c *Cluster) start(members []int, delay func(i int) time.Duration) {
 			errs[k] = c.startOne(ctx, i)
 		})
 	}
+
 	wg.Wait()
 	for k, err := range errs {
 		if err != nil {
@@ -43,16 +44,19 @@ func (c *Cluster) startOne(ctx context.Context, i int) error {
 	c.mu.Lock()
 	cfg := c.configs[i]
 	c.mu.Unlock()
+
 	port := c.network.Port(i)
 	if host, p, err := net.SplitHostPort(cfg.Listen); err == nil {
 		if base, err := strconv.Atoi(p); err == nil && base != 0 {
 			port.Place(net.JoinHostPort(host, strconv.Itoa(base+routeOffset))) // the one listener that is not the member's own
 		}
 	}
+
 	m, err := grid.StartWith(ctx, cfg, startoption.Network(port))
 	if err != nil {
 		return err
 	}
+
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.members[i] = m
@@ -104,11 +108,13 @@ func (c *Cluster) Add() int {
 	if len(join) == 0 {
 		c.t.Fatal("no member runs that another could join")
 	}
+
 	p, err := porttest.Take(1)
 	if err != nil {
 		c.t.Fatalf("add a member: %v", err)
 	}
 	c.ports = append(c.ports, p)
+
 	i := c.configure(p.Addrs()[0], join, 0)
 	c.start([]int{i}, nil)
 	return i

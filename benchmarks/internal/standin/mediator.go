@@ -16,8 +16,8 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// Signals from and up to which a member that was started with the flag mediate is slow to answer what other members ask it: too slow
-// to agree with them on who is down, and not so slow that they find it silent. Raft's messages pass as they are.
+// Signals that begin and end a time in which a member answers other members slowly, if it was started with the flag mediate. It is too
+// slow to agree with them on who is down, but not so slow that they find it silent. Raft's messages pass as they are.
 const (
 	BeginSlow = syscall.SIGUSR1
 	EndSlow   = syscall.SIGUSR2
@@ -31,7 +31,7 @@ var mediated = [...]int{0, memberOffset, 2}
 
 const memberOffset = 1
 
-// mediator stands between a member and the others, in the member's own process: with that it ends.
+// mediator stands between a member and the others. It runs in the member's own process and ends with the process.
 type mediator struct {
 	listeners []net.Listener
 	slow      atomic.Bool
@@ -49,6 +49,7 @@ func newMediator(listen, host string) (m *mediator, behind string, err error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("mediate %q: %w", listen, err)
 	}
+
 	m = &mediator{signals: make(chan os.Signal, 2)}
 	for _, offset := range mediated {
 		at := strconv.Itoa(base + offset)
@@ -59,6 +60,7 @@ func newMediator(listen, host string) (m *mediator, behind string, err error) {
 		m.listeners = append(m.listeners, l)
 		go m.accept(l, net.JoinHostPort(host, at), offset == memberOffset)
 	}
+
 	signal.Notify(m.signals, BeginSlow, EndSlow)
 	go func() {
 		for s := range m.signals {
@@ -68,7 +70,7 @@ func newMediator(listen, host string) (m *mediator, behind string, err error) {
 	return m, net.JoinHostPort(host, port), nil
 }
 
-// close takes nothing new. What is carried goes on until either side ends it.
+// close accepts no new connections. Open connections go on until either side ends them.
 func (m *mediator) close() error {
 	signal.Stop(m.signals)
 	var errs []error
@@ -91,11 +93,13 @@ func (m *mediator) accept(l net.Listener, to string, members bool) {
 // carry carries one connection until either side ends it.
 func (m *mediator) carry(nc net.Conn, to string, members bool) {
 	defer func() { _ = nc.Close() }()
+
 	up, err := net.Dial("tcp", to)
 	if err != nil {
 		return
 	}
 	defer func() { _ = up.Close() }()
+
 	calls := false
 	if members {
 		hello, plane, err := readHello(nc)
@@ -105,19 +109,24 @@ func (m *mediator) carry(nc net.Conn, to string, members bool) {
 		if _, err := up.Write(hello); err != nil {
 			return
 		}
+
+		// Only answers to members' calls are delayed. Raft's messages have other planes.
 		calls = plane == wire.PlaneCalls
 	}
+
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		_, _ = io.Copy(up, nc)
 		_ = up.Close()
 		_ = nc.Close()
 	})
+
 	if calls {
 		m.answers(nc, up)
 	} else {
 		_, _ = io.Copy(nc, up)
 	}
+
 	_ = up.Close()
 	_ = nc.Close()
 	wg.Wait()
@@ -133,10 +142,12 @@ func readHello(nc net.Conn) ([]byte, wire.Plane, error) {
 	if err != nil {
 		return nil, 0, err
 	}
+
 	body := make([]byte, n)
 	if _, err := io.ReadFull(nc, body); err != nil {
 		return nil, 0, err
 	}
+
 	h, err := wire.DecodeHello(body)
 	return append(head[:], body...), h.Plane, err
 }
@@ -159,6 +170,7 @@ func (m *mediator) answers(to, from net.Conn) {
 			}
 		}
 	})
+
 	for {
 		b := make([]byte, 32<<10)
 		n, err := from.Read(b)
@@ -169,10 +181,12 @@ func (m *mediator) answers(to, from net.Conn) {
 			}
 			queue <- l
 		}
+
 		if err != nil {
 			break
 		}
 	}
+
 	close(queue)
 	wg.Wait()
 }

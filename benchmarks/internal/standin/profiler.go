@@ -54,6 +54,7 @@ func (p *profiler) begin() {
 		_ = f.Close()
 		return
 	}
+
 	p.file = f
 }
 

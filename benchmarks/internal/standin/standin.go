@@ -31,6 +31,7 @@ func Main() {
 	if os.Getenv(name) != value {
 		return
 	}
+
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -38,7 +39,7 @@ func Main() {
 	os.Exit(0)
 }
 
-// gcPercent is that of the grid binary, without which what a process costs would be another program's.
+// gcPercent is that of the grid binary. With another value the process would not cost what the binary costs.
 const gcPercent = 200
 
 // leaveTimeout bounds how long a member may take to leave.
@@ -49,8 +50,10 @@ func run(args []string) error {
 	if len(args) == 0 || args[0] != "start" {
 		return fmt.Errorf("want the command start, got %q", args)
 	}
+
 	level := new(slog.LevelVar)
 	cfg := grid.Config{Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))}
+
 	flags := flag.NewFlagSet("start", flag.ContinueOnError)
 	flags.StringVar(&cfg.Name, "name", "", "")
 	flags.StringVar(&cfg.Listen, "listen", "", "")
@@ -62,18 +65,22 @@ func run(args []string) error {
 	flags.TextVar(level, "log-level", level, "")
 	mediate := flags.String("mediate", "", "host whose ports the member listens on, behind a mediator of BeginSlow to EndSlow")
 	profile := flags.String("cpu-profile", "", "directory for CPU profiles from BeginProfile to EndProfile")
+
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected arguments %q", flags.Args())
 	}
+
 	debug.SetGCPercent(gcPercent)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
+
 	if *profile != "" {
 		defer newProfiler(*profile, cfg.Name).stop()
 	}
+
 	if *mediate != "" {
 		front, _, _ := net.SplitHostPort(cfg.Listen)
 		med, behind, err := newMediator(cfg.Listen, *mediate)
@@ -83,10 +90,12 @@ func run(args []string) error {
 		defer func() { _ = med.close() }()
 		cfg.Listen, cfg.Advertise = behind, front
 	}
+
 	m, err := grid.Start(ctx, cfg)
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
+
 	fmt.Println(m.Addr())
 	<-ctx.Done()
 	stop() // a second signal ends the process at once

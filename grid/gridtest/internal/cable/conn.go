@@ -60,26 +60,33 @@ func (c *conn) Read(b []byte) (int, error) {
 	defer c.reading.Unlock()
 	if len(c.pending) == 0 && c.failed == nil {
 		k, err := c.Conn.Read(b)
+		// Once the first byte has come, a member that dialed has noted its connection. That member's end sees to the faults then.
 		if c.accepted && !c.asked && k > 0 {
 			c.asked, c.inside = true, c.n.fromMember(c)
 			c.exempt.Store(c.inside)
 		}
+
 		switch {
 		case c.isClosed():
 			return 0, net.ErrClosed
+		// A deadline is kept by this end alone, so it needs no cable.
 		case !c.silent() || errors.Is(err, os.ErrDeadlineExceeded) && k == 0:
 			return k, err
 		}
+
 		c.pending, c.failed = append(c.pending[:0], b[:k]...), err
 	}
+
 	for c.silent() {
 		if err := c.await(false); err != nil {
 			return 0, err
 		}
 	}
+
 	if len(c.pending) == 0 && c.failed != nil {
 		return 0, c.failed
 	}
+
 	k := copy(b, c.pending)
 	c.pending = c.pending[k:]
 	return k, nil
@@ -93,6 +100,7 @@ func (c *conn) Write(b []byte) (int, error) {
 		if c.isClosed() {
 			return sent, net.ErrClosed
 		}
+
 		if !c.silent() {
 			if err := c.releaseLocked(); err != nil {
 				return sent, err
@@ -100,11 +108,14 @@ func (c *conn) Write(b []byte) (int, error) {
 			k, err := c.Conn.Write(b)
 			return sent + k, err
 		}
+
+		// The writer must see what a socket would show: some bytes fit into buffers, and then the write blocks.
 		k := min(len(b), maxHeld-len(c.held))
 		c.held, b, sent = append(c.held, b[:k]...), b[k:], sent+k
 		if len(b) == 0 {
 			return sent, nil
 		}
+
 		if err := c.await(true); err != nil {
 			return sent, err
 		}
@@ -117,18 +128,21 @@ func (c *conn) await(writing bool) error {
 	if !f.silent(c.a, c.b) {
 		return nil
 	}
+
 	c.limits.Lock()
 	limit, moved := c.limits.read, c.limits.moved
 	if writing {
 		limit = c.limits.write
 	}
 	c.limits.Unlock()
+
 	var late <-chan time.Time
 	if !limit.IsZero() {
 		t := time.NewTimer(time.Until(limit))
 		defer t.Stop()
 		late = t.C
 	}
+
 	select {
 	case <-f.changed:
 		return nil
@@ -155,13 +169,16 @@ func (c *conn) releaseLocked() error {
 	if len(c.held) == 0 {
 		return nil
 	}
+
 	c.limits.Lock()
 	c.limits.releasing = true
 	if !c.limits.over {
 		_ = c.Conn.SetWriteDeadline(time.Time{})
 	}
 	c.limits.Unlock()
+
 	_, err := c.Conn.Write(c.held)
+
 	c.held = nil
 	c.limits.Lock()
 	c.limits.releasing = false
@@ -169,6 +186,7 @@ func (c *conn) releaseLocked() error {
 		_ = c.Conn.SetWriteDeadline(c.limits.write)
 	}
 	c.limits.Unlock()
+
 	return err
 }
 
@@ -186,11 +204,12 @@ func (c *conn) Close() error {
 	err := net.ErrClosed
 	c.closeOnce.Do(func() {
 		close(c.closed)
+		// The connection is not cut, so the other side may hear of the end at once.
 		if !c.n.remove(c) {
 			err = c.Conn.Close()
 			return
 		}
-		// Whoever is at the socket returns; nothing of that is sent.
+		// A read or write at the socket returns at once. Nothing of it is sent.
 		c.limits.Lock()
 		defer c.limits.Unlock()
 		c.limits.over = true
@@ -250,7 +269,7 @@ func (c *conn) SetWriteDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(t)
 }
 
-// movedLocked wakes who waits with the deadlines from before. REQUIRES c.limits.
+// movedLocked wakes reads and writes that wait with the old deadlines. REQUIRES c.limits.
 func (c *conn) movedLocked() {
 	close(c.limits.moved)
 	c.limits.moved = make(chan struct{})

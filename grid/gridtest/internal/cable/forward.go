@@ -19,6 +19,7 @@ func (p *Port) Route(addr string) string {
 	key := fmt.Sprint(p.i, ">", addr)
 	p.n.mu.Lock()
 	defer p.n.mu.Unlock()
+
 	f := p.n.forwarders[key]
 	if f == nil && p.n.ctx.Err() == nil {
 		var lc net.ListenConfig
@@ -26,6 +27,7 @@ func (p *Port) Route(addr string) string {
 		if err != nil {
 			return addr
 		}
+
 		f = &forwarder{p: p, to: addr, l: l}
 		p.n.forwarders[key] = f
 		p.n.wg.Go(f.run) // ends with close
@@ -33,6 +35,7 @@ func (p *Port) Route(addr string) string {
 	if f == nil {
 		return addr
 	}
+
 	return f.l.Addr().String()
 }
 
@@ -50,11 +53,13 @@ func (f *forwarder) run() {
 // carry carries one connection.
 func (f *forwarder) carry(nc net.Conn) {
 	defer func() { _ = nc.Close() }()
+
 	up, err := f.p.Dial(f.p.n.ctx, f.to)
 	if err != nil {
 		return
 	}
 	defer func() { _ = up.Close() }()
+
 	both := make(chan struct{}, 2)
 	copyTo := func(to, from net.Conn) {
 		_, _ = io.Copy(to, from) // its end is what counts
@@ -62,6 +67,7 @@ func (f *forwarder) carry(nc net.Conn) {
 	}
 	f.p.n.wg.Go(func() { copyTo(up, nc) }) // ends with either side, or with the network
 	f.p.n.wg.Go(func() { copyTo(nc, up) }) // likewise
+
 	select {
 	case <-both:
 	case <-f.p.n.ctx.Done():

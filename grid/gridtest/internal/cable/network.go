@@ -1,9 +1,9 @@
-// Package cable is the network of a test cluster: loopback connections whose cables can be pulled and put back. What is cut falls
-// silent, as it does behind a pulled cable: nobody is told, connections stay as they are, bytes wait, and what is dialed neither
-// answers nor refuses. It knows members by number and nothing of what they say.
+// Package cable is the network of a test cluster: loopback connections whose cables can be pulled and put back. A cut connection falls
+// silent, as it does behind a pulled cable. Nobody is told, connections stay as they are, bytes wait, and a dial gets neither an answer
+// nor a refusal. The package knows members by number and nothing of what they say.
 //
-// The faults of a connection between two members are the business of the end that dialed it; of those that come from outside the
-// cluster, of the member's end. Without faults a connection costs one atomic load per read and write.
+// The faults of a connection between two members are applied at the end that dialed it. The faults of a connection from outside the
+// cluster are applied at the member's end. Without faults a connection costs one atomic load per read and write.
 package cable
 
 import (
@@ -71,11 +71,13 @@ func (n *Network) Heal() {
 		clear(f.isolated)
 		clear(f.cut)
 	})
+
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for c := range n.conns {
 		n.wg.Go(c.release) // ends when what waited is written, or with the connection
 	}
+
 	for _, c := range n.buried {
 		n.wg.Go(c.end) // ends within lastWords
 	}
@@ -86,6 +88,7 @@ func (n *Network) Heal() {
 func (n *Network) change(edit func(*faults)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+
 	old := n.faults.Load()
 	f := &faults{isolated: make(map[int]bool), cut: make(map[[2]int]bool), changed: make(chan struct{})}
 	for i := range old.isolated {
@@ -94,6 +97,7 @@ func (n *Network) change(edit func(*faults)) {
 	for p := range old.cut {
 		f.cut[p] = true
 	}
+
 	edit(f)
 	n.faults.Store(f)
 	close(old.changed)
@@ -103,6 +107,7 @@ func (n *Network) change(edit func(*faults)) {
 func (n *Network) Close() {
 	n.cancel()
 	n.Heal()
+
 	n.mu.Lock()
 	for _, f := range n.forwarders {
 		f.close()
@@ -111,6 +116,7 @@ func (n *Network) Close() {
 		_ = c.Conn.Close() // nobody is left to hear of it
 	}
 	n.mu.Unlock()
+
 	n.wg.Wait()
 }
 
@@ -157,6 +163,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	c := newConn(l.p.n, nc, l.p.i, outside)
 	c.accepted = true
 	return c, nil
@@ -174,6 +181,7 @@ func (p *Port) Dial(ctx context.Context, addr string) (net.Conn, error) {
 				return nil, ctx.Err()
 			}
 		}
+
 		var d net.Dialer
 		nc, err := d.DialContext(ctx, "tcp", addr)
 		if err != nil {
@@ -182,9 +190,11 @@ func (p *Port) Dial(ctx context.Context, addr string) (net.Conn, error) {
 			}
 			return nil, err
 		}
+
 		p.n.mu.Lock()
 		p.n.dialed[nc.LocalAddr().String()+">"+nc.RemoteAddr().String()] = struct{}{}
 		p.n.mu.Unlock()
+
 		if to == p.i {
 			return nc, nil // what a member says to itself needs no cable
 		}
@@ -196,6 +206,7 @@ func (p *Port) Dial(ctx context.Context, addr string) (net.Conn, error) {
 // answers once for each connection.
 func (n *Network) fromMember(c *conn) bool {
 	key := c.RemoteAddr().String() + ">" + c.LocalAddr().String()
+
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	_, ok := n.dialed[key]
@@ -210,12 +221,14 @@ func (n *Network) add(c *conn) {
 	n.conns[c] = struct{}{}
 }
 
-// remove forgets a connection that its owner closes, and reports whether it is cut: then the other side is to hear of its end
-// only once that is over.
+// remove forgets a connection that its owner closes, and reports whether the connection is cut. If it is, the other side hears of its end
+// only after the fault.
 func (n *Network) remove(c *conn) (cut bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.conns, c)
+
+	// A cut connection keeps its socket open, since closing it would tell the other side.
 	if n.ctx.Err() == nil && c.silent() {
 		n.buried = append(n.buried, c)
 		return true
