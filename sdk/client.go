@@ -311,12 +311,12 @@ func (c *Client) seekSuccessor() bool {
 	return len(s.seen) > 0 && c.clock.now()-s.last <= int64(sightingsLast)
 }
 
-// ownAnswer is how long a member that has lost a partition may take to answer calls to that partition, before the new owner is
-// asked instead. Most such members answer that they are no longer the owner. A silent one does not.
+// ownAnswer is how long calls wait for a member that has lost their partition. After that the new owner is asked. Most such members
+// answer that they are no longer the owner, but a silent one does not.
 const ownAnswer = 150 * time.Millisecond
 
-// keepTime is the goroutine that ends calls whose time is up, sends calls to the new owner if the old one does not answer, and
-// notices members that have fallen silent. It ends with the client.
+// keepTime is the goroutine that ends calls whose time is up and notices members that have fallen silent. If an owner that was
+// replaced does not answer, it sends the calls to the new owner. It ends with the client.
 func (c *Client) keepTime() {
 	// A call whose time is up ends at a tick, so a client with a short timeout ticks more often.
 	tick := time.NewTicker(min(max(c.cfg.timeout/10, 5*time.Millisecond), 100*time.Millisecond))

@@ -48,7 +48,7 @@ func (c *clock) cluster(now int64) int64 { return (now + c.offset.Load()) / int6
 // so compare their instants with Now and not with time.Now. It is off by about half the time that a call takes. It does no I/O.
 func (c *Client) Now() time.Time { return instant(c.clock.cluster(c.clock.now())) }
 
-// restart is sample for another cluster: what was known of the time of the one before counts no more.
+// restart is sample for another cluster. It forgets what was known of the earlier cluster's time.
 func (c *clock) restart(clusterMs, sent, received int64) {
 	c.mu.Lock()
 	c.bound = -1

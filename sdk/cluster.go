@@ -123,6 +123,7 @@ func (c *Client) Maps(ctx context.Context) (maps []MapInfo, err error) {
 	if err != nil {
 		return nil, err
 	}
+
 	maps = make([]MapInfo, 0, len(sums))
 	for _, m := range sums {
 		if m.Entries > 0 { // members remember one that was emptied for a while
@@ -138,6 +139,7 @@ func (c *Client) Maps(ctx context.Context) (maps []MapInfo, err error) {
 func (c *Client) askAll(ctx context.Context, op wire.Op, body []byte, f func(member wire.ID, body []byte) error) (answered int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
+
 	members := c.serving()
 	list := make([]*call, len(members))
 	for i, m := range members {
@@ -146,6 +148,7 @@ func (c *Client) askAll(ctx context.Context, op wire.Op, body []byte, f func(mem
 		list[i].body = append(list[i].body[:0], body...)
 		defer list[i].release()
 	}
+
 	c.invokeAll(ctx, list)
 	for _, cl := range list {
 		e := cl.err
@@ -159,6 +162,7 @@ func (c *Client) askAll(ctx context.Context, op wire.Op, body []byte, f func(mem
 			err = e
 		}
 	}
+
 	if len(list) == 0 {
 		err = &Error{Op: op.String(), Partition: -1, Err: ErrUnavailable, Hint: "no member is known to serve"}
 	}

@@ -71,7 +71,7 @@ func (c *Client) leaving(ctx context.Context, op wire.Op, body []byte) (Leaving,
 	return Leaving{Done: res.Done, Replicas: int(res.Replicas), Owned: int(res.Owned)}, nil
 }
 
-// memberID returns the ID of a member that is named by it or by its name; of several that had a name in turn, the one that has it now.
+// memberID returns the ID of the member with an ID or a name. If several members have had the name, it is the present one.
 func (c *Client) memberID(ctx context.Context, op wire.Op, member string) (found wire.ID, err error) {
 	members, err := c.Members(ctx)
 	if err != nil {
@@ -79,6 +79,7 @@ func (c *Client) memberID(ctx context.Context, op wire.Op, member string) (found
 	}
 	for i := range members {
 		m := &members[i]
+		// Members that have left may have had the same name. One that is still there comes first, and an ID before any name.
 		if m.ID != member && (m.Name != member || !found.IsZero() && (m.State == MemberLeft || m.State == MemberDead)) {
 			continue
 		}
@@ -89,6 +90,7 @@ func (c *Client) memberID(ctx context.Context, op wire.Op, member string) (found
 			break
 		}
 	}
+
 	if found.IsZero() {
 		return found, &Error{Op: op.String(), Name: member, Partition: -1, Err: ErrNotFound, Hint: fmt.Sprintf("no member has the ID or name %q", member)}
 	}
@@ -106,6 +108,7 @@ func (c *Client) balance(ctx context.Context, begin bool) (b Balance, err error)
 	op := wire.OpRebalance
 	ctx, span := c.tracer.start(ctx, op.String(), "")
 	defer func() { endSpan(span, err) }()
+
 	answer, err := c.callAny(ctx, op, wire.AppendRebalanceBody(nil, wire.RebalanceBody{Begin: begin}))
 	if err != nil {
 		return b, err

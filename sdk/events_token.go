@@ -13,11 +13,12 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// tokenVersion opens every resume token. What follows in version 2 is one part after the other, each padded with zeros and
-// closed by four bytes of checksum over everything up to there, so that its length is a multiple of three. The first part has
-// eight bytes that tell the map, the number of partitions of the cluster, the number of places, and the places {partitions since
-// the last, generation, position}. Each other part has one place {partition, generation, position} that is later than what
-// stands before it. Integers are uvarints; the text is base64 for URLs.
+// tokenVersion opens every resume token. In version 2, parts follow. Each part is padded with zeros to a length that is a multiple
+// of three, with four bytes of checksum at its end. The checksum covers all bytes before it, also those of earlier parts.
+//
+// The first part has eight bytes that name the map, the cluster's number of partitions, the number of places, and the places. Each
+// place there is {partitions since the last, generation, position}. Each other part has one place {partition, generation, position},
+// which replaces the earlier one of that partition. Integers are uvarints. The text is base64 for URLs.
 const tokenVersion = 2
 
 const (
@@ -34,7 +35,7 @@ var errToken = errors.New("the resume token cannot be used")
 
 var tokenChecksum = crc32.MakeTable(crc32.Castagnoli)
 
-// tokenMap returns what a token names a map by.
+// tokenMap returns the number by which tokens name a map.
 func tokenMap(cluster wire.ID, name string) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write(cluster[:])
@@ -42,9 +43,9 @@ func tokenMap(cluster wire.ID, name string) uint64 {
 	return h.Sum64()
 }
 
-// tokenWriter makes one token after the other of the same partitions of a map, one for each event. A token is the one before with
-// the event's place appended, in the same memory, until there are as many appended as make up for a new beginning: so a token costs
-// next to nothing, whatever the number of partitions.
+// tokenWriter makes a token for each event of a stream. Most tokens are the previous token with the event's place appended, in the
+// same memory. Another first part begins only after many of them. So a token costs next to nothing, whatever the number of
+// partitions.
 type tokenWriter struct {
 	head  []byte
 	text  strings.Builder // the last token
@@ -80,7 +81,7 @@ func (w *tokenWriter) begin(now int64, all func(func(int, place))) ResumeToken {
 		b = wire.AppendUvarint(wire.AppendUvarint(b, p.generation), p.pos)
 		last = partition
 	})
-	// Tokens that are kept keep their memory, which nothing is appended to any more.
+	// Nothing is appended to the old memory any more: tokens that the program keeps still use it.
 	w.text, w.crc, w.until = strings.Builder{}, 0, now+int64(tokenAge)
 
 	size := base64.RawURLEncoding.EncodedLen(len(b) + 6)

@@ -42,12 +42,12 @@ type eventSink interface {
 	take(partition uint32, e *wire.Event) bool
 }
 
-// tracker brings the events of one map in one partition into order, out of what a fast channel that loses, repeats and
-// reorders messages brings and what the owner answers when asked. It hands each event to the sink once, or an event of kind
-// EventLost in place of those that cannot be had any more.
+// tracker brings the events of one map in one partition into order. They come by a fast channel, which loses, repeats and reorders
+// messages, and in answers of the owner. The tracker hands each event to the sink once. In place of events that nobody has any more
+// it hands on one event of kind EventLost.
 //
-// It is pure: time is given to it, in nanoseconds of any clock that does not go back, and it says when the owner is to be
-// asked rather than asking. Its methods must not be called concurrently.
+// It is pure. Its caller gives it the time, in nanoseconds of any clock that does not go back. It does not ask the owner, but says
+// when to ask. Its methods must not be called concurrently.
 type tracker struct {
 	partition uint32
 	sink      eventSink
@@ -221,7 +221,7 @@ func (t *tracker) follow(e *wire.Event) bool {
 	return t.accept(e)
 }
 
-// hear notes that the partition's owner was heard of. It reports false for one that is owner no more.
+// hear notes that the partition's owner was heard of. It reports false for a member that is no longer the owner.
 func (t *tracker) hear(now int64, epoch uint64) bool {
 	if epoch < t.epoch {
 		return false

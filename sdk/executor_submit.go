@@ -87,7 +87,7 @@ func (ex *Executor) submitTo(ctx context.Context, member wire.ID, body *wire.Tas
 // its result will tell. It is not offered again, neither to another member nor to the same one, which may have restarted and
 // would run it a second time. So ErrMemberLeft means that the task was not accepted.
 //
-// With ErrUnknownOutcome the task comes along, for a caller who wants to cancel it: nobody waits for its outcome.
+// With ErrUnknownOutcome it also returns the task, so that the caller can cancel it. Nobody waits for that task's outcome.
 func (ex *Executor) offer(ctx context.Context, body *wire.TaskBody, member wire.ID, partition uint32) (_ *remoteTask, err error) {
 	ctx, span := ex.c.tracer.start(ctx, wire.OpTaskSubmit.String(), ex.name)
 	defer func() { endSpan(span, err) }()
@@ -161,8 +161,8 @@ func newTaskID(first wire.ID, i int) wire.ID {
 	return id
 }
 
-// workingMembers returns the members that a task for all is meant for: those that serve, but for suspect ones that are not
-// connected and own nothing. These are as good as gone, though nobody may say so yet.
+// workingMembers returns the members that run a task for all members. These are all that serve, without suspect members that are not
+// connected and own nothing: such a member is probably dead.
 func (c *Client) workingMembers() []wire.MemberInfo {
 	t := c.table.Load()
 	var out []wire.MemberInfo
@@ -253,5 +253,5 @@ func (c *Client) pauseTask(ctx context.Context, changed <-chan struct{}) error {
 	return nil
 }
 
-// maxBackoffs is a number of failures after which backoff grows no more.
+// maxBackoffs is a number of failures after which backoff no longer grows.
 const maxBackoffs = 10

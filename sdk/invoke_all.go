@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// maxBurst is how many bytes of bodies a group of calls has under way, so that a large bulk call leaves room for others in the
-	// connections' queues.
+	// maxBurst bounds the bodies, in bytes, of the calls that a group has under way. So a large bulk call leaves room for others in
+	// the connections' queues.
 	maxBurst = 4 << 20
 	// minUnderWay is how many calls a group may have under way at least.
 	minUnderWay = 64

@@ -75,11 +75,14 @@ func (m *Map[K, V]) streamConfig(op string, kinds uint16, opts []ListenerOption)
 			return streamConfig{}, invalidf(op, m.name, "%v", err)
 		}
 	}
+
 	out := streamConfig{kinds: kinds | 1<<wire.EventLost, values: !cfg.noValues, partition: -1,
 		sparse: cfg.keyed || cfg.noValues || kinds&allKinds != allKinds}
+
 	if cfg.expiry && kinds&(1<<wire.EventUpdated) != 0 {
 		out.kinds |= 1 << wire.EventTTL
 	}
+
 	if cfg.keyed {
 		key, partition, err := m.listenedKey(cfg.key)
 		if err != nil {
@@ -91,6 +94,7 @@ func (m *Map[K, V]) streamConfig(op string, kinds uint16, opts []ListenerOption)
 		}
 		out.key, out.partition = key, partition
 	}
+
 	if cfg.resumable {
 		places, err := parseToken(cfg.from, tokenMap(m.c.table.Load().cluster, m.name), m.c.partitionCount())
 		if err == nil {
@@ -106,6 +110,7 @@ func (m *Map[K, V]) streamConfig(op string, kinds uint16, opts []ListenerOption)
 
 // listenedKey returns the encoding of a key that may be of another type than K, and its partition.
 func (m *Map[K, V]) listenedKey(key any) ([]byte, int, error) {
+	// The type of a map's keys may differ from program to program. Types that encode alike will do.
 	k, ok := key.(K)
 	if !ok {
 		b, err := codec.EncodeKey(nil, key)
@@ -116,6 +121,7 @@ func (m *Map[K, V]) listenedKey(key any) ([]byte, int, error) {
 			return nil, 0, fmt.Errorf("the key is no %T: %w", k, err)
 		}
 	}
+
 	cl := newCall(wire.OpEvents, m.name, 0)
 	defer cl.release()
 	partition, err := m.encodeKey(cl, k)

@@ -159,6 +159,7 @@ func (b *bulk[K, V]) write(ctx context.Context, w wire.WriteOptions, applied fun
 			if b.op == wire.OpSetMany {
 				body.Values = make([][]byte, len(items))
 			}
+
 			for i := range items {
 				body.Keys[i] = items[i].encoded
 				if body.Values != nil {
@@ -172,11 +173,13 @@ func (b *bulk[K, V]) write(ctx context.Context, w wire.WriteOptions, applied fun
 			if err != nil {
 				return cl.fail(ErrUnknownOutcome, "the answer cannot be read: "+err.Error())
 			}
+
 			applied(r.Applied)
 			for _, f := range r.Failed {
 				if int(f.Index) >= len(items) {
 					return cl.fail(ErrUnknownOutcome, "the answer names a key that was not sent")
 				}
+
 				sentinel := SentinelOf(f.Code)
 				if sentinel == nil {
 					sentinel = ErrUnknownOutcome
@@ -220,6 +223,7 @@ func (b *bulk[K, V]) run(ctx context.Context, body func([]byte, []bulkItem[K]) [
 		if err == nil {
 			err = take(cl, part)
 		} else if b.op.IsRead() && len(part) > 1 && errors.Is(err, ErrTooLarge) {
+			// The answer for all keys is too large. Halves may fit.
 			return []*call{begin(part[:len(part)/2]), begin(part[len(part)/2:])}
 		}
 

@@ -96,6 +96,7 @@ func (c MapConfig) Wire() (out wire.MapConfig, err error) {
 		*d.field = ms
 		out.Fields |= d.bit
 	}
+
 	if c.Eviction != nil {
 		policy, err := wire.ParseEvictionPolicy(string(*c.Eviction))
 		if err != nil {
@@ -104,6 +105,7 @@ func (c MapConfig) Wire() (out wire.MapConfig, err error) {
 		out.Eviction = policy
 		out.Fields |= wire.MapEviction
 	}
+
 	for _, n := range []struct {
 		what  string
 		bit   wire.MapFields
@@ -119,10 +121,12 @@ func (c MapConfig) Wire() (out wire.MapConfig, err error) {
 		*n.field = uint64(max(0, *n.from))
 		out.Fields |= n.bit
 	}
+
 	if c.Stats != nil {
 		out.Stats = *c.Stats
 		out.Fields |= wire.MapStats
 	}
+
 	if len(errs) > 0 {
 		return wire.MapConfig{}, fmt.Errorf("%w: %w", ErrInvalid, errors.Join(errs...))
 	}
@@ -171,13 +175,16 @@ func (c *Client) MapConfigs(ctx context.Context) (configs []PatternConfig, err e
 func (c *Client) MapConfig(ctx context.Context, name string) (s MapSettings, err error) {
 	ctx, span := c.tracer.start(ctx, wire.OpMapConfigs.String(), name)
 	defer func() { endSpan(span, err) }()
+
 	if err := wire.CheckMapName(name); err != nil {
 		return s, wireError(wire.OpMapConfigs.String(), name, err)
 	}
+
 	res, err := c.mapConfigs(ctx)
 	if err != nil {
 		return s, err
 	}
+
 	r := res.List.Resolve(name)
 	return MapSettings{Patterns: res.List.Matching(name), TTL: duration(r.TTL), MaxIdle: duration(r.MaxIdle),
 		Eviction: EvictionPolicy(r.Eviction.String()), MaxEntries: int64(r.MaxEntries), MaxBytes: int64(r.MaxBytes), Stats: r.Stats}, nil
@@ -205,6 +212,7 @@ func (c *Client) SetMapConfig(ctx context.Context, pattern string, set MapConfig
 	op := wire.OpSetMapConfig
 	ctx, span := c.tracer.start(ctx, op.String(), pattern)
 	defer func() { endSpan(span, err) }()
+
 	values, err := set.Wire()
 	gone, bad := fieldsOf(unset)
 	if both := values.Fields & gone; both != 0 {
@@ -213,6 +221,7 @@ func (c *Client) SetMapConfig(ctx context.Context, pattern string, set MapConfig
 	if err == nil && values.Fields|gone == 0 {
 		bad = append(bad, errors.New("nothing is set and nothing unset"))
 	}
+
 	if err = errors.Join(append(bad, err, wire.CheckMapPattern(pattern))...); err != nil {
 		return wireError(op.String(), pattern, err)
 	}
@@ -224,10 +233,12 @@ func (c *Client) DropMapConfig(ctx context.Context, pattern string) (existed boo
 	op := wire.OpSetMapConfig
 	ctx, span := c.tracer.start(ctx, op.String(), pattern)
 	defer func() { endSpan(span, err) }()
+
 	if err := wire.CheckMapPattern(pattern); err != nil {
 		return false, wireError(op.String(), pattern, err)
 	}
 	err = c.changeMapConfig(ctx, pattern, func(was wire.MapConfig) wire.MapConfig {
+		// This may run again after a conflict, which may be with an earlier copy of the same change.
 		existed = existed || was.Fields != 0
 		return wire.MapConfig{}
 	})
@@ -260,17 +271,20 @@ func (c *Client) changeMapConfig(ctx context.Context, pattern string, change fun
 		ctx, cancel = context.WithTimeout(ctx, c.cfg.timeout)
 		defer cancel()
 	}
+
 	for {
 		now, err := c.mapConfigs(ctx)
 		if err != nil {
 			return err
 		}
+
 		body := wire.SetMapConfigBody{From: now.Version, Config: wire.PatternConfig{Pattern: pattern}}
 		at, there := now.List.Find(pattern)
 		if there {
 			body.Config.MapConfig = now.List[at].MapConfig
 		}
 		body.Config.MapConfig = change(body.Config.MapConfig)
+
 		if body.Config.Fields == 0 && !there {
 			return nil
 		}
@@ -279,12 +293,15 @@ func (c *Client) changeMapConfig(ctx context.Context, pattern string, change fun
 				return wireError(op.String(), pattern, err)
 			}
 		}
+
 		_, err = c.callAny(ctx, op, wire.AppendSetMapConfigBody(nil, &body))
 		switch {
 		case err == nil:
 			return nil
 		case unanswered(err):
+			// A member may have made the change although its answer was lost.
 			return &Error{Op: op.String(), Name: pattern, Partition: -1, Err: because(ErrUnknownOutcome, caller.Err()), Hint: err.Error()}
+		// A conflict says that another change came first. The loop begins with the version after that.
 		case !errors.Is(err, ErrConflict):
 			return err
 		}

@@ -96,9 +96,8 @@ func (m *Map[K, V]) Entries(ctx context.Context, opts ...QueryOption) iter.Seq2[
 // maxAhead is how many partitions' first pages are fetched at the same time.
 const maxAhead = 8
 
-// scan hands each entry to visit until that returns false or an error. It fetches the first pages of several partitions
-// at once, of more and more the longer it goes on, so that looking at a few entries costs little and small maps are
-// walked in few round trips.
+// scan hands each entry to visit until visit returns false or an error. It fetches the first pages of several partitions at once,
+// and of more partitions the longer it goes on. So a look at a few entries costs little, and a small map takes few round trips.
 func (m *Map[K, V]) scan(ctx context.Context, what uint8, opts []QueryOption, visit func(cl *call, key, value []byte) (bool, error)) error {
 	var cfg queryConfig
 	for _, o := range opts {

@@ -55,7 +55,7 @@ func (m *Map[K, V]) GetOrLoad(ctx context.Context, key K, load func(context.Cont
 	at := flightKey{m.name, string(cl.key), cl.req.Partition}
 	cl.release()
 
-	// A flight may end without a value for this caller, who then begins again.
+	// A flight may end without a value for this caller, which then begins again.
 	for {
 		if v, found, err := m.getPatiently(ctx, key); err != nil || found {
 			return v, err
@@ -76,7 +76,7 @@ func (m *Map[K, V]) getPatiently(ctx context.Context, key K) (v V, found bool, e
 	}
 }
 
-// pauseLoad waits, and reports whether there is still somebody who wants to know.
+// pauseLoad waits, and reports whether neither ctx nor the client has ended.
 func (c *Client) pauseLoad(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):
@@ -124,7 +124,7 @@ func (m *Map[K, V]) lead(ctx context.Context, f *flight, key K, load func(contex
 		v, landed, err = m.load(ctx, f, key, load, w)
 		return v, true, err
 	}
-	// From here on nobody joins: what is read now is not too old for those who have.
+	// From here on nobody joins. So all callers of the flight asked before the value is read, and the value is not too old for them.
 	m.c.loads.close(f)
 	landed = true
 	value, found, err := m.getEncoded(ctx, key)
@@ -180,7 +180,7 @@ func (m *Map[K, V]) load(ctx context.Context, f *flight, key K, load func(contex
 		return v, false, err
 	}
 
-	// From here on nobody joins: who comes after the value was stored may come after it was deleted, too.
+	// From here on nobody joins. A caller that asks after the value was stored might also ask after it was deleted.
 	m.c.loads.close(f)
 	landed = true
 	defer func() { f.land(value) }()

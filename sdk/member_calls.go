@@ -40,10 +40,10 @@ func (c *Client) callOwner(ctx context.Context, op wire.Op, name string, partiti
 	return append([]byte(nil), cl.Answer.Body...), owner, nil
 }
 
-// callMember makes a call to one member. It ends in ErrMemberLeft when there is no such member, it cannot be connected to,
-// or it is stopping, and when the connection ends after an operation was sent that is more than a question. Such an
-// operation may have been executed; if members know it again by an ID of its own, it may be made again. It ends in
-// ErrUnknownOutcome where its time was up first.
+// callMember makes a call to one member. It ends in ErrMemberLeft if there is no such member, if the member is stopping, or if no
+// connection can be made. It also ends in ErrMemberLeft if the connection ends after an operation was sent that is more than a
+// question. Such an operation may have been executed. It may be made again if members recognise it by an ID of its own. If its time
+// is up first, the call ends in ErrUnknownOutcome.
 func (c *Client) callMember(ctx context.Context, op wire.Op, member wire.ID, body []byte) ([]byte, error) {
 	answer, _, err := c.callOne(ctx, op, member, body)
 	return answer, err
@@ -67,8 +67,8 @@ func (c *Client) callOne(ctx context.Context, op wire.Op, member wire.ID, body [
 // askTime is how long callAny waits for one member before it asks another.
 const askTime = 2 * time.Second
 
-// callAny asks members in turn until one answers. It is for questions only. When time is up its error says what a member last said
-// why it could not answer, also where the last that were asked said nothing.
+// callAny asks one member after the other until one answers. It is for questions only. When time is up, its error has the last reason
+// that a member gave for not answering, even if later members gave none.
 func (c *Client) callAny(ctx context.Context, op wire.Op, body []byte) (answer []byte, err error) {
 	var reason error // of a round before, or of this one
 	err = c.repeatedly(ctx, op, func(ctx context.Context) error {
@@ -210,8 +210,8 @@ func (c *Client) partitionOf(encoded []byte) int {
 	return wire.PartitionOf(encoded, c.partitionCount())
 }
 
-// dialPlane makes a connection of its own to a member for a plane, with TLS and hello done. It belongs to the caller, who
-// must close it before the client's Close returns to nobody: the client does not know of it any more.
+// dialPlane makes a connection of its own to a member for a plane, with TLS and hello done. The connection belongs to the caller,
+// who must close it: the client's Close does not know of it.
 func (c *Client) dialPlane(ctx context.Context, member wire.ID, plane wire.Plane) (net.Conn, error) {
 	m := c.table.Load().member(member)
 	if m == nil {

@@ -2,7 +2,7 @@ package sdk
 
 import "sync"
 
-// broadcast wakes all who wait, as often as it is signalled. The zero value is ready.
+// broadcast wakes all waiters at each signal. The zero value is ready.
 type broadcast struct {
 	mu sync.Mutex
 	ch chan struct{} // nil: nobody waits

@@ -12,9 +12,9 @@ type ticket struct {
 	prev, next *ticket
 }
 
-// outstanding are the writes of one partition that the client waits for, in the order of their seqs. Members keep the
-// results of a client's writes from the lowest such seq on and refuse older ones, so lowest must never exceed the seq of a
-// write that is still waited for, in whatever order writes end.
+// outstanding are the writes of one partition that the client waits for, in the order of their seqs. Members keep the results of a
+// client's writes from the lowest such seq on, and refuse older ones. So lowest must never exceed the seq of a write that the client
+// still waits for, in whatever order writes end.
 type outstanding struct {
 	mu sync.Mutex // guards the following
 

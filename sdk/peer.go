@@ -55,8 +55,8 @@ func (p *peer) failure() (err error, dialing bool) {
 	return p.mu.lastErr, p.mu.dialing
 }
 
-// backoff returns how long to wait after n failures in a row: twice as long each time, less up to a half, so that many
-// who fail together do not come back together.
+// backoff returns how long to wait after n failures in a row: twice as long each time, less a random part of up to a half. So clients
+// that fail together do not come back together.
 func backoff(n int) time.Duration {
 	d := maxBackoff
 	if n < 5 {

@@ -9,9 +9,8 @@ import (
 )
 
 const (
-	// goneAfter is how long no member of the client's cluster may answer, while members of another cluster answer at some of its
-	// addresses, before the client takes the other cluster for its successor. If the other cluster answers at all addresses, the
-	// client does not wait.
+	// goneAfter is how long the client waits for its own cluster while another one answers at some of its addresses. After that it takes
+	// the other cluster for the successor. If the other cluster answers at all addresses, the client does not wait.
 	goneAfter = 3 * time.Second
 	// sightingsLast is how long a sighting of another cluster counts.
 	sightingsLast = 10 * time.Second
@@ -202,8 +201,8 @@ func (c *Client) openSuccessor(addr, name string, id wire.ID) error {
 	return nil
 }
 
-// goOverLocked makes v, the first table of the chosen successor, the client's table. What was known of the cluster before counts no more.
-// It returns peers as reviseLocked does. REQUIRES c.mu.
+// goOverLocked makes v, the first table of the chosen successor, the client's table. It forgets all that was known of the earlier
+// cluster. It returns peers as reviseLocked does. REQUIRES c.mu.
 func (c *Client) goOverLocked(v *wire.Table) (fresh, gone []*peer) {
 	next, _ := (&table{}).merge(v, func(m *wire.MemberInfo) *peer { return c.peerLocked(m.ID) })
 	fresh, gone = c.reviseLocked(next)
@@ -219,7 +218,7 @@ func (c *Client) goOverLocked(v *wire.Table) (fresh, gone []*peer) {
 const textReplaced = "the cluster was bootstrapped again meanwhile"
 
 // moveCluster moves a call that was begun in another cluster to t's cluster, or ends it in cl.err and reports true. A write that may
-// have been executed in the old cluster, and a call that is bound to it, must not be made in the new one.
+// have been executed in the old cluster must not be made in the new one. The same holds for a call that is bound to the old cluster.
 func (c *Client) moveCluster(cl *call, t *table) (done bool) {
 	switch {
 	case cl.addressed(): // the table says that there is no such member

@@ -10,8 +10,8 @@ import (
 // TaskWaits hears when a task waits for the outcome of other tasks. A member's executors put one into the context of each task.
 // It is for members and not API.
 type TaskWaits interface {
-	// Await says that the calling goroutine waits for any one of the tasks, from now until it calls leave, and at most until the
-	// given time; zero means no limit. stuck is closed if the wait can never end: the tasks need a place in a pool that stays
+	// Await says that the calling goroutine waits for any one of the tasks. The wait lasts until leave is called, and at most until
+	// the given time; zero means no limit. stuck is closed if the wait can never end: the tasks need a place in a pool that stays
 	// full while this wait goes on.
 	Await(tasks []wire.ID, until time.Time) (stuck <-chan struct{}, leave func())
 }

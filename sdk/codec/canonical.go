@@ -15,6 +15,7 @@ func Canonical(dst, b []byte) ([]byte, error) {
 	if !s.loose {
 		return append(dst, b...), nil
 	}
+
 	e := getEncoder(dst)
 	defer putEncoder(e)
 	if err := e.rewriteWhole(b); err != nil {
@@ -35,6 +36,7 @@ func (e *encoder) rewrite(b []byte) (rest []byte, err error) {
 	if err != nil {
 		return nil, malformed(err, 0)
 	}
+
 	body := b[t.size:]
 	switch t.fam {
 	case famNil:
@@ -84,6 +86,7 @@ func (e *encoder) rewrite(b []byte) (rest []byte, err error) {
 			}
 			e.entries = append(e.entries, entry{at, mid, len(e.dst)})
 		}
+
 		if err := e.endMap(base, start); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrMalformed, errDuplicate)
 		}

@@ -47,6 +47,7 @@ func putEncoder(e *encoder) {
 	if cap(entries) > maxPooled/24 {
 		entries = nil
 	}
+
 	*e = encoder{entries: entries, scratch: scratch}
 	encoders.Put(e)
 }
@@ -164,6 +165,7 @@ func encodeMap[K comparable, V any](e *encoder, m map[K]V, key func(*encoder, K)
 	if err != nil {
 		return err
 	}
+
 	start := len(e.dst)
 	for k, v := range m {
 		at := e.beginKey()
@@ -231,6 +233,7 @@ func (e *encoder) value(p *plan, v reflect.Value) error {
 	if p.enc != protoNone {
 		return e.foreign(p, v)
 	}
+
 	switch p.kind {
 	case kindBool:
 		e.dst = appendBool(e.dst, v.Bool())
@@ -308,6 +311,7 @@ func (e *encoder) list(p *plan, v reflect.Value) error {
 		e.dst = append(e.dst, codeNil)
 		return nil
 	}
+
 	if err := e.enter(); err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func (e *encoder) foreign(p *plan, v reflect.Value) (err error) {
 		return nil
 	}
 
-	if !v.CanAddr() { // its method may be one of the pointer
+	if !v.CanAddr() { // the method may belong to the pointer type
 		c := reflect.New(p.typ).Elem()
 		c.Set(v)
 		v = c
@@ -133,12 +133,16 @@ func (d *decoder) foreign(p *plan, v reflect.Value) (err error) {
 	if err != nil {
 		return err
 	}
+
+	// The encoder writes nil for these without asking their method.
 	if t.fam == famNil {
 		switch v.Kind() {
 		case reflect.Slice, reflect.Map:
 			return nil
 		}
 	}
+
+	// A method may keep what it is given, so it gets a copy.
 	defer caught(p, ErrType, &err)
 	m := v.Addr().Interface()
 	switch p.dec {
@@ -153,16 +157,19 @@ func (d *decoder) foreign(p *plan, v reflect.Value) (err error) {
 		}
 		return refused(p, m.(encoding.TextUnmarshaler).UnmarshalText(bytes.Clone(b[t.size:])))
 	}
+
 	err = foreignRead(p, m, b)
 	if err == nil {
 		return nil
 	}
+
 	// The library reads a float32 from four bytes only. A method that wants one gets all floats in the fewest bytes.
 	narrow, some := narrowFloats(b)
 	if !some {
 		return err
 	}
-	v.SetZero()
+
+	v.SetZero() // the first attempt may have set some of it
 	if foreignRead(p, m, narrow) == nil {
 		return nil
 	}

@@ -93,6 +93,7 @@ func appendJSON(dst []byte, v any, depth int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	var plain any
 	if err := (Msgpack{}).Decode(b, &plain); err != nil {
 		return nil, err
@@ -106,6 +107,7 @@ func appendJSONObject(dst []byte, m map[string]any, depth int) ([]byte, error) {
 		keys = append(keys, k)
 	}
 	slices.Sort(keys)
+
 	dst = append(dst, '{')
 	for i, k := range keys {
 		if i > 0 {
@@ -189,10 +191,12 @@ func appendJSONFloat(dst []byte, f float64) []byte {
 	case math.IsInf(f, -1):
 		return append(dst, `"-Infinity"`...)
 	}
+
 	at := len(dst)
 	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
 		return strconv.AppendFloat(dst, f, 'e', -1, 64)
 	}
+
 	dst = strconv.AppendFloat(dst, f, 'f', -1, 64)
 	if !slices.Contains(dst[at:], '.') {
 		dst = append(dst, ".0"...)

@@ -122,6 +122,7 @@ func (b planBuilder) plan(t reflect.Type) *plan {
 	}
 
 	p.enc, p.dec = protocolsOf(t)
+
 	switch t.Kind() {
 	case reflect.Bool:
 		p.kind = kindBool

@@ -110,11 +110,13 @@ var (
 )
 
 // readToken reads the token that b begins with. It accepts any bytes and allocates nothing. A string or bytes lie within
-// b, and b has at least one byte for every element of an array and two for every entry of a map.
+// b. b has at least one byte for every element of an array, and two for every entry of a map.
 func readToken(b []byte) (token, error) {
 	if len(b) == 0 {
 		return token{}, errTruncated
 	}
+
+	// The most frequent forms come first: they have their value or length in the first byte.
 	c := b[0]
 	switch {
 	case c < fixMap:
@@ -128,11 +130,13 @@ func readToken(b []byte) (token, error) {
 	case c < codeNil:
 		return lengthToken(b, famString, 1, uint64(c&0x1f), 0)
 	}
+
 	var n uint64 // what follows the code, in as many bytes as width says
 	width := widths[c-codeNil]
 	if len(b) <= width {
 		return token{}, errTruncated
 	}
+
 	switch width {
 	case 1:
 		n = uint64(b[1])
@@ -143,6 +147,7 @@ func readToken(b []byte) (token, error) {
 	case 8:
 		n = binary.BigEndian.Uint64(b[1:])
 	}
+
 	switch c {
 	case codeNil:
 		return token{fam: famNil, ok: true, size: 1}, nil
@@ -220,9 +225,12 @@ func intToken(size int, n, least int64) token {
 // lengthToken returns the header of what has n bytes, elements or entries. Its form is canonical from least on.
 func lengthToken(b []byte, fam family, size int, n, least uint64) (token, error) {
 	left := uint64(len(b) - size)
+	// Each entry takes a byte for its key and one for its value at least.
 	if fam == famMap {
 		left /= 2
 	}
+
+	// A length is never believed beyond the bytes that are there: nobody allocates for more.
 	if n > left {
 		return token{}, errLength
 	}
@@ -243,6 +251,7 @@ func timeToken(b []byte, at int, n uint64) (token, error) {
 	if n != 4 && n != 8 && n != 12 {
 		return token{}, errTimestamp
 	}
+
 	size := at + 1 + int(n)
 	sec, nsec := token{size: size, n: n}.instant(b)
 	if nsec >= 1e9 {

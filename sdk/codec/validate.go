@@ -100,7 +100,7 @@ func (s *scanner) value(depth int, inKey bool) error {
 
 			key := s.b[at:s.pos]
 			if i > 0 {
-				// Only keys in order show here that one occurs twice. Others are sorted when they are decoded.
+				// A key that occurs twice shows here only if the keys are in order. Others are sorted later, and checked then.
 				switch order := bytes.Compare(last, key); {
 				case order == 0:
 					return errDuplicate

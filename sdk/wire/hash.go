@@ -89,6 +89,7 @@ func murmur3(prefix, b []byte) uint32 {
 		h ^= bits.RotateLeft32(k*c1, 15) * c2
 		h = bits.RotateLeft32(h, 13)*5 + 0xe6546b64
 	}
+
 	n := len(prefix) + len(b)
 	if len(prefix) == 4 {
 		mix(binary.LittleEndian.Uint32(prefix))
@@ -97,6 +98,7 @@ func murmur3(prefix, b []byte) uint32 {
 		mix(binary.LittleEndian.Uint32(b))
 		b = b[4:]
 	}
+
 	var k uint32
 	switch len(b) {
 	case 3:
@@ -109,6 +111,7 @@ func murmur3(prefix, b []byte) uint32 {
 		k ^= uint32(b[0])
 		h ^= bits.RotateLeft32(k*c1, 15) * c2
 	}
+
 	h ^= uint32(n)
 	h ^= h >> 16
 	h *= 0x85ebca6b

@@ -1,7 +1,7 @@
 package wire
 
-// A Stamp is an epoch of a partition, a version of an entry, or a version of the metadata. Its upper bits are the generation, the
-// lower ones count within that, so every stamp of a later generation is greater than any of an earlier one.
+// A Stamp is an epoch of a partition, a version of an entry, or a version of the metadata. Its upper bits are the generation, and its
+// lower bits count within the generation. So every stamp of a later generation is greater than any of an earlier one.
 //
 // Members and clients read generations out of stamps that others made, so the place of the bits never changes. Fields of messages
 // hold stamps as plain integers.

@@ -19,8 +19,8 @@ var clusterOps = []Descriptor{
 	{Op: OpMaps, Name: "maps", Kind: KindMember, Repeatable: true},
 }
 
-// UpToDate is the body of a question that is to be answered from all metadata committed when it comes, as far as the member asked can
-// learn that soon. Without it the answer is what the member knows.
+// UpToDate is the body of a question about all metadata that is committed when the question comes. The member that is asked first
+// learns of them, if it can do so soon. Without UpToDate the answer is what the member knows.
 var UpToDate = []byte{1}
 
 // NoOwner is the owner's index of a partition that nobody is known to own.
@@ -84,6 +84,7 @@ func (m *MemberInfo) decode(r *Reader) {
 	for _, s := range [...]*string{&m.Name, &m.Addr, &m.PeerAddr, &m.Zone, &m.State, &m.Version} {
 		*s = r.String()
 	}
+
 	n := r.Count(2)
 	if n == 0 {
 		return
@@ -115,10 +116,12 @@ func AppendTable(dst []byte, v *Table) []byte {
 	dst = AppendU64(dst, v.Meta)
 	dst = append(dst, v.Cluster[:]...)
 	dst = AppendString(dst, v.Name)
+
 	dst = AppendUvarint(dst, uint64(len(v.Members)))
 	for i := range v.Members {
 		dst = v.Members[i].append(dst)
 	}
+
 	dst = AppendUvarint(dst, uint64(len(v.Partitions)))
 	for i := range v.Partitions {
 		p := &v.Partitions[i]

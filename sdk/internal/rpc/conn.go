@@ -1,9 +1,9 @@
 // Package rpc owns one connection of the calls plane to one member: its hello, its frames, and the table of calls that wait
 // for answers on it. It must not know what the operations mean, which member is right for one, or when to try again.
 //
-// Cost per call is what the package is about. In the steady state a call allocates nothing and starts no goroutine: its
-// frame is appended to a buffer that is shared by all callers, the first of them writes for all that are waiting, and one
-// goroutine reads whatever has arrived and completes all of it at once.
+// The package keeps the cost of a call low. In the steady state a call allocates nothing and starts no goroutine. All callers append
+// their frames to one buffer, and the first of them writes for all. One goroutine reads whatever has arrived and completes all of it
+// at once.
 package rpc
 
 import (
@@ -300,13 +300,13 @@ func (c *Conn) controlLocked(op wire.Op, id uint64, now int64) {
 	c.appendLocked(&wire.Request{ID: id, Op: op, Partition: wire.NoPartition}, now)
 	if !c.mu.flushing {
 		c.mu.flushing = true
-		// There is room for the signal: only the one who has set flushing sends it.
+		// There is room for the signal: only the caller that has set flushing sends it.
 		c.wake <- struct{}{}
 	}
 }
 
-// Tick does what time asks for: calls that have expired end, a member that owes an answer is pinged, one that does not
-// even answer that loses the connection, and a table that is newer than what was seen is asked for.
+// Tick does what is due. It ends calls that have expired, and pings a member that owes an answer. It ends the connection if the
+// member does not answer the ping. It asks for a table that is newer than the last one seen.
 func (c *Conn) Tick(now int64) {
 	var expired []*Call
 	c.mu.Lock()
@@ -350,8 +350,8 @@ func (c *Conn) Tick(now int64) {
 	}
 }
 
-// Release ends, with ErrMoved, the repeatable calls that have waited since before the given time and whose partition the
-// member no longer owns, as moved tells. It is called under the connection's lock and must not call the connection.
+// Release ends repeatable calls with ErrMoved. It ends those that have waited since before the given time and whose partition the
+// member no longer owns, as moved reports. moved is called under the connection's lock and must not call the connection.
 func (c *Conn) Release(before int64, moved func(partition uint32) bool) {
 	var released []*Call
 	c.mu.Lock()
@@ -426,8 +426,11 @@ func (c *Conn) take() []byte {
 		c.mu.flushing = false
 		return nil
 	}
+
 	buf := c.mu.out
 	c.mu.out, c.mu.spare = c.mu.spare, nil
+
+	// From here on the requests count as sent: a write that fails may have sent some of them.
 	c.mu.handed = c.mu.queued
 	return buf
 }

@@ -25,9 +25,9 @@ func (r *Refused) Error() string {
 	return "refused: " + r.Message
 }
 
-// Greet says h on nc, which was just dialed, and returns the member's answer. It reads not a byte beyond the answer. The
-// error is a *Refused where the member said no, wraps wire.ErrMalformed where the other side is no member or speaks a
-// later version only, and ctx's where ctx ended it. After an error nc must be closed; Greet leaves that to its caller.
+// Greet says h on nc, which was just dialed, and returns the member's answer. It reads no byte beyond the answer. The error is a
+// *Refused if the member refused. It wraps wire.ErrMalformed if the other side is no member or speaks only a later version. It is
+// ctx's if ctx has ended. After an error the caller must close nc.
 func Greet(ctx context.Context, nc net.Conn, h *wire.Hello) (wire.HelloAnswer, error) {
 	// Ending ctx makes reads and writes under way fail.
 	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
@@ -42,6 +42,7 @@ func greet(nc net.Conn, h *wire.Hello) (wire.HelloAnswer, error) {
 	if _, err := nc.Write(wire.AppendHello(nil, h)); err != nil {
 		return wire.HelloAnswer{}, fmt.Errorf("hello: %w", err)
 	}
+
 	var head [8]byte
 	if _, err := io.ReadFull(nc, head[:]); err != nil {
 		return wire.HelloAnswer{}, fmt.Errorf("hello: %w", noEOF(err))
@@ -50,10 +51,12 @@ func greet(nc net.Conn, h *wire.Hello) (wire.HelloAnswer, error) {
 	if err != nil {
 		return wire.HelloAnswer{}, fmt.Errorf("hello: %w", err)
 	}
+
 	body := make([]byte, n)
 	if _, err := io.ReadFull(nc, body); err != nil {
 		return wire.HelloAnswer{}, fmt.Errorf("hello: %w", noEOF(err))
 	}
+
 	a, err := wire.DecodeHelloAnswer(body)
 	switch {
 	case err != nil:

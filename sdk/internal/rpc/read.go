@@ -48,8 +48,8 @@ func (c *Conn) readLoop() {
 	}
 }
 
-// makeRoom sees to it that there is room after end. It grows the buffer only when it is full of one frame, to twice its
-// size, so that memory follows what has arrived and not what a length claims.
+// makeRoom makes room after end. It grows the buffer only when one frame fills it, and then to twice its size. So memory follows
+// the bytes that have arrived, and not a length that somebody claims.
 func makeRoom(buf []byte, start, end int) ([]byte, int, int) {
 	switch {
 	case start == end:
