@@ -86,7 +86,8 @@ func (c *Clock) setLocked(micros int64) bool {
 		return false
 	}
 	c.line.Store(&line{from: c.mono(), time: time.Duration(micros) * time.Microsecond})
-	c.sleptLocked(c.mono()) // from here on a suspension counts
+	// From here on a suspension counts.
+	c.sleptLocked(c.mono())
 	close(c.ready)
 	return true
 }
@@ -147,6 +148,7 @@ type line struct {
 // at returns the cluster time at an instant of the monotonic clock. It grows with it, as MaxSlew is far below one in one.
 func (l *line) at(mono time.Duration) time.Duration {
 	elapsed := mono - l.from
+	// The line may have been replaced after the reader has looked at the monotonic clock.
 	if elapsed < 0 {
 		return l.time
 	}

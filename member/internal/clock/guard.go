@@ -83,7 +83,8 @@ func (s *Guard) stepForward(ctx context.Context) {
 	defer cancel()
 	// A step while something is owned could make an entry expire early, or a lease end early.
 	if !s.cfg.Release(ctx) {
-		return // something came to be owned meanwhile: the next look is soon
+		// Something is still owned here. The next look tries again.
+		return
 	}
 
 	if by := s.cfg.Clock.StepForward(); by > 0 {
@@ -96,6 +97,7 @@ func (s *Guard) say(standing Standing, gap time.Duration) {
 	if standing == s.standing {
 		return
 	}
+
 	s.standing = standing
 
 	by := gap.Abs().Round(time.Millisecond).String()

@@ -74,13 +74,17 @@ func (p *peer) best(now time.Duration) (best sample, n int) {
 func (c *Clock) Sample(id wire.ID, peerMicros int64, peerSet bool, sent, received time.Duration) {
 	if !peerSet {
 		c.Forget(id)
-		c.Expect(id) // it will be set soon
+		// The peer's clock will be set soon. Until then the peer has not borne this clock out.
+		c.Expect(id)
 		return
 	}
+
 	trip := received - sent
+	// Such an answer contradicts itself, and would spoil the median.
 	if trip < 0 || peerMicros <= 0 || peerMicros > maxMicros {
 		return
 	}
+
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.mu.peers[id]
@@ -88,6 +92,7 @@ func (c *Clock) Sample(id wire.ID, peerMicros int64, peerSet bool, sent, receive
 		p = new(peer)
 		c.mu.peers[id] = p
 	}
+
 	p.add(sample{received: received, trip: trip, ahead: time.Duration(peerMicros)*time.Microsecond + trip/2 - received})
 	p.asked = max(p.asked, sent)
 	c.correctLocked()
@@ -122,6 +127,7 @@ func (c *Clock) Disagreement() time.Duration {
 	if l == nil {
 		return 0
 	}
+
 	now := c.mono()
 	own := l.at(now) - now
 	var most time.Duration
@@ -141,17 +147,20 @@ func (c *Clock) correctLocked() {
 	var offsets []time.Duration // from the monotonic clock
 	for _, p := range c.mu.peers {
 		s, n := p.best(now)
+		// An unset clock is set at once, so its first samples have to be good. A clock that is set only slews.
 		if n == 0 || (l == nil && s.trip > quickTrip && n < trustSamples) {
 			continue
 		}
 		offsets = append(offsets, s.ahead)
 	}
+
 	if l == nil {
 		if len(offsets) > 0 {
 			c.setLocked((now + middle(offsets)).Microseconds())
 		}
 		return
 	}
+
 	at := l.at(now)
 	own := at - now
 	offsets = append(offsets, own)

@@ -73,10 +73,12 @@ func judge(own time.Duration, peers []time.Duration, slept time.Duration, was St
 			}
 		}
 	}
+
 	limit := MaxApart
 	if was != InStep {
 		limit = backApart
 	}
+
 	switch {
 	case gap > limit:
 		return Behind, gap
@@ -128,9 +130,11 @@ func (c *Clock) Agrees(id wire.ID) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l, p := c.line.Load(), c.mu.peers[id]
+	// Without samples nothing speaks against the peer.
 	if l == nil || p == nil {
 		return true
 	}
+
 	now := c.mono()
 	s, n := p.best(now)
 	if n == 0 {
@@ -156,14 +160,17 @@ func (c *Clock) Confirmed(deadline int64) bool {
 	if !known || now-doubtedAt > doubtFor {
 		maps.DeleteFunc(c.mu.doubts, func(_ int64, at time.Duration) bool { return now-at > doubtFor })
 		if len(c.mu.doubts) >= maxDoubts {
-			return false // there is time to ask again
+			// Too many deadlines are in doubt at once. The caller asks again when some doubts have passed.
+			return false
 		}
 		doubtedAt = now
 		c.mu.doubts[deadline] = now
 	}
+
 	for _, p := range c.mu.peers {
 		if s, n := p.best(now); p.count == 0 || n > 0 && (p.asked <= doubtedAt || s.doubt(now) > maxDoubt) {
-			return false // not asked, or its answer was too slow to say anything
+			// The peer was not asked since, or its answer was too slow to say anything.
+			return false
 		}
 	}
 	return true
@@ -180,13 +187,16 @@ func (c *Clock) StepForward() time.Duration {
 	if l == nil || Standing(c.standing.Load()) != Behind {
 		return 0
 	}
+
 	gap := c.mu.gap
 	if at := l.at(now) + gap; at <= maxMicros*time.Microsecond {
 		c.line.Store(&line{from: now, time: at})
+		// The suspension is made good by so much, and must not excuse another step.
 		c.mu.slept = max(0, c.mu.slept-gap)
 	} else {
 		gap = 0
 	}
+
 	c.correctLocked()
 	return gap
 }
@@ -197,6 +207,7 @@ func (c *Clock) judgeLocked(now time.Duration) {
 	if l == nil {
 		return
 	}
+
 	var peers []time.Duration
 	slow := false
 	for _, p := range c.mu.peers {
@@ -207,15 +218,20 @@ func (c *Clock) judgeLocked(now time.Duration) {
 			slow = true
 		}
 	}
+
 	if len(peers) == 0 && slow {
-		return // they are there, and answer too slowly to say anything: what they said last holds
+		// The peers are there and answer too slowly to say anything. What they said last holds.
+		return
 	}
+
 	s, gap := judge(l.at(now)-now, peers, c.sleptLocked(now), Standing(c.standing.Load()))
 	c.mu.gap = gap
 	c.standing.Store(uint32(s))
 	if s == InStep {
 		gap = 0
 	}
+
+	// Readers of the line see time and gap together, so a new gap takes a new line.
 	if gap != l.lacks {
 		l := *l
 		l.lacks = gap
@@ -229,10 +245,13 @@ func (c *Clock) sleptLocked(now time.Duration) time.Duration {
 	if c.wall == nil {
 		return 0
 	}
+
 	lead := time.Duration(c.wall().UnixNano()) - now
+	// The wall clock goes on while the machine sleeps, and the monotonic clock does not.
 	if leapt := lead - c.mu.lead; c.mu.looked && leapt > MaxApart {
 		c.mu.slept, c.mu.sleptAt = c.mu.slept+leapt, now
 	}
+
 	c.mu.lead, c.mu.looked = lead, true
 	if now-c.mu.sleptAt > sleptFor {
 		c.mu.slept = 0

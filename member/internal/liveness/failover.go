@@ -40,6 +40,7 @@ func (f *failover) noticed(id, from wire.ID) {
 	if f.downs == nil {
 		f.downs = make(map[wire.ID]struct{})
 	}
+
 	f.downs[from] = struct{}{}
 
 	f.peers.wg.Add(1)
@@ -114,6 +115,7 @@ func (f *failover) electMeta(id, incarnation wire.ID, agreed map[wire.ID]bool) b
 	if place < 0 {
 		return true // this member has no vote: the voters see to it
 	}
+
 	// This member's word alone is not enough: it may be the one that is cut off.
 	return yes > 0 && f.peers.cfg.Meta().Elect(leader.MetaReplica, place, left)
 }
@@ -142,6 +144,7 @@ func (p *Peers) Opinions(id, incarnation wire.ID) map[wire.ID]bool {
 			said[mb.Incarnation] = a.Body[0] == 1
 		})
 	}
+
 	wg.Wait()
 	return said
 }

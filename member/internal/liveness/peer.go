@@ -63,6 +63,7 @@ func (pr *peer) adopt(c *rpc.Conn) bool {
 		pr.conn = c
 		pr.said.Version = 0 // the list of what the member owns is asked for again
 	}
+
 	pr.mu.Unlock()
 	if ok && old != nil {
 		old.Close()
@@ -99,6 +100,7 @@ func (pr *peer) heard(said *wire.PingResult, from wire.ID, now time.Time) (chang
 	if said.Changed {
 		owned = said.Owned
 	} else if pr.from == from {
+		// The answer leaves out a list that this member has already.
 		said.Owned = pr.said.Owned
 	}
 

@@ -141,6 +141,7 @@ func (p *Peers) DialAddr(ctx context.Context, id wire.ID, addr string, plane wir
 		err = fmt.Errorf("member %v answers there", a.Member)
 		_ = nc.Close()
 	}
+
 	if err != nil {
 		return nil, a, fmt.Errorf("dial member %v at %s: %w", id, addr, err)
 	}
@@ -162,6 +163,7 @@ func (p *Peers) DialIncarnation(ctx context.Context, target string, stream uint8
 			}
 		}
 	}
+
 	if id.IsZero() {
 		return nil, fmt.Errorf("dial incarnation %v: no member is at it", inc)
 	}
@@ -172,6 +174,7 @@ func (p *Peers) DialIncarnation(ctx context.Context, target string, stream uint8
 		_ = nc.Close()
 		return nil, fmt.Errorf("dial incarnation %v: the member is at %v", inc, a.Incarnation)
 	}
+
 	return nc, err
 }
 
@@ -197,6 +200,7 @@ func (p *Peers) Update() {
 	if p.known == nil {
 		p.known = make(map[wire.ID]*peer)
 	}
+
 	for i := range v.Members {
 		mb := &v.Members[i]
 		if mb.ID == p.cfg.Self || !mb.Live() || p.known[mb.ID] != nil || p.cfg.Closing() {
@@ -239,6 +243,7 @@ func (p *Peers) watch(ctx context.Context, pr *peer) {
 				room.Silent() // writes do not wait for the memory of a member that may be dead
 			}
 		}
+
 		if changed {
 			p.cfg.Changed()
 			p.failover.noticed(pr.id, before)
@@ -286,6 +291,7 @@ func (p *Peers) ping(ctx context.Context, pr *peer, room *memory.Room) (changed 
 				continue
 			}
 		}
+
 		if err != nil {
 			return false, err
 		}
@@ -299,6 +305,7 @@ func (p *Peers) ping(ctx context.Context, pr *peer, room *memory.Room) (changed 
 		if p.cfg.Clock.IsBehind() {
 			p.cfg.Behind()
 		}
+
 		// A member without a metadata replica hears in no other way that it was removed.
 		if said.Unknown || said.NoMetaReplica {
 			p.cfg.Doubted(pr.id)
@@ -317,6 +324,7 @@ func (p *Peers) ping(ctx context.Context, pr *peer, room *memory.Room) (changed 
 		if owned != nil {
 			p.cfg.Claimed(pr.id, owned)
 		}
+
 		return changed, nil
 	}
 }
@@ -326,20 +334,27 @@ func (p *Peers) connection(ctx context.Context, pr *peer) (*rpc.Conn, error) {
 	if c := pr.live(); c != nil {
 		return c, nil
 	}
+
 	select {
 	case pr.dialing <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+
 	defer func() { <-pr.dialing }()
+
+	// Another caller may have connected while this one waited for the slot.
 	if c := pr.live(); c != nil {
 		return c, nil
 	}
+
 	nc, a, err := p.dial(ctx, pr.id, wire.PlaneCalls, 0)
 	if err != nil {
 		return nil, err
 	}
+
 	c := rpc.New(nc, a)
+	// The member was given up meanwhile, and nobody would close the connection.
 	if !pr.adopt(c) {
 		c.Close()
 		return nil, rpc.ErrClosed
@@ -401,10 +416,13 @@ func (p *Peers) Ask(ctx context.Context, id wire.ID, op wire.Op, body []byte) (w
 		}
 		return c.Call(ctx, op, body)
 	}
+
+	// A member that is not pinged yet has no lasting connection.
 	nc, a, err := p.dial(ctx, id, wire.PlaneCalls, 0)
 	if err != nil {
 		return wire.Answer{}, err
 	}
+
 	c := rpc.New(nc, a)
 	defer c.Close()
 	return c.Call(ctx, op, body)

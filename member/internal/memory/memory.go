@@ -74,7 +74,7 @@ type Config struct {
 // New returns Rooms that know of nobody.
 func New(cfg Config) *Rooms { return &Rooms{cfg: cfg, members: make(map[wire.ID]*Room)} }
 
-// of returns the room of a member.
+// Of returns the room of a member, and makes it where there is none.
 func (rs *Rooms) Of(id wire.ID) *Room {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
@@ -87,7 +87,7 @@ func (rs *Rooms) Of(id wire.ID) *Room {
 	return r
 }
 
-// Follow brings the table in line with the metadata. It is called by follow alone.
+// Follow brings the table in line with the metadata. It is called by one goroutine.
 func (rs *Rooms) Follow(v *meta.View) {
 	if rs.view == v {
 		return
@@ -116,6 +116,7 @@ func (rs *Rooms) Follow(v *meta.View) {
 					learning = append(learning, p)
 				}
 			case r.Role != meta.RoleLeaving && runs(v, r):
+				// A replica that leaves is dropped soon. Want of room at its member must not refuse writes.
 				table[p] = append(table[p], rs.Of(r.Member))
 			}
 		}
@@ -153,6 +154,7 @@ func (rs *Rooms) Share() int { return int(max(1, rs.owners.Load())) }
 // much as this one has, each.
 func (rs *Rooms) Admit(partition uint32, bytes int64, evictable bool) error {
 	t := rs.table.Load()
+	// Before there is a table nobody is known to have a bound.
 	if t == nil || int(partition) >= len(*t) {
 		return nil
 	}
@@ -168,6 +170,7 @@ func (rs *Rooms) Admit(partition uint32, bytes int64, evictable bool) error {
 			left += limit / 16
 		}
 		unknown := share * (r.total.Load() - r.base.Load())
+		// What is not known has become a large part of the room. A fresh word of the member may show more room.
 		if unknown > left/4 {
 			r.askSoon()
 		}
@@ -180,6 +183,7 @@ func (rs *Rooms) Admit(partition uint32, bytes int64, evictable bool) error {
 		}
 	}
 
+	// The write counts only when all have room for it: one that is refused is stored nowhere.
 	for _, r := range followers {
 		if r.limit.Load() != 0 {
 			r.total.Add(bytes)
@@ -192,6 +196,7 @@ func (rs *Rooms) Admit(partition uint32, bytes int64, evictable bool) error {
 // askSoon has a member asked what it uses. It never blocks.
 func (r *Room) askSoon() {
 	now := int64(time.Since(began))
+	// Many writes find the room small at the same time. One question answers them all.
 	if last := r.asked.Load(); now-last < int64(askAgain) || !r.asked.CompareAndSwap(last, now) {
 		return
 	}
@@ -229,6 +234,8 @@ func (r *Room) Answered(said *wire.PingResult) {
 		}
 	}
 
+	// A write in between sees the new room with the old base, and is only too careful.
+	// The limit goes last: without a limit the other two do not count.
 	r.left.Store(Clamp(said.Limit) - Clamp(said.Used) - Clamp(said.Expected))
 	r.base.Store(base)
 	r.limit.Store(Clamp(said.Limit))
@@ -249,6 +256,7 @@ func Clamp(n uint64) int64 { return int64(min(n, math.MaxInt64/4)) }
 // WantSizes reports whether the sizes of partitions are wanted from others: the controller and members that are being given a replica go by
 // them.
 func (rs *Rooms) WantSizes() bool {
+	// A member that is being given replicas keeps room for them, by their sizes.
 	if l := rs.learning.Load(); l != nil && len(*l) > 0 && rs.cfg.Limit > 0 {
 		return true
 	}
@@ -280,6 +288,7 @@ func (rs *Rooms) PartitionSizes(v *meta.View) []int64 {
 
 	rs.mu.Unlock()
 	for p := range sizes {
+		// The state of a learner is not whole yet, so its size says nothing.
 		if r, ok := v.Table[p].Replica(rs.cfg.Member); !ok || r.Role != meta.RoleVoter || r.Incarnation != rs.cfg.Incarnation {
 			continue
 		}
@@ -307,6 +316,7 @@ func (rs *Rooms) Expected() (bytes int64) {
 		rs.mu.Unlock()
 
 		here, _ := rs.cfg.Size(p)
+		// What has arrived already counts as used.
 		bytes += max(0, size-here)
 	}
 

@@ -57,6 +57,7 @@ func (c *Conn) read() {
 			c.end(err)
 			return
 		}
+		// The question for the table subscribes to later tables. Callers here want the answer alone.
 		if a.Flags&wire.FlagPush != 0 {
 			continue
 		}
@@ -64,6 +65,7 @@ func (c *Conn) read() {
 		ch := c.waiting[a.ID]
 		delete(c.waiting, a.ID)
 		c.mu.Unlock()
+		// The channel has room for the answer, so a caller that has given up holds nobody up.
 		if ch != nil {
 			ch <- a
 		}
@@ -77,6 +79,7 @@ func readAnswer(r io.Reader) (wire.Answer, error) {
 	}
 
 	n := binary.BigEndian.Uint32(head[:])
+	// A length is checked before memory is taken for it.
 	if n > wire.MaxFramePeer {
 		return wire.Answer{}, fmt.Errorf("%w: an answer of %d bytes", wire.ErrTooLarge, n)
 	}
@@ -133,6 +136,8 @@ func (c *Conn) Call(ctx context.Context, op wire.Op, body []byte) (wire.Answer, 
 		delete(c.waiting, id)
 		c.mu.Unlock()
 	}()
+
+	// The slot is not a mutex: a caller whose time is up stops waiting for the writes of others.
 	select {
 	case c.writing <- struct{}{}:
 	case <-ctx.Done():
@@ -154,7 +159,8 @@ func (c *Conn) Call(ctx context.Context, op wire.Op, body []byte) (wire.Answer, 
 		// The caller's time is up, which says nothing of the connection: others use it too.
 		return wire.Answer{}, fmt.Errorf("send a request: %w", context.DeadlineExceeded)
 	default:
-		c.end(err) // part of the frame may have been sent
+		// A part of the frame may have been sent, so nothing can follow it.
+		c.end(err)
 	}
 
 	select {

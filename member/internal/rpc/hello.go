@@ -50,6 +50,7 @@ func ExchangeHello(ctx context.Context, nc net.Conn, h *wire.Hello, timeout time
 	_ = nc.SetDeadline(time.Now().Add(timeout))
 	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
 	a, err := sayHello(nc, h)
+	// The end of ctx has set a deadline in the past, so the connection is of no more use.
 	if !stop() {
 		return a, fmt.Errorf("say hello: %w", ctx.Err())
 	}

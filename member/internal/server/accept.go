@@ -29,7 +29,7 @@ func (s *Server) accept(d *door) {
 			if errors.Is(err, net.ErrClosed) || s.ctx.Err() != nil {
 				return
 			}
-			// Out of file descriptors, most likely: wait for some to come back.
+			// Most likely the process has no file descriptors left. Some come back when connections end.
 			s.log.Warn("a connection was not accepted", "err", err)
 			select {
 			case <-time.After(pause):
@@ -43,7 +43,8 @@ func (s *Server) accept(d *door) {
 		select {
 		case d.slots <- struct{}{}:
 		default:
-			_ = nc.Close() // too many connections that have not said who they are
+			// Too many connections have not said who they are. Those that have are not affected.
+			_ = nc.Close()
 			continue
 		}
 		if !s.sockets.add(nc, s.cfg.MaxConnections) {
@@ -62,6 +63,7 @@ func (s *Server) serve(nc net.Conn, d *door) {
 	defer s.sockets.remove(nc)
 	defer func() { _ = nc.Close() }()
 	h, err := s.greet(nc, d.peer)
+	// The peer has said who it is, or never will. Its slot is free for the next one.
 	<-d.slots
 	if err != nil {
 		s.log.Debug("a connection was refused", "remote", nc.RemoteAddr().String(), "peer", d.peer, "err", err)

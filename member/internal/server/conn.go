@@ -125,12 +125,14 @@ func (c *Conn) read() error {
 		}
 		if ok && end-start >= n+4 {
 			if err := c.handle(buf[start+4:start+4+n], &touched); err != nil {
+				// What was started before must not wait for a read that never comes.
 				touched.flush(c.s.services.Load())
 				return err
 			}
 			start += 4 + n
 			if c.outBytes.Load() > holdOut {
-				touched.flush(c.s.services.Load()) // what waits for answers must not wait for this peer
+				// Other connections may wait for what was started here, so it goes out before this peer is waited for.
+				touched.flush(c.s.services.Load())
 				if !c.awaitRoom() {
 					return net.ErrClosed
 				}
@@ -142,6 +144,7 @@ func (c *Conn) read() error {
 		buf, start, end = makeRoom(buf, start, end)
 		k, err := c.nc.Read(buf[end:])
 		end += k
+		// Bytes that came together with an error are handled first.
 		if k == 0 && err != nil {
 			return err
 		}
@@ -153,6 +156,7 @@ func (c *Conn) read() error {
 func makeRoom(buf []byte, start, end int) ([]byte, int, int) {
 	switch {
 	case start == end:
+		// One large request must not take up its memory for as long as the connection lives.
 		if len(buf) > keptBuffer {
 			buf = make([]byte, ReadBuffer)
 		}
@@ -176,6 +180,7 @@ func (c *Conn) handle(frame []byte, touched *touched) error {
 	}
 
 	if c.inFlight.Add(1) > MaxInFlight {
+		// The answer takes the call off the count again.
 		c.Answer(req.ID, wire.CodeOverloaded, []byte("too many calls under way on one connection"))
 		return nil
 	}
@@ -217,6 +222,7 @@ func (c *Conn) Answer(id uint64, code wire.Code, body []byte) { c.Deliver(id, co
 
 // Deliver is Answer, and tells whether the answer was handed to the network. f may be nil.
 func (c *Conn) Deliver(id uint64, code wire.Code, body []byte, f func(delivered bool)) {
+	// A frame above the limit would end the connection, and with it all other calls.
 	if wire.AnswerHeader+len(body) > c.limit {
 		code, body = wire.CodeTooLarge, []byte(fmt.Sprintf("an answer of %d bytes, the limit is %d: ask for less at once", len(body), c.limit-wire.AnswerHeader))
 	}
@@ -245,6 +251,7 @@ func (c *Conn) push(op wire.Op, body []byte) {
 func (c *Conn) send(a *wire.Answer, answers bool, f func(delivered bool)) {
 	a.Time, a.Table = c.s.cfg.Stamp()
 	c.out.Lock()
+	// The count changes under the lock: a drain must not find the call neither under way nor queued.
 	if answers {
 		c.inFlight.Add(-1)
 	}
@@ -265,6 +272,7 @@ func (c *Conn) send(a *wire.Answer, answers bool, f func(delivered bool)) {
 
 	c.outBytes.Store(int64(n))
 	c.out.Unlock()
+	// Answers to calls under way cannot be held back. So a peer that reads none of them is cut off.
 	if n > maxOut {
 		c.s.log.Warn("a peer that does not read its answers is cut off", "remote", c.nc.RemoteAddr().String(), "client", c.hello.Name)
 		c.close()
@@ -342,6 +350,7 @@ var errSlowPeer = errors.New("the peer takes nothing")
 // writeAll writes buf, and returns how much of it was taken.
 func (c *Conn) writeAll(buf []byte) (written int, err error) {
 	for len(buf) > 0 {
+		// Each chunk has its own deadline: a slow peer that goes on reading is not cut off.
 		_ = c.nc.SetWriteDeadline(time.Now().Add(c.s.cfg.SlowPeer))
 		n, err := c.nc.Write(buf[:min(len(buf), writeChunk)])
 		written += n
@@ -405,6 +414,8 @@ func (c *Conn) close() {
 		c.out.buf, c.out.told = nil, nil
 		c.outBytes.Store(0)
 		c.out.Unlock()
+
+		// Nothing is locked while others are told.
 		close(c.done)
 		_ = c.nc.Close()
 		tell(list, 0)

@@ -42,6 +42,7 @@ func (s *connections) all() []*Conn {
 // drain waits until the answers to what clients have asked are on their way, or until ctx ends.
 func (s *connections) drain(ctx context.Context) {
 	for _, c := range s.all() {
+		// Other members go on sending heartbeats, so their connections never become idle.
 		if c.peer {
 			continue
 		}
@@ -99,6 +100,7 @@ func (r *sockets) closeAll(abruptly bool) {
 	defer r.mu.Unlock()
 	r.closed = true
 	for nc := range r.list {
+		// A crash resets its connections. An orderly end would tell the other side that all was sent.
 		if t, ok := nc.(interface{ SetLinger(seconds int) error }); ok && abruptly {
 			_ = t.SetLinger(0)
 		}

@@ -66,7 +66,7 @@ func (s *Server) judge(h *wire.Hello, peer bool) *rpc.Refusal {
 		return rpc.Refuse(wire.CodeInvalid, "protocol version %d, this member speaks %d", h.Version, wire.Version)
 	}
 
-	// Said before anything is said of the cluster: a client that has mistaken the port may name none.
+	// A client that has mistaken the port may name no cluster. Then the port is what it has to hear of first.
 	if peer && (!h.Plane.ForMembers() || h.Member.IsZero() || h.Incarnation.IsZero() || h.ClusterID.IsZero()) {
 		return rpc.Refuse(wire.CodeInvalid, "this is the members' port; clients connect to %s", s.cfg.Ports.Client())
 	}
@@ -81,13 +81,16 @@ func (s *Server) judge(h *wire.Hello, peer bool) *rpc.Refusal {
 	case !peer && !h.Plane.ForClients():
 		return rpc.Refuse(wire.CodeInvalid, "this is the client port; members connect to %s", s.cfg.Ports.Peer())
 	case !h.ClusterID.IsZero() && h.ClusterID != id && id.IsZero():
+		// The caller may be right, so it is told to come again.
 		return rpc.Refuse(wire.CodeNotReady, "this member is not part of a cluster yet")
 	case !h.ClusterID.IsZero() && h.ClusterID != id:
 		return rpc.Refuse(wire.CodeInvalid, "this cluster's ID is %v, not %v", id, h.ClusterID)
 	case h.Plane == wire.PlaneJoin:
-		return nil // also before this member is part of a cluster: that is what it is for
+		// Members bootstrap a cluster over this plane, so it is open before there is one.
+		return nil
 	case h.Plane == wire.PlaneAdmin && standing.Metadata && !standing.Stopping:
-		return nil // where it waits for a metadata group that is lost, it is never ready
+		// An operator reaches a member that waits for a lost metadata group, which never becomes ready by itself.
+		return nil
 	case !peer && !standing.Ready:
 		return rpc.Refuse(wire.CodeNotReady, "this member is starting or stopping")
 	case peer && standing.Stopping:

@@ -43,6 +43,7 @@ func Listen(cfg PortsConfig) (_ *Ports, err error) {
 	p := &Ports{routeHost: host, advertise: cfg.Advertise}
 	if p.advertise == "" {
 		p.advertise = host
+		// Others cannot connect to an address that means all addresses of a machine.
 		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 			p.advertise = outwardHost()
 		}
@@ -54,6 +55,7 @@ func Listen(cfg PortsConfig) (_ *Ports, err error) {
 		}
 	}()
 	at := func(offset int) int {
+		// Without a base port the system chooses each port.
 		if base == 0 {
 			return 0
 		}

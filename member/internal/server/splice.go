@@ -21,6 +21,7 @@ func Splice(a net.Conn, connect func() (net.Conn, error)) error {
 	}
 
 	err = <-done
+	// One direction has ended. The other may wait for bytes that never come, so both connections are closed.
 	_ = a.Close()
 	_ = b.Close()
 	<-done

@@ -23,6 +23,7 @@ func New(t *testing.T, to string) *Tap {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	p := &Tap{l: l, shut: make(chan struct{})}
 	p.wg.Go(func() {
 		for { // ends with the listener
@@ -69,14 +70,17 @@ func (p *Tap) carry(to, from net.Conn) {
 			return
 		default:
 		}
+
 		n, err := from.Read(b)
 		if _, werr := to.Write(b[:n]); err == nil && werr == nil {
 			continue
 		}
+
 		select {
 		case <-p.shut:
 		default:
-			_, _ = to.Close(), from.Close() // as the two would have heard of it
+			// Without the tap each side would have heard that the other ended.
+			_, _ = to.Close(), from.Close()
 		}
 		return
 	}
