@@ -130,8 +130,12 @@ func (m *Member) handleMembers() {
 	handle(wire.OpAdmin, m.handleAdmin)
 }
 
-// upToDateFor bounds the wait of a request for the newest metadata: who asks how the cluster is wants an answer also where nobody leads.
-const upToDateFor = 500 * time.Millisecond
+// A request for the newest metadata waits for a bounded time: who asks how the cluster is wants an answer also where nobody leads.
+const (
+	upToDateFor = 500 * time.Millisecond
+	// ledUpToDateFor holds where somebody leads, who may only be busy. Clients ask another member after two seconds.
+	ledUpToDateFor = 1500 * time.Millisecond
+)
 
 // upToDate runs f, which answers a request. Where the request asks for that, f runs once this member knows what is committed in the
 // metadata, or could not learn it in time.
@@ -142,7 +146,11 @@ func (m *Member) upToDate(c *server.Conn, req *wire.Request, f func()) {
 	}
 
 	c.Later(func(ctx context.Context) {
-		ctx, cancel := context.WithTimeout(ctx, upToDateFor)
+		patience := upToDateFor
+		if v := m.metaView(); v != nil && m.metaLed(v) {
+			patience = ledUpToDateFor
+		}
+		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		if err := m.meta.Barrier(ctx); err != nil {
 			m.log.Debug("answered without the newest metadata", "err", err)

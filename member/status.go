@@ -13,7 +13,7 @@ func (m *Member) status() wire.Status {
 	v := m.metaView()
 	st := wire.Status{ID: v.Cluster, Name: m.cfg.ClusterName, State: "forming", Partitions: uint32(v.PartitionCount), Skew: m.skew()}
 	st.OutOfStep = m.outOfStep(v)
-	leader := m.meta.Leader()
+	st.MetadataLed = m.metaLed(v)
 	alive := make(map[wire.ID]wire.ID) // members and the incarnations that answer
 	holders := 0
 	for i := range v.Members {
@@ -33,7 +33,6 @@ func (m *Member) status() wire.Status {
 			continue
 		}
 
-		st.MetadataLed = st.MetadataLed || leader != 0 && mb.MetaReplica == leader
 		alive[mb.ID] = mb.Incarnation
 		if mb.State == meta.StateReady {
 			st.Ready++
@@ -136,6 +135,14 @@ func (m *Member) replicasWithoutRoom(v *meta.View) uint32 {
 		}
 	}
 	return 0
+}
+
+// metaLed reports whether a member that answers leads the metadata.
+func (m *Member) metaLed(v *meta.View) bool {
+	leader := m.meta.Leader()
+	return leader != 0 && slices.ContainsFunc(v.Members, func(mb meta.Member) bool {
+		return mb.MetaReplica == leader && mb.Live() && m.peers.Answers(mb.ID, mb.Incarnation)
+	})
 }
 
 // running returns how many replicas that know a leader a member runs.
