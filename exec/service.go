@@ -300,7 +300,7 @@ func (s *Service) Wait(ctx context.Context, id wire.ID) wire.TaskResult {
 			Message: fmt.Sprintf("task %s is not known here: it was not submitted to this start of the member, or its result has been dropped", id)}
 	}
 
-	// The outcome goes before the end of ctx where both are there.
+	// A known outcome goes before the end of ctx.
 	select {
 	case <-j.done:
 	default:

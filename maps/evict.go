@@ -405,7 +405,7 @@ func (e *evictor) relieve(ctx context.Context) {
 		for left := int64(float64(need) * float64(sh.bytes) / float64(total)); left > 0 && ctx.Err() == nil; {
 			before := sh.bytes
 
-			// The rest of the map is locked, or was written just now: its share stays.
+			// Nothing more of the map can be evicted now, so the rest of its share stays.
 			if e.round(ctx, sh.b, policy, sh.parts, 0, left) == 0 {
 				break
 			}

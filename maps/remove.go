@@ -97,7 +97,6 @@ func (r *removal) look(st *state.State) {
 	}
 
 	r.seen = merged(r.seen, loading)
-
 	if r.more && len(r.seen) == 0 { // everything in this page has expired
 		r.chosen.Next = last
 	}
@@ -131,7 +130,6 @@ func (r *removal) choose(late func() bool) {
 	size := 0
 	for i, k := range r.seen {
 		text, ok := codec.KeyText(k.key)
-
 		if !ok {
 			// No predicate names such a key, and a load alone is no reason to refuse the call.
 			if k.version == 0 {

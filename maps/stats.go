@@ -121,7 +121,6 @@ func (t *tally) sum(c *wire.MapCounts) {
 		var o wire.OpStats
 		for i := range t.shards {
 			l := t.shards[i].ops[index].Load()
-
 			if l == nil {
 				continue
 			}

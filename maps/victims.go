@@ -52,7 +52,6 @@ func (s *Service) sample(b *bound, policy wire.EvictionPolicy, parts []held, n i
 		}
 
 		want = min(want, samplePartition)
-
 		s.cfg.Host.Inspect(p.partition, func(m partition.Machine) {
 			st := StateOf(m)
 			there := st.Stats(b.name).Held

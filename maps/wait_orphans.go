@@ -58,7 +58,6 @@ func (q *waitQueue) keep(c claim, o *orphan) {
 // caller may not know of the lock.
 func (q *waitQueue) grant(mine claim, c *call, body []byte) {
 	conn, ok := c.caller.(Connection)
-
 	// Only the answer over a connection can be lost.
 	if !ok {
 		q.returned(mine)

@@ -117,7 +117,6 @@ func (q *waitQueue) close() {
 	for _, o := range q.orphans {
 		o.timer.Stop()
 	}
-
 	clear(q.orphans) // the leaving ones too: no call is answered any more
 	q.mu.Unlock()
 
@@ -157,6 +156,7 @@ func (q *waitQueue) wakeUp() {
 func (q *waitQueue) applied(c *call, r entry.Result) {
 	b, _ := wire.DecodeLockBody(c.body) // was checked when it arrived
 	l, err := wire.DecodeLockResult(r.Body)
+
 	// The call has neither a lock nor a place: there is nothing to wait for.
 	if r.Code != wire.CodeOK || err != nil {
 		c.reply(r.Code, r.Body)
@@ -171,6 +171,7 @@ func (q *waitQueue) applied(c *call, r entry.Result) {
 			q.park(w, &b)
 			return
 		}
+
 		// The claim is being given up just now: the caller must not hear that it holds a lock that it may have lost.
 		if alive := q.returned(claimOf(c, &b)); held && !alive {
 			w.renews = true
@@ -229,12 +230,12 @@ func (q *waitQueue) park(w *parked, b *wire.LockBody) {
 	epoch := q.host.Serving(part)
 	q.mu.Lock()
 	q.returnedLocked(mine)
-
 	if q.closed || left <= 0 {
 		q.mu.Unlock()
 		w.stay()
 		return
 	}
+
 	// A connection that ends later calls gone, which finds the parked call.
 	if ended(c.caller) {
 		if !w.holds {
@@ -247,7 +248,6 @@ func (q *waitQueue) park(w *parked, b *wire.LockBody) {
 
 	// Two calls of one claim: the earlier is a copy on a connection that the client has given up.
 	before := q.parked[part][w.key][w.id]
-
 	if before != nil {
 		q.removeLocked(part, before)
 	}
@@ -375,7 +375,6 @@ func (q *waitQueue) look(part int, fresh bool) {
 
 	var now moves
 	q.host.Inspect(part, func(m partition.Machine) { now = moves{weak.Make(StateOf(m)), StateOf(m).LockMoves()} })
-
 	if !fresh && now == q.seen[part] {
 		return
 	}

@@ -155,7 +155,6 @@ func (i *Snapshot) encodeEnded(w *blockWriter) {
 func (d *decoder) endedMaps(s *State) {
 	for n := d.uvarint(); n > 0 && d.err == nil; n-- {
 		e := endedMap{d.name(), d.uvarint(), d.i64()}
-
 		d.must(e.pos >= s.recent.last[e.name] && 0 <= e.at && e.at <= s.clock, "map %q ended at %d and before, or to come", e.name, e.pos)
 		if d.err == nil {
 			s.recent.add(e)

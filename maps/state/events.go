@@ -80,7 +80,6 @@ func (s *State) show(e *ringEvent, pos uint64) wire.Event {
 	}
 	// Only the version of the event has the value of the event: a later write has put another one in its place.
 	entry, ok := m.entries.Get(probe(out.Key))
-
 	if !ok || entry.version() != e.version {
 		return out
 	}

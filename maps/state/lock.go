@@ -156,7 +156,7 @@ func (k *locks) add(name, key []byte) *lock {
 
 // drop forgets l.
 func (k *locks) drop(l *lock) {
-	// Those who wait in this process must look again: their lock is gone.
+	// Callers that wait in this process must look again: their lock is gone.
 	k.moves++
 	l = k.take(l)
 	k.byKey.Delete(lockSlot{name: l.ref.name, key: l.ref.key})

@@ -166,7 +166,6 @@ func (s *State) lock(k *locks, b *wire.LockBody, deadline int64) outcome {
 func (s *State) extend(k *locks, l *lock, lease uint64) outcome {
 	l = k.take(l)
 	l.lease, l.ends = lease, max(l.ends, later(s.clock, lease))
-
 	k.put(l)
 	return lockOutcome(l, wire.LockHeld)
 }

@@ -19,7 +19,6 @@ type Entry struct {
 
 func entryOf(e item) Entry {
 	m := e.meta()
-
 	return Entry{Value: e.valueBytes(), Version: m.version, Created: m.created, Updated: m.updated, Touched: m.touched,
 		Expires: m.expires(), End: m.end, TTL: m.ttl, MaxIdle: m.maxIdle, Cost: e.cost(), Use: e.use()}
 }
@@ -148,7 +147,6 @@ func (s *State) Candidate(name []byte, i int) (key []byte, v Entry, ok bool) {
 	}
 
 	e, ok := m.entries.GetAt(i)
-
 	// A holder of the key's lock counts on the entry, and an expired entry has a removal of its own.
 	if !ok || expired(e, s.clock) || s.holdsLock(name, e.keyBytes()) {
 		return nil, Entry{}, false

@@ -150,7 +150,6 @@ func (d *decoder) name() string {
 	if err := wire.CheckMapName(name); err != nil {
 		d.must(false, "%v", err)
 	}
-
 	return string(name)
 }
 
@@ -206,7 +205,6 @@ func (d *decoder) window(prev wire.ID) wire.ID {
 	for n := w.records; n > 0 && d.err == nil; n-- {
 		o := &outcome{}
 		seq := d.uvarint()
-
 		o.deadline, o.version = d.i64(), d.version()
 		o.code = wire.Code(binary.BigEndian.Uint16(d.array(2)))
 		b := d.array(2)

@@ -187,7 +187,6 @@ func (i *Snapshot) encodeWindow(w *blockWriter, c *requestWindow) {
 	w.u64(uint64(c.until))
 	w.u64(uint64(c.look))
 	w.uvarint(c.records)
-
 	if c.records == 0 {
 		return
 	}
@@ -201,7 +200,6 @@ func (i *Snapshot) encodeWindow(w *blockWriter, c *requestWindow) {
 		w.uvarint(r.seq)
 		w.u64(uint64(o.deadline))
 		w.u64(o.version)
-
 		w.write(wire.AppendU16(w.tmp[:0], uint16(o.code)))
 		whole := byte(0)
 		if o.whole {
@@ -281,9 +279,7 @@ func (w *blockWriter) write(b []byte) {
 func (w *blockWriter) flush() {
 	binary.BigEndian.PutUint32(w.buf, uint32(len(w.buf)-4))
 	w.crc = crc32.Update(w.crc, castagnoli, w.buf[4:])
-
 	w.raw(wire.AppendU32(w.buf, w.crc))
-
 	w.buf = w.buf[:4]
 }
 

@@ -87,15 +87,14 @@ func (s *State) touch(b *wire.TouchBody) outcome {
 
 		// The owner's clock may be ahead of the log's. A time to come would keep the entry longer than its max-idle.
 		next, at := cur.meta(), min(b.At[i], s.clock)
-
 		if next.maxIdle == 0 || at <= next.touched {
 			continue
 		}
+
 		next.touched = at
 		e := newItem(cur.keyBytes(), cur.valueBytes(), &next)
 		e.inherit(cur)
 		s.put(s.own(s.find(b.Map)), e)
-
 		n++
 	}
 	return counted(n)

@@ -71,7 +71,6 @@ func createAside(p place, perm fs.FileMode) (*outFile, error) {
 	for {
 		name := filepath.Join(filepath.Dir(p.path), fmt.Sprintf(".export-%016x", rand.Uint64()))
 		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
-
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}

@@ -170,7 +170,6 @@ func (l *line) find(name string) cli.Flag {
 func findBelow(commands []*cli.Command, name string) cli.Flag {
 	for _, c := range commands {
 		f := Find(c.Flags, name)
-
 		if f == nil {
 			f = findBelow(c.Subcommands, name)
 		}
