@@ -25,37 +25,37 @@ const (
 // kept in a pool and used again.
 type call struct {
 	*rpc.Call
-	req    wire.Request // but for its ID
+	req    wire.Request // its ID is the connection's to set
 	name   string       // of the map or executor, for errors
-	ticket ticket       // writes: among those outstanding in the partition
+	ticket ticket       // writes: the call's place among those outstanding in the partition
 
 	key, value []byte // for encoding into body
 	body       []byte // req.Body
 
-	cluster wire.ID // for which the call was begun, or is meant
+	cluster wire.ID // the cluster in which the call was begun, or to which it is bound
 	bound   error   // if not nil: the call must not be made in another cluster, and ends with this error there
 
-	member wire.ID // calls to a member: which
-	peer   *peer   // who was asked last
+	member wire.ID // calls to one member: its ID
+	peer   *peer   // the member that was asked last
 	conn   *rpc.Conn
-	route  route // by which the last attempt went
+	route  route // the route of the last attempt
 
 	schedule
 	attempts int
 	sent     int   // attempts that were given to a connection
-	begun    bool  // counted among those outstanding
+	begun    bool  // the ticket is among those outstanding
 	queued   bool  // under way in a group
 	unknown  bool  // an attempt may have been executed
 	reached  bool  // the last attempt went to the member that should execute it, and was not turned away
-	why      error // the last attempt was not the last
-	said     error // what a member last answered why it cannot do it now
-	done     bool  // ended, in err
+	why      error // why another attempt is needed
+	said     error // the reason that a member last gave for not being able to execute the call now
+	done     bool  // the call has ended; err is its outcome
 	err      error
 }
 
 // schedule is how long a call may take, and when it is attempted next.
 type schedule struct {
-	slice     time.Duration // how long the call may take at most, in place of the client's timeout; 0: that holds
+	slice     time.Duration // how long the call may take; 0: as long as the client's timeout
 	since     int64         // local time at which the call began
 	limit     int64         // local time at which the caller stops waiting
 	byContext bool          // limit is the context's deadline, whose Done channel ends the wait
@@ -107,7 +107,7 @@ func (cl *call) addressed() bool { return cl.req.Partition == wire.NoPartition }
 // recognise a write by its identity. The other operations listed here only ask, or begin something that goes on by itself.
 func (cl *call) repeatable() bool { return cl.req.Op.Repeatable() }
 
-// refused reports whether the last attempt was answered in a way that says that it was not executed, and never will be.
+// refused reports whether the answer to the last attempt says that the attempt was not executed and never will be.
 func (cl *call) refused() bool {
 	if cl.Err != nil {
 		return false
@@ -171,7 +171,7 @@ func (c *Client) begin(ctx context.Context, cl *call) error {
 
 	cl.req.Client = c.id
 	if cl.req.Op.IsWrite() {
-		// Owners remember a result until the deadline of its identity, which they therefore bound.
+		// Owners remember a result until the deadline of its identity, so they refuse deadlines that are too far ahead.
 		if most := now + int64(maxCall-clockMargin); cl.limit > most {
 			cl.limit, cl.byContext = most, false
 		}

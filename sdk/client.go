@@ -25,16 +25,16 @@ type Client struct {
 	meter  *meter  // nil: nothing is measured
 	seq    atomic.Uint64
 	writes atomic.Pointer[[]outstanding] // by partition; set with the first table
-	events func() *eventHub              // makes it when it is first called
+	events func() *eventHub              // makes the hub at its first call
 	loads  flights                       // of GetOrLoad
 
 	table    atomic.Pointer[table]             // nil until the first view
-	replaced atomic.Pointer[OtherClusterError] // by what the cluster was replaced that the client must stay with; nil: by nothing
-	changed  broadcast                         // the table, a connection, or replaced
+	replaced atomic.Pointer[OtherClusterError] // the cluster that has replaced the client's own, to which the client must not go; nil: none
+	changed  broadcast                         // signals a change of the table, of a connection, or of replaced
 	asked    atomic.Int64                      // when tables were last asked for
 	turn     atomic.Uint32                     // spreads calls that any member may answer
 
-	life context.Context // ends with Close; what is done for the client as a whole, like dialing, runs under it
+	life context.Context // ends with Close; work for the client as a whole, such as dialing, runs under it
 	end  context.CancelFunc
 	wg   sync.WaitGroup // all goroutines
 
@@ -43,7 +43,7 @@ type Client struct {
 		sync.Mutex
 		closed     bool
 		seeding    bool  // the addresses given to Connect are being tried
-		seededFrom int64 // when they were last tried without success
+		seededFrom int64 // when the last try without success began
 		peers      map[wire.ID]*peer
 		succession succession
 	}
@@ -223,7 +223,7 @@ func (c *Client) moved(partition int, body []byte) (owned bool) {
 	c.mu.Lock()
 	cur := c.table.Load()
 	var owner *peer
-	if cur.member(m.Owner) != nil { // else its address is not known yet: a table will tell
+	if cur.member(m.Owner) != nil { // otherwise its address is not known until a table tells it
 		owner = c.peerLocked(m.Owner)
 	}
 
@@ -346,7 +346,7 @@ func (c *Client) keepTime() {
 		now, t := c.clock.now(), c.table.Load()
 		for conn, p := range conns {
 			conn.Tick(now)
-			if t == nil { // and so no calls of partitions yet
+			if t == nil { // no call to a partition was possible yet
 				continue
 			}
 			conn.Release(now-int64(ownAnswer), func(partition uint32) bool {

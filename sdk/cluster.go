@@ -126,7 +126,7 @@ func (c *Client) Maps(ctx context.Context) (maps []MapInfo, err error) {
 
 	maps = make([]MapInfo, 0, len(sums))
 	for _, m := range sums {
-		if m.Entries > 0 { // members remember one that was emptied for a while
+		if m.Entries > 0 { // members remember an emptied map for a while
 			maps = append(maps, *m)
 		}
 	}

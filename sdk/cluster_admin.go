@@ -79,7 +79,7 @@ func (c *Client) memberID(ctx context.Context, op wire.Op, member string) (found
 	}
 	for i := range members {
 		m := &members[i]
-		// Members that have left may have had the same name. One that is still there comes first, and an ID before any name.
+		// Members that have left may have had the same name. A member that is still there comes first. An ID comes before any name.
 		if m.ID != member && (m.Name != member || !found.IsZero() && (m.State == MemberLeft || m.State == MemberDead)) {
 			continue
 		}

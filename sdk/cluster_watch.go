@@ -57,7 +57,7 @@ func (c *Client) WatchCluster(ctx context.Context) iter.Seq2[ClusterView, error]
 				}
 			}
 
-			// A pause first, so that many changes at once become one view. Then a change, or the time for a look without one.
+			// The pause makes one view of many changes. After it the watch waits for a change, or for its next look without one.
 			pace.Reset(watchPace)
 
 			select {

@@ -22,14 +22,14 @@ import (
 type eventHub struct {
 	c    *Client
 	turn atomic.Uint32 // which member is tried first
-	up   atomic.Bool   // conn is not interrupted
+	up   atomic.Bool   // conn is connected to a member now
 
 	mu      sync.Mutex // guards the following
-	conn    *nats.Conn // nil until there is one; then it stays
+	conn    *nats.Conn // nil until the first connection, which stays
 	streams map[*eventStream]struct{}
 	closed  bool
 
-	changed broadcast // conn is there
+	changed broadcast // signals that conn is set
 }
 
 // newHub returns the client's event hub, at work.

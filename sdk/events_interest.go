@@ -10,9 +10,9 @@ import (
 
 // interest is what the stream asked of one member.
 type interest struct {
-	conn      *rpc.Conn // on which the member knows of the stream; nil: none
-	busy      bool      // it is being told
-	notBefore int64     // when to tell it again after it has refused
+	conn      *rpc.Conn // the connection on which the member knows of the stream; nil: none
+	busy      bool      // a call to the member is under way
+	notBefore int64     // when to ask a member again that has refused
 }
 
 // lookLocked asks all members that the client is connected to where their partitions stand. REQUIRES s.mu.

@@ -79,7 +79,7 @@ func (s *eventStream) subscribe(ctx context.Context) error {
 
 	// Until a flush has come back, the member's NATS server may not know of the subscription.
 	for {
-		// Where the connection is interrupted, a flush waits without success: it is tried again.
+		// On an interrupted connection a flush only waits, so it gets little time and is tried again.
 		within, cancel := context.WithTimeout(ctx, lookTimeout)
 		err := conn.FlushWithContext(within)
 		cancel()

@@ -56,12 +56,12 @@ type eventStream struct {
 	blocked  bool       // a tracker found the queue full
 	queue    eventQueue
 	queued   []int   // by partition: its events in queue
-	shown    []place // by partition: of the event taken from queue last
+	shown    []place // by partition: the place of the event that was last taken from queue
 	token    *tokenWriter
 	asking   int // requests under way
 	interest map[wire.ID]*interest
 	baseline map[uint32]wire.Position // what members said before the trackers were started; nil afterwards
-	seen     *table                   // whose owners the trackers know of
+	seen     *table                   // the table from which the trackers know the owners
 	agenda
 }
 
@@ -75,10 +75,10 @@ type agenda struct {
 // streamConfig says what a stream brings.
 type streamConfig struct {
 	kinds     uint16        // bit set of the kinds wanted; EventLost always is
-	sparse    bool          // much is not wanted: what is queued must not keep whole messages in memory
-	values    bool          // with their values
-	key       []byte        // if not nil: events of this key alone
-	partition int           // which is there; -1: all
+	sparse    bool          // many events are not wanted: a queued event must not keep its whole message in memory
+	values    bool          // events come with their values
+	key       []byte        // if not nil: only events of this key
+	partition int           // the partition of key; -1: all partitions
 	from      map[int]place // if not nil: where to begin
 }
 
@@ -131,7 +131,7 @@ func (s *eventStream) leave() {
 	// A call under way may still make a member count the stream. What it did is taken back below.
 	s.calls.Wait()
 
-	for id, in := range s.interest { // no goroutine but this one is left
+	for id, in := range s.interest { // interest needs no lock: no other goroutine of the stream is left
 		if in.conn != nil && in.conn.Alive() && s.c.life.Err() == nil {
 			ctx, cancel := context.WithTimeout(s.c.life, lookTimeout)
 			if _, err := s.call(ctx, in.conn, wire.OpUninterest); err != nil {
@@ -184,7 +184,7 @@ func (s *eventStream) next(ctx context.Context) (queuedEvent, ResumeToken, error
 		case <-s.ready:
 		case <-ctx.Done():
 		case <-s.ctx.Done():
-			s.close(ErrClosed) // by the client, unless it was closed before
+			s.close(ErrClosed) // the client was closed, or the stream was closed before
 		}
 	}
 }
@@ -359,7 +359,7 @@ func (s *eventStream) worker() {
 		timer.Reset(max(pause, time.Millisecond))
 		select {
 		case <-s.ctx.Done():
-			s.close(ErrClosed) // by the client, unless it was closed before
+			s.close(ErrClosed) // the client was closed, or the stream was closed before
 			return
 		case <-s.wake:
 		case <-timer.C:

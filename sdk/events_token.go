@@ -49,8 +49,8 @@ func tokenMap(cluster wire.ID, name string) uint64 {
 type tokenWriter struct {
 	head  []byte
 	text  strings.Builder // the last token
-	crc   uint32          // of what is encoded in it
-	parts int             // that may still be appended
+	crc   uint32          // of the bytes that text encodes
+	parts int             // how many may still be appended
 	until int64           // when it needs another first part
 	buf   []byte
 }

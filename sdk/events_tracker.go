@@ -56,19 +56,19 @@ type tracker struct {
 
 	open  bool   // at is known; until then events are held
 	at    place  // everything up to here was taken, passed over or told of as lost
-	epoch uint64 // the newest that was heard of. Its generation may be later than that of at: then the owner must be asked.
+	epoch uint64 // the newest known. If its generation is later than that of at, the owner must be asked.
 
 	// Invariant: held is sorted by position, without duplicates, and of the newest generation heard of; where that is at's, all of it
 	// is after at.
 	held      []wire.Event
 	heldBytes int
-	known     uint64 // the farthest position up to which there may be something to be had, in the newest generation
+	known     uint64 // the last position of the newest generation up to which there may be events
 
 	asking  bool
 	from    place // what the request under way asks for
 	asked   int64 // when the last request began
 	askAt   int64 // when to ask; never: there is no need
-	must    bool  // ask even if all that is known comes by itself
+	must    bool  // ask even if all known events come by themselves
 	blocked bool  // the sink had no room: nothing is taken until unblock
 	heard   int64 // when the owner was last heard of
 }
@@ -171,7 +171,7 @@ func (t *tracker) answered(now int64, res *wire.EventsResult) {
 	}
 
 	if wire.Stamp(res.Last.Epoch).Generation() > t.generation() {
-		t.renew(res.Last.Epoch) // and the answer tells what has become of the place
+		t.renew(res.Last.Epoch) // the answer tells what has become of the place
 	}
 	t.hear(now, res.Last.Epoch)
 	if t.blocked {
@@ -208,7 +208,7 @@ func (t *tracker) follow(e *wire.Event) bool {
 
 	// A LOST may stand at the very place that was asked for. It counts, unless messages have led beyond that place since.
 	if p.pos <= t.at.pos && p.generation <= t.at.generation && (e.Kind != wire.EventLost || t.at != t.from) {
-		return true // it came meanwhile, in a message
+		return true // the event came meanwhile, in a message
 	}
 
 	if e.Kind == wire.EventLost {

@@ -206,7 +206,7 @@ func (c *Client) findMember(idOrName string) (*wire.MemberInfo, error) {
 			continue
 		}
 
-		// Members that have left may have had the same name. One that is still there comes first.
+		// Members that have left may have had the same name. A member that is still there comes first.
 		if s := MemberState(m.State); found == nil || s != MemberLeft && s != MemberDead {
 			found = m
 		}

@@ -74,7 +74,7 @@ type remoteTask struct {
 	id     wire.ID
 	member wire.ID
 	task   string
-	conn   *rpc.Conn // on which it was accepted; nil if it is not known to have been. Only await uses it
+	conn   *rpc.Conn // the connection on which the task was accepted; nil: it may not have been. Only await uses conn
 
 	done  chan struct{} // closed when the following are set
 	value []byte
@@ -125,7 +125,7 @@ func (t *remoteTask) whenDone(f func()) {
 // await asks the member for the result until there is one, or never will be.
 func (t *remoteTask) await() ([]byte, error) {
 	c := t.ex.c
-	var lost int64 // since when the member cannot be reached, 0 if it can
+	var lost int64 // when the member became unreachable; 0: it is reachable
 	for {
 		changed := c.changed.wait()
 		ctx, cancel := context.WithTimeout(c.life, waitSlice)
@@ -196,7 +196,7 @@ func (t *remoteTask) outcome(r *wire.TaskResult) ([]byte, error) {
 		return r.Value, nil
 	case wire.CodeTaskFailed:
 		return nil, t.fail(r.Code, &taskError{text: r.Message, sentinel: SentinelOf(r.Sentinel)}, "")
-	case wire.CodeTimeout: // of the task: it has run, so this is not ErrTimeout
+	case wire.CodeTimeout: // the task's own timeout: the task has run, so this is not ErrTimeout
 		return nil, t.fail(r.Code, context.DeadlineExceeded, r.Message)
 	case wire.CodeNotFound:
 		// The same connection leads to the process that accepted the task: it has dropped the result. Otherwise the task is lost.

@@ -68,7 +68,7 @@ type multiTask struct {
 	members []wire.ID
 	tasks   []*remoteTask
 	refused []error
-	unknown []*remoteTask // of those refused: the task that may have been accepted all the same
+	unknown []*remoteTask // where the refusal leaves it open: the task that may have been accepted
 
 	mu    sync.Mutex // guards the following
 	known []int      // places in members whose outcome is known, in the order in which it came

@@ -89,7 +89,7 @@ func (c *Client) send(cl *call, flush bool) (sent, done bool) {
 		// which results of this client nobody waits for any more.
 		cl.req.Lowest = (*c.writes.Load())[cl.req.Partition].lowest()
 	} else {
-		// Anything else gets a fresh deadline with each attempt, so it may last longer than members let one deadline be.
+		// Any other call gets a fresh deadline with each attempt. So it may last longer than the furthest deadline that members accept.
 		cl.req.Deadline = c.deadline(min(cl.limit, now+int64(maxCall-clockMargin)))
 	}
 	// Only an attempt that may follow an executed one makes the owner look for a remembered result.
@@ -117,7 +117,7 @@ func (c *Client) send(cl *call, flush bool) (sent, done bool) {
 		cl.sent++
 		return true, false
 	case errors.Is(err, rpc.ErrQueueFull) && !cl.unknown:
-		// No attempt was executed, so the caller may know at once. After an attempt that may have been, only a retry can tell.
+		// No attempt was executed, so the call can end at once. After an attempt that may have been executed, only a retry can tell.
 		return false, cl.end(cl.fail(ErrOverloaded, err.Error()))
 	default:
 		return false, c.again(cl, err)
@@ -169,7 +169,7 @@ func (c *Client) settle(ctx context.Context, cl *call) (done bool) {
 	case wire.CodeOK:
 		return cl.end(nil)
 	case wire.CodeMoved:
-		// The answer names the new owner, unless there is none now.
+		// The answer names the new owner, unless nobody owns the partition now.
 		if !cl.addressed() && !c.moved(int(cl.req.Partition), cl.Answer.Body) {
 			return c.again(cl, errOwnerless)
 		}
@@ -238,7 +238,7 @@ func (c *Client) unanswered(ctx context.Context, cl *call) (done bool) {
 	case c.life.Err() != nil:
 		return cl.end(c.outcome(cl, ErrClosed))
 	case errors.Is(cl.Err, rpc.ErrExpired):
-		if cl.repeatable() && c.clock.now() < cl.limit { // a read may last longer than members let one deadline be
+		if cl.repeatable() && c.clock.now() < cl.limit { // a read may last longer than one deadline
 			cl.notBefore = 0
 			return false
 		}
@@ -339,7 +339,7 @@ func (c *Client) pause(ctx context.Context, list []*call) {
 			break
 		}
 
-		// The table may be why nobody could be asked.
+		// An old table may be the reason why nobody could be asked.
 		for _, cl := range list {
 			c.refresh(cl.peer)
 		}

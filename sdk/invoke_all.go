@@ -42,13 +42,13 @@ func (c *Client) invokeEach(ctx context.Context, all []*call, ended func(*call) 
 // group is several calls that are carried through together. Each is made again when its own time has come.
 type group struct {
 	c     *Client
-	ctx   context.Context // of the one invokeEach that owns the group
+	ctx   context.Context // that of the invokeEach which owns the group
 	ended func(*call) []*call
 
-	calls    []*call // all that were ever added, nil where they have ended; a call's place is its tag
-	waiting  []int   // those that are to be sent, now or later
+	calls    []*call // all calls that were ever added; nil: the call has ended. A call's place is its tag
+	waiting  []int   // tags of the calls that are to be sent, now or later
 	underWay int
-	bytes    int      // of the bodies of those under way
+	bytes    int      // of the bodies of calls under way
 	finished chan int // tags of calls under way that have their results. It has room for all of them.
 	conns    map[*rpc.Conn]struct{}
 	timer    *time.Timer
@@ -73,7 +73,7 @@ func (g *group) add(cl *call) {
 // finish ends the group's part in a call that has ended.
 func (g *group) finish(tag int) {
 	cl := g.calls[tag]
-	g.calls[tag] = nil // it may be used for something else from now on
+	g.calls[tag] = nil // the call may be used for something else from now on
 	g.c.finish(g.ctx, cl)
 	g.hand(cl)
 }

@@ -57,10 +57,10 @@ type Lock struct {
 	name      string // of the map
 	key       []byte // encoded
 	partition int
-	id        wire.ID // under which members know the holder
+	id        wire.ID // the ID by which members know the holder
 	lease     uint64  // milliseconds
 	fence     uint64
-	cluster   wire.ID // that granted it: in another one, the fence says nothing
+	cluster   wire.ID // the cluster that granted the lock: in another cluster the fence means nothing
 	lost      chan struct{}
 
 	mu      sync.Mutex // guards the following
@@ -116,7 +116,7 @@ func (l *Lock) Unlock(ctx context.Context) error {
 // call returns a call of op for the lock, without a body.
 func (l *Lock) call(op wire.Op) *call {
 	cl := newCall(op, l.name, uint32(l.partition))
-	if op != wire.OpLock { // it is held, or was, in the cluster that granted it
+	if op != wire.OpLock { // the lock exists only in the cluster that granted it
 		cl.cluster, cl.bound = l.cluster, ErrLockNotHeld
 	}
 	return cl
@@ -198,7 +198,7 @@ func (l *Lock) acquire(ctx context.Context) error {
 			}
 			return err
 		}
-		// A member holds the call as long as it can. One that does not is not asked all the time.
+		// A member normally holds the call while the lock is taken. A member that answers early is asked again only after a pause.
 		if time.Duration(l.c.clock.now()-began) > maxBackoff {
 			pause = firstBackoff
 			continue

@@ -119,7 +119,7 @@ func (b *bulk[K, V]) fail(key K, err error) {
 
 // add takes in one key, with its value unless that is nil. One that cannot be encoded fails alone.
 func (b *bulk[K, V]) add(key K, value *V) {
-	if b.m.routed && !reflect.ValueOf(&key).Elem().Comparable() { // it could be named neither in a result nor in a BulkError
+	if b.m.routed && !reflect.ValueOf(&key).Elem().Comparable() { // neither a result nor a BulkError could name such a key
 		b.refused = invalidf(b.op.String(), b.m.name, "a key of type %T cannot be part of a bulk call", key)
 		return
 	}

@@ -64,7 +64,7 @@ type PatternConfig struct {
 
 // MapSettings is the resulting configuration of one map: what patterns set for it, and defaults for the rest. 0 means no limit.
 type MapSettings struct {
-	Patterns   []string // that match the map's name, the deciding one first
+	Patterns   []string // the patterns that match the map's name, the deciding one first
 	TTL        time.Duration
 	MaxIdle    time.Duration
 	Eviction   EvictionPolicy
@@ -238,7 +238,7 @@ func (c *Client) DropMapConfig(ctx context.Context, pattern string) (existed boo
 		return false, wireError(op.String(), pattern, err)
 	}
 	err = c.changeMapConfig(ctx, pattern, func(was wire.MapConfig) wire.MapConfig {
-		// This may run again after a conflict, which may be with an earlier copy of the same change.
+		// This may run again after a conflict. The conflict may be with an earlier copy of the same change.
 		existed = existed || was.Fields != 0
 		return wire.MapConfig{}
 	})

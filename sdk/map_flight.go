@@ -19,11 +19,11 @@ type flightKey struct {
 // those of other clients, and loads if it is told to. The others wait for the value, or for the lead.
 type flight struct {
 	at      flightKey
-	callers int           // who takes part
+	callers int           // how many callers take part
 	lead    chan struct{} // one slot, full while nobody leads
 	landed  chan struct{} // closed at the end
 	value   []byte        // encoded, set before the end; nil: each must look again
-	l       *loading      // belongs to who leads
+	l       *loading      // belongs to the caller that leads
 }
 
 // join returns the flight to a value, which begins here if none is open. leave must follow.

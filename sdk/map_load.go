@@ -167,7 +167,7 @@ func (m *Map[K, V]) load(ctx context.Context, f *flight, key K, load func(contex
 			l.leave()
 		}
 		if !landed {
-			f.l = newLoading(m.c, f.at) // whoever leads next has a place of its own
+			f.l = newLoading(m.c, f.at) // the next leader gets a place of its own
 		}
 	}()
 
@@ -219,9 +219,9 @@ type loading struct {
 	name      string
 	key       []byte // encoded
 	partition uint32
-	id        wire.ID // under which members know it
-	placed    bool    // it may be that they do
-	fence     uint64  // once it is its own
+	id        wire.ID // the ID by which members know the client's part
+	placed    bool    // members may know id
+	fence     uint64  // set once the task is the client's
 }
 
 func newLoading(c *Client, at flightKey) *loading {
@@ -281,7 +281,7 @@ func (l *loading) wait(ctx context.Context) (mine bool, err error) {
 		default:
 			return false, err
 		}
-		// A member holds the call as long as it can. One that does not is not asked all the time.
+		// A member normally holds the call while another loads. A member that answers early is asked again only after a pause.
 		if time.Duration(l.c.clock.now()-began) > maxBackoff {
 			n = 0
 		}

@@ -47,7 +47,7 @@ func (m *Map[K, V]) TryLock(ctx context.Context, key K, opts ...LockOption) (*Lo
 				l.leave()
 			}
 			return nil, false, err
-		case r.Flags&wire.LockLapsed != 0: // it had the lock, but its connection was away for too long to be told
+		case r.Flags&wire.LockLapsed != 0: // the lock was granted and taken back before the client could be told
 			continue
 		case r.Flags&wire.LockHeld == 0:
 			return nil, false, nil

@@ -24,17 +24,17 @@ const (
 type succession struct {
 	seen   map[string]sighting // by address
 	since  int64               // when another cluster was first seen
-	last   int64               // and last
-	chosen wire.ID             // whose table makes the client go over to it; zero: nobody's
-	asking bool                // its members are being connected to
-	sample clockSample         // of the chosen one's clock
+	last   int64               // when another cluster was last seen
+	chosen wire.ID             // the cluster to which the client goes over when a table of it comes; zero: none
+	asking bool                // the client is connecting to members of chosen
+	sample clockSample         // of the clock of chosen
 }
 
 // sighting is another cluster at an address.
 type sighting struct {
 	cluster    wire.ID
 	partitions uint32
-	at         int64 // when it was last seen there
+	at         int64 // when the cluster was last seen there
 }
 
 // clockSample is one look at a cluster's clock.

@@ -34,7 +34,7 @@ func DecodeDrainBody(b []byte) (DrainBody, error) {
 // ForgetBody is the body of OpRemoveMember: a member that is to be forgotten.
 type ForgetBody struct {
 	Member ID
-	Force  bool // also if it may hold data: that is given up
+	Force  bool // remove the member even if it may hold data, which is given up
 }
 
 // AppendForgetBody appends b.
@@ -51,8 +51,8 @@ func DecodeForgetBody(b []byte) (ForgetBody, error) {
 
 // LeavingResult answers OpDrainMember and OpRemoveMember: what the member has left.
 type LeavingResult struct {
-	Done     bool   // nothing more is to come: it holds nothing; when removed it is forgotten
-	Replicas uint32 // that the table gives to it
+	Done     bool   // the member holds nothing; if it was removed, it is forgotten
+	Replicas uint32 // replicas that the table gives to the member
 	Owned    uint32 // partitions that it owns
 }
 
@@ -70,7 +70,7 @@ func DecodeLeavingResult(b []byte) (LeavingResult, error) {
 
 // RebalanceBody is the body of OpRebalance.
 type RebalanceBody struct {
-	Begin bool // a plan is made again; else the question is only how far it is
+	Begin bool // make another plan; otherwise this only asks for the progress
 }
 
 // AppendRebalanceBody appends b.
@@ -85,7 +85,7 @@ func DecodeRebalanceBody(b []byte) (RebalanceBody, error) {
 
 // BalanceResult answers OpRebalance.
 type BalanceResult struct {
-	Left uint32 // partitions that are not yet as a plan made now would have them
+	Left uint32 // partitions that are not yet where a plan made now would put them
 
 	// The least and the most of one of the members that may hold replicas.
 	MinReplicas, MaxReplicas uint32
@@ -127,7 +127,7 @@ func DecodeRecoverBody(b []byte) (RecoverBody, error) {
 type RecoverResult struct {
 	Done       bool
 	Generation uint64 // of the metadata
-	Wait       uint32 // milliseconds for which nobody must lead yet before it is done; it is to be asked again meanwhile
+	Wait       uint32 // how many milliseconds longer nobody must lead before the recovery; the caller asks again meanwhile
 }
 
 // AppendRecoverResult appends v.

@@ -76,10 +76,10 @@ type PingResult struct {
 	// NoMetaReplica: as far as the member knows, the process that asks has no place in the metadata group.
 	NoMetaReplica bool
 
-	Limit    uint64          // bytes that the member's replicas may be counted with, all together; 0: as many as come
-	Used     uint64          // bytes that they are counted with
-	Expected uint64          // bytes that replicas will take yet which are being built
-	NoRoom   uint32          // replicas that the member, if it controls the cluster, has placed nowhere, for nobody has room for them
+	Limit    uint64          // bytes that all replicas of the member together may be counted with; 0: no limit
+	Used     uint64          // bytes that the replicas are counted with
+	Expected uint64          // bytes that replicas under construction will still take
+	NoRoom   uint32          // replicas for which no member has room, if this member controls the cluster
 	Sizes    []PartitionSize // of the partitions that the member owns, if it was asked
 }
 
@@ -143,7 +143,7 @@ type ReplicaBody struct {
 // ReplicaResult answers OpReplica.
 type ReplicaResult struct {
 	Runs     bool
-	CaughtUp bool   // it has caught up; false if it was not asked to
+	CaughtUp bool   // the replica has caught up; false if it was not asked to
 	Applied  uint64 // index
 }
 

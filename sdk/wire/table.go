@@ -185,13 +185,13 @@ type Status struct {
 	State                                                                                      string // forming, active, degraded, unavailable
 	Safe                                                                                       bool
 	Tolerates, Members, Ready, Partitions, Replicas, UnderReplicated, Unavailable, Lost, Moves uint32
-	PossibleDataLoss                                                                           uint32 // partitions that went on from what one replica had, so that acknowledged writes may be lost
+	PossibleDataLoss                                                                           uint32 // partitions that were recovered from one replica: acknowledged writes may be lost
 	Versions                                                                                   []string
 	Skew                                                                                       uint32 // largest disagreement of the members' cluster clocks in milliseconds
-	OutOfStep                                                                                  uint32 // members whose cluster clock is not the one that most agree on
+	OutOfStep                                                                                  uint32 // members whose cluster clock differs from that of the majority
 	MetadataLed                                                                                bool   // a member that answers leads the metadata group
-	NoRoom                                                                                     uint32 // replicas that are placed nowhere, for no member has room for them
-	Reason                                                                                     string // why partitions are under-replicated and stay so; empty: they are being repaired
+	NoRoom                                                                                     uint32 // replicas that are placed nowhere because no member has room for them
+	Reason                                                                                     string // why under-replicated partitions are not repaired; empty: they are being repaired
 }
 
 func (s *Status) numbers() [11]*uint32 {

@@ -25,7 +25,7 @@ type Call struct {
 	done     chan struct{} // lent by the connection; one signal, sent when the results are set
 	body     []byte
 	id       uint64 // of the request under way; guarded by the connection's mutex
-	offset   uint64 // of the request's first byte in all that the connection has queued
+	offset   uint64 // how many bytes the connection had queued before the request
 	sentAt   int64  // nanoseconds on the connection's clock
 	expireAt int64  // likewise; 0: only Wait's context ends it
 

@@ -75,7 +75,7 @@ type Conn struct {
 	lastRead atomic.Int64 // when anything was read last, on cfg.Now's clock
 
 	ended chan struct{}   // closed when the connection ends
-	wake  chan struct{}   // one signal for the writer goroutine: rest and flushing are its
+	wake  chan struct{}   // one signal for the writer goroutine: rest and flushing are its own now
 	wg    *sync.WaitGroup // the reader and the writer
 	rest  []byte          // REQUIRES flushing held: what the writer goroutine begins with
 	chans sync.Pool       // of chan struct{}, for calls that wait here
@@ -263,7 +263,7 @@ func (c *Conn) abandon(call *Call, err error) {
 	taken := c.takeLocked(call.id) == call
 	c.mu.Unlock()
 	if taken {
-		call.finish(nil, err, true) // queued at least: it may still be written
+		call.finish(nil, err, true) // the request was queued, so it may still be written
 	}
 }
 
