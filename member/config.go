@@ -203,9 +203,11 @@ func (c Config) Validate() error {
 		bad("listen %q: want host:port", c.Listen)
 	} else {
 		n, err := strconv.Atoi(port)
+		// The other ports follow the client port at fixed distances, so there must be room above it.
 		if err != nil || n < 0 || n > 65535-httpOffset {
 			bad("listen %q: the port must be 0 to %d", c.Listen, 65535-httpOffset)
 		}
+		// Without authentication, everybody who reaches the port can read and change everything.
 		if !c.Insecure && !loopback(host) {
 			bad("listen %q is not a loopback address and no authentication is configured; set Insecure in the Config, or --insecure on the command line, to allow that", c.Listen)
 		}

@@ -59,6 +59,7 @@ func (m *Member) provide() {
 
 // handleClients registers what clients may ask for besides maps, tasks and events.
 func (m *Member) handleClients() {
+	// A request is reused when its handler has returned. So what answers later keeps the ID alone.
 	handle := m.server.Handle
 	handle(wire.OpTable, func(c *server.Conn, req *wire.Request) {
 		c.Subscribe()

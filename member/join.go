@@ -332,6 +332,7 @@ func (m *Member) askToJoin(ctx context.Context, found bootstrap.Result, gone met
 		asked[s.Member] = false
 	}
 
+	// No member that this one knows gives it a place. A member behind a client address names those of today.
 	for _, addr := range found.JoinAddrs {
 		view, err := m.viewFrom(ctx, addr)
 		if err != nil {
@@ -421,6 +422,7 @@ func (m *Member) register(ctx context.Context) error {
 		case res.Code == wire.CodeNotReady:
 			// The cluster is being bootstrapped: its first command is on its way.
 		case res.Code == wire.CodeConflict:
+			// Another member has the name. Only one that is unreachable loses it.
 			if again, err := m.mayTakeOver(ctx, cmd); err != nil {
 				return fmt.Errorf("register: %w", err)
 			} else if !again {

@@ -37,8 +37,8 @@ const (
 // cannot say so before their voters have found each other. It asks the join addresses, the addresses of the metadata, and those that
 // the answers name; and it takes what members that look for this one say of themselves.
 //
-// An address is believed only when the members' port there has been reached and the member that is meant has answered, by its identity,
-// as one of this cluster. So a swapped address leads nowhere, and a false claim costs one connection.
+// An address is believed only after a connection to the members' port there. The member that is meant has to answer, by its identity and as one of
+// this cluster. So a swapped address leads nowhere, and a false claim costs one connection.
 //
 // It also sees to it that a join address of another cluster is noticed. It owns one goroutine.
 type locator struct {
@@ -167,7 +167,7 @@ func (l *locator) Lost(id wire.ID, at liveness.Location) {
 	}
 }
 
-// Met takes the answer to a hello on a members' port, from a member of this cluster that was perhaps not the one that was looked for.
+// Met takes the answer to a hello on a members' port. It comes from a member of this cluster, which may be another than the one that was called.
 func (l *locator) Met(a *wire.HelloAnswer, peerAddr string) {
 	// A member that answers elsewhere needs no other address. A second process with its directory must not lead others astray.
 	if a.Member == l.m.id || a.Member.IsZero() || l.m.peers.Reached(a.Member) {
@@ -315,6 +315,7 @@ func (l *locator) askOne(ctx context.Context, addr string) {
 	if joins && err == nil {
 		delete(l.late, addr)
 	}
+	// Only the operator named join addresses. A learned address of another cluster is nobody's mistake.
 	if joins && cluster != "" {
 		l.foreign = l.otherCluster(addr, cluster)
 	}

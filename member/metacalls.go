@@ -60,6 +60,7 @@ func (m *Member) metaProposeOnce(ctx context.Context, cmd []byte, try time.Durat
 		if err == nil || m.ctx.Err() != nil {
 			return res, err
 		}
+		// The command may have been committed although no answer came. It may be repeated, so the next voter is asked.
 		errs = append(errs, err)
 	}
 

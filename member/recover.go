@@ -29,8 +29,8 @@ const (
 	beginCampaign = 20 * time.Millisecond
 )
 
-// answerRecover recovers the metadata with what this member has of them, where an operator says that so many of the group's voters
-// are lost for good that it can never have a quorum again.
+// answerRecover recovers the metadata with what this member has of them. An operator has said which members are lost for good. Without their voters
+// the metadata group can never have a quorum again.
 func (m *Member) answerRecover(c *server.Conn, id uint64, lost []string) {
 	m.recovery.slot <- struct{}{} // given back within a bounded time
 	defer func() { <-m.recovery.slot }()
@@ -135,8 +135,8 @@ func (m *Member) leaderFound(ctx context.Context) bool {
 	return false
 }
 
-// mayBegin refuses unless the group can have no quorum without the members that are said to be lost, none of those answers, all others
-// do and reach no leader either, and none of them knows more than this member: then it is the one to begin.
+// mayBegin refuses unless this member is the one to begin. Without the members that are said to be lost, the group must have no quorum, and none of
+// these may answer. All other members must answer, reach no leader either, and know no more than this one.
 func (m *Member) mayBegin(ctx context.Context, v *meta.View, lost []wire.ID) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
@@ -228,6 +228,7 @@ func (m *Member) begin(ctx context.Context, next *meta.View) error {
 			return endRecovery(m.cfg.DataDir)
 		}
 		if err == nil {
+			// The group exists and holds something else. To repeat the command would change nothing.
 			return fmt.Errorf("begin generation %d of the metadata: %v: %s", at.generation, res.Code, res.Text)
 		}
 

@@ -92,8 +92,8 @@ func metaReplicaLost(v *meta.View, id wire.ID, at partition.MetaReplica) bool {
 		v.Generation() == at.Generation && v.NextMeta > at.Replica && v.Member(id).MetaReplica != at.Replica
 }
 
-// learnAgain has this member give up its replica of the metadata, which the group has removed or has been succeeded by another group
-// without, and learn under a new one. v is newer than what is known here.
+// learnAgain has this member give up its replica of the metadata, and learn under a new replica ID. The group has removed the old replica, or a later
+// generation has begun without it. v is newer than the metadata that are known here.
 func (m *Member) learnAgain(v *meta.View) {
 	m.log.Info("the metadata group has removed this member's replica; asking for a new one", "generation", v.Generation())
 	for m.ctx.Err() == nil {
@@ -153,6 +153,7 @@ func (m *Member) changeMetaReplica(ctx context.Context, v *meta.View) error {
 			continue
 		}
 
+		// The replica can reach the voters only if the registry knows them before it runs.
 		for _, s := range res.Members {
 			m.metaReg.Set(partition.MetaShard(res.Generation), s.Replica, s.Member.String())
 		}

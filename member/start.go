@@ -337,7 +337,7 @@ func (m *Member) reconcileMaps() {
 	m.maps.Run(m.ctx)
 }
 
-// settled reports whether the member can be counted on: the table exists, its replicas run and have caught up, no partition lacks one
+// settled reports whether the member can be counted on. The table exists, and the replicas here run and have caught up. No partition lacks a replica
 // that this member could hold, and every partition has an owner that lives.
 func (m *Member) settled() bool {
 	v := m.metaView()

@@ -23,6 +23,7 @@ func (m *Member) status() wire.Status {
 		}
 
 		st.Members++
+		// What a draining member holds moves away, so it is no place for replicas.
 		if !mb.Lite && mb.State != meta.StateDraining {
 			holders++
 		}
@@ -40,6 +41,7 @@ func (m *Member) status() wire.Status {
 	}
 
 	slices.Sort(st.Versions)
+	// A small cluster is complete with as many replicas as it has holders.
 	st.Replicas = uint32(min(v.ReplicasWanted, max(1, holders)))
 	if len(v.Table) == 0 {
 		return st
@@ -193,6 +195,7 @@ func (m *Member) pong(b wire.PingBody) wire.PingResult {
 
 	res.Limit, res.NoRoom = uint64(m.cfg.MaxMemory), m.control.NoRoom()
 	host := m.dataHost()
+	// Before the partitions run, the answer is about the clock and the memory's bound.
 	if host == nil {
 		return res
 	}

@@ -33,8 +33,8 @@ func (m *Member) self() sdk.Member {
 const localPage = 256
 
 // localEntries yields the entries of a map in the partitions owned here, each partition's part linearizable. A partition that
-// passes to another member before any of its entries was yielded is that member's to tell; one that does so afterwards, or that
-// cannot be read, ends the iteration with an error, for what was yielded would be neither all nor nothing of it.
+// passes to another member before any of its entries was yielded is left to that member. A partition that passes later, or that
+// cannot be read, ends the iteration with an error: what was yielded would be neither all of it nor nothing.
 func (m *Member) localEntries(ctx context.Context, name string) iter.Seq2[exec.RawEntry, error] {
 	return func(yield func(exec.RawEntry, error) bool) {
 		for p := range m.partitions() {

@@ -11,13 +11,13 @@
 // # The promise
 //
 // A [Proposal] F lists N members by UUID. It is decided once all N have accepted it and dead once one of them has refused
-// it. A member that has accepted F never refuses it, one that has refused F never accepts it, and one that has accepted F
-// accepts another only when F is dead: so no F is ever both, and two decided F share no member. Acceptances and refusals
-// are on disk before anybody hears of them, so crashes change nothing. A member that loses its directory comes back under
-// another UUID and counts as another member.
+// it. A member that has accepted F never refuses it, and a member that has refused F never accepts it. After accepting F, a
+// member accepts another proposal only when F is dead. So no F is ever both, and two decided F share no member. Acceptances and
+// refusals are on disk before anybody hears of them, so crashes change nothing. A member that loses its directory comes back
+// under another UUID and counts as another member.
 //
-// It follows that no order of starts, crashes, lost messages and lost directories makes two clusters, as long as N
-// (`expect`) is more than half of all members ever started fresh against these addresses. The price: when a member that
+// It follows that no order of starts, crashes, lost messages and lost directories makes two clusters. This holds as long as N
+// (`expect`) is more than half of all members ever started fresh against these addresses. It has a price. When a member that
 // accepted F loses its directory before F is decided, the others wait for it until an operator resets them.
 //
 // The package knows nothing of Raft, of the metadata group or of how connections are made and secured.

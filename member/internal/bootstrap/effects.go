@@ -37,8 +37,8 @@ type Effects struct {
 	output  Output
 }
 
-// Commit calls save if the step changed the record, and returns the Output only when save returned nil, which it may only
-// do when the record would survive a power cut. It is called exactly once for each step, before the next.
+// Commit calls save if the step changed the record, and returns the Output only when save returned nil. By that, save says that
+// the record would survive a power cut. Commit is called exactly once for each step, before the next.
 //
 // When save fails nothing may be said about what the record holds, so the Machine has to be given up: its next step
 // panics. A new one is made of whatever record is found on disk.

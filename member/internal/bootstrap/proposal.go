@@ -100,6 +100,7 @@ func (f *Proposal) validate() error {
 			return fmt.Errorf("%w: participant %d has an address of no or more than %d bytes", wire.ErrMalformed, i+1, MaxText)
 		}
 
+		// Two participants at one address may be one member with two identities.
 		for _, t := range f.Participants[:i] {
 			if t.Addr == s.Addr {
 				return fmt.Errorf("%w: two participants at %q", wire.ErrMalformed, s.Addr)

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Serve answers the requests of one connection of wire.PlaneJoin whose hellos have been exchanged. It returns, with the
-// connection closed, when the other side ends it (nil), when it sends nothing for Timing.IdleAfter or what cannot be
-// understood, when the Runner is closed (ErrClosed), and when no record can be saved any more.
+// Serve answers the requests of one connection of wire.PlaneJoin whose hellos have been exchanged. It returns with the connection
+// closed. That happens when the other side ends it (nil), sends nothing for Timing.IdleAfter, or sends what cannot be understood.
+// It also happens when the Runner is closed (ErrClosed), and when no record can be saved any more.
 func (r *Runner) Serve(conn net.Conn) error {
 	defer func() { _ = conn.Close() }() // every answer was written by then
 	if !r.admit(conn) {
@@ -44,6 +44,7 @@ func (r *Runner) serve(conn net.Conn) error {
 		if err != nil {
 			return err
 		}
+		// The other side may be idle for long, but has to take its answer soon.
 		if err := conn.SetDeadline(time.Now().Add(r.cfg.Timing.Timeout)); err != nil {
 			return err
 		}

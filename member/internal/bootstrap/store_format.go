@@ -10,8 +10,8 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// A record file is one line, "gridiron member record 1 crc32c " and eight hexadecimal digits, and a JSON document, of all
-// of whose bytes that is the CRC-32 (Castagnoli). People may read it, but not edit it.
+// A record file is one line and a JSON document. The line is "gridiron member record 1 crc32c " and eight hexadecimal digits: the
+// CRC-32 (Castagnoli) of all bytes of the document. People may read the file, but not edit it.
 const recordHeader = "gridiron member record %d crc32c %08x\n"
 
 // recordVersion is the format's version. 1: first version.

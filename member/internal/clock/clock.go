@@ -163,8 +163,8 @@ type Mark struct {
 	wall time.Time
 }
 
-// MaxWallDrift is the WallDrift above which a machine was suspended, or its wall clock set, and what rests on the monotonic clock
-// alone, such as a lease, must be given up.
+// MaxWallDrift is the largest WallDrift that is normal. Above it the machine was suspended, or its wall clock was set. Then what rests on
+// the monotonic clock alone, such as a lease, must be given up.
 const MaxWallDrift = 50 * time.Millisecond
 
 // Mark returns this instant, for WallDrift.

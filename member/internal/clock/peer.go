@@ -50,8 +50,8 @@ func (p *peer) add(s sample) {
 	p.count = min(p.count+1, keepSamples)
 }
 
-// best returns the most certain sample among those that count at an instant, and how many count: it has the shortest round trip,
-// unless that was so long ago that the clocks may have run apart by more than a newer one's error.
+// best returns the most certain sample among those that count at an instant, and how many count. Mostly the sample with the shortest round
+// trip is the most certain one. But the clocks run apart, so a newer sample may be better than an old one.
 func (p *peer) best(now time.Duration) (best sample, n int) {
 	for i := range p.count {
 		s := p.samples[(p.next-1-i+2*keepSamples)%keepSamples]
@@ -65,9 +65,9 @@ func (p *peer) best(now time.Duration) (best sample, n int) {
 	return best, n
 }
 
-// Sample tells the clock what a peer's NowMicros was when it answered a ping that was sent and whose answer was received at these
-// instants of the monotonic clock. peerSet is false for a peer whose clock is unset, which says nothing: earlier samples of it are
-// forgotten. A sample that contradicts itself is ignored.
+// Sample tells the clock what a peer's NowMicros was when the peer answered a ping. sent and received are the instants of the ping and of
+// its answer on the monotonic clock. peerSet is false for a peer whose clock is unset: earlier samples of that peer are forgotten. A
+// sample that contradicts itself is ignored.
 //
 // A clock that is set is then corrected towards the median of all clocks, its own among them, by slewing; what slewing cannot make
 // good in time is told by Standing. One that is unset is set, at once, to the median of its peers'.

@@ -101,8 +101,8 @@ func middle(list []time.Duration) time.Duration {
 	return low + (high-low)/2
 }
 
-// Standing compares the clock with those of its peers that were sampled of late, and returns by how much it lacks of the time that
-// they agree on; less than 0 if it is ahead. A clock that is unset, or has no peers, is in step.
+// Standing compares the clock with those of its peers that were sampled lately. It also returns by how much the clock lags behind the time
+// that they agree on; less than 0 if it is ahead. A clock that is unset, or has no peers, is in step.
 func (c *Clock) Standing() (Standing, time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

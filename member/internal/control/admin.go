@@ -34,8 +34,8 @@ func (k *Control) Administer(ctx context.Context, b wire.AdminBody) (wire.Code, 
 	return wire.CodeUnavailable, []byte("no member leads the metadata group, so that nothing can be changed; where those who vote there are lost for good: grid cluster recover")
 }
 
-// passOn asks all voters of the metadata at the same time, of whom at most one leads and does it, and returns what that answers, or
-// nil. For those that are silent it waits only as long as for the others: the caller is told at once that nobody leads.
+// passOn asks all voters of the metadata at the same time. At most one of them leads, and its answer is returned; nil if none does. For silent
+// voters it waits only as long as for the others, so that the caller hears at once that nobody leads.
 func (k *Control) passOn(ctx context.Context, b wire.AdminBody) *wire.Answer {
 	voters := k.Voters()
 	ctx, cancel := context.WithTimeout(ctx, passOnFor)

@@ -35,9 +35,9 @@ const (
 	stepsAtOnce = 32
 )
 
-// mover brings the groups of the partitions that this member owns in line with the table: it takes in learners, makes those voters
-// that have caught up, removes those that are to leave, and transfers partitions to the members that are to own them. What it has done it
-// reports to the metadata. Each step looks at what is there and may be repeated, by this owner or the next.
+// mover brings the groups of the partitions that this member owns in line with the table. It takes in learners, and makes them voters when they
+// have caught up. It removes replicas that are to leave, and transfers partitions to the members that are to own them. It reports to the
+// metadata what it has done. Each step looks at what is there and may be repeated, by this owner or the next.
 type mover struct {
 	k       *Control
 	wake    chan struct{} // one slot
@@ -273,8 +273,8 @@ func (mv *mover) remove(ctx context.Context, p int, t *meta.Partition, r meta.Re
 }
 
 // heard waits until a majority of a partition's voters, and all that answer, have heard of a change that was committed: that a replica
-// is a voter now, or is none any more. A voter goes by the changes that it has applied. Were the replica that was removed stopped and
-// this process to die before the others had heard of it, they would wait for the votes of both.
+// is a voter now, or is none any more. A voter goes by the changes that it has applied. Say the removed
+// replica stops, and this process dies before the others have heard of the change. Then they wait for the votes of both.
 func (mv *mover) heard(ctx context.Context, p int, t *meta.Partition, changed uint64, stays bool) error {
 	k := mv.k
 	var wg sync.WaitGroup

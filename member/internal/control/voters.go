@@ -21,9 +21,9 @@ const (
 )
 
 // metaVoters is the part of the controller that keeps the metadata group in order: one voter up to two members, three from three, five
-// from five; every other member learns. A member that leaves stays a voter as long as the voters that stay are a majority without
-// it, for it may only be starting again; otherwise a member that stays becomes a voter in its place, or the group shrinks. One that an operator has had
-// drained, or that has been away for long, is removed from the group at once.
+// from five; every other member learns. A member that leaves may only be starting again. So it stays a voter as long as
+// the voters that stay are a majority without it. Otherwise a member that stays becomes a voter in its place, or the group shrinks. A member that
+// was drained by an operator, or that has been away for long, is removed from the group at once.
 type metaVoters struct {
 	k *Control
 

@@ -15,10 +15,9 @@ const (
 	askDownEvery = 25 * time.Millisecond
 )
 
-// failover has the groups that a dead or silent process led elect another leader at once, where the members that hold their
-// other replicas find it down too. It is a hint acted on: metadata, ownership and data do not depend on it, and elections by
-// timeout stay behind it. Asking first keeps a cut between two members from taking leadership back and forth while a third
-// reaches both.
+// failover has groups elect another leader at once when the process that led them is dead or silent. The members that hold their other
+// replicas have to find it down too. This only acts on a hint: metadata, ownership and data do not depend on it, and elections by timeout
+// stay behind it. Asking first keeps a cut between two members from moving leadership back and forth while a third reaches both.
 type failover struct {
 	peers *Peers
 
@@ -72,6 +71,7 @@ func (f *failover) replace(id, incarnation wire.ID) {
 	tick := time.NewTicker(askDownEvery)
 	defer tick.Stop()
 	for f.peers.Down(id, incarnation) {
+		// The others may notice later than this member, so each round asks them again.
 		agreed := f.peers.Opinions(id, incarnation)
 		told := f.electMeta(id, incarnation, agreed)
 		if host := f.peers.cfg.Data(); host != nil && host.Elect(incarnation, agreed) && told {

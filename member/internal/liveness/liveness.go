@@ -1,9 +1,9 @@
-// Package liveness owns what a member knows of the life of the others: a connection to each, heartbeats over it, whether each is
-// suspect or unreachable, and the elections that follow where the others agree that one is down. Neither silence nor a refused connection
-// is ever proof of death here: what depends on that is decided by the metadata.
+// Package liveness owns what a member knows of the life of the others: a connection to each, heartbeats over it, and whether each is suspect
+// or unreachable. Where the others agree that one is down, it begins elections. Neither silence nor a refused connection is ever proof of
+// death here: the metadata decide what depends on that.
 //
-// The package must not know what is done about a member that is down but for these elections, who owns what, or how members are found
-// that have moved. It reads the metadata and changes nothing in them.
+// Apart from these elections, the package must not know what is done about a member that is down. Nor must it know who owns what, or how
+// members that have moved are found. It reads the metadata and changes nothing in them.
 package liveness
 
 import (

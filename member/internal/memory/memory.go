@@ -126,6 +126,7 @@ func (rs *Rooms) Follow(v *meta.View) {
 	rs.table.Store(&table)
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
+	// A member that comes back may have another bound.
 	for id := range rs.members {
 		if mb := v.Member(id); mb == nil || !mb.Live() {
 			delete(rs.members, id)

@@ -327,6 +327,7 @@ func (c *Conn) take(spare []byte) ([]byte, []told) {
 	buf := c.out.buf
 	if len(buf) == 0 || c.out.closed {
 		c.out.writing = false
+		// Nothing is queued, being written or under way. Only then is a drain complete.
 		if c.out.idle != nil && c.inFlight.Load() == 0 {
 			close(c.out.idle)
 			c.out.idle = nil

@@ -13,9 +13,11 @@ func (s *Server) dispatch(c *Conn, req *wire.Request, t *touched) {
 		c.Answer(req.ID, wire.CodeInvalid, []byte(fmt.Sprintf("operation %d is not known here", uint8(req.Op))))
 		return
 	case c.hello.Plane == wire.PlaneAdmin && req.Op != wire.OpRecover && req.Op != wire.OpPing:
+		// This plane is open where no other is, so it allows nothing else.
 		c.Answer(req.ID, wire.CodeInvalid, []byte(fmt.Sprintf("%v is not for this connection", req.Op)))
 		return
 	case c.peer && req.Op < 128:
+		// Operations below 128 are those of clients, who have a port with bounds of its own.
 		c.Answer(req.ID, wire.CodeInvalid, []byte("this is the members' port"))
 		return
 	case req.Op.IsRead():
@@ -24,6 +26,7 @@ func (s *Server) dispatch(c *Conn, req *wire.Request, t *touched) {
 	case req.Op.IsWrite():
 		services := s.services.Load()
 		if services.Maps.Handle(req, s.traced(c, req)) {
+			// All writes that one read of the socket brought go into the log together.
 			t.add(int(req.Partition), services.Partitions)
 		}
 		return

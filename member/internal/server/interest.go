@@ -16,6 +16,7 @@ func (s *Server) interest(c *Conn, req *wire.Request) {
 
 	n, events := string(name), s.services.Load().Events
 	if req.Op == wire.OpUninterest {
+		// A peer that takes back more than it asked for must not change what others asked for.
 		if c.interests[n] > 0 {
 			if c.interests[n]--; c.interests[n] == 0 {
 				delete(c.interests, n)

@@ -9,8 +9,8 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// traced returns where the answer to a request goes: to the caller, or, for a request that carries a trace context while a
-// tracer is configured, by way of the spans that end with it.
+// traced returns where the answer to a request goes. Where a tracer is configured and the request carries a trace context, the answer also ends the
+// spans of the request. Else it goes to the caller alone.
 func (s *Server) traced(caller maps.Caller, req *wire.Request) maps.Caller {
 	if s.cfg.Tracer == nil || req.Flags&wire.FlagTrace == 0 {
 		return caller
