@@ -250,8 +250,8 @@ func (h *Host) published(partition int) uint64 { return h.publishedTo[partition]
 // releaseStall is how long Release goes on without any partition being released: their groups have no quorum then.
 const releaseStall = 500 * time.Millisecond
 
-// Release gives up the ownership of every partition, in the log, and returns when that was applied, or no more of it comes
-// about, or ctx ends. MayOwn must say no by then. It is the first part of leaving.
+// Release gives up the ownership of every partition, in the log. It returns when that was applied, when no more of it comes
+// about, or when ctx ends. MayOwn must say no by then. Release is the first part of leaving.
 func (h *Host) Release(ctx context.Context) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -363,7 +363,7 @@ var _ raftio.IRaftEventListener = (*leaderEvents)(nil)
 // LeaderUpdated notes who was elected.
 func (e *leaderEvents) LeaderUpdated(info raftio.LeaderInfo) {
 	if r := (*Host)(e).find(info.ShardID, info.ReplicaID); r != nil {
-		// Without a leader the event tells that one was lost.
+		// An event without a leader tells that the group has lost its leader, which is no election.
 		if info.LeaderID != 0 {
 			r.host.elections.Add(1)
 		}

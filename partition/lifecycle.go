@@ -105,6 +105,7 @@ func (h *Host) startLocked(p Placement) error {
 	h.replicas[p.Partition].Store(r) // before the library tells of leaders
 	err = nh.StartOnDiskReplica(targets(p.Initial), p.Join, func(uint64, uint64) sm.IOnDiskStateMachine { return r }, cfg)
 	if err != nil {
+		// The replica could be found until now, so somebody may wait for it.
 		h.replicas[p.Partition].Store(nil)
 		r.stop()
 		r.free()

@@ -110,8 +110,8 @@ func (h *Host) SetVoters(partition int, generation uint64, voters map[uint64]wir
 	r.step(role.VotersChanged{Voters: sortedVoters(voters)})
 }
 
-// CaughtUp reports whether the replica of a partition that runs here, a learner as a rule, has applied all that its group had
-// committed when it was asked. It waits for the answer, at most for caughtUpFor.
+// CaughtUp reports whether a replica that runs here has applied all that its group had committed when CaughtUp was called. The
+// replica is a learner as a rule. CaughtUp waits for the answer, at most for caughtUpFor.
 func (h *Host) CaughtUp(shard, replica uint64) bool {
 	r := h.find(shard, replica)
 	if r == nil {

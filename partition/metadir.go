@@ -12,8 +12,8 @@ import (
 )
 
 // adoptHostname makes a metadata directory that was written under another hostname usable under this one. Dragonboat keeps
-// its files under the hostname and repeats it in a file with a checksum, and refuses a directory whose hostname is not the
-// machine's: a container that comes back under another name would have lost its place in the cluster.
+// its files under the hostname, repeats it in a file with a checksum, and refuses a directory with another hostname. Without
+// adoptHostname a container that comes back under another name would have lost its place in the cluster.
 func adoptHostname(dir, hostname string) error {
 	const flagFile = "dragonboat.ds"
 	path := filepath.Join(dir, flagFile)

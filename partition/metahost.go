@@ -146,6 +146,7 @@ func (m *MetaHost) Run(s MetaStart) error {
 	}
 
 	cfg := raftConfig(at.shard, at.id, s.Join)
+	// The metadata are small and on disk, so the library takes snapshots and cuts the log by itself.
 	cfg.SnapshotEntries, cfg.CompactionOverhead = 512, 128
 	cfg.DisableAutoCompactions = false
 
@@ -269,6 +270,7 @@ func (m *MetaHost) ask(ctx context.Context, request func(*dragonboat.NodeHost, *
 		}
 		return res, nil
 	case <-lost.C:
+		// The library has lost the answer. The command may have been executed.
 		return dragonboat.RequestResult{}, context.DeadlineExceeded
 	case <-ctx.Done():
 		return dragonboat.RequestResult{}, ctx.Err()

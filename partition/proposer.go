@@ -197,6 +197,7 @@ type resumeDone struct {
 
 // Complete notes that the serving term needs no further resume marker.
 func (d *resumeDone) Complete(o Outcome, _ entry.Result) {
+	// After a late marker the partition counts as stalled, and the next batch resumes it.
 	if o == Applied && !late(d.b) {
 		d.p.mu.Lock()
 		d.p.resumed = max(d.p.resumed, d.servingTerm)

@@ -165,8 +165,8 @@ func (q *readQueue) serveBatch(list []Reader, timer *time.Timer) {
 			if !whole {
 				break // another epoch: begin again
 			}
-			// What is left met entries that are due by cluster time and not yet by the log's clock, or needs something else in
-			// the log first. Once that was applied, the state is as new as after a ReadIndex: the entry was proposed under this
+			// The reads that are left met entries that are due by cluster time, and not yet by the log's clock. Or they need
+			// something else in the log first. Once that was applied, the state is as new as after a ReadIndex: the entry was proposed under this
 			// epoch, after the reads had come.
 			if o := r.commitFor(list, ended); o != Applied {
 				q.failAll(list, readsAfter(o))

@@ -36,8 +36,8 @@ const (
 // MaxBatchOps bounds the operations of one batch.
 const MaxBatchOps = 1 << 14
 
-// Own takes the ownership of a partition. It is accepted if and only if PrevEpoch is the state's epoch and Term is not
-// below the term under which the last Own was accepted.
+// Own takes the ownership of a partition. It is accepted if and only if PrevEpoch is the state's epoch, and Term is at least
+// the term of the last Own that was accepted.
 type Own struct {
 	Member      wire.ID
 	Incarnation wire.ID

@@ -3,8 +3,8 @@
 // It keeps the Raft logs of a member's replicas in the process. It is the raftio.ILogDB of memory mode, where
 // nothing of the data survives its process and an fsync would protect nothing.
 //
-// It owns the entries, the hard states, the bootstrap records and the snapshot records of all replicas of one NodeHost, and
-// it knows at every moment how many bytes they hold, so that the partition host can bound them by taking snapshots. It knows
+// It owns the entries, the hard states, the bootstrap records and the snapshot records of all replicas of one NodeHost. It
+// knows at every moment how many bytes the logs hold, so that the partition host can bound them by cutting logs. It knows
 // nothing of what the entries mean, and it never decides by itself to forget one.
 //
 // # Soundness
@@ -18,8 +18,8 @@
 // Entries are copied in and copied out as structs, so neither dragonboat nor this package ever sees the other's array change.
 // The bytes of Entry.Cmd are shared and immutable from the moment they are saved. In dragonboat every Cmd has memory of its own:
 // a proposal is copied into one when it is made, and its decoder of messages copies too. A transport of our own must do the
-// same: a Cmd that is a part of a receive buffer keeps the whole buffer alive until the entry is compacted, and a buffer that
-// is used again changes the log. A state machine must not write to the Cmd that it is given, for it may be replicated later.
+// same. A Cmd that is a part of a receive buffer keeps the whole buffer alive until the entry is removed. If the buffer is used
+// again, the log changes. A state machine must not write to the Cmd that it is given, for the Cmd may be replicated later.
 //
 // # Concurrency
 //

@@ -65,7 +65,7 @@ func (d *directory) remove(id raftio.NodeInfo) *replica {
 func (d *directory) close() []*replica {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.ended.Store(true)
+	d.ended.Store(true) // under the lock of getOrAdd, which adds nothing after that
 
 	var all []*replica
 	for i := range d.stripes {

@@ -83,6 +83,7 @@ func (db *DB) ReadRaftState(shardID, replicaID, snapshotIndex uint64) (raftio.Ra
 	}
 	defer r.mu.Unlock()
 
+	// By this error the library knows that a replica is new.
 	if pb.IsEmptyState(r.mu.state) {
 		return raftio.RaftState{}, raftio.ErrNoSavedLog
 	}

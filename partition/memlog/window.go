@@ -18,9 +18,9 @@ const (
 // window is the contiguous part of a log that is still there. The zero window is a log without entries that begins at 1.
 // It is not safe for concurrent use.
 //
-// Appending is amortised as in a slice. Removing from the front clears what is removed, so that its bytes are free for the
-// garbage collector at once, and moves the rest down when it is the smaller part: a log that is cut as fast as it grows lives
-// in one array. An array of which less than an eighth is needed is replaced by a smaller one.
+// Appending is amortised as in a slice. Removing from the front clears what is removed, so that the garbage collector can free
+// its bytes at once. If the rest is the smaller part, it is moved down: a log that is cut as fast as it grows lives in one
+// array. An array of which less than an eighth is needed is replaced by a smaller one.
 type window struct {
 	// Invariant: buf[:head] is zero, and buf[head+i].Index == prev+1+i.
 	// Invariant: after a removal head is 0 or less than the number of entries.
@@ -76,6 +76,7 @@ func (w *window) removeTo(index uint64) {
 	}
 
 	dead := w.live()[:min(index, w.last())-w.prev]
+	// The term before the first entry is still asked for: see term.
 	if len(dead) > 0 {
 		w.prevTerm = dead[len(dead)-1].Term
 	}
@@ -88,8 +89,10 @@ func (w *window) removeTo(index uint64) {
 	live := w.live()
 	switch {
 	case cap(w.buf) > smallest && len(live) < cap(w.buf)/8:
+		// The array has grown for a much longer log. The smaller one has room for as much again.
 		w.buf, w.head = append(make([]pb.Entry, 0, 2*len(live)), live...), 0
 	case w.head >= len(live):
+		// No more entries are moved than were removed, so a removal stays cheap on average.
 		copy(w.buf, live)
 		clear(w.buf[len(live):])
 		w.buf, w.head = w.buf[:len(live)], 0

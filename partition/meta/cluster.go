@@ -7,8 +7,8 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// Init bootstraps the cluster. Each initial member may propose it; a second one is answered CodeOK if it says the same and CodeConflict if
-// it names another cluster or other properties, which are fixed at birth.
+// Init bootstraps the cluster. Each initial member may propose it. A second one is answered CodeOK if it says the same. It is answered
+// CodeConflict if it names another cluster or other properties, which never change.
 type Init struct {
 	Cluster    wire.ID
 	Name       string

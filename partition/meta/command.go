@@ -10,7 +10,7 @@ import (
 //
 //	format (1) · kind (1) · body
 //
-// A replica answers a command of another format or kind with CodeInvalid and stays as it is, so new ones may be proposed only
+// A replica answers a command of another format or kind with CodeInvalid and stays as it is. So new ones may be proposed only
 // once the feature level says that every member knows them.
 const Format = 1
 

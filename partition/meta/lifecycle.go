@@ -55,8 +55,8 @@ func (c *SetState) apply(s *State) Result {
 	return Result{}
 }
 
-// Drain moves an incarnation of a member to StateDraining, or leaves it where it is beyond that, because an operator wants it to hold
-// nothing any more. One that leaves by itself says so with SetState, and is counted on to come back.
+// Drain moves an incarnation of a member to StateDraining, unless it is beyond that: an operator wants the incarnation to hold nothing
+// any more. A member that leaves by itself says so with SetState, and is counted on to come back.
 type Drain struct {
 	ID          wire.ID
 	Incarnation wire.ID

@@ -70,8 +70,8 @@ func (v *View) mayHaveQuorum(p *Partition) bool {
 	return v.withAndWithout(p, func(voters, dead int) bool { return voters-dead > voters/2 })
 }
 
-// hasQuorum reports whether the replicas that are not confirmed dead are a majority of the partition's group, both with and
-// without the replica that comes or goes.
+// hasQuorum reports whether the replicas that are not confirmed dead are a majority of the partition's group. They must be one both
+// with and without the replica that comes or goes.
 func (v *View) hasQuorum(p *Partition) bool {
 	return !v.withAndWithout(p, func(voters, dead int) bool { return voters-dead <= voters/2 })
 }
@@ -82,8 +82,8 @@ func (v *View) mayHaveLost(p *Partition) bool {
 	return v.withAndWithout(p, func(voters, dead int) bool { return dead > voters/2 })
 }
 
-// withAndWithout reports whether something holds for the number of voters, and of those among them that are confirmed dead,
-// either with the replica that comes or goes or without it.
+// withAndWithout reports whether something holds for the number of voters and the number of them that are confirmed dead. It
+// counts once with the replica that comes or goes, and once without it, and one of the two counts is enough.
 func (v *View) withAndWithout(p *Partition, holds func(voters, dead int) bool) bool {
 	voters, dead := 0, 0
 	one, oneDead := 0, 0

@@ -1,8 +1,8 @@
 // Package meta is not API: programs use package grid, and it may change in any version.
 //
 // It owns the replicated metadata of a cluster as a pure state machine: who the members are, which of them holds
-// which replica of which partition, how maps are configured, and the counters from which identities come that must never be
-// given out twice. It also owns the first placement of partitions on members.
+// which replica of which partition, and how maps are configured. It counts the identities that must never be given out
+// twice. It also plans the placement of partitions on members.
 //
 // A change is a Command, encoded by Append and carried out by State.Apply, the same on every replica of the metadata group.
 // A command is a compare-and-set or idempotent: repeated, delayed or overtaken by others, it does no harm. What it did is a

@@ -91,8 +91,8 @@ func (c *AddReplica) apply(s *State) Result {
 	return Result{Value: wire.AppendU64(nil, r.ID)}
 }
 
-// mayChange refuses a change of a partition's replicas while it is stopped for recovery, or while a replica other than the one
-// named is on its way in or out.
+// mayChange refuses a change of a partition's replicas while the partition is stopped for recovery. It also refuses one while a
+// replica other than the one named is on its way in or out.
 func mayChange(p *Partition, partition uint32, replica uint64) Result {
 	if p.StoppedForRecovery {
 		return refuse(wire.CodeConflict, "partition %d is stopped for recovery", partition)
@@ -312,6 +312,7 @@ func (c *Stopped) apply(s *State) Result {
 	case i < 0:
 		return c.missing()
 	case !p.StoppedForRecovery || p.Replicas[i].Incarnation != c.Incarnation:
+		// Only the process that held the replica knows how far its log goes.
 		return refuse(wire.CodeConflict, "partition %d: replica %d is not one of %s to stop", c.Partition, c.Replica, c.Incarnation)
 	case p.Replicas[i].Stopped:
 		return Result{}

@@ -27,8 +27,8 @@ func (p *planner) owners() []int {
 	return balanceOwners(near, len(p.holders))
 }
 
-// balanceOwners chooses, for each partition, one of some members below n, so that the numbers of partitions chosen for them are as even
-// as possible, no other choice having a smaller sum of squares; and among all such choices one that costs least.
+// balanceOwners chooses, for each partition, one of some members below n. The numbers of partitions that the members get are as even as
+// possible: no other choice has a smaller sum of squares. Among all such choices it is one that costs least.
 func balanceOwners(choices [][]arc, n int) []int {
 	// A partition has one owner, so zones do not matter: all members are in one.
 	one := zones{of: make([]int, n), cap: 1}

@@ -85,7 +85,7 @@ func ReplanWithin(table []Partition, replicas int, members []Candidate, sizes []
 	p.bound(members, sizes)
 	p.place()
 	p.scatter()
-	p.keepWithin()
+	p.keepWithin() // after scatter, which moves replicas without a look at their sizes
 
 	owners := p.owners()
 	plan := make([]Target, len(table))
@@ -208,8 +208,8 @@ func newPlanner(table []Partition, replicas int, members []Candidate) *planner {
 
 // shares returns how many replicas each member is to hold at least and at most: its share, rounded down and up.
 func (p *planner) shares() (low, high []int) {
-	// A zone of size s may hold room(s) replicas in all. Zones whose members get less by that than they would by equal shares of
-	// the rest are capped, beginning with the one whose members get least.
+	// A zone of size s may hold room(s) replicas in all. It is capped if its members get less by that than by equal shares of the
+	// rest. Zones are looked at in order, beginning with the one whose members get least.
 	partitions := len(p.present)
 	room := func(size int) int { return min(size, p.zones.cap) * partitions }
 

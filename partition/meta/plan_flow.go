@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// flow gives each partition a number of distinct members, at the least cost, while no member is given to more partitions than its
-// limit and no zone to a partition more often than it may. It is a flow of least cost from the partitions through zones to the
-// members: each unit of it takes a cheapest way that is left, which may lead through members and partitions that pass on what they
-// had (successive shortest paths, all those of one length together).
+// flow gives each partition a number of distinct members, at the least cost. No member is given to more partitions than its limit,
+// and no zone to a partition more often than it may. It is a flow of least cost from the partitions through zones to the members:
+// each unit of it takes a cheapest way that is left. A way may lead through members and partitions that pass on what they had
+// (successive shortest paths, all those of one length together).
 type flow struct {
 	want  int     // members that each partition gets
 	near  [][]arc // by partition: members with a cost of their own
@@ -22,8 +22,9 @@ type flow struct {
 
 	order []int // in which partitions are served
 
-	// Lengths of ways. The way to a partition ends with its being free to take one more, that to a member with its having to, and
-	// that to a zone at a partition with the partition's being free to take one more from there.
+	// Lengths of ways. At the end of a way to a partition, the partition is free to take one more member. At the end of a way to a
+	// member, the member has to take one more partition. At the end of a way to a zone at a partition, the partition is free to
+	// take one more member of the zone.
 	toPartition []int
 	toMember    []int
 	toZone      []int // by partition and place in the row: the zone of the member there
@@ -112,6 +113,7 @@ func (f *flow) measure() {
 		}
 	}
 
+	// A way ends at a member with room, and only the nearest such members are on shortest ways.
 	f.nearest = unreached
 	for m, d := range f.toMember {
 		if f.room(m) > 0 {
@@ -170,6 +172,7 @@ func (f *flow) leaveMember(m int) {
 
 // leaveZone goes on from a partition that is free to take one more member of a zone, which is full without.
 func (f *flow) leaveZone(p, z, length int) {
+	// The zone is full, so the row has members of it. The place of the first one stands for the zone.
 	place := slices.IndexFunc(f.rows[p], func(m int) bool { return f.zones.of[m] == z })
 	to := &f.toZone[p*f.want+place]
 	if length >= *to {
@@ -193,11 +196,11 @@ func (f *flow) leaveZone(p, z, length int) {
 	}
 }
 
-// pass gives one member to each partition that is short of members, as far as it finds shortest ways for them, and reports whether
-// it found any. What it has come through without success it does not try again: that is for the next pass.
+// pass gives one member to each partition that is short of members, if it finds a shortest way, and reports whether it found any.
+// What it has come through without success it does not try again: that is for the next pass.
 //
-// As lengths are shortest, a way is shortest if it goes from each member or partition to one that is farther by exactly what the
-// step costs. That remains so while such ways are taken.
+// A way is shortest if each of its steps leads to a member or partition that is farther by exactly what the step costs. That
+// remains so while such ways are taken.
 func (f *flow) pass() bool {
 	clear(f.seenPartition)
 	clear(f.seenMember)
@@ -264,7 +267,7 @@ func (f *flow) choices(p int, try func(m, cost int) bool) bool {
 	return false
 }
 
-// take has a partition take a member, if a way of the given length is a shortest one to the member and goes on from there.
+// take has a partition take a member. It does so if a way of the given length is a shortest one to the member, and goes on from there.
 func (f *flow) take(p, m, length int) bool {
 	if f.toMember[m] != length || f.seenMember[m] || !f.makeRoom(m) {
 		return false

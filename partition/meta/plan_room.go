@@ -117,14 +117,14 @@ func (p *planner) keepWithin() {
 			p.rows[i] = append(p.rows[i], m)
 		}
 
-		if len(p.rows[i]) == 0 { // somebody must own it, should it ever be recovered
+		if len(p.rows[i]) == 0 { // somebody must own the partition if it is ever recovered
 			p.rows[i] = append(p.rows[i], i%len(p.holders))
 		}
 	}
 }
 
-// roomiest returns the member that a partition can be given which has most room, one of a zone that has not its share of the partition if
-// there is one; -1 if nobody has room.
+// roomiest returns the member with the most room that a partition can be given. Members of zones that may hold one more replica of the
+// partition come first. It returns -1 if nobody has room.
 func (p *planner) roomiest(partition int, left []int64) int {
 	best, bestZone := -1, 0
 	for m := range p.holders {

@@ -16,8 +16,8 @@ type RecoverPartition struct {
 	Preferred      wire.ID  // one of them; is to own the generation first
 
 	// Empty: nothing is left, and the generation begins without data, which Lost counts. All replicas must be confirmed dead.
-	// Otherwise it begins with what Preferred has, a survivor of the generation stopped for recovery that has stopped its replica and to which
-	// no other survivor is ahead, and with its replica alone.
+	// Otherwise the generation begins with what Preferred has, and with its replica alone. Preferred is a survivor that has stopped its
+	// replica for recovery, and no other survivor has more.
 	Empty bool
 }
 

@@ -61,8 +61,8 @@ var rules = [...]rule{
 }
 
 // admit reports whether m, which came from another process, may be handed to the NodeHost. It refuses what only a replica
-// itself may say, and what is cheap to recognise of messages that would make dragonboat panic, here or later on every
-// replica when an entry is applied. It cannot recognise a sender that lies about its log: a Heartbeat whose commit index
+// itself may say. It also refuses messages that would make dragonboat panic, here or on every replica when an entry is
+// applied, as far as they are cheap to recognise. It cannot recognise a sender that lies about its log: a Heartbeat whose commit index
 // is beyond the local log, or entries that contradict committed ones, still panic, as they should.
 func admit(m *pb.Message) bool {
 	if m.ShardID == 0 || m.To == 0 || m.From == 0 || m.Type < 0 || int(m.Type) >= len(rules) {
@@ -85,8 +85,8 @@ func admit(m *pb.Message) bool {
 	return true
 }
 
-// admitReplicate checks that the entries follow LogIndex without gaps and with terms that never fall (the log panics on
-// both, some of it only when the entries are applied), and each entry.
+// admitReplicate checks each entry, and that the entries follow LogIndex without gaps and with terms that never fall. The log
+// panics on both, in part only when the entries are applied.
 func admitReplicate(m *pb.Message) bool {
 	// Term 0 matches any index beyond the log, and the commit index would then be moved there.
 	if m.LogTerm == 0 && m.LogIndex != 0 {

@@ -34,8 +34,8 @@ func newDecoder(payload []byte) decoder {
 }
 
 // decodeBatch appends the messages of a batch's payload to dst and returns it with the batch's other fields. With an error,
-// dst is what it was. Each message's entries and their commands are two allocations of the message's own, so that a
-// log that keeps an entry keeps at most what came with it in one Replicate; the payload may be reused at once.
+// dst is what it was. Each message's entries and their commands are two allocations of the message's own. So a log that keeps
+// an entry keeps at most what came with it in one Replicate. The payload may be reused at once.
 func decodeBatch(payload []byte, dst []pb.Message) (messages []pb.Message, binVer uint32, deploymentID uint64, err error) {
 	d := newDecoder(payload)
 	binVer = d.uint32()
@@ -43,6 +43,7 @@ func decodeBatch(payload []byte, dst []pb.Message) (messages []pb.Message, binVe
 
 	had := len(dst)
 	for d.err == nil && len(d.b) > 0 {
+		// A message takes far more memory than bytes in a frame.
 		if d.messages == 0 {
 			d.fail(errTooMany)
 			break

@@ -3,8 +3,8 @@
 // It carries Raft messages between members: it is the transport and the node registry of a member's two
 // NodeHosts (one Transport each, for the data partitions and for the metadata group).
 //
-// It owns the encoding of Raft messages and snapshot chunks, their framing, the queue and the writer of every outgoing
-// connection, the reader of every incoming one, and the decision which messages may come from another process at all. It
+// It owns the encoding of Raft messages and snapshot chunks, and their framing. It owns the queue and the writer of every
+// outgoing connection, and the reader of every incoming one. It decides which messages may come from another process. It
 // must not know addresses, TLS, cluster IDs or members: its owner dials and accepts, says and checks the hellos, and hands
 // connections over. A target is the NodeHostID of a process, a UUID, and nothing else.
 //
@@ -26,6 +26,6 @@
 // # Wire form
 //
 // A frame is a payload's length and CRC-32C, four bytes each in big-endian order, and the payload: of a batch (batch.go) on
-// stream 0, of one snapshot chunk (chunk.go), or a piece of a state snapshot (statesnapshot.go), on stream 1. Both sides of a connection speak the protocol version that its
-// hello agreed on; the bytes are fixed by golden tests.
+// stream 0, of one snapshot chunk (chunk.go), or a piece of a state snapshot (statesnapshot.go), on stream 1. Both sides of a
+// connection speak the protocol version that its hello agreed on. Golden tests fix the bytes.
 package raftnet

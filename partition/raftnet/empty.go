@@ -8,8 +8,8 @@ import (
 )
 
 // emptyGate leaves out Replicate messages without entries, but for one per replica and interval. They are two thirds of the
-// messages of a busy shard: whenever the commit index moves, dragonboat broadcasts a Replicate to every replica, and if
-// there is nothing new to append it says only what the next Replicate or the next heartbeat says as well.
+// messages of a busy shard: whenever the commit index moves, dragonboat broadcasts a Replicate to every replica. Without
+// anything new to append, such a message says only what the next Replicate or heartbeat says as well.
 //
 // Why no follower is stalled for longer than the interval plus a heartbeat and its answer (internal/raft/raft.go and
 // remote.go of dragonboat; "next" and "match" are a leader's belief about a follower's log):

@@ -70,7 +70,7 @@ func (f *frameReader) next() (payload []byte, ok bool, err error) {
 		return nil, false, err
 	}
 	if len(b)-frameHeader < n {
-		f.need = frameHeader + n
+		f.need = frameHeader + n // makeRoom sees to the room
 		return nil, false, nil
 	}
 

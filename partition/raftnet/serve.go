@@ -25,9 +25,9 @@ var (
 // Serve reads what another process sends on a connection that it opened and whose hello has been answered. It blocks until
 // the connection ends, and closes it. If the hello was read through a buffer, nc.Read must return what is left in it first.
 //
-// It returns nil when the peer closed the connection between two frames, ErrNotRunning when the NodeHost does not start soon
-// or has closed, ErrTooManyConnections, an error wrapping wire.ErrMalformed or wire.ErrTooLarge for bytes that are not ours,
-// or what the connection failed with.
+// It returns nil when the peer closed the connection between two frames, and ErrNotRunning when the NodeHost does not start
+// soon or has closed. It returns an error wrapping wire.ErrMalformed or wire.ErrTooLarge for bytes that are not ours. Other
+// errors are ErrTooManyConnections and what the connection failed with.
 func (t *Transport) Serve(nc net.Conn, hello wire.Hello) error {
 	defer nc.Close()
 	if hello.Plane != t.cfg.Plane || hello.Stream > StreamChunks {

@@ -14,7 +14,7 @@ import (
 )
 
 // StateSnapshots are the states of replicas that are sent to others. Without them a NodeHost copies each byte of a Raft snapshot from
-// hand to hand, checks it three times and writes it to a file, for which it clears memory of many times its size.
+// hand to hand and checks it three times. It writes the snapshot to a file, for which it clears memory of many times that size.
 //
 // With them a NodeHost streams a Raft snapshot as before, but only its first chunk is sent, without data. The state snapshot follows in
 // frames of bytes, up to an empty one. The replica at the receiver takes the state snapshot first. Then its NodeHost is given a Raft
@@ -55,8 +55,8 @@ type StateSnapshot interface {
 	Close(err error)
 }
 
-// ErrGiveUp is returned by Outgoing and by a StateSnapshot's WriteTo if nothing is wrong at the receiver, but no state snapshot can be
-// had or it is no longer wanted. The connection ends, and the receiver forgets what it has read.
+// ErrGiveUp is returned by Outgoing and WriteTo if no state snapshot can be had, or if it is no longer wanted. Nothing is wrong at the
+// receiver. The connection ends, and the receiver forgets what it has read.
 var ErrGiveUp = errors.New("the state snapshot is no longer wanted")
 
 // Carry has t carry state snapshots. It is called before the NodeHost is made, if at all.

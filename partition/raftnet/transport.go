@@ -239,8 +239,8 @@ func (t *Transport) forget(c outbound) {
 	delete(t.mu.outbound, c)
 }
 
-// Inject hands the local replica `to` a TimeoutNow, as if the leader `from` of the given term asked it to take over, and
-// reports whether the NodeHost was there to take it. It makes that replica campaign at once, in term+1 or the term
+// Inject hands the local replica `to` a TimeoutNow, as if the leader `from` of the given term asked it to take over. It
+// reports whether the NodeHost was there to take the message. The message makes that replica campaign at once, in term+1 or the term
 // after its own, whichever is higher, without waiting for an election timeout; this is what fast failover, leadership transfer
 // and the first election of a new shard are made of. It is as safe as any election.
 //
@@ -270,11 +270,11 @@ func (t *Transport) Inject(shardID, to, from, term uint64) bool {
 	return true
 }
 
-// Retry tells the local replica `leader` of the given term that the learner may be sent to again, as the learner's answer to a heartbeat
-// would, and reports whether the NodeHost was there to take it.
+// Retry tells the local replica `leader` of the given term that the learner may be sent to again. It does so by the message with which
+// the learner answers a heartbeat, and reports whether the NodeHost was there to take it.
 //
 // dragonboat sends learners no heartbeats while reads wait for the voters to confirm who leads. If a group shrinks to one voter
-// meanwhile, nobody is left to confirm that, and the reads wait until there is another voter or another term. A learner that did not
+// meanwhile, nobody is left to confirm that. The reads then wait until there is another voter or another term. A learner that did not
 // run when the leader first sent to it would never be sent anything again: that takes the learner's answer to a heartbeat.
 //
 // A term below the replica's own is ignored, and one above deposes a leader: pass the term in which the leader was elected. A replica
