@@ -21,8 +21,8 @@ func (s *eventStream) lookLocked() {
 	s.enlistLocked(true)
 }
 
-// enlistLocked tells members of the stream that do not know of it on their connection, and asks all where they stand if
-// look is set. Members that there is no connection to are connected. REQUIRES s.mu.
+// enlistLocked tells members of the stream, unless they know of it on their present connection. With look it asks all members where
+// they stand. It dials members without a connection. REQUIRES s.mu.
 func (s *eventStream) enlistLocked(look bool) {
 	for _, m := range s.c.serving() {
 		p := s.c.peer(m.ID)

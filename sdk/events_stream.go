@@ -34,7 +34,7 @@ var settle = [...]time.Duration{10 * time.Millisecond, 100 * time.Millisecond}
 // eventStream is what one listener hears of one map: events of each partition in order, each once, or a sign that some were
 // lost. NATS brings them; what it does not bring is asked of the owners.
 //
-// It owns one goroutine, worker, and those of the calls that it makes, of which there are few. They end with close.
+// It owns one goroutine, worker, and a few more for the calls that it makes. All end with close.
 type eventStream struct {
 	c    *Client
 	hub  *eventHub

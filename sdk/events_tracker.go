@@ -96,8 +96,8 @@ func (t *tracker) start(now int64, at place) {
 // generation returns the newest generation that was heard of.
 func (t *tracker) generation() uint64 { return wire.Stamp(t.epoch).Generation() }
 
-// current reports whether the place is one of the newest generation that was heard of: else only the owner can tell what
-// has become of it.
+// current reports whether the place is of the newest generation that was heard of. If it is not, only the owner knows what has become
+// of the place.
 func (t *tracker) current() bool { return t.open && t.at.generation == t.generation() }
 
 // batch takes in a message with events.
@@ -257,8 +257,8 @@ func (t *tracker) review() {
 	}
 }
 
-// order compares e, which is of the newest generation, with the place: below zero it is past, zero says that it is the next one,
-// above zero that it is not or that nobody knows.
+// order compares an event of the newest generation with the place. Below zero the event is past. Zero means that it is the next
+// event. Above zero there may be other events before it.
 func (t *tracker) order(e *wire.Event) int {
 	switch {
 	case !t.current():

@@ -115,7 +115,7 @@ func (ex *Executor) offer(ctx context.Context, body *wire.TaskBody, member wire.
 	return t, nil
 }
 
-// submitMany submits a task to the members that sel chooses, all of those that have work to do if it is nil.
+// submitMany submits a task to the working members that sel chooses. A nil sel chooses all of them.
 func (ex *Executor) submitMany(ctx context.Context, sel MemberSelector, task string, arg any, opts []SubmitOption) (*multiTask, error) {
 	first, err := ex.newTask(task, arg, opts)
 	if err != nil {

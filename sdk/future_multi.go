@@ -61,8 +61,8 @@ func (f *MultiFuture[R]) result(i int) MemberResult[R] {
 	return r
 }
 
-// multiTask is a MultiFuture that does not know the type of its results. For each member there is either the task that it
-// accepted or the error with which it did not.
+// multiTask is a MultiFuture that does not know the type of its results. For each member it has either the task that the member
+// accepted, or the error of a submission that failed.
 type multiTask struct {
 	ex      *Executor
 	members []wire.ID
@@ -186,8 +186,8 @@ func (m *multiTask) cancel(ctx context.Context) (int, error) {
 	return int(effective.Load()), nil
 }
 
-// join waits for all outcomes and returns those that are errors. The end of ctx is the outcome of those that are not known by
-// then, and cancels them. A task of which it is not known whether it was accepted is cancelled at once.
+// join waits for all outcomes and returns the errors among them. When ctx ends, it cancels the remaining tasks, and the end of ctx is
+// their outcome. It cancels at once a task that may or may not have been accepted.
 func (m *multiTask) join(ctx context.Context) error {
 	for _, t := range m.unknown {
 		if t != nil {

@@ -295,7 +295,7 @@ func (cl *call) hint() string { return string(cl.Answer.Body) }
 
 // due reports whether another attempt may be made now: its time has come, or there is somebody else to ask.
 func (c *Client) due(cl *call) bool {
-	// A new cluster, or the loss of the old one, changes what becomes of the call: that must not wait.
+	// A new cluster, or the loss of the old one, decides how the call goes on, so the call must not wait longer.
 	if cl.attempts == 0 || c.clock.now() >= cl.notBefore || c.replaced.Load() != nil || c.table.Load().cluster != cl.cluster {
 		return true
 	}
@@ -303,7 +303,7 @@ func (c *Client) due(cl *call) bool {
 		return c.table.Load().member(cl.member) == nil || cl.peer != nil && cl.peer.conn.Load() != cl.conn && cl.peer.live() != nil
 	}
 
-	// Another owner, or another connection to the same one, may answer where the last attempt failed.
+	// Another owner, or another connection to the same owner, may answer although the last attempt failed.
 	r := c.table.Load().routes[cl.req.Partition]
 	if r != cl.route {
 		return true

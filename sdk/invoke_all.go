@@ -137,7 +137,7 @@ func (g *group) send() (next int64) {
 	return next
 }
 
-// wait waits until a call has its results, or another may be due, and settles those that have them.
+// wait waits until a call has its results or another call may be due. It settles all calls that have their results.
 func (g *group) wait(changed <-chan struct{}, next int64) {
 	var alarm <-chan time.Time
 	if next != never {

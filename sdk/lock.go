@@ -16,7 +16,7 @@ const (
 	lockLease = 30 * time.Second
 	// lockSlice is how long one call waits for a lock. Waiting is made of such calls, under one lock ID.
 	lockSlice = 20 * time.Second
-	// lockKeep is how long a place among those who wait is kept beyond the end of the call that asked for it.
+	// lockKeep is how long a place in the queue is kept beyond the end of the call that asked for it.
 	lockKeep = 10 * time.Second
 	// lockDoubt is how long after the end of its lease a lock counts as held of which nothing was heard: members do not end a
 	// lease while its partition has no owner.
@@ -217,8 +217,8 @@ func (l *Lock) fail(err error, hint string) error {
 	return &Error{Op: wire.OpLock.String(), Name: l.name, Partition: l.partition, Err: err, Hint: hint}
 }
 
-// leave gives up the place among those who wait, or the lock if it was granted meanwhile, in the background. Where that fails,
-// the place and then the lease end by themselves.
+// leave gives up the place in the queue in the background, or the lock if it was granted meanwhile. If that fails, the place and then
+// the lease end by themselves.
 func (l *Lock) leave() {
 	l.c.spawn(func() {
 		ctx, cancel := context.WithTimeout(l.c.life, leaveTime)
@@ -228,7 +228,7 @@ func (l *Lock) leave() {
 	})
 }
 
-// granted takes in that the lock is held, and sees to it that it stays so.
+// granted notes that the lock is held, and begins to renew its lease.
 func (l *Lock) granted(r wire.LockResult) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -236,7 +236,8 @@ func (l *Lock) granted(r wire.LockResult) {
 	l.extendLocked(r, false)
 }
 
-// extendLocked takes in when the lease ends, and has it renewed when two thirds of it are left, or now. REQUIRES l.mu.
+// extendLocked notes when the lease ends. The next renewal begins when two thirds of the lease are left, or now if again is set.
+// REQUIRES l.mu.
 func (l *Lock) extendLocked(r wire.LockResult, again bool) {
 	now := l.c.clock.now()
 	left := ahead(uint64(max(0, r.Ends-l.c.clock.cluster(now))))

@@ -262,8 +262,8 @@ next:
 	return bits, bad
 }
 
-// changeMapConfig makes of what is set for a pattern what change says, again as long as others change configurations at the same
-// time. A copy of a change that arrives late finds another version of the configurations and has no effect.
+// changeMapConfig replaces the configuration of a pattern by what change makes of it. It begins again whenever another change came
+// first. A late copy of a change finds another version of the configurations and has no effect.
 func (c *Client) changeMapConfig(ctx context.Context, pattern string, change func(was wire.MapConfig) wire.MapConfig) error {
 	op, caller := wire.OpSetMapConfig, ctx
 	if _, ok := ctx.Deadline(); !ok {

@@ -15,8 +15,8 @@ type flightKey struct {
 	partition uint32
 }
 
-// flight is one wait for a value, for all callers of the client that have joined it. One of them leads at a time: it waits among
-// those of other clients, and loads if it is told to. The others wait for the value, or for the lead.
+// flight is one wait for a value, for all callers of the client that have joined it. One caller leads at a time. It waits in the
+// queue with the leaders of other clients, and loads if members say so. The others wait for the value, or for the lead.
 type flight struct {
 	at      flightKey
 	callers int           // how many callers take part
@@ -52,7 +52,7 @@ func (s *flights) close(f *flight) {
 	}
 }
 
-// leave ends a caller's part. With the last one the flight's place among those who wait is given up.
+// leave ends a caller's part. The last caller gives up the flight's place in the queue.
 func (s *flights) leave(f *flight) {
 	s.mu.Lock()
 	f.callers--

@@ -246,8 +246,8 @@ func (l *loading) ask(ctx context.Context, flags uint8) (r wire.LockResult, plac
 	return l.c.askLock(ctx, cl, &b)
 }
 
-// wait waits until the value is there, or is to be loaded by the caller: then mine is true. After an error neither is; the place
-// among those who wait stays, for the next call of wait or leave.
+// wait waits until the key has a value, or until the caller has the task to load it: then mine is true. After an error the place in
+// the queue stays, for the next call of wait or leave.
 func (l *loading) wait(ctx context.Context) (mine bool, err error) {
 	hint, waited := "", false // hint: why the caller does not load yet; waited: a member said so, or did not answer
 	for n := 0; ; n++ {
@@ -293,7 +293,7 @@ func (l *loading) fail(err error, hint string) error {
 	return &Error{Op: wire.OpLoad.String(), Name: l.name, Partition: int(l.partition), Err: err, Hint: hint}
 }
 
-// renewing renews the lease in the background, until the function that it returns is called or the task is another's.
+// renewing renews the lease in the background until stop is called or the task is no longer the client's.
 func (l *loading) renewing() (stop func()) {
 	ctx, cancel := context.WithCancel(l.c.life)
 	l.c.spawn(func() {

@@ -10,20 +10,20 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// What follows is how the rest of the package talks to members. All of it obeys ctx, or the client's timeout where ctx has
-// no deadline, and returns errors as [Error] says. Bodies are not kept; answers belong to the caller.
+// The rest of the package talks to members by the following functions. All of them obey ctx, or the client's timeout if ctx has no
+// deadline, and return errors as [Error] says. They keep no body. Answers belong to the caller.
 
-// callPartition makes a call to the owner of a partition, and follows it where it goes. Reads are asked again and writes
-// repeated under their identity, whatever happens to connections. Another operation is repeated only where the first copy
-// was surely not executed; if its connection ends after it was sent, it ends in ErrMemberLeft. name is the map's or
+// callPartition makes a call to the owner of a partition, and follows the partition to its next owner. It repeats reads, and writes
+// under their identity, whatever happens to connections. It repeats any other operation only if the first copy was surely not
+// executed. If the connection ends after such an operation was sent, the call ends in ErrMemberLeft. name is the map's or
 // executor's, for errors.
 func (c *Client) callPartition(ctx context.Context, op wire.Op, name string, partition int, body []byte) ([]byte, error) {
 	answer, _, err := c.callOwner(ctx, op, name, partition, body)
 	return answer, err
 }
 
-// callOwner is callPartition, and says which member answered. With an error it is the one that was asked last, zero if
-// nobody was.
+// callOwner is callPartition, and says which member answered. With an error this is the member that was asked last, or zero if
+// nobody was asked.
 func (c *Client) callOwner(ctx context.Context, op wire.Op, name string, partition int, body []byte) ([]byte, wire.ID, error) {
 	cl := newCall(op, name, uint32(partition))
 	defer cl.release()
@@ -101,8 +101,8 @@ func (c *Client) callAny(ctx context.Context, op wire.Op, body []byte) (answer [
 	return answer, err
 }
 
-// inTurn returns the members that may be asked, beginning with another one each time; those that are not connected, or owe
-// answers and say nothing, come last.
+// inTurn returns the members that may be asked. It begins with another member each time. Members without a connection come last, and
+// so do silent members that owe answers.
 func (c *Client) inTurn() []wire.ID {
 	members := c.serving()
 	start, now := int(c.turn.Add(1)%(1<<30)), c.clock.now()
@@ -168,8 +168,8 @@ func (c *Client) repeatedly(ctx context.Context, op wire.Op, f func(context.Cont
 	}
 }
 
-// gaveUp returns the error of an operation that was repeated until its time was up, after which last came of it. It names operation
-// and member once.
+// gaveUp returns the error of an operation that was repeated until its time was up. last is the error of the last attempt. The result
+// names operation and member once.
 func gaveUp(op wire.Op, ended, last error) error {
 	e := &Error{Op: op.String(), Partition: -1, Err: because(ErrUnavailable, ended), Hint: last.Error()}
 	if l, ok := errors.AsType[*Error](last); ok && l.Op == e.Op {

@@ -67,8 +67,8 @@ func backoff(n int) time.Duration {
 
 var errNoAddress = errors.New("the member's address is not known")
 
-// dial connects to p in a goroutine of its own, unless that is under way, has failed a moment ago, or p is gone. When it
-// is done, with or without success, the client's waiters are woken.
+// dial connects to p in a goroutine of its own. It does nothing if a dial is under way or has just failed, or if p is no longer a
+// member. At its end, with or without success, it wakes the client's waiters.
 func (c *Client) dial(p *peer) {
 	p.mu.Lock()
 	ok := !p.mu.dialing && !p.mu.gone && c.clock.now() >= p.mu.notBefore

@@ -6,9 +6,9 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// table is what the client knows of the cluster: the members, and who owns which partition. A table is never changed:
-// merging makes a new one. The members are those of the view with the greatest Meta; each partition's owner is the one
-// with the greatest epoch that any member told of.
+// table is what the client knows of the cluster: its members, and the owner of each partition. A table is never changed: merging
+// makes a new one. The members are those of the view with the greatest Meta. A partition's owner is the owner with the greatest epoch
+// that any member has told.
 type table struct {
 	cluster  wire.ID
 	name     string
@@ -18,7 +18,7 @@ type table struct {
 	routes   []route     // by partition
 }
 
-// route says who owns a partition. owner is nil while nobody is known to.
+// route says who owns a partition. owner is nil while no owner is known.
 type route struct {
 	epoch uint64
 	owner *peer

@@ -52,8 +52,8 @@ type ClusterStatus struct {
 	// MetadataLed means that some member leads the metadata. Without a leader, members cannot join or leave and nothing is
 	// repaired; data is still served.
 	MetadataLed bool
-	// OutOfStep is how many members have a clock more than a second away from the one that most members agree on, as after a
-	// suspended virtual machine. They own nothing that others can own.
+	// OutOfStep is how many members have a clock more than a second away from that of most members. A virtual machine that was
+	// suspended has such a clock. These members own nothing that others can own.
 	OutOfStep int
 	// ClockSkew is the largest difference between the cluster clock of the member that answered and that of another member.
 	ClockSkew time.Duration

@@ -14,8 +14,8 @@
 //   - A nil pointer, slice, map, []byte or interface is nil; an empty slice or map is not.
 //
 // Everything decoded is first checked by [Validate]: bytes from outside cost memory in proportion to their length and
-// depth of stack up to a limit, whatever lengths they claim. Decoding is strict: bytes that were not written by a value of
-// the wanted type are [ErrType] rather than something similar, because what is read must encode to what was read.
+// depth of stack up to a limit, whatever lengths they claim. Decoding is strict: bytes that a value of the wanted type did not write
+// are [ErrType]. So what is read encodes to the same bytes again.
 //
 // The package knows nothing of maps, partitions, members or I/O.
 package codec
@@ -65,13 +65,13 @@ var (
 // deeply embedded one wins, and two at the same depth are an error. Options about other things (intern, json's string)
 // have no meaning here. Fields in the bytes that the struct lacks are skipped; fields that the bytes lack are zero.
 //
-// A type may encode itself by the interfaces of github.com/vmihailenco/msgpack/v5 (CustomEncoder and CustomDecoder, or
-// Marshaler and Unmarshaler), by encoding.BinaryMarshaler as bin or by encoding.TextMarshaler as str, in this order and
-// preferring one that it implements in both directions. What such a method writes is made canonical afterwards.
+// A type may encode itself. The interfaces for that are, in this order, CustomEncoder and CustomDecoder, or Marshaler and Unmarshaler,
+// of github.com/vmihailenco/msgpack/v5, encoding.BinaryMarshaler for bin, and encoding.TextMarshaler for str. Interfaces that the type
+// has for both directions come first. What such a method writes is made canonical afterwards.
 //
-// Into an any, integers decode as int64 (uint64 above its range), floats as float64, the rest as nil, bool, string,
-// []byte, time.Time in UTC, []any, map[string]any, or map[any]any where a key is not a string. Encoding that result gives
-// the same bytes again. Maps whose keys are bin, arrays or maps cannot be held by an any and are ErrType there.
+// Into an any, integers decode as int64, or uint64 above its range, and floats as float64. The rest decodes as nil, bool, string,
+// []byte, time.Time in UTC, []any, map[string]any, or map[any]any if a key is not a string. Encoding that result gives the same bytes
+// again. An any cannot hold maps whose keys are bin, arrays or maps: they are ErrType there.
 type Msgpack struct{}
 
 var _ Codec = Msgpack{}

@@ -176,7 +176,7 @@ func (d *decoder) foreign(p *plan, v reflect.Value) (err error) {
 	return err
 }
 
-// refused is the error of a method of p's type that would not have what is stored.
+// refused is the error of a method of p's type that does not accept the stored value.
 func refused(p *plan, err error) error {
 	if err == nil || errors.Is(err, ErrType) {
 		return err

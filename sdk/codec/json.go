@@ -12,13 +12,16 @@ import (
 	"unicode/utf8"
 )
 
-// ToJSON renders v, as decoded into an any, as JSON in one line, keys sorted. []byte becomes base64, a time RFC 3339 with
-// milliseconds in UTC, NaN and the infinities the strings "NaN", "Infinity" and "-Infinity". A float always has a fraction
-// or an exponent, so that FromJSON tells it from an integer. A key that is not a string becomes what it would be as a
-// value; if that is the name of another key too, primes are appended, from the fourth on their number. Control characters are escaped, also those that
-// JSON would let pass, and what is not UTF-8 becomes U+FFFD.
+// ToJSON renders v, as decoded into an any, as JSON in one line with sorted keys:
 //
-// Other values are encoded and decoded first. It returns the errors of that, and ErrUnsupported for too deep a nesting.
+//   - A []byte becomes base64. A time becomes RFC 3339 with milliseconds in UTC.
+//   - NaN and the infinities become the strings "NaN", "Infinity" and "-Infinity".
+//   - Any other float has a fraction or an exponent, so that FromJSON tells it from an integer.
+//   - A key that is not a string becomes the text of its value. If another key has that text too, primes are appended, or from
+//     the fourth on a prime and their number.
+//   - Control characters are escaped, also those that JSON would let pass. Bytes that are not UTF-8 become U+FFFD.
+//
+// A value of another type is encoded and decoded first. ToJSON returns the errors of that, and ErrUnsupported if v nests too deeply.
 func ToJSON(v any) ([]byte, error) { return appendJSON(nil, v, 0) }
 
 func appendJSON(dst []byte, v any, depth int) ([]byte, error) {

@@ -15,10 +15,10 @@ type Limits struct {
 	Elements int // values in all, keys and containers included; default as many as there are bytes
 }
 
-// Validate checks that b is exactly one value within lim, without decoding it: every length fits into the bytes that are
-// left, nothing follows, c1 does not occur, the only extension is the timestamp, and no map key contains NaN. It accepts
-// forms that are not canonical. It allocates nothing for what it accepts, and its stack is bounded by lim.Depth.
-// It returns an error wrapping ErrMalformed that names the place.
+// Validate checks that b is exactly one value within lim, without decoding it. Every length must fit into the bytes that are left, and
+// nothing may follow the value. c1 must not occur, the only extension is the timestamp, and no map key contains NaN. Validate accepts
+// forms that are not canonical. It allocates nothing for what it accepts, and lim.Depth bounds its stack. It returns an error wrapping
+// ErrMalformed that names the place.
 //
 // NOTE: that no two keys of a map are the same value is found out by decoding.
 func Validate(b []byte, lim Limits) error {

@@ -1,6 +1,6 @@
 package wire
 
-// Administration of the cluster; any member passes it on to the one that leads the metadata group. All of it may be asked again.
+// Administration of the cluster. Any member passes these operations on to the leader of the metadata group. They may be asked again.
 const (
 	OpDrainMember  Op = 88 // DrainBody -> LeavingResult; CodeConflict where nobody else could hold what the member holds
 	OpRemoveMember Op = 89 // ForgetBody -> LeavingResult; CodeConflict where the member answers, or may hold data that nobody gives up
@@ -9,7 +9,7 @@ const (
 )
 
 var adminOps = []Descriptor{
-	// The first three begin what they ask for, unless it has begun. The connection of OpRecover is an operator's own, who repeats it.
+	// The first three only begin work that has not begun yet, so a copy does no harm. The caller of OpRecover repeats the call itself.
 	{Op: OpDrainMember, Name: "drain_member", Kind: KindMember, Repeatable: true},
 	{Op: OpRemoveMember, Name: "remove_member", Kind: KindMember, Repeatable: true},
 	{Op: OpRebalance, Name: "rebalance", Kind: KindMember, Repeatable: true},

@@ -73,7 +73,7 @@ func ParseEvictionPolicy(name string) (EvictionPolicy, error) {
 	return 0, fmt.Errorf("%w: eviction policy %q: want none, lru or lfu", ErrMalformed, name)
 }
 
-// MapConfig is the configuration of a map: what is set for a pattern of names, or what that comes to for one map.
+// MapConfig is the configuration that is set for a pattern of map names, or the resulting configuration of one map.
 type MapConfig struct {
 	Fields MapFields // that are set; the others are zero
 
@@ -98,7 +98,7 @@ func (c *MapConfig) Bounded() bool {
 	return c.Eviction != EvictNone && (c.MaxEntries != 0 || c.MaxBytes != 0)
 }
 
-// Check returns all that is wrong with c as what is set for a pattern, as errors wrapping ErrMalformed.
+// Check returns all that is wrong with c as the configuration of a pattern, as errors wrapping ErrMalformed.
 func (c *MapConfig) Check() error {
 	var errs []error
 	bad := func(format string, args ...any) {
@@ -298,9 +298,9 @@ func (l MapConfigs) problems() iter.Seq[error] {
 	}
 }
 
-// Resolve returns the configuration of the map with a name. Each field is that of the first pattern which matches the name and
-// sets it; what says when entries are evicted goes together, and is that of the first which sets any of it. Fields are those
-// that some pattern sets; the others have their defaults.
+// Resolve returns the configuration of the map with a name. Each field is that of the first pattern that matches the name and sets the
+// field. The fields about eviction go together: they are those of the first pattern that sets any of them. Fields says which fields
+// some pattern sets. The others have their defaults.
 func (l MapConfigs) Resolve(name string) MapConfig {
 	out := DefaultMapConfig
 	for i := range l {
@@ -385,8 +385,8 @@ func DecodeMapConfigsResult(b []byte) (MapConfigsResult, error) {
 	return m, nil
 }
 
-// SetMapConfigBody is the body of OpSetMapConfig: what is to be set for a pattern, where the configurations are at a version.
-// What sets nothing ends the configuration of the pattern.
+// SetMapConfigBody is the body of OpSetMapConfig: the next configuration of a pattern, if the configurations still have version From.
+// A configuration without fields ends that of the pattern.
 type SetMapConfigBody struct {
 	From   uint64
 	Config PatternConfig
@@ -397,7 +397,7 @@ func AppendSetMapConfigBody(dst []byte, s *SetMapConfigBody) []byte {
 	return s.Config.append(AppendString(AppendU64(dst, s.From), s.Config.Pattern))
 }
 
-// DecodeSetMapConfigBody reads what AppendSetMapConfigBody wrote. It checks no more than that it can be read.
+// DecodeSetMapConfigBody reads what AppendSetMapConfigBody wrote. It does not check the configuration.
 func DecodeSetMapConfigBody(b []byte) (SetMapConfigBody, error) {
 	r := NewReader(b)
 	s := SetMapConfigBody{From: r.U64(), Config: PatternConfig{Pattern: r.String()}}

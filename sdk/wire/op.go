@@ -80,8 +80,7 @@ func described(families ...[]Descriptor) (all [256]Descriptor) {
 	return all
 }
 
-// Descriptor returns what is known of the operation. It must not be changed. Of an operation that this build does not know, the kind is
-// KindUnknown.
+// Descriptor describes the operation. The result must not be changed. An operation that this build does not know has KindUnknown.
 func (o Op) Descriptor() *Descriptor { return &descriptors[o] }
 
 // String returns the operation's name as it appears in spans, metrics and logs.

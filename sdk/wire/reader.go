@@ -114,8 +114,8 @@ func (r *Reader) Varint() int64 {
 	return v
 }
 
-// Count reads the length of a list whose elements take at least minSize bytes each, and refuses one that the remaining
-// bytes could not hold: a decoder may allocate by what it returns.
+// Count reads the length of a list whose elements take at least minSize bytes each. It refuses a length that the remaining bytes
+// cannot hold, so a decoder may allocate as many elements as Count returns.
 func (r *Reader) Count(minSize int) int {
 	n := r.Uvarint()
 	if r.err == nil && n > uint64(len(r.b)/max(minSize, 1)) {

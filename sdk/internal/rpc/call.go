@@ -4,8 +4,8 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// Call is one request and what became of it. The zero Call is ready, and is used for any number of requests, one after the
-// other, on any connections; its buffer is kept between them.
+// Call is one request with its results. The zero Call is ready. A Call serves any number of requests, one after the other, on any
+// connections. It keeps its buffer between them.
 //
 // A Call handed to Conn.Queue or Conn.Start belongs to the connection until Conn.Wait has returned. Afterwards, until its
 // next use, the results are the caller's to read.

@@ -160,9 +160,9 @@ func (c *Conn) Fail(err error) {
 	}
 }
 
-// Start queues req for call and sees to it that it is written. expireAt, if not zero, is the time on the connection's
-// clock after which Tick ends the call. req.Body is not kept. An error (ErrQueueFull, or why the connection ended) means
-// that nothing was queued; else Wait must be called.
+// Start queues req for call and has it written. expireAt, if not zero, is the time on the connection's clock after which Tick ends
+// the call. req.Body is not kept. An error means that nothing was queued: ErrQueueFull, or the reason why the connection ended.
+// Without an error, Wait must be called.
 func (c *Conn) Start(req *wire.Request, call *Call, now, expireAt int64) error {
 	write, busy, err := c.queue(req, call, now, expireAt, true)
 	if write {

@@ -11,8 +11,8 @@ const (
 	maxKeptBuffer = 1 << 20
 )
 
-// readLoop is the reader goroutine: it completes all calls whose answers one read brought, then reads again. It ends with
-// the connection, which it ends itself when the other side does or sends what is no answer.
+// readLoop is the reader goroutine: it completes all calls whose answers one read brought, then reads again. It ends with the
+// connection. It ends the connection when the other side does, or when the other side sends bytes that are no answer.
 func (c *Conn) readLoop() {
 	defer c.wg.Done()
 	var (
