@@ -17,9 +17,9 @@ const (
 	droppedCost     = 256
 )
 
-// DroppedEvents keeps for some seconds the events that a partition's ring has dropped before this process may have published them, and events
-// whose values the ring has dropped. A burst of writes overruns the ring faster than anybody can publish. It keeps only events of maps that
-// have listeners, the newest within a bound in bytes. It is no part of the replicated state. Events that it does not have are lost to
+// DroppedEvents keeps some of what the rings of partitions drop, for some seconds: events that this process may not have published yet,
+// and events whose values were dropped. A burst of writes overruns the ring faster than anybody can publish. It keeps only events of maps
+// that have listeners, the newest within a bound in bytes. It is no part of the replicated state. Events that it does not have are lost to
 // listeners, or come without values, and listeners are told so.
 //
 // A nil *DroppedEvents keeps nothing.

@@ -10,10 +10,10 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// folded turns the counts of a partition's state into counts of this member as an owner: expirations, evictions and events. A state counts from
-// the time that this process has it, on every replica. What it counted while this process owned the partition is the difference between two
-// looks. The service looks when an owner changes and when counts are asked for. So counts between the last look at a map and its end are lost,
-// and both owners or neither may count what happens while an owner changes.
+// folded turns the counts of a partition's state into counts of this member as an owner: expirations, evictions and events. A state counts
+// from the time that this process has it, on every replica. What it counted while this process owned the partition is the difference
+// between two looks. The service looks when an owner changes and when counts are asked for. So counts between the last look at a map and
+// its end are lost. What happens while an owner changes may be counted by both owners, or by neither.
 type folded struct {
 	mu    sync.Mutex // guards the following, the last look; held while the next is taken
 	owned bool

@@ -70,8 +70,8 @@ func (s *Service) Start() { s.waitQueue.start() }
 // Stop ends what Start has started. Calls that wait are told to ask again. It may be called twice, and before Start.
 func (s *Service) Stop() { s.waitQueue.close() }
 
-// Touched must be called when operations of a partition were applied here, when its owner has changed, and when this member begins or ends
-// to serve it. It does not block.
+// Touched must be called when operations of a partition were applied here and when its owner has changed. It must also be called when this
+// member begins or ends to serve the partition. It does not block.
 func (s *Service) Touched(partition int) { s.waitQueue.touched(partition) }
 
 // Gone must be called when the connection of a caller has ended.
@@ -88,8 +88,8 @@ type Connection interface {
 	Caller
 	// Ended reports whether the connection has ended.
 	Ended() bool
-	// Deliver is Answer and reports what became of the answer. told is called once, on any goroutine: with true when the network has taken
-	// the whole answer, with false if the connection ended before. told does not block.
+	// Deliver is Answer and reports what became of the answer. told is called once, on any goroutine. It gets true when the network has
+	// taken the whole answer, and false if the connection ended before. told does not block.
 	Deliver(id uint64, code wire.Code, body []byte, told func(delivered bool))
 }
 
@@ -222,7 +222,7 @@ func (s *Service) prepareLock(c *call, op wire.Op, body []byte) error {
 	return err
 }
 
-// lockBytes is about what a lock, or a place in its queue, takes at most in the state, beside the names of its map and key.
+// lockBytes is about the most that a lock, or a place in its queue, takes in the state, without the names of map and key.
 const lockBytes = 512
 
 // admitLock decides whether a call that locks may be proposed. A lock takes memory of the partition's replicas, and a call that waits takes

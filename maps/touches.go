@@ -18,8 +18,8 @@ const (
 	maxTouchBytes = 128 << 10
 )
 
-// touches gathers the uses of one partition's entries that have a max-idle. They go into the log together. A use that is lost with an owner, or
-// comes too late, costs an entry at most half of its max-idle: a use later than that is committed before the answer.
+// touches gathers the uses of one partition's entries that have a max-idle. They go into the log together. A use may be lost with an
+// owner, or come too late. That costs an entry at most half of its max-idle: a later use is committed before the answer.
 type touches struct {
 	mu   sync.Mutex // guards the following
 	used map[touched]int64

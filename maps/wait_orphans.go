@@ -8,8 +8,8 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// A caller may go away while it has a lock, or a place in the queue of a lock, of which it does not know: its connection ends before the
-// answer is out. Its claim is an orphan then. The owner gives the claim up through the log, unless the caller comes back in time.
+// A caller may have a lock, or a place in the queue of a lock, and not know of it: its connection has ended before the answer was out. Its
+// claim is an orphan then. The owner gives the claim up through the log, unless the caller comes back in time.
 
 // grant is an answer on its way that grants a lock. A later answer for the same claim takes its place.
 type grant struct{ _ byte }
@@ -89,8 +89,8 @@ func (q *waitQueue) told(mine claim, g *grant, epoch uint64, delivered bool) {
 	}
 }
 
-// returned notes that a caller has asked again, and so keeps its claim. It reports false if that is too late: the claim is being given up, and
-// only the log decides whether that comes before the result that the caller would hear now.
+// returned notes that a caller has asked again, and so keeps its claim. It reports false if the caller is too late. The claim is being
+// given up then. Only the log decides whether that comes before the result that the caller would hear now.
 func (q *waitQueue) returned(mine claim) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -20,10 +20,10 @@ const (
 	orphanTime = time.Second
 )
 
-// waitQueue holds the calls that wait for locks of partitions that this member owns: calls that wait for their turn, and calls that have
-// renewed a lease and wait for the loss of the lock. The log decides who is next, and the waiters stand in the replicated state. The wait
-// queue only answers calls. It may forget a call at any time: the client makes it again and finds its place. It owns one goroutine, which
-// looks at a partition with parked calls after operations were applied there, or its owner changed.
+// waitQueue holds the calls that wait for locks of partitions that this member owns. Some wait for their turn. Others have renewed a lease
+// and wait for the loss of the lock. The log decides who is next, and the waiters stand in the replicated state. The wait queue only
+// answers calls. It may forget a call at any time: the client makes it again and finds its place. It owns one goroutine, which looks at a
+// partition with parked calls after operations were applied there, or its owner changed.
 type waitQueue struct {
 	host  owned
 	now   func() int64   // cluster time in milliseconds
@@ -208,7 +208,7 @@ func (q *waitQueue) shows(c claim) (has bool) {
 	return has
 }
 
-// hasClaim reports whether id holds a lock or waits for it; with load set, whether it has the load of the key or waits for it.
+// hasClaim reports whether id holds a lock or waits for it. With load set, it looks at the load of the key instead.
 func hasClaim(st *state.State, name, key []byte, load bool, id wire.ID) bool {
 	if load {
 		v, _ := st.Loader(name, key)
@@ -217,9 +217,9 @@ func hasClaim(st *state.State, name, key []byte, load bool, id wire.ID) bool {
 	return st.Lock(name, key).Holder == id || st.WaitsForLock(name, key, id)
 }
 
-// park holds a call that has a place in the queue of a lock, or a lease, until it gets the lock or loses what it has. When its time is up it
-// is answered with still. The partition is looked at once in any case: the call may be a copy, and the lock may have moved already. b is
-// the call's body.
+// park holds a call that has a lease, or a place in the queue of a lock. It holds the call until the call gets the lock or loses what it
+// has. When the time of the call is up, its answer is still. The partition is looked at once in any case: the call may be a copy, and the
+// lock may have moved already. b is the call's body.
 func (q *waitQueue) park(w *parked, b *wire.LockBody) {
 	c, mine := w.c, claimOf(w.c, b)
 	w.key, w.id = mine.key, mine.id

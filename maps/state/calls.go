@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// windowKeep is how long a client's request window outlives its last call, in milliseconds. It is twice the time that a deadline
-	// may lie ahead: every copy of a call below the floor has expired when the floor is forgotten.
+	// windowKeep is how long a client's request window outlives its last call, in milliseconds. It is twice the time that a deadline may
+	// lie ahead. So every copy of a call below the floor has expired when the floor is forgotten.
 	windowKeep = 2 * 60_000
 	// forgetMax bounds how many records and windows one log entry forgets for their age, and how many records one call forgets of its
 	// own client.

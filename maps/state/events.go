@@ -36,8 +36,8 @@ func (s *State) Standing(name []byte) wire.Position {
 // FirstPos returns the position of the oldest event in the ring, or the position of the next event if the ring is empty.
 func (s *State) FirstPos() uint64 { return s.ring.first() }
 
-// EventsFrom returns the events after a position in order, of all maps for which wanted holds, or of all maps if wanted is nil. lost reports
-// that the ring has forgotten events after pos. The events' slices are immutable.
+// EventsFrom returns the events after a position in order. It returns events of the maps for which wanted holds, or of all maps if wanted
+// is nil. lost reports that the ring has forgotten events after pos. The events' slices are immutable.
 func (s *State) EventsFrom(pos uint64, wanted func(name string) bool) (events []MapEvent, lost bool) {
 	r := &s.ring
 	first := r.first()
@@ -60,9 +60,9 @@ func (s *State) EventsFrom(pos uint64, wanted func(name string) bool) (events []
 	return events, first > pos+1
 }
 
-// OnDropped sets f to be called with events that leave the ring before their owner has published them, as far as the log knows, and with
-// events whose large values leave the ring. Apply calls f, on every replica: f must be quick and must not call the state. The slices are
-// immutable. What f does has no effect on the state.
+// OnDropped sets f to be called with events that leave the ring before their owner has published them, as far as the log knows. f is also
+// called with events whose large values leave the ring. Apply calls f, on every replica: f must be quick and must not call the state. The
+// slices are immutable. What f does has no effect on the state.
 func (s *State) OnDropped(f func(name string, e wire.Event)) {
 	s.ring.dropped, s.ring.silent = f, s.published
 }
@@ -105,9 +105,9 @@ type Dropped interface {
 // may be: the ring has forgotten them, a generation began without them, or the state has never come to the place. At wire.PosNow there are
 // no events.
 //
-// It returns at most limit events, and at most maxBytes of keys and values but at least one event; zero or less is no bound. more reports
-// that a bound ended the list: the caller asks again from the place of the last event. The events' slices are immutable. Events that the
-// ring lacks come from dropped, unless dropped is nil.
+// It returns at most limit events with at most maxBytes of keys and values, but at least one event. Zero or less is no bound. more reports
+// that a bound ended the list. The caller then asks again from the place of the last event. The events' slices are immutable. Events that
+// the ring lacks come from dropped, unless dropped is nil.
 func (s *State) Events(name []byte, from Place, limit, maxBytes int, dropped Dropped) (events []wire.Event, more bool) {
 	if from.Pos == wire.PosNow {
 		return nil, false
@@ -156,8 +156,8 @@ func (s *State) Events(name []byte, from Place, limit, maxBytes int, dropped Dro
 	return list.events, false
 }
 
-// losses returns what a listener at a place has missed: the position in the state's own history after which its events are to be listed, and,
-// in order, where generations began that lost events.
+// losses returns what a listener at a place has missed. pos is the position in the state's own history after which its events are to be
+// listed. losses is, in order, where generations began that lost events.
 func (s *State) losses(from Place) (pos uint64, losses []lossMark) {
 	pos = from.Pos
 
@@ -181,8 +181,9 @@ func (s *State) losses(from Place) (pos uint64, losses []lossMark) {
 	return pos, losses
 }
 
-// older returns the events of the map after a position that the ring has forgotten and dropped still has, up to the first gap from the ring
-// backwards. lost is the position of the last event that is lost; pos if none is. Each event tells the position of the event before.
+// older returns the events of the map after a position that the ring has forgotten and dropped still has. It goes backwards from the ring
+// and ends at the first gap. lost is the position of the last event that is lost; pos if none is. Each event tells the position of the
+// event before.
 func (s *State) older(name []byte, pos uint64, dropped Dropped) (events []wire.Event, lost uint64) {
 	if pos+1 >= s.ring.first() {
 		return nil, pos
@@ -204,7 +205,8 @@ func (s *State) older(name []byte, pos uint64, dropped Dropped) (events []wire.E
 	return events, max(lost, pos)
 }
 
-// beforeRing returns the position of the map's last event before the events in the ring, or a later position that has no event of the map.
+// beforeRing returns the position of the map's last event before the events in the ring. It may be a later position that has no event of
+// the map.
 func (s *State) beforeRing(name []byte) uint64 {
 	r := &s.ring
 	for i := range r.n {

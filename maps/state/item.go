@@ -147,8 +147,8 @@ func (m *meta) expires() int64 {
 	return m.end
 }
 
-// after returns when a time that begins at start and takes d milliseconds ends; 0 if never: d is 0 or at least
-// wire.Forever, or the end is beyond what the clock can show.
+// after returns when a time of d milliseconds that begins at start ends. It returns 0 for never: d is 0 or at least wire.Forever, or the
+// clock cannot show the end.
 func after(start int64, d uint64) int64 {
 	if d == 0 || d >= wire.Forever || start > math.MaxInt64-int64(d) {
 		return 0

@@ -11,9 +11,9 @@ import (
 // Text of a refusal.
 const textLoad = "another loads the value, or it was written or deleted meanwhile"
 
-// A load is kept like a lock, apart from the key's own lock: it has a holder, who loads the value, a lease, a fence, and waiters. It ends
-// when the key is written; a value that comes later is refused. A deletion of the key says that a value loaded before must not be kept:
-// then the next waiter loads again.
+// A load is kept like a lock, apart from the key's own lock. It has a holder, which loads the value, and a lease, a fence, and waiters. It
+// ends when the key is written; a value that comes later is refused. A deletion of the key says that a value loaded before must not be
+// kept: then the next waiter loads again.
 
 var loadOperations = []operation{
 	{wire.OpLoad, (*State).applyLoad},

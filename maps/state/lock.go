@@ -114,8 +114,8 @@ func (k *locks) find(name, key []byte) *lock {
 	return slot.l
 }
 
-// take returns l for a change, out of all accounts: l itself, or a copy in its place if l may be part of a frozen view. The caller gives it
-// back with put.
+// take takes l out of all accounts and returns it for a change. If l may be part of a frozen view, it returns a copy in the place of l.
+// The caller gives it back with put.
 func (k *locks) take(l *lock) *lock {
 	if l.freed == 0 {
 		k.bytes -= l.cost()

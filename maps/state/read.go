@@ -90,9 +90,10 @@ func (s *State) NextDue() (int64, bool) {
 // scanLook bounds the entries that one Scan looks at. Expired entries that are still to be removed count.
 const scanLook = 4096
 
-// Scan calls fn for the map's visible entries in the order of their keys' bytes, after the given key, or from the first if it is empty. It
-// ends after limit entries, after maxBytes of keys and values but not before one entry, when fn returns false, and when it has looked at
-// some thousand entries. Zero or less is no bound. next is the key after which to go on; nil if there are no more. The slices are immutable.
+// Scan calls fn for the map's visible entries after the given key, in the order of their keys' bytes. With an empty key it begins at the
+// first entry. It ends after limit entries, or after maxBytes of keys and values but not before one entry. It also ends when fn returns
+// false, and when it has looked at some thousand entries. Zero or less is no bound. next is the key after which to go on; nil if there are
+// no more. The slices are immutable.
 func (s *State) Scan(name, after []byte, limit, maxBytes int, fn func(key []byte, v Entry) bool) (next []byte) {
 	m := s.find(name)
 	if m == nil {
@@ -138,8 +139,8 @@ func (s *State) Scan(name, after []byte, limit, maxBytes int, fn func(key []byte
 	return last
 }
 
-// Candidate returns the entry of a map that is at place i in the order of keys, if it may be evicted: it is visible and its
-// key is not locked. Places go from 0 to MapStats.Held. The slices are immutable. Looking at an entry is no use of it.
+// Candidate returns the entry of a map at place i in the order of keys, if the entry may be evicted. It must be visible, and its key must
+// not be locked. Places go from 0 to MapStats.Held. The slices are immutable. Looking at an entry is no use of it.
 func (s *State) Candidate(name []byte, i int) (key []byte, v Entry, ok bool) {
 	m := s.find(name)
 	if m == nil {
@@ -177,9 +178,9 @@ func (s *State) statsOf(m *mapState) MapStats {
 	return MapStats{Entries: m.live(s.clock), Held: m.entries.Len(), Bytes: m.bytes, Expired: m.expired, Evicted: m.evicted}
 }
 
-// EachMap calls fn for the partition's maps whose names are after the given one, or from the first where it is empty, emptied ones
-// included, in the order of their names: with the map's instance, the seq of its last event, and what Stats knows of it. It ends after
-// limit maps, and reports whether there are more.
+// EachMap calls fn for the partition's maps after the given name, in the order of their names. With an empty name it begins at the first
+// map. Maps that were emptied are included. fn gets the map's instance, the seq of its last event, and what Stats knows of it. It ends
+// after limit maps, and reports whether there are more.
 func (s *State) EachMap(after string, limit int, fn func(name string, instance, seq uint64, stats MapStats)) (more bool) {
 	s.maps.Ascend(mapSlot{name: after}, func(slot mapSlot) bool {
 		if slot.name == after {

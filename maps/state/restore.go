@@ -15,13 +15,13 @@ import (
 // ErrSnapshot is wrapped by the errors of Restore for bytes that are no snapshot, not whole, or not intact.
 var ErrSnapshot = errors.New("bad snapshot")
 
-// maxResult bounds the bytes of one remembered result: one value, or an error for each key of a bulk operation, which takes
-// at least two bytes of the operation.
+// maxResult bounds the bytes of one remembered result. A result is one value, or an error for each key of a bulk operation. A key takes at
+// least two bytes of the operation.
 const maxResult = 3 * wire.MaxOperation
 
-// Restore reads a snapshot, and nothing beyond its end, and returns the state that it shows. It accepts any bytes, allocates
-// no more than a small multiple of what it has read plus the bound of one field, and returns no state together with an
-// error. Errors wrap ErrSnapshot, or are r's own.
+// Restore reads a snapshot, and nothing beyond its end, and returns the state that it shows. It accepts any bytes. It allocates no more
+// than a small multiple of what it has read, plus the bound of one field. With an error it returns no state. Errors wrap ErrSnapshot, or
+// are r's own.
 func Restore(r io.Reader, lim Limits) (*State, error) {
 	var head [len(snapshotMagic) + 1]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {

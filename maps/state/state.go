@@ -1,9 +1,9 @@
 // Package state is not API: programs use package sdk, and it may change in any version.
 //
-// It owns the replicated state of one partition: the entries of every map in it, their expiries, the results
-// of calls that may be repeated, and the last events. It is a pure function of the log: equal entries in equal order
-// give equal states on every replica, today and at any later replay. So it knows no clock but the log's, no randomness,
-// no I/O, no goroutines and no locks. Nothing in it depends on the order of a Go map, and no bytes make it fail.
+// It owns the replicated state of one partition: the entries of its maps, their expiries, the results of calls that may be repeated, and
+// the last events. It is a pure function of the log: equal entries in equal order give equal states on every replica, today and at any
+// later replay. So it knows no clock but the log's, no randomness, no I/O, no goroutines and no locks. Nothing in it depends on the order
+// of a Go map, and no bytes make it fail.
 //
 // It does not know who owns the partition, whether an operation was proposed under the right epoch, or what a call was
 // authorised to do. Others decide that before they hand an operation to Apply.
@@ -15,9 +15,9 @@
 //
 // # Synchronisation
 //
-// The package takes no locks; its owner does. Advance, Apply and Freeze REQUIRE that nothing else is called at the same
-// time. All other methods of State only read and may run beside each other. A Snapshot and every byte slice that the package
-// hands out are immutable and may be used without any lock for as long as the caller likes.
+// The package takes no locks; its owner does. Advance, Apply and Freeze REQUIRE that nothing else is called at the same time. All other
+// methods of State only read and may run beside each other. A Snapshot and every byte slice that the package hands out are immutable. They
+// may be used without any lock for as long as the caller likes.
 //
 // # Use
 //
@@ -28,22 +28,22 @@
 // # Maps
 //
 // A map exists from its first entry on. It ends with Destroy, and when it is empty and the ring has forgotten its last event. The next
-// write begins another instance. The state keeps the last positions of maps that have ended lately: a listener that has heard all of
+// write begins another instance. The state keeps the last positions of maps that have ended lately. So a listener that has heard all of
 // their events is not told that some are lost.
 //
 // # Versions
 //
-// A version is a wire.Stamp of the generation and a counter. The counter grows by one with every change: a write that stores, alters or removes an
-// entry, an expiry, a Clear, a Destroy, and each change of a lock's holder. The version at which a lock was granted is its fence. A
-// bulk operation counts once for each key that it changes, so a key named twice gets two versions. An operation that changes nothing
-// takes no version.
+// A version is a wire.Stamp of the generation and a counter. The counter grows by one with every change. A change is a write that stores,
+// alters or removes an entry, an expiry, a Clear, a Destroy, or a change of a lock's holder. The version at which a lock was granted is
+// its fence. A bulk operation counts once for each key that it changes, so a key named twice gets two versions. An operation that changes
+// nothing takes no version.
 //
 // # Expiry
 //
-// An entry's expiry is the earlier of its TTL's end and its last write plus its max-idle. The entry is gone at once when
-// the clock reaches that time: reads and writes do not see it. It is removed, and its EXPIRED event appended, by the next
-// write of its key or by OpSweep, whichever comes first. A Clear of a map that holds visible entries, and a Destroy,
-// remove the entries that wait for this without an event each: the CLEARED event speaks for them.
+// An entry's expiry is the earlier of its TTL's end and its last write plus its max-idle. The entry is gone at once when the clock reaches
+// that time: reads and writes do not see it. It is removed, and its EXPIRED event appended, by the next write of its key or by OpSweep,
+// whichever comes first. A Destroy, and a Clear of a map that holds visible entries, remove expired entries without an event for each. The
+// CLEARED event speaks for them.
 package state
 
 import (
@@ -122,9 +122,9 @@ func newTree[T any](less func(a, b T) bool) *btree.BTreeG[T] {
 	return btree.NewBTreeGOptions(less, btree.Options{NoLocks: true})
 }
 
-// Advance begins a log entry that was stamped with the given cluster time in milliseconds, and with the position up to which its
-// owner had published events. The clock and the position never fall. Advance forgets results of calls whose deadline has passed, a
-// bounded number per entry.
+// Advance begins a log entry. The entry was stamped with the given cluster time in milliseconds, and with the position up to which its
+// owner had published events. The clock and the position never fall. Advance forgets results of calls whose deadline has passed, a bounded
+// number per entry.
 func (s *State) Advance(now int64, published uint64) {
 	s.clock = max(s.clock, now)
 	s.published = max(s.published, published)

@@ -60,8 +60,8 @@ func (s *State) sweep(limit uint32) outcome {
 	return counted(n)
 }
 
-// evictMany removes the chosen entries that still have their versions, each with its event. Other entries stay: the owner did not choose what
-// was written since, the holder of a lock may work on a locked key, and an expired entry has an event of its own.
+// evictMany removes the chosen entries that still have their versions, each with its event. Other entries stay. The owner did not choose
+// what was written since. The holder of a lock may work on a locked key. An expired entry has an event of its own.
 func (s *State) evictMany(b *wire.EvictBody) outcome {
 	n := uint64(0)
 	for i, key := range b.Keys {

@@ -2,9 +2,9 @@ package state
 
 import "unsafe"
 
-// useSize is the size of an entry's use: one word behind the entry in which readers may keep what they have seen of the entry. It is the one
-// thing about an entry that is not replicated, not in a snapshot and not in the hash, and nothing that Apply
-// does depends on it. An entry begins with zero; one that is written over hands its use on.
+// useSize is the size of an entry's use: one word behind the entry in which readers may keep what they have seen of the entry. Nothing
+// else about an entry is outside the replicated state: the use is not in a snapshot and not in the hash, and Apply never depends on it. An
+// entry begins with zero; one that is written over hands its use on.
 const useSize = 8
 
 // useOffset returns where the use stands behind n bytes of an entry.
