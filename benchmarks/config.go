@@ -41,9 +41,9 @@ type Config struct {
 
 	Op  Op  // by default OpSet, without a Mix
 	Mix Mix // instead of Op
-	// Rate makes the load open: so many operations begin in a second, whether or not earlier ones have been answered, as long as
-	// fewer than a round's callers are under way. Latencies count from the time at which an operation was to begin. 0 makes it
-	// closed: each caller begins one when it has the answer to the one before.
+	// Rate makes the load open: so many operations begin in a second, whether or not earlier ones have been answered. At most as many are
+	// under way as a round has callers. Latencies count from the time at which an operation was to begin. 0 makes the load closed: each
+	// caller begins an operation when it has the answer to the one before.
 	Rate      int
 	Callers   []int         // one round for each; by default 64 and 512
 	Keys      int           // by default 10,000

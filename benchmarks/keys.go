@@ -18,8 +18,8 @@ const (
 	maxTheta     = 0.999
 )
 
-// ParseKeys returns how many keys there are and the exponent by which they are drawn, 0 for equal chances, of a text such as
-// "10000", "zipf", or "10000,zipf:0.9". What it does not say is 0. Its error names all that is wrong and wraps sdk.ErrInvalid.
+// ParseKeys reads a text such as "10000", "zipf", or "10000,zipf:0.9". It returns how many keys there are and the exponent by which they
+// are drawn. Exponent 0 means equal chances. What the text does not say is 0. Its error names all that is wrong and wraps sdk.ErrInvalid.
 func ParseKeys(text string) (keys int, theta float64, err error) {
 	var errs []error
 	bad := func(part, format string, args ...any) {
@@ -64,10 +64,9 @@ func ParseKeys(text string) (keys int, theta float64, err error) {
 	return keys, theta, nil
 }
 
-// zipf draws numbers below n so that the chance of the one in the place i of their order, counted from 1, is 1/i^theta over the
-// sum of those of all. It is the generator of J. Gray, P. Sundaresan, S. Englert, K. Baclawski, P. Weinberger, "Quickly
-// Generating Billion-Record Synthetic Databases", SIGMOD 1994, which YCSB has too: exact for the first two places, and
-// near for the others.
+// zipf draws numbers below n. The number at place i of their order, counted from 1, has the weight 1/i^theta. It is the generator of J.
+// Gray, P. Sundaresan, S. Englert, K. Baclawski, P. Weinberger, "Quickly Generating Billion-Record Synthetic Databases", SIGMOD 1994,
+// which YCSB has too: exact for the first two places, and near for the others.
 type zipf struct {
 	n           int
 	theta       float64
@@ -99,8 +98,8 @@ func (z *zipf) place(u float64) int {
 	return min(int(float64(z.n)*math.Pow(z.eta*u-z.eta+1, z.alpha)), z.n-1)
 }
 
-// scatter returns the number at a place: a hash that is a permutation of the numbers below n, so that numbers that are drawn
-// often are not neighbours, and no two places fall together.
+// scatter returns the number at a place. It is a hash that permutes the numbers below n. So numbers that are drawn often are not
+// neighbours, and no two places have the same number.
 func (z *zipf) scatter(place int) int {
 	x := uint64(place)
 	for {

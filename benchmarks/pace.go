@@ -20,8 +20,8 @@ type pace struct {
 	late       atomic.Int64 // operations for which no caller was free when their time had come
 }
 
-// next waits for the next operation of a caller that has been free since a time, and returns the time from which its latency
-// counts; not ok if there is none any more or ctx has ended.
+// next waits for the next operation of a caller that has been free since a time. It returns the time from which the operation's latency
+// counts. ok is false if there are no more operations or ctx has ended.
 func (p *pace) next(ctx context.Context, free time.Time) (from time.Time, ok bool) {
 	if ctx.Err() != nil {
 		return free, false

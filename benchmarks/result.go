@@ -33,8 +33,8 @@ type Round struct {
 	Elapsed    time.Duration
 	PerSecond  float64 // operations
 
-	// Overruns are operations of an open load for which no caller was free at their time: that began late, or not at all before
-	// the round ended. The latter are NotBegun, and in no latency.
+	// Overruns are operations of an open load for which no caller was free at their time. They began late, or not at all before the round
+	// ended. NotBegun counts those that did not begin, which are in no latency.
 	Overruns, NotBegun int64
 
 	P50, P90, P99, P999, Max time.Duration
@@ -153,7 +153,7 @@ func Columns() []string {
 	return names
 }
 
-// Rows returns one row for each round, with a value for each of Columns: a string, an integer, a float64, or nil where it is
+// Rows returns one row for each round, with a value for each of Columns. A value is a string, an integer, a float64, or nil where it is
 // not known.
 func (s Result) Rows() [][]any {
 	rows := make([][]any, len(s.Rounds))

@@ -10,8 +10,8 @@ import (
 // Run connects, writes the keys, lets the callers of each round work, and destroys the map. Operations that fail are counted
 // and do not end it. ctx bounds it all; when it ends early, so does Run, with its error.
 //
-// Errors: sdk.ErrInvalid for a Config that cannot be and for a map that is not empty; what Connect, SetAll and Destroy
-// report; that the CPU time of one of PIDs cannot be read; and the first operation's error where a round had no other.
+// Errors: sdk.ErrInvalid for an invalid Config and for a map that is not empty. What Connect, SetAll and Destroy report. An error if the
+// CPU time of one of PIDs cannot be read. The first operation's error, if no operation of a round succeeded.
 func Run(ctx context.Context, cfg Config) (_ Result, err error) {
 	cfg = cfg.WithDefaults()
 	if err := cfg.Validate(); err != nil {

@@ -10,8 +10,8 @@ import (
 // resultOverhead is what a kept result is counted for besides its value and message, in bytes.
 const resultOverhead = 256
 
-// results decides how long finished tasks are remembered: those that nobody fetched for one time, those that were fetched
-// for another, and no more than a number and a size of them. It knows their IDs and sizes only. Not safe for concurrent use.
+// results decides how long finished tasks are remembered. Results that nobody has fetched have one time, fetched results another. Their
+// number and their size are bounded. It knows their IDs and sizes only. Not safe for concurrent use.
 //
 // Invariant: each list is in order of expiry, since its elements get the same time to live as they enter.
 // Invariant: bytes is the sum of the sizes in both lists; len(places) is the sum of their lengths.
@@ -42,8 +42,8 @@ func newResults(cfg *Config) *results {
 // len returns how many results are kept.
 func (r *results) len() int { return len(r.places) }
 
-// add keeps a new result of size bytes and returns those that must go for it: what was fetched longest ago first, then what has waited
-// longest. The new result is among them only if it exceeds the limit alone.
+// add keeps a new result of size bytes and returns those that must go for it. Results that were fetched longest ago go first, then those
+// that have waited longest. The new result is among them only if it exceeds the limit alone.
 func (r *results) add(id wire.ID, size int64, now time.Time) (dropped []wire.ID) {
 	r.places[id] = r.unfetched.PushBack(&kept{id: id, size: size + resultOverhead, expires: now.Add(r.ttl)})
 	r.bytes += size + resultOverhead

@@ -158,8 +158,8 @@ func (s *Service) abandon() []*job {
 	return left
 }
 
-// sweep is the service's one goroutine besides those of the tasks: it drops results whose time is up, at most a quarter of
-// that time late. Start starts it; the end of the root context, which Stop brings about, stops it.
+// sweep is the service's one goroutine besides those of the tasks. It drops results whose time is up, at most a quarter of that time late.
+// Start starts it; the end of the root context, which Stop brings about, stops it.
 func (s *Service) sweep() {
 	defer close(s.janitor)
 	tick := time.NewTicker(max(min(s.cfg.ResultTTL, s.cfg.FetchedTTL)/4, time.Millisecond))

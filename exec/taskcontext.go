@@ -65,9 +65,8 @@ var _ localReader = (*taskContext)(nil)
 // whole map once, as long as no partition changes its owner meanwhile. It is linearizable in each partition, but sees no single
 // instant. It ends when the task's context ends.
 //
-// An entry whose key is not a K or whose value is not a V comes as a zero Entry with an error that wraps sdk.ErrInvalid; the
-// iteration goes on. Any other error is the last thing that comes. If tc is not the TaskContext that a task was given, the error
-// wraps sdk.ErrInvalid.
+// If a key is not a K or a value is not a V, a zero Entry comes with an error that wraps sdk.ErrInvalid. The iteration goes on. Any other
+// error is the last thing that comes. If tc is not the TaskContext that a task was given, the error wraps sdk.ErrInvalid.
 func Local[K comparable, V any](tc TaskContext, mapName string) iter.Seq2[sdk.Entry[K, V], error] {
 	return func(yield func(sdk.Entry[K, V], error) bool) {
 		local, ok := tc.(localReader)

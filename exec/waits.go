@@ -54,7 +54,7 @@ func (w *waits) Await(tasks []wire.ID, until time.Time) (stuck <-chan struct{}, 
 }
 
 // breakLocked ends one wait if the wait of j, which has just begun, leaves a pool in which nothing can go on. Among the waits that depend
-// on each other it ends the wait that would end by itself first: that wait cannot get its outcome whatever happens. If none of them has an
+// on each other it ends the wait that would end by itself first. That wait cannot get its outcome whatever happens. If none of them has an
 // end, it ends the wait of j. REQUIRES mu.
 func (s *Service) breakLocked(j *job) {
 	waiters := make(map[*job]bool) // those of which it is not known that they can go on

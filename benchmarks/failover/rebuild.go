@@ -161,8 +161,8 @@ func (cl *cluster) stateSnapshotsSent() (n int, err error) {
 const (
 	fillSize = 10_000
 	fillMap  = "filling"
-	// writeAtOnce is how many values one call writes, and writesInFlight how many of those calls are under way at most: then the load
-	// falls behind, which the report tells.
+	// writeAtOnce is how many values one call writes. writesInFlight bounds the calls that are under way. At the bound the load falls
+	// behind, and the report tells that.
 	writeAtOnce    = 10
 	writesInFlight = 64
 )

@@ -53,8 +53,7 @@ func (o *options) say(format string, args ...any) {
 type faultKind struct {
 	title string
 	sig   syscall.Signal
-	// disputed: the others are too slow to answer each other whether it is down, so that they do not agree, and nothing but the
-	// election timeout is left.
+	// disputed: the others answer each other too slowly to agree that the member is down. Only the election timeout is left then.
 	disputed bool
 	flags    []string // of the members
 }

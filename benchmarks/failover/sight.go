@@ -34,7 +34,8 @@ func (s *sight) dial(ctx context.Context, addr string) (net.Conn, error) {
 	return &seenConn{Conn: c, sight: s}, nil
 }
 
-// since returns when a partition was first said to be owned by another than a member, after a moment; the zero time if it was not.
+// since returns when, after a moment, the client was first told that a partition has another owner than the given member. It returns the
+// zero time if the client was not told.
 func (s *sight) since(partition int, other string, after time.Time) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,7 +6,7 @@
 //	...
 //	cl.Kill(0)
 //
-// A test can crash members (Kill), make them leave (Stop), start them again (Restart), add further ones (Add), and cut their
+// A test can crash members (Kill), make them leave (Stop), start them again (Restart), and add further ones (Add). It can cut their
 // network (Isolate, Cut) until Heal.
 package gridtest
 
@@ -225,8 +225,8 @@ func (c *Cluster) WaitSafe() {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 
-	// Members learn of one another's state within a tenth of a second, and answer in turn: as many answers in a row as there are
-	// members must agree.
+	// Members learn of one another's state within a tenth of a second, and answer in turn. As many answers in a row as there are members
+	// must agree.
 	for agree := 0; ; {
 		st, err := c.client.Cluster(ctx)
 		if err == nil && st.Safe && st.Ready == st.Members {

@@ -38,8 +38,8 @@ type mediator struct {
 	signals   chan os.Signal
 }
 
-// newMediator listens where the member would, at listen, and carries what comes to the same ports of another host, where
-// the member is to listen now. Its goroutines end with the process.
+// newMediator listens at listen, in the place of the member. It carries what comes to the same ports of another host, where the member
+// listens instead. Its goroutines end with the process.
 func newMediator(listen, host string) (m *mediator, behind string, err error) {
 	front, port, err := net.SplitHostPort(listen)
 	if err != nil {

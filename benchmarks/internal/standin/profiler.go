@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// Signals that begin and end a CPU profile of a member that was started with the flag cpu-profile, so that a benchmark can
-// leave out start and warm-up. A profile that begins writes over the one before.
+// Signals that begin and end a CPU profile of a member, if it was started with the flag cpu-profile. So a benchmark can leave out start
+// and warm-up. A profile that begins writes over the one before.
 const (
 	BeginProfile = syscall.SIGUSR1
 	EndProfile   = syscall.SIGUSR2

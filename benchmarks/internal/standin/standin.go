@@ -1,6 +1,6 @@
-// Package standin makes a test binary stand in for the grid binary: started again by a test, it is a real member process
-// with the command line of "grid start". So tests and benchmarks of processes need no other program to be built, and what
-// they measure is the code that they were built with.
+// Package standin makes a test binary stand in for the grid binary. Started again by a test, the binary is a real member process with the
+// command line of "grid start". So tests and benchmarks of processes need no other program to be built, and what they measure is the code
+// that they were built with.
 package standin
 
 import (

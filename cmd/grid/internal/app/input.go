@@ -91,8 +91,8 @@ func (inv *invocation) valueOf(ctx context.Context, what, arg string) (any, erro
 	return v, nil
 }
 
-// readAll returns everything from in, or an error as soon as ctx ends: the goroutine that reads is then left to the end of
-// the process, which follows.
+// readAll returns everything from in, or an error as soon as ctx ends. The goroutine that reads then lives on until the process ends,
+// which is soon.
 func readAll(ctx context.Context, in io.Reader) (string, error) {
 	type result struct {
 		text []byte

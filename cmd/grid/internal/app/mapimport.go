@@ -188,8 +188,8 @@ func (i *importing) run(ctx context.Context) error {
 	}
 }
 
-// checkPlace returns an error for an entry whose program chose its partition, if this cluster does not have that partition: the program
-// would not find the entry in another one.
+// checkPlace returns an error for an entry whose program chose its partition, if this cluster does not have that partition. In another
+// partition the program would not find the entry.
 func (i *importing) checkPlace(ctx context.Context, r record) error {
 	if r.key.of == 0 {
 		return nil

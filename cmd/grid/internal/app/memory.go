@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// gcPercent lets the heap of a member grow to three times what lives in it before it is collected: a grid keeps much and
-	// leaves little garbage.
+	// gcPercent lets the heap of a member grow to three times its live part before it is collected. A grid keeps much and leaves little
+	// garbage.
 	gcPercent = 200
 	// memoryShare is the part of the memory, in percent, at which the collector works harder than that.
 	memoryShare = 90

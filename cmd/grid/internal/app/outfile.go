@@ -156,7 +156,7 @@ const maxLinks = 40
 // descriptors are the folders in which each name stands for an open file of a process.
 var descriptors = regexp.MustCompile(`^(/dev|/proc/([0-9]+)(/task/[0-9]+)?)/fd$`)
 
-// placeOf follows the symbolic links of a path one by one, so that a link to a file that does not exist yet has a place too.
+// placeOf follows the symbolic links of a path one by one. So a link to a file that does not exist yet has a place too.
 func placeOf(name string) (place, error) {
 	path := name
 	for range maxLinks {

@@ -1,6 +1,6 @@
-// Package argv owns the order of a command line: it accepts flags anywhere and hands them on in the order that
-// github.com/urfave/cli/v2 understands, which silently takes flags after the first argument for arguments. It knows the
-// tree of commands and flags, and nothing of what they do.
+// Package argv owns the order of a command line. It accepts flags anywhere and hands them on in the order that github.com/urfave/cli/v2
+// understands. That library silently takes flags after the first argument for arguments. It knows the tree of commands and flags, and
+// nothing of what they do.
 package argv
 
 import (
@@ -23,15 +23,13 @@ func usage(format string, args ...any) error { return &UsageError{fmt.Sprintf(fo
 // Arrange returns args, which come without the program's name, as: commands, flags in the form --name=value, "--",
 // arguments. What it returns always names a command that has an action, or asks for help.
 //
-// A flag may stand anywhere before "--", after which all are arguments. A flag that takes a value takes the next word,
-// whatever that is. A word that begins with a minus and a digit is an argument, as is a lone minus. "help COMMAND…" and the
-// flags --help and -h become a request for help on the command; "--version" and no words at all become the commands version
-// and help.
+// A flag may stand anywhere before "--", after which all are arguments. A flag that takes a value takes the next word, whatever that is. A
+// word that begins with a minus and a digit is an argument, as is a lone minus. "help COMMAND…" and the flags --help and -h become a
+// request for help on the command. "--version" becomes the command version. No words at all become a request for help.
 //
 // NOTE: a command must have HideHelpCommand set, or cli takes a first argument "help" for a request for help.
 //
-// It returns a *UsageError for a command or flag that does not exist, for a group without a command, and for a flag without
-// its value.
+// It returns a *UsageError for a command or flag that does not exist, a group without a command, and a flag without its value.
 func Arrange(app *cli.App, args []string) ([]string, error) {
 	l := line{app: app}
 	if len(args) == 0 {
@@ -158,8 +156,8 @@ func (l *line) flag(word string, following []string) (taken int, err error) {
 	return taken, nil
 }
 
-// find returns the flag with a name: a flag of the command, or a flag of a command that may follow while the command is not known yet.
-// Flags with one name are of one kind in all commands.
+// find returns the flag with a name. While the command is not known yet, it looks at the flags of all commands that may follow. Flags with
+// one name are of one kind in all commands.
 func (l *line) find(name string) cli.Flag {
 	if l.complete() {
 		return Find(l.command.Flags, name)

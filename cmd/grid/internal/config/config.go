@@ -1,5 +1,5 @@
-// Package config owns the configuration of a member: which settings there are, and how a value of each comes from a file,
-// the environment or a flag. It does not know what a member does with them, and checks only what it must to read them.
+// Package config owns the configuration of a member: which settings there are, and how their values come from a file, the environment or
+// flags. It does not know what a member does with them, and checks only what it must to read them.
 //
 // A setting has a key such as cluster.name. The file is YAML with a section cluster that has name, the environment variable is
 // GRID_CLUSTER_NAME, and flags have names of their own. A flag overrides the environment, the environment overrides the file, and the file

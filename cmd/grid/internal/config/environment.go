@@ -21,9 +21,9 @@ var others = []string{"CONFIG", "SERVER", "CLUSTER_NAME", "TIMEOUT"}
 var injected = regexp.MustCompile(`^GRID_([A-Z0-9_]+_)?(SERVICE_HOST=.*|SERVICE_PORT(_[A-Z0-9_]+)?=[0-9]+|` +
 	`PORT=(tcp|udp|sctp)://.*|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=.*)$`)
 
-// CheckEnvironment returns all that is wrong with the names of the environment's variables, which are given as "NAME=VALUE": those that
-// begin as the program's do and that it does not know. With onlyLikely, names pass that resemble none of the program's: they are no typing
-// mistakes. An empty variable counts as not set.
+// CheckEnvironment returns all that is wrong with the names of the environment's variables, which are given as "NAME=VALUE". A name is
+// wrong if it begins like the program's own and is unknown. With onlyLikely, names pass that resemble none of the program's: they are no
+// typing mistakes. An empty variable counts as not set.
 func CheckEnvironment(variables []string, onlyLikely bool) error {
 	known := slices.Clone(others) // without the prefix, which would make all names alike
 	for i := range settings {

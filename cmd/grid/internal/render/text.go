@@ -10,8 +10,8 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/codec"
 )
 
-// Escape returns s with everything that a terminal might obey made visible: control characters, line separators and changes
-// of direction as in JSON, bytes that are not UTF-8 as \xNN.
+// Escape makes everything in s visible that a terminal might obey. It shows control characters, line separators and changes of direction
+// as in JSON. It shows bytes that are not UTF-8 as \xNN.
 func Escape(s string) string { return escape(s, "") }
 
 // escape is Escape but for the characters in keep.
@@ -51,8 +51,8 @@ func obeyed(r rune) bool {
 	return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
 }
 
-// text returns a value as it is shown where there is no notation for types: a string as it is, a time and bytes as the
-// strings that JSON has for them, anything else as JSON.
+// text returns a value as it is shown where there is no notation for types. It shows a string as it is, and a time or bytes as JSON's
+// string for them. It shows anything else as JSON.
 func text(v any) (string, error) {
 	if s, ok := v.(string); ok {
 		return s, nil
