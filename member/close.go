@@ -28,10 +28,12 @@ const (
 	goodbyeFor = time.Second
 )
 
-// Close has the member leave the cluster: the others take over what it owns and holds, and its vote in the metadata group
-// where that is needed; then it takes no new connections, lets tasks and calls under way come to their end, and stops. Where nobody
-// else stays it only stops. ctx bounds the leaving, as does a minute; the member stops in any case. A second Close, and one after
-// Kill, returns nil when the member has stopped. The errors are those of removing its files.
+// Close has the member leave the cluster. First the others take over what this member owns and holds, and its vote in the metadata group
+// where that is needed. Then the member takes no new connections, lets tasks and calls under way come to their end, and stops. Where no
+// other member stays, it only stops.
+//
+// ctx bounds the leaving, as does a minute; the member stops in any case. A second Close, and one after Kill, returns nil when the member
+// has stopped. The errors are those of removing its files.
 func (m *Member) Close(ctx context.Context) error {
 	var err error
 	m.closeOnce.Do(func() {
@@ -90,8 +92,8 @@ func (m *Member) leave(ctx context.Context) {
 	m.server.Drain(draining)
 }
 
-// moveAway has the other members take over this one's replicas and its vote in the metadata group, while it goes on serving. It
-// returns when they have, when nobody else stays, when nothing comes of it any more, or when ctx ends.
+// moveAway has the other members take over this one's replicas and its vote in the metadata group, while it goes on serving. It returns when
+// they have, when no other member stays, when they make no progress any more, or when ctx ends.
 func (m *Member) moveAway(ctx context.Context) {
 	// The other members must not make this one lead the metadata group, and it asks for no other replica there.
 	m.going.Store(true)
@@ -201,8 +203,8 @@ func (m *Member) mayLeaveGroup(ctx context.Context, v *meta.View) bool {
 	return false
 }
 
-// passLead has another voter lead the metadata group if this member does and another could: those who stay would wait for an election
-// otherwise.
+// passLead has another voter lead the metadata group if this member leads it and another voter could. Otherwise the members that stay would
+// wait for an election.
 func (m *Member) passLead(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, goodbyeFor)
 	defer cancel()

@@ -23,7 +23,7 @@ func (m *Member) disown(ctx context.Context) bool {
 	return true
 }
 
-// outOfStep counts the members that live and whose clock is not the one that most agree on, as far as this member knows.
+// outOfStep counts the live members whose clock differs from the time that most members agree on, as far as this member knows.
 func (m *Member) outOfStep(v *meta.View) (n uint32) {
 	for i := range v.Members {
 		mb := &v.Members[i]

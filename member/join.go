@@ -199,8 +199,8 @@ func (m *Member) takeMetaReplica(ctx context.Context, at metaReplica, start part
 	return keepMetaReplica(m.cfg.DataDir, at, false)
 }
 
-// initialStart returns how the metadata replica of a member begins that bootstraps the cluster, and with whom; zero for one that
-// joins it.
+// initialStart returns how the metadata replica of a member begins that bootstraps the cluster, and all participants of the bootstrap. For a
+// member that joins the cluster both are zero.
 func (m *Member) initialStart(found bootstrap.Result) (start partition.MetaStart, members []wire.MetaMember) {
 	if found.Proposal == nil {
 		return start, nil
@@ -224,10 +224,11 @@ func (m *Member) initialStart(found bootstrap.Result) (start partition.MetaStart
 	return start, members
 }
 
-// checkCopy asks the others, before anything is started from the directory, how often this member has started: a directory that has been
-// started no more often than they know is an old copy, whose metadata replica would go back on its word. It returns the replica of the
-// metadata that they say this member has, and their generation: replica 0 if it was given up. Where nobody answers, nobody can tell, and
-// kept is returned. led says that somebody leads the group.
+// checkCopy asks the others, before anything is started from the directory, how often this member has started. A directory that was started
+// no more often than they know is an old copy: its metadata replica would break what it has promised to the group.
+//
+// It returns the replica of the metadata that the others say this member has, and their generation; replica 0 if that replica was removed.
+// Where no member answers, nothing can be checked, and kept is returned. led says that the group has a leader.
 func (m *Member) checkCopy(ctx context.Context, kept metaReplica) (given metaReplica, led bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, copyTimeout)
 	defer cancel()
@@ -299,8 +300,8 @@ func (m *Member) askForMetaReplica(ctx context.Context, found bootstrap.Result, 
 	}
 }
 
-// askToJoin asks for a place in the metadata group: the voters with whom this member has bootstrapped the cluster, who take no
-// clients until all initial members are there; then the members that answer behind the client addresses.
+// askToJoin asks for a place in the metadata group. It asks the voters with whom this member has bootstrapped the cluster first: they take
+// no clients until all initial members are there. Then it asks the members that it knows, and those behind the client addresses.
 func (m *Member) askToJoin(ctx context.Context, found bootstrap.Result, gone metaReplica) (wire.JoinResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
@@ -440,8 +441,8 @@ func (m *Member) register(ctx context.Context) error {
 	}
 }
 
-// mayTakeOver looks, after a registration was refused, whether it may be repeated: because the name's holder is unreachable, whom the
-// command then replaces, or has meanwhile left.
+// mayTakeOver looks, after a registration was refused, whether it may be repeated. It may if the member that holds the name has left
+// meanwhile. It also may if that member is unreachable; then the command replaces it.
 func (m *Member) mayTakeOver(ctx context.Context, cmd *meta.Register) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, metaTimeout)
 	defer cancel()

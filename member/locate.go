@@ -33,12 +33,12 @@ const (
 	maxLearned = 128
 )
 
-// locator finds members that are not where the metadata say: after a restart with other addresses nobody may be, and the metadata
-// cannot say so before their voters have found each other. It asks the join addresses, the addresses of the metadata, and those that
-// the answers name; and it takes what members that look for this one say of themselves.
+// locator finds members that are not where the metadata say. After a restart with other addresses no member may be there, and the metadata
+// cannot change before their voters have found each other. So the locator asks the join addresses, the addresses of the metadata, and those
+// that the answers name. It also takes what members that look for this one say of themselves.
 //
-// An address is believed only after a connection to the members' port there. The member that is meant has to answer, by its identity and as one of
-// this cluster. So a swapped address leads nowhere, and a false claim costs one connection.
+// An address is believed only after a connection to the members' port there. The member that is meant has to answer, by its identity and as
+// one of this cluster. So a swapped address leads nowhere, and a false claim costs one connection.
 //
 // It also sees to it that a join address of another cluster is noticed. It owns one goroutine.
 type locator struct {
@@ -252,7 +252,8 @@ func (l *locator) look(ctx context.Context) {
 	wg.Wait()
 }
 
-// ask asks addresses who is there, and those that the answers name, until nobody names another.
+// ask asks the members at some addresses what they are and whom they know. It goes on with the addresses that their answers name, until
+// there are no new ones.
 func (l *locator) ask(ctx context.Context, addrs []string) {
 	asked := map[string]bool{l.m.Addr(): true}
 	for len(addrs) > 0 && ctx.Err() == nil {
@@ -413,7 +414,7 @@ func (l *locator) candidates() []string {
 	return append(list, l.learned...)
 }
 
-// addrs returns client addresses of members that were found, or have named themselves, for those who ask.
+// addrs returns client addresses of members that were found or have named themselves. It is for members that ask this one.
 func (l *locator) addrs() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -16,7 +16,7 @@ type mapConfigs struct {
 	byName atomic.Pointer[resolvedConfigs]
 }
 
-// resolvedConfigs are never changed: who adds a name replaces them.
+// resolvedConfigs are never changed: to add a name is to replace them.
 type resolvedConfigs struct {
 	version uint64 // of the configurations in the metadata
 	byName  map[string]*wire.MapConfig

@@ -97,7 +97,7 @@ func (m *Member) metaVotes() bool {
 	return !m.metaJoined
 }
 
-// metaVoters returns the members whose metadata replicas vote, or may: those that answer first.
+// metaVoters returns the other members whose metadata replicas vote, or may vote. Those that answer come first.
 func (m *Member) metaVoters() []wire.ID {
 	var ids, silent []wire.ID
 	for _, mb := range m.metaView().Members {
@@ -193,8 +193,8 @@ func (m *Member) answerMetaLead(c *server.Conn, id uint64, from wire.ID) {
 	}
 }
 
-// answerMetaRead returns the metadata that were committed: all of them where the group can tell within barrierTimeout, else those
-// that this member knows of.
+// answerMetaRead returns the committed metadata. Where the group does not confirm within barrierTimeout that these are the newest, the
+// answer is what this member knows, and says so.
 func (m *Member) answerMetaRead(c *server.Conn, id uint64) {
 	ctx, cancel := context.WithTimeout(m.ctx, barrierTimeout)
 	defer cancel()
@@ -229,7 +229,7 @@ func (m *Member) readMeta(ctx context.Context, from wire.ID) (v *meta.View, led 
 	return st.View(), a.Body[0] == 1, nil
 }
 
-// answerMetaJoin registers a member that is new to the cluster, or has no place in the metadata group, and gives it one, as a learner.
+// answerMetaJoin registers a member that is new to the cluster, or has no replica of the metadata, and gives it one as a learner.
 func (m *Member) answerMetaJoin(c *server.Conn, id uint64, from wire.ID, b wire.JoinBody) {
 	ctx, cancel := context.WithTimeout(m.ctx, metaTimeout)
 	defer cancel()

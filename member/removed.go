@@ -26,7 +26,7 @@ func (m *Member) Err() error {
 	return nil
 }
 
-// notIn returns why metadata do not count this process among the cluster's members; "" if they do.
+// notIn returns why metadata do not count this process among the cluster's members; "" if they count it.
 func (m *Member) notIn(v *meta.View) string {
 	switch mb := v.Member(m.id); {
 	case mb == nil:
@@ -165,7 +165,7 @@ func (m *Member) changeMetaReplica(ctx context.Context, v *meta.View) error {
 	return errors.Join(errs...)
 }
 
-// stopRemoved stops this member as a crash would: what it owned and held is others' by now, and nobody may be answered from it.
+// stopRemoved stops this member as a crash would. Others own and hold by now what it had, so it may answer no caller any more.
 func (m *Member) stopRemoved(reason string) {
 	err := fmt.Errorf("%w: %s", ErrRemoved, reason)
 	if m.isClosing() || !m.removed.CompareAndSwap(nil, &err) {

@@ -123,7 +123,7 @@ func (m *Member) countPartitions(v *meta.View, alive map[wire.ID]wire.ID, st *wi
 	}
 }
 
-// replicasWithoutRoom returns how many replicas are placed nowhere for want of memory, as the member says that controls the cluster.
+// replicasWithoutRoom returns how many replicas are placed nowhere for want of memory. The member that controls the cluster says so.
 func (m *Member) replicasWithoutRoom(v *meta.View) uint32 {
 	leader := m.meta.Leader()
 	for i := range v.Members {

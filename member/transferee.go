@@ -7,8 +7,8 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// transferee chooses, of the processes that hold a partition's other replicas, the member to which it is handed: one that answers, whose clock is right,
-// and for each partition another, so that they are spread.
+// transferee chooses the member to which a partition is transferred, among the processes that hold its other replicas. The member has to
+// answer, and its clock has to be right. Partitions in turn go to different members, so that they are spread.
 func (m *Member) transferee(partition int, others []wire.ID) wire.ID {
 	var able []wire.ID
 	for _, mb := range m.metaView().Members {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// addressBook holds the addresses that hear a member's hellos: those of its configuration for ever, those it learned for as
-// long as somebody speaks from there.
+// addressBook holds the addresses that hear a member's hellos. Those of its configuration stay for ever. Those that it has learned stay as
+// long as a member speaks from there.
 type addressBook struct {
 	self    string
 	entries []address // configured ones first, then in the order of learning

@@ -29,7 +29,7 @@ type Output struct {
 	Log     []string    // lines for an operator
 }
 
-// Effects is a step's Output behind a door: it cannot be had before what it promises is on disk.
+// Effects holds back a step's Output until everything that it promises is on disk.
 type Effects struct {
 	machine *Machine
 	persist bool

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// lockedError says who holds the lock file f, as far as it tells.
+// lockedError says which process holds the lock file f, if the file tells.
 func lockedError(dir string, f *os.File) error {
 	b, _ := io.ReadAll(io.LimitReader(f, 32)) // without a process ID the error is as true
 	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))

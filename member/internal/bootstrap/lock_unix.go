@@ -41,8 +41,8 @@ func lockDir(dir string) (io.Closer, error) {
 // dirLock is a locked file.
 type dirLock struct{ *os.File }
 
-// Close unlocks the file before it closes it. The lock belongs to what was opened, and a process that this one is just starting shares that until
-// it runs its own program: closing alone would leave the directory locked for as long.
+// Close unlocks the file before it closes it. The lock belongs to the open file. A process that this one is just starting shares that file
+// until it runs its own program, so closing alone would leave the directory locked until then.
 func (l dirLock) Close() error {
 	return errors.Join(unix.Flock(int(l.Fd()), unix.LOCK_UN), l.File.Close())
 }

@@ -325,8 +325,8 @@ func (m *Machine) consider(f *Proposal) Kind {
 	return KindWait
 }
 
-// hear notes when a Proposal that cannot be accepted was first heard of. Where there are too many, the oldest is forgotten:
-// it is refused later, if it comes again.
+// hear notes when a Proposal that cannot be accepted was first heard of. Where there are too many, the oldest is forgotten. If that comes
+// again, it is refused later than it could be.
 func (m *Machine) hear(id wire.ID) {
 	if len(m.heard) >= maxHeard {
 		oldest := id
@@ -404,8 +404,8 @@ func (m *Machine) learnDecided(f *Proposal) {
 	m.memberOf(ClusterRef{ID: f.ClusterID, Name: m.set.ClusterName, Addrs: f.Addrs()})
 }
 
-// memberOf is told that a cluster of this name exists. If it is the one that this member has accepted, that is decided;
-// else the member joins it.
+// memberOf is told that a cluster of this name exists. If the cluster comes from the Proposal that this member has accepted, the Proposal is
+// decided. Else the member joins the cluster.
 func (m *Machine) memberOf(ref ClusterRef) {
 	switch {
 	case m.settled():

@@ -7,7 +7,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// sight is who was heard from lately, as far as bootstrap goes: the members that could be in a Proposal with this one.
+// sight is the members that were heard from lately and could be in a Proposal with this one.
 type sight struct {
 	window time.Duration // a member not heard from for this long is out of sight
 	peers  map[wire.ID]sighting
@@ -24,8 +24,8 @@ func newSight(window time.Duration) sight {
 	return sight{window: window, peers: make(map[wire.ID]sighting)}
 }
 
-// saw notes what a member said of itself. One that cannot bootstrap together with this one is put out of sight, and so is
-// whoever was at its address before.
+// saw notes what a member said of itself. A member that cannot bootstrap together with this one is put out of sight. So is any other member
+// that was at its address before.
 func (s *sight) saw(h *Hello, expect int, now time.Duration) {
 	for id, p := range s.peers {
 		if id != h.Member && p.participant.Addr == h.Addr || now-p.at >= s.window {

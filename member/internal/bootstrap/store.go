@@ -20,9 +20,10 @@ const (
 	tempName   = "member.record.tmp"
 )
 
-// Store is the part of a member's data directory that says who it is: its UUID, how often it was started, and its bootstrap
-// Record. All of it stands in one file, which is replaced as a whole, so that no crash can separate what was promised from
-// who promised it. While a Store is open no other can open the directory. Its methods are safe for concurrent use.
+// Store is the part of a member's data directory that says who the member is: its UUID, how often it was started, and
+// its bootstrap Record. All of it stands in one file, which is replaced as a whole. So no crash can separate a promise
+// from the identity of the member that gave it. While a Store is open no other can open the directory. Its methods are
+// safe for concurrent use.
 type Store struct {
 	dir  string
 	lock io.Closer
@@ -188,10 +189,10 @@ func (s *Store) Save(r Record) error {
 	return s.replaceLocked(next)
 }
 
-// ResetBootstrap makes the member a fresh one, for an operator whose bootstrap waits for a member that is lost for good. The
-// member gets a new UUID, as if its directory had been removed: what it accepted was promised by the old one and stays
-// promised. So each reset counts as one more member started fresh. ErrHasCluster once the member belongs to a cluster.
-// No Runner may be using the Store.
+// ResetBootstrap makes the member a fresh one, for an operator whose bootstrap waits for a member that is lost for good.
+// The member gets a new UUID, as if its directory had been removed. What it accepted was promised under the old UUID,
+// and stays promised. So each reset counts as one more member started fresh. ErrHasCluster once the member belongs to a
+// cluster. No Runner may be using the Store.
 func (s *Store) ResetBootstrap() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -21,7 +21,7 @@ const (
 	// was suspended has a round trip of seconds, and says nothing to the second.
 	maxDoubt = MaxApart / 4
 
-	// doubtFor is for how long a doubt stands: whoever comes back with that deadline within that comes for the same reason.
+	// doubtFor is for how long a doubt stands. A caller that comes back with the same deadline within that time comes for the same reason.
 	doubtFor = time.Second
 
 	// maxDoubts bounds the deadlines that are remembered as doubts.
@@ -57,13 +57,15 @@ func (s Standing) String() string {
 	}
 }
 
-// judge compares a clock with those of its peers, and returns by how much it lacks of the time that they agree on; less than 0 if
-// it is ahead. All times are offsets from one monotonic clock. was is what the last comparison has said.
+// judge compares a clock with those of its peers, and returns by how much it lags behind the time that they agree on; less than 0 if it is
+// ahead. All times are offsets from one monotonic clock. was is the result of the last comparison.
 //
-// What they agree on is the middle of all clocks: of two groups that differ, the larger is right, and of two groups of one size the
-// later, because nobody can step back. slept is for how long the wall clock of this machine says that the machine was suspended, 0
-// if it does not. It lets a member that was suspended together with most others believe the later clock of the rest, no farther
-// than it has slept: a clock that has leapt ahead by itself, by more than that, is believed by nobody.
+// The time that they agree on is the middle of all clocks. Of two groups that differ, the larger is right. Of two groups of one size the
+// later is right, because no clock can step back.
+//
+// slept is for how long this machine was suspended by its wall clock; 0 if it was not. A member that was suspended together with most others
+// may believe the later clocks of the rest, but no farther than it has slept. So a clock that has leapt ahead by itself, by more than that,
+// is believed by no member.
 func judge(own time.Duration, peers []time.Duration, slept time.Duration, was Standing) (s Standing, gap time.Duration) {
 	gap = middle(append([]time.Duration{own}, peers...)) - own
 	if slept > MaxApart {
@@ -110,14 +112,14 @@ func (c *Clock) Standing() (Standing, time.Duration) {
 	return Standing(c.standing.Load()), c.mu.gap
 }
 
-// IsBehind reports whether the clock was behind when it was last compared: then what it shows must be stamped on nothing. It takes
-// no lock.
+// IsBehind reports whether the clock was behind when it was last compared. What such a clock shows must be stamped on nothing. It takes no
+// lock.
 func (c *Clock) IsBehind() bool { return Standing(c.standing.Load()) == Behind }
 
 // Agreed returns the time that the members agree on, in milliseconds since 1970, or 0 while the clock is unset: Now while the clock
 // is in step, else what Now would be. It is for those who take their time from this member. It may go back.
 func (c *Clock) Agreed() int64 {
-	// Time and what it lacks come from one line: a step between two looks would count twice.
+	// Time and gap come from one line. From two looks, a step in between would count twice.
 	l := c.line.Load()
 	if l == nil || l.lacks == 0 {
 		return c.Now()
@@ -144,9 +146,9 @@ func (c *Clock) Agrees(id wire.ID) bool {
 	return (l.at(now) - now + c.mu.gap - s.ahead).Abs() <= MaxApart+s.doubt(now)
 }
 
-// Confirmed reports whether all peers were asked since a caller's deadline was first found not to fit the clock, and have borne the
-// clock out. Without peers there is nobody to ask, and the clock is right. Each such deadline is a doubt of its own: the machine may
-// have been suspended since the last one, and not all peers have said so yet. All copies of a call have one deadline.
+// Confirmed reports whether all peers were asked since a caller's deadline was first found not to fit the clock, and have confirmed the
+// clock. Without peers the clock is right. Each such deadline is a doubt of its own: the machine may have been suspended since the last one,
+// and some peers may not have answered since. All copies of a call have one deadline.
 func (c *Clock) Confirmed(deadline int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -176,8 +178,8 @@ func (c *Clock) Confirmed(deadline int64) bool {
 	return true
 }
 
-// StepForward makes up for what the clock lacks, at once, and returns how much that was; 0 if the clock is not behind. Only a
-// process that owns nothing may do that: whoever reads the clock sees it leap.
+// StepForward steps the clock to the time that the members agree on, and returns by how much; 0 if the clock is not behind. Only a process
+// that owns nothing may do that, since readers of the clock see it leap.
 func (c *Clock) StepForward() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -17,9 +17,9 @@ const (
 	passOnFor = 1500 * time.Millisecond
 )
 
-// An operator's changes of the cluster are made at the member that leads the metadata group, one at a time: it judges by what the
-// controller goes by. Each is an operation that may be repeated, begins what it asks for, and answers how far that is; what it began goes
-// on by itself.
+// An operator's changes of the cluster are made at the member that leads the metadata group, one at a time. That member judges by the same
+// facts as its controller. Each operation may be repeated: it begins what the operator asks for, and answers how far that is. What has begun
+// goes on by itself.
 
 // Administer has the member that leads the metadata group carry out an operation.
 func (k *Control) Administer(ctx context.Context, b wire.AdminBody) (wire.Code, []byte) {

@@ -211,8 +211,8 @@ func awaited(wanted int, waited time.Duration) int {
 	return wanted
 }
 
-// candidates returns the members that may be given replicas: those that have registered and answer. It reports false while
-// it is worth waiting for one that has fallen silent.
+// candidates returns the members that may be given replicas: those that have registered and answer. It reports false while a member has
+// fallen silent only lately and is waited for.
 func (k *Control) candidates(v *meta.View) ([]meta.Candidate, bool) {
 	var list []meta.Candidate
 	for i := range v.Members {

@@ -233,8 +233,8 @@ func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Rep
 	return mv.report(ctx, &meta.Promote{ReplicaStep: stepOf(p, t, r)})
 }
 
-// takesIn reports whether a learner may be taken in: it is in the group already, or its member has room for the partition. The controller went
-// by what the member said a moment before, and others may have filled it since.
+// takesIn reports whether a learner may be taken in. It may if it is in the group already, or if its member has room for the partition. The
+// controller went by what the member said a moment before, and other replicas may have used that room since.
 func (mv *mover) takesIn(ctx context.Context, p int, r meta.Replica) (bool, error) {
 	group, err := mv.k.Host().Group(ctx, p)
 	if err != nil {
@@ -272,9 +272,9 @@ func (mv *mover) remove(ctx context.Context, p int, t *meta.Partition, r meta.Re
 	return mv.report(ctx, &meta.DropReplica{ReplicaStep: stepOf(p, t, r)})
 }
 
-// heard waits until a majority of a partition's voters, and all that answer, have heard of a change that was committed: that a replica
-// is a voter now, or is none any more. A voter goes by the changes that it has applied. Say the removed
-// replica stops, and this process dies before the others have heard of the change. Then they wait for the votes of both.
+// heard waits until a majority of a partition's voters, and all that answer, have heard of a committed change: a replica has become a voter,
+// or was removed. A voter goes by the changes that it has applied. Say the removed replica stops, and this process dies before the others
+// have heard of the change. Then they wait for the votes of both.
 func (mv *mover) heard(ctx context.Context, p int, t *meta.Partition, changed uint64, stays bool) error {
 	k := mv.k
 	var wg sync.WaitGroup
@@ -337,8 +337,8 @@ func (mv *mover) transfer(ctx context.Context, v *meta.View, p int, t *meta.Part
 
 var errNoTransferee = errors.New("no other member can take the partition now")
 
-// transferees returns the voters of a partition's other members to which it may be handed: the one that is preferred first, and at last
-// those that are not ready, which no client reaches yet.
+// transferees returns the voters of a partition's other members to which the partition may be transferred. The preferred owner comes first.
+// Members that are not ready come last: no client reaches them yet.
 func (k *Control) transferees(v *meta.View, t *meta.Partition) []meta.Replica {
 	var list []meta.Replica
 	for _, r := range t.Replicas {

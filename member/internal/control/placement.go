@@ -51,8 +51,8 @@ const (
 	heardWithin = 400 * time.Millisecond
 )
 
-// arrival is a replica that is being built, or was until a moment ago: its member says what it uses ten times a second, and a small replica
-// is built faster than that.
+// arrival is a replica that is being built, or was until a moment ago. Its member says ten times a second how much memory it uses, and a
+// small replica is built faster than that.
 type arrival struct {
 	size int64
 	seen time.Time // when it was last under way
@@ -132,7 +132,7 @@ func (k *Control) space(v *meta.View, r roster, arrivals map[arrivalKey]arrival)
 	return s
 }
 
-// take reports whether a member has room for a replica of a partition, and takes it off.
+// take reports whether a member has room for a replica of a partition, and takes the replica's size off that room.
 func (s *space) take(member wire.ID, partition int) bool {
 	room, bounded := s.room[member]
 	if !bounded {
@@ -149,7 +149,7 @@ func (s *space) take(member wire.ID, partition int) bool {
 	return true
 }
 
-// heardLately reports whether what is known of a member's memory is of now: it may be filling up.
+// heardLately reports whether what is known of a member's memory is fresh. An old word hides that the member is filling up.
 func (pl *placer) heardLately(member wire.ID) bool {
 	if _, bounded := pl.space.room[member]; !bounded {
 		return true
@@ -186,8 +186,8 @@ type roster struct {
 	silent  bool             // a member is that, whoever it is: also one that is about to leave
 }
 
-// roster returns who may hold replicas. A member that is silent is counted on until the rebuild delay has passed. Beyond that it is counted on
-// only where there are too few others: then nothing could be rebuilt, and what it holds is the best that there is.
+// roster returns who may hold replicas. A silent member counts until the rebuild delay has passed. After that it counts only where there are
+// too few other members: then nothing could be rebuilt, and what the silent member holds is the best that there is.
 func (k *Control) roster(v *meta.View) roster {
 	r := roster{present: make(map[wire.ID]bool)}
 	var absent []meta.Candidate
@@ -343,7 +343,8 @@ func (pl *placer) steps(v *meta.View, r roster) (steps []meta.Command, moving in
 	return steps, learners + leavers
 }
 
-// stranded reports whether a learner will not make it: its process is no more or silent, or is to hold nothing any more.
+// stranded reports whether a learner will not become a voter: its process has ended or is silent, or the plan gives the replica to another
+// member.
 func (pl *placer) stranded(v *meta.View, p int, r meta.Replica) bool {
 	if r.Role != meta.RoleLearner {
 		return false
@@ -420,8 +421,8 @@ func (pl *placer) counted(r roster, one meta.Replica) bool {
 	return slices.ContainsFunc(r.list, func(c meta.Candidate) bool { return c.ID == one.Member && c.Incarnation == one.Incarnation })
 }
 
-// rank orders replicas that are too many: those of members that do not answer, then those that are to leave, then the rest, the owner
-// at last.
+// rank orders surplus replicas by which is removed first: those of members that do not answer, then those that are to leave, then the rest.
+// The owner's comes last.
 func (pl *placer) rank(r roster, t *meta.Partition, i int) int {
 	one := t.Replicas[i]
 	switch {

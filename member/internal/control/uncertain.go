@@ -8,9 +8,9 @@ import (
 	"github.com/gridiron-io/gridiron/partition/meta"
 )
 
-// uncertainFor is how long a partition that may have lost its majority stays without an owner, while all that is left of it answers, until
-// it is stopped for recovery. It is longer than an election by timeout takes, with one that fails before: of two voters and a replica that
-// became a voter a moment ago, the one that is left has nobody by the table who agrees that the leader is down, and waits for its timeout.
+// uncertainFor is how long a partition that may have lost its majority stays without an owner until it is stopped for recovery. All that is
+// left of it answers meanwhile. It is longer than an election by timeout that follows a failed one. Such an election is needed where one of
+// two voters is left, beside a replica that became a voter a moment ago: by the table no other voter can agree that the leader is down.
 const uncertainFor = partition.ElectionMost + time.Second
 
 // A group may be a step further than the table: a replica that comes may vote already, and one that leaves may vote no more. Where other
@@ -18,8 +18,8 @@ const uncertainFor = partition.ElectionMost + time.Second
 // without being known as committed. A majority elects an owner. Where nobody comes to own the partition although all that is left of it
 // answers, there is none.
 
-// uncertain returns the partitions that have been without an owner for uncertainFor, of those that may have lost their majority. It is to
-// be asked at every step.
+// uncertain returns the partitions that may have lost their majority and have been without an owner for uncertainFor. It is called at every
+// step.
 func (c *controller) uncertain(v *meta.View) []uint32 {
 	now := time.Now()
 	list := slices.DeleteFunc(v.Uncertain(), func(p uint32) bool { return !c.k.ownerless(v, int(p)) })

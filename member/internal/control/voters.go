@@ -125,8 +125,8 @@ func (s *metaVoters) step(c *controller, v *meta.View) {
 	want := wantedVoters(group.members)
 	ctx, cancel := context.WithTimeout(s.k.ctx, controlTimeout)
 	defer cancel()
-	// A voter that does not stay is kept, for it may be starting again at this very moment, unless those who stay would be no
-	// majority beside it.
+	// A voter that does not stay may be starting again at this moment, so it is kept. But where the voters that stay are no majority beside it,
+	// it is replaced.
 	good := len(group.good)
 	alone := good <= len(group.voters)/2
 	full := wantedVoters(group.members + group.keep)
@@ -163,7 +163,8 @@ func (s *metaVoters) step(c *controller, v *meta.View) {
 	s.forget(c, v)
 }
 
-// renew has this member elected again if it has come to be the group's only voter, and others learn: it may owe them heartbeats.
+// renew has this member elected again if it has become the group's only voter and others learn. Without that it may never send them
+// heartbeats: see MetaHost.Renew.
 func (s *metaVoters) renew(group *metaGroup) {
 	switch {
 	case len(group.voters) != 1 || group.voters[0].ID != s.k.Self:
@@ -225,7 +226,7 @@ func (s *metaVoters) removeVoter(ctx context.Context, c *controller, v *meta.Vie
 	c.commit(&meta.DropMeta{ID: mb.ID, Replica: mb.MetaReplica})
 }
 
-// heard reports whether a majority of the voters that are left have heard that a member is none any more: see mover.heard.
+// heard reports whether a majority of the remaining voters have heard that a voter was removed: see mover.heard.
 func (s *metaVoters) heard(ctx context.Context, v *meta.View, gone wire.ID) bool {
 	ctx, cancel := context.WithTimeout(ctx, MetaCaughtUpFor)
 	defer cancel()

@@ -20,8 +20,8 @@ const (
 
 // peer is one other member: the connection over which it is pinged and asked, and what is known of it.
 //
-// A member is suspect when it has not answered for longer than patience while this process itself ran on time; it is unreachable
-// when nothing listens where it was. Both are shown, and decide who is asked first. Neither is ever proof of death.
+// A member is suspect when it has not answered for longer than patience while this process itself ran on time. It is unreachable when
+// nothing listens where it was. Both are shown, and decide which members are asked first. Neither is ever proof of death.
 type peer struct {
 	id      wire.ID
 	stop    context.CancelFunc

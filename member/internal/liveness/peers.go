@@ -72,7 +72,7 @@ func (p *Peers) addrOf(id wire.ID) (string, bool) {
 	return s.PeerAddr, ok
 }
 
-// Whereabouts returns the address of a member's port: where it was found, else the one that is given.
+// Whereabouts returns the address of a member's port: where the locator found the member, else the given address.
 func (p *Peers) Whereabouts(id wire.ID, given string) string {
 	if at, ok := p.cfg.Locator.Locate(id); ok {
 		return at.PeerAddr

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// lag is how long a write may take from where an owner lets it in to the log of a follower, which counts it from then on: what was
-	// let in so shortly before a follower said what it uses is not taken to be in that.
+	// lag is how long a write may take from its owner's admission to the log of a follower, which counts it from then on. So what an owner
+	// admitted less than lag before it asked a follower may be missing in the answer.
 	lag = 15 * time.Millisecond
 	// askAgain is the least time between two questions that writes ask for.
 	askAgain = 5 * time.Millisecond

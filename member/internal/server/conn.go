@@ -66,7 +66,7 @@ type Conn struct {
 
 var _ maps.Connection = (*Conn)(nil)
 
-// told is who wants to know what becomes of an answer.
+// told is a caller of Deliver that is to hear what becomes of its answer.
 type told struct {
 	end int // of the answer, in its buffer
 	f   func(delivered bool)
@@ -319,8 +319,8 @@ func (c *Conn) write() {
 	}
 }
 
-// take returns what has gathered, and who wants to know what becomes of it, and puts an empty buffer in its place; nil if there is
-// nothing, and then the connection may be idle.
+// take returns the answers that have gathered, and who is to hear what becomes of them, and puts an empty buffer in their place. It returns
+// nil if there are none; then the connection may be idle.
 func (c *Conn) take(spare []byte) ([]byte, []told) {
 	c.out.Lock()
 	defer c.out.Unlock()

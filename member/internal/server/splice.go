@@ -5,7 +5,7 @@ import (
 	"net"
 )
 
-// Splice copies between a connection and the one that connect makes, in both directions, until one of them ends. It closes both.
+// Splice connects a with the connection that connect makes: it copies in both directions until one of them ends, and closes both.
 func Splice(a net.Conn, connect func() (net.Conn, error)) error {
 	b, err := connect()
 	if err != nil {
