@@ -67,7 +67,8 @@ func (f *finishedBatch) complete() {
 			w.Complete(f.outcome, entry.Result{})
 		case i < len(f.results):
 			w.Complete(Applied, f.results[i])
-		default: // an entry that ended early: the log itself is broken
+		default:
+			// The entry ended early, which is a broken log. Whether the operation had an effect is not known.
 			w.Complete(Unknown, entry.Result{})
 		}
 	}

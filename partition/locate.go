@@ -10,6 +10,7 @@ import (
 // LocateReplicas tells the registry of the data partitions in which processes the replicas of a table run. before is the view of which
 // it was told last, nil if of none: it is told of the partitions whose replicas are others since then.
 func LocateReplicas(reg *raftnet.Registry, before, v *meta.View) {
+	// Without an earlier view of the same table, the registry is told of everything.
 	if before == nil || len(before.Table) != len(v.Table) {
 		targets := make(map[raftio.NodeInfo]string, len(v.Table)*v.ReplicasWanted)
 		for p := range v.Table {
@@ -25,15 +26,18 @@ func LocateReplicas(reg *raftnet.Registry, before, v *meta.View) {
 		if before.Table[p].Generation == v.Table[p].Generation && len(old) == len(now) && (len(now) == 0 || &old[0] == &now[0]) {
 			continue // a list is replaced as a whole
 		}
+
 		gone := make(map[raftio.NodeInfo]bool, len(old))
 		for _, r := range old {
 			gone[locationOf(before, p, r)] = true
 		}
+
 		for _, r := range now {
 			at := locationOf(v, p, r)
 			reg.Set(at.ShardID, at.ReplicaID, r.Incarnation.String())
 			delete(gone, at)
 		}
+
 		for at := range gone {
 			reg.Unset(at.ShardID, at.ReplicaID)
 		}

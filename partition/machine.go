@@ -86,10 +86,9 @@ type Completion interface {
 type Reader interface {
 	// Size returns how many bytes of memory the read holds while it waits. It is always the same.
 	Size() int
-	// Read is called under the partition's read lock at a point of the log not before the one that the partition had
-	// reached when the read was submitted. It returns false, having done nothing, if something must be committed first: it
-	// met an entry that is due by at.Now though not by the machine's clock, or one whose use must be in the log. What Commit
-	// returns is then applied, and Read called again.
+	// Read is called under the partition's read lock. The log has at least reached the point at which it was when the read was submitted.
+	// Read returns false, having done nothing, if something must be committed first: it met an entry that is due by at.Now though not
+	// by the machine's clock, or one whose use must be in the log. What Commit returns is then applied, and Read called again.
 	Read(m Machine, at ReadPoint) bool
 	// Commit is called after Read has returned false, and returns the operation that must be applied; nil if a tick of the
 	// clock will do.

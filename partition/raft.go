@@ -84,16 +84,20 @@ func (r *replica) readIndex(ended <-chan struct{}, timer *time.Timer) readOutcom
 	if err != nil {
 		return readFailed
 	}
+
 	rs, err := nh.ReadIndex(r.shard, readIndexTimeout)
 	h.raft.Leave() // the answer is waited for outside, so that Close need not wait for it
 	if err != nil {
 		if errors.Is(err, dragonboat.ErrSystemBusy) {
+			// The queue of the library is full, and not for long.
 			return readSoon
 		}
 		return readFailed
 	}
+
 	timer.Reset(readIndexTimeout)
 	defer timer.Stop()
+
 	select {
 	case res := <-rs.ResultC():
 		rs.Release()
@@ -103,6 +107,7 @@ func (r *replica) readIndex(ended <-chan struct{}, timer *time.Timer) readOutcom
 		case res.Timeout():
 			return readAgain
 		case res.Dropped():
+			// Nobody leads, or the leader has not committed an entry of its term yet.
 			return readSoon
 		default:
 			return readFailed
@@ -120,6 +125,7 @@ func (r *replica) readIndex(ended <-chan struct{}, timer *time.Timer) readOutcom
 func (h *Host) sleep(d time.Duration, timer *time.Timer) bool {
 	timer.Reset(d)
 	defer timer.Stop()
+
 	select {
 	case <-timer.C:
 		return true

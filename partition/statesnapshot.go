@@ -13,14 +13,14 @@ import (
 // stateSnapshotMagic opens a state snapshot of a partition.
 const stateSnapshotMagic = "GRDPART1"
 
-// state snapshot is a frozen state.
+// stateSnapshot is a frozen state.
 type stateSnapshot struct {
 	applied uint64 // index of the last entry in it
 	own     role.Ownership
 	machine StateSnapshot
 }
 
-// PrepareSnapshot has nothing to do, and SaveSnapshot neither: when a snapshot is sent a state snapshot goes in its place, see Outgoing.
+// PrepareSnapshot has nothing to do, like SaveSnapshot: a state snapshot is sent in place of the Raft snapshot, see Outgoing.
 func (r *replica) PrepareSnapshot() (any, error) { return nil, nil }
 
 // SaveSnapshot writes nothing.
@@ -51,8 +51,8 @@ func (snap *stateSnapshot) writeTo(w io.Writer) (int64, error) {
 	return int64(head) + n, err
 }
 
-// install replaces the state by a state snapshot, unless it is newer. It may come between any two Updates: a state snapshot holds what the group
-// has committed and nothing else, and of what Update is given the entries that it holds are left out.
+// install replaces the state by a state snapshot, unless the state is newer. It may come between any two Updates: a state snapshot
+// holds what the group has committed and nothing else. Update leaves out the entries that the state snapshot holds.
 func (r *replica) install(snap *received) {
 	r.state.Lock()
 	// The log was faster, or the replica is being removed.
@@ -82,7 +82,7 @@ type received struct {
 	machine Machine
 }
 
-// readStateSnapshot reads what state snapshot.writeTo wrote, and returns nothing if the replica has all of that.
+// readStateSnapshot reads what stateSnapshot.writeTo wrote. It returns nil if the replica has all of that already.
 func (r *replica) readStateSnapshot(src io.Reader) (*received, error) {
 	head := make([]byte, len(stateSnapshotMagic)+role.OwnershipSize+8)
 	if _, err := io.ReadFull(src, head); err != nil {
@@ -91,19 +91,24 @@ func (r *replica) readStateSnapshot(src io.Reader) (*received, error) {
 	if string(head[:len(stateSnapshotMagic)]) != stateSnapshotMagic {
 		return nil, fmt.Errorf("%w: not a state snapshot", wire.ErrMalformed)
 	}
+
 	head = head[len(stateSnapshotMagic):]
 	snap := &received{}
 	var err error
 	if snap.own, err = role.DecodeOwnership(head[:role.OwnershipSize]); err != nil {
 		return nil, err
 	}
+
 	if generation, _ := partitionOf(r.shard); snap.own.Generation != generation {
 		return nil, fmt.Errorf("%w: of generation %d, this is %d", wire.ErrMalformed, snap.own.Generation, generation)
 	}
+
+	// The log was faster. The rest is read nevertheless, because the sender goes on behind it.
 	if snap.applied = binary.BigEndian.Uint64(head[role.OwnershipSize:]); snap.applied <= r.applied.Load() {
 		_, err = io.Copy(io.Discard, src)
 		return nil, err
 	}
+
 	if snap.machine, err = r.host.cfg.Machines.Restore(r.partition, snap.own.Generation, src); err != nil {
 		return nil, err
 	}

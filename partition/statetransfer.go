@@ -44,8 +44,8 @@ type keptState struct {
 	sender      *stateSender // nil until the transfer begins
 }
 
-// StopForRecovery stops the replica of a generation for good and keeps its state, the rest of its log applied, for the next generation to
-// begin with. It returns the term and index of the last entry of the log. It may be called again.
+// StopForRecovery stops the replica of a generation for good, and applies the rest of its log. It keeps the resulting state for the next
+// generation to begin with, and returns the term and index of the last entry of the log. It may be called again.
 func (h *Host) StopForRecovery(ctx context.Context, partition int, generation uint64) (term, index uint64, err error) {
 	g := &h.groups[partition]
 	g.Lock()
@@ -159,10 +159,12 @@ func (s *stateSender) next() error {
 	if s.piece == nil {
 		s.piece = make([]byte, transferPiece)
 	}
+
 	n, err := io.ReadFull(s.src, s.piece[:transferPiece])
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return err
 	}
+
 	s.at, s.piece = s.size, s.piece[:n]
 	s.size += uint64(n)
 	s.sum = crc32.Update(s.sum, castagnoli, s.piece)
@@ -196,6 +198,7 @@ func (r *replica) pieceLocked(taken uint64) []byte {
 	if taken == s.size && len(s.piece) > 0 && !r.nextPieceLocked() {
 		return nil
 	}
+
 	// The group has pieces of another state, whose sender is gone. Pieces of this one do not fit behind them.
 	if taken != s.at {
 		return nil
@@ -278,9 +281,12 @@ func (r *replica) applyStatePieceLocked(e *sm.Entry, fx *applyEffects) error {
 	if err != nil {
 		return err
 	}
+
+	// A piece may be proposed twice, or come late. Only the next one fits.
 	if !r.state.own.AwaitsState || s.At != r.transferred.Load() {
 		return nil
 	}
+
 	if r.state.stateTransfer == nil {
 		r.state.stateTransfer = r.newStateReceiver(r.state.own.Generation)
 	}
@@ -296,14 +302,17 @@ func (r *replica) applyStateCompleteLocked(e *sm.Entry, fx *applyEffects) error 
 	if err != nil || !r.state.own.AwaitsState {
 		return err
 	}
+
 	g := r.state.stateTransfer
 	if g == nil || d.Size != g.size || d.Sum != g.sum {
 		return fmt.Errorf("a first state of %d bytes with checksum %08x, of which %d have come", d.Size, d.Sum, r.transferred.Load())
 	}
+
 	m, err := g.finish()
 	if err != nil {
 		return fmt.Errorf("read the generation's first state: %w", err)
 	}
+
 	r.state.machine, r.state.stateTransfer = m, nil
 	r.state.own.AwaitsState, r.state.own.MaxLease = false, d.MaxLease
 	r.transferAppliedLocked(fx)

@@ -113,7 +113,7 @@ func (c *carried) Outgoing(gone <-chan struct{}, of raftnet.Request) (raftnet.St
 	}
 
 	// Until the receiver says that it has the state snapshot, it stands where the log begins now. After a lost answer the library tries
-	// that place of the log again, so the log is kept from there, as far as there is room.
+	// that place of the log again. So the log is kept from there, as far as there is room.
 	if first, _, _, err := h.log.Bounds(r.shard, r.id); err == nil {
 		r.followers.heard(of.To, first-1, time.Now())
 	}
@@ -354,6 +354,7 @@ func (p *pacedWriter) Write(b []byte) (int, error) {
 	} else if leads {
 		p.led = true
 	}
+
 	n, err := p.w.Write(b)
 	if err != nil {
 		return n, err

@@ -43,8 +43,8 @@ func (h *Host) logFull(r *replica) bool {
 	return entries > logEntries || bytes > h.logMax
 }
 
-// overBudget returns, if all logs together are beyond the budget, the replica with the longest of the logs that are too long, and that with
-// the longest of those that can be cut: what is kept for a state snapshot that is under way must not keep the others long.
+// overBudget returns two replicas if all logs together are beyond the budget: the one with the longest of the logs that are too long, and
+// the one with the longest of those that can be cut. A log that is kept for a state snapshot under way must not keep the others long.
 func (h *Host) overBudget() (longest, cut *replica) {
 	if h.log.TotalBytes() <= h.logBudget.Load() {
 		return nil, nil
@@ -61,7 +61,7 @@ func (h *Host) overBudget() (longest, cut *replica) {
 			longest, most = r, bytes
 		}
 
-		// A log that is kept for a state snapshot may not be cut at all, and must not keep the others long.
+		// A log that is kept for a state snapshot may not be cut at all.
 		if bytes <= mostCut {
 			continue
 		}
@@ -142,6 +142,7 @@ func (h *Host) trimLog(r *replica, now time.Time, noRoom bool) {
 	if first, _, _, err := h.log.Bounds(r.shard, r.id); to <= t.to || err != nil || to < want && !worthCutting(first, to, entries) {
 		return
 	}
+
 	rs, err := h.trim(r, to)
 	if err != nil {
 		// A busy library is asked again at the next tick, and a replica that stops needs no log.
@@ -177,8 +178,8 @@ func (h *Host) trim(r *replica, to uint64) (*dragonboat.RequestState, error) {
 }
 
 const (
-	// learnerLog is how many bytes of a log a learner is given: to apply more of it takes longer than to take a state snapshot, which also
-	// goes at a pace of its own and not beside everybody's messages.
+	// learnerLog is how many bytes of a log a learner is given. To apply more takes longer than to take a state snapshot. A state snapshot
+	// also goes at a pace of its own, and not beside everybody's messages.
 	learnerLog = 128 << 10
 	// learnerKeeps is how many entries stay in any case, for voters that have not answered yet.
 	learnerKeeps = 16

@@ -22,6 +22,7 @@ func (p *proposer) keepUp() {
 			return // the state was freed
 		}
 	}
+
 	p.submit(op, (*upkeepDone)(p))
 	p.flush()
 }
@@ -48,7 +49,8 @@ func (u *upkeepDone) Complete(o Outcome, r entry.Result) {
 
 	var next *entry.Op
 	var again bool
-	if o == Applied { // otherwise nothing is known of what it found, and the next begins as the first
+	// After another outcome nothing is known of what the upkeep found, and the next one begins as the first.
+	if o == Applied {
 		next, again = p.r.upkeep(done, r)
 	}
 

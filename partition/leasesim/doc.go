@@ -4,8 +4,8 @@
 // evidence that the rules suffice, and that each of them is needed: with all of them no read is ever stale, and with any one
 // of the planted bugs some is.
 //
-// The simulation is pure: a seed gives one history. It owns its own telling of the rules, so that a mistake in package
-// partition is not repeated here by sharing its code, and it knows nothing of Raft but what the rules rest on: a log that
+// The simulation is pure: a seed gives one history. It states the rules a second time, so that a mistake in package
+// partition is not repeated here with its code. It knows nothing of Raft but what the rules rest on: a log that
 // all processes apply in order, each in its own time; proposals that commit late, out of order or never; several processes
 // that believe to be elected; and a ReadIndex that tells how long the log was at some moment after it was asked for. Clocks
 // run at up to eight percent more or less than true time.

@@ -58,14 +58,17 @@ func (p *process) extend(s *state, b begun, now int64, bug Bug) {
 	if s.owner != p.id || !s.accepts(b.epoch) || p.given == b.epoch && bug != ServesAfterRelease {
 		return
 	}
+
 	length := p.lease * 8 / 10
 	if bug == LeaseWithoutMargin {
 		length = p.lease
 	}
+
 	end := b.at + length
 	if bug == LeaseFromCompletion {
 		end = p.clock(now) + length
 	}
+
 	if p.leaseEpoch != b.epoch || end > p.leaseEnd {
 		p.leaseEpoch, p.leaseEnd = b.epoch, end
 	}
@@ -104,12 +107,14 @@ func (p *process) giveUp(s *state, now int64, bug Bug) bool {
 	if s.owner != p.id || s.released {
 		return false
 	}
+
 	if p.given != s.epoch {
 		p.given, p.proposed = s.epoch, false
 		if bug != ServesAfterRelease {
 			p.leaseEnd = 0
 		}
 	}
+
 	if p.proposed || p.clock(now) < p.serveAfter && bug != ReleasesBeforeClean {
 		return false
 	}

@@ -50,29 +50,36 @@ type sim struct {
 // Run simulates a history of the given number of steps and returns the first stale read, or nil, and what came about.
 func Run(seed uint64, steps int, bug Bug) (*Stale, Counts) {
 	s := &sim{bug: bug, rnd: rand.New(rand.NewPCG(seed, 20)), now: 1000 * millisecond, states: []state{{owner: nobody}}, log: []command{{}}}
+
+	// Clocks at the bounds are as frequent as all others: there the margins are tightest. Leases differ, because a new owner must wait
+	// for the largest.
 	for i := range s.procs {
 		s.procs[i] = process{id: i, rate: []int64{92, 92 + s.rnd.Int64N(17), 108}[s.rnd.IntN(3)], lease: longest, writes: map[int]begun{}}
 		if s.rnd.IntN(3) == 0 {
 			s.procs[i].lease = 20 * millisecond
 		}
 	}
+
 	for step := range steps {
 		s.now += s.rnd.Int64N(millisecond)
 		p := &s.procs[s.rnd.IntN(processes)]
 		if p.asleep > s.now {
 			continue
 		}
+
 		woken := p.asleep != 0
 		p.asleep = 0
 		if s.rnd.IntN(100) == 0 { // stopped by its host, or far behind with its log
 			p.asleep = s.now + s.rnd.Int64N(2*longest)
 		}
+
 		var stale *Stale
 		if woken && s.rnd.IntN(2) == 0 {
 			stale = s.read(p, &s.states[p.applied]) // of a client that has waited since
 		} else {
 			stale = s.step(p)
 		}
+
 		if stale != nil {
 			stale.Seed, stale.Step = seed, step
 			return stale, s.counts
@@ -138,18 +145,24 @@ func (s *sim) commit() {
 	if len(s.flying) == 0 {
 		return
 	}
+
+	// Proposals commit late and out of order. The proposal of a deposed owner may come last.
 	i := len(s.flying) - 1
 	if s.rnd.IntN(4) == 0 {
 		i = s.rnd.IntN(len(s.flying))
 	}
 	c := s.flying[i]
 	s.flying = append(s.flying[:i], s.flying[i+1:]...)
+
+	// Some proposals are lost for ever.
 	if s.rnd.IntN(20) == 0 {
 		return
 	}
+
 	index := len(s.log)
 	next := s.states[index-1].apply(&c, index, s.bug)
 	s.log, s.states = append(s.log, c), append(s.states, next)
+
 	switch {
 	case c.kind == own && next.accepted:
 		s.counts.Owners++
@@ -198,6 +211,7 @@ func (s *sim) read(p *process, st *state) *Stale {
 	if t < p.serveAfter || t >= p.leaseEnd {
 		return nil
 	}
+
 	p.reads = append(p.reads, read{epoch: p.leaseEpoch, floor: s.seen})
 	if s.rnd.IntN(2) == 0 {
 		return s.finish(p, st)
@@ -210,13 +224,16 @@ func (s *sim) finish(p *process, st *state) *Stale {
 	if len(p.reads) == 0 {
 		return nil
 	}
+
 	i := s.rnd.IntN(len(p.reads))
 	r := p.reads[i]
 	p.reads = append(p.reads[:i], p.reads[i+1:]...)
+
 	if s.bug != ReadsAcrossEpochs && (st.epoch != r.epoch || st.released) {
 		s.counts.Deferred++
 		return nil
 	}
+
 	s.counts.Reads++
 	if st.value < r.floor {
 		return &Stale{Process: p.id, Read: st.value, Seen: r.floor}

@@ -16,10 +16,12 @@ func (ro *Role) ownApplied(in OwnApplied, now Now, fx *Effects) {
 	if ro.mine() {
 		switch {
 		case in.Superseded.Clean:
+			// Nobody can hold a lease, so answers are free at once.
 			ro.serveAfter = time.Time{}
 		case in.Superseded.Same:
 			// What this process waited for under its epoch before, it waits for now.
 		default:
+			// A superseded owner may read under its lease for so long, and knows nothing of new writes.
 			ro.serveAfter = after(now, in.Superseded.MaxLease)
 		}
 	}

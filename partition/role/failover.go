@@ -31,6 +31,7 @@ func (ro *Role) campaigns(now Now, fx *Effects) {
 	if due && ro.raft.leader == 0 && (c.Cause == Death || c.Cause == Stalled) && now.Time.Sub(ro.raft.since) > RetryFirst {
 		term++ // the campaign in this term has brought nothing: a candidate hears nothing but a later term
 	}
+
 	first, electing := ro.firstElection(now)
 	switch {
 	case due && !ro.leads():
@@ -38,6 +39,7 @@ func (ro *Role) campaigns(now Now, fx *Effects) {
 	case electing:
 		fx.Campaign, fx.Replaces, fx.After = true, 0, first
 	}
+
 	fx.LookSoon = electing || c.Replaces != 0
 }
 
@@ -49,6 +51,7 @@ func (ro *Role) firstElection(now Now) (term uint64, campaign bool) {
 	if !ro.cfg.Preferred || ro.stopped || ro.raft.leader != 0 || !ro.own.Owner.IsZero() {
 		return 0, false
 	}
+
 	if r := &ro.raft; !r.since.IsZero() && now.Time.Sub(r.since) > r.patience {
 		r.since, r.patience = now.Time, min(2*r.patience, RetryMost)
 		return r.term + 1, true
@@ -67,12 +70,13 @@ func (ro *Role) Led(incarnation wire.ID) bool {
 	return false
 }
 
-// memberDown begins a campaign in the place of a leader that is down, if the voters agree that were asked and have answered, and at
-// least one has.
+// memberDown begins a campaign in the place of a leader that is down. All voters that were asked and have answered must agree, and at
+// least one must have answered.
 func (ro *Role) memberDown(in MemberDown, now Now, fx *Effects) {
 	if ro.stopped || !ro.Led(in.Incarnation) {
 		return
 	}
+
 	agree := 0
 	for _, v := range ro.voters {
 		if v.ID == ro.raft.led || v.ID == ro.cfg.Replica {
@@ -86,6 +90,7 @@ func (ro *Role) memberDown(in MemberDown, now Now, fx *Effects) {
 			agree++
 		}
 	}
+
 	if agree == 0 {
 		return
 	}
@@ -106,9 +111,11 @@ func (ro *Role) allCampaign(cause Cause, now Now) {
 		}
 		left++
 	}
+
 	if place < 0 {
 		return // this replica is no voter
 	}
+
 	// Rotated by partition, so that the other voters share the partitions that a dead member led.
 	ro.campaign.Begin(cause, ro.raft.led, (place+ro.cfg.Partition)%left, left, ro.raft.ledTerm, now.Time)
 }
@@ -119,6 +126,7 @@ func (ro *Role) lookForStall(now Now) {
 	r := &ro.raft
 	switch {
 	case r.leader != 0 || r.led == 0 || r.led == ro.cfg.Replica || r.term <= r.ledTerm:
+		// Somebody leads, nobody has led before, this replica has led itself, or no voter has campaigned since.
 	case r.term-r.ledTerm > StalledTerms:
 		if ro.campaign.Cause == Stalled {
 			ro.campaign.End() // it reaches nobody, it seems

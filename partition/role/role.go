@@ -129,6 +129,7 @@ func (ro *Role) Step(in Input, now Now) (fx Effects) {
 // serve brings the serving epoch in line with the rest, and reports whether that has changed it.
 func (ro *Role) serve(now Now, fx *Effects) bool {
 	var epoch uint64
+	// An epoch that is being given up is never served again: its Release may be applied at any time, and the next owner trusts it.
 	if !ro.stopped && ro.leads() && ro.mine() && ro.giving.epoch != ro.own.Epoch && now.MayOwn {
 		epoch = ro.own.Epoch
 	}
