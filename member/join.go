@@ -276,7 +276,7 @@ func (m *Member) checkCopy(ctx context.Context, kept metaReplica) (given metaRep
 }
 
 // askForMetaReplica asks the cluster for a place in the metadata group until it has one, the cluster refuses, or ctx ends. It returns the
-// place and where the group's members are. gone is the place that this member has given up, if it had one.
+// place and where the group's members are. gone is the replica that this member has given up, if it had one.
 func (m *Member) askForMetaReplica(ctx context.Context, found bootstrap.Result, gone metaReplica) (metaReplica, []wire.MetaMember, error) {
 	what := "a place in the cluster"
 	m.waiting.Store(&what)

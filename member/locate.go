@@ -429,6 +429,7 @@ func (l *locator) warn(missing []lostMember, unled bool) {
 	}
 
 	if unled {
+		// Only voters elect a leader, so this member waits for no others.
 		what = "a leader of the metadata group"
 		missing = slices.DeleteFunc(missing, func(one lostMember) bool { return !one.voter })
 	}

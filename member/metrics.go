@@ -267,6 +267,7 @@ func (m *Member) startMetrics() error {
 
 	mine := m.itself()
 	registered, err := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		// All values come from one reading, so that they fit together.
 		r := m.read()
 		for i := range instruments {
 			instruments[i].values(r, func(v float64, attrs ...attribute.KeyValue) {

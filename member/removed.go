@@ -11,8 +11,8 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// ErrRemoved is what Err returns after the others have removed this member: an operator declared it dead, its name was taken over
-// while it was silent, or a later start of the same directory has taken its place.
+// ErrRemoved is what Err returns after the others have removed this member. An operator has declared it dead, its name was taken over while
+// it was silent, or a later start of the same directory has taken its place.
 var ErrRemoved = errors.New("this member was removed from the cluster")
 
 // Done returns a channel that is closed when everything of the member has ended: after Close, Kill, or by itself, which Err tells.

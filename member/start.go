@@ -351,7 +351,7 @@ func (m *Member) settled() bool {
 			holders++
 		}
 		if mb := &v.Members[i]; mb.Live() && !m.peers.Answers(mb.ID, mb.Incarnation) && !m.peers.Silent(mb.ID) {
-			// The member was neither heard nor missed so far. Whether it holds replicas well is not known yet.
+			// The member has neither answered nor failed to. Its replicas may still count, or not.
 			return false
 		}
 	}

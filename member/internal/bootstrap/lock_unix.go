@@ -42,7 +42,7 @@ func lockDir(dir string) (io.Closer, error) {
 type dirLock struct{ *os.File }
 
 // Close unlocks the file before it closes it. The lock belongs to the open file. A process that this one is just starting shares that file
-// until it runs its own program, so closing alone would leave the directory locked until then.
+// until it runs its own program. Closing alone would leave the directory locked until then.
 func (l dirLock) Close() error {
 	return errors.Join(unix.Flock(int(l.Fd()), unix.LOCK_UN), l.File.Close())
 }

@@ -1,11 +1,11 @@
 // Package clock is not API: programs use package grid, and it may change in any version.
 //
-// It owns cluster time: a clock that all members of a cluster share to within milliseconds, that never goes back, and
-// that no wall clock can move once it has been set. It never jumps either, but for one case: the clock of a machine that was
-// suspended is behind by as long, and is stepped forward while its member owns nothing.
+// It owns cluster time: a clock that all members of a cluster share to within milliseconds. It never goes back, and no
+// wall clock can move it once it has been set. It jumps in one case only: the clock of a machine that was suspended lags
+// by the suspension. That clock is stepped forward while its member owns nothing.
 //
-// A member's clock is its own monotonic clock plus an offset. The offset comes from the clocks of its peers, sampled by heartbeats;
-// how the samples travel is not this package's business, nor is what first sets the clocks of a new cluster.
+// A member's clock is its own monotonic clock plus an offset. The offset comes from the clocks of its peers, sampled by
+// heartbeats. How the samples travel is not this package's business, nor is what first sets the clocks of a new cluster.
 package clock
 
 import (

@@ -39,8 +39,8 @@ type peer struct {
 	asked   time.Duration // when the newest ping that was answered was sent, on the monotonic clock
 }
 
-// add takes a sample. One that the earlier ones cannot be reconciled with shows that one of the two machines was suspended, or that
-// a clock was stepped: the earlier ones are forgotten, however good they were.
+// add takes a sample. A sample that contradicts the earlier ones shows that one of the two machines was suspended, or that a clock was
+// stepped. Then the earlier samples are forgotten, however good they were.
 func (p *peer) add(s sample) {
 	if old, n := p.best(s.received); n > 0 && (s.ahead-old.ahead).Abs() > s.doubt(s.received)+old.doubt(s.received)+maxDoubt {
 		p.count = 0

@@ -17,8 +17,8 @@ const (
 	// the limit does not change sides with every sample.
 	backApart = MaxApart / 2
 
-	// maxDoubt bounds the error of a sample by which clocks are judged. A ping that was under way while one of the two processes
-	// was suspended has a round trip of seconds, and says nothing to the second.
+	// maxDoubt bounds the error of a sample by which clocks are judged. A ping that was under way while one of the processes was suspended
+	// has a round trip of seconds, so it says nothing to the second.
 	maxDoubt = MaxApart / 4
 
 	// doubtFor is for how long a doubt stands. A caller that comes back with the same deadline within that time comes for the same reason.

@@ -50,6 +50,7 @@ func (k *Control) passOn(ctx context.Context, b wire.AdminBody) *wire.Answer {
 		}
 		k.running.Go(func() { // ends with its call
 			a, err := k.Peers.Ask(ctx, id, wire.OpAdmin, body)
+			// The answer of a silent voter counts if it comes, but nobody waits for its refusal.
 			if err == nil && a.Code != wire.CodeNotReady {
 				answers <- &a
 			} else if !silent {
@@ -185,7 +186,7 @@ func (k *Control) drainMember(ctx context.Context, id wire.ID) (wire.LeavingResu
 	return res, nil
 }
 
-// removeMember forgets a member that is gone. What it holds is first given up, which takes force, and rebuilt from others by the
+// removeMember forgets a member that has left for good. What it holds is first given up, which takes force, and rebuilt from others by the
 // controller, as its removal from the metadata group does.
 func (k *Control) removeMember(ctx context.Context, id wire.ID, force bool) (wire.LeavingResult, error) {
 	v := k.View()

@@ -26,6 +26,7 @@ func (s *Server) task(c *Conn, req *wire.Request) {
 				bad(fmt.Errorf("partition %d of %d", req.Partition, services.Partitions))
 				return
 			}
+			// A task with a key works on local entries, so it runs where the partition of the key is owned.
 			if here, owner := services.Owner(int(req.Partition)); !here {
 				c.Answer(id, wire.CodeMoved, wire.AppendMoved(nil, owner))
 				return
@@ -54,6 +55,7 @@ func (s *Server) task(c *Conn, req *wire.Request) {
 			return
 		}
 		wait := taskWait(req.Deadline, services.Now())
+		// The result may take long, and the reader has other requests.
 		c.Later(func(ctx context.Context) {
 			ctx, cancel := context.WithTimeout(ctx, wait)
 			defer cancel()
@@ -66,7 +68,7 @@ func (s *Server) task(c *Conn, req *wire.Request) {
 const (
 	// maxTaskWait bounds one wait for a task's result; the caller asks again.
 	maxTaskWait = 20 * time.Second
-	// answerTime is what an answer gets to reach its caller before that one stops waiting.
+	// answerTime is how long before its caller stops waiting an answer is sent.
 	answerTime = 100 * time.Millisecond
 )
 
