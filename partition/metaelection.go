@@ -102,7 +102,7 @@ func (m *MetaHost) carryOut(c candidacy) {
 	for {
 		m.leader.Lock()
 		l, now := &m.leader, time.Now()
-		// A replica that does not win in time leaves the rest to the election timeouts. It may lack entries that others have.
+		// A replica that does not win in time may lack entries that others have. The election timeouts decide then.
 		if c.won(l) || m.at.Load() != c.at || m.life.Err() != nil || now.After(until) {
 			l.campaign.End()
 			l.campaigning = false

@@ -286,7 +286,7 @@ const answerMargin = time.Second
 func (m *MetaHost) Close() {
 	m.stopOnce.Do(func() {
 		m.end()
-		// No candidacy begins after that, so the wait has an end.
+		// No candidacy begins after Shut, so the wait has an end.
 		m.raft.Shut()
 		m.stopped.Wait()
 		m.raft.Close(m.cfg.Logger)

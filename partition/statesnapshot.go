@@ -103,7 +103,7 @@ func (r *replica) readStateSnapshot(src io.Reader) (*received, error) {
 		return nil, fmt.Errorf("%w: of generation %d, this is %d", wire.ErrMalformed, snap.own.Generation, generation)
 	}
 
-	// The log was faster. The rest is read nevertheless, because the sender goes on behind it.
+	// The log was faster. The rest is read nevertheless, because the connection goes on behind the rest.
 	if snap.applied = binary.BigEndian.Uint64(head[role.OwnershipSize:]); snap.applied <= r.applied.Load() {
 		_, err = io.Copy(io.Discard, src)
 		return nil, err

@@ -27,7 +27,7 @@ func (v *View) refuseHolders(list []Holder) string {
 		case m == nil:
 			return fmt.Sprintf("there is no member %s", h.Member)
 		case m.Incarnation != h.Incarnation:
-			// The process that was meant has ended. It would never start the replica.
+			// The process that was meant has ended, and would never start the replica.
 			return fmt.Sprintf("member %q (%s) is at incarnation %s, not %s", m.Name, m.ID, m.Incarnation, h.Incarnation)
 		case m.Lite:
 			return fmt.Sprintf("member %q (%s) is lite", m.Name, m.ID)

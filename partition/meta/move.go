@@ -25,7 +25,7 @@ func (v *View) partition(p uint32, generation uint64) (Partition, Result) {
 		return Partition{}, refuse(wire.CodeNotFound, "there is no partition %d, there are %d", p, len(v.Table))
 	}
 
-	// A late command of an earlier generation means replicas that are gone.
+	// A late command of an earlier generation names replicas that no longer exist.
 	if t := v.Table[p]; t.Generation == generation {
 		return t, Result{}
 	} else {

@@ -208,7 +208,7 @@ func newPlanner(table []Partition, replicas int, members []Candidate) *planner {
 
 // shares returns how many replicas each member is to hold at least and at most: its share, rounded down and up.
 func (p *planner) shares() (low, high []int) {
-	// A zone of size s may hold room(s) replicas in all. It is capped if its members get less by that than by equal shares of the
+	// A zone of size s may hold room(s) replicas in all. A zone is capped if its members get less by that than by equal shares of the
 	// rest. Zones are looked at in order, beginning with the one whose members get least.
 	partitions := len(p.present)
 	room := func(size int) int { return min(size, p.zones.cap) * partitions }
@@ -320,8 +320,8 @@ func (p *planner) scatter() {
 					continue
 				}
 
-				// This partition may keep a replica that it is to give up. Another one gives up a replica of the same member, and takes
-				// the new one.
+				// This partition may keep a replica that it is to give up. Another partition gives up a replica of the same member
+				// instead, and takes the new one.
 				for _, m := range p.present[a] {
 					if slices.Contains(p.rows[a], m) || len(held[m]) == 0 {
 						continue

@@ -96,7 +96,7 @@ func DecodeSnapshot(b []byte) (*State, error) {
 		return nil, fmt.Errorf("snapshot of metadata: %w", err)
 	}
 
-	// The checksum shows that the bytes have arrived. It does not show that the state is sound.
+	// The checksum shows that the bytes have arrived, and not that the state is sound.
 	if err := v.check(); err != nil {
 		return nil, fmt.Errorf("%w: snapshot of metadata: %w", wire.ErrMalformed, err)
 	}

@@ -99,7 +99,7 @@ func admitReplicate(m *pb.Message) bool {
 		if e.Index != index+1 || e.Index == 0 || e.Term < term || e.Term > m.Term || !admitEntry(e) {
 			return false
 		}
-		// A metadata entry stands in for an entry that a witness does not need. It is empty.
+		// A metadata entry stands in for an entry that a witness does not need, and is empty.
 		if e.Type == pb.MetadataEntry && (len(e.Cmd) != 0 || e.ClientID != 0) {
 			return false
 		}

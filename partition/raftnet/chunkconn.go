@@ -49,7 +49,7 @@ func (c *chunkConn) SendChunk(chunk pb.Chunk) error {
 		if err := c.send(&chunk); err == nil {
 			c.t.counters.sentChunks.Add(1)
 		} else {
-			// A connection that was shut keeps the cause of that.
+			// A connection that was shut before keeps its first cause.
 			c.shut(fmt.Errorf("send a snapshot chunk: %w", err))
 		}
 	}

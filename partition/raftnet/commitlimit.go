@@ -8,7 +8,7 @@ import (
 	pb "github.com/lni/dragonboat/v4/raftpb"
 )
 
-// A replica that applies its own removal is stopped by the library at once. It may hear of the removal before the others. If the leader
+// A replica that applies its own removal is stopped by the library at once. The replica may hear of the removal before the others. If the leader
 // dies then, the others still count the replica among the voters whose votes they need. So whoever removes a replica limits how far it is
 // told that entries are committed. To Raft that is a follower that is a little behind: it appends, acknowledges and votes.
 

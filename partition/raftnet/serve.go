@@ -190,7 +190,7 @@ func (t *Transport) receiveChunks(nc net.Conn) error {
 			t.counters.refused.Add(1)
 			return errChunkOrder
 		}
-		// dragonboat panics on a snapshot for a replica that it does not run.
+		// dragonboat panics on a snapshot for a replica whose data it has removed: see Config.Hosts.
 		if t.cfg.Hosts != nil && !t.cfg.Hosts(c.ShardID, c.ReplicaID) {
 			t.counters.refused.Add(1)
 			return errChunk
