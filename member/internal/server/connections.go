@@ -42,7 +42,7 @@ func (s *connections) all() []*Conn {
 // drain waits until the answers to what clients have asked are on their way, or until ctx ends.
 func (s *connections) drain(ctx context.Context) {
 	for _, c := range s.all() {
-		// Other members go on sending heartbeats, so their connections never become idle.
+		// Heartbeats of other members go on until the end, and nothing is lost when one has no answer.
 		if c.peer {
 			continue
 		}

@@ -68,7 +68,7 @@ func (s *Server) task(c *Conn, req *wire.Request) {
 const (
 	// maxTaskWait bounds one wait for a task's result; the caller asks again.
 	maxTaskWait = 20 * time.Second
-	// answerTime is how long before its caller stops waiting an answer is sent.
+	// answerTime is for the way of an answer: a wait ends so long before its caller stops waiting.
 	answerTime = 100 * time.Millisecond
 )
 
