@@ -383,7 +383,7 @@ func (k *Control) ReplicaOf(ctx context.Context, p int, t *meta.Partition, r met
 	return wire.DecodeReplicaResult(a.Body)
 }
 
-// ReplicaState answers replicaOf.
+// ReplicaState answers what another member asks with wire.OpReplica: whether a replica runs here, and how far it is.
 func (k *Control) ReplicaState(b wire.ReplicaBody) wire.ReplicaResult {
 	host := k.Host()
 	if host == nil || !host.Runs(b.Shard, b.Replica) {

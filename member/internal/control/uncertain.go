@@ -6,6 +6,7 @@ import (
 
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/meta"
+	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
 // uncertainFor is how long a partition that may have lost its majority stays without an owner until it is stopped for recovery. All that is
@@ -42,7 +43,7 @@ func (k *Control) ownerless(v *meta.View, p int) bool {
 		switch {
 		case v.ConfirmedDead(r):
 		case r.Member == k.Self:
-			if host := k.Host(); host == nil || host.Serving(p)>>44 == t.Generation {
+			if host := k.Host(); host == nil || wire.Stamp(host.Serving(p)).Generation() == t.Generation {
 				return false
 			}
 		default:
@@ -52,7 +53,7 @@ func (k *Control) ownerless(v *meta.View, p int) bool {
 				return false
 			}
 			for _, o := range said.Owned {
-				if int(o.Partition) == p && o.Epoch>>44 == t.Generation {
+				if int(o.Partition) == p && wire.Stamp(o.Epoch).Generation() == t.Generation {
 					return false
 				}
 			}

@@ -34,7 +34,7 @@ const (
 type Publisher struct {
 	self    wire.ID
 	conn    *nats.Conn
-	host    Partitions // set by Start
+	host    Partitions // set by Events.Publish
 	log     *slog.Logger
 	dropped *mapsvc.DroppedEvents
 
@@ -76,7 +76,7 @@ type Partitions interface {
 
 var _ Partitions = (*partition.Host)(nil)
 
-// newPublisher returns a publisher of a cluster with so many partitions. It takes interest from Start on.
+// newPublisher returns a publisher of a cluster with so many partitions. It takes interest from Events.Publish on.
 func newPublisher(self wire.ID, partitions int, conn *nats.Conn, log *slog.Logger) *Publisher {
 	p := &Publisher{self: self, conn: conn, log: log, dirty: make([]bool, partitions), epochs: make([]uint64, partitions),
 		pos: make([]uint64, partitions), wake: make(chan struct{}, 1)}

@@ -29,7 +29,7 @@ type Rooms struct {
 	cfg    Config
 	owners atomic.Int32              // members that may own partitions, this one included
 	table  atomic.Pointer[[][]*Room] // by partition: members that hold a replica beside this one, or will
-	view   *meta.View                // Of which table was made; follow's own
+	view   *meta.View                // from which table was made; it belongs to Follow
 
 	learning atomic.Pointer[[]int] // partitions of which this member has a replica that learns
 
