@@ -25,7 +25,7 @@ func statusOf(t *testing.T, m *Member, what string, want func(st *wire.Status) b
 		st = m.status()
 		return want(&st)
 	})
-	if st.Safe != (st.Unavailable == 0 && st.UnderReplicated == 0) {
+	if st.Safe != (st.Unavailable == 0 && st.UnderReplicated == 0 && st.Moves == 0) {
 		t.Errorf("%s: %+v contradicts itself", what, st)
 	}
 }

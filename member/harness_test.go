@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) {
 	// The tests wait for most of their time: more run side by side than there are processors, unless told otherwise.
-	_ = flag.Set("test.parallel", "10")
+	_ = flag.Set("test.parallel", "6")
 	goleak.VerifyTestMain(m)
 }
 

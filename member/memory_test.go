@@ -34,7 +34,9 @@ func filled(t *testing.T, m *sdk.Map[int, string], size, n int, enough func() bo
 	for i := range n {
 		full := false
 		eventually(t, "a write to be let in", func() bool {
-			err := m.Set(t.Context(), i, value)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			err := m.Set(ctx, i, value)
 			if err != nil && !errors.Is(err, sdk.ErrOverloaded) {
 				t.Fatalf("write %d: %v", i, err)
 			}

@@ -56,8 +56,8 @@ func (m *Member) unknownPeer(id, incarnation wire.ID) (unknown, noMetaReplica bo
 }
 
 // doubt is called when another member answers this one as an unknown peer, or as one without a metadata replica. A member whose replica was removed
-// gets no more metadata, so it hears of its removal in no other way. This member reads the other's metadata, and believes only newer ones than its
-// own: older ones may not know this incarnation, or its replica, yet.
+// gets no more metadata, so it hears of its removal in no other way. This member reads the other's metadata. It believes only what is committed, or
+// of a later generation, and newer than its own: older metadata may not know this incarnation, or its replica, yet.
 func (m *Member) doubt(other wire.ID) {
 	if m.isClosing() || !m.doubting.CompareAndSwap(false, true) {
 		return
@@ -68,11 +68,11 @@ func (m *Member) doubt(other wire.ID) {
 		ctx, cancel := context.WithTimeout(m.ctx, metaTimeout)
 		defer cancel()
 		mine := m.metaView()
-		v, _, err := m.readMeta(ctx, other)
-		if err != nil || v.Cluster != m.clusterID() || v.Version <= mine.Version {
+		v, led, err := m.readMeta(ctx, other)
+		at := m.meta.Replica()
+		if err != nil || v.Cluster != m.clusterID() || !tellsNews(v, led, mine, at.Generation) {
 			return
 		}
-		at := m.meta.Replica()
 		switch reason := m.notIn(v); {
 		case reason != "":
 			// During the start this incarnation may not be registered yet. In a later generation of the metadata it never will be.
@@ -83,6 +83,15 @@ func (m *Member) doubt(other wire.ID) {
 			m.learnAgain(v)
 		}
 	})
+}
+
+// tellsNews reports whether a member may believe another's metadata v about itself, beside its own metadata, which are of a generation. led says
+// that the group's leader confirmed v.
+//
+// Metadata that nobody confirmed may be from before this start was registered. The replica here may be even further behind just after a start, so
+// that its version proves nothing.
+func tellsNews(v *meta.View, led bool, mine *meta.View, generation uint64) bool {
+	return v.Version > mine.Version && (led || v.Generation() > generation)
 }
 
 // metaReplicaLost reports whether metadata tell a member that the replica which it runs is none of the group's any more: they are of a later

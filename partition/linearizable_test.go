@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -68,6 +69,9 @@ func TestLinearizable(t *testing.T) {
 		lasting = time.Second
 	}
 	done, elsewhere := make(chan struct{}), make(chan struct{}, 1) // the second: a write while the owner before did not know
+	const enough = 250
+	var answered atomic.Int32
+	many := make(chan struct{}) // closed once there are enough calls to judge
 	began := time.Now()
 	histories := make([][]porcupine.Operation, clients+1) // the last is of who moves the leaders
 	counts := make([]map[Outcome]int, clients)
@@ -115,6 +119,9 @@ func TestLinearizable(t *testing.T) {
 					seen[in.key] = out.value
 				}
 				histories[i] = append(histories[i], porcupine.Operation{ClientId: i, Input: in, Call: call, Output: out, Return: ret})
+				if !out.unknown && answered.Add(1) == enough {
+					close(many)
+				}
 			}
 		})
 	}
@@ -169,9 +176,12 @@ func TestLinearizable(t *testing.T) {
 	})
 	wg.Go(func() { // ends it all, not before what it is about has happened
 		<-time.After(lasting)
-		select {
-		case <-elsewhere:
-		case <-time.After(patience):
+		limit := time.After(patience)
+		for _, needed := range []<-chan struct{}{elsewhere, many} {
+			select {
+			case <-needed:
+			case <-limit:
+			}
 		}
 		close(done)
 	})
