@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gridiron-io/gridiron/member/internal/server"
+	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -153,12 +154,41 @@ func (m *Member) upToDate(c *server.Conn, req *wire.Request, f func()) {
 		}
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
-		if err := m.meta.Barrier(ctx); err != nil {
+		if err := m.catchUp(ctx); err != nil {
 			m.log.Debug("answered without the newest metadata", "err", err)
 		}
 		m.views.rebuild()
 		f()
 	})
+}
+
+// catchUp returns when this member knows the metadata that were committed before the call.
+func (m *Member) catchUp(ctx context.Context) error {
+	v := m.metaView()
+	at := -1
+	if leader := m.meta.Leader(); v != nil && leader != 0 && !m.metaVotes() {
+		at = slices.IndexFunc(v.Members, func(mb meta.Member) bool { return mb.MetaReplica == leader && mb.ID != m.id })
+	}
+	if at < 0 {
+		return m.meta.Barrier(ctx)
+	}
+
+	// A learner asks the leader instead: beside a single voter the Raft library sends a learner nothing while a ReadIndex of it is pending.
+	newest, _, err := m.readMeta(ctx, v.Members[at].ID)
+	if err != nil {
+		return err
+	}
+	for {
+		changed := m.meta.Changed()
+		if m.metaView().Version >= newest.Version {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 func (m *Member) handleMemberPing(c *server.Conn, req *wire.Request) {

@@ -34,17 +34,14 @@ func TestSurplusReplicasAreRemoved(t *testing.T) {
 		t.Fatal("no group has taken in a stray")
 	}
 	var leader *Member
-	eventually(t, "a leader of the metadata group", func() bool {
+	eventually(t, "a leader of the metadata group that adds a learner", func() bool {
 		for _, m := range members {
-			if _, leads := m.meta.Leads(); leads {
+			if _, leads := m.meta.Leads(); leads && m.meta.AddLearner(ctx, stray, nobody) == nil {
 				leader = m
 			}
 		}
 		return leader != nil
 	})
-	if err := leader.meta.AddLearner(ctx, stray, nobody); err != nil {
-		t.Fatal(err)
-	}
 
 	for p := range added {
 		eventually(t, "only replicas of the table in the group", func() bool {
