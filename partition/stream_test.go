@@ -171,7 +171,6 @@ func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 // A learner of a partition that is written to all the time is given one state snapshot and goes on with the log: however long the state snapshot waits for its
 // turn, and however long it takes.
 func TestLearnerUnderWritesGetsOneStateSnapshot(t *testing.T) {
-	t.Parallel()
 	c := newCluster(t, 4, 1)
 	owner, learner := c.hosts[0], c.hosts[3]
 	c.bootstrapThree()
@@ -232,7 +231,6 @@ func TestLearnerUnderWritesGetsOneStateSnapshot(t *testing.T) {
 
 // The group changes while a state snapshot waits for its turn: the replica to which it goes learns of that with it.
 func TestStateSnapshotBringsItsMembership(t *testing.T) {
-	t.Parallel()
 	c := newCluster(t, 5, 1)
 	owner := c.hosts[0]
 	c.bootstrapThree()
@@ -400,7 +398,6 @@ func (h *testHost) logBudgetForTest(t *testing.T, bytes int64) {
 
 // A stream for which too much of the log would have to be kept is ended.
 func TestStreamEndsForWantOfRoom(t *testing.T) {
-	t.Parallel()
 	c := newCluster(t, 4, 1)
 	owner, learner := c.hosts[0], c.hosts[3]
 	c.bootstrapThree()
