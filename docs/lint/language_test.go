@@ -133,9 +133,7 @@ func (w *retiredWord) inText(line string) (found []string) {
 	if w.fine != nil {
 		plain = w.fine.ReplaceAllStringFunc(plain, func(s string) string { return strings.Repeat("·", len(s)) })
 	}
-	for _, m := range w.text.FindAllString(plain, -1) {
-		found = append(found, m)
-	}
+	found = append(found, w.text.FindAllString(plain, -1)...)
 	if w.name == nil {
 		return found
 	}
