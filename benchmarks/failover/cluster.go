@@ -199,7 +199,7 @@ func (cl *cluster) noticed(after time.Time) (first time.Time, err error) {
 		}
 		for in := bufio.NewScanner(strings.NewReader(logs)); in.Scan(); {
 			line, ok := strings.CutPrefix(in.Text(), "time=")
-			if !ok || !strings.Contains(line, "a member is down") {
+			if !ok || !strings.Contains(line, "member down; electing other leaders") {
 				continue
 			}
 
