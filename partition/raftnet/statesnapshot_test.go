@@ -184,13 +184,7 @@ func TestStateSnapshotsGoInPlaceOfRaftSnapshots(t *testing.T) {
 		target := startedTransport(t, Config{}, r)
 		target.Carry(&testSnapshots{taken: make(chan []byte, 1)})
 		done := serving(target, b, helloChunks)
-		first := testChunk(0)
-		first.Data = nil
-		frame := appendChunkHead(openFrame(nil), &first, true)
-		closeFrame(frame, 0, nil)
-		piece := append(openFrame(nil), "a piece"...)
-		closeFrame(piece, 0, nil)
-		_, err := a.Write(append(frame, piece...))
+		_, err := a.Write(unfinishedStateSnapshot())
 		require.NoError(t, err)
 		require.NoError(t, a.Close())
 		require.ErrorIs(t, next(t, done), io.ErrUnexpectedEOF)
@@ -203,13 +197,7 @@ func TestStateSnapshotsGoInPlaceOfRaftSnapshots(t *testing.T) {
 		target := startedTransport(t, Config{WriteTimeout: 50 * time.Millisecond}, r)
 		target.Carry(&testSnapshots{taken: make(chan []byte, 1)})
 		done := serving(target, b, helloChunks)
-		first := testChunk(0)
-		first.Data = nil
-		frame := appendChunkHead(openFrame(nil), &first, true)
-		closeFrame(frame, 0, nil)
-		piece := append(openFrame(nil), "a piece"...)
-		closeFrame(piece, 0, nil)
-		_, err := a.Write(append(frame, piece...))
+		_, err := a.Write(unfinishedStateSnapshot())
 		require.NoError(t, err)
 		require.ErrorIs(t, next(t, done), os.ErrDeadlineExceeded, "the replica is free for another's state snapshot")
 		require.Empty(t, r.chunks)
@@ -321,4 +309,15 @@ func TestStateSnapshotsFromHandToHand(t *testing.T) {
 		awaitApplied(t, m, commands+1)
 		require.Equal(t, first.machine.Load().keys(), m.machine.Load().keys())
 	}
+}
+
+// unfinishedStateSnapshot returns the frames of a state snapshot of which one piece was sent.
+func unfinishedStateSnapshot() []byte {
+	first := testChunk(0)
+	first.Data = nil
+	frame := appendChunkHead(openFrame(nil), &first, true)
+	closeFrame(frame, 0, nil)
+	piece := append(openFrame(nil), "a piece"...)
+	closeFrame(piece, 0, nil)
+	return append(frame, piece...)
 }
