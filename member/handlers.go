@@ -9,7 +9,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gridiron-io/gridiron/member/internal/server"
-	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -149,7 +148,7 @@ func (m *Member) upToDate(c *server.Conn, req *wire.Request, f func()) {
 
 	c.Later(func(ctx context.Context) {
 		patience := upToDateFor
-		if v := m.metaView(); v != nil && m.metaLed(v) {
+		if m.metaLed(m.metaView()) {
 			patience = ledUpToDateFor
 		}
 		ctx, cancel := context.WithTimeout(ctx, patience)
@@ -164,17 +163,13 @@ func (m *Member) upToDate(c *server.Conn, req *wire.Request, f func()) {
 
 // catchUp returns when this member knows the metadata that were committed before the call.
 func (m *Member) catchUp(ctx context.Context) error {
-	v := m.metaView()
-	at := -1
-	if leader := m.meta.Leader(); v != nil && leader != 0 && !m.metaVotes() {
-		at = slices.IndexFunc(v.Members, func(mb meta.Member) bool { return mb.MetaReplica == leader && mb.ID != m.id })
-	}
-	if at < 0 {
+	leader := m.metaLeader(m.metaView())
+	if leader == nil || leader.ID == m.id || m.metaVotes() {
 		return m.meta.Barrier(ctx)
 	}
 
 	// A learner asks the leader instead: beside a single voter the Raft library sends a learner nothing while a ReadIndex of it is pending.
-	newest, _, err := m.readMeta(ctx, v.Members[at].ID)
+	newest, _, err := m.readMeta(ctx, leader.ID)
 	if err != nil {
 		return err
 	}

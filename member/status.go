@@ -125,26 +125,35 @@ func (m *Member) countPartitions(v *meta.View, alive map[wire.ID]wire.ID, st *wi
 
 // replicasWithoutRoom returns how many replicas are placed nowhere for want of memory. The member that controls the cluster says so.
 func (m *Member) replicasWithoutRoom(v *meta.View) uint32 {
+	switch mb := m.metaLeader(v); {
+	case mb == nil:
+		return 0
+	case mb.ID == m.id:
+		return m.control.NoRoom()
+	default:
+		said, _, _ := m.peers.Said(mb.ID, mb.Incarnation)
+		return said.NoRoom
+	}
+}
+
+// metaLeader returns the member whose replica leads the metadata, as far as this member knows; nil if it knows none.
+func (m *Member) metaLeader(v *meta.View) *meta.Member {
 	leader := m.meta.Leader()
+	if v == nil || leader == 0 {
+		return nil
+	}
 	for i := range v.Members {
-		switch mb := &v.Members[i]; {
-		case leader == 0 || mb.MetaReplica != leader:
-		case mb.ID == m.id:
-			return m.control.NoRoom()
-		default:
-			said, _, _ := m.peers.Said(mb.ID, mb.Incarnation)
-			return said.NoRoom
+		if v.Members[i].MetaReplica == leader {
+			return &v.Members[i]
 		}
 	}
-	return 0
+	return nil
 }
 
 // metaLed reports whether a member that answers leads the metadata.
 func (m *Member) metaLed(v *meta.View) bool {
-	leader := m.meta.Leader()
-	return leader != 0 && slices.ContainsFunc(v.Members, func(mb meta.Member) bool {
-		return mb.MetaReplica == leader && mb.Live() && m.peers.Answers(mb.ID, mb.Incarnation)
-	})
+	mb := m.metaLeader(v)
+	return mb != nil && mb.Live() && m.peers.Answers(mb.ID, mb.Incarnation)
 }
 
 // running returns how many replicas that know a leader a member runs.
