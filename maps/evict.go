@@ -208,7 +208,7 @@ func (e *evictor) survey(begin bool) {
 		more := false
 		if e.s.cfg.Host.Serving(w.partition) != 0 {
 			e.s.cfg.Host.Inspect(w.partition, func(m partition.Machine) {
-				more = StateOf(m).EachMap(w.after, min(left, mapsAtOnce), func(name string, _, _ uint64, _ state.MapStats) { names = append(names, name) })
+				more = stateOf(m).EachMap(w.after, min(left, mapsAtOnce), func(name string, _, _ uint64, _ state.MapStats) { names = append(names, name) })
 			})
 		}
 		for _, name := range names {
@@ -237,7 +237,7 @@ func (e *evictor) measure(name []byte) (parts []held, entries, bytes int64) {
 			continue
 		}
 		e.s.cfg.Host.Inspect(p, func(m partition.Machine) {
-			if st := StateOf(m).Stats(name); st.Held > 0 {
+			if st := stateOf(m).Stats(name); st.Held > 0 {
 				parts = append(parts, held{p, st.Held})
 				entries += int64(st.Entries)
 				bytes += int64(st.Bytes)

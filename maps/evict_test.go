@@ -145,7 +145,7 @@ func TestEvictUnderLoad(t *testing.T) {
 	evicted := 0
 	for p := range o.cfg.Partitions {
 		o.host.Inspect(p, func(m partition.Machine) {
-			events, _ := StateOf(m).EventsFrom(0, nil)
+			events, _ := stateOf(m).EventsFrom(0, nil)
 			for _, e := range events {
 				if e.Kind == wire.EventEvicted {
 					evicted++
@@ -216,7 +216,7 @@ func TestLockedKeysStay(t *testing.T) {
 	locked := func() (n int) {
 		for i := range 20 {
 			o.host.Inspect(o.place(keyOf(i)), func(m partition.Machine) {
-				if StateOf(m).Lock([]byte("m"), []byte(keyOf(i))) != (state.LockState{}) {
+				if stateOf(m).Lock([]byte("m"), []byte(keyOf(i))) != (state.LockState{}) {
 					n++
 				}
 			})

@@ -184,7 +184,7 @@ func TestExpiredEntriesLeaveMemory(t *testing.T) {
 	}
 	events := uint64(0)
 	for p := range partitions {
-		o.host.Inspect(p, func(m partition.Machine) { events += StateOf(m).LastPos() })
+		o.host.Inspect(p, func(m partition.Machine) { events += stateOf(m).LastPos() })
 	}
 	if events != 2*entries {
 		t.Errorf("%d events, want an ADDED and an EXPIRED for each of %d", events, entries)

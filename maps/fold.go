@@ -44,7 +44,7 @@ func (s *Service) eachMap(p int, f func(name string, instance, seq uint64, stats
 	for more := true; more; {
 		more = false
 		s.cfg.Host.Inspect(p, func(m partition.Machine) {
-			more = StateOf(m).EachMap(last, mapsAtOnce, func(name string, instance, seq uint64, stats state.MapStats) {
+			more = stateOf(m).EachMap(last, mapsAtOnce, func(name string, instance, seq uint64, stats state.MapStats) {
 				last = name
 				f(name, instance, seq, stats)
 			})
@@ -57,7 +57,7 @@ func (s *Service) eachMap(p int, f func(name string, instance, seq uint64, stats
 func (s *Service) look(p int) (list []mapOfState, remembered int) {
 	var held map[string]uint64
 	s.cfg.Host.Inspect(p, func(m partition.Machine) {
-		remembered, held = StateOf(m).RecordBytes(), StateOf(m).HeldLocks()
+		remembered, held = stateOf(m).RecordBytes(), stateOf(m).HeldLocks()
 	})
 
 	s.eachMap(p, func(name string, instance, seq uint64, stats state.MapStats) {

@@ -221,7 +221,7 @@ func (o *owner) view(name, key string) wire.EntryViewResult {
 
 // stored returns the entry as the log has it, without being one of its readers.
 func (o *owner) stored(name, key string) (v state.Entry, ok bool) {
-	o.host.Inspect(o.place(key), func(m partition.Machine) { v, ok = StateOf(m).Get([]byte(name), []byte(key)) })
+	o.host.Inspect(o.place(key), func(m partition.Machine) { v, ok = stateOf(m).Get([]byte(name), []byte(key)) })
 	return v, ok
 }
 
@@ -229,7 +229,7 @@ func (o *owner) stored(name, key string) (v state.Entry, ok bool) {
 func (o *owner) stats(name string) (sum state.MapStats) {
 	for p := range o.cfg.Partitions {
 		o.host.Inspect(p, func(m partition.Machine) {
-			s := StateOf(m).Stats([]byte(name))
+			s := stateOf(m).Stats([]byte(name))
 			sum.Entries += s.Entries
 			sum.Held += s.Held
 			sum.Bytes += s.Bytes

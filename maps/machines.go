@@ -61,5 +61,5 @@ func (i snapshot) WriteTo(w io.Writer) (int64, error) { return i.Snapshot.WriteT
 // Close frees the state snapshot.
 func (i snapshot) Close() { _ = i.Snapshot.Close() }
 
-// StateOf returns the state inside a machine that Machines made. It is read under the partition's read lock.
-func StateOf(m partition.Machine) *state.State { return m.(machine).State }
+// stateOf returns the state inside a machine that Machines made. It is read under the partition's read lock.
+func stateOf(m partition.Machine) *state.State { return m.(machine).State }

@@ -11,7 +11,7 @@ import (
 // used returns the bytes that all replicas here are counted with.
 func (o *owner) used() (n int) {
 	for p := range o.cfg.Partitions {
-		o.host.Inspect(p, func(m partition.Machine) { n += StateOf(m).Bytes() })
+		o.host.Inspect(p, func(m partition.Machine) { n += stateOf(m).Bytes() })
 	}
 	return n
 }

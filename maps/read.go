@@ -48,7 +48,7 @@ var readers = [256]func(c *call, st *state.State, at partition.ReadPoint) bool{
 // Read carries the read out on the partition's state.
 func (c *call) Read(m partition.Machine, at partition.ReadPoint) bool {
 	c.code, c.found, c.out = wire.CodeOK, c.found[:0], c.out[:0]
-	return readers[c.op](c, StateOf(m), at)
+	return readers[c.op](c, stateOf(m), at)
 }
 
 func (c *call) get(st *state.State, at partition.ReadPoint) bool {

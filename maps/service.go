@@ -249,7 +249,7 @@ func (s *Service) admitLock(c *call, op wire.Op, l *wire.LockBody, body int) err
 
 // has reports whether a caller has a lock, or a place in its queue, as far as this replica knows.
 func (s *Service) has(p int, op wire.Op, l *wire.LockBody) (has bool) {
-	s.cfg.Host.Inspect(p, func(m partition.Machine) { has = hasClaim(StateOf(m), l.Map, l.Key, op == wire.OpLoad, l.ID) })
+	s.cfg.Host.Inspect(p, func(m partition.Machine) { has = hasClaim(stateOf(m), l.Map, l.Key, op == wire.OpLoad, l.ID) })
 	return has
 }
 

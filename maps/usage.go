@@ -16,7 +16,7 @@ func (s *Service) Usage() Usage {
 	u := Usage{MaxBytes: s.cfg.MaxMemory, LockWaiters: int(s.waitQueue.total.Load())}
 	for p := range s.cfg.Partitions {
 		s.cfg.Host.Inspect(p, func(m partition.Machine) {
-			st := StateOf(m)
+			st := stateOf(m)
 			u.Bytes += int64(st.Bytes())
 			u.LockBytes += int64(st.LockBytes())
 			u.Maps += st.Maps()

@@ -53,7 +53,7 @@ func (s *Service) sample(b *bound, policy wire.EvictionPolicy, parts []held, n i
 
 		want = min(want, samplePartition)
 		s.cfg.Host.Inspect(p.partition, func(m partition.Machine) {
-			st := StateOf(m)
+			st := stateOf(m)
 			there := st.Stats(b.name).Held
 			for i := range min(want, there) {
 				at := i

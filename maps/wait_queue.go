@@ -203,7 +203,7 @@ func (q *waitQueue) recheck(w *parked, b *wire.LockBody) {
 // shows reports whether a claim stands in the state.
 func (q *waitQueue) shows(c claim) (has bool) {
 	q.host.Inspect(c.part, func(m partition.Machine) {
-		has = hasClaim(StateOf(m), []byte(c.key.name), []byte(c.key.key), c.key.load, c.id)
+		has = hasClaim(stateOf(m), []byte(c.key.name), []byte(c.key.key), c.key.load, c.id)
 	})
 	return has
 }
@@ -374,7 +374,7 @@ func (q *waitQueue) look(part int, fresh bool) {
 	}
 
 	var now moves
-	q.host.Inspect(part, func(m partition.Machine) { now = moves{weak.Make(StateOf(m)), StateOf(m).LockMoves()} })
+	q.host.Inspect(part, func(m partition.Machine) { now = moves{weak.Make(stateOf(m)), stateOf(m).LockMoves()} })
 	if !fresh && now == q.seen[part] {
 		return
 	}
@@ -385,7 +385,7 @@ func (q *waitQueue) look(part int, fresh bool) {
 	var list []news
 	q.host.Inspect(part, func(m partition.Machine) {
 		for key, calls := range keys {
-			list = tell(list, StateOf(m), key, calls)
+			list = tell(list, stateOf(m), key, calls)
 		}
 	})
 

@@ -321,7 +321,7 @@ func (m *Member) startData() (err error) {
 	m.maps.Start()
 	// From here on follow starts replicas. Their callbacks use the maps and the publisher, which are there now.
 	m.hostReady.Store(true)
-	m.events.Publish(m.ctx, m.publisher, m.host)
+	m.events.Publish(m.ctx, m.publisher, m.maps)
 
 	m.control.StartMover(n)
 

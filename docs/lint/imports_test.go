@@ -44,7 +44,7 @@ var layers = []struct {
 	{"partition", []string{"sdk/wire", "sdk/codec"}},
 	{"member/internal/clock", []string{"sdk/wire"}},
 	{"member/internal/bootstrap", []string{"sdk/wire"}},
-	{"member/internal/events", []string{"maps", "partition", "sdk/wire", "member/internal/tap"}},
+	{"member/internal/events", []string{"maps", "sdk/wire", "member/internal/tap"}},
 	{"member/internal/tap", nil},
 	{"member/internal/liveness", []string{"member/internal/clock", "member/internal/memory", "member/internal/rpc", "partition/meta", "sdk/wire"}},
 	{"member/telemetry", []string{"sdk/wire"}},

@@ -69,7 +69,7 @@ func (e *Events) NewPublisher(partitions int) *Publisher {
 
 // Publish has a publisher send what comes of the partitions, until ctx ends. It is called once, before anybody takes interest.
 func (e *Events) Publish(ctx context.Context, p *Publisher, partitions Partitions) {
-	p.host = partitions
+	p.partitions = partitions
 	e.wg.Add(1)
 	go func() { // ends with ctx; owns what was published up to where
 		defer e.wg.Done()

@@ -13,7 +13,6 @@ import (
 
 	mapsvc "github.com/gridiron-io/gridiron/maps"
 	"github.com/gridiron-io/gridiron/maps/state"
-	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -32,11 +31,11 @@ const (
 // Publisher sends the events of the partitions owned here over NATS, for the maps that somebody listens to. The log is the
 // truth: what NATS loses, the subscriber sees missing and asks for. It owns one goroutine.
 type Publisher struct {
-	self    wire.ID
-	conn    *nats.Conn
-	host    Partitions // set by Events.Publish
-	log     *slog.Logger
-	dropped *mapsvc.DroppedEvents
+	self       wire.ID
+	conn       *nats.Conn
+	partitions Partitions // set by Events.Publish
+	log        *slog.Logger
+	dropped    *mapsvc.DroppedEvents
 
 	listeners atomic.Int64 // all maps together: with none, nothing is done
 
@@ -68,13 +67,13 @@ type watermarkRound struct {
 type Partitions interface {
 	// Serving returns the epoch under which this process owns a partition now, or 0.
 	Serving(partition int) uint64
-	// Inspect runs f on a partition's state under its read lock. f must not block.
-	Inspect(partition int, f func(partition.Machine)) bool
+	// Inspect runs f on the state of a partition under its read lock. f must not block.
+	Inspect(partition int, f func(*state.State)) bool
 	// SetPublished tells up to which position the events of a partition were published by this process.
 	SetPublished(partition int, pos uint64)
 }
 
-var _ Partitions = (*partition.Host)(nil)
+var _ Partitions = (*mapsvc.Service)(nil)
 
 // newPublisher returns a publisher of a cluster with so many partitions. It takes interest from Events.Publish on.
 func newPublisher(self wire.ID, partitions int, conn *nats.Conn, log *slog.Logger) *Publisher {
@@ -143,13 +142,13 @@ func (p *Publisher) wanted(name string) bool {
 func (p *Publisher) positions(name string) []wire.Position {
 	var out []wire.Position
 	for i := range len(p.dirty) {
-		epoch := p.host.Serving(i)
+		epoch := p.partitions.Serving(i)
 		if epoch == 0 {
 			continue // its owner says so
 		}
 
 		var pos wire.Position
-		p.host.Inspect(i, func(m partition.Machine) { pos = mapsvc.StateOf(m).Standing([]byte(name)) })
+		p.partitions.Inspect(i, func(st *state.State) { pos = st.Standing([]byte(name)) })
 		pos.Partition, pos.Epoch = uint32(i), epoch
 		out = append(out, pos)
 	}
@@ -189,15 +188,14 @@ func (p *Publisher) publishDirty() {
 
 // publish sends what a partition has not sent yet. A new owner begins where the log says that the one before had got to.
 func (p *Publisher) publish(part int) {
-	epoch := p.host.Serving(part)
+	epoch := p.partitions.Serving(part)
 	if epoch == 0 {
 		return // the next owner goes on where the log says that this one had got to
 	}
 
 	var events []state.MapEvent
 	var after, first uint64
-	p.host.Inspect(part, func(m partition.Machine) {
-		st := mapsvc.StateOf(m)
+	p.partitions.Inspect(part, func(st *state.State) {
 		if p.epochs[part] != epoch {
 			p.epochs[part], p.pos[part] = epoch, st.Published()
 		}
@@ -220,7 +218,7 @@ func (p *Publisher) publish(part int) {
 		events = events[n:]
 	}
 
-	p.host.SetPublished(part, p.pos[part])
+	p.partitions.SetPublished(part, p.pos[part])
 }
 
 func (p *Publisher) send(part int, epoch uint64, name string, events []state.MapEvent) {

@@ -1,0 +1,17 @@
+package maps
+
+import (
+	"github.com/gridiron-io/gridiron/maps/state"
+	"github.com/gridiron-io/gridiron/partition"
+)
+
+// Serving returns the epoch under which this process owns a partition now, or 0.
+func (s *Service) Serving(p int) uint64 { return s.cfg.Host.Serving(p) }
+
+// Inspect runs f on the state of a partition under its read lock, and reports whether a replica is here. f must not block.
+func (s *Service) Inspect(p int, f func(*state.State)) bool {
+	return s.cfg.Host.Inspect(p, func(m partition.Machine) { f(stateOf(m)) })
+}
+
+// SetPublished tells up to which position the events of a partition were published by this process.
+func (s *Service) SetPublished(p int, pos uint64) { s.cfg.Host.SetPublished(p, pos) }
