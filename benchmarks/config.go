@@ -30,6 +30,7 @@ const (
 	maxCallers = 100_000
 	maxRate    = 10_000_000
 	maxKeys    = 100_000_000
+	maxBatch   = 100_000
 	maxValue   = 4<<20 - 1<<10 // what a cluster may be configured for, less the encoding
 )
 
@@ -47,6 +48,7 @@ type Config struct {
 	Rate      int
 	Callers   []int         // one round for each; by default 64 and 512
 	Keys      int           // by default 10,000
+	Batch     int           // keys of an operation, in a row from the drawn one, by SetAll and GetAll; 0 is Set and Get of one
 	Zipf      float64       // the exponent of the zipfian distribution by which keys are drawn; 0 gives them equal chances
 	ValueSize int           // bytes; by default 100
 	Duration  time.Duration // of each round; by default 10 s
@@ -129,6 +131,9 @@ func (c Config) Validate() error {
 
 	if c.Keys < 1 || c.Keys > maxKeys {
 		bad("keys %d: want 1 to %d", c.Keys, maxKeys)
+	}
+	if c.Batch < 0 || c.Batch > min(max(0, c.Keys), maxBatch) {
+		bad("batch %d: want 0 to %d, and no more than the %d keys", c.Batch, maxBatch, c.Keys)
 	}
 	if !(c.Zipf >= 0 && c.Zipf <= maxTheta) { // nor what is not a number
 		bad("zipf %v: want 0 to %v", c.Zipf, maxTheta)

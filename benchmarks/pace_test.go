@@ -8,24 +8,35 @@ import (
 	"time"
 )
 
-// slow returns a load whose operations take a second each, and the times, since now, at which they begin.
-func slow() (*load, func() []time.Duration) {
-	l := newIdleLoad(Config{Op: OpGet, Keys: 10}.WithDefaults())
-	start := time.Now()
-	var mu sync.Mutex
-	var begun []time.Duration
-	l.get = func(ctx context.Context, _ string) error {
-		mu.Lock()
-		begun = append(begun, time.Since(start))
-		mu.Unlock()
-		select {
-		case <-time.After(time.Second):
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+// slowStore answers each Get after a second.
+type slowStore struct {
+	Store
+	size int // of its values
+
+	start time.Time
+	mu    sync.Mutex // guards the following
+	begun []time.Duration
+}
+
+func (s *slowStore) Get(ctx context.Context, _ string) ([]byte, error) {
+	s.mu.Lock()
+	s.begun = append(s.begun, time.Since(s.start))
+	s.mu.Unlock()
+	select {
+	case <-time.After(time.Second):
+		return make([]byte, s.size), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	return l, func() []time.Duration { return begun }
+}
+
+// slow returns a load whose operations take a second each, and the times, since now, at which they begin.
+func slow() (*Load, func() []time.Duration) {
+	cfg := Config{Op: OpGet, Keys: 10}.WithDefaults()
+	s := &slowStore{size: cfg.ValueSize, start: time.Now()}
+	l := newIdleLoad(cfg)
+	l.store = s
+	return l, func() []time.Duration { return s.begun }
 }
 
 func near(d, want time.Duration) bool { return max(d-want, want-d) <= want/500 }
@@ -78,7 +89,7 @@ func TestRoundEndsThoughOperationsAreDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, begun := slow()
 		l.cfg.Rate, l.cfg.Duration = 10, 3500*time.Millisecond
-		round, err := l.round(t.Context(), 2)
+		round, err := l.Round(t.Context(), 2)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,6 +17,7 @@ type Result struct {
 	Members    int // of the cluster
 	Partitions int
 	Keys       int
+	Batch      int     // keys of an operation; 0: one, by itself
 	Zipf       float64 // the exponent by which they are drawn; 0: equal chances
 	Rate       int     // operations per second that begin; 0: whenever a caller is free
 	ValueSize  int     // bytes
@@ -118,6 +119,12 @@ var fields = []field{
 	{"rate", func(s *Result, _ *Round) any { return s.ifOpen(int64(s.Rate)) }},
 	{"overruns", func(s *Result, r *Round) any { return s.ifOpen(r.Overruns) }},
 	{"not_begun", func(s *Result, r *Round) any { return s.ifOpen(r.NotBegun) }},
+	{"batch", func(s *Result, _ *Round) any {
+		if s.Batch == 0 {
+			return nil
+		}
+		return s.Batch
+	}},
 }
 
 // ifOpen returns what only an open load has.
@@ -200,6 +207,9 @@ func (s Result) WriteTable(w io.Writer) error {
 
 	fmt.Fprintf(&b, "%s · %s, %s · %s, values of %s", what, count(s.Members, "member"), count(s.Partitions, "partition"),
 		count(s.Keys, "key"), count(s.ValueSize, "byte"))
+	if s.Batch > 0 {
+		fmt.Fprintf(&b, " · %s at once", count(s.Batch, "key"))
+	}
 	if s.Zipf > 0 {
 		fmt.Fprintf(&b, " · zipf %v", s.Zipf)
 	}

@@ -26,10 +26,10 @@ func TestJSONIsTheContract(t *testing.T) {
 	}
 	const want = `[{"op":"set","members":3,"partitions":271,"keys":1,"value_bytes":100,"callers":64,"operations":2000,"errors":1,` +
 		`"elapsed_ms":2000,"per_second":1000,"p50_us":1500,"p90_us":2000,"p99_us":3000,"p999_us":4000,"max_us":5678,"cpu_us":150,` +
-		`"client_cpu_us":50,"members_cpu_us":100,"bytes":224000,"first_error":"set bench: \"timeout\"","mix":"set=100","zipf_theta":null,"rate":null,"overruns":null,"not_begun":null},` +
+		`"client_cpu_us":50,"members_cpu_us":100,"bytes":224000,"first_error":"set bench: \"timeout\"","mix":"set=100","zipf_theta":null,"rate":null,"overruns":null,"not_begun":null,"batch":null},` +
 		`{"op":"set","members":3,"partitions":271,"keys":1,"value_bytes":100,"callers":512,"operations":10,"errors":0,` +
 		`"elapsed_ms":1,"per_second":10000,"p50_us":0,"p90_us":0,"p99_us":0,"p999_us":0,"max_us":0,"cpu_us":null,` +
-		`"client_cpu_us":null,"members_cpu_us":null,"bytes":1,"first_error":null,"mix":"set=100","zipf_theta":null,"rate":null,"overruns":null,"not_begun":null}]` + "\n"
+		`"client_cpu_us":null,"members_cpu_us":null,"bytes":1,"first_error":null,"mix":"set=100","zipf_theta":null,"rate":null,"overruns":null,"not_begun":null,"batch":null}]` + "\n"
 	if out.String() != want {
 		t.Errorf("\n%s, want\n%s", out.String(), want)
 	}
@@ -84,8 +84,8 @@ func TestOpenLoadShowsItsOverruns(t *testing.T) {
 	if strings.Contains(table.String(), "with 4 callers") {
 		t.Errorf("overruns of a round that has none:\n%s", table.String())
 	}
-	for _, want := range []string{`{"op":"mix",`, `"mix":"get=80,set=20","zipf_theta":0.9,"rate":500,"overruns":3,"not_begun":1}`,
-		`"rate":500,"overruns":0,"not_begun":0}]`} {
+	for _, want := range []string{`{"op":"mix",`, `"mix":"get=80,set=20","zipf_theta":0.9,"rate":500,"overruns":3,"not_begun":1,"batch":null}`,
+		`"rate":500,"overruns":0,"not_begun":0,"batch":null}]`} {
 		if !strings.Contains(document.String(), want) {
 			t.Errorf("no %q in\n%s", want, document.String())
 		}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/gridiron-io/gridiron/sdk"
 )
 
 // Run connects, writes the keys, lets the callers of each round work, and destroys the map. Operations that fail are counted
@@ -24,29 +26,41 @@ func Run(ctx context.Context, cfg Config) (_ Result, err error) {
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
 
-	l, err := newLoad(cfg, client)
+	m, err := sdk.OpenMap[string, []byte](client, cfg.Map)
 	if err != nil {
 		return Result{}, err
 	}
-	if err := l.fill(ctx); err != nil {
+	n, err := m.Size(ctx)
+	if err != nil {
 		return Result{}, err
 	}
-	// Also when ctx has ended: the client's own timeout bounds it.
-	defer func() { err = errors.Join(err, l.m.Destroy(context.WithoutCancel(ctx))) }()
+	if n > 0 {
+		return Result{}, fmt.Errorf("%w: the map %q has %d entries, which would be overwritten and destroyed", sdk.ErrInvalid, cfg.Map, n)
+	}
+
+	l, err := NewLoad(NewMapStore(m), cfg)
+	if err != nil {
+		return Result{}, err
+	}
+	// Also what part of the keys was written, and when ctx has ended: the client's own timeout bounds it.
+	defer func() { err = errors.Join(err, m.Destroy(context.WithoutCancel(ctx))) }()
+	if err := l.Fill(ctx); err != nil {
+		return Result{}, err
+	}
 
 	status, err := client.Cluster(ctx)
 	if err != nil {
 		return Result{}, err
 	}
 
-	result := Result{Op: cfg.Op, Mix: cfg.mix(), Keys: cfg.Keys, Zipf: cfg.Zipf, Rate: cfg.Rate, ValueSize: cfg.ValueSize,
+	result := Result{Op: cfg.Op, Mix: cfg.mix(), Keys: cfg.Keys, Batch: cfg.Batch, Zipf: cfg.Zipf, Rate: cfg.Rate, ValueSize: cfg.ValueSize,
 		Members: status.Members, Partitions: status.Partitions}
 	if result.Op == "" {
 		result.Op = opMix
 	}
 
 	for _, callers := range cfg.Callers {
-		round, err := l.round(ctx, callers)
+		round, err := l.Round(ctx, callers)
 		if err != nil {
 			return Result{}, err
 		}
@@ -55,8 +69,10 @@ func Run(ctx context.Context, cfg Config) (_ Result, err error) {
 	return result, nil
 }
 
-// round warms up and measures.
-func (l *load) round(ctx context.Context, callers int) (Round, error) {
+// Round lets callers warm up and work, and returns what they did. Operations that fail are counted and do not end it.
+//
+// Errors: an error if the CPU time of one of PIDs cannot be read; ctx's cause; the first operation's error, if none succeeded.
+func (l *Load) Round(ctx context.Context, callers int) (Round, error) {
 	if l.cfg.WarmUp > 0 {
 		now := time.Now()
 		l.run(ctx, callers, &pace{start: now, at: now.Add(l.cfg.WarmUp), rate: int64(l.cfg.Rate)})
@@ -97,7 +113,7 @@ func (l *load) round(ctx context.Context, callers int) (Round, error) {
 		round.Overruns = p.late.Load() + round.NotBegun
 	}
 
-	round.Bytes = round.Operations * int64(len(l.keys[0])+l.cfg.ValueSize)
+	round.Bytes = round.Operations * int64(max(1, l.cfg.Batch)) * int64(len(l.keys[0])+l.cfg.ValueSize)
 	if known {
 		round.setCPU(after.client-before.client, after.members-before.members, len(l.cfg.PIDs) > 0)
 	}

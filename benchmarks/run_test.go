@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -101,6 +102,84 @@ func TestRunCountsEachOperation(t *testing.T) {
 				t.Errorf("%d entries left", n)
 			}
 		})
+	}
+}
+
+func TestRunInBatches(t *testing.T) {
+	m, client := member(t)
+	for _, op := range []Op{OpSet, OpGet} {
+		result, err := Run(t.Context(), Config{Servers: []string{m.Addr()}, Op: op, Callers: []int{3}, Keys: 50, ValueSize: 33, Batch: 7,
+			Operations: 40, Map: "load"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := result.Rounds[0]; result.Batch != 7 || r.Operations != 40 || r.Errors != 0 || r.Bytes != 40*7*(12+33) {
+			t.Errorf("%s: %+v", op, result)
+		}
+		if n := size(t, client, "load"); n != 0 {
+			t.Errorf("%d entries left", n)
+		}
+	}
+}
+
+// batchStore keeps what was written in batches, and forgets a key when it is told to.
+type batchStore struct {
+	Store
+	mu      sync.Mutex // guards the following
+	entries map[string]string
+	written map[string]bool // values, but for those of Fill
+	batches int
+}
+
+func (s *batchStore) SetAll(_ context.Context, keys []string, values [][]byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, k := range keys {
+		s.entries[k] = string(values[i])
+		s.written[string(values[i])] = true
+	}
+	s.batches++
+	return nil
+}
+
+func (s *batchStore) GetAll(_ context.Context, keys []string, each func([]byte)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range keys {
+		if v, ok := s.entries[k]; ok {
+			each([]byte(v))
+		}
+	}
+	return nil
+}
+
+func TestBatches(t *testing.T) {
+	s := &batchStore{entries: make(map[string]string), written: make(map[string]bool)}
+	l, err := NewLoad(s, Config{Op: OpSet, Keys: 10, Batch: 10, ValueSize: 20, Operations: 12})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Round(t.Context(), 3); err != nil {
+		t.Fatal(err)
+	}
+	// Each batch has all ten keys, wherever it begins, and no value is written twice.
+	if len(s.entries) != 10 || s.batches != 12 || len(s.written) != 120 {
+		t.Errorf("%d keys, %d batches, %d values", len(s.entries), s.batches, len(s.written))
+	}
+
+	l, err = NewLoad(s, Config{Op: OpGet, Keys: 10, Batch: 4, ValueSize: 20, Operations: 50})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := l.Round(t.Context(), 1); err != nil || r.Errors != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	delete(s.entries, keyName(3))
+	if r, err := l.Round(t.Context(), 1); err != nil || r.Errors == 0 || r.FirstError != errWrongAnswer.Error() {
+		t.Errorf("without a key: %+v, %v", r, err)
+	}
+	if _, err := NewLoad(s, Config{Keys: 3, Batch: 4}); !errors.Is(err, sdk.ErrInvalid) {
+		t.Errorf("a batch of more keys than there are: %v", err)
 	}
 }
 

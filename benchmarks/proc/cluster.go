@@ -29,7 +29,7 @@ type Cluster struct {
 	closed    bool
 	ports     []*porttest.Set
 	addrs     []string   // of all members, those of the bootstrap first
-	processes []*process // the last life of each member
+	processes []*Process // the last life of each member
 }
 
 // Start starts the members together and returns once all are ready. ctx bounds only the start. On an error nothing is left running.
@@ -56,7 +56,7 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 		}
 	}
 
-	c.processes = make([]*process, cfg.Members)
+	c.processes = make([]*Process, cfg.Members)
 	if err := c.startAll(ctx); err != nil {
 		return nil, errors.Join(err, c.kill(), c.cleanUp())
 	}
@@ -89,17 +89,17 @@ func (c *Cluster) startAll(ctx context.Context) error {
 }
 
 // launch starts member i. REQUIRES c.mu, or that nobody else knows c.
-func (c *Cluster) launch(i int) (*process, error) {
+func (c *Cluster) launch(i int) (*Process, error) {
 	name := fmt.Sprintf("m%d", i)
 	path := filepath.Join(c.dir, name)
 	cmd := exec.Command(c.cfg.Binary, c.cfg.args(name, c.addrs[i], path, c.addrs[:c.cfg.Members], i < c.cfg.Members)...)
 	cmd.Env = c.env
-	return launch(name, cmd, path+".log")
+	return Launch(name, cmd, path+".log")
 }
 
 // waitReady waits until member i says that it is ready, at the address that it was given.
-func (c *Cluster) waitReady(ctx context.Context, i int, p *process) error {
-	line, err := p.waitReady(ctx)
+func (c *Cluster) waitReady(ctx context.Context, i int, p *Process) error {
+	line, err := p.WaitReady(ctx)
 	if err != nil {
 		return err
 	}
@@ -146,14 +146,14 @@ func (c *Cluster) PID(i int) (int, error) {
 }
 
 // running returns the process of member i.
-func (c *Cluster) running(i int) (*process, error) {
+func (c *Cluster) running(i int) (*Process, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.runningLocked(i)
 }
 
 // runningLocked is running. REQUIRES c.mu.
-func (c *Cluster) runningLocked(i int) (*process, error) {
+func (c *Cluster) runningLocked(i int) (*Process, error) {
 	if i < 0 || i >= len(c.processes) {
 		return nil, fmt.Errorf("member %d of %d: %w", i, len(c.processes), ErrNotRunning)
 	}
@@ -169,7 +169,7 @@ func (c *Cluster) Kill(i int) error {
 	if err != nil {
 		return err
 	}
-	return p.kill()
+	return p.Kill()
 }
 
 // Stop ends member i with SIGTERM, upon which it leaves the cluster, and returns once it is gone. When ctx ends first, the
@@ -181,7 +181,7 @@ func (c *Cluster) Stop(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	return p.stop(ctx)
+	return p.Stop(ctx)
 }
 
 // Signal sends a signal to member i, and does not wait for what it does. Errors wrap ErrNotRunning or os.ErrProcessDone.
@@ -213,7 +213,7 @@ func (c *Cluster) Restart(ctx context.Context, i int) error {
 	return c.waitReady(ctx, i, p)
 }
 
-func (c *Cluster) relaunch(i int) (*process, error) {
+func (c *Cluster) relaunch(i int) (*Process, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -223,7 +223,7 @@ func (c *Cluster) relaunch(i int) (*process, error) {
 		return nil, fmt.Errorf("restart member %d of %d: %w", i, len(c.processes), ErrNotRunning)
 	}
 
-	if err := c.processes[i].kill(); err != nil {
+	if err := c.processes[i].Kill(); err != nil {
 		return nil, err
 	}
 
@@ -244,7 +244,7 @@ func (c *Cluster) Add(ctx context.Context) (i int, err error) {
 	return i, c.waitReady(ctx, i, p)
 }
 
-func (c *Cluster) launchNext() (i int, p *process, err error) {
+func (c *Cluster) launchNext() (i int, p *Process, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if i = len(c.processes); c.closed || i == maxMembers {
@@ -286,14 +286,14 @@ func (c *Cluster) Close() error {
 		return nil
 	}
 	c.closed = true
-	list := append([]*process(nil), c.processes...)
+	list := append([]*Process(nil), c.processes...)
 	c.mu.Unlock()
 
 	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.StopTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
 	for _, p := range list {
-		wg.Go(func() { _ = p.stop(ctx) })
+		wg.Go(func() { _ = p.Stop(ctx) })
 	}
 
 	wg.Wait()
@@ -305,7 +305,7 @@ func (c *Cluster) kill() error {
 	var errs []error
 	for _, p := range c.processes {
 		if p != nil {
-			errs = append(errs, p.kill())
+			errs = append(errs, p.Kill())
 		}
 	}
 	return errors.Join(errs...)

@@ -4,7 +4,8 @@
 // own: kill -9, SIGSTOP, restarts, exit codes. Within one process, package gridtest is faster.
 //
 // It owns the processes, their data directories and their logs. It knows the command line of "grid start", and the one line that a member
-// prints once it is ready. It knows nothing else of the grid, and speaks to members with signals alone.
+// prints once it is ready. It knows nothing else of the grid, and speaks to members with signals alone. A Process may
+// also be another program, which is measured beside members.
 //
 //	cl, err := proc.Start(ctx, proc.Config{Binary: grid, Members: 3})
 //	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// process is one life of a member.
-type process struct {
+// Process is one life of a member, or of another program that is measured beside it. Its methods are safe for concurrent use.
+type Process struct {
 	name   string
 	cmd    *exec.Cmd
 	log    string // path
@@ -23,8 +23,9 @@ type process struct {
 	err    error         // of Wait; valid once exited is closed
 }
 
-// launch starts a process, which appends its standard error to the log.
-func launch(name string, cmd *exec.Cmd, log string) (*process, error) {
+// Launch starts a process, which appends its standard error to the log. Stop or Kill it, or it goes on when this process ends. The name
+// is for errors.
+func Launch(name string, cmd *exec.Cmd, log string) (*Process, error) {
 	f, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("start member %s: %w", name, err)
@@ -37,7 +38,7 @@ func launch(name string, cmd *exec.Cmd, log string) (*process, error) {
 	}
 
 	ready := make(chan string, 1)
-	p := &process{name: name, cmd: cmd, log: log, from: from, ready: ready, exited: make(chan struct{})}
+	p := &Process{name: name, cmd: cmd, log: log, from: from, ready: ready, exited: make(chan struct{})}
 	cmd.Stderr = f
 	cmd.Stdout = &firstLine{got: ready}
 	cmd.WaitDelay = time.Second // for standard output that a child of the member holds open
@@ -53,8 +54,17 @@ func launch(name string, cmd *exec.Cmd, log string) (*process, error) {
 	return p, nil
 }
 
-// waitReady waits for the line that the member prints once it is ready, and returns it.
-func (p *process) waitReady(ctx context.Context) (string, error) {
+// PID returns the process ID, also of a process that has ended.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Exited returns a channel that is closed once the process is gone.
+func (p *Process) Exited() <-chan struct{} { return p.exited }
+
+// Exit returns how the process ended and what it logged last. REQUIRES Exited to be closed.
+func (p *Process) Exit() error { return fmt.Errorf("%s ended: %w%s", p.name, p.exit(), p.lastWords()) }
+
+// WaitReady waits for the first line that the process prints, which a member does once it is ready, and returns it.
+func (p *Process) WaitReady(ctx context.Context) (string, error) {
 	select {
 	case line := <-p.ready:
 		return line, nil
@@ -66,7 +76,7 @@ func (p *process) waitReady(ctx context.Context) (string, error) {
 }
 
 // exit returns how the process ended. REQUIRES exited to be closed.
-func (p *process) exit() error {
+func (p *Process) exit() error {
 	if p.err == nil {
 		return errors.New("exit status 0")
 	}
@@ -74,7 +84,7 @@ func (p *process) exit() error {
 }
 
 // lastWords returns the last line that the process logged, for an error.
-func (p *process) lastWords() string {
+func (p *Process) lastWords() string {
 	f, err := os.Open(p.log)
 	if err != nil {
 		return ""
@@ -100,7 +110,7 @@ func (p *process) lastWords() string {
 }
 
 // running reports whether the process has not been reaped.
-func (p *process) running() bool {
+func (p *Process) running() bool {
 	select {
 	case <-p.exited:
 		return false
@@ -110,15 +120,15 @@ func (p *process) running() bool {
 }
 
 // signal sends a signal, and reports a process that has ended as an error wrapping os.ErrProcessDone.
-func (p *process) signal(sig os.Signal) error {
+func (p *Process) signal(sig os.Signal) error {
 	if err := p.cmd.Process.Signal(sig); err != nil {
 		return fmt.Errorf("signal %v to member %s: %w", sig, p.name, err)
 	}
 	return nil
 }
 
-// kill ends the process as a crash would and waits until it is gone. One that has ended already is left alone.
-func (p *process) kill() error {
+// Kill ends the process as a crash would and waits until it is gone. One that has ended already is left alone.
+func (p *Process) Kill() error {
 	err := p.signal(syscall.SIGKILL)
 	if err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
@@ -127,8 +137,10 @@ func (p *process) kill() error {
 	return nil
 }
 
-// stop asks the process to end and waits until it has. When ctx ends first, the process is killed.
-func (p *process) stop(ctx context.Context) error {
+// Stop asks the process to end with SIGTERM and waits until it has. When ctx ends first, the process is killed.
+//
+// Errors: ctx's where the process had to be killed; an *exec.ExitError where its exit status was not 0.
+func (p *Process) Stop(ctx context.Context) error {
 	if err := p.signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
@@ -139,7 +151,7 @@ func (p *process) stop(ctx context.Context) error {
 		select {
 		case <-p.exited: // both at once
 		default:
-			return errors.Join(fmt.Errorf("stop member %s: it had to be killed: %w", p.name, context.Cause(ctx)), p.kill())
+			return errors.Join(fmt.Errorf("stop member %s: it had to be killed: %w", p.name, context.Cause(ctx)), p.Kill())
 		}
 	}
 
