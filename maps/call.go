@@ -18,24 +18,20 @@ type call struct {
 	id        uint64
 	op        wire.Op
 	partition uint32
-	deadline  int64  // cluster time in milliseconds
-	locks     bool   // OpLock, OpRenew, OpLoad: the wait queue answers it
-	hurry     bool   // of those, a call that is answered at once although it asks to wait: there is no memory to park it
-	retry     bool   // a copy may have been executed
-	body      []byte // reads, and calls that lock: a copy of the request's body; writes: the body that goes into the log, if not the request's
-	code      wire.Code
-	found     []wire.GetResult // reads of keys: what was found. Values are the state's own bytes, which never change
-	views     []state.Entry    // what found was made of; no Use where there is no entry
-	out       []byte           // other reads: the answer's body
-	idle      wire.TouchBody   // reads of keys: what was so long idle that its use must be committed first
-	flush     bool             // uses of entries are to be committed soon
-	started   time.Duration    // when the request arrived, see elapsed
-	tally     *tally           // writes: where they are counted; nil: nowhere
-	bound     *bound           // writes: of the map, nil if it has none
-	bodySize  int              // writes that store: of the body
-	keys      int              // writes of several keys: how many
-	held      int64            // memory that is held of the host's for what waits
-	removal   *removal         // OpRemoveAll; else nil
+	deadline  int64         // cluster time in milliseconds
+	locks     bool          // OpLock, OpRenew, OpLoad: the wait queue answers it
+	hurry     bool          // of those, a call that is answered at once although it asks to wait: there is no memory to park it
+	retry     bool          // a copy may have been executed
+	body      []byte        // reads, and calls that lock: a copy of the request's body; writes: the body that goes into the log, if not the request's
+	reading   state.Reading // reads
+	out       []byte        // reads: the body of the answer
+	started   time.Duration // when the request arrived, see elapsed
+	tally     *tally        // writes: where they are counted; nil: nowhere
+	bound     *bound        // writes: of the map, nil if it has none
+	bodySize  int           // writes that store: of the body
+	keys      int           // writes of several keys: how many
+	held      int64         // memory that is held of the host's for what waits
+	removal   *removal      // OpRemoveAll; else nil
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}
@@ -81,12 +77,8 @@ func (c *call) free() {
 		c.out = nil
 	}
 
-	// These lists lead to values and entries, which must not be kept by a call in the pool.
-	clear(c.found)
-	clear(c.views)
-	c.body, c.found, c.views, c.out = c.body[:0], c.found[:0], c.views[:0], c.out[:0]
-
-	c.idle, c.flush = wire.TouchBody{}, false
+	c.reading.Forget()
+	c.body, c.out = c.body[:0], c.out[:0]
 	calls.Put(c)
 }
 
@@ -140,33 +132,13 @@ func (c *call) Finish() {
 		return
 	}
 
-	for i := range c.found {
-		c.out = wire.AppendGetResult(c.out, &c.found[i])
-	}
-	c.countRead()
-	c.caller.Answer(c.id, c.code, c.out)
+	flush := c.s.noteUses(c.partition, &c.reading)
+	c.out = c.reading.Append(c.out[:0])
+	c.s.countRead(c.partition, &c.reading, elapsed()-c.started)
+	c.caller.Answer(c.id, c.reading.Code, c.out)
 
-	if c.flush {
+	if flush {
 		c.s.flushTouches(int(c.partition))
 	}
 	c.free()
-}
-
-// countRead counts a read that is about to be answered. It begins no counts for a name that no map has.
-func (c *call) countRead() {
-	hits, known := 0, false
-	for i := range c.found {
-		if c.found[i].Flags&wire.ResultFound != 0 {
-			hits++
-		}
-		known = known || c.found[i].Instance != 0
-	}
-
-	t := c.s.tallyOf(wire.MapOf(c.body), known)
-	if t == nil {
-		return
-	}
-
-	t.done(c.s, c.op, c.partition, elapsed()-c.started)
-	t.read(c.partition, hits, len(c.found)-hits)
 }

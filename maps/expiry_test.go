@@ -134,24 +134,6 @@ func TestHits(t *testing.T) {
 	}
 }
 
-func TestUse(t *testing.T) {
-	o := newOwner(t, 1)
-	o.set("m", "k", "v")
-	v, _ := o.stored("m", "k")
-	for range 3 {
-		used(&v, v.Created+5)
-	}
-	used(&v, v.Created-7) // by a clock that is behind
-	if hits(&v) != 4 || accessed(&v) != v.Created+5 {
-		t.Fatalf("%d hits, accessed %d", hits(&v), accessed(&v)-v.Created)
-	}
-	*v.Use = useReadLimit<<useTimeBits | useTimeLimit
-	used(&v, v.Created+1<<50)
-	if hits(&v) != useReadLimit || accessed(&v) != v.Created+useTimeLimit {
-		t.Fatalf("%d hits, accessed %d: more than the word can show", hits(&v), accessed(&v)-v.Created)
-	}
-}
-
 // Entries are gone from memory soon after their time has come, at whatever rate they came; each has one event.
 func TestExpiredEntriesLeaveMemory(t *testing.T) {
 	t.Parallel()

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/gridiron-io/gridiron/maps/state"
-	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/entry"
 	"github.com/gridiron-io/gridiron/sdk/codec"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -200,7 +199,6 @@ func TestRemoveAllGoesOn(t *testing.T) {
 
 // Where nothing but expired entries was looked at, a step says where to go on.
 func TestRemoveAllPastExpired(t *testing.T) {
-	o := newOwner(t, 1)
 	st := state.New(1, state.Limits{})
 	for i := range 6000 {
 		st.Apply(&entry.Op{Code: wire.OpSet, Body: wire.AppendWriteBody(nil, &wire.WriteBody{Map: []byte("m"), Key: []byte(textKey(t, keyOf(i))), Value: []byte("v"),
@@ -220,12 +218,11 @@ func TestRemoveAllPastExpired(t *testing.T) {
 		t.Fatalf("next %q after %q", r.chosen.Next, after)
 	}
 	// A page of a scan says so too.
-	c := newCall(o.Service, &wire.Request{Op: wire.OpScan, Body: wire.AppendScanBody(nil, &wire.ScanBody{Map: []byte("m")})}, make(answers, 1))
-	c.body = wire.AppendScanBody(nil, &wire.ScanBody{Map: []byte("m"), What: wire.ScanKeys})
-	if !c.scan(st, partition.ReadPoint{}) {
+	scan := state.Reading{Op: wire.OpScan, Body: wire.AppendScanBody(nil, &wire.ScanBody{Map: []byte("m"), What: wire.ScanKeys})}
+	if !st.Read(&scan, &state.ReadPoint{}) {
 		t.Fatal("not read")
 	}
-	if page, err := wire.DecodeScanResult(c.out); err != nil || !page.More || len(page.Keys) != 0 || len(page.Next) == 0 {
+	if page, err := wire.DecodeScanResult(scan.Append(nil)); err != nil || !page.More || len(page.Keys) != 0 || len(page.Next) == 0 {
 		t.Fatalf("%+v, %v", page, err)
 	}
 }

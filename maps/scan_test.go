@@ -8,6 +8,9 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
+// pageBytes bounds one answer to a read of many entries; see maps/state.
+const pageBytes = 256 << 10
+
 // A page of keys is bounded by the bytes of keys alone, one with values by those of both.
 func TestPagesOfKeys(t *testing.T) {
 	o := newOwner(t, 1)

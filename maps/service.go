@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gridiron-io/gridiron/maps/state"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/entry"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -47,8 +48,9 @@ type Config struct {
 // the calls that wait for locks.
 type Service struct {
 	cfg       Config
-	touches   []touches // by partition
-	folded    []folded  // by partition
+	touches   []touches       // by partition
+	folded    []folded        // by partition
+	dropped   []state.Dropped // by partition; made once, for each read is given one
 	tallies   tallies
 	waitQueue *waitQueue
 	evictor   evictor
@@ -59,6 +61,9 @@ type Service struct {
 func New(cfg Config) *Service {
 	s := &Service{cfg: cfg, touches: make([]touches, cfg.Partitions), folded: make([]folded, cfg.Partitions),
 		waitQueue: newWaitQueue(cfg.Host, cfg.Now, cfg.Partitions)}
+	for p := range cfg.Partitions {
+		s.dropped = append(s.dropped, cfg.Dropped.of(p))
+	}
 	s.chooser.wake = make(chan struct{}, 1)
 	s.evictor.init(s)
 	return s

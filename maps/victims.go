@@ -69,13 +69,13 @@ func (s *Service) sample(b *bound, policy wire.EvictionPolicy, parts []held, n i
 
 				c := candidate{partition: p.partition, key: key, version: v.Version, cost: v.Cost}
 				if policy == wire.EvictLFU {
-					c.young = accessed(&v) >= now-freshMillis
-					c.rank = [2]int64{int64(hits(&v)), accessed(&v)}
+					c.young = v.Accessed() >= now-freshMillis
+					c.rank = [2]int64{int64(v.Hits()), v.Accessed()}
 				} else {
-					c.rank[0] = accessed(&v)
+					c.rank[0] = v.Accessed()
 					// Within one millisecond, written entries go before read ones: a cache that is being filled must not lose the
 					// entries that are asked for.
-					if readSinceWritten(&v) {
+					if v.ReadSinceWritten() {
 						c.rank[1] = 1
 					}
 				}

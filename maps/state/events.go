@@ -101,6 +101,26 @@ type Dropped interface {
 	Event(pos uint64) (name string, e wire.Event, ok bool)
 }
 
+var eventReads = []reader{
+	{wire.OpEvents, (*State).readEvents},
+}
+
+func (s *State) readEvents(r *Reading, at *ReadPoint) bool {
+	b, _ := wire.DecodeEventsBody(r.Body)
+	limit := pageEntries
+	if b.Limit > 0 {
+		limit = min(limit, int(b.Limit))
+	}
+
+	res := wire.EventsResult{AsOf: at.AsOf, Last: s.Standing(b.Map)}
+	res.Last.Partition, res.Last.Epoch = at.Partition, at.Epoch
+
+	from := Place{Generation: b.Generation, Pos: b.Pos}
+	res.Events, res.More = s.Events(b.Map, from, limit, pageBytes, at.Dropped)
+	r.text = wire.AppendEventsResult(r.text, &res)
+	return true
+}
+
 // Events returns the map's events after a place in order, of every instance and generation. An EventLost stands for events that are lost or
 // may be: the ring has forgotten them, a generation began without them, or the state has never come to the place. At wire.PosNow there are
 // no events.

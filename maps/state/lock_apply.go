@@ -32,6 +32,17 @@ var lockOperations = []operation{
 	{wire.OpResume, (*State).applyResume},
 }
 
+var lockReads = []reader{
+	{wire.OpIsLocked, (*State).readIsLocked},
+}
+
+func (s *State) readIsLocked(r *Reading, at *ReadPoint) bool {
+	name, key, _ := wire.DecodeKeyBody(r.Body)
+	res, ok := s.IsLocked(name, key, at.Now)
+	r.text = wire.AppendLockResult(r.text, &res)
+	return ok
+}
+
 func (s *State) applyLock(op *entry.Op) outcome {
 	b, err := wire.DecodeLockBody(op.Body)
 	if err == nil {

@@ -23,3 +23,20 @@ func TestOperations(t *testing.T) {
 	}()
 	registered(lockOperations, lockOperations[:1])
 }
+
+// There is a reader for each read of a partition, and for nothing else.
+func TestReaders(t *testing.T) {
+	for i := range 256 {
+		op := wire.Op(i)
+		if has := readers[op] != nil; has != op.IsRead() {
+			t.Errorf("%v: reads a partition %v, has a reader %v", op, op.IsRead(), has)
+		}
+	}
+
+	defer func() {
+		if recover() == nil {
+			t.Error("a read that is registered twice was not noticed")
+		}
+	}()
+	registeredReads(lockReads, lockReads)
+}

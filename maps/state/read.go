@@ -1,5 +1,7 @@
 package state
 
+import "github.com/gridiron-io/gridiron/maps/internal/use"
+
 // Entry is one entry as a read finds it. Times are milliseconds of cluster time.
 type Entry struct {
 	Value   []byte // immutable
@@ -12,9 +14,8 @@ type Entry struct {
 	TTL     uint64
 	MaxIdle uint64
 	Cost    int // bytes that the entry is counted with
-	// Use is a word beside the entry for those who read it; see the package comment. It is read and written atomically, and
-	// only while the state may be read.
-	Use *uint64
+	// Use is a word beside the entry for those who read it; see the package comment. It is looked at only while the state may be read.
+	Use *use.Word
 }
 
 func entryOf(e item) Entry {

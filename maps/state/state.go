@@ -10,8 +10,8 @@
 //
 // # Operations
 //
-// Each family of operations has a file that registers how its operations change the state; see operation. The codes, the bodies and
-// what clients and members must know of an operation are in package wire.
+// Each family of operations has a file that registers how its operations change the state, or read it; see operation and reader. The codes,
+// the bodies and what clients and members must know of an operation are in package wire.
 //
 // # Synchronisation
 //
@@ -21,9 +21,8 @@
 //
 // # Use
 //
-// Beside each entry stands one word that is not replicated. Readers may keep in it what the process has seen of the entry, such as
-// how often it was read. The word survives when the entry is written over, and begins with zero in a new entry. The state never
-// looks at it.
+// Beside each entry stands one word that is not replicated. Reads keep in it what the process has seen of the entry: how often it was
+// read, and when last. The word survives when the entry is written over, and begins with zero in a new entry. Apply never looks at it.
 //
 // # Maps
 //

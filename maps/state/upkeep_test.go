@@ -3,6 +3,7 @@ package state
 import (
 	"testing"
 
+	"github.com/gridiron-io/gridiron/maps/internal/use"
 	"github.com/gridiron-io/gridiron/partition/entry"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -147,7 +148,7 @@ func TestCandidates(t *testing.T) {
 // The use stays with the key through writes of the entry, and is nothing that replicas share.
 func TestUse(t *testing.T) {
 	s := newScript(t, Limits{})
-	use := func() *uint64 {
+	used := func() *use.Word {
 		v, ok := s.Get([]byte("m"), []byte("k"))
 		if !ok {
 			t.Fatal("no entry")
@@ -156,11 +157,11 @@ func TestUse(t *testing.T) {
 	}
 	for size := range 20 { // wherever the word comes to stand
 		s.do(wire.OpSet, "m", "k", "0123456789abcdefghijklmn"[:1+size])
-		if size > 0 && *use() != uint64(size) {
-			t.Fatalf("%d after %d writes", *use(), size)
+		if size > 0 && *used() != use.Word(size) {
+			t.Fatalf("%d after %d writes", *used(), size)
 		}
 		before := s.Hash()
-		*use()++
+		*used()++
 		if s.Hash() != before {
 			t.Fatal("the hash has changed with the use")
 		}
@@ -168,8 +169,8 @@ func TestUse(t *testing.T) {
 	s.do(wire.OpSetTTL, "m", "k", "", ttl(50), maxIdle(20))
 	s.at(1001)
 	s.touch("m", "k", 1001)
-	if *use() != 20 {
-		t.Fatalf("%d after SetTTL and a touch", *use())
+	if *used() != 20 {
+		t.Fatalf("%d after SetTTL and a touch", *used())
 	}
 	restored, err := Restore(bytesOf(t, s.State), Limits{})
 	if err != nil {
@@ -180,7 +181,7 @@ func TestUse(t *testing.T) {
 	}
 	s.do(wire.OpDelete, "m", "k", "")
 	s.do(wire.OpSet, "m", "k", "v")
-	if *use() != 0 {
-		t.Fatalf("a new entry begins with %d", *use())
+	if *used() != 0 {
+		t.Fatalf("a new entry begins with %d", *used())
 	}
 }
