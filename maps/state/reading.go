@@ -107,9 +107,3 @@ func (s *State) Read(r *Reading, at *ReadPoint) bool {
 	r.begin()
 	return readers[r.Op](s, r, at)
 }
-
-// dueIn reports whether an entry of the map has expired by cluster time, but not yet by the log's clock.
-func (s *State) dueIn(name []byte, now int64) bool {
-	t, ok := s.MinExpires(name)
-	return ok && t <= now && s.clock < now
-}
