@@ -9,10 +9,6 @@
 // A function gets a [TaskContext], which tells where it runs. [Local] gives it the entries that its member owns.
 //
 // A plain task runs at most once per submission. When its member dies, the task is never run again silently. A function that
-// panics, never returns, or returns very much cannot harm its member beyond the bounds in [PoolConfig] and [Config].
-//
-// # Not for programs
-//
-// [Service], with its [Config], [Stats] and [RawEntry], is the part of a member that runs tasks. It is not API. It knows neither
-// connections nor how maps are stored: the member decodes calls, asks the Service, and encodes its answers.
+// panics, never returns, or returns very much cannot harm its member: [PoolConfig] bounds how many tasks run and wait, and
+// members bound the bytes of arguments and results.
 package exec

@@ -1,10 +1,10 @@
 package exec
 
 import (
-	"context"
 	"fmt"
 	"iter"
 
+	"github.com/gridiron-io/gridiron/exec/internal/tasks"
 	"github.com/gridiron-io/gridiron/sdk"
 	"github.com/gridiron-io/gridiron/sdk/codec"
 )
@@ -28,39 +28,6 @@ type TaskContext interface {
 	Fence() uint64
 }
 
-// RawEntry is one entry of a map as it is stored. It is for members and not API.
-type RawEntry struct {
-	Key   []byte // msgpack
-	Value []byte // msgpack
-}
-
-// taskContext is the TaskContext that every task gets.
-//
-// NOTE: it keeps the task's ctx because Local takes none: it must end with the task.
-type taskContext struct {
-	ctx     context.Context
-	service *Service
-	key     any
-	attempt int
-}
-
-func (tc *taskContext) Member() sdk.Member  { return tc.service.cfg.Member() }
-func (tc *taskContext) Client() *sdk.Client { return tc.service.cfg.Client() }
-func (tc *taskContext) Key() any            { return tc.key }
-func (tc *taskContext) Attempt() int        { return tc.attempt }
-func (tc *taskContext) Fence() uint64       { return 0 }
-
-func (tc *taskContext) localEntries(mapName string) iter.Seq2[RawEntry, error] {
-	return tc.service.cfg.LocalEntries(tc.ctx, mapName)
-}
-
-// localReader is how Local reaches the entries; the TaskContext that a member makes implements it.
-type localReader interface {
-	localEntries(mapName string) iter.Seq2[RawEntry, error]
-}
-
-var _ localReader = (*taskContext)(nil)
-
 // Local yields the entries of a map that the task's member owns, without a network hop. On all members together it yields the
 // whole map once, as long as no partition changes its owner meanwhile. It is linearizable in each partition, but sees no single
 // instant. It ends when the task's context ends.
@@ -69,13 +36,13 @@ var _ localReader = (*taskContext)(nil)
 // error is the last thing that comes. If tc is not the TaskContext that a task was given, the error wraps sdk.ErrInvalid.
 func Local[K comparable, V any](tc TaskContext, mapName string) iter.Seq2[sdk.Entry[K, V], error] {
 	return func(yield func(sdk.Entry[K, V], error) bool) {
-		local, ok := tc.(localReader)
+		local, ok := tc.(tasks.LocalReader)
 		if !ok {
 			yield(sdk.Entry[K, V]{}, fmt.Errorf("local entries of map %q: %w: %T is not the context of a running task", mapName, sdk.ErrInvalid, tc))
 			return
 		}
 
-		for raw, err := range local.localEntries(mapName) {
+		for raw, err := range local.LocalEntries(mapName) {
 			if err != nil {
 				yield(sdk.Entry[K, V]{}, fmt.Errorf("local entries of map %q: %w", mapName, err))
 				return
@@ -92,7 +59,7 @@ func Local[K comparable, V any](tc TaskContext, mapName string) iter.Seq2[sdk.En
 	}
 }
 
-func decodeEntry[K comparable, V any](raw RawEntry) (sdk.Entry[K, V], error) {
+func decodeEntry[K comparable, V any](raw tasks.RawEntry) (sdk.Entry[K, V], error) {
 	var entry sdk.Entry[K, V]
 	if err := (codec.Msgpack{}).Decode(raw.Key, &entry.Key); err != nil {
 		return sdk.Entry[K, V]{}, fmt.Errorf("%w: decode a key: %w", sdk.ErrInvalid, err)

@@ -12,4 +12,8 @@
 //
 // The zero Config makes a cluster of one member, in memory, on free ports of the loopback interface. Package gridtest runs whole
 // clusters for the tests of programs that use a grid.
+//
+// # Not for programs
+//
+// [StartWith] and [Option] are how package gridtest gives its members a network that it can cut. They are not API.
 package grid

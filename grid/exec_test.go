@@ -283,16 +283,16 @@ func testTaskErrors(t *testing.T, ctx context.Context, w *workshop, ex *sdk.Exec
 	}
 	var e *sdk.Error
 	err := submit("conflict", nil)
-	if !errors.Is(err, sdk.ErrConflict) || !errors.As(err, &e) || e.Code != wire.CodeTaskFailed || e.Member != w.ids(t)["m1"] ||
+	if !errors.Is(err, sdk.ErrConflict) || !errors.As(err, &e) || e.Code != sdk.CodeTaskFailed || e.Member != w.ids(t)["m1"] ||
 		e.Name != "jobs" || !strings.Contains(err.Error(), "row 7: conflict") || sdk.Retryable(err) {
 		t.Errorf("an error that wraps a sentinel: %v, %+v", err, e)
 	}
 	err = submit("fail", "no cheese")
-	if !errors.As(err, &e) || e.Code != wire.CodeTaskFailed || !strings.Contains(err.Error(), "no cheese") || errors.Is(err, sdk.ErrConflict) {
+	if !errors.As(err, &e) || e.Code != sdk.CodeTaskFailed || !strings.Contains(err.Error(), "no cheese") || errors.Is(err, sdk.ErrConflict) {
 		t.Errorf("another error: %v, %+v", err, e)
 	}
 	err = submit("panic", "the sky falls")
-	if !errors.As(err, &e) || e.Code != wire.CodeTaskFailed || !strings.Contains(err.Error(), "the sky falls") {
+	if !errors.As(err, &e) || e.Code != sdk.CodeTaskFailed || !strings.Contains(err.Error(), "the sky falls") {
 		t.Errorf("a panic: %v, %+v", err, e)
 	}
 	if log := w.logged(); !strings.Contains(log, "the sky falls") || !strings.Contains(log, "exec_test.go") {

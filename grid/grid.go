@@ -25,7 +25,7 @@ func Start(ctx context.Context, cfg Config) (*Member, error) { return StartWith(
 // Option changes how StartWith starts a member. Only package gridtest can make one.
 type Option = startoption.Option
 
-// StartWith is Start with options. It is for package gridtest and not API.
+// StartWith is Start with options, for package gridtest.
 func StartWith(ctx context.Context, cfg Config, opts ...Option) (*Member, error) {
 	c := member.Config{Settings: member.Settings(cfg)}
 	for _, o := range opts {

@@ -21,6 +21,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gridiron-io/gridiron/exec"
+	execsvc "github.com/gridiron-io/gridiron/exec/service"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -266,7 +267,7 @@ func (c Config) Validate() error {
 	}
 
 	_, problems := c.patterns()
-	for _, err := range append(problems, exec.CheckPools(c.Executors)...) {
+	for _, err := range append(problems, execsvc.CheckPools(c.Executors)...) {
 		bad("%w", err)
 	}
 
@@ -279,7 +280,7 @@ func (c Config) patterns() (list wire.MapConfigs, problems []error) {
 		config := wire.PatternConfig{Pattern: pattern}
 		var err error
 		// Without its settings the whole configuration cannot be checked. The pattern still can.
-		if config.MapConfig, err = c.Maps[pattern].Wire(); err != nil {
+		if config.MapConfig, err = mapConfig(c.Maps[pattern]); err != nil {
 			err = errors.Join(wire.CheckMapPattern(pattern), err)
 		} else {
 			err = config.Check()
@@ -294,6 +295,12 @@ func (c Config) patterns() (list wire.MapConfigs, problems []error) {
 		problems = append(problems, fmt.Errorf("maps: %d patterns, at most %d are possible", len(list), wire.MaxMapConfigs))
 	}
 	return list, problems
+}
+
+// mapConfig returns c in the form of the metadata.
+func mapConfig(c sdk.MapConfig) (wire.MapConfig, error) {
+	return wire.MapConfigSet{TTL: c.TTL, MaxIdle: c.MaxIdle, Eviction: (*string)(c.Eviction), MaxEntries: c.MaxEntries, MaxBytes: c.MaxBytes,
+		Stats: c.Stats}.MapConfig()
 }
 
 func validPort(s string) bool {

@@ -3,6 +3,7 @@ package member
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -76,6 +77,20 @@ func TestMapConfigsWhileTheyChange(t *testing.T) {
 	}
 	done.Store(true)
 	wg.Wait()
+}
+
+// Every field of a program's configuration reaches the metadata.
+func TestMapConfigIsWhole(t *testing.T) {
+	var set sdk.MapConfig
+	v := reflect.ValueOf(&set).Elem()
+	for i := range v.NumField() {
+		v.Field(i).Set(reflect.New(v.Field(i).Type().Elem()))
+	}
+	set.Eviction = new(sdk.EvictNone)
+
+	if got, err := mapConfig(set); err != nil || got.Fields != wire.AllMapFields {
+		t.Errorf("fields %b of %b, %v", got.Fields, wire.AllMapFields, err)
+	}
 }
 
 func TestMapsAreValidated(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 
-	"github.com/gridiron-io/gridiron/exec"
+	execsvc "github.com/gridiron-io/gridiron/exec/service"
 	"github.com/gridiron-io/gridiron/maps"
 	"github.com/gridiron-io/gridiron/member/internal/clock"
 	"github.com/gridiron-io/gridiron/member/internal/control"
@@ -39,7 +39,7 @@ type Member struct {
 	control    *control.Control
 	views      *views
 	maps       *maps.Service
-	tasks      *exec.Service
+	tasks      *execsvc.Service
 	events     *events.Events
 	publisher  *events.Publisher
 	client     *sdk.Client

@@ -8,7 +8,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
-	"github.com/gridiron-io/gridiron/exec"
+	execsvc "github.com/gridiron-io/gridiron/exec/service"
 	"github.com/gridiron-io/gridiron/maps"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/sdk"
@@ -46,7 +46,7 @@ type reading struct {
 	load    partition.HostLoad
 	held    maps.Usage
 	maps    map[string]*wire.MapCounts
-	tasks   exec.Stats
+	tasks   execsvc.Stats
 	clients int
 	members int
 }

@@ -6,14 +6,14 @@ import (
 	"fmt"
 	"iter"
 
-	"github.com/gridiron-io/gridiron/exec"
+	execsvc "github.com/gridiron-io/gridiron/exec/service"
 	"github.com/gridiron-io/gridiron/maps"
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
 // makeTasks makes the service of tasks. It accepts none before it is started.
 func (m *Member) makeTasks() (err error) {
-	m.tasks, err = exec.New(exec.Config{Registry: m.cfg.Registry, Member: m.self, Client: m.Client, LocalEntries: m.localEntries,
+	m.tasks, err = execsvc.New(execsvc.Config{Registry: m.cfg.Registry, Member: m.self, Client: m.Client, LocalEntries: m.localEntries,
 		Executors: m.cfg.Executors, Logger: m.log})
 	if err != nil {
 		return fmt.Errorf("start the tasks: %w", err)
@@ -28,15 +28,15 @@ func (m *Member) self() sdk.Member {
 }
 
 // localEntries yields the entries of a map in the partitions owned here: see maps.Service.EachLocal.
-func (m *Member) localEntries(ctx context.Context, name string) iter.Seq2[exec.RawEntry, error] {
-	return func(yield func(exec.RawEntry, error) bool) {
-		err := m.maps.EachLocal(ctx, name, func(key, value []byte) bool { return yield(exec.RawEntry{Key: key, Value: value}, nil) })
+func (m *Member) localEntries(ctx context.Context, name string) iter.Seq2[execsvc.RawEntry, error] {
+	return func(yield func(execsvc.RawEntry, error) bool) {
+		err := m.maps.EachLocal(ctx, name, func(key, value []byte) bool { return yield(execsvc.RawEntry{Key: key, Value: value}, nil) })
 		if errors.Is(err, maps.ErrUnreadable) {
 			// Tasks know the errors of the client alone.
 			err = fmt.Errorf("%w: %w", sdk.ErrUnavailable, err)
 		}
 		if err != nil {
-			yield(exec.RawEntry{}, err)
+			yield(execsvc.RawEntry{}, err)
 		}
 	}
 }

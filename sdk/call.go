@@ -132,7 +132,7 @@ func (cl *call) fail(sentinel error, hint string) error {
 	}
 	// Without an answer to the last attempt, the code would be that of an earlier one.
 	if cl.attempts > 0 && cl.Err == nil {
-		e.Code = cl.Answer.Code
+		e.Code = Code(cl.Answer.Code)
 	}
 	return e
 }

@@ -30,7 +30,7 @@ func TestPooledCallStartsAnew(t *testing.T) {
 			t.Errorf("%s: %+v, %v, sent %v", name, cl.Answer, cl.Err, cl.Sent)
 		}
 		var e *Error
-		if cl.attempts = 1; !errors.As(cl.fail(ErrUnavailable, ""), &e) || e.Code != wire.CodeOK {
+		if cl.attempts = 1; !errors.As(cl.fail(ErrUnavailable, ""), &e) || e.Code != CodeOK {
 			t.Errorf("%s: before any answer the error says %v", name, e.Code)
 		}
 	}
@@ -105,7 +105,7 @@ func TestSubmissionIsNotRepeated(t *testing.T) {
 // The task has run: to submit it again is not to retry the call.
 func TestFailureOfATaskIsNotRetryable(t *testing.T) {
 	for _, sentinel := range []error{ErrUnavailable, ErrOverloaded, ErrRejected, ErrTimeout, ErrConflict} {
-		failed := &Error{Op: "task_wait", Partition: -1, Code: wire.CodeTaskFailed, Err: &taskError{text: "no", sentinel: sentinel}}
+		failed := &Error{Op: "task_wait", Partition: -1, Code: CodeTaskFailed, Err: &taskError{text: "no", sentinel: sentinel}}
 		for _, err := range []error{failed, fmt.Errorf("the report: %w", failed), &MultiError{Errs: map[string]error{"m1": failed, "m2": ErrRejected}}} {
 			if Retryable(err) {
 				t.Errorf("a task's own %v is retryable", err)

@@ -85,7 +85,7 @@ func (c *Client) connect(ctx context.Context) error {
 		// A member that starts may be ready a moment later, and one that stops may start again. Other refusals stay.
 		var refused *rpc.Refused
 		if errors.As(err, &refused) && refused.Code != wire.CodeNotReady && refused.Code != wire.CodeClosed {
-			sentinel := SentinelOf(refused.Code)
+			sentinel := sentinelOf(refused.Code)
 			if sentinel == nil {
 				sentinel = ErrUnavailable
 			}

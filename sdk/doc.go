@@ -21,6 +21,6 @@
 //
 // # Not for programs
 //
-// Package [github.com/gridiron-io/gridiron/sdk/wire] holds the formats in which clients and members talk. It is not API, nor is
-// what this package says is for members.
+// Packages [github.com/gridiron-io/gridiron/sdk/wire], with the formats in which clients and members talk, and
+// [github.com/gridiron-io/gridiron/sdk/taskwait] are not API.
 package sdk

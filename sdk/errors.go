@@ -44,34 +44,23 @@ var sentinels = [...]error{
 	wire.CodeEventsLost: ErrEventsLost, wire.CodeClosed: ErrClosed,
 }
 
-// SentinelOf returns the error variable that stands for an answer's code, or nil if there is none. It is for members and not
-// API.
-func SentinelOf(code wire.Code) error {
+// sentinelOf returns the error variable that stands for an answer's code, or nil if there is none.
+func sentinelOf(code wire.Code) error {
 	if int(code) < len(sentinels) {
 		return sentinels[code]
 	}
 	return nil
 }
 
-// CodeOf returns the code of the first error variable that err wraps, and whether there is one. It is for members and not API.
-func CodeOf(err error) (wire.Code, bool) {
-	for code, sentinel := range sentinels {
-		if sentinel != nil && errors.Is(err, sentinel) {
-			return wire.Code(code), true
-		}
-	}
-	return wire.CodeOK, false
-}
-
 // Error describes a failed call. Fields that do not apply are empty; Partition is then -1.
 type Error struct {
-	Op        string    // the operation, as spans and metrics name it: get, set, put_if_absent, …
-	Name      string    // of the map or executor
-	Partition int       // of the key
-	Member    string    // ID of the member that was asked last
-	Code      wire.Code // of the member's last answer; CodeOK if there was none
-	Hint      string    // details for people
-	Err       error     // wraps one of the errors above, and the context's error if the context ended the call
+	Op        string // the operation, as spans and metrics name it: get, set, put_if_absent, …
+	Name      string // of the map or executor
+	Partition int    // of the key
+	Member    string // ID of the member that was asked last
+	Code      Code   // of the member's last answer; CodeOK if there was none
+	Hint      string // details for people
+	Err       error  // wraps one of the errors above, and the context's error if the context ended the call
 }
 
 // Error names the operation, what it was for, the error and the hint.
@@ -157,7 +146,7 @@ func Retryable(err error) bool {
 	}
 
 	var e *Error
-	if errors.As(err, &e) && e.Code == wire.CodeTaskFailed {
+	if errors.As(err, &e) && e.Code == CodeTaskFailed {
 		return false
 	}
 

@@ -105,7 +105,7 @@ func TestRefusalsSayOnceWhatTheyAre(t *testing.T) {
 	// What members answer is said after the sentinel, and may begin with its text.
 	for code := range sentinels {
 		code := wire.Code(code)
-		sentinel := SentinelOf(code)
+		sentinel := sentinelOf(code)
 		if sentinel == nil {
 			continue
 		}

@@ -142,7 +142,7 @@ func (ex *Executor) haveTask(ctx context.Context, task string, members []wire.ID
 		return nil
 	}
 	slices.Sort(without)
-	return &Error{Op: wire.OpTaskSubmit.String(), Name: ex.name, Partition: -1, Member: without[0], Code: wire.CodeUnknownTask, Err: ErrUnknownTask,
+	return &Error{Op: wire.OpTaskSubmit.String(), Name: ex.name, Partition: -1, Member: without[0], Code: CodeUnknownTask, Err: ErrUnknownTask,
 		Hint: "task " + task + " is not registered on " + strings.Join(without, ", ") + "; nothing was submitted"}
 }
 

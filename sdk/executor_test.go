@@ -95,7 +95,7 @@ func TestSubmitReportsRefusals(t *testing.T) {
 				cl.once(1, wire.OpTaskSubmit, code, instead)
 				_, err := SubmitToMember[int](t.Context(), c.Executor("ex"), "m1", "echo", 5)
 				var e *Error
-				if !errors.Is(err, want) || !errors.As(err, &e) || e.Member != cl.id(1) || e.Name != "ex" || e.Code != code || !strings.Contains(err.Error(), "as the test says") {
+				if !errors.Is(err, want) || !errors.As(err, &e) || e.Member != cl.id(1) || e.Name != "ex" || e.Code != Code(code) || !strings.Contains(err.Error(), "as the test says") {
 					t.Errorf("%v: %+v", err, e)
 				}
 			})

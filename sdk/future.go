@@ -9,6 +9,7 @@ import (
 
 	"github.com/gridiron-io/gridiron/sdk/codec"
 	"github.com/gridiron-io/gridiron/sdk/internal/rpc"
+	"github.com/gridiron-io/gridiron/sdk/taskwait"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -28,7 +29,7 @@ type Future[R any] struct{ t *remoteTask }
 // Get waits for the task's outcome for as long as ctx lasts; the client's timeout does not apply. It may be called any number of
 // times. Each call decodes a value of its own.
 //
-// Errors: the task's own error, with its text, under Error.Code CodeTaskFailed; it matches an error of this package that the
+// Errors: the task's own error, with its text, with Error.Code CodeTaskFailed; it matches an error of this package that the
 // task's error wraps. context.DeadlineExceeded if its Timeout ended the task. ErrCancelled. ErrMemberLeft if its member died;
 // nobody knows how far the task got. ErrTooLarge for a result above 1 MB. ErrInvalid if argument or result have other types than
 // the task's. ErrClosed. ErrTimeout, which also is ctx.Err(), when ctx ends: the task goes on, and Get may be called again.
@@ -195,7 +196,7 @@ func (t *remoteTask) outcome(r *wire.TaskResult) ([]byte, error) {
 	case wire.CodeOK:
 		return r.Value, nil
 	case wire.CodeTaskFailed:
-		return nil, t.fail(r.Code, &taskError{text: r.Message, sentinel: SentinelOf(r.Sentinel)}, "")
+		return nil, t.fail(r.Code, &taskError{text: r.Message, sentinel: sentinelOf(r.Sentinel)}, "")
 	case wire.CodeTimeout: // the task's own timeout: the task has run, so this is not ErrTimeout
 		return nil, t.fail(r.Code, context.DeadlineExceeded, r.Message)
 	case wire.CodeNotFound:
@@ -205,7 +206,7 @@ func (t *remoteTask) outcome(r *wire.TaskResult) ([]byte, error) {
 		}
 		return nil, t.fail(r.Code, ErrMemberLeft, "its member has restarted, or the task did not reach it: "+r.Message)
 	}
-	sentinel := SentinelOf(r.Code)
+	sentinel := sentinelOf(r.Code)
 	if sentinel == nil {
 		sentinel = errInternal
 	}
@@ -220,7 +221,7 @@ func (t *remoteTask) wait(ctx context.Context) ([]byte, error) {
 	default:
 	}
 
-	stuck, leave := awaiting(ctx, t.id)
+	stuck, leave := taskwait.Await(ctx, t.id)
 	defer leave()
 	select {
 	case <-t.done:
@@ -294,5 +295,9 @@ func (t *remoteTask) cancelBehind() {
 }
 
 func (t *remoteTask) fail(code wire.Code, err error, hint string) error {
-	return &Error{Op: wire.OpTaskWait.String(), Name: t.ex.name, Partition: -1, Member: t.member.String(), Code: code, Err: err, Hint: hint}
+	return &Error{Op: wire.OpTaskWait.String(), Name: t.ex.name, Partition: -1, Member: t.member.String(), Code: Code(code), Err: err, Hint: hint}
 }
+
+// textDeadlock is the hint of waits that can never end.
+const textDeadlock = "the task waits for a place in a pool all of whose tasks wait for others like it, this one among them; " +
+	"give the tasks that are waited for an executor of their own"

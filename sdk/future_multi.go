@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/gridiron-io/gridiron/sdk/taskwait"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -105,7 +106,7 @@ func (m *multiTask) next(ctx context.Context, n int) (int, error) {
 		waits := m.unknownLocked()
 		m.mu.Unlock()
 
-		stuck, leave := awaiting(ctx, waits...)
+		stuck, leave := taskwait.Await(ctx, waits...)
 		select {
 		case <-more:
 			leave()

@@ -122,7 +122,7 @@ func TestOutcomes(t *testing.T) {
 				}
 				got, err := f.Get(t.Context())
 				var e *Error
-				if got != "" || !errors.As(err, &e) || e.Member != cl.id(0) || e.Name != "ex" || e.Code != c.result.Code || !strings.Contains(err.Error(), c.text) {
+				if got != "" || !errors.As(err, &e) || e.Member != cl.id(0) || e.Name != "ex" || e.Code != Code(c.result.Code) || !strings.Contains(err.Error(), c.text) {
 					t.Fatalf("%q, %v", got, err)
 				}
 				for _, want := range c.want {

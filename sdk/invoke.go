@@ -207,7 +207,7 @@ func (c *Client) settle(ctx context.Context, cl *call) (done bool) {
 		return cl.end(cl.fail(ErrUnknownOutcome, cl.hint()))
 	case wire.CodeConflict, wire.CodeLockNotHeld, wire.CodeFenced, wire.CodeTooLarge, wire.CodeInvalid, wire.CodeNotFound,
 		wire.CodeUnknownProcessor, wire.CodeTaskFailed: // every copy of the call gets this answer
-		return cl.end(cl.fail(SentinelOf(code), cl.hint()))
+		return cl.end(cl.fail(sentinelOf(code), cl.hint()))
 	case wire.CodeOverloaded, wire.CodeRejected:
 		// This attempt was not executed, but an earlier one may have been: only an attempt that gets through can tell.
 		if cl.unknown {
@@ -215,7 +215,7 @@ func (c *Client) settle(ctx context.Context, cl *call) (done bool) {
 		}
 	}
 
-	sentinel := SentinelOf(code)
+	sentinel := sentinelOf(code)
 	switch {
 	case cl.unknown, write && sentinel == nil:
 		return cl.end(cl.fail(ErrUnknownOutcome, cl.text().Error()))

@@ -38,7 +38,7 @@ func (o leaseOption) applyLock(c *lockConfig) (err error) {
 	if o == 0 {
 		return errors.New("Lease(0): a lock that is not held")
 	}
-	c.lease, err = milliseconds("Lease", time.Duration(o))
+	c.lease, err = wire.Milliseconds("Lease", time.Duration(o))
 	return err
 }
 

@@ -180,12 +180,12 @@ func (b *bulk[K, V]) write(ctx context.Context, w wire.WriteOptions, applied fun
 					return cl.fail(ErrUnknownOutcome, "the answer names a key that was not sent")
 				}
 
-				sentinel := SentinelOf(f.Code)
+				sentinel := sentinelOf(f.Code)
 				if sentinel == nil {
 					sentinel = ErrUnknownOutcome
 				}
 				err := cl.fail(sentinel, "").(*Error)
-				err.Code = f.Code
+				err.Code = Code(f.Code)
 				b.fail(items[f.Index].key, err)
 			}
 			return nil

@@ -73,64 +73,11 @@ type MapSettings struct {
 	Stats      bool
 }
 
-// Wire returns c in the form that members use. The error wraps ErrInvalid and lists all that is wrong with single fields;
-// contradictions between fields are found later. It is for members and not API.
-func (c MapConfig) Wire() (out wire.MapConfig, err error) {
-	var errs []error
-	for _, d := range []struct {
-		what  string
-		bit   wire.MapFields
-		from  *time.Duration
-		field *uint64
-	}{{"ttl", wire.MapTTL, c.TTL, &out.TTL}, {"max_idle", wire.MapMaxIdle, c.MaxIdle, &out.MaxIdle}} {
-		if d.from == nil {
-			continue
-		}
-		ms, err := milliseconds(d.what, *d.from)
-		if err != nil {
-			errs = append(errs, err)
-		}
-		if ms >= wire.Forever {
-			ms = 0
-		}
-		*d.field = ms
-		out.Fields |= d.bit
-	}
-
-	if c.Eviction != nil {
-		policy, err := wire.ParseEvictionPolicy(string(*c.Eviction))
-		if err != nil {
-			errs = append(errs, err)
-		}
-		out.Eviction = policy
-		out.Fields |= wire.MapEviction
-	}
-
-	for _, n := range []struct {
-		what  string
-		bit   wire.MapFields
-		from  *int64
-		field *uint64
-	}{{"max_entries", wire.MapMaxEntries, c.MaxEntries, &out.MaxEntries}, {"max_bytes", wire.MapMaxBytes, c.MaxBytes, &out.MaxBytes}} {
-		if n.from == nil {
-			continue
-		}
-		if *n.from < 0 {
-			errs = append(errs, fmt.Errorf("%s %d: want 0 or more", n.what, *n.from))
-		}
-		*n.field = uint64(max(0, *n.from))
-		out.Fields |= n.bit
-	}
-
-	if c.Stats != nil {
-		out.Stats = *c.Stats
-		out.Fields |= wire.MapStats
-	}
-
-	if len(errs) > 0 {
-		return wire.MapConfig{}, fmt.Errorf("%w: %w", ErrInvalid, errors.Join(errs...))
-	}
-	return out, nil
+// wire returns c in the form that members use. The error lists all that is wrong with single fields; contradictions between fields
+// are found later.
+func (c MapConfig) wire() (wire.MapConfig, error) {
+	return wire.MapConfigSet{TTL: c.TTL, MaxIdle: c.MaxIdle, Eviction: (*string)(c.Eviction), MaxEntries: c.MaxEntries, MaxBytes: c.MaxBytes,
+		Stats: c.Stats}.MapConfig()
 }
 
 func mapConfigOf(c *wire.MapConfig) (out MapConfig) {
@@ -213,7 +160,7 @@ func (c *Client) SetMapConfig(ctx context.Context, pattern string, set MapConfig
 	ctx, span := c.tracer.start(ctx, op.String(), pattern)
 	defer func() { endSpan(span, err) }()
 
-	values, err := set.Wire()
+	values, err := set.wire()
 	gone, bad := fieldsOf(unset)
 	if both := values.Fields & gone; both != 0 {
 		bad = append(bad, errors.New("a field is both set and unset"))

@@ -128,12 +128,12 @@ func TestEntryViewAndExpiry(t *testing.T) {
 		time.Nanosecond: time.Millisecond, time.Microsecond * 999: time.Millisecond, time.Millisecond: time.Millisecond, 0: 0,
 		1500 * time.Microsecond: 2 * time.Millisecond, time.Hour: time.Hour,
 	} {
-		ms, err := milliseconds("", ttl)
+		ms, err := wire.Milliseconds("", ttl)
 		if err != nil || ms != uint64(want/time.Millisecond) {
 			t.Errorf("a TTL of %v is %d ms, %v", ttl, ms, err)
 		}
 	}
-	if ms, err := milliseconds("", math.MaxInt64); err != nil || ms != math.MaxInt64/1_000_000+1 {
+	if ms, err := wire.Milliseconds("", math.MaxInt64); err != nil || ms != math.MaxInt64/1_000_000+1 {
 		t.Errorf("the longest TTL: %d, %v", ms, err)
 	}
 	if ok, err := m.SetTTL(ctx, "a", 1500*time.Millisecond); !ok || err != nil || view().TTL != 1500*time.Millisecond {
@@ -199,7 +199,7 @@ func TestIfVersion(t *testing.T) {
 	err = m.Set(ctx, "a", "3", IfVersion(v.Version))
 	wantErr(t, err, ErrConflict)
 	var e *Error
-	if !errors.As(err, &e) || e.Op != "set" || e.Name != "m" || e.Partition < 0 || e.Member != g.MemberID(0).String() || e.Code != wire.CodeConflict || e.Hint != "the version is another" {
+	if !errors.As(err, &e) || e.Op != "set" || e.Name != "m" || e.Partition < 0 || e.Member != g.MemberID(0).String() || e.Code != CodeConflict || e.Hint != "the version is another" {
 		t.Errorf("%+v", e)
 	}
 	if Retryable(err) {
@@ -415,14 +415,34 @@ func TestRetryable(t *testing.T) {
 // Codes and sentinels stand for each other, and every code that can reach a caller has its meaning.
 func TestCodesAndSentinels(t *testing.T) {
 	for code := range wire.Code(40) {
-		s := SentinelOf(code)
+		s := sentinelOf(code)
 		if s == nil {
 			continue
 		}
-		if back, ok := CodeOf(&Error{Err: s}); !ok || back != code {
+		if back, ok := CodeOf(&Error{Err: s}); !ok || back != Code(code) {
 			t.Errorf("%v: %v becomes %v", code, s, back)
 		}
 	}
+
+	// The two packages name the same numbers, and no code of the protocol lacks a name here.
+	public := [...]Code{CodeOK, CodeMoved, CodeNotReady, CodeConflict, CodeTimeout, CodeUnknownOutcome, CodeUnavailable, CodeOverloaded,
+		CodeNotFound, CodeUnauthenticated, CodeForbidden, CodeTooLarge, CodeInvalid, CodeLockNotHeld, CodeFenced, CodeUnknownTask,
+		CodeUnknownProcessor, CodeRejected, CodeMemberLeft, CodeCancelled, CodeEventsLost, CodeExpired, CodeStale, CodeTaskFailed,
+		CodeClosed, CodeInternal}
+	formats := [...]wire.Code{wire.CodeOK, wire.CodeMoved, wire.CodeNotReady, wire.CodeConflict, wire.CodeTimeout, wire.CodeUnknown,
+		wire.CodeUnavailable, wire.CodeOverloaded, wire.CodeNotFound, wire.CodeUnauthenticated, wire.CodeForbidden, wire.CodeTooLarge,
+		wire.CodeInvalid, wire.CodeLockNotHeld, wire.CodeFenced, wire.CodeUnknownTask, wire.CodeUnknownProcessor, wire.CodeRejected,
+		wire.CodeMemberLeft, wire.CodeCancelled, wire.CodeEventsLost, wire.CodeExpired, wire.CodeStale, wire.CodeTaskFailed,
+		wire.CodeClosed, wire.CodeInternal}
+	for i, code := range formats {
+		if public[i] != Code(code) || int(code) != i {
+			t.Errorf("code %d of the protocol is %d here, and stands at place %d", code, public[i], i)
+		}
+	}
+	if next := wire.Code(len(formats)).String(); !strings.HasPrefix(next, "code ") {
+		t.Errorf("the protocol has the code %s, which has no name here", next)
+	}
+
 	if _, ok := CodeOf(errors.New("x")); ok {
 		t.Error("a code for nothing")
 	}

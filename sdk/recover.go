@@ -87,7 +87,7 @@ func RecoverCluster(ctx context.Context, addr string, lost []string, opts ...Opt
 	case call.Err != nil:
 		return fail(ErrUnavailable, call.Err.Error())
 	case call.Answer.Code != wire.CodeOK:
-		sentinel := SentinelOf(call.Answer.Code)
+		sentinel := sentinelOf(call.Answer.Code)
 		if sentinel == nil {
 			sentinel = ErrUnavailable
 		}

@@ -16,7 +16,7 @@ type ttlOption time.Duration
 
 func (o ttlOption) applyWrite(w *wire.WriteOptions) (err error) {
 	w.Flags |= wire.WriteTTL
-	w.TTL, err = milliseconds("WithTTL", time.Duration(o))
+	w.TTL, err = wire.Milliseconds("WithTTL", time.Duration(o))
 	return err
 }
 
@@ -32,7 +32,7 @@ type maxIdleOption time.Duration
 
 func (o maxIdleOption) applyWrite(w *wire.WriteOptions) (err error) {
 	w.Flags |= wire.WriteMaxIdle
-	w.MaxIdle, err = milliseconds("WithMaxIdle", time.Duration(o))
+	w.MaxIdle, err = wire.Milliseconds("WithMaxIdle", time.Duration(o))
 	return err
 }
 
@@ -84,16 +84,4 @@ func writeOptions(op wire.Op, name string, opts []WriteOption) (w wire.WriteOpti
 		return w, invalidf(op.String(), name, "IfVersion on PutIfAbsent, which writes only where there is no entry")
 	}
 	return w, nil
-}
-
-// milliseconds returns d in milliseconds, rounded up.
-func milliseconds(what string, d time.Duration) (uint64, error) {
-	if d < 0 {
-		return 0, fmt.Errorf("%s(%v): negative", what, d)
-	}
-	ms := uint64(d / time.Millisecond)
-	if d%time.Millisecond != 0 {
-		ms++
-	}
-	return ms, nil
 }

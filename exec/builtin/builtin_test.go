@@ -2,7 +2,6 @@ package builtin_test
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"math"
 	"os"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/gridiron-io/gridiron/exec"
 	"github.com/gridiron-io/gridiron/exec/builtin"
+	execsvc "github.com/gridiron-io/gridiron/exec/service"
 	"github.com/gridiron-io/gridiron/sdk"
 	"github.com/gridiron-io/gridiron/sdk/codec"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -28,23 +28,23 @@ var values = map[string][]any{
 }
 
 // member returns a started service with the built-in tasks, over maps with the values above.
-func member(t *testing.T) *exec.Service {
+func member(t *testing.T) *execsvc.Service {
 	t.Helper()
 	reg := exec.NewRegistry()
 	builtin.Register(reg)
-	s, err := exec.New(exec.Config{
+	s, err := execsvc.New(execsvc.Config{
 		Registry: reg,
 		Member:   func() sdk.Member { return sdk.Member{ID: "id-1", Name: "m1", Addr: "host:5701", Version: "1.2.3"} },
 		Client:   func() *sdk.Client { return nil },
-		LocalEntries: func(_ context.Context, name string) iter.Seq2[exec.RawEntry, error] {
-			return func(yield func(exec.RawEntry, error) bool) {
+		LocalEntries: func(_ context.Context, name string) iter.Seq2[execsvc.RawEntry, error] {
+			return func(yield func(execsvc.RawEntry, error) bool) {
 				for i, v := range values[name] {
-					if !yield(exec.RawEntry{Key: encode(t, i), Value: encode(t, v)}, nil) {
+					if !yield(execsvc.RawEntry{Key: encode(t, i), Value: encode(t, v)}, nil) {
 						return
 					}
 				}
 				if name == "broken" {
-					yield(exec.RawEntry{}, sdk.ErrUnavailable)
+					yield(execsvc.RawEntry{}, sdk.ErrUnavailable)
 				}
 			}
 		},
@@ -59,7 +59,7 @@ func member(t *testing.T) *exec.Service {
 	return s
 }
 
-func submit(t *testing.T, s *exec.Service, task string, arg any) wire.ID {
+func submit(t *testing.T, s *execsvc.Service, task string, arg any) wire.ID {
 	t.Helper()
 	id := wire.ID{15: byte(len(task)), 14: byte(s.Stats().Accepted + 1)}
 	code, text := s.Submit(wire.TaskBody{ID: id, Executor: "ex", Task: task, Arg: encode(t, arg), Attempt: 1})
@@ -69,7 +69,7 @@ func submit(t *testing.T, s *exec.Service, task string, arg any) wire.ID {
 	return id
 }
 
-func run(t *testing.T, s *exec.Service, task string, arg any) wire.TaskResult {
+func run(t *testing.T, s *execsvc.Service, task string, arg any) wire.TaskResult {
 	t.Helper()
 	return s.Wait(t.Context(), submit(t, s, task, arg))
 }
@@ -166,7 +166,7 @@ func TestSumMap(t *testing.T) {
 			t.Errorf("sum-map(%s) = %v (%T), want %v", name, got, got, want)
 		}
 	}
-	if r := run(t, s, "sum-map", "broken"); r.Code != wire.CodeTaskFailed || !errors.Is(sdk.SentinelOf(r.Sentinel), sdk.ErrUnavailable) {
+	if r := run(t, s, "sum-map", "broken"); r.Code != wire.CodeTaskFailed || r.Sentinel != wire.CodeUnavailable {
 		t.Errorf("a map that cannot be read: %+v", r)
 	}
 }

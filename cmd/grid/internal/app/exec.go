@@ -11,7 +11,6 @@ import (
 
 	"github.com/gridiron-io/gridiron/cmd/grid/internal/render"
 	"github.com/gridiron-io/gridiron/sdk"
-	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
 // execCommands returns the group "exec".
@@ -129,7 +128,7 @@ type outcome struct {
 
 // text returns the outcome's error for people. For a task that failed, it returns only the task's own words.
 func (o *outcome) text() string {
-	if e, ok := errors.AsType[*sdk.Error](o.err); ok && e.Code == wire.CodeTaskFailed {
+	if e, ok := errors.AsType[*sdk.Error](o.err); ok && e.Code == sdk.CodeTaskFailed {
 		return e.Err.Error()
 	}
 	return o.err.Error()
@@ -138,7 +137,7 @@ func (o *outcome) text() string {
 // answered reports whether the task has run: it returned a result, or an error of its own.
 func (o *outcome) answered() bool {
 	e, ok := errors.AsType[*sdk.Error](o.err)
-	return o.err == nil || ok && e.Code == wire.CodeTaskFailed
+	return o.err == nil || ok && e.Code == sdk.CodeTaskFailed
 }
 
 // judge returns the failure of a task, nil if it failed nowhere, and whether any member answered: without an answer there is

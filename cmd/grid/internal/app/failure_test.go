@@ -11,7 +11,6 @@ import (
 	"github.com/gridiron-io/gridiron/cmd/grid/internal/argv"
 	"github.com/gridiron-io/gridiron/grid"
 	"github.com/gridiron-io/gridiron/sdk"
-	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
 func TestExitCode(t *testing.T) {
@@ -66,7 +65,7 @@ func TestOneLine(t *testing.T) {
 }
 
 func TestJudge(t *testing.T) {
-	boom := &sdk.Error{Code: wire.CodeTaskFailed, Err: errors.New("boom")}
+	boom := &sdk.Error{Code: sdk.CodeTaskFailed, Err: errors.New("boom")}
 	busy := &sdk.Error{Op: "task_submit", Partition: -1, Err: sdk.ErrRejected}
 	for name, c := range map[string]struct {
 		outcomes []outcome

@@ -1,4 +1,4 @@
-package exec
+package service
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/gridiron-io/gridiron/exec"
 	"github.com/gridiron-io/gridiron/sdk"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -24,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestTaskRunsAndReturns(t *testing.T) {
 	h := newHarness(t, nil)
-	RegisterTask(h.reg, "double", func(_ context.Context, _ TaskContext, n int) (int, error) { return 2 * n, nil })
+	exec.RegisterTask(h.reg, "double", func(_ context.Context, _ exec.TaskContext, n int) (int, error) { return 2 * n, nil })
 	r := h.wantCode(h.submit("double", 21), wire.CodeOK)
 	if got := decode[int](t, r.Value); got != 42 {
 		t.Errorf("double(21) = %d", got)
@@ -43,7 +44,7 @@ func TestTaskContextSaysWhereAndFor(t *testing.T) {
 		fence   uint64
 	}
 	got := make(chan seen, 1)
-	RegisterTask(h.reg, "look", func(_ context.Context, tc TaskContext, _ any) (any, error) {
+	exec.RegisterTask(h.reg, "look", func(_ context.Context, tc exec.TaskContext, _ any) (any, error) {
 		got <- seen{tc.Member(), tc.Key(), tc.Attempt(), tc.Fence()}
 		return nil, nil
 	})
@@ -62,7 +63,9 @@ func TestTaskContextSaysWhereAndFor(t *testing.T) {
 func TestSubmitCopiesItsBody(t *testing.T) {
 	h := newHarness(t, func(c *Config) { c.Pool = 1 })
 	g := registerGate(h.reg)
-	RegisterTask(h.reg, "echo", func(_ context.Context, tc TaskContext, s string) (string, error) { return fmt.Sprint(tc.Key(), s), nil })
+	exec.RegisterTask(h.reg, "echo", func(_ context.Context, tc exec.TaskContext, s string) (string, error) {
+		return fmt.Sprint(tc.Key(), s), nil
+	})
 	first := h.submit("gate", "first")
 	<-g.started
 	b := h.body("echo", "argument")
@@ -82,7 +85,7 @@ func TestSubmitIsIdempotent(t *testing.T) {
 	h := newHarness(t, nil)
 	g := registerGate(h.reg)
 	var runs atomic.Int32
-	RegisterTask(h.reg, "count", func(ctx context.Context, _ TaskContext, _ any) (int32, error) {
+	exec.RegisterTask(h.reg, "count", func(ctx context.Context, _ exec.TaskContext, _ any) (int32, error) {
 		n := runs.Add(1)
 		g.started <- ""
 		<-g.release
@@ -150,8 +153,8 @@ func TestSubmitRefuses(t *testing.T) {
 func TestArguments(t *testing.T) {
 	h := newHarness(t, nil)
 	type in struct{ N int }
-	RegisterTask(h.reg, "n", func(_ context.Context, _ TaskContext, v in) (int, error) { return v.N, nil })
-	RegisterTask(h.reg, "text", func(_ context.Context, _ TaskContext, s string) (string, error) { return s, nil })
+	exec.RegisterTask(h.reg, "n", func(_ context.Context, _ exec.TaskContext, v in) (int, error) { return v.N, nil })
+	exec.RegisterTask(h.reg, "text", func(_ context.Context, _ exec.TaskContext, s string) (string, error) { return s, nil })
 	if got := decode[int](t, h.wantCode(h.submit("n", in{7}), wire.CodeOK).Value); got != 7 {
 		t.Errorf("got %d", got)
 	}
@@ -208,7 +211,7 @@ func TestQueueIsBoundedAndFair(t *testing.T) {
 
 // With one place, tasks run in the order in which they arrived.
 func TestQueueKeepsOrder(t *testing.T) {
-	h := newHarness(t, func(c *Config) { c.Executors = map[string]PoolConfig{"ex": {Pool: 1}} })
+	h := newHarness(t, func(c *Config) { c.Executors = map[string]exec.PoolConfig{"ex": {Pool: 1}} })
 	g := registerGate(h.reg)
 	for i := range 20 {
 		h.submit("gate", fmt.Sprint(i))
@@ -275,10 +278,10 @@ func (badError) Error() string { panic("the error's text") }
 func TestPanicsAndGoexitAreErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, func(c *Config) { c.Pool = 1 })
-		RegisterTask(h.reg, "panic", func(context.Context, TaskContext, any) (any, error) { panic("out of cheese") })
-		RegisterTask(h.reg, "nil", func(context.Context, TaskContext, any) (int, error) { var p *int; return *p, nil })
-		RegisterTask(h.reg, "goexit", func(context.Context, TaskContext, any) (any, error) { runtime.Goexit(); return nil, nil })
-		RegisterTask(h.reg, "error", func(context.Context, TaskContext, any) (any, error) { return nil, badError{} })
+		exec.RegisterTask(h.reg, "panic", func(context.Context, exec.TaskContext, any) (any, error) { panic("out of cheese") })
+		exec.RegisterTask(h.reg, "nil", func(context.Context, exec.TaskContext, any) (int, error) { var p *int; return *p, nil })
+		exec.RegisterTask(h.reg, "goexit", func(context.Context, exec.TaskContext, any) (any, error) { runtime.Goexit(); return nil, nil })
+		exec.RegisterTask(h.reg, "error", func(context.Context, exec.TaskContext, any) (any, error) { return nil, badError{} })
 		for _, c := range []struct{ task, text string }{
 			{"panic", `task "panic" panicked: out of cheese`}, {"nil", "nil pointer"}, {"goexit", "ended its goroutine"}, {"error", "the error's text"},
 		} {
@@ -302,7 +305,7 @@ func TestPanicsAndGoexitAreErrors(t *testing.T) {
 func TestErrorsKeepTheirIdentity(t *testing.T) {
 	h := newHarness(t, nil)
 	var fail error
-	RegisterTask(h.reg, "fail", func(context.Context, TaskContext, any) (any, error) { return nil, fail })
+	exec.RegisterTask(h.reg, "fail", func(context.Context, exec.TaskContext, any) (any, error) { return nil, fail })
 	for _, c := range []struct {
 		err      error
 		sentinel wire.Code
@@ -327,8 +330,8 @@ func TestErrorsKeepTheirIdentity(t *testing.T) {
 
 func TestResultSizes(t *testing.T) {
 	h := newHarness(t, nil)
-	RegisterTask(h.reg, "bytes", func(_ context.Context, _ TaskContext, n int) ([]byte, error) { return make([]byte, n), nil })
-	RegisterTask(h.reg, "func", func(context.Context, TaskContext, any) (any, error) { return func() {}, nil })
+	exec.RegisterTask(h.reg, "bytes", func(_ context.Context, _ exec.TaskContext, n int) ([]byte, error) { return make([]byte, n), nil })
+	exec.RegisterTask(h.reg, "func", func(context.Context, exec.TaskContext, any) (any, error) { return func() {}, nil })
 	const header = 5
 	if r := h.wantCode(h.submit("bytes", wire.MaxValue-header), wire.CodeOK); len(r.Value) != wire.MaxValue {
 		t.Errorf("a result of %d bytes", len(r.Value))
@@ -449,7 +452,7 @@ func TestTimeoutCountsFromTheStart(t *testing.T) {
 func TestTimeoutGoesBeforeTheResult(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, nil)
-		RegisterTask(h.reg, "late", func(ctx context.Context, _ TaskContext, _ any) (string, error) {
+		exec.RegisterTask(h.reg, "late", func(ctx context.Context, _ exec.TaskContext, _ any) (string, error) {
 			if _, ok := ctx.Deadline(); !ok {
 				t.Error("the ctx has no deadline")
 			}
@@ -493,7 +496,7 @@ func TestResultsAreDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, nil)
 		var runs atomic.Int32
-		RegisterTask(h.reg, "count", func(context.Context, TaskContext, any) (int32, error) { return runs.Add(1), nil })
+		exec.RegisterTask(h.reg, "count", func(context.Context, exec.TaskContext, any) (int32, error) { return runs.Add(1), nil })
 		fetched, unfetched := h.body("count", nil), h.body("count", nil)
 		h.submitBody(fetched)
 		h.submitBody(unfetched)
@@ -520,7 +523,7 @@ func TestResultsAreDropped(t *testing.T) {
 
 func TestResultsAreBounded(t *testing.T) {
 	h := newHarness(t, func(c *Config) { c.MaxResultBytes = 3 * (resultOverhead + 100) })
-	RegisterTask(h.reg, "bytes", func(_ context.Context, _ TaskContext, n int) ([]byte, error) { return make([]byte, n), nil })
+	exec.RegisterTask(h.reg, "bytes", func(_ context.Context, _ exec.TaskContext, n int) ([]byte, error) { return make([]byte, n), nil })
 	first := h.submit("bytes", 90)
 	<-h.Service.job(first).done
 	for range 2 {

@@ -1,11 +1,11 @@
-package exec
+package service
 
 import (
 	"cmp"
 	"slices"
 )
 
-// Stats are the counts of a Service, from its start on. They are for members and not API.
+// Stats are the counts of a Service, from its start on.
 type Stats struct {
 	Accepted  uint64 // tasks
 	Rejected  uint64 // tasks refused because a bound was reached

@@ -1,4 +1,4 @@
-package exec
+package service
 
 import (
 	"context"
@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"runtime/debug"
 
+	"github.com/gridiron-io/gridiron/exec/internal/tasks"
 	"github.com/gridiron-io/gridiron/sdk"
+	"github.com/gridiron-io/gridiron/sdk/taskwait"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -46,7 +48,7 @@ func (s *Service) run(tc *taskContext, j *job, arg []byte) {
 		ctx, tc.ctx = limited, limited
 	}
 
-	ctx = sdk.ContextWithTaskWaits(ctx, &waits{s: s, j: j, goroutine: goroutineID()})
+	ctx = taskwait.NewContext(ctx, &waits{s: s, j: j, goroutine: goroutineID()})
 	tc.ctx = ctx
 
 	returned := false
@@ -54,10 +56,10 @@ func (s *Service) run(tc *taskContext, j *job, arg []byte) {
 		if r := recover(); r != nil {
 			text := fmt.Sprint(r)
 			s.cfg.Logger.Error("a task panicked", j.attrs(), "panic", text, "stack", string(debug.Stack()))
-			s.settle(j, s.outcome(ctx, j, nil, stageTask, fmt.Errorf("task %q panicked: %s", j.task, text)))
+			s.settle(j, s.outcome(ctx, j, nil, tasks.StageTask, fmt.Errorf("task %q panicked: %s", j.task, text)))
 		} else if !returned {
 			// The function neither returned nor panicked, so it has ended its goroutine by runtime.Goexit.
-			s.settle(j, s.outcome(ctx, j, nil, stageTask, fmt.Errorf("task %q: %w", j.task, errGoexit)))
+			s.settle(j, s.outcome(ctx, j, nil, tasks.StageTask, fmt.Errorf("task %q: %w", j.task, errGoexit)))
 		}
 	}()
 
@@ -68,7 +70,7 @@ func (s *Service) run(tc *taskContext, j *job, arg []byte) {
 }
 
 // outcome turns what a function did into the result of its task. What ended its ctx goes before what it returned.
-func (s *Service) outcome(ctx context.Context, j *job, value []byte, at stage, err error) wire.TaskResult {
+func (s *Service) outcome(ctx context.Context, j *job, value []byte, at tasks.Stage, err error) wire.TaskResult {
 	switch cause := context.Cause(ctx); {
 	// The caller may have heard already that the time is up: the outcome must not change with what came later.
 	case cause == errTimeUp:
@@ -83,14 +85,14 @@ func (s *Service) outcome(ctx context.Context, j *job, value []byte, at stage, e
 	case err == nil:
 		return wire.TaskResult{Code: wire.CodeOK, Value: value}
 
-	case at == stageArg:
+	case at == tasks.StageArg:
 		return wire.TaskResult{Code: wire.CodeInvalid, Message: fmt.Sprintf("the argument of task %q: %v", j.task, err)}
-	case at == stageResult:
+	case at == tasks.StageResult:
 		return wire.TaskResult{Code: wire.CodeTaskFailed, Message: fmt.Sprintf("the result of task %q: %v", j.task, err)}
 	}
 
 	sentinel, _ := sdk.CodeOf(err)
-	return wire.TaskResult{Code: wire.CodeTaskFailed, Message: err.Error(), Sentinel: sentinel}
+	return wire.TaskResult{Code: wire.CodeTaskFailed, Message: err.Error(), Sentinel: wire.Code(sentinel)}
 }
 
 func timeUp(j *job) wire.TaskResult {

@@ -1,4 +1,4 @@
-package exec
+package service
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/gridiron-io/gridiron/exec"
 	"github.com/gridiron-io/gridiron/sdk"
 	"github.com/gridiron-io/gridiron/sdk/codec"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -20,7 +21,7 @@ var testMember = sdk.Member{ID: "6d1f8f0c-0000-0000-0000-000000000001", Name: "m
 type harness struct {
 	*Service
 	t    *testing.T
-	reg  *Registry
+	reg  *exec.Registry
 	log  *lockedBuffer
 	next uint64
 }
@@ -28,7 +29,7 @@ type harness struct {
 // newHarness returns a started service over a registry with the task "block"; it is stopped at the end of the test.
 func newHarness(t *testing.T, change func(*Config)) *harness {
 	t.Helper()
-	h := &harness{t: t, reg: NewRegistry(), log: &lockedBuffer{}}
+	h := &harness{t: t, reg: exec.NewRegistry(), log: &lockedBuffer{}}
 	cfg := Config{
 		Registry:     h.reg,
 		Member:       func() sdk.Member { return testMember },
@@ -100,9 +101,9 @@ type gate struct {
 }
 
 // registerGate registers the task "gate", which heeds its ctx, and "stubborn", which does not.
-func registerGate(r *Registry) *gate {
+func registerGate(r *exec.Registry) *gate {
 	g := &gate{started: make(chan string, 64), release: make(chan struct{}), ended: make(chan error, 64)}
-	RegisterTask(r, "gate", func(ctx context.Context, _ TaskContext, name string) (string, error) {
+	exec.RegisterTask(r, "gate", func(ctx context.Context, _ exec.TaskContext, name string) (string, error) {
 		g.started <- name
 		select {
 		case <-g.release:
@@ -112,7 +113,7 @@ func registerGate(r *Registry) *gate {
 			return "", ctx.Err()
 		}
 	})
-	RegisterTask(r, "stubborn", func(_ context.Context, _ TaskContext, name string) (string, error) {
+	exec.RegisterTask(r, "stubborn", func(_ context.Context, _ exec.TaskContext, name string) (string, error) {
 		g.started <- name
 		<-g.release
 		return name, nil

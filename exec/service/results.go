@@ -1,4 +1,4 @@
-package exec
+package service
 
 import (
 	"container/list"

@@ -1,4 +1,4 @@
-package exec
+package service
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gridiron-io/gridiron/exec/internal/tasks"
 	"github.com/gridiron-io/gridiron/sdk"
 	"github.com/gridiron-io/gridiron/sdk/codec"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -22,8 +23,8 @@ var (
 	errReturned  = fmt.Errorf("the task has returned: %w", context.Canceled)
 )
 
-// Service runs the tasks that were submitted to a member. It is for members and not API. Its methods are safe for concurrent
-// use. None blocks but Wait and Stop.
+// Service runs the tasks that were submitted to a member. Its methods are safe for concurrent use. None blocks but Wait and
+// Stop.
 //
 // Lock order: mu is a leaf. No task, logger or function of the Config is called while it is held.
 type Service struct {
@@ -253,10 +254,10 @@ func (s *Service) prepare(body *wire.TaskBody) (*job, wire.Code, string) {
 	if body.Attempt == 0 {
 		return nil, wire.CodeInvalid, "a task's attempts count from 1"
 	}
-	if problem := checkName(body.Executor); problem != "" {
+	if problem := tasks.CheckName(body.Executor); problem != "" {
 		return nil, wire.CodeInvalid, fmt.Sprintf("the name of executor %q %s", body.Executor, problem)
 	}
-	if problem := checkName(body.Task); problem != "" {
+	if problem := tasks.CheckName(body.Task); problem != "" {
 		return nil, wire.CodeInvalid, fmt.Sprintf("the name of task %q %s", body.Task, problem)
 	}
 
@@ -267,7 +268,7 @@ func (s *Service) prepare(body *wire.TaskBody) (*job, wire.Code, string) {
 		return nil, wire.CodeTooLarge, fmt.Sprintf("the key of task %q has %d bytes, the limit is %d", body.Task, len(body.Key), wire.MaxKey)
 	}
 
-	run, ok := s.cfg.Registry.lookup(body.Task)
+	run, ok := (*tasks.Registry)(s.cfg.Registry).Lookup(body.Task)
 	if !ok {
 		m := s.cfg.Member()
 		return nil, wire.CodeUnknownTask, fmt.Sprintf("member %s (%s) has no task %q", m.Name, m.ID, body.Task)

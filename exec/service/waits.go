@@ -1,4 +1,4 @@
-package exec
+package service
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// waits is what a task's context tells of its waiting for other tasks. It implements sdk.TaskWaits.
+// waits is what a task's context tells of its waiting for other tasks. It implements taskwait.Listener.
 type waits struct {
 	s         *Service
 	j         *job
@@ -28,7 +28,7 @@ func (w *waiting) before(other *waiting) bool {
 	return !w.until.IsZero() && (other.until.IsZero() || w.until.Before(other.until))
 }
 
-// Await implements sdk.TaskWaits.
+// Await implements taskwait.Listener.
 //
 // NOTE: a wait on another goroutine than the function's own does not count: the function may return without the wait, and give its place
 // back.

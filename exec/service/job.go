@@ -1,4 +1,4 @@
-package exec
+package service
 
 import (
 	"container/list"
@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/gridiron-io/gridiron/exec/internal/tasks"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -16,7 +17,7 @@ type job struct {
 	task     string
 	attempt  int
 	timeout  time.Duration // 0: without limit
-	run      runner
+	run      tasks.Runner
 	size     int64         // of argument and key, as counted in Service.mu.argBytes
 	done     chan struct{} // closed when the result is known
 

@@ -1,4 +1,4 @@
-package exec
+package service
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gridiron-io/gridiron/exec"
 	"github.com/gridiron-io/gridiron/sdk"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -16,7 +17,7 @@ func TestStopEndsTasks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, func(c *Config) { c.Pool = 2 })
 		g := registerGate(h.reg)
-		RegisterTask(h.reg, "finish", func(ctx context.Context, _ TaskContext, _ any) (string, error) {
+		exec.RegisterTask(h.reg, "finish", func(ctx context.Context, _ exec.TaskContext, _ any) (string, error) {
 			<-ctx.Done()
 			return "saved", nil
 		})
@@ -90,7 +91,7 @@ func TestStopBeforeStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	RegisterTask(h.reg, "x", func(context.Context, TaskContext, any) (any, error) { return nil, nil })
+	exec.RegisterTask(h.reg, "x", func(context.Context, exec.TaskContext, any) (any, error) { return nil, nil })
 	if code, _ := s.Submit(h.body("x", nil)); code != wire.CodeNotReady {
 		t.Errorf("Submit before Start: %v", code)
 	}
@@ -118,7 +119,7 @@ func TestStartContext(t *testing.T) {
 	}
 	defer s.Stop()
 	cancel()
-	RegisterTask(h.reg, "value", func(ctx context.Context, _ TaskContext, _ any) (any, error) { return ctx.Value(key{}), ctx.Err() })
+	exec.RegisterTask(h.reg, "value", func(ctx context.Context, _ exec.TaskContext, _ any) (any, error) { return ctx.Value(key{}), ctx.Err() })
 	b := h.body("value", nil)
 	if code, text := s.Submit(b); code != wire.CodeOK {
 		t.Fatal(code, text)

@@ -1,4 +1,4 @@
-package exec
+package service
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gridiron-io/gridiron/exec"
+	"github.com/gridiron-io/gridiron/exec/internal/tasks"
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
@@ -26,10 +28,9 @@ const (
 	DefaultStopTimeout    = 5 * time.Second
 )
 
-// Config is the configuration of a Service: what it runs, and within which bounds. Zero numbers mean the defaults. It is for
-// members and not API.
+// Config is the configuration of a Service: what it runs, and within which bounds. Zero numbers mean the defaults.
 type Config struct {
-	Registry *Registry          // the tasks; required
+	Registry *exec.Registry     // the tasks; required
 	Member   func() sdk.Member  // this member, as tasks see it; required
 	Client   func() *sdk.Client // the client that tasks get; required
 
@@ -37,9 +38,9 @@ type Config struct {
 	// unchanged only until the yield returns. Required.
 	LocalEntries func(ctx context.Context, mapName string) iter.Seq2[RawEntry, error]
 
-	Pool      int                   // tasks of one executor that run at once
-	Queue     int                   // tasks of one executor that wait for its pool; more are rejected
-	Executors map[string]PoolConfig // executors with a pool or queue of their own
+	Pool      int                        // tasks of one executor that run at once
+	Queue     int                        // tasks of one executor that wait for its pool; more are rejected
+	Executors map[string]exec.PoolConfig // executors with a pool or queue of their own
 
 	MaxExecutors   int           // executors with work at one time; a task for one more is refused
 	MaxArgBytes    int64         // of the arguments of all tasks that wait or run; a task beyond is rejected
@@ -52,12 +53,8 @@ type Config struct {
 	Logger *slog.Logger // nil: slog.Default
 }
 
-// PoolConfig sets the bounds of one executor: how many of its tasks run at the same time on a member, and how many wait. A task
-// beyond them is rejected. Zero means the default, 16 and 10,000.
-type PoolConfig struct {
-	Pool  int
-	Queue int
-}
+// RawEntry is one entry of a map as it is stored.
+type RawEntry = tasks.RawEntry
 
 // WithDefaults returns c with its zero numbers replaced.
 func (c Config) WithDefaults() Config {
@@ -128,11 +125,11 @@ func (c Config) Validate() error {
 	return fmt.Errorf("exec: %w: %w", sdk.ErrInvalid, errors.Join(problems...))
 }
 
-// CheckPools returns all that is wrong with the bounds of executors, by name. It is for members and not API.
-func CheckPools(executors map[string]PoolConfig) (problems []error) {
+// CheckPools returns all that is wrong with the bounds of executors, by name.
+func CheckPools(executors map[string]exec.PoolConfig) (problems []error) {
 	for _, name := range slices.Sorted(maps.Keys(executors)) {
 		p := executors[name]
-		if problem := checkName(name); problem != "" {
+		if problem := tasks.CheckName(name); problem != "" {
 			problems = append(problems, fmt.Errorf("the name of executor %q %s", name, problem))
 		}
 		if p.Pool < 0 || p.Queue < 0 {

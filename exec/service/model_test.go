@@ -1,4 +1,4 @@
-package exec
+package service
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/gridiron-io/gridiron/exec"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -44,7 +45,7 @@ func checkServiceAgainstModel(t *testing.T, rt *rapid.T) {
 			f()
 		}
 	}()
-	RegisterTask(h.reg, "held", func(_ context.Context, _ TaskContext, n uint64) (uint64, error) {
+	exec.RegisterTask(h.reg, "held", func(_ context.Context, _ exec.TaskContext, n uint64) (uint64, error) {
 		running <- taskID(n)
 		<-release[taskID(n)]
 		return n, nil

@@ -1,0 +1,90 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// MapConfigSet is a MapConfig as programs give it: in Go's types, and nil where a field is not set.
+type MapConfigSet struct {
+	TTL        *time.Duration
+	MaxIdle    *time.Duration
+	Eviction   *string
+	MaxEntries *int64
+	MaxBytes   *int64
+	Stats      *bool
+}
+
+// MapConfig returns s in the form that members use. The error lists all that is wrong with single fields. MapConfig.Check
+// finds contradictions between fields.
+func (s MapConfigSet) MapConfig() (out MapConfig, err error) {
+	var errs []error
+	for _, d := range []struct {
+		what  string
+		bit   MapFields
+		from  *time.Duration
+		field *uint64
+	}{{"ttl", MapTTL, s.TTL, &out.TTL}, {"max_idle", MapMaxIdle, s.MaxIdle, &out.MaxIdle}} {
+		if d.from == nil {
+			continue
+		}
+		ms, err := Milliseconds(d.what, *d.from)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		// A TTL that never ends is written in one way only: members compare configurations.
+		if ms >= Forever {
+			ms = 0
+		}
+		*d.field = ms
+		out.Fields |= d.bit
+	}
+
+	if s.Eviction != nil {
+		policy, err := ParseEvictionPolicy(*s.Eviction)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		out.Eviction = policy
+		out.Fields |= MapEviction
+	}
+
+	for _, n := range []struct {
+		what  string
+		bit   MapFields
+		from  *int64
+		field *uint64
+	}{{"max_entries", MapMaxEntries, s.MaxEntries, &out.MaxEntries}, {"max_bytes", MapMaxBytes, s.MaxBytes, &out.MaxBytes}} {
+		if n.from == nil {
+			continue
+		}
+		if *n.from < 0 {
+			errs = append(errs, fmt.Errorf("%s %d: want 0 or more", n.what, *n.from))
+		}
+		*n.field = uint64(max(0, *n.from))
+		out.Fields |= n.bit
+	}
+
+	if s.Stats != nil {
+		out.Stats = *s.Stats
+		out.Fields |= MapStats
+	}
+
+	if len(errs) > 0 {
+		return MapConfig{}, errors.Join(errs...)
+	}
+	return out, nil
+}
+
+// Milliseconds returns d in milliseconds, rounded up. The error for a negative d names what d is.
+func Milliseconds(what string, d time.Duration) (uint64, error) {
+	if d < 0 {
+		return 0, fmt.Errorf("%s(%v): negative", what, d)
+	}
+	ms := uint64(d / time.Millisecond)
+	if d%time.Millisecond != 0 {
+		ms++
+	}
+	return ms, nil
+}
