@@ -3,6 +3,7 @@
 //
 //	go run ./benchmarks/failover -scenario kill,pause,disagree,leave,rebuild
 //
-// The load is open: writes begin at a fixed rate, over all partitions in turn, whether or not those before have been answered. All
-// times are of one clock, that of the machine. The results are in docs/BENCHMARKS.md.
+// The load is open: writes, and reads of keys that nothing writes meanwhile, begin at fixed rates. They go over all partitions in turn,
+// whether or not those before have been answered. All times are of one clock, that of the machine. The results are in
+// docs/BENCHMARKS.md.
 package main

@@ -3,6 +3,7 @@ package main
 import (
 	"flag"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -22,9 +23,9 @@ func TestMain(m *testing.M) {
 func TestScenarios(t *testing.T) {
 	for scenario, want := range map[string][]string{
 		"kill": {"kill -9 of one of three members", "… detection", "… election", "… client's retry", "to the first successful write",
-			"calls, failed", "longest call", "to all replicas after the return"},
+			"calls, failed", "longest call", "to the first read of a key that is not written", "reads, failed", "to all replicas after the return"},
 		"disagree": {"on which the others do not agree", "rounds in which they agreed", "by nobody", "to the first successful write", "longest call"},
-		"leave":    {"SIGTERM of one of three members", "to the end of the process", "calls meanwhile", "calls, failed", "longest call"},
+		"leave":    {"SIGTERM of one of three members", "to the end of the process", "calls meanwhile", "reads meanwhile", "calls, failed", "longest call"},
 	} {
 		t.Run(scenario, func(t *testing.T) {
 			t.Parallel() // they wait for most of their time
@@ -34,6 +35,10 @@ func TestScenarios(t *testing.T) {
 				t.Fatal(err)
 			}
 			text := out.String()
+			// Detection is read from a member's log by the words of a line.
+			if scenario == "kill" && regexp.MustCompile(`… detection +none`).MatchString(text) {
+				t.Errorf("no member was seen to notice that another is down:\n%s", text)
+			}
 			for _, want := range append(want, "6 partitions, 100 writes per second") {
 				if !strings.Contains(text, want) {
 					t.Errorf("there is no %q in\n%s", want, text)
@@ -44,7 +49,7 @@ func TestScenarios(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	for _, bad := range []string{"-scenario dance", "-rounds 0", "-rate 0", "-partitions 0", "-megabytes 0", "-members 1", "-write-mb-s -1", "-write-mb-s much", "-settle 0s", "more"} {
+	for _, bad := range []string{"-scenario dance", "-rounds 0", "-rate 0", "-reads -1", "-partitions 0", "-megabytes 0", "-members 1", "-write-mb-s -1", "-write-mb-s much", "-settle 0s", "more"} {
 		if _, err := parse(strings.Fields(bad)); err == nil {
 			t.Errorf("%q is taken", bad)
 		}

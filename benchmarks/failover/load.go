@@ -19,6 +19,7 @@ const valueSize = 100
 // sample is one call.
 type sample struct {
 	partition int
+	kind      kind
 	began     time.Time
 	took      time.Duration
 	err       error
@@ -26,10 +27,20 @@ type sample struct {
 
 func (s *sample) ended() time.Time { return s.began.Add(s.took) }
 
-// load writes at a fixed rate to all partitions in turn. It owns the goroutines of its calls.
+// kind tells calls apart.
+type kind uint8
+
+const (
+	write kind = iota
+	// read is of a key that was written before the load began, and not since.
+	read
+)
+
+// load writes and reads at fixed rates in all partitions in turn. It owns the goroutines of its calls.
 type load struct {
 	m     *sdk.Map[string, []byte]
-	keys  []string // one of each partition
+	keys  []string // that are written, one of each partition
+	still []string // that are read, one of each partition; nil: nothing is read
 	order []int
 	value []byte
 	end   context.CancelFunc
@@ -40,28 +51,44 @@ type load struct {
 	late    time.Duration // by which a call began after its time, at most
 }
 
-// startLoad starts it. It ends with stop.
-func startLoad(ctx context.Context, c *sdk.Client, partitions, rate int) (*load, error) {
+// startLoad starts so many writes and reads a second. It ends with stop.
+func startLoad(ctx context.Context, c *sdk.Client, partitions, writes, reads int) (*load, error) {
 	m, err := sdk.OpenMap[string, []byte](c, "failover")
 	if err != nil {
 		return nil, err
 	}
 
 	l := &load{m: m, order: rand.Perm(partitions), value: make([]byte, valueSize)}
-	if l.keys, err = keysOf(partitions); err != nil {
+	if l.keys, err = keysOf("key", partitions); err != nil {
 		return nil, err
 	}
 
+	if reads > 0 {
+		if l.still, err = keysOf("still", partitions); err != nil {
+			return nil, err
+		}
+		entries := make(map[string][]byte, partitions)
+		for _, k := range l.still {
+			entries[k] = l.value
+		}
+		if err := m.SetAll(ctx, entries); err != nil {
+			return nil, fmt.Errorf("write the values that are read: %w", err)
+		}
+	}
+
 	ctx, l.end = context.WithCancel(ctx)
-	l.wg.Go(func() { l.run(ctx, rate) })
+	l.wg.Go(func() { l.run(ctx, write, writes) })
+	if reads > 0 {
+		l.wg.Go(func() { l.run(ctx, read, reads) })
+	}
 	return l, nil
 }
 
 // keysOf returns a key of each partition.
-func keysOf(partitions int) ([]string, error) {
+func keysOf(name string, partitions int) ([]string, error) {
 	keys := make([]string, partitions)
 	for i, left := 0, partitions; left > 0; i++ {
-		k := fmt.Sprint("key-", i)
+		k := fmt.Sprint(name, "-", i)
 		b, err := codec.AppendKey(nil, k)
 		if err != nil {
 			return nil, err
@@ -75,8 +102,8 @@ func keysOf(partitions int) ([]string, error) {
 	return keys, nil
 }
 
-// run begins the calls that are due.
-func (l *load) run(ctx context.Context, rate int) {
+// run begins the calls of a kind that are due.
+func (l *load) run(ctx context.Context, k kind, rate int) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 
@@ -92,7 +119,7 @@ func (l *load) run(ctx context.Context, rate int) {
 			l.late = max(l.late, now.Sub(due))
 			l.mu.Unlock()
 
-			l.call(ctx, l.order[n%len(l.order)])
+			l.call(ctx, k, l.order[n%len(l.order)])
 		}
 
 		select {
@@ -103,11 +130,26 @@ func (l *load) run(ctx context.Context, rate int) {
 	}
 }
 
-// call begins a write to a partition and does not wait for it. The end of the load does not end it.
-func (l *load) call(ctx context.Context, partition int) {
+// try begins a call of each kind to each of some partitions, so that none is only tried when it is its turn.
+func (l *load) try(ctx context.Context, partitions []int) {
+	for _, p := range partitions {
+		l.call(ctx, write, p)
+		if l.still != nil {
+			l.call(ctx, read, p)
+		}
+	}
+}
+
+// call begins a call to a partition and does not wait for it. The end of the load does not end it.
+func (l *load) call(ctx context.Context, k kind, partition int) {
 	l.wg.Go(func() { // ends with the call, which the client bounds
-		s := sample{partition: partition, began: time.Now()}
-		s.err = l.m.Set(context.WithoutCancel(ctx), l.keys[partition], l.value)
+		ctx := context.WithoutCancel(ctx)
+		s := sample{partition: partition, kind: k, began: time.Now()}
+		if k == read {
+			_, _, s.err = l.m.Get(ctx, l.still[partition])
+		} else {
+			s.err = l.m.Set(ctx, l.keys[partition], l.value)
+		}
 		s.took = time.Since(s.began)
 
 		l.mu.Lock()
@@ -128,14 +170,19 @@ func goOn(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// await waits until a call to each of some partitions that began after a moment has succeeded.
+// await waits until a call of each kind to each of some partitions that began after a moment has succeeded.
 func (l *load) await(ctx context.Context, partitions []int, after time.Time) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	late := time.NewTimer(awaitFor)
 	defer late.Stop()
 	for {
-		if _, missing := l.firsts(partitions, after); missing == 0 {
+		_, missing := l.firsts(write, partitions, after)
+		if l.still != nil {
+			_, unread := l.firsts(read, partitions, after)
+			missing += unread
+		}
+		if missing == 0 {
 			return nil
 		}
 		select {
@@ -148,14 +195,14 @@ func (l *load) await(ctx context.Context, partitions []int, after time.Time) err
 	}
 }
 
-// firsts returns for each of some partitions when the first call succeeded that began after a moment, and how many have none.
-func (l *load) firsts(partitions []int, after time.Time) (first map[int]time.Time, missing int) {
+// firsts returns for each of some partitions when the first call of a kind succeeded that began after a moment, and how many have none.
+func (l *load) firsts(k kind, partitions []int, after time.Time) (first map[int]time.Time, missing int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	first = make(map[int]time.Time, len(partitions))
 	for i := range l.samples {
 		s := &l.samples[i]
-		if s.err != nil || !s.began.After(after) {
+		if s.kind != k || s.err != nil || !s.began.After(after) {
 			continue
 		}
 
@@ -172,9 +219,9 @@ func (l *load) firsts(partitions []int, after time.Time) (first map[int]time.Tim
 	return first, missing
 }
 
-// last returns when the last of some partitions had its first success of firsts.
+// last returns when the last of some partitions had its first successful write of firsts.
 func (l *load) last(partitions []int, after time.Time) (last time.Time) {
-	first, _ := l.firsts(partitions, after)
+	first, _ := l.firsts(write, partitions, after)
 	for _, at := range first {
 		if at.After(last) {
 			last = at

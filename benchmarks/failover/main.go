@@ -22,6 +22,7 @@ type options struct {
 	partitions int
 	rounds     int  // of all but rebuild
 	rate       int  // writes per second
+	reads      int  // per second, of keys that are not written
 	megabytes  int  // of entries that are rebuilt
 	members    int  // when something is rebuilt
 	again      bool // it comes back
@@ -55,6 +56,7 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&o.partitions, "partitions", 271, "of the cluster")
 	flags.IntVar(&o.rounds, "rounds", 5, "how often a member is killed, paused, and stopped")
 	flags.IntVar(&o.rate, "rate", 2000, "writes that begin in a second")
+	flags.IntVar(&o.reads, "reads", 500, "reads that begin in a second when a member is killed, paused or stopped, of keys that are not written meanwhile")
 	flags.IntVar(&o.megabytes, "megabytes", 300, "of values that are there when a member is killed for good")
 	flags.IntVar(&o.members, "members", 4, "of the cluster in which a member's replicas are rebuilt")
 	flags.BoolVar(&o.again, "restart", false, "start the member whose replicas are rebuilt again at once, and not without it")
@@ -75,7 +77,7 @@ func parse(args []string) (options, error) {
 		}
 	}
 
-	if o.partitions < 1 || o.rounds < 1 || o.rate < 1 || o.megabytes < 1 || o.members < 2 || o.writeMB < 0 || o.settle <= 0 || flags.NArg() > 0 {
+	if o.partitions < 1 || o.rounds < 1 || o.rate < 1 || o.reads < 0 || o.megabytes < 1 || o.members < 2 || o.writeMB < 0 || o.settle <= 0 || flags.NArg() > 0 {
 		return o, errors.New("want positive numbers, and nothing but flags")
 	}
 	return o, nil

@@ -43,7 +43,7 @@ func (o *options) rebuild(ctx context.Context) (r report, err error) {
 
 	megabytes := float64(o.megabytes) * float64(lost) / float64(o.partitions)
 
-	l, err := startLoad(ctx, cl.measured, o.partitions, o.rate)
+	l, err := startLoad(ctx, cl.measured, o.partitions, o.rate, 0)
 	if err != nil {
 		return r, err
 	}
@@ -110,9 +110,9 @@ func (o *options) rebuild(ctx context.Context) (r report, err error) {
 	}
 
 	var before, waiting, during seen
-	before.add(samples, started.Add(o.settle), began.Add(-aside))
-	waiting.add(samples, began.Add(-aside), moving)
-	during.add(samples, moving, done)
+	before.add(samples, write, started.Add(o.settle), began.Add(-aside))
+	waiting.add(samples, write, began.Add(-aside), moving)
+	during.add(samples, write, moving, done)
 
 	r.rowf("values of 10 KB in the cluster", "%d MB", o.megabytes)
 	r.rowf("replicas lost", "%d, %.0f MB", lost, megabytes)
@@ -140,7 +140,7 @@ func (o *options) rebuild(ctx context.Context) (r report, err error) {
 	}
 
 	all := seen{}
-	all.add(samples, began.Add(-aside), done)
+	all.add(samples, write, began.Add(-aside), done)
 	r.calls(all)
 	return r, nil
 }

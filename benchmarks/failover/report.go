@@ -48,6 +48,15 @@ func (r *report) calls(s seen) {
 	r.rowf("longest call", "%v", s.longest.Round(100*time.Microsecond))
 }
 
+// reads adds what came of reads.
+func (r *report) reads(s seen) {
+	r.rowf("reads, failed", "%d, %d", s.calls, s.failed)
+	if s.firstError != nil {
+		r.rowf("first read that failed", "%v", s.firstError)
+	}
+	r.rowf("longest read", "%v", s.longest.Round(100*time.Microsecond))
+}
+
 func (r *report) write(out io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%s\n\n", r.title)

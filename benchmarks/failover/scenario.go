@@ -20,11 +20,11 @@ type seen struct {
 	took          durations
 }
 
-// add takes in the calls that began between two moments.
-func (s *seen) add(list []sample, from, to time.Time) {
+// add takes in the calls of a kind that began between two moments.
+func (s *seen) add(list []sample, k kind, from, to time.Time) {
 	for i := range list {
 		one := &list[i]
-		if one.began.Before(from) || one.began.After(to) {
+		if one.kind != k || one.began.Before(from) || one.began.After(to) {
 			continue
 		}
 
@@ -76,8 +76,8 @@ func (o *options) fault(ctx context.Context, kind faultKind) (r report, err erro
 	}
 	defer cl.close()
 
-	var total, detection, election, retry, back durations
-	var all seen
+	var total, unwritten, detection, election, retry, back durations
+	var all, looks seen
 	affected, agreed := 0, 0
 	for round := range o.rounds {
 		victim, partitions, err := cl.most(ctx, members)
@@ -89,7 +89,7 @@ func (o *options) fault(ctx context.Context, kind faultKind) (r report, err erro
 			return r, err
 		}
 
-		l, err := startLoad(ctx, cl.measured, o.partitions, o.rate)
+		l, err := startLoad(ctx, cl.measured, o.partitions, o.rate, o.reads)
 		if err != nil {
 			return r, err
 		}
@@ -112,9 +112,7 @@ func (o *options) fault(ctx context.Context, kind faultKind) (r report, err erro
 		}
 
 		down := time.Now()
-		for _, p := range partitions { // so that none is only tried when it is its turn
-			l.call(ctx, p)
-		}
+		l.try(ctx, partitions)
 
 		if err == nil {
 			if err = l.await(ctx, partitions, down); err == nil {
@@ -139,7 +137,8 @@ func (o *options) fault(ctx context.Context, kind faultKind) (r report, err erro
 		case kind.disputed && !noticed.IsZero() && noticed.Before(l.last(partitions, down)):
 			// The answers came so late that the members agreed after all. Such a round measures something else.
 			agreed++
-			all.add(samples, began.Add(-awaitFor), time.Now())
+			all.add(samples, write, began.Add(-awaitFor), time.Now())
+			looks.add(samples, read, began.Add(-awaitFor), time.Now())
 			if back, err = o.bringBack(ctx, cl, victim, members, back); err != nil {
 				return r, err
 			}
@@ -150,10 +149,14 @@ func (o *options) fault(ctx context.Context, kind faultKind) (r report, err erro
 			detection = append(detection, noticed.Sub(began))
 		}
 
-		first, _ := l.firsts(partitions, down)
-		var mine durations
+		first, _ := l.firsts(write, partitions, down)
+		firstRead, _ := l.firsts(read, partitions, down)
+		var mine, theirs durations
 		for _, p := range partitions {
 			mine = append(mine, first[p].Sub(began))
+			if o.reads > 0 {
+				theirs = append(theirs, firstRead[p].Sub(began))
+			}
 
 			if told := cl.sight.since(p, id, began); !told.IsZero() {
 				if !noticed.IsZero() {
@@ -163,11 +166,13 @@ func (o *options) fault(ctx context.Context, kind faultKind) (r report, err erro
 			}
 		}
 
+		unwritten = append(unwritten, theirs...)
 		total, affected = append(total, mine...), affected+len(partitions)
-		all.add(samples, began.Add(-awaitFor), time.Now())
+		all.add(samples, write, began.Add(-awaitFor), time.Now())
+		looks.add(samples, read, began.Add(-awaitFor), time.Now())
 
-		o.say("round %d: member %d with %d partitions: noticed after %v, first writes after %v; longest call %v, %d failed", round+1, victim,
-			len(partitions), noticed.Sub(began).Round(time.Millisecond), mine, all.longest.Round(time.Millisecond), all.failed)
+		o.say("round %d: member %d with %d partitions: noticed after %v, first writes after %v, first reads after %v; longest call %v, %d failed",
+			round+1, victim, len(partitions), noticed.Sub(began).Round(time.Millisecond), mine, theirs, all.longest.Round(time.Millisecond), all.failed)
 		if back, err = o.bringBack(ctx, cl, victim, members, back); err != nil {
 			return r, err
 		}
@@ -187,6 +192,10 @@ func (o *options) fault(ctx context.Context, kind faultKind) (r report, err erro
 	r.spread("… election, until the client is told", election)
 	r.spread("… client's retry", retry)
 	r.calls(all)
+	if o.reads > 0 {
+		r.spread("to the first read of a key that is not written", unwritten)
+		r.reads(looks)
+	}
 	r.spread("to all replicas after the return", back)
 	return r, nil
 }
@@ -234,7 +243,7 @@ func (o *options) leave(ctx context.Context) (r report, err error) {
 	defer cl.close()
 
 	var gone, back durations
-	var before, during seen
+	var before, during, looks seen
 	affected := 0
 	for round := range o.rounds {
 		victim, partitions, err := cl.most(ctx, members)
@@ -243,7 +252,7 @@ func (o *options) leave(ctx context.Context) (r report, err error) {
 		}
 		affected += len(partitions)
 
-		l, err := startLoad(ctx, cl.measured, o.partitions, o.rate)
+		l, err := startLoad(ctx, cl.measured, o.partitions, o.rate, o.reads)
 		if err != nil {
 			return r, err
 		}
@@ -269,8 +278,9 @@ func (o *options) leave(ctx context.Context) (r report, err error) {
 		}
 
 		gone = append(gone, took)
-		before.add(samples, started, began.Add(-aside))
-		during.add(samples, began.Add(-aside), time.Now())
+		before.add(samples, write, started, began.Add(-aside))
+		during.add(samples, write, began.Add(-aside), time.Now())
+		looks.add(samples, read, began.Add(-aside), time.Now())
 
 		o.say("round %d: member %d with %d partitions left in %v; longest call %v, %d failed", round+1, victim, len(partitions),
 			took.Round(time.Millisecond), during.longest.Round(time.Millisecond), during.failed)
@@ -284,6 +294,10 @@ func (o *options) leave(ctx context.Context) (r report, err error) {
 	r.spread("calls before", before.took)
 	r.spread("calls meanwhile", during.took)
 	r.calls(during)
+	if o.reads > 0 {
+		r.spread("reads meanwhile", looks.took)
+		r.reads(looks)
+	}
 	r.spread("to all replicas after the return", back)
 	return r, nil
 }
