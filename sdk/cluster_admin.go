@@ -17,8 +17,8 @@ type Leaving struct {
 // Balance says how evenly replicas and owned partitions are spread over the members that may hold data.
 type Balance struct {
 	Left                     int // partitions whose replicas or owner are not yet where they belong
-	MinReplicas, MaxReplicas int // of one member
-	MinOwned, MaxOwned       int
+	MinReplicas, MaxReplicas int // replicas of one member
+	MinOwned, MaxOwned       int // partitions that one member owns
 }
 
 // DrainMember makes the other members take over what a member holds and owns, and returns what it still has. The transfer goes

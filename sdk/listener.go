@@ -35,7 +35,7 @@ func (s *Subscription) Close() error {
 //
 // Errors: ErrInvalid for contradictory options, a key that is not a K, and a token that does not fit; ErrTooLarge;
 // ErrUnavailable, ErrTimeout and ErrClosed as for calls.
-func (m *Map[K, V]) AddEntryListener(ctx context.Context, l EntryListener[K, V], opts ...ListenerOption) (_ *Subscription, err error) {
+func (m *Map[K, V]) AddEntryListener(ctx context.Context, l EntryListener[K, V], opts ...ListenerOption) (sub *Subscription, err error) {
 	const op = "add_entry_listener"
 	calls := [...]func(Event[K, V]){wire.EventAdded: l.Added, wire.EventUpdated: l.Updated, wire.EventRemoved: l.Removed,
 		wire.EventExpired: l.Expired, wire.EventEvicted: l.Evicted, wire.EventLoaded: l.Loaded, wire.EventCleared: l.Cleared,

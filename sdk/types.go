@@ -33,22 +33,23 @@ type Member struct {
 type ClusterStatus struct {
 	ID   string
 	Name string
-	// State is forming, active, degraded or unavailable.
+	// State is the first that fits: "forming" during the bootstrap, "unavailable" if a partition has no owner, "degraded" if one
+	// lacks caught-up replicas, or "active".
 	State string
 	// Safe means that every partition has an owner and all the caught-up replicas it should have, and that nothing moves.
 	Safe bool
 	// Tolerates is how many members may die at once now without loss or outage.
 	Tolerates        int
 	Members          int
-	Ready            int
+	Ready            int // members in the state ready
 	Partitions       int
-	Replicas         int // of each partition, as configured
-	UnderReplicated  int // partitions with fewer caught-up replicas than they should have
-	Unavailable      int // partitions without an owner
-	Lost             int // partitions that lost all their data and started empty
-	PossibleDataLoss int // partitions that were recovered from one replica: acknowledged writes may be lost
-	Moves            int // under way
-	Versions         []string
+	Replicas         int      // of each partition, as configured
+	UnderReplicated  int      // partitions with fewer caught-up replicas than they should have
+	Unavailable      int      // partitions without an owner
+	Lost             int      // partitions that lost all their data and started empty
+	PossibleDataLoss int      // partitions that were recovered from one replica: acknowledged writes may be lost
+	Moves            int      // under way
+	Versions         []string // of the members' programs
 	// MetadataLed means that some member leads the metadata. Without a leader, members cannot join or leave and nothing is
 	// repaired; data is still served.
 	MetadataLed bool
@@ -68,10 +69,10 @@ type ClusterStatus struct {
 // Partition describes one partition. Members are named by their IDs.
 type Partition struct {
 	ID       int
-	Owner    string // empty while no owner is known
-	Replicas []string
-	Epoch    uint64 // of the ownership; grows with every change of owner
-	Index    uint64 // position of the last applied log entry
+	Owner    string   // empty while no owner is known
+	Replicas []string // the owner among them
+	Epoch    uint64   // of the ownership; grows with every change of owner
+	Index    uint64   // position of the last applied log entry
 }
 
 // Entry is one key with its value.
@@ -109,12 +110,12 @@ type EntryView[K comparable, V any] struct {
 type EventKind string
 
 const (
-	EventAdded   EventKind = "ADDED"
-	EventUpdated EventKind = "UPDATED"
-	EventRemoved EventKind = "REMOVED"
-	EventExpired EventKind = "EXPIRED"
-	EventEvicted EventKind = "EVICTED"
-	EventLoaded  EventKind = "LOADED"
+	EventAdded   EventKind = "ADDED"   // a value was stored where there was none
+	EventUpdated EventKind = "UPDATED" // a value was replaced
+	EventRemoved EventKind = "REMOVED" // a call removed the entry
+	EventExpired EventKind = "EXPIRED" // the entry's TTL or max-idle ended
+	EventEvicted EventKind = "EVICTED" // the map had reached its bound, or Evict was called
+	EventLoaded  EventKind = "LOADED"  // a map's store supplied the entry; no map has a store yet
 	EventCleared EventKind = "CLEARED" // all entries of one partition; key and values are zero
 	EventLost    EventKind = "LOST"    // events were missed and are no longer kept
 )
@@ -126,12 +127,12 @@ type ResumeToken string
 type Event[K comparable, V any] struct {
 	Kind    EventKind
 	Key     K
-	Old     V
-	New     V
-	Version uint64
-	Time    time.Time
-	Token   ResumeToken
-	Omitted bool // Old, New or both are zero because the value was too large to keep for a late listener
+	Old     V           // before the change; zero if there was no value
+	New     V           // after it; likewise
+	Version uint64      // of the change: after ADDED and UPDATED, that of the entry; 0 for LOST
+	Time    time.Time   // of the change, in cluster time
+	Token   ResumeToken // of this event, for [From]
+	Omitted bool        // Old, New or both are zero because the value was too large to keep for a late listener
 }
 
 // EntryListener holds the functions to call for a map's events. A nil function is skipped. Calls for one key come one after the

@@ -82,7 +82,8 @@ type Cluster struct {
 	members []*grid.Member // nil where one does not run
 }
 
-// New starts a cluster of n members and returns when it is safe. It stops with the test.
+// New starts a cluster of n members and returns when it is safe. It stops with the test. The test fails if the cluster is not safe
+// within three minutes.
 func New(t testing.TB, n int, opts ...Option) *Cluster {
 	t.Helper()
 	o := options{partitions: 24, replicas: 3}
@@ -217,7 +218,7 @@ func (c *Cluster) Member(i int) *grid.Member {
 	return c.members[i]
 }
 
-// WaitSafe waits until every partition has an owner and all its replicas, and nothing moves.
+// WaitSafe waits until every partition has an owner and all its replicas, and nothing moves: for three minutes at most.
 func (c *Cluster) WaitSafe() {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
