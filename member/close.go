@@ -17,6 +17,8 @@ const (
 	moveFor = 60 * time.Second
 	// stallFor is how long Close goes on waiting when nothing of that comes about.
 	stallFor = 10 * time.Second
+	// askFor bounds one question to another member.
+	askFor = 200 * time.Millisecond
 	// askOthersAgain is how often Close asks others for their metadata while nothing changes in its own.
 	askOthersAgain = time.Second
 	// drainingFor bounds how long Close waits for the others to know that this member is about to leave: longer than the metadata group
@@ -75,7 +77,7 @@ func (m *Member) leave(ctx context.Context) {
 	if v := m.metaView(); v != nil && v.Member(m.id) != nil {
 		short, cancel := context.WithTimeout(ctx, goodbyeFor)
 		defer cancel()
-		if _, err := m.metaPropose(short, &meta.SetState{ID: m.id, Incarnation: m.incarnation, State: meta.StateLeft}); err != nil {
+		if _, err := m.meta.Commit(short, &meta.SetState{ID: m.id, Incarnation: m.incarnation, State: meta.StateLeft}); err != nil {
 			m.log.Debug("the others were not told that this member leaves", "err", err)
 		}
 		// The farewell above is the last change that this member leads itself.
@@ -106,7 +108,7 @@ func (m *Member) moveAway(ctx context.Context) {
 	defer context.AfterFunc(m.leaving, cancel)()
 	short, cancel := context.WithTimeout(ctx, drainingFor)
 	defer cancel()
-	if res, err := m.metaPropose(short, &meta.SetState{ID: m.id, Incarnation: m.incarnation, State: meta.StateDraining}); err != nil || !res.OK() {
+	if res, err := m.meta.Commit(short, &meta.SetState{ID: m.id, Incarnation: m.incarnation, State: meta.StateDraining}); err != nil || !res.OK() {
 		m.log.Warn("the others were not told that this member is about to leave: what it holds stays where it is", "err", err, "answer", res.Text)
 		return
 	}
@@ -152,8 +154,8 @@ func (m *Member) newerMeta(ctx context.Context, v *meta.View) *meta.View {
 		if mb.ID == m.id || !m.peers.Answers(mb.ID, mb.Incarnation) {
 			continue
 		}
-		short, cancel := context.WithTimeout(ctx, metaRetry*4)
-		newer, _, err := m.readMeta(short, mb.ID)
+		short, cancel := context.WithTimeout(ctx, askFor)
+		newer, _, err := m.meta.Read(short, mb.ID)
 		cancel()
 		// A member of another cluster may be at that address by now.
 		if err == nil && newer.Cluster == v.Cluster && newer.Version > v.Version {
@@ -190,13 +192,13 @@ func (m *Member) mayLeaveGroup(ctx context.Context, v *meta.View) bool {
 		return false
 	}
 
-	for _, id := range m.metaVoters() {
-		short, cancel := context.WithTimeout(ctx, metaRetry*4)
+	for _, id := range m.meta.Voters() {
+		short, cancel := context.WithTimeout(ctx, askFor)
 		a, err := m.peers.Ask(short, id, wire.OpMetaLeave, nil)
 		cancel()
 		if err == nil && a.Code == wire.CodeOK {
 			// The group may keep this voter for its return. This process makes no more use of the vote.
-			m.metaReleased.Store(true)
+			m.meta.Release()
 			return true
 		}
 	}
@@ -237,7 +239,9 @@ func (m *Member) stop(abruptly bool) error {
 	}
 
 	m.cancel()
-	m.stopMetrics()
+	if m.metrics != nil {
+		m.metrics.Stop()
+	}
 	if m.server != nil {
 		m.server.CloseHTTP(abruptly)
 	}
@@ -262,20 +266,12 @@ func (m *Member) stop(abruptly bool) error {
 
 	// The hosts have closed their transports. A start that failed may have no host.
 	m.cutTransports()
-	if m.server != nil {
-		m.server.Wait()
+	for _, room := range m.working {
+		room.Wait()
 	}
-	if m.peers != nil {
-		// Heartbeats start goroutines of the member, so they end before the wait below.
-		m.peers.Stop()
-	}
-
 	m.wg.Wait()
-	if m.control != nil {
-		m.control.Wait()
-	}
 	if m.events != nil {
-		m.events.Stop()
+		m.events.Close()
 	}
 
 	var errs []error

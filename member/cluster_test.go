@@ -61,13 +61,13 @@ func TestStatus(t *testing.T) {
 		statusOf(t, ms[0], "two of three killed", func(st *wire.Status) bool {
 			return st.State == "unavailable" && st.Unavailable == 6 && st.Ready == 1 && st.Tolerates == 0
 		})
-		if v := ms[0].views.current.Load().view; len(v.Members) != 3 {
+		if v := ms[0].views.Table(); len(v.Members) != 3 {
 			t.Errorf("the view has %d members", len(v.Members))
 		}
 		eventually(t, "the dead to be shown as suspect", func() bool {
 			n := 0
-			for _, mb := range ms[0].views.current.Load().view.Members {
-				if mb.State == stateSuspect {
+			for _, mb := range ms[0].views.Table().Members {
+				if mb.State == string(sdk.MemberSuspect) {
 					n++
 				}
 			}

@@ -16,20 +16,20 @@ import (
 const tracerName = "github.com/gridiron-io/gridiron/member"
 
 // makeServer makes the server of the member's ports, and says which request goes where.
-func (m *Member) makeServer(ports *server.Ports) {
+func (m *Member) makeServer() {
 	var tracer trace.Tracer
 	if m.cfg.TracerProvider != nil {
 		tracer = m.cfg.TracerProvider.Tracer(tracerName)
 	}
 
 	m.server = server.New(server.Config{
-		Ports: ports, ClusterName: m.cfg.ClusterName, HelloTimeout: m.cfg.HelloTimeout, SlowPeer: m.cfg.SlowPeer,
+		Ports: m.ports, ClusterName: m.cfg.ClusterName, HelloTimeout: m.cfg.HelloTimeout, SlowPeer: m.cfg.SlowPeer,
 		MaxConnections: m.cfg.MaxConnections, Tracer: tracer, Logger: m.log,
 		Identity: m.identity,
 		Standing: func() server.Standing {
 			return server.Standing{Ready: m.isReady(), Stopping: m.isClosing(), Metadata: m.metaView() != nil}
 		},
-		Stamp: func() (int64, uint64) { return m.clock.Agreed(), m.views.version() },
+		Stamp: func() (int64, uint64) { return m.clock.Agreed(), m.views.Version() },
 		Planes: map[wire.Plane]func(net.Conn, *wire.Hello) error{
 			wire.PlaneJoin:   func(nc net.Conn, _ *wire.Hello) error { return m.runner.Serve(nc) },
 			wire.PlaneEvents: func(nc net.Conn, _ *wire.Hello) error { return server.Splice(nc, m.events.Connect) },
@@ -53,7 +53,7 @@ func (m *Member) identity() wire.HelloAnswer {
 func (m *Member) provide() {
 	m.server.Provide(server.Services{
 		Partitions: m.partitions(), Maps: m.maps, Tasks: m.tasks, Events: m.publisher, Now: m.clock.Now,
-		Owner: func(p int) (bool, wire.Moved) { return m.host.Serving(p) != 0, m.views.moved(p) },
+		Owner: func(p int) (bool, wire.Moved) { return m.host.Serving(p) != 0, m.views.Owner(p) },
 	})
 }
 
@@ -64,7 +64,7 @@ func (m *Member) handleClients() {
 	handle(wire.OpTable, func(c *server.Conn, req *wire.Request) {
 		c.Subscribe()
 		id := req.ID
-		m.upToDate(c, req, func() { c.Answer(id, wire.CodeOK, m.views.current.Load().bytes) })
+		m.upToDate(c, req, func() { c.Answer(id, wire.CodeOK, m.views.Bytes()) })
 	})
 
 	handle(wire.OpStatus, func(c *server.Conn, req *wire.Request) {
@@ -97,11 +97,19 @@ func (m *Member) handleClients() {
 		})
 	})
 
-	handle(wire.OpSetMapConfig, m.dispatchMapConfig)
-	handle(wire.OpMapConfigs, m.dispatchMapConfig)
+	handle(wire.OpMapConfigs, func(c *server.Conn, req *wire.Request) { later(c, req, m.mapConfigs.AnswerList) })
+	handle(wire.OpSetMapConfig, func(c *server.Conn, req *wire.Request) {
+		b, err := wire.DecodeSetMapConfigBody(req.Body)
+		if err != nil {
+			c.Answer(req.ID, wire.CodeInvalid, []byte(err.Error()))
+			return
+		}
+		later(c, req, func(ctx context.Context) (wire.Code, []byte) { return m.mapConfigs.AnswerSet(ctx, b) })
+	})
+
 	for _, op := range [...]wire.Op{wire.OpDrainMember, wire.OpRemoveMember, wire.OpRebalance} {
 		handle(op, func(c *server.Conn, req *wire.Request) {
-			m.dispatchAdmin(c, req.ID, wire.AdminBody{Op: req.Op, Body: req.Body}, m.control.Administer)
+			m.dispatchAdmin(c, req, wire.AdminBody{Op: req.Op, Body: req.Body}, m.control.Administer)
 		})
 	}
 
@@ -111,8 +119,7 @@ func (m *Member) handleClients() {
 			c.Answer(req.ID, wire.CodeInvalid, []byte(err.Error()))
 			return
 		}
-		id := req.ID
-		c.Later(func(context.Context) { m.answerRecover(c, id, b.Lost) })
+		later(c, req, func(ctx context.Context) (wire.Code, []byte) { return m.meta.AnswerRecover(ctx, b.Lost) })
 	})
 }
 
@@ -122,11 +129,19 @@ func (m *Member) handleMembers() {
 	handle(wire.OpMemberPing, m.handleMemberPing)
 	handle(wire.OpMemberDown, m.handleMemberDown)
 	handle(wire.OpReplica, m.handleReplica)
-	handle(wire.OpMetaCaughtUp, m.handleMetaCaughtUp)
-	handle(wire.OpMetaLead, m.handleMetaLead)
+	handle(wire.OpMetaCaughtUp, func(c *server.Conn, req *wire.Request) { later(c, req, m.meta.AnswerCaughtUp) })
+	handle(wire.OpMetaLead, func(c *server.Conn, req *wire.Request) {
+		later(c, req, func(ctx context.Context) (wire.Code, []byte) { return m.meta.AnswerLead(ctx, c.Hello().Member) })
+	})
+	handle(wire.OpMetaRead, func(c *server.Conn, req *wire.Request) {
+		body := slices.Clone(req.Body)
+		later(c, req, func(ctx context.Context) (wire.Code, []byte) { return m.meta.AnswerRead(ctx, body) })
+	})
+	handle(wire.OpMetaPropose, func(c *server.Conn, req *wire.Request) {
+		cmd := slices.Clone(req.Body)
+		later(c, req, func(ctx context.Context) (wire.Code, []byte) { return m.meta.AnswerPropose(ctx, cmd) })
+	})
 	handle(wire.OpMetaLeave, m.handleMetaLeave)
-	handle(wire.OpMetaRead, m.handleMetaRead)
-	handle(wire.OpMetaPropose, m.handleMetaPropose)
 	handle(wire.OpMetaJoin, m.handleMetaJoin)
 	handle(wire.OpAdmin, m.handleAdmin)
 }
@@ -141,49 +156,33 @@ const (
 // upToDate runs f, which answers a request. Where the request asks for that, f runs once this member knows what is committed in the
 // metadata, or could not learn it in time.
 func (m *Member) upToDate(c *server.Conn, req *wire.Request, f func()) {
-	if len(req.Body) == 0 || m.meta == nil {
+	if len(req.Body) == 0 || m.metaView() == nil {
 		f()
 		return
 	}
 
 	c.Later(func(ctx context.Context) {
 		patience := upToDateFor
-		if m.metaLed(m.metaView()) {
+		if m.metaLed() {
 			patience = ledUpToDateFor
 		}
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
-		if err := m.catchUp(ctx); err != nil {
+		if err := m.meta.Barrier(ctx); err != nil {
 			m.log.Debug("answered without the newest metadata", "err", err)
 		}
-		m.views.rebuild()
+		m.views.Rebuild()
 		f()
 	})
 }
 
-// catchUp returns when this member knows the metadata that were committed before the call.
-func (m *Member) catchUp(ctx context.Context) error {
-	leader := m.metaLeader(m.metaView())
-	if leader == nil || leader.ID == m.id || m.metaVotes() {
-		return m.meta.Barrier(ctx)
-	}
-
-	// A learner asks the leader instead: beside a single voter the Raft library sends a learner nothing while a ReadIndex of it is pending.
-	newest, _, err := m.readMeta(ctx, leader.ID)
-	if err != nil {
-		return err
-	}
-	for {
-		changed := m.meta.Changed()
-		if m.metaView().Version >= newest.Version {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+// later answers a request by what do returns, on a goroutine of the server. do may use the body only if that was copied.
+func later(c *server.Conn, req *wire.Request, do func(context.Context) (wire.Code, []byte)) {
+	id := req.ID
+	c.Later(func(ctx context.Context) {
+		code, answer := do(ctx)
+		c.Answer(id, code, answer)
+	})
 }
 
 func (m *Member) handleMemberPing(c *server.Conn, req *wire.Request) {
@@ -194,7 +193,7 @@ func (m *Member) handleMemberPing(c *server.Conn, req *wire.Request) {
 		return
 	}
 	res := m.pong(p)
-	res.Unknown, res.NoMetaReplica = m.unknownPeer(c.Hello().Member, c.Hello().Incarnation)
+	res.Unknown, res.NoMetaReplica = m.meta.Unknown(c.Hello().Member, c.Hello().Incarnation)
 	c.Answer(id, wire.CodeOK, wire.AppendPingResult(nil, &res))
 }
 
@@ -225,16 +224,6 @@ func (m *Member) handleReplica(c *server.Conn, req *wire.Request) {
 	})
 }
 
-func (m *Member) handleMetaCaughtUp(c *server.Conn, req *wire.Request) {
-	id := req.ID
-	c.Later(func(context.Context) { m.answerMetaCaughtUp(c, id) })
-}
-
-func (m *Member) handleMetaLead(c *server.Conn, req *wire.Request) {
-	id := req.ID
-	c.Later(func(context.Context) { m.answerMetaLead(c, id, c.Hello().Member) })
-}
-
 func (m *Member) handleMetaLeave(c *server.Conn, req *wire.Request) {
 	id := req.ID
 	if m.metaView() == nil {
@@ -253,40 +242,27 @@ func (m *Member) handleAdmin(c *server.Conn, req *wire.Request) {
 		c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
 		return
 	}
-	m.dispatchAdmin(c, id, b, m.control.AdministerHere)
-}
-
-func (m *Member) handleMetaRead(c *server.Conn, req *wire.Request) {
-	id := req.ID
-	c.Later(func(context.Context) { m.answerMetaRead(c, id) })
-}
-
-func (m *Member) handleMetaPropose(c *server.Conn, req *wire.Request) {
-	id := req.ID
-	cmd := append([]byte(nil), req.Body...)
-	c.Later(func(context.Context) { m.answerMetaPropose(c, id, cmd) })
+	m.dispatchAdmin(c, req, b, m.control.AdministerHere)
 }
 
 func (m *Member) handleMetaJoin(c *server.Conn, req *wire.Request) {
-	id := req.ID
-	b, err := wire.DecodeJoinBody(append([]byte(nil), req.Body...))
+	b, err := wire.DecodeJoinBody(slices.Clone(req.Body))
 	if err != nil {
-		c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
+		c.Answer(req.ID, wire.CodeInvalid, []byte(err.Error()))
 		return
 	}
-	c.Later(func(context.Context) { m.answerMetaJoin(c, id, c.Hello().Member, b) })
+	later(c, req, func(ctx context.Context) (wire.Code, []byte) { return m.meta.AnswerJoin(ctx, c.Hello().Member, b) })
 }
 
 // adminFor bounds one operation of administration, within what a client waits for one member.
 const adminFor = 1800 * time.Millisecond
 
 // dispatchAdmin answers an operation of administration by what do returns. It copies the body.
-func (m *Member) dispatchAdmin(c *server.Conn, id uint64, b wire.AdminBody, do func(context.Context, wire.AdminBody) (wire.Code, []byte)) {
+func (m *Member) dispatchAdmin(c *server.Conn, req *wire.Request, b wire.AdminBody, do func(context.Context, wire.AdminBody) (wire.Code, []byte)) {
 	b.Body = slices.Clone(b.Body)
-	c.Later(func(ctx context.Context) {
+	later(c, req, func(ctx context.Context) (wire.Code, []byte) {
 		ctx, cancel := context.WithTimeout(ctx, adminFor)
 		defer cancel()
-		code, answer := do(ctx, b)
-		c.Answer(id, code, answer)
+		return do(ctx, b)
 	})
 }

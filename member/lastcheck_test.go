@@ -26,7 +26,7 @@ func TestNoRoomAnyMore(t *testing.T) {
 	filled(t, opened(t, first), 8<<10, 64, never)
 	full := again(t, Config{Settings: Settings{Name: "m1", Join: []string{first.Addr()}, NoHTTP: true, DataDir: t.TempDir(), MaxMemory: 64 << 10}})
 	v := first.metaView()
-	res, err := first.metaPropose(testContext(t), &meta.AddReplica{Partition: 1, Generation: v.Table[1].Generation,
+	res, err := first.meta.Commit(testContext(t), &meta.AddReplica{Partition: 1, Generation: v.Table[1].Generation,
 		Holder: meta.Holder{Member: full.id, Incarnation: full.incarnation}})
 	if err != nil || !res.OK() {
 		t.Fatal(res, err)

@@ -135,7 +135,7 @@ func TestDataDirectory(t *testing.T) {
 
 func TestDamagedFilesOfTheDirectory(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{metaFile, metaMembersFile} {
+	for _, name := range []string{"meta-replica", "peers"} {
 		dir := t.TempDir()
 		m := runningMember(t, Config{Settings: Settings{DataDir: dir}})
 		m.Kill()

@@ -18,7 +18,7 @@ type lifetime struct {
 
 	phase   atomic.Int32
 	started atomic.Bool            // Start has returned: from here on the metadata have this incarnation, unless it was removed
-	waiting atomic.Pointer[string] // what Start waits for; nil: nothing that is worth saying
+	waiting atomic.Pointer[string] // see wait
 
 	watch struct {
 		sync.Mutex
@@ -48,11 +48,13 @@ func (l *lifetime) viewChanged() {
 	l.watch.Unlock()
 }
 
-// goOn runs f on a goroutine of the member's.
-func (l *lifetime) goOn(f func()) {
-	l.wg.Add(1)
-	go func() { // ends with f, which is bounded by its call's deadline or the member's context
-		defer l.wg.Done()
-		f()
-	}()
+// wait says for what Start waits.
+func (l *lifetime) wait(what string) { l.waiting.Store(&what) }
+
+// awaited returns for what Start waits.
+func (l *lifetime) awaited() string {
+	if what := l.waiting.Load(); what != nil {
+		return *what
+	}
+	return "its start"
 }

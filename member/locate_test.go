@@ -127,8 +127,8 @@ func TestFalseClaims(t *testing.T) {
 	ms[2].Kill()
 	eventually(t, "the dead to be missed", func() bool { return ms[0].peers.Silent(ms[2].id) })
 	hello := bootstrap.Hello{Member: ms[2].id, Addr: ms[1].Addr(), PeersAddr: ms[1].peerAddr(), Cluster: "grid", State: bootstrap.StateMember, ID: ms[0].clusterID()}
-	ms[0].locator.heard(&hello)
-	ms[0].locator.look(t.Context())
+	ms[0].locator.Heard(&hello)
+	ms[0].locator.Look(t.Context())
 	if at, ok := ms[0].locator.Locate(ms[2].id); ok {
 		t.Errorf("member 2 is taken to be at %s, where member 1 is", at.PeerAddr)
 	}
@@ -137,8 +137,8 @@ func TestFalseClaims(t *testing.T) {
 	}
 	hello.ID = wire.ID{1}
 	hello.Addr = "192.0.2.1:5701"
-	ms[0].locator.heard(&hello)
-	if got := ms[0].locator.addrs(); strings.Contains(fmt.Sprint(got), hello.Addr) {
+	ms[0].locator.Heard(&hello)
+	if got := ms[0].locator.Addrs(); strings.Contains(fmt.Sprint(got), hello.Addr) {
 		t.Errorf("an address of another cluster was learned: %v", got)
 	}
 }

@@ -4,16 +4,12 @@ import (
 	"log/slog"
 	"sync"
 
-	"go.opentelemetry.io/otel/metric"
-
 	execsvc "github.com/gridiron-io/gridiron/exec/service"
 	"github.com/gridiron-io/gridiron/maps"
-	"github.com/gridiron-io/gridiron/member/internal/clock"
-	"github.com/gridiron-io/gridiron/member/internal/control"
 	"github.com/gridiron-io/gridiron/member/internal/events"
-	"github.com/gridiron-io/gridiron/member/internal/liveness"
-	"github.com/gridiron-io/gridiron/member/internal/memory"
+	"github.com/gridiron-io/gridiron/member/internal/metadata"
 	"github.com/gridiron-io/gridiron/member/internal/server"
+	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -29,21 +25,12 @@ type Member struct {
 	groups
 	departure
 
-	server     *server.Server
-	ports      *server.Ports
-	clock      *clock.Clock
-	clockGuard *clock.Guard
-	peers      *liveness.Peers
-	locator    *locator
-	memory     *memory.Rooms
-	control    *control.Control
-	views      *views
-	maps       *maps.Service
-	tasks      *execsvc.Service
-	events     *events.Events
-	publisher  *events.Publisher
-	client     *sdk.Client
-	metrics    metric.Registration // nil: nothing is measured
+	rooms
+
+	maps      *maps.Service
+	tasks     *execsvc.Service
+	publisher *events.Publisher
+	client    *sdk.Client
 
 	owned struct {
 		sync.Mutex
@@ -55,6 +42,9 @@ type Member struct {
 // ErrPortInUse is what Start's error wraps when a port of the member is taken.
 var ErrPortInUse = server.ErrPortInUse
 
+// ErrDataDir is what Start's error wraps when the data directory is not what the member left there: metadata that is gone, or an old copy.
+var ErrDataDir = metadata.ErrDataDir
+
 // ID returns the member's identity.
 func (m *Member) ID() wire.ID { return m.id }
 
@@ -65,6 +55,17 @@ func (m *Member) Name() string { return m.cfg.Name }
 func (m *Member) Addr() string { return m.ports.Client() }
 
 func (m *Member) peerAddr() string { return m.ports.Peer() }
+
+// metaView returns the metadata as this member has applied them; nil before its replica runs.
+func (m *Member) metaView() *meta.View { return m.meta.View() }
+
+// partitions returns how many partitions the cluster has; 0 while that is not known.
+func (m *Member) partitions() int {
+	if v := m.metaView(); v != nil {
+		return v.PartitionCount
+	}
+	return 0
+}
 
 // Client returns a client of the cluster in the member's process. It belongs to the member and ends with it.
 func (m *Member) Client() *sdk.Client { return m.client }

@@ -107,7 +107,7 @@ func dieAt(t *testing.T, point string) {
 		st, err := c.Cluster(ctx)
 		t.Logf("%+v, %v", st, err)
 		for p, tp := range fourth.metaView().Table {
-			t.Logf("partition %d: %+v, owner %+v, preferred %s", p, tp, fourth.views.moved(p), tp.Preferred)
+			t.Logf("partition %d: %+v, owner %+v, preferred %s", p, tp, fourth.views.Owner(p), tp.Preferred)
 			for i, m := range append(first, fourth) {
 				if i != victim {
 					st, ok := m.host.Status(p)

@@ -16,9 +16,7 @@ type origin struct {
 	store  *bootstrap.Store
 	runner *bootstrap.Runner
 
-	cluster       atomic.Pointer[wire.ID]
-	initialVoters []wire.ID               // with which the metadata group begins, by replica ID; nil if this member joined
-	participants  []bootstrap.Participant // all who bootstrap the cluster together; nil if this member joined
+	cluster atomic.Pointer[wire.ID]
 }
 
 func (o *origin) clusterID() wire.ID {

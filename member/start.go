@@ -11,11 +11,7 @@ import (
 	"github.com/gridiron-io/gridiron/maps"
 	"github.com/gridiron-io/gridiron/maps/state"
 	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
-	"github.com/gridiron-io/gridiron/member/internal/clock"
-	"github.com/gridiron-io/gridiron/member/internal/control"
 	"github.com/gridiron-io/gridiron/member/internal/events"
-	"github.com/gridiron-io/gridiron/member/internal/liveness"
-	"github.com/gridiron-io/gridiron/member/internal/memory"
 	"github.com/gridiron-io/gridiron/member/internal/server"
 	"github.com/gridiron-io/gridiron/member/telemetry"
 	"github.com/gridiron-io/gridiron/partition"
@@ -46,11 +42,7 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	ctx, m.abort = context.WithCancelCause(ctx)
 	m.ended = make(chan struct{})
 	m.watch.ch = make(chan struct{})
-	m.recovery.slot = make(chan struct{}, 1)
 
-	m.clock = clock.New(cfg.Mono, cfg.Wall)
-	m.views = newViews(m)
-	m.locator = newLocator(m)
 	telemetry.RaftLogs(cfg.Logger)
 	defer func() {
 		if err != nil {
@@ -63,8 +55,6 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 		return nil, err
 	}
 
-	m.memory = memory.New(memory.Config{Member: m.id, Incarnation: m.incarnation, Limit: cfg.MaxMemory, SizesFor: liveness.PingTimeout,
-		Leads: m.leads, Size: m.sizeOf})
 	if m.ports, err = server.Listen(m.portsConfig()); err != nil {
 		return nil, err
 	}
@@ -73,17 +63,11 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	}
 
 	m.log = cfg.Logger.With("member", m.cfg.Name)
-	m.peers = m.newPeers()
-	m.clockGuard = clock.NewGuard(clock.GuardConfig{Clock: m.clock, Log: m.log, Closing: m.isClosing, Release: m.disown, Changed: m.views.notify})
-	if err := m.makeTransports(); err != nil {
+	if err := m.makeRooms(); err != nil {
 		return nil, err
 	}
-	if m.runner, err = bootstrap.NewRunner(m.bootstrapConfig()); err != nil {
-		return nil, fmt.Errorf("start: %w", err)
-	}
 
-	m.control = control.New(m.controlDeps())
-	m.makeServer(m.ports)
+	m.peers.Start(m.ctx)
 	// Members that bootstrap ask each other, so this one answers before it has a cluster.
 	m.server.Start(m.ctx)
 	found, err := m.runner.Run(ctx)
@@ -103,7 +87,7 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 		return nil, m.Err()
 	}
 
-	// The others may have removed this member before it counted as started. This has follow look again.
+	// The others may have removed this member before it counted as started. This has the metadata looked at again.
 	m.meta.Wake()
 	return m, nil
 }
@@ -161,41 +145,40 @@ func (m *Member) makeTransports() (err error) {
 
 func (m *Member) bootstrapConfig() bootstrap.Config {
 	return bootstrap.Config{Store: m.store, Addr: m.Addr(), PeersAddr: m.peerAddr(), ClusterName: m.cfg.ClusterName,
-		Expect: m.cfg.Expect, Join: m.cfg.Join, Dial: m.dialJoin, Members: m.clusterRef, Heard: m.locator.heard, Logger: m.log}
+		Expect: m.cfg.Expect, Join: m.cfg.Join, Dial: m.dialJoin, Members: m.clusterRef, Heard: m.locator.Heard, Logger: m.log}
 }
 
 // enter makes the member part of the cluster that it bootstrapped or found.
 func (m *Member) enter(ctx context.Context, found bootstrap.Result) error {
 	m.cluster.Store(&found.ClusterID)
-	if err := m.locator.begin(ctx); err != nil {
+	if err := m.locator.Begin(ctx); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
 
-	m.wg.Add(1)
-	go m.locator.run() // ends with m.ctx
+	m.locator.Start(m.ctx)
 
 	// The registration names the port for routes, so the events begin before it.
 	routeHost, routePort := m.ports.Route()
-	ev, err := events.Start(events.Config{Self: m.id, Incarnation: m.incarnation, Cluster: found.ClusterID, RouteHost: routeHost,
+	ev, err := events.Open(events.Config{Self: m.id, Incarnation: m.incarnation, Cluster: found.ClusterID, RouteHost: routeHost,
 		RoutePort: routePort, Log: m.log, Peers: m.routePeers})
 	if err != nil {
 		return err
 	}
 
 	m.events = ev
+	m.working = append(m.working, m.events)
 
-	if err := m.startMeta(ctx, found); err != nil {
+	if err := m.meta.Enter(ctx, found); err != nil {
 		return err
 	}
 
-	m.wg.Add(3)
-	go m.views.run()  // ends with m.ctx
-	go m.guardClock() // likewise
-	go m.follow()     // likewise
+	m.views.Start(m.ctx)
+	m.clockGuard.Start(m.ctx)
+	m.meta.Start(m.ctx)
 	m.control.Start(m.ctx)
-	m.events.KeepRoutes(m.ctx)
+	m.events.Start(m.ctx)
 
-	if err := m.register(ctx); err != nil {
+	if err := m.meta.Register(ctx); err != nil {
 		return err
 	}
 	// Without cluster time this member could stamp no command, and tell no entry that has expired.
@@ -211,12 +194,6 @@ func (m *Member) enter(ctx context.Context, found bootstrap.Result) error {
 
 	m.awaitRoutes(ctx)
 	return m.open(ctx)
-}
-
-// guardClock keeps this member from owning anything under a wrong time.
-func (m *Member) guardClock() {
-	defer m.wg.Done()
-	m.clockGuard.Run(m.ctx)
 }
 
 // awaitRoutes waits until there is a route to every member that answers: before that, events of theirs would come late. One that
@@ -237,7 +214,7 @@ func (m *Member) open(ctx context.Context) error {
 
 	// The others send clients here as soon as the metadata call this member ready. So the services are there before.
 	m.provide()
-	res, err := m.metaPropose(ctx, &meta.SetState{ID: m.id, Incarnation: m.incarnation, State: meta.StateReady})
+	res, err := m.meta.Commit(ctx, &meta.SetState{ID: m.id, Incarnation: m.incarnation, State: meta.StateReady})
 	if err != nil {
 		return fmt.Errorf("report ready: %w", err)
 	}
@@ -247,7 +224,7 @@ func (m *Member) open(ctx context.Context) error {
 	// Clients learn the members from the view, which follows the metadata with a delay.
 	if err := m.await(ctx, "being seen as ready", func() bool {
 		mb := m.metaView().Member(m.id)
-		return mb != nil && mb.State == meta.StateReady && m.views.current.Load().view.Meta >= m.metaView().Version
+		return mb != nil && mb.State == meta.StateReady && m.views.Table().Meta >= m.metaView().Version
 	}); err != nil {
 		return err
 	}
@@ -263,11 +240,12 @@ func (m *Member) open(ctx context.Context) error {
 	if err := m.tasks.Start(m.ctx); err != nil {
 		return fmt.Errorf("start the tasks: %w", err)
 	}
-	if err := m.startMetrics(); err != nil {
+	if err := m.metrics.Start(); err != nil {
 		return err
 	}
 
-	m.compareMaps()
+	mine, _ := m.cfg.patterns() // Validate has looked at them
+	m.mapConfigs.Compare(mine, m.log)
 	m.log.Info("ready", "addr", m.Addr(), "cluster", m.clusterID().String())
 	return nil
 }
@@ -294,7 +272,7 @@ func (m *Member) startData() (err error) {
 		MayOwn:     func() bool { return m.clock.IsSet() && !m.clock.IsBehind() && !m.isClosing() },
 		Transferee: m.transferee,
 		OnOwner: func(p int) {
-			m.views.ownerChanged(p)
+			m.views.OwnerChanged(p)
 			m.maps.OwnerChanged(p)
 			m.publisher.Applied(p)
 			m.maps.Touched(p)
@@ -309,25 +287,25 @@ func (m *Member) startData() (err error) {
 		return err
 	}
 
-	latency, err := m.latency()
+	latency, err := m.metrics.Latency(m.ctx)
 	if err != nil {
 		return err
 	}
 
-	configs := &mapConfigs{view: m.metaView}
-	m.maps = maps.New(maps.Config{Host: m.host, Partitions: n, Now: m.clock.Now, Owner: m.views.moved, MaxValue: m.cfg.MaxValue,
-		MapConfig: configs.of, Latency: latency, MaxMemory: m.cfg.MaxMemory, ClockConfirmed: m.clock.Confirmed, Dropped: m.publisher.Dropped(),
+	m.maps = maps.New(maps.Config{Host: m.host, Partitions: n, Now: m.clock.Now, Owner: m.views.Owner, MaxValue: m.cfg.MaxValue,
+		MapConfig: m.mapConfigs.Of, Latency: latency, MaxMemory: m.cfg.MaxMemory, ClockConfirmed: m.clock.Confirmed, Dropped: m.publisher.Dropped(),
 		Owners: m.memory.Share, Expected: m.memory.Expected, Room: m.memory.Admit})
 	m.maps.Start()
-	// From here on follow starts replicas. Their callbacks use the maps and the publisher, which are there now.
+	// From here on replicas are started. Their callbacks use the maps and the publisher, which are there now.
 	m.hostReady.Store(true)
+	m.replicas.Start(m.ctx, m.host)
 	m.events.Publish(m.ctx, m.publisher, m.maps)
 
 	m.control.StartMover(n)
 
 	m.wg.Add(1)
 	go m.reconcileMaps() // ends with m.ctx
-	m.meta.Wake()        // follow starts the replicas that the table gives us
+	m.meta.Wake()        // the replicas that the table gives us are started
 	return nil
 }
 
@@ -370,8 +348,8 @@ func (m *Member) settled() bool {
 			}
 		}
 
-		owner := m.views.moved(p)
-		if wire.Stamp(owner.Epoch).Generation() < t.Generation || !holds(v, t, owner.Owner) {
+		owner := m.views.Owner(p)
+		if wire.Stamp(owner.Epoch).Generation() < t.Generation || !v.Runs(t, owner.Owner) {
 			// Nobody owns the partition, or a process does that has ended.
 			return false
 		}
@@ -386,7 +364,7 @@ func (m *Member) settled() bool {
 
 // await waits until ok reports true. It is asked at every change of the view and of the metadata.
 func (m *Member) await(ctx context.Context, what string, ok func() bool) error {
-	m.waiting.Store(&what)
+	m.wait(what)
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
 	for {

@@ -13,7 +13,7 @@ func (m *Member) status() wire.Status {
 	v := m.metaView()
 	st := wire.Status{ID: v.Cluster, Name: m.cfg.ClusterName, State: "forming", Partitions: uint32(v.PartitionCount), Skew: m.skew()}
 	st.OutOfStep = m.outOfStep(v)
-	st.MetadataLed = m.metaLed(v)
+	st.MetadataLed = m.metaLed()
 	alive := make(map[wire.ID]wire.ID) // members and the incarnations that answer
 	holders := 0
 	for i := range v.Members {
@@ -71,7 +71,7 @@ func (m *Member) countPartitions(v *meta.View, alive map[wire.ID]wire.ID, st *wi
 	st.Tolerates = st.Members
 	for p := range v.Table {
 		t := &v.Table[p]
-		there, stay, voting, owner, owned := uint32(0), uint32(0), 0, m.views.moved(p), false
+		there, stay, voting, owner, owned := uint32(0), uint32(0), 0, m.views.Owner(p), false
 		for _, r := range t.Replicas {
 			if r.Role == meta.RoleLearner {
 				continue
@@ -125,7 +125,7 @@ func (m *Member) countPartitions(v *meta.View, alive map[wire.ID]wire.ID, st *wi
 
 // replicasWithoutRoom returns how many replicas are placed nowhere for want of memory. The member that controls the cluster says so.
 func (m *Member) replicasWithoutRoom(v *meta.View) uint32 {
-	switch mb := m.metaLeader(v); {
+	switch mb := m.meta.LeadingMember(); {
 	case mb == nil:
 		return 0
 	case mb.ID == m.id:
@@ -136,23 +136,9 @@ func (m *Member) replicasWithoutRoom(v *meta.View) uint32 {
 	}
 }
 
-// metaLeader returns the member whose replica leads the metadata, as far as this member knows; nil if it knows none.
-func (m *Member) metaLeader(v *meta.View) *meta.Member {
-	leader := m.meta.Leader()
-	if v == nil || leader == 0 {
-		return nil
-	}
-	for i := range v.Members {
-		if v.Members[i].MetaReplica == leader {
-			return &v.Members[i]
-		}
-	}
-	return nil
-}
-
 // metaLed reports whether a member that answers leads the metadata.
-func (m *Member) metaLed(v *meta.View) bool {
-	mb := m.metaLeader(v)
+func (m *Member) metaLed() bool {
+	mb := m.meta.LeadingMember()
 	return mb != nil && mb.Live() && m.peers.Answers(mb.ID, mb.Incarnation)
 }
 
@@ -183,7 +169,7 @@ func (m *Member) partitionInfos() []wire.PartitionInfo {
 	v := m.metaView()
 	out := make([]wire.PartitionInfo, len(v.Table))
 	for p := range v.Table {
-		moved := m.views.moved(p)
+		moved := m.views.Owner(p)
 		out[p] = wire.PartitionInfo{Epoch: moved.Epoch, Owner: moved.Owner}
 		for _, r := range v.Table[p].Replicas {
 			out[p].Replicas = append(out[p].Replicas, r.Member)

@@ -13,7 +13,7 @@ func TestMembersAnswerWhatIsCommitted(t *testing.T) {
 	t.Parallel()
 	members := runningMembers(t, 3, nil)
 	for range 10 {
-		res, err := members[0].metaPropose(testContext(t), &meta.RaiseLevel{Level: members[0].metaView().Level + 1})
+		res, err := members[0].meta.Commit(testContext(t), &meta.RaiseLevel{Level: members[0].metaView().Level + 1})
 		if err != nil || !res.OK() {
 			t.Fatal(res, err)
 		}

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -66,7 +65,7 @@ func waitForVoters(t *testing.T, voters int, members ...*Member) {
 func changeable(t *testing.T, members ...*Member) {
 	t.Helper()
 	for _, m := range members {
-		if res, err := m.metaPropose(testContext(t), &meta.RaiseLevel{Level: m.metaView().Level + 1}); err != nil || !res.OK() {
+		if res, err := m.meta.Commit(testContext(t), &meta.RaiseLevel{Level: m.metaView().Level + 1}); err != nil || !res.OK() {
 			t.Errorf("change the metadata at %s: %+v, %v", m.cfg.Name, res, err)
 		}
 	}
@@ -203,10 +202,10 @@ func TestStartWithARemovedMetaReplica(t *testing.T) {
 	if err := leader.meta.Remove(testContext(t), had); err != nil {
 		t.Fatal(err)
 	}
-	if res, err := leader.metaPropose(testContext(t), &meta.DropMeta{ID: id, Replica: had}); err != nil || !res.OK() {
+	if res, err := leader.meta.Commit(testContext(t), &meta.DropMeta{ID: id, Replica: had}); err != nil || !res.OK() {
 		t.Fatal(res, err)
 	}
-	if err := os.Remove(filepath.Join(cfg.DataDir, metaMembersFile)); err != nil { // it asks nobody before it starts the replica
+	if err := os.Remove(filepath.Join(cfg.DataDir, "peers")); err != nil { // it asks nobody before it starts the replica
 		t.Fatal(err)
 	}
 	again, err := Start(testContext(t), cfg)
@@ -217,33 +216,6 @@ func TestStartWithARemovedMetaReplica(t *testing.T) {
 	waitForVoters(t, 3, append(ms, again)...)
 	if now := again.metaView().Member(id).MetaReplica; now == had {
 		t.Errorf("replica %d was started again", had)
-	}
-}
-
-// Metadata from before a replica was given out do not say that it is gone: a member that has only just learned again may hear the news of
-// the metadata replica that it had before from one that is behind.
-func TestMetaReplicaLost(t *testing.T) {
-	t.Parallel()
-	id := wire.ID{1}
-	view := func(generation, replica, next uint64) *meta.View {
-		return &meta.View{Version: generation<<44 + 9, NextMeta: next, Members: []meta.Member{{Registration: meta.Registration{ID: id}, MetaReplica: replica}}}
-	}
-	for name, c := range map[string]struct {
-		v    *meta.View
-		want bool
-	}{
-		"it has it":                           {view(1, 7, 8), false},
-		"it has none":                         {view(1, 0, 8), true},
-		"it has another":                      {view(1, 9, 10), true},
-		"before it was given the replica":     {view(1, 0, 7), false},
-		"when it had the one before":          {view(1, 6, 7), false},
-		"of a later generation":               {view(2, 0, 3), true},
-		"of a later generation, where it has": {view(2, 7, 8), true},
-		"of an earlier generation":            {view(0, 0, 30), false},
-	} {
-		if got := metaReplicaLost(c.v, id, partition.MetaReplica{Generation: 1, Replica: 7}); got != c.want {
-			t.Errorf("metadata %s: lost %t", name, got)
-		}
 	}
 }
 
@@ -304,30 +276,6 @@ func TestMetadataLeaderLeaves(t *testing.T) {
 		t.Errorf("one that does not lead was answered %v, %v", a.Code, err)
 	}
 	changeable(t, ms...)
-}
-
-// While a cluster is bootstrapped, who joins hears of voters that have not registered yet too: else it would know nobody whom it could ask to
-// register it, for ever.
-func TestMetaMembersBeforeTheyRegister(t *testing.T) {
-	initial, joiner, forgotten := wire.ID{1}, wire.ID{2}, wire.ID{3}
-	participants := []bootstrap.Participant{{Member: initial, ReplicaID: 1, PeersAddr: "a:1"}, {Member: joiner, ReplicaID: 2, PeersAddr: "b:1"},
-		{Member: forgotten, ReplicaID: 3, PeersAddr: "c:1"}}
-	registered := meta.Member{Registration: meta.Registration{ID: joiner, PeerAddr: "b:1"}, MetaReplica: 4}
-	v := &meta.View{Version: 7, InitialVoters: []wire.ID{initial, {}, {}}, Members: []meta.Member{registered}}
-	want := []wire.MetaMember{{Replica: 4, Member: joiner, PeerAddr: "b:1"}, {Replica: 1, Member: initial, PeerAddr: "a:1"}}
-	if got := metaMembersOf(v, participants); !slices.Equal(got, want) {
-		t.Errorf("members %v, want %v", got, want)
-	}
-	// Once it has registered it is where it says, and those who began a later generation are not its initial members.
-	v.Members = append([]meta.Member{{Registration: meta.Registration{ID: initial, PeerAddr: "z:1"}, MetaReplica: 1}}, registered)
-	want = []wire.MetaMember{{Replica: 1, Member: initial, PeerAddr: "z:1"}, want[0]}
-	if got := metaMembersOf(v, participants); !slices.Equal(got, want) {
-		t.Errorf("members %v, want %v", got, want)
-	}
-	v.Version, v.Members = 1<<44, v.Members[1:]
-	if got := metaMembersOf(v, participants); !slices.Equal(got, want[1:]) {
-		t.Errorf("members %v, want %v", got, want[1:])
-	}
 }
 
 // A member that was drained may have no replica of the metadata any more, and not hear that others have taken over what it held. When it

@@ -83,6 +83,13 @@ func (v *View) Holds(member wire.ID) bool {
 	return slices.ContainsFunc(v.Table, func(p Partition) bool { _, ok := p.Replica(member); return ok })
 }
 
+// Runs reports whether a member has a replica of a partition that its present process runs.
+func (v *View) Runs(t *Partition, member wire.ID) bool {
+	r, ok := t.Replica(member)
+	mb := v.Member(member)
+	return ok && mb != nil && mb.Incarnation == r.Incarnation
+}
+
 // names reports whether an incarnation stands anywhere in the view.
 func (v *View) names(incarnation wire.ID) bool {
 	return slices.ContainsFunc(v.Members, func(m Member) bool { return m.Incarnation == incarnation }) ||

@@ -3,6 +3,7 @@ package clock
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 )
 
@@ -30,10 +31,11 @@ type GuardConfig struct {
 
 // Guard keeps a member from owning anything under a wrong time. While the clock is behind, because the machine was suspended, the member
 // gives its partitions to others, steps its clock forward, and takes part again. While its clock is ahead, others take over what
-// they can. It owns the goroutine of Run.
+// they can. It is made by NewGuard, works from Start, and ends with its context.
 type Guard struct {
 	cfg  GuardConfig
 	wake chan struct{} // one slot: a sample has shown that the clock is behind
+	wg   sync.WaitGroup
 
 	// The following belong to the goroutine.
 	standing Standing  // what the log says
@@ -41,7 +43,7 @@ type Guard struct {
 	alarmed  bool      // the log says that they do
 }
 
-// NewGuard returns a guard, which works while Run does.
+// NewGuard returns a guard that does nothing yet.
 func NewGuard(cfg GuardConfig) *Guard { return &Guard{cfg: cfg, wake: make(chan struct{}, 1)} }
 
 // Notify has the clock looked at soon. It never blocks.
@@ -52,8 +54,17 @@ func (s *Guard) Notify() {
 	}
 }
 
-// Run looks at the clock until ctx ends.
-func (s *Guard) Run(ctx context.Context) {
+// Start looks at the clock until ctx ends.
+func (s *Guard) Start(ctx context.Context) {
+	s.wg.Add(1)
+	go s.run(ctx) // ends with ctx
+}
+
+// Wait waits for what Start has begun. Its context has ended.
+func (s *Guard) Wait() { s.wg.Wait() }
+
+func (s *Guard) run(ctx context.Context) {
+	defer s.wg.Done()
 	tick := time.NewTicker(compareEvery)
 	defer tick.Stop()
 	for {

@@ -74,7 +74,7 @@ func (k *Control) AdministerHere(ctx context.Context, b wire.AdminBody) (wire.Co
 		return wire.CodeNotReady, nil
 	}
 
-	if _, leads := k.Meta().Leads(); !leads {
+	if _, leads := k.Meta.Leads(); !leads {
 		return wire.CodeNotReady, nil
 	}
 
@@ -87,7 +87,7 @@ func (k *Control) AdministerHere(ctx context.Context, b wire.AdminBody) (wire.Co
 	}
 
 	// The decision rests on what is committed, not on what this replica happens to have applied.
-	if err := k.Meta().Barrier(ctx); err != nil {
+	if err := k.Meta.Barrier(ctx); err != nil {
 		return wire.CodeUnavailable, []byte(err.Error())
 	}
 
@@ -127,7 +127,7 @@ func (k *Control) administration(ctx context.Context, b wire.AdminBody) ([]byte,
 		if d.Begin {
 			// The controller plans at its next step, which the wake brings at once.
 			k.replan.Store(true)
-			k.Meta().Wake()
+			k.Meta.Wake()
 		}
 		return wire.AppendBalanceResult(nil, k.balance(k.View())), nil
 	}
@@ -137,7 +137,7 @@ func (k *Control) administration(ctx context.Context, b wire.AdminBody) ([]byte,
 
 // change commits a change of a member; one that is refused ends the operation.
 func (k *Control) change(ctx context.Context, c meta.Command) error {
-	res, err := k.Meta().Propose(ctx, meta.Append(nil, c))
+	res, err := k.Meta.Propose(ctx, meta.Append(nil, c))
 	if err == nil && !res.OK() {
 		err = rpc.Refuse(res.Code, "%s", res.Text)
 	}
@@ -219,7 +219,7 @@ func (k *Control) removeMember(ctx context.Context, id wire.ID, force bool) (wir
 			// The member was drained or lite: nothing is rebuilt, and nothing can be lost.
 			k.Logger.Info("an operator removes a member that holds no data", attrs...)
 		}
-		k.Meta().Wake() // the controller has work
+		k.Meta.Wake() // the controller has work
 		return res, nil
 	}
 

@@ -2,7 +2,7 @@
 // group, and carries out what an operator asks for. The mover brings the groups of the partitions that this member owns in line.
 //
 // It owns the plan of the placement and what it is waiting for, nothing that another controller would need to go on. It must not know
-// how members are reached, how clients are answered, or what partitions contain: that is in its Deps.
+// how members are reached, how clients are answered, or what partitions contain: that is in its Config.
 package control
 
 import (
@@ -19,8 +19,8 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// Deps is what a Control needs of the member.
-type Deps struct {
+// Config is what a Control needs of the member.
+type Config struct {
 	Self   wire.ID
 	Clock  *clock.Clock
 	Memory *memory.Rooms
@@ -38,7 +38,7 @@ type Deps struct {
 	Wall          func() time.Time
 
 	View    func() *meta.View          // the metadata as this member has applied them; nil before its replica runs
-	Meta    func() *partition.MetaHost // not before there is a View
+	Meta    MetaGroup                  // used once there is a View
 	Host    func() *partition.Host     // nil before it runs
 	Used    func() (limit, used int64) // of this member's memory
 	Size    func(partition int) int64  // bytes of the replica here
@@ -48,6 +48,29 @@ type Deps struct {
 	Propose func(context.Context, meta.Command) (meta.Result, error) // until there is a result or the context ends
 	Voters  func() []wire.ID                                         // the other voters of the metadata, those that answer first
 	At      func(when string, c meta.Command)                        // where a test may have the member die
+}
+
+// MetaGroup is the metadata group, and this member's replica there.
+type MetaGroup interface {
+	// View returns the metadata as this member has applied them.
+	View() *meta.View
+	// Changed returns a channel that is closed when View has changed since. Wake closes it too.
+	Changed() <-chan struct{}
+	Wake()
+	// Leads reports whether this member's replica leads, as far as is known here, and the newest term.
+	Leads() (term uint64, leads bool)
+	// Barrier returns when View shows all that was committed before the call.
+	Barrier(ctx context.Context) error
+	// Propose commits a command through this member's replica. It may be executed although there is an error.
+	Propose(ctx context.Context, cmd []byte) (meta.Result, error)
+	// Replica returns this member's replica, and Group who belongs to the group now.
+	Replica() partition.MetaReplica
+	Group(ctx context.Context) ([]partition.GroupMember, error)
+	// Promote makes a learner a voter, and Remove removes a replica for good. They do nothing where nothing is left to do.
+	Promote(ctx context.Context, replica uint64, member wire.ID) error
+	Remove(ctx context.Context, replica uint64) error
+	// Renew has this member's replica elected again, if it leads, and reports whether it campaigns.
+	Renew() bool
 }
 
 // Peers are the other members.
@@ -72,7 +95,7 @@ type Peers interface {
 
 // Control is the part of a member that keeps the cluster in order. It is made by New, runs from Start, and ends with the context of that.
 type Control struct {
-	Deps
+	Config
 
 	ctx     context.Context // of Start
 	wg      sync.WaitGroup  // the controller and the mover
@@ -86,8 +109,8 @@ type Control struct {
 }
 
 // New returns a Control that does nothing yet.
-func New(d Deps) *Control {
-	k := &Control{Deps: d, changing: make(chan struct{}, 1)}
+func New(cfg Config) *Control {
+	k := &Control{Config: cfg, changing: make(chan struct{}, 1)}
 	k.voters = newMetaVoters(k)
 	return k
 }

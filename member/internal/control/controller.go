@@ -47,9 +47,9 @@ func (c *controller) run() {
 	defer tick.Stop()
 	for {
 		// This is taken before the step, so that what changes during the step wakes the loop.
-		changed := k.Meta().Changed()
-		if term, leads := k.Meta().Leads(); leads {
-			c.step(k.Meta().View(), term)
+		changed := k.Meta.Changed()
+		if term, leads := k.Meta.Leads(); leads {
+			c.step(k.Meta.View(), term)
 		} else {
 			// Another member controls the cluster. What this one has waited for counts for nothing at its next election.
 			c.since, c.ownerless = time.Time{}, nil
@@ -79,8 +79,8 @@ func (c *controller) step(v *meta.View, term uint64) {
 	default:
 		// Each part goes by what the one before has committed, so each looks again.
 		c.recover(v)
-		c.placer.step(c, c.k.Meta().View())
-		c.k.voters.step(c, c.k.Meta().View())
+		c.placer.step(c, c.k.Meta.View())
+		c.k.voters.step(c, c.k.Meta.View())
 	}
 
 	// A clock that is out of step must not be kept: after a stop of all members the cluster goes on from that time.
@@ -96,7 +96,7 @@ func (c *controller) commit(cmd meta.Command) bool {
 	k.At("before", cmd)
 	ctx, cancel := context.WithTimeout(k.ctx, controlTimeout)
 	defer cancel()
-	res, err := k.Meta().Propose(ctx, meta.Append(nil, cmd))
+	res, err := k.Meta.Propose(ctx, meta.Append(nil, cmd))
 	k.At("after", cmd)
 	switch {
 	case err != nil && k.ctx.Err() == nil:
@@ -131,7 +131,7 @@ func (c *controller) setTime(v *meta.View, term uint64) bool {
 	}
 
 	// A member that was deposed meanwhile would set another time than its successor.
-	if now, leads := k.Meta().Leads(); !leads || now != term {
+	if now, leads := k.Meta.Leads(); !leads || now != term {
 		return false
 	}
 
@@ -263,7 +263,7 @@ func (c *controller) recoverFromSurvivors(v *meta.View) {
 	c.commitAll(list)
 
 	// The metadata judge what may be lost. What their counts have grown by is the work of these commands.
-	now := c.k.Meta().View()
+	now := c.k.Meta.View()
 	for _, p := range partitions {
 		if now.Table[p].PossibleLosses > v.Table[p].PossibleLosses {
 			c.possibleLosses++

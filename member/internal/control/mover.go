@@ -72,8 +72,8 @@ func (mv *mover) run() {
 	tick := time.NewTicker(moveEvery)
 	defer tick.Stop()
 	for {
-		changed := k.Meta().Changed()
-		mv.look(k.Meta().View())
+		changed := k.Meta.Changed()
+		mv.look(k.Meta.View())
 		select {
 		case <-changed:
 		case <-mv.wake:
@@ -205,7 +205,7 @@ func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Rep
 		if err == nil && st.CaughtUp {
 			break
 		}
-		now := k.Meta().View().Table[p]
+		now := k.Meta.View().Table[p]
 		if n, ok := now.Changing(); now.Generation != t.Generation || now.StoppedForRecovery || !ok || n.ID != r.ID || n.Role != r.Role {
 			// The table has given the learner up, or the partition is of another generation.
 			return nil

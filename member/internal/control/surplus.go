@@ -84,7 +84,7 @@ func (mv *mover) removeSurplus(ctx context.Context, p int) (surplus int, err err
 		return 0, nil
 	}
 
-	if err := k.Meta().Barrier(ctx); err != nil {
+	if err := k.Meta.Barrier(ctx); err != nil {
 		return 0, fmt.Errorf("read the newest table: %w", err)
 	}
 
@@ -149,10 +149,10 @@ func (s *metaVoters) removeSurplus(ctx context.Context) {
 	defer cancel()
 
 	// The group is read before the members, for the same reason as in mover.removeSurplus.
-	at := s.k.Meta().Replica()
-	group, err := s.k.Meta().Group(ctx)
+	at := s.k.Meta.Replica()
+	group, err := s.k.Meta.Group(ctx)
 	if err == nil {
-		err = s.k.Meta().Barrier(ctx)
+		err = s.k.Meta.Barrier(ctx)
 	}
 
 	if err != nil {
@@ -160,7 +160,7 @@ func (s *metaVoters) removeSurplus(ctx context.Context) {
 		return
 	}
 
-	v := s.k.Meta().View()
+	v := s.k.Meta.View()
 	// The metadata were recovered meanwhile. The group that was read has ended.
 	if v.Generation() != at.Generation {
 		return
@@ -173,7 +173,7 @@ func (s *metaVoters) removeSurplus(ctx context.Context) {
 		if one.Voter && !s.canLose(v, group, one.Replica) {
 			return
 		}
-		if err := s.k.Meta().Remove(ctx, one.Replica); err != nil {
+		if err := s.k.Meta.Remove(ctx, one.Replica); err != nil {
 			s.k.Logger.Debug("a replica that no member has was not removed from the metadata group", "replica", one.Replica, "err", err)
 			return
 		}

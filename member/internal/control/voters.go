@@ -16,8 +16,8 @@ const (
 	voterAwayFor = 5 * time.Minute
 	// forgetAfter is for how long a member that has left, and has neither replicas of partitions nor of the metadata, is remembered.
 	forgetAfter = 10 * time.Minute
-	// MetaCaughtUpFor is how long a learner of the metadata group is given to catch up before it is asked again.
-	MetaCaughtUpFor = time.Second
+	// metaCaughtUpFor is how long a learner of the metadata group is given to catch up before it is asked again.
+	metaCaughtUpFor = time.Second
 )
 
 // metaVoters is the part of the controller that keeps the metadata group in order: one voter up to two members, three from three, five
@@ -170,7 +170,7 @@ func (s *metaVoters) renew(group *metaGroup) {
 	case len(group.voters) != 1 || group.voters[0].ID != s.k.Self:
 		s.renewed = false
 	case len(group.learners) > 0 && !s.renewed:
-		s.renewed = s.k.Meta().Renew()
+		s.renewed = s.k.Meta.Renew()
 	}
 }
 
@@ -186,13 +186,13 @@ func (s *metaVoters) surplusVoter(voters []*meta.Member) *meta.Member {
 
 // promote makes a learner a voter if it has caught up, and reports whether it did.
 func (s *metaVoters) promote(ctx context.Context, c *controller, mb *meta.Member) bool {
-	short, cancel := context.WithTimeout(ctx, MetaCaughtUpFor)
+	short, cancel := context.WithTimeout(ctx, metaCaughtUpFor)
 	defer cancel()
 	if a, err := s.k.Peers.Ask(short, mb.ID, wire.OpMetaCaughtUp, nil); err != nil || a.Code != wire.CodeOK {
 		return false
 	}
 
-	if err := s.k.Meta().Promote(ctx, mb.MetaReplica, mb.ID); err != nil {
+	if err := s.k.Meta.Promote(ctx, mb.MetaReplica, mb.ID); err != nil {
 		s.k.Logger.Debug("a learner of the metadata group was not made a voter", "learner", mb.Name, "err", err)
 		return false
 	}
@@ -213,7 +213,7 @@ func (s *metaVoters) removeVoter(ctx context.Context, c *controller, v *meta.Vie
 		return
 	}
 
-	if err := s.k.Meta().Remove(ctx, mb.MetaReplica); err != nil {
+	if err := s.k.Meta.Remove(ctx, mb.MetaReplica); err != nil {
 		s.k.Logger.Debug("metadata voter was not removed; the controller tries again", "voter", mb.Name, "err", err)
 		return
 	}
@@ -228,7 +228,7 @@ func (s *metaVoters) removeVoter(ctx context.Context, c *controller, v *meta.Vie
 
 // heard reports whether a majority of the remaining voters have heard that a voter was removed: see mover.heard.
 func (s *metaVoters) heard(ctx context.Context, v *meta.View, gone wire.ID) bool {
-	ctx, cancel := context.WithTimeout(ctx, MetaCaughtUpFor)
+	ctx, cancel := context.WithTimeout(ctx, metaCaughtUpFor)
 	defer cancel()
 	var wg sync.WaitGroup
 	var applied atomic.Int64
@@ -258,7 +258,7 @@ func (k *Control) LetLead(ctx context.Context, v *meta.View) bool {
 	for i := range v.Members {
 		mb := &v.Members[i]
 		if mb.MetaVoter && mb.ID != k.Self && mb.Live() && mb.State != meta.StateDraining && k.Peers.Answers(mb.ID, mb.Incarnation) {
-			ctx, cancel := context.WithTimeout(ctx, MetaCaughtUpFor)
+			ctx, cancel := context.WithTimeout(ctx, metaCaughtUpFor)
 			defer cancel()
 			if a, err := k.Peers.Ask(ctx, mb.ID, wire.OpMetaLead, nil); err != nil || a.Code != wire.CodeOK {
 				k.Logger.Debug("another does not lead the metadata group yet", "other", mb.Name, "answer", string(a.Body), "err", err)
@@ -297,13 +297,13 @@ func (s *metaVoters) forget(c *controller, v *meta.View) {
 // CanSpare answers a member that leaves and asks whether the metadata group can do without it. The one that leads sees to it that it
 // can.
 func (s *metaVoters) CanSpare(id, incarnation wire.ID) error {
-	v := s.k.Meta().View()
+	v := s.k.Meta.View()
 	mb := v.Member(id)
 	if mb == nil || mb.Incarnation != incarnation {
 		return fmt.Errorf("member %s is not at incarnation %s", id, incarnation)
 	}
 
-	if _, leads := s.k.Meta().Leads(); !leads {
+	if _, leads := s.k.Meta.Leads(); !leads {
 		return fmt.Errorf("this member does not lead the metadata group")
 	}
 

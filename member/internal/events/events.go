@@ -34,11 +34,11 @@ type Events struct {
 	server *natsServer
 	conn   *nats.Conn
 	routes *routes
-	wg     sync.WaitGroup // goroutines that end with the context of Start
+	wg     sync.WaitGroup // goroutines that end with the contexts of Start and Publish
 }
 
-// Start starts the server. KeepRoutes and Publish begin the rest.
-func Start(cfg Config) (*Events, error) {
+// Open starts the server. Start and Publish begin the rest.
+func Open(cfg Config) (*Events, error) {
 	n, err := startNATS(&cfg)
 	if err != nil {
 		return nil, err
@@ -53,8 +53,8 @@ func Start(cfg Config) (*Events, error) {
 	return &Events{cfg: cfg, server: n, conn: conn, routes: newRoutes(cfg.Self, n, cfg.Peers, cfg.Log)}, nil
 }
 
-// KeepRoutes begins to keep the routes to the other members' servers, until ctx ends. It is called once.
-func (e *Events) KeepRoutes(ctx context.Context) {
+// Start begins to keep the routes to the other members' servers, until ctx ends. It is called once.
+func (e *Events) Start(ctx context.Context) {
 	e.wg.Add(1)
 	go func() { // ends with ctx; owns the routes
 		defer e.wg.Done()
@@ -92,9 +92,11 @@ func (e *Events) Routes() int { return len(e.server.connected()) }
 // Connect connects to the server within the process, for a client of another one.
 func (e *Events) Connect() (net.Conn, error) { return e.server.inProcess() }
 
-// Stop ends the server once the goroutines have ended with their context. It is called once.
-func (e *Events) Stop() {
-	e.wg.Wait()
+// Wait waits for what Start and Publish have begun. Their context has ended.
+func (e *Events) Wait() { e.wg.Wait() }
+
+// Close ends the server. It is called once, after Wait.
+func (e *Events) Close() {
 	e.conn.Close()
 	e.server.close()
 }

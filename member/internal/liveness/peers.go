@@ -26,7 +26,7 @@ const (
 // one goroutine per member, which pings it.
 type Peers struct {
 	cfg      Config
-	life     context.Context // parent of all goroutines
+	life     context.Context // of Start: parent of all goroutines
 	wg       sync.WaitGroup
 	failover *failover
 
@@ -37,15 +37,18 @@ type Peers struct {
 	stopped bool
 }
 
-// New returns a view of the other members that knows nobody yet. Its goroutines end with life; Stop waits for them.
-func New(life context.Context, cfg Config) *Peers {
-	p := &Peers{cfg: cfg, life: life}
+// New returns Peers that know nobody yet.
+func New(cfg Config) *Peers {
+	p := &Peers{cfg: cfg}
 	p.failover = &failover{peers: p}
 	return p
 }
 
-// Stop waits until all goroutines have ended. It is called once life has ended. An Update that comes later does nothing.
-func (p *Peers) Stop() {
+// Start lets the members that Update names be pinged, until ctx ends. Nobody is dialed before.
+func (p *Peers) Start(ctx context.Context) { p.life = ctx }
+
+// Wait waits until all goroutines have ended. The context of Start has ended. An Update that comes later does nothing.
+func (p *Peers) Wait() {
 	p.mu.Lock()
 	p.stopped = true // nobody adds to wg from here on
 	p.mu.Unlock()

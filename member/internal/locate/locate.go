@@ -1,9 +1,15 @@
-package member
+// Package locate finds members that are not where the metadata say. After a restart with other addresses no member may be there, and the metadata
+// cannot change before their voters have found each other.
+//
+// It owns where members were found, who says to be where, and what came of asking addresses. It must not know why a member is wanted, or what is
+// said to it.
+package locate
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net"
 	"slices"
@@ -19,10 +25,10 @@ import (
 )
 
 const (
-	// locateEvery is how often members that are missing are looked for.
-	locateEvery = time.Second
-	// locateFor bounds one question to one address.
-	locateFor = time.Second
+	// every is how often members that are missing are looked for.
+	every = time.Second
+	// askFor bounds one question to one address.
+	askFor = time.Second
 	// lateEvery is how often a join address that has never answered is asked again.
 	lateEvery = 5 * time.Second
 	// foreignEvery is how often a member that runs says that a join address belongs to another cluster.
@@ -33,17 +39,55 @@ const (
 	maxLearned = 128
 )
 
-// locator finds members that are not where the metadata say. After a restart with other addresses no member may be there, and the metadata
-// cannot change before their voters have found each other. So the locator asks the join addresses, the addresses of the metadata, and those
-// that the answers name. It also takes what members that look for this one say of themselves.
+// Config is what a Locator is made of. All functions may be called by several goroutines at a time.
+type Config struct {
+	Self   wire.ID  // the member
+	Addr   string   // of its client port
+	Join   []string // the addresses that the operator has named
+	Dir    string   // the data directory
+	Logger *slog.Logger
+
+	// Cluster returns the cluster of this member.
+	Cluster func() wire.ID
+	// Metadata returns the metadata as this member has applied them; nil before it has any.
+	Metadata func() *meta.View
+	// Leader returns the replica that leads the metadata group; 0 if none is known. It is called once Metadata has returned some.
+	Leader func() uint64
+	// Addrs returns the client addresses that the data directory names.
+	Addrs func() []string
+	// Ask asks the member at a client address what it is and whom it knows.
+	Ask func(ctx context.Context, addr string) (bootstrap.Hello, error)
+	// Peers returns the other members.
+	Peers func() Peers
+	// Started reports whether the start is over.
+	Started func() bool
+	// Waiting returns what the start waits for.
+	Waiting func() string
+	// Abort ends the start.
+	Abort func(cause error)
+}
+
+// Peers are the other members.
+type Peers interface {
+	// Reached reports whether a member answers.
+	Reached(member wire.ID) bool
+	// MetaMembers returns who is in the metadata group, as far as that is known without metadata.
+	MetaMembers() []wire.MetaMember
+	// DialAddr connects to the members' port at an address, where a member is meant to be. The answer tells who is there.
+	DialAddr(ctx context.Context, member wire.ID, addr string, plane wire.Plane, stream uint8) (net.Conn, wire.HelloAnswer, error)
+}
+
+// Locator asks the join addresses, the addresses of the metadata, and those that the answers name. It also takes what members that look for this one
+// say of themselves. It is made by New, looks from Start, and ends with its context.
 //
 // An address is believed only after a connection to the members' port there. The member that is meant has to answer, by its identity and as
 // one of this cluster. So a swapped address leads nowhere, and a false claim costs one connection.
 //
 // It also sees to it that a join address of another cluster is noticed. It owns one goroutine.
-type locator struct {
-	m    *Member
+type Locator struct {
+	cfg  Config
 	wake chan struct{} // one slot: there are claims
+	wg   sync.WaitGroup
 
 	mu      sync.Mutex // guards the following
 	found   map[wire.ID]liveness.Location
@@ -55,16 +99,16 @@ type locator struct {
 	told    time.Time          // when that was last logged
 }
 
-func newLocator(m *Member) *locator {
-	l := &locator{m: m, wake: make(chan struct{}, 1), found: make(map[wire.ID]liveness.Location), claims: make(map[wire.ID]string),
+// New returns a Locator that has found nobody.
+func New(cfg Config) *Locator {
+	return &Locator{cfg: cfg, wake: make(chan struct{}, 1), found: make(map[wire.ID]liveness.Location), claims: make(map[wire.ID]string),
 		tried: make(map[string]string), late: make(map[string]bool)}
-	return l
 }
 
-// begin asks the join addresses once, before this member becomes part of its cluster. Its error wraps bootstrap.ErrOtherCluster: one of
+// Begin asks the join addresses once, before this member becomes part of its cluster. Its error wraps bootstrap.ErrOtherCluster: one of
 // them belongs to another cluster. Those that do not answer hold nothing up for longer than it takes to ask.
-func (l *locator) begin(ctx context.Context) error {
-	joins := slices.DeleteFunc(slices.Clone(l.m.cfg.Join), func(a string) bool { return a == l.m.Addr() })
+func (l *Locator) Begin(ctx context.Context) error {
+	joins := slices.DeleteFunc(slices.Clone(l.cfg.Join), func(a string) bool { return a == l.cfg.Addr })
 	if len(joins) == 0 {
 		return nil
 	}
@@ -83,27 +127,34 @@ func (l *locator) begin(ctx context.Context) error {
 		return l.foreign
 	}
 	if len(l.late) == len(joins) && ctx.Err() == nil {
-		l.m.log.Warn("no join address answers: this member goes on with the cluster of its data directory", "cluster", l.m.clusterID().String(),
-			"data_dir", l.m.cfg.DataDir, "tried", l.triedLocked())
+		l.cfg.Logger.Warn("no join address answers: this member goes on with the cluster of its data directory", "cluster", l.cfg.Cluster().String(),
+			"data_dir", l.cfg.Dir, "tried", l.triedLocked())
 	}
 	return nil
 }
 
-// run looks for members that are missing, until the member stops.
-func (l *locator) run() {
-	m := l.m
-	defer m.wg.Done()
-	tick := time.NewTicker(locateEvery)
+// Start looks for members that are missing, until ctx ends.
+func (l *Locator) Start(ctx context.Context) {
+	l.wg.Add(1)
+	go l.run(ctx) // ends with ctx
+}
+
+// Wait waits for what Start has begun. Its context has ended.
+func (l *Locator) Wait() { l.wg.Wait() }
+
+func (l *Locator) run(ctx context.Context) {
+	defer l.wg.Done()
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	// since is when all was last well, or the last warning was logged. asked is when the late join addresses were last asked.
 	since, asked := time.Now(), time.Now()
 	for {
 		select {
 		case <-l.wake:
-			l.look(m.ctx)
+			l.Look(ctx)
 			continue
 		case <-tick.C:
-		case <-m.ctx.Done():
+		case <-ctx.Done():
 			return
 		}
 
@@ -113,9 +164,9 @@ func (l *locator) run() {
 			l.settled()
 		}
 
-		unled := m.metaView() != nil && m.meta.Leader() == 0
+		unled := l.cfg.Metadata() != nil && l.cfg.Leader() == 0
 		switch {
-		case m.started.Load() && !unled:
+		case l.cfg.Started() && !unled:
 			since = time.Now()
 		case time.Since(since) >= waitingEvery:
 			since = time.Now()
@@ -124,11 +175,11 @@ func (l *locator) run() {
 
 		// While the metadata group has a leader, a member that has moved registers there, and the metadata tell its address.
 		// A join address that never answered may yet turn out to be of another cluster.
-		if len(missing) > 0 && (!m.started.Load() || unled) {
-			l.ask(m.ctx, l.candidates())
+		if len(missing) > 0 && (!l.cfg.Started() || unled) {
+			l.ask(ctx, l.candidates())
 		} else if late := l.lateOnes(); len(late) > 0 && time.Since(asked) >= lateEvery {
 			asked = time.Now()
-			l.ask(m.ctx, late)
+			l.ask(ctx, late)
 		}
 
 		l.tellForeign()
@@ -136,7 +187,7 @@ func (l *locator) run() {
 }
 
 // Locate returns where a member was found, if that was not where the metadata say.
-func (l *locator) Locate(id wire.ID) (liveness.Location, bool) {
+func (l *Locator) Locate(id wire.ID) (liveness.Location, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at, ok := l.found[id]
@@ -149,8 +200,8 @@ func (l *locator) Locate(id wire.ID) (liveness.Location, bool) {
 }
 
 // registered returns the incarnation at which the metadata have a member; zero if they do not know it.
-func (l *locator) registered(id wire.ID) wire.ID {
-	if v := l.m.metaView(); v != nil {
+func (l *Locator) registered(id wire.ID) wire.ID {
+	if v := l.cfg.Metadata(); v != nil {
 		if mb := v.Member(id); mb != nil {
 			return mb.Incarnation
 		}
@@ -159,7 +210,7 @@ func (l *locator) registered(id wire.ID) wire.ID {
 }
 
 // Lost forgets where a member was found, for it does not answer there.
-func (l *locator) Lost(id wire.ID, at liveness.Location) {
+func (l *Locator) Lost(id wire.ID, at liveness.Location) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.found[id] == at {
@@ -168,14 +219,14 @@ func (l *locator) Lost(id wire.ID, at liveness.Location) {
 }
 
 // Met takes the answer to a hello on a members' port. It comes from a member of this cluster, which may be another than the one that was called.
-func (l *locator) Met(a *wire.HelloAnswer, peerAddr string) {
+func (l *Locator) Met(a *wire.HelloAnswer, peerAddr string) {
 	// A member that answers elsewhere needs no other address. A second process with its directory must not lead others astray.
-	if a.Member == l.m.id || a.Member.IsZero() || l.m.peers.Reached(a.Member) {
+	if a.Member == l.cfg.Self || a.Member.IsZero() || l.cfg.Peers().Reached(a.Member) {
 		return
 	}
 
 	at := liveness.Location{PeerAddr: peerAddr, Incarnation: a.Incarnation, Registered: l.registered(a.Member)}
-	v := l.m.metaView()
+	v := l.cfg.Metadata()
 	name, was := "", ""
 	if v != nil {
 		if mb := v.Member(a.Member); mb != nil {
@@ -193,21 +244,21 @@ func (l *locator) Met(a *wire.HelloAnswer, peerAddr string) {
 
 	l.mu.Unlock()
 	if !known || old.PeerAddr != peerAddr {
-		l.m.log.Info("a member was found", "id", a.Member.String(), "name", name, "addr", peerAddr, "was", was)
+		l.cfg.Logger.Info("a member was found", "id", a.Member.String(), "name", name, "addr", peerAddr, "was", was)
 	}
 }
 
-// heard takes what a member says of itself, in a question to this one or in an answer. It does not block.
-func (l *locator) heard(h *bootstrap.Hello) {
-	if h.State != bootstrap.StateMember || h.ID != l.m.clusterID() || h.Member == l.m.id {
+// Heard takes what a member says of itself, in a question to this one or in an answer. It does not block.
+func (l *Locator) Heard(h *bootstrap.Hello) {
+	if h.State != bootstrap.StateMember || h.ID != l.cfg.Cluster() || h.Member == l.cfg.Self {
 		return
 	}
 
 	// Only a missing member's claim is looked at, for each costs a connection.
-	missing := !l.m.peers.Reached(h.Member)
+	missing := !l.cfg.Peers().Reached(h.Member)
 	l.mu.Lock()
 	for _, a := range append([]string{h.Addr}, h.Addrs...) {
-		if a == l.m.Addr() || slices.Contains(l.learned, a) {
+		if a == l.cfg.Addr || slices.Contains(l.learned, a) {
 			continue
 		}
 		if l.learned = append(l.learned, a); len(l.learned) > maxLearned {
@@ -229,20 +280,20 @@ func (l *locator) heard(h *bootstrap.Hello) {
 	}
 }
 
-// look goes where members say that they are.
-func (l *locator) look(ctx context.Context) {
+// Look goes where members say that they are.
+func (l *Locator) Look(ctx context.Context) {
 	l.mu.Lock()
 	claims := l.claims
 	l.claims = make(map[wire.ID]string)
 	l.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, locateFor)
+	ctx, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
 	var wg sync.WaitGroup
 	for id, addr := range claims {
 		wg.Go(func() { // ends with its connection
-			nc, a, err := l.m.peers.DialAddr(ctx, id, addr, wire.PlaneCalls, 0)
+			nc, a, err := l.cfg.Peers().DialAddr(ctx, id, addr, wire.PlaneCalls, 0)
 			if err != nil {
-				l.m.log.Debug("a member is not where it was said to be", "id", id.String(), "addr", addr, "err", err)
+				l.cfg.Logger.Debug("a member is not where it was said to be", "id", id.String(), "addr", addr, "err", err)
 				return
 			}
 			_ = nc.Close() // it was only to see who answers
@@ -254,8 +305,8 @@ func (l *locator) look(ctx context.Context) {
 
 // ask asks the members at some addresses what they are and whom they know. It goes on with the addresses that their answers name, until
 // there are no new ones.
-func (l *locator) ask(ctx context.Context, addrs []string) {
-	asked := map[string]bool{l.m.Addr(): true}
+func (l *Locator) ask(ctx context.Context, addrs []string) {
+	asked := map[string]bool{l.cfg.Addr: true}
 	for len(addrs) > 0 && ctx.Err() == nil {
 		var wg sync.WaitGroup
 		for _, a := range addrs {
@@ -266,7 +317,7 @@ func (l *locator) ask(ctx context.Context, addrs []string) {
 		}
 
 		wg.Wait()
-		l.look(ctx)
+		l.Look(ctx)
 		l.mu.Lock()
 		addrs = slices.DeleteFunc(slices.Clone(l.learned), func(a string) bool { return asked[a] })
 		l.mu.Unlock()
@@ -279,10 +330,10 @@ func (l *locator) ask(ctx context.Context, addrs []string) {
 }
 
 // askOne asks one address.
-func (l *locator) askOne(ctx context.Context, addr string) {
-	ctx, cancel := context.WithTimeout(ctx, locateFor)
+func (l *Locator) askOne(ctx context.Context, addr string) {
+	ctx, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
-	h, err := l.m.runner.Ask(ctx, addr)
+	h, err := l.cfg.Ask(ctx, addr)
 	var other *bootstrap.OtherClusterError
 	var result, cluster string
 	switch {
@@ -296,10 +347,10 @@ func (l *locator) askOne(ctx context.Context, addr string) {
 		result = plainly(err)
 	case h.State != bootstrap.StateMember:
 		result = "a member without a cluster"
-	case h.ID != l.m.clusterID():
+	case h.ID != l.cfg.Cluster():
 		cluster = h.ID.String()
 		result = "a member of cluster " + cluster
-	case h.Member == l.m.id:
+	case h.Member == l.cfg.Self:
 		result = "this member"
 	default:
 		result = "member " + h.Member.String()
@@ -312,7 +363,7 @@ func (l *locator) askOne(ctx context.Context, addr string) {
 		clear(l.tried)
 	}
 
-	joins := slices.Contains(l.m.cfg.Join, addr)
+	joins := slices.Contains(l.cfg.Join, addr)
 	if joins && err == nil {
 		delete(l.late, addr)
 	}
@@ -323,20 +374,20 @@ func (l *locator) askOne(ctx context.Context, addr string) {
 
 	l.mu.Unlock()
 	if err == nil && cluster == "" {
-		l.heard(&h)
+		l.Heard(&h)
 	}
 }
 
 // otherCluster is the error of a join address at which there is a member of another cluster.
-func (l *locator) otherCluster(addr, cluster string) error {
-	dir := l.m.cfg.DataDir
+func (l *Locator) otherCluster(addr, cluster string) error {
+	dir := l.cfg.Dir
 	return fmt.Errorf("%w: data directory %s belongs to cluster %v, and the member at %s, which is to be joined, to cluster %s: "+
 		"use another data directory, or remove this one to join that cluster as a new member, or leave the address out to go on with this cluster",
-		bootstrap.ErrOtherCluster, dir, l.m.clusterID(), addr, cluster)
+		bootstrap.ErrOtherCluster, dir, l.cfg.Cluster(), addr, cluster)
 }
 
 // tellForeign ends a start, or says again and again, that a join address belongs to another cluster: it may have answered only now.
-func (l *locator) tellForeign() {
+func (l *Locator) tellForeign() {
 	l.mu.Lock()
 	err := l.foreign
 	due := err != nil && time.Since(l.told) >= foreignEvery
@@ -346,22 +397,22 @@ func (l *locator) tellForeign() {
 
 	l.mu.Unlock()
 	switch {
-	case err != nil && !l.m.started.Load():
-		l.m.abort(err)
+	case err != nil && !l.cfg.Started():
+		l.cfg.Abort(err)
 	case due:
-		l.m.log.Error("a join address belongs to another cluster; this member goes on with its own", "event", "OTHER_CLUSTER", "err", err)
+		l.cfg.Logger.Error("a join address belongs to another cluster; this member goes on with its own", "event", "OTHER_CLUSTER", "err", err)
 	}
 }
 
 // settled forgets addresses that are of use only while somebody is missing.
-func (l *locator) settled() {
+func (l *Locator) settled() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.learned = nil
 }
 
 // lateOnes returns the join addresses that have not answered yet.
-func (l *locator) lateOnes() []string {
+func (l *Locator) lateOnes() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Collect(maps.Keys(l.late))
@@ -376,13 +427,13 @@ type lostMember struct {
 }
 
 // missing returns the members that do not answer.
-func (l *locator) missing() []lostMember {
-	v := l.m.metaView()
+func (l *Locator) missing() []lostMember {
+	v := l.cfg.Metadata()
 	var list []lostMember
 	// Before the metadata can be read, the members of the metadata group count that the directory or the proposal names.
 	if v == nil || len(v.Members) == 0 {
-		for _, s := range l.m.peers.MetaMembers() {
-			if s.Member != l.m.id && !l.m.peers.Reached(s.Member) {
+		for _, s := range l.cfg.Peers().MetaMembers() {
+			if s.Member != l.cfg.Self && !l.cfg.Peers().Reached(s.Member) {
 				list = append(list, lostMember{id: s.Member, peerAddr: s.PeerAddr, voter: true})
 			}
 		}
@@ -391,7 +442,7 @@ func (l *locator) missing() []lostMember {
 
 	for i := range v.Members {
 		// A voter that has left may still be needed for a majority.
-		if mb := &v.Members[i]; mb.ID != l.m.id && (mb.Live() || mb.MetaVoter) && mb.State != meta.StateDead && !l.m.peers.Reached(mb.ID) {
+		if mb := &v.Members[i]; mb.ID != l.cfg.Self && (mb.Live() || mb.MetaVoter) && mb.State != meta.StateDead && !l.cfg.Peers().Reached(mb.ID) {
 			list = append(list, lostMember{mb.ID, mb.Name, mb.PeerAddr, mb.MetaVoter})
 		}
 	}
@@ -399,9 +450,9 @@ func (l *locator) missing() []lostMember {
 }
 
 // candidates returns all client addresses at which members may be, this member's own former one among them: another may be there now.
-func (l *locator) candidates() []string {
-	list := append(slices.Clone(l.m.cfg.Join), l.m.store.Record().Addrs...)
-	if v := l.m.metaView(); v != nil {
+func (l *Locator) candidates() []string {
+	list := append(slices.Clone(l.cfg.Join), l.cfg.Addrs()...)
+	if v := l.cfg.Metadata(); v != nil {
 		for i := range v.Members {
 			if mb := &v.Members[i]; mb.Live() || mb.MetaVoter {
 				list = append(list, mb.Addr)
@@ -414,20 +465,16 @@ func (l *locator) candidates() []string {
 	return append(list, l.learned...)
 }
 
-// addrs returns client addresses of members that were found or have named themselves. It is for members that ask this one.
-func (l *locator) addrs() []string {
+// Addrs returns client addresses of members that were found or have named themselves. It is for members that ask this one.
+func (l *Locator) Addrs() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.learned)
 }
 
 // warn says for whom this member waits.
-func (l *locator) warn(missing []lostMember, unled bool) {
-	what := "its start"
-	if w := l.m.waiting.Load(); w != nil {
-		what = *w
-	}
-
+func (l *Locator) warn(missing []lostMember, unled bool) {
+	what := l.cfg.Waiting()
 	if unled {
 		// Only voters elect a leader, so this member waits for no others.
 		what = "a leader of the metadata group"
@@ -446,11 +493,11 @@ func (l *locator) warn(missing []lostMember, unled bool) {
 	l.mu.Lock()
 	tried := l.triedLocked()
 	l.mu.Unlock()
-	l.m.log.Warn("waiting for other members", "for", what, "members", names, "tried", tried)
+	l.cfg.Logger.Warn("waiting for other members", "for", what, "members", names, "tried", tried)
 }
 
 // triedLocked returns what came of asking addresses. REQUIRES l.mu.
-func (l *locator) triedLocked() []string {
+func (l *Locator) triedLocked() []string {
 	list := make([]string, 0, len(l.tried))
 	for _, a := range slices.Sorted(maps.Keys(l.tried)) {
 		list = append(list, a+": "+l.tried[a])

@@ -1,4 +1,4 @@
-package member
+package metadata
 
 import (
 	"bytes"
@@ -10,15 +10,14 @@ import (
 	"time"
 
 	"github.com/gridiron-io/gridiron/member/internal/rpc"
-	"github.com/gridiron-io/gridiron/member/internal/server"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
 const (
-	// leaderlessFor is for how long nobody must have led the metadata group before an operator may have it recovered.
-	leaderlessFor = 10 * time.Second
+	// LeaderlessFor is for how long nobody must have led the metadata group before an operator may have it recovered.
+	LeaderlessFor = 10 * time.Second
 	// askedWithin is how soon an operator's question must follow the one before: between them nobody has looked for a leader.
 	askedWithin = 5 * time.Second
 	// lookTimeout bounds one look for a leader, and for members that are said to be lost.
@@ -29,34 +28,40 @@ const (
 	beginCampaign = 20 * time.Millisecond
 )
 
-// answerRecover recovers the metadata with what this member has of them. An operator has said which members are lost for good. Without their voters
+// recovery is what a member knows of the metadata group's being without a leader, while an operator asks for it to be recovered.
+type recovery struct {
+	slot        chan struct{} // one: a question is being answered
+	since, last time.Time     // REQUIRES slot: when nobody was found to lead first, and last
+}
+
+// AnswerRecover recovers the metadata with what this member has of them. An operator has said which members are lost for good. Without their voters
 // the metadata group can never have a quorum again.
-func (m *Member) answerRecover(c *server.Conn, id uint64, lost []string) {
-	m.recovery.slot <- struct{}{} // given back within a bounded time
-	defer func() { <-m.recovery.slot }()
-	res, err := m.recoverMeta(lost)
+func (md *Metadata) AnswerRecover(ctx context.Context, lost []string) (wire.Code, []byte) {
+	md.recovery.slot <- struct{}{} // given back within a bounded time
+	defer func() { <-md.recovery.slot }()
+	res, err := md.recoverGroup(ctx, lost)
 	var r *rpc.Refusal
 	switch {
 	case errors.As(err, &r):
-		c.Answer(id, r.Code, []byte(r.Text))
+		return r.Code, []byte(r.Text)
 	case err != nil:
-		m.log.Error("the metadata could not be recovered", "err", err)
-		c.Answer(id, wire.CodeUnavailable, []byte(err.Error()))
+		md.log.Error("the metadata could not be recovered", "err", err)
+		return wire.CodeUnavailable, []byte(err.Error())
 	default:
-		c.Answer(id, wire.CodeOK, wire.AppendRecoverResult(nil, res))
+		return wire.CodeOK, wire.AppendRecoverResult(nil, res)
 	}
 }
 
-func (m *Member) recoverMeta(names []string) (res wire.RecoverResult, err error) {
-	ctx, cancel := context.WithTimeout(m.ctx, beginTimeout)
+func (md *Metadata) recoverGroup(ctx context.Context, names []string) (res wire.RecoverResult, err error) {
+	ctx, cancel := context.WithTimeout(ctx, beginTimeout)
 	defer cancel()
 	// A recovery that failed halfway goes on: its generation may be known to others already.
-	next, err := loadRecovery(m.cfg.DataDir)
+	next, err := loadRecovery(md.cfg.Dir)
 	if err != nil {
 		return res, err
 	}
 	if next == nil {
-		v := m.meta.View()
+		v := md.View()
 		if !v.Bootstrapped() {
 			return res, rpc.Refuse(wire.CodeNotReady, "this member has no metadata yet")
 		}
@@ -64,33 +69,33 @@ func (m *Member) recoverMeta(names []string) (res wire.RecoverResult, err error)
 		if err != nil {
 			return res, err
 		}
-		if m.leaderFound(ctx) {
-			if now := m.meta.View(); now.Generation() > 0 && !slices.ContainsFunc(lost, func(id wire.ID) bool { mb := now.Member(id); return mb != nil && mb.State != meta.StateDead }) {
+		if md.leaderFound(ctx) {
+			if now := md.View(); now.Generation() > 0 && !slices.ContainsFunc(lost, func(id wire.ID) bool { mb := now.Member(id); return mb != nil && mb.State != meta.StateDead }) {
 				// An earlier call, or another member, has done it. The operator's call may be repeated.
 				return wire.RecoverResult{Done: true, Generation: now.Generation()}, nil
 			}
 			return res, rpc.Refuse(wire.CodeConflict, "the metadata group has a leader: there is nothing to recover; a lost member is removed by \"grid cluster remove\"")
 		}
-		if err := m.mayBegin(ctx, v, lost); err != nil {
+		if err := md.mayBegin(ctx, v, lost); err != nil {
 			return res, err
 		}
 		// An election may only be slow. A recovery beside living voters would lose what they have committed since.
-		if wait := leaderlessFor - time.Since(m.recovery.since); wait > 0 {
+		if wait := LeaderlessFor - time.Since(md.recovery.since); wait > 0 {
 			return wire.RecoverResult{Generation: v.Generation(), Wait: uint32(wait.Milliseconds()) + 1}, nil
 		}
-		if next, err = v.Recovered(m.id, lost); err != nil {
+		if next, err = v.Recovered(md.cfg.Self, lost); err != nil {
 			return res, rpc.Refuse(wire.CodeConflict, "%v", err)
 		}
 		// From here on this member completes the recovery, also after a restart: another one with other metadata must not begin.
-		if err := saveRecovery(m.cfg.DataDir, next); err != nil {
+		if err := saveRecovery(md.cfg.Dir, next); err != nil {
 			return res, err
 		}
-		m.log.Warn("the metadata are recovered with what this member has of them, because an operator says that others are lost for good",
+		md.log.Warn("the metadata are recovered with what this member has of them, because an operator says that others are lost for good",
 			"event", "METADATA_RECOVERED", "lost", names, "generation", next.Generation(), "version", v.Version)
-		m.at("saved", &meta.RecoverMetadata{})
+		md.cfg.At("saved", &meta.RecoverMetadata{})
 	}
 
-	if err := m.begin(ctx, next); err != nil {
+	if err := md.begin(ctx, next); err != nil {
 		return res, err
 	}
 	return wire.RecoverResult{Done: true, Generation: next.Generation()}, nil
@@ -118,12 +123,12 @@ func lostMembers(v *meta.View, names []string) (ids []wire.ID, err error) {
 }
 
 // leaderFound looks for a leader of the metadata group, and keeps account of how long there has been none.
-func (m *Member) leaderFound(ctx context.Context) bool {
+func (md *Metadata) leaderFound(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	rec := &m.recovery
+	rec := &md.recovery
 	began := time.Now()
-	if m.meta.Barrier(ctx) == nil {
+	if md.Barrier(ctx) == nil {
 		rec.since = time.Time{}
 		return true
 	}
@@ -137,7 +142,7 @@ func (m *Member) leaderFound(ctx context.Context) bool {
 
 // mayBegin refuses unless this member is the one to begin. Without the members that are said to be lost, the group must have no quorum, and none of
 // these may answer. All other members must answer, reach no leader either, and know no more than this one.
-func (m *Member) mayBegin(ctx context.Context, v *meta.View, lost []wire.ID) error {
+func (md *Metadata) mayBegin(ctx context.Context, v *meta.View, lost []wire.ID) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	voters, left := 0, 0
@@ -163,13 +168,13 @@ func (m *Member) mayBegin(ctx context.Context, v *meta.View, lost []wire.ID) err
 		}
 
 		switch {
-		case mb.ID == m.id && gone:
+		case mb.ID == md.cfg.Self && gone:
 			return rpc.Refuse(wire.CodeConflict, "member %q is the one that is asked, and so not lost", mb.Name)
-		case mb.ID == m.id:
+		case mb.ID == md.cfg.Self:
 		case gone:
 			// An operator may be wrong about who is lost. Only the member itself can prove it, from where it was last.
 			wg.Go(func() { // ends with its timeout
-				nc, a, err := m.peers.DialAddr(ctx, mb.ID, mb.PeerAddr, wire.PlaneCalls, 0)
+				nc, a, err := md.cfg.Peers.DialAddr(ctx, mb.ID, mb.PeerAddr, wire.PlaneCalls, 0)
 				if err == nil {
 					_ = nc.Close()
 				}
@@ -182,13 +187,13 @@ func (m *Member) mayBegin(ctx context.Context, v *meta.View, lost []wire.ID) err
 		default:
 			// The member with the newest metadata begins, so that as little as possible is lost; of equals the one with the lowest ID.
 			wg.Go(func() { // likewise
-				theirs, led, err := m.readMeta(ctx, mb.ID)
+				theirs, led, err := md.Read(ctx, mb.ID)
 				switch {
 				case led:
 					refused("member %q reaches a leader of the metadata group", mb.Name)
 				case err != nil:
 					refused("member %q does not answer and is not said to be lost: %v", mb.Name, err)
-				case theirs.Version > v.Version || theirs.Version == v.Version && bytes.Compare(mb.ID[:], m.id[:]) < 0:
+				case theirs.Version > v.Version || theirs.Version == v.Version && bytes.Compare(mb.ID[:], md.cfg.Self[:]) < 0:
 					refused("member %q is the one to begin: it knows as much as this one or more; ask it at %s", mb.Name, mb.Addr)
 				}
 			})
@@ -206,26 +211,26 @@ func (m *Member) mayBegin(ctx context.Context, v *meta.View, lost []wire.ID) err
 }
 
 // begin begins a generation of the metadata, as its only voter. It may be repeated, also after a restart.
-func (m *Member) begin(ctx context.Context, next *meta.View) error {
-	at := metaReplica{generation: next.Generation(), replica: next.Member(m.id).MetaReplica, first: true}
-	m.metaReg.Set(partition.MetaShard(at.generation), at.replica, m.id.String())
+func (md *Metadata) begin(ctx context.Context, next *meta.View) error {
+	at := place{generation: next.Generation(), replica: next.Member(md.cfg.Self).MetaReplica, first: true}
+	md.cfg.Registry.Set(partition.MetaShard(at.generation), at.replica, md.cfg.Self.String())
 	// A repeated call finds the replica at work already. The old one must end before, for a member runs only one.
-	if m.meta.Replica() != (partition.MetaReplica{Generation: at.generation, Replica: at.replica}) {
-		if err := m.meta.Quit(); err != nil {
+	if md.Replica() != (partition.MetaReplica{Generation: at.generation, Replica: at.replica}) {
+		if err := md.Quit(); err != nil {
 			return err
 		}
-		if err := m.takeMetaReplica(ctx, at, partition.MetaStart{Generation: at.generation, Replica: at.replica, Initial: map[uint64]wire.ID{at.replica: m.id},
+		if err := md.take(ctx, at, partition.MetaStart{Generation: at.generation, Replica: at.replica, Initial: map[uint64]wire.ID{at.replica: md.cfg.Self},
 			Campaign: beginCampaign}); err != nil {
 			return err
 		}
 	}
 
 	for {
-		m.at("before", &meta.RecoverMetadata{})
-		res, err := m.meta.Propose(ctx, meta.Append(nil, &meta.RecoverMetadata{View: next}))
-		m.at("after", &meta.RecoverMetadata{})
+		md.cfg.At("before", &meta.RecoverMetadata{})
+		res, err := md.Propose(ctx, meta.Append(nil, &meta.RecoverMetadata{View: next}))
+		md.cfg.At("after", &meta.RecoverMetadata{})
 		if err == nil && res.OK() {
-			return endRecovery(m.cfg.DataDir)
+			return endRecovery(md.cfg.Dir)
 		}
 		if err == nil {
 			// The group exists and holds something else. To repeat the command would change nothing.
@@ -233,7 +238,7 @@ func (m *Member) begin(ctx context.Context, next *meta.View) error {
 		}
 
 		select {
-		case <-time.After(metaRetry):
+		case <-time.After(retry):
 		case <-ctx.Done():
 			return fmt.Errorf("begin generation %d of the metadata: %w", at.generation, errors.Join(ctx.Err(), err))
 		}

@@ -1,4 +1,4 @@
-package member
+package metadata
 
 import (
 	"errors"
@@ -13,16 +13,16 @@ import (
 
 // Files of the data directory beside bootstrap's record and the metadata itself.
 const (
-	// metaFile keeps which metadata replica the directory holds.
-	metaFile = "meta-replica"
-	// metaMembersFile keeps where the members of the metadata group were last, so that a member that starts again finds them.
-	metaMembersFile = "peers"
+	// placeFile keeps which metadata replica the directory holds.
+	placeFile = "meta-replica"
+	// membersFile keeps where the members of the metadata group were last, so that a member that starts again finds them.
+	membersFile = "peers"
 	// recoverFile keeps the metadata with which this member begins their next generation, until that has begun.
 	recoverFile = "meta-recover"
 )
 
-// metaReplica is a place in the metadata group: a replica in one of its generations. The zero one is none.
-type metaReplica struct {
+// place is a place in the metadata group: a replica in one of its generations. The zero one is none.
+type place struct {
 	generation, replica uint64
 	first               bool // the group began with it, it has not learnt: so it must be started each time
 }
@@ -33,31 +33,31 @@ const (
 	replicaRemoved = 2
 )
 
-// keptMetaReplica returns the metadata replica that a data directory says it holds, zero if it says nothing. One that was removed is not held any
+// keptPlace returns the metadata replica that a data directory says it holds, zero if it says nothing. One that was removed is not held any
 // more, and must never be started again; a member that has given one up has no other yet, not even the one with which it bootstrapped the cluster.
-func keptMetaReplica(dir string) (kept metaReplica, givenUp bool, err error) {
-	path := filepath.Join(dir, metaFile)
+func keptPlace(dir string) (kept place, givenUp bool, err error) {
+	path := filepath.Join(dir, placeFile)
 	b, err := os.ReadFile(path)
 	// Only a missing file means that there is none. A damaged one may stand for a replica that has voted.
 	if errors.Is(err, os.ErrNotExist) {
-		return metaReplica{}, false, nil
+		return place{}, false, nil
 	}
 	if err != nil {
-		return metaReplica{}, false, fmt.Errorf("read the place in the metadata group: %w", err)
+		return place{}, false, fmt.Errorf("read the place in the metadata group: %w", err)
 	}
 
 	r := wire.NewReader(b)
-	kept = metaReplica{generation: r.U64(), replica: r.U64()}
+	kept = place{generation: r.U64(), replica: r.U64()}
 	flags := r.U8()
 	kept.first = flags&replicaFirst != 0
 	if r.Done() == nil {
 		return kept, flags&replicaRemoved != 0, nil
 	}
-	return metaReplica{}, false, fmt.Errorf("the data directory is damaged: %s", path)
+	return place{}, false, fmt.Errorf("the data directory is damaged: %s", path)
 }
 
-// keepMetaReplica writes what keptMetaReplica reads.
-func keepMetaReplica(dir string, s metaReplica, givenUp bool) error {
+// keepPlace writes what keptPlace reads.
+func keepPlace(dir string, s place, givenUp bool) error {
 	var flags uint8
 	if s.first {
 		flags |= replicaFirst
@@ -67,14 +67,14 @@ func keepMetaReplica(dir string, s metaReplica, givenUp bool) error {
 	}
 
 	b := append(wire.AppendU64(wire.AppendU64(nil, s.generation), s.replica), flags)
-	if err := replaceFile(dir, metaFile, b); err != nil {
+	if err := replaceFile(dir, placeFile, b); err != nil {
 		return fmt.Errorf("keep the place in the metadata group: %w", err)
 	}
 	return nil
 }
 
-func loadMetaMembers(dir string) ([]wire.MetaMember, error) {
-	path := filepath.Join(dir, metaMembersFile)
+func loadMembers(dir string) ([]wire.MetaMember, error) {
+	path := filepath.Join(dir, membersFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -90,12 +90,12 @@ func loadMetaMembers(dir string) ([]wire.MetaMember, error) {
 	return members, nil
 }
 
-// saveMetaMembers writes the list if it has changed, and returns what is on disk now.
-func saveMetaMembers(dir string, old, members []wire.MetaMember) ([]wire.MetaMember, error) {
+// saveMembers writes the list if it has changed, and returns what is on disk now.
+func saveMembers(dir string, old, members []wire.MetaMember) ([]wire.MetaMember, error) {
 	if slices.Equal(old, members) {
 		return old, nil
 	}
-	if err := replaceFile(dir, metaMembersFile, wire.AppendMetaMembers(nil, members)); err != nil {
+	if err := replaceFile(dir, membersFile, wire.AppendMetaMembers(nil, members)); err != nil {
 		return old, fmt.Errorf("write the list of members: %w", err)
 	}
 	return members, nil
