@@ -15,6 +15,7 @@ import (
 	"github.com/gridiron-io/gridiron/partition/entry"
 	"github.com/gridiron-io/gridiron/partition/memlog"
 	"github.com/gridiron-io/gridiron/partition/raftgroup"
+	"github.com/gridiron-io/gridiron/partition/wakeups"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -86,7 +87,8 @@ func Start(cfg HostConfig) (*Host, error) {
 	h := newHost(cfg)
 	cfg.Transport.Carry((*carried)(h))
 
-	w := workers(cfg.Partitions)
+	h.log.OnSaved(h.raft.DropStep)
+	w := workers(cfg.Partitions, wakeups.Known() == nil)
 	err := h.raft.Start(config.NodeHostConfig{
 		DeploymentID: DeploymentID(cfg.Cluster),
 		NodeHostID:   cfg.Incarnation.String(),
@@ -109,6 +111,10 @@ func Start(cfg HostConfig) (*Host, error) {
 	if err != nil {
 		h.end()
 		return nil, fmt.Errorf("start the host of the partitions: %w", err)
+	}
+
+	if err := h.raft.FindWorkers(); err != nil {
+		cfg.Logger.Warn("the Raft library is not the version that this program was made for; writes take more CPU time (build with the version in go.mod)", "err", err)
 	}
 
 	h.looping.Add(1)

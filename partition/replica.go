@@ -175,6 +175,8 @@ func (r *replica) Update(entries []sm.Entry) ([]sm.Entry, error) {
 	if fx.transferred || r.host.logFull(r) && !r.trimming.held.Load() {
 		r.host.notify(r)
 	}
+	// The worker has taken all that was ready, and would look at all its groups for a wake-up that came meanwhile.
+	r.host.raft.DropApply(r.shard)
 	return entries, nil
 }
 

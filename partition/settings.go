@@ -60,11 +60,20 @@ const (
 	maxSendQueue    = 64 << 20 // per connection
 )
 
-// workers returns how many step, apply and log workers serve the given number of partitions: a worker that is woken with
-// nothing ready steps all its groups, so many groups want many workers.
-func workers(partitions int) uint64 {
-	if partitions <= 48 {
-		return uint64(min(2, runtime.GOMAXPROCS(0)))
+// mostWorkers bounds the step and the apply workers.
+const mostWorkers = 16
+
+// workers returns how many step, apply and log workers serve the given number of partitions. Few workers gather more in each round, so there
+// are no more than processors. A worker that is woken for nothing looks at all its groups. Where such wake-ups are not taken back (spared), many
+// groups want many workers, and few groups very few.
+func workers(partitions int, spared bool) uint64 {
+	processors := runtime.GOMAXPROCS(0)
+	switch {
+	case spared:
+		return uint64(min(mostWorkers, processors))
+	case partitions <= 48:
+		return uint64(min(2, processors))
+	default:
+		return mostWorkers
 	}
-	return 16
 }

@@ -8,11 +8,13 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gridiron-io/gridiron/partition/wakeups"
 )
 
 // pinned is the version of dragonboat whose package variables settings.go sets, and whose behaviour this package was written
 // against. Moving it means to look at each of them again.
-const pinned = "v4.0.0-20250723143628-076c7f6497dc"
+const pinned = wakeups.Pinned
 
 func TestDragonboatIsPinned(t *testing.T) {
 	version := ""
@@ -35,7 +37,8 @@ func TestDragonboatIsPinned(t *testing.T) {
 func TestWorkers(t *testing.T) {
 	few := uint64(min(2, runtime.GOMAXPROCS(0)))
 	for partitions, want := range map[int]uint64{1: few, 24: few, 48: few, 49: 16, 271: 16, 4096: 16} {
-		require.Equal(t, want, workers(partitions), "%d partitions", partitions)
+		require.Equal(t, want, workers(partitions, false), "%d partitions", partitions)
+		require.Equal(t, uint64(min(16, runtime.GOMAXPROCS(0))), workers(partitions, true), "%d partitions", partitions)
 	}
 }
 

@@ -55,12 +55,17 @@ type DB struct {
 	replicas directory
 	total    atomic.Int64 // sum of replica.bytes
 	taken    atomic.Bool  // the factory has handed it out
+	saved    atomic.Pointer[func(workerID uint64)]
 }
 
 var _ raftio.ILogDB = (*DB)(nil)
 
 // New returns an empty DB for one NodeHost, which gets it through Factory.
 func New() *DB { return new(DB) }
+
+// OnSaved has f called at the end of each SaveRaftState that did not fail, by the step worker whose number it is given. f must not block, and
+// is called for rounds of the worker in which there was nothing to save, too.
+func (db *DB) OnSaved(f func(workerID uint64)) { db.saved.Store(&f) }
 
 // Name returns the name of this kind of log.
 func (db *DB) Name() string { return name }

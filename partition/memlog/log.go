@@ -26,6 +26,10 @@ func (db *DB) SaveRaftState(updates []pb.Update, workerID uint64) error {
 			return fmt.Errorf("save shard %d replica %d: %w", u.ShardID, u.ReplicaID, err)
 		}
 	}
+
+	if f := db.saved.Load(); f != nil {
+		(*f)(workerID)
+	}
 	return nil
 }
 

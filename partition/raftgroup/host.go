@@ -10,9 +10,12 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/lni/dragonboat/v4"
 	"github.com/lni/dragonboat/v4/config"
+
+	"github.com/gridiron-io/gridiron/partition/wakeups"
 )
 
 // ErrClosed is returned by calls of a host that is closed.
@@ -30,6 +33,8 @@ type Host struct {
 		closed bool
 		nh     *dragonboat.NodeHost
 	}
+
+	workers atomic.Pointer[wakeups.Workers] // nil until they were found
 }
 
 // New returns a host without a NodeHost. The calls that wait end with life, which must end before Close.
@@ -52,6 +57,37 @@ func (h *Host) Start(cfg config.NodeHostConfig) (err error) {
 	defer h.gate.Unlock()
 	h.gate.nh = nh
 	return nil
+}
+
+// FindWorkers finds the workers of the NodeHost, for DropStep and DropApply. An error wraps wakeups.ErrUnknown. REQUIRES: Start has returned
+// no error.
+func (h *Host) FindWorkers() error {
+	nh, err := h.Enter()
+	if err != nil {
+		return err
+	}
+	defer h.Leave()
+
+	w, err := wakeups.Find(nh)
+	if err != nil {
+		return err
+	}
+	h.workers.Store(w)
+	return nil
+}
+
+// DropStep takes back the wake-up of a step worker that has nothing to do. Without FindWorkers it does nothing.
+func (h *Host) DropStep(worker uint64) {
+	if w := h.workers.Load(); w != nil {
+		w.DropStep(worker)
+	}
+}
+
+// DropApply takes back the wake-up of a group's apply worker that has nothing to do. Without FindWorkers it does nothing.
+func (h *Host) DropApply(shard uint64) {
+	if w := h.workers.Load(); w != nil {
+		w.DropApply(shard)
+	}
 }
 
 // Enter returns the NodeHost for one call. Leave must follow, unless the error is ErrClosed.
