@@ -177,7 +177,7 @@ func longest(now, before *metrics.Float64Histogram) (ms float64) {
 // an entry takes beside its key and value. Run it alone.
 func BenchmarkEntries(b *testing.B) {
 	const callers, batch = 64, 2000
-	debug.SetGCPercent(200) // as members have it
+	debug.SetGCPercent(200) // the most that members set
 	m, err := grid.Start(b.Context(), grid.Config{Partitions: storePartitions, NoHTTP: true})
 	if err != nil {
 		b.Fatal(err)

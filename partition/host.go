@@ -38,7 +38,7 @@ type Host struct {
 	cfg    HostConfig
 	random *lockedRandom
 	log    *memlog.DB
-	logMax int64 // bytes of log that each replica keeps
+	logMax int64 // bytes of log that each replica keeps at most
 	// logBudget is how many bytes of log all replicas may keep together, for those that lag.
 	logBudget atomic.Int64
 
@@ -139,8 +139,7 @@ func newHost(cfg HostConfig) *Host {
 
 	h.transferMax = transferBytes
 	h.logBudget.Store(logBytesPerMember)
-	// Where partitions are many, each keeps its share of what the member may keep.
-	h.logMax = min(logBytesPerReplica, logBytesPerMember/int64(max(1, cfg.Partitions)))
+	h.logMax = logShareOf(logBytesPerMember, cfg.Partitions)
 	return h
 }
 

@@ -21,6 +21,17 @@ const (
 	logBytesPerReplica = 2 << 20
 	logEntries         = 4096
 	logBytesPerMember  = 256 << 20
+	// logBytesAtLeast is what the logs of a member may take however little data there is.
+	logBytesAtLeast = 16 << 20
+	// logShare is the part of a partition's state that its log should take, as a divisor. A replica that has missed more of the log is sent
+	// the state, which is not much longer.
+	logShare = 4
+	// A log that is longer than it should be, and within its bounds, is cut when nothing has come to it for stillFor, and else once in
+	// cutEvery. For each cut the library takes half a millisecond and two megabytes, so short logs must not be cut as fast as they grow, and
+	// not all at the same time.
+	stillFor   = time.Second
+	cutEvery   = 30 * time.Second
+	cutsAtOnce = 8
 	// trimTimeout is when a request to trim is given up.
 	trimTimeout = 5 * time.Second
 )
@@ -29,6 +40,9 @@ const (
 type trimming struct {
 	request *dragonboat.RequestState // nil: none is under way
 	to      uint64                   // index up to which it was last asked for
+	cut     time.Time                // when it was last asked for, at the earliest when it was first looked at
+	seen    uint64                   // index up to which entries were applied
+	still   time.Time                // since when
 	pushed  time.Time                // when an entry was last proposed so that it can be cut
 	held    atomic.Bool              // it is too long, and kept for another replica: it is looked at in due course, not at each entry
 }
@@ -37,10 +51,52 @@ type trimming struct {
 // is sent another state snapshot later.
 var errLogTooLong = fmt.Errorf("%w: the log behind the state snapshot has grown beyond what may be kept", raftnet.ErrGiveUp)
 
+// logShareOf returns what one replica has of the bytes of log that a member may keep. Where partitions are many, each has its share.
+func logShareOf(member int64, partitions int) int64 {
+	return min(logBytesPerReplica, member/int64(max(1, partitions)))
+}
+
 // logFull reports whether a replica's log is beyond its bounds.
 func (h *Host) logFull(r *replica) bool {
 	entries, bytes := h.log.Size(r.shard, r.id)
 	return entries > logEntries || bytes > h.logMax
+}
+
+// logLength returns how many bytes of log a replica should keep: a quarter of its state, within its shares.
+func (h *Host) logLength(r *replica) int64 {
+	return max(logShareOf(logBytesAtLeast, len(h.replicas)), min(r.bytes.Load()/logShare, h.logMax))
+}
+
+// logTooLong reports whether a replica's log must be cut now: it is beyond its bounds, or it is longer than it should be and its time has
+// come. The host's loop alone calls logTooLong.
+func (h *Host) logTooLong(r *replica, now time.Time) bool {
+	t := &r.trimming
+	if t.still.IsZero() {
+		t.cut = now // the first look
+	}
+	if applied := r.applied.Load(); t.still.IsZero() || applied != t.seen {
+		t.seen, t.still = applied, now
+	}
+	if h.logFull(r) {
+		return true
+	}
+
+	since := now.Sub(t.cut)
+	if since < cutEvery && (since < stillFor || now.Sub(t.still) < stillFor) {
+		return false
+	}
+	_, bytes := h.log.Size(r.shard, r.id)
+	return bytes > h.logLength(r) && h.cuts() < cutsAtOnce
+}
+
+// cuts returns how many logs the library has been asked to cut and has not cut yet. The host's loop alone calls cuts.
+func (h *Host) cuts() (n int) {
+	for i := range h.replicas {
+		if r := h.replicas[i].Load(); r != nil && r.trimming.request != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // overBudget returns two replicas if all logs together are beyond the budget: the one with the longest of the logs that are too long, and
@@ -118,14 +174,22 @@ func (h *Host) trimLog(r *replica, now time.Time, noRoom bool) {
 		}
 	}
 
-	if !h.logFull(r) {
-		t.held.Store(false)
+	if !h.logTooLong(r, now) {
+		if !h.logFull(r) {
+			t.held.Store(false)
+		}
 		return
 	}
 
-	// The entry at the Raft snapshot's own index stays, because the library ignores a request to remove it.
 	entries, bytes := h.log.Size(r.shard, r.id)
-	applied, keep := r.applied.Load(), uint64(max(1, entries/4))
+	kept := int64(entries / 4)
+	// A log that is many times too long is cut to half of what it should be, or it would have to be cut again at once.
+	if bytes > 0 {
+		kept = min(kept, int64(entries)*h.logLength(r)/2/bytes)
+	}
+
+	// The entry at the Raft snapshot's own index stays, because the library ignores a request to remove it.
+	applied, keep := r.applied.Load(), uint64(max(1, kept))
 	if applied <= keep {
 		return
 	}
@@ -152,7 +216,7 @@ func (h *Host) trimLog(r *replica, now time.Time, noRoom bool) {
 		}
 		return
 	}
-	t.request, t.to = rs, to
+	t.request, t.to, t.cut = rs, to, now
 }
 
 // pushEvery is how long an entry that was proposed for a log to be cut holds back the next.
@@ -161,7 +225,9 @@ const pushEvery = time.Second
 // pushLog proposes an entry without effect if the log is too long and the library did not cut it. The library cuts once for each last
 // entry. So what was kept for another replica would stay until the next write, which may never come.
 func (r *replica) pushLog(now time.Time) {
-	if t := &r.trimming; r.host.logFull(r) && now.Sub(t.pushed) > pushEvery {
+	_, bytes := r.host.log.Size(r.shard, r.id)
+	long := r.host.logFull(r) || bytes > r.host.logLength(r)
+	if t := &r.trimming; long && now.Sub(t.pushed) > pushEvery {
 		t.pushed = now
 		r.proposeControl(entry.AppendRelease(nil, &entry.Release{Epoch: math.MaxUint64})) // an epoch that never was
 	}

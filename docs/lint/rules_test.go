@@ -108,6 +108,7 @@ var roots = map[string]string{
 	"cmd/grid.run":                            "the process begins here",
 	"benchmarks/internal/standin.run":         "a process begins here",
 	"benchmarks/failover.main":                "the process begins here",
+	"benchmarks/memory.main":                  "the process begins here",
 	"benchmarks/proc.Cluster.Close":           "it ends the members whatever becomes of the caller",
 	"grid/gridtest":                           "the test is the root",
 	"grid/gridtest/internal/cable.New":        "a network's life, which ends with its Close",

@@ -39,7 +39,7 @@ func Main() {
 	os.Exit(0)
 }
 
-// gcPercent is that of the grid binary. With another value the process would not cost what the binary costs.
+// gcPercent is the most that the grid binary sets, which is what it sets under load.
 const gcPercent = 200
 
 // leaveTimeout bounds how long a member may take to leave.

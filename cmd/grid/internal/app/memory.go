@@ -12,21 +12,15 @@ import (
 )
 
 const (
-	// gcPercent lets the heap of a member grow to three times its live part before it is collected. A grid keeps much and leaves little
-	// garbage.
-	gcPercent = 200
 	// memoryShare is the part of the memory, in percent, at which the collector works harder than that.
 	memoryShare = 90
 	// entriesShare is the part of that, in percent, which entries may take: the rest is for garbage, logs, and calls under way.
 	entriesShare = 60
 )
 
-// tuneMemory sets up the garbage collector for a member, but for what the environment says already. root is the root of the
+// limitMemory sets the memory limit of the garbage collector for a member, unless the environment says it already. root is the root of the
 // file system. It returns the memory limit in bytes, 0 if there is none.
-func (p *Process) tuneMemory(root fs.FS) (limit int64) {
-	if p.env("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+func (p *Process) limitMemory(root fs.FS) (limit int64) {
 	if p.env("GOMEMLIMIT") != "" {
 		// A negative limit changes nothing and returns the limit that the environment has set.
 		return debug.SetMemoryLimit(-1)

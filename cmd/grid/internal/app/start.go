@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/gridiron-io/gridiron/cmd/grid/internal/config"
+	"github.com/gridiron-io/gridiron/cmd/grid/internal/headroom"
 	"github.com/gridiron-io/gridiron/exec"
 	"github.com/gridiron-io/gridiron/exec/builtin"
 	"github.com/gridiron-io/gridiron/grid"
@@ -70,11 +71,16 @@ func (inv *invocation) serve(ctx context.Context, cfg config.Config) error {
 
 	log := inv.logger(cfg.Log.Level, cfg.Log.Format)
 
-	limit := inv.tuneMemory(os.DirFS("/"))
+	limit := inv.limitMemory(os.DirFS("/"))
 	if cfg.Limits.MaxMemory == 0 && limit > 0 {
 		cfg.Limits.MaxMemory = limit / 100 * entriesShare
 	}
 	log.Debug("memory", "limit", limit, "entries", cfg.Limits.MaxMemory)
+
+	// Who sets GOGC decides how much garbage may gather.
+	if inv.env("GOGC") == "" {
+		go headroom.Run(ctx, cfg.Limits.MaxMemory) // ends with ctx; owns the collector's settings
+	}
 
 	c, err := gridConfig(cfg)
 	if err != nil {

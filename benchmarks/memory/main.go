@@ -1,0 +1,292 @@
+// Command memory measures what entries cost in the memory of a cluster's members, and in processor time to write them.
+//
+//	go build -o /tmp/grid ./cmd/grid && go run ./benchmarks/memory -binary /tmp/grid -entries 1000000
+//
+// It starts members in processes of their own, writes entries with SetAll and waits until the members have settled. Then it prints the
+// resident memory of each member, the most that each member ever had, its retained Raft log, what its entries are counted with, and the
+// processor time of all processes for one entry.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/gridiron-io/gridiron/benchmarks/proc"
+	"github.com/gridiron-io/gridiron/sdk"
+)
+
+// options are what can be asked for.
+type options struct {
+	binary     string
+	entries    int
+	keySize    int
+	valueSize  int
+	batch      int
+	callers    int
+	members    int
+	partitions int
+	settle     time.Duration
+	dir        string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout)
+	stop()
+
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "memory:", err)
+		os.Exit(1)
+	}
+}
+
+func parse(args []string) (o options, err error) {
+	flags := flag.NewFlagSet("memory", flag.ContinueOnError)
+	flags.StringVar(&o.binary, "binary", "", "the grid `BINARY` that is measured")
+	flags.IntVar(&o.entries, "entries", 1_000_000, "that are written")
+	flags.IntVar(&o.keySize, "key", 16, "bytes of a key's text")
+	flags.IntVar(&o.valueSize, "value", 100, "bytes of a value")
+	flags.IntVar(&o.batch, "batch", 1000, "entries of one SetAll")
+	flags.IntVar(&o.callers, "callers", 4, "SetAll calls at a time")
+	flags.IntVar(&o.members, "members", 3, "of the cluster; each entry has up to three copies")
+	flags.IntVar(&o.partitions, "partitions", 271, "of the cluster")
+	flags.StringVar(&o.dir, "dir", "", "an empty `DIRECTORY` that keeps the members' logs (default: none is kept)")
+	flags.DurationVar(&o.settle, "settle", 10*time.Second, "wait after the last write")
+
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if o.binary == "" || flags.NArg() > 0 {
+		return o, errors.New("want -binary, and nothing but flags")
+	}
+	if min(o.entries, o.batch, o.callers, o.members, o.partitions, o.valueSize) < 1 || o.keySize < len(strconv.Itoa(o.entries)) || o.settle < 0 {
+		return o, errors.New("want positive numbers, and keys that have room for the number of an entry")
+	}
+	return o, nil
+}
+
+// run measures and writes what came of it to out.
+func run(ctx context.Context, args []string, out io.Writer) error {
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+
+	cl, err := proc.Start(ctx, proc.Config{Binary: o.binary, Members: o.members, Partitions: o.partitions, Dir: o.dir})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = cl.Close() }()
+
+	empty, err := sights(ctx, cl)
+	if err != nil {
+		return err
+	}
+
+	before, err := processorTime(cl)
+	if err != nil {
+		return err
+	}
+	started := time.Now()
+	if err := o.fill(ctx, cl); err != nil {
+		return err
+	}
+	took := time.Since(started)
+	after, err := processorTime(cl)
+	if err != nil {
+		return err
+	}
+
+	loaded, err := sights(ctx, cl)
+	if err != nil {
+		return err
+	}
+
+	select {
+	case <-time.After(o.settle):
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	settled, err := sights(ctx, cl)
+	if err != nil {
+		return err
+	}
+	end, err := processorTime(cl)
+	if err != nil {
+		return err
+	}
+
+	each := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 / float64(o.entries) }
+	fmt.Fprintf(out, "%d entries of %d + %d bytes, %d members, %d partitions, SetAll of %d by %d callers\n", o.entries, o.keySize, o.valueSize, o.members,
+		o.partitions, o.batch, o.callers)
+	fmt.Fprintf(out, "written in %.1f s; %.1f CPU-µs an entry in all processes, %.1f with the %v after the last write\n\n", took.Seconds(), each(after-before),
+		each(end-before), o.settle)
+
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "member\tresident empty\tloaded\tsettled\tmost\tRaft log loaded\tsettled\tcounted")
+	for i := range settled {
+		fmt.Fprintf(w, "m%d\t%d MB\t%d MB\t%d MB\t%d MB\t%d MB\t%d MB\t%d MB\n", i, mb(empty[i].resident), mb(loaded[i].resident), mb(settled[i].resident),
+			mb(settled[i].most), mb(loaded[i].log), mb(settled[i].log), mb(settled[i].counted))
+	}
+	return w.Flush()
+}
+
+// mb returns so many bytes in millions, rounded.
+func mb(bytes int64) int64 { return (bytes + 500_000) / 1_000_000 }
+
+// fill writes the entries.
+func (o *options) fill(ctx context.Context, cl *proc.Cluster) error {
+	client, err := sdk.Connect(ctx, cl.Addrs(), sdk.WithClientName("memory"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	users, err := sdk.OpenMap[string, []byte](client, "users")
+	if err != nil {
+		return err
+	}
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range o.callers {
+		wg.Go(func() {
+			value, part := make([]byte, o.valueSize), make(map[string][]byte, o.batch)
+			for {
+				from := int(next.Add(int64(o.batch))) - o.batch
+				if from >= o.entries || ctx.Err() != nil {
+					return
+				}
+				clear(part)
+				for i := from; i < min(o.entries, from+o.batch); i++ {
+					part[fmt.Sprintf("%0*d", o.keySize, i)] = value
+				}
+				if err := users.SetAll(ctx, part); err != nil {
+					cancel(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+// sight is what one look at a member shows, in bytes.
+type sight struct {
+	resident, most int64
+	log, counted   int64
+}
+
+// sights looks at all members.
+func sights(ctx context.Context, cl *proc.Cluster) (list []sight, err error) {
+	for i, pid := range cl.PIDs() {
+		var s sight
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			return nil, err
+		}
+		for line := range strings.Lines(string(status)) {
+			f := strings.Fields(line)
+			if len(f) != 3 || f[2] != "kB" {
+				continue
+			}
+			n, err := strconv.ParseInt(f[1], 10, 64)
+			if err != nil {
+				return nil, err
+			}
+			switch f[0] {
+			case "VmRSS:":
+				s.resident = n << 10
+			case "VmHWM:":
+				s.most = n << 10
+			}
+		}
+
+		page, err := metrics(ctx, cl.Addr(i))
+		if err != nil {
+			return nil, err
+		}
+		s.log, s.counted = sum(page, "gridiron_raft_log_size_bytes"), sum(page, "gridiron_memory_size_bytes")
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// httpOffset is how far the port of a member's metrics is from that of its clients.
+const httpOffset = 79
+
+// metrics returns the page of a member's metrics.
+func metrics(ctx context.Context, addr string) (string, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", err
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return "", err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, strconv.Itoa(n+httpOffset))+"/metrics", nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
+	return string(b), err
+}
+
+// sum returns the sum of a metric's values on a page, over all its labels.
+func sum(page, name string) int64 {
+	total := 0.0
+	for line := range strings.Lines(page) {
+		rest, ok := strings.CutPrefix(line, name)
+		if !ok || rest[0] != ' ' && rest[0] != '{' {
+			continue
+		}
+		f := strings.Fields(rest)
+		if v, err := strconv.ParseFloat(f[len(f)-1], 64); err == nil {
+			total += v
+		}
+	}
+	return int64(total)
+}
+
+// processorTime returns what this process and the members have used so far.
+func processorTime(cl *proc.Cluster) (total time.Duration, err error) {
+	const tick = 10 * time.Millisecond // the unit of /proc/PID/stat
+	for _, pid := range append(cl.PIDs(), os.Getpid()) {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			return 0, err
+		}
+		// The name in parentheses may hold spaces. Behind it utime and stime are the 12th and 13th field.
+		f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+		for _, at := range []int{11, 12} {
+			n, err := strconv.ParseInt(f[at], 10, 64)
+			if err != nil {
+				return 0, err
+			}
+			total += time.Duration(n) * tick
+		}
+	}
+	return total, nil
+}

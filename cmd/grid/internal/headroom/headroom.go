@@ -1,0 +1,123 @@
+// Package headroom decides how much garbage may gather in the process of a member before the collector runs.
+//
+// The collector's own rule lets the heap double, or triple, from what is live. A member that keeps much would then take two or three times
+// its entries. Here the headroom is a number of bytes. It is as small as the collector's share of the processor time allows, and it has a
+// bound that follows the memory that entries may take. When a load has ended, what it left goes back to the system.
+//
+// The package is for a process that is a member and nothing else. A program that embeds a member keeps its own settings.
+package headroom
+
+import "time"
+
+const (
+	// least is the smallest headroom. A member without entries collects a few times a minute with it.
+	least = 32 << 20
+	// entriesShare is which part of the memory for entries the headroom may be, as a divisor.
+	entriesShare = 4
+	// tooMuch and little are shares of the processor time. Above the first the headroom grows, below the second it shrinks. A member's
+	// collector may take a tenth.
+	tooMuch = 0.07
+	little  = 0.035
+	// leastLive is what a member has at least.
+	leastLive = 8 << 20
+	// leastPercent keeps the collector from running all the time where the bound leaves it no room.
+	leastPercent = 10
+
+	// busyRate is from how many allocated bytes in a second on there is a load, quietRate up to how many there is none.
+	busyRate  = 16 << 20
+	quietRate = 6 << 20
+	// quietFor is how long there must be no load before memory goes back to the system.
+	quietFor = 1500 * time.Millisecond
+	// worthFreeing is how many bytes must be there to go back. Giving them back takes a collection.
+	worthFreeing = 16 << 20
+)
+
+// Sample is what the runtime says at one moment. All but Live, Spare and At only grow.
+type Sample struct {
+	At        time.Duration // since any fixed moment
+	Live      uint64        // bytes that the last collection found in use
+	Spare     uint64        // bytes that the process has for its heap beside Live
+	Allocated uint64        // bytes, in all
+	Cycles    uint64        // collections, in all
+	Collector float64       // seconds of processor time that collections took, but for time when nothing else was to be done
+	Others    float64       // seconds that the program took
+}
+
+// Controller decides. The zero Controller is ready, apart from its bound. It is not safe for concurrent use.
+type Controller struct {
+	MaxMemory int64 // bytes that entries may take; 0: no bound is known
+
+	headroom  float64
+	last      Sample // the last one of all
+	judged    Sample // the last one after which the headroom was decided
+	begun     bool
+	loaded    bool          // there was a load since memory last went back
+	quietFrom time.Duration // since when there is none
+}
+
+// Step takes the next sample and returns the percentage for debug.SetGCPercent, and whether memory should go back to the system now.
+func (c *Controller) Step(s Sample) (percent int, free bool) {
+	if !c.begun {
+		c.begun, c.headroom, c.last, c.judged, c.quietFrom = true, least, s, s, s.At
+	}
+
+	// The runtime counts processor time when a collection ends.
+	if s.Cycles != c.judged.Cycles {
+		c.judge(&s)
+	}
+	free = c.settled(&s)
+	c.last = s
+
+	// Before the first collection nothing is known to be live, and the percentage would have no bound.
+	live := float64(max(s.Live, leastLive))
+	c.headroom = min(max(c.headroom, least), c.most(live))
+	return max(leastPercent, int(100*c.headroom/live)), free
+}
+
+// most returns the largest headroom beside so many live bytes. Twice as much as is live suffices for any load.
+func (c *Controller) most(live float64) float64 {
+	most := 2 * live
+	if c.MaxMemory > 0 {
+		most = min(most, float64(c.MaxMemory)/entriesShare)
+	}
+	return max(most, least)
+}
+
+// judge changes the headroom by what collections have taken since it was last changed.
+func (c *Controller) judge(s *Sample) {
+	collector, others := s.Collector-c.judged.Collector, s.Others-c.judged.Others
+	c.judged = *s
+	if collector+others <= 0 {
+		return
+	}
+
+	switch share := collector / (collector + others); {
+	case share > tooMuch:
+		// As many bytes more make collections rarer by the same factor, and their share smaller.
+		c.headroom *= min(2, share/tooMuch)
+	case share < little:
+		c.headroom *= 0.8
+	}
+}
+
+// settled reports whether a load has ended that left memory behind.
+func (c *Controller) settled(s *Sample) bool {
+	took := (s.At - c.last.At).Seconds()
+	if took <= 0 {
+		return false
+	}
+
+	rate := float64(s.Allocated-c.last.Allocated) / took
+	if rate >= busyRate {
+		c.loaded = true
+	}
+	if rate > quietRate {
+		c.quietFrom = s.At
+	}
+	if !c.loaded || s.At-c.quietFrom < quietFor {
+		return false
+	}
+
+	c.loaded = false
+	return s.Spare >= worthFreeing
+}
