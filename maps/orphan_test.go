@@ -371,6 +371,63 @@ func TestParkedWhileItsConnectionEnds(t *testing.T) {
 	})
 }
 
+// A caller has a place in a queue, its connection ends, and within the second that it is given the partition passes to another owner, which knows
+// nothing of that. The new owner gives up the places of all who do not ask it again in time. A caller that asks again keeps its place.
+func TestPlacesAtAnotherOwner(t *testing.T) {
+	const long = 20 * time.Second
+	for name, f := range map[string]func(l *lot, h *heard){
+		"the holder unlocks later": func(l *lot, h *heard) {
+			time.Sleep(returnTime + time.Millisecond)
+			l.unlock("k", 1)
+			l.holds("the one who asked again", 3)
+		},
+		"the holder unlocks at once": func(l *lot, h *heard) {
+			l.unlock("k", 1)
+			l.holds("at once", 2)
+			time.Sleep(returnTime + time.Millisecond)
+			l.holds("after the time to come back", 3)
+		},
+		"the caller comes back": func(l *lot, h *heard) {
+			l.lock(h, 5, "k", 2, long)
+			time.Sleep(returnTime + time.Millisecond)
+			l.unlock("k", 1)
+			l.holds("who has come back", 2)
+		},
+		"the partition passes on once more": func(l *lot, h *heard) {
+			time.Sleep(returnTime / 2)
+			l.mu.Lock()
+			l.epoch++
+			l.mu.Unlock()
+			l.touched(1)
+			time.Sleep(returnTime * 3 / 4)
+			if synctest.Wait(); !l.waits("k", 2) {
+				l.t.Fatal("the caller had no whole time to ask the last owner")
+			}
+			time.Sleep(returnTime / 2)
+			l.unlock("k", 1)
+			l.holds("the one who asked again", 3)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				before, h, dead := newLot(t), &heard{}, &line{}
+				before.lock(h, 1, "k", 1, long)
+				before.lock(dead, 2, "k", 2, long)
+				before.lock(h, 3, "k", 3, long)
+				dead.cut(before)
+				time.Sleep(orphanTime / 2)
+
+				l := before.successor()
+				l.lock(h, 4, "k", 3, long)
+				f(l, h)
+				l.close()
+				synctest.Wait()
+				l.idle()
+			})
+		})
+	}
+}
+
 // Likewise who is to load a value.
 func TestLoadOfACallerThatIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

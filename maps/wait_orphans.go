@@ -3,6 +3,7 @@ package maps
 import (
 	"time"
 
+	"github.com/gridiron-io/gridiron/maps/state"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/entry"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -14,11 +15,11 @@ import (
 // grant is an answer on its way that grants a lock. A later answer for the same claim takes its place.
 type grant struct{ _ byte }
 
-// orphan is a claim whose caller cannot be answered, until the caller asks again or orphanTime is over.
+// orphan is a claim whose caller cannot be answered, until the caller asks again or its time is over.
 type orphan struct {
 	epoch   uint64 // under which the partition was owned here
 	timer   *time.Timer
-	leaving bool // orphanTime is over: an operation that gives up the claim is on its way through the log
+	leaving bool // the time is over: an operation that gives up the claim is on its way through the log
 }
 
 // unknown answers a call of OpLock, OpRenew or OpLoad with an unknown outcome: it may still be applied.
@@ -29,7 +30,7 @@ func (q *waitQueue) unknown(c *call) {
 		mine, epoch := claimOf(c, &b), q.host.Serving(int(c.partition))
 		q.mu.Lock()
 		before := q.orphans[mine]
-		q.orphanLocked(mine, epoch)
+		q.orphanLocked(mine, epoch, orphanTime)
 		o := q.orphans[mine]
 		q.mu.Unlock()
 
@@ -85,7 +86,7 @@ func (q *waitQueue) told(mine claim, g *grant, epoch uint64, delivered bool) {
 
 	delete(q.grants, mine)
 	if !delivered {
-		q.orphanLocked(mine, epoch)
+		q.orphanLocked(mine, epoch, orphanTime)
 	}
 }
 
@@ -114,15 +115,64 @@ func (q *waitQueue) returnedLocked(mine claim) bool {
 	return true
 }
 
-// orphanLocked makes the owner give up a claim after orphanTime, unless its caller asks again. REQUIRES q.mu.
-func (q *waitQueue) orphanLocked(c claim, epoch uint64) {
-	if q.closed || q.orphans[c] != nil {
+// orphanLocked makes the owner of an epoch give up a claim after some time, unless its caller asks again. REQUIRES q.mu.
+func (q *waitQueue) orphanLocked(c claim, epoch uint64, after time.Duration) {
+	before := q.orphans[c]
+	if q.closed || before != nil && (before.leaving || before.epoch == epoch) {
 		return
+	}
+	// What began under another epoch would give up nothing under this one.
+	if before != nil {
+		before.timer.Stop()
 	}
 
 	o := &orphan{epoch: epoch}
-	o.timer = time.AfterFunc(orphanTime, func() { q.abandon(c, o) })
+	o.timer = time.AfterFunc(after, func() { q.abandon(c, o) })
 	q.orphans[c] = o
+}
+
+// takeOver notes the places that a new owner finds in the queues of a partition. The owner before may just have been about to give one up, and
+// told nobody. So a place whose caller does not ask the new owner within returnTime is given up, or the lock if it was granted meanwhile.
+func (q *waitQueue) takeOver(part int, epoch uint64) {
+	var places []claim
+	q.host.Inspect(part, func(m partition.Machine) {
+		stateOf(m).EachWaiter(func(name, key string, load bool, id wire.ID) {
+			places = append(places, claim{part, lockKey{name, key, load}, id})
+		})
+	})
+
+	noted := make(map[claim]*orphan, len(places))
+	q.mu.Lock()
+	for _, c := range places {
+		// A caller may have asked before the queues were looked at.
+		if q.parked[part][c.key][c.id] == nil {
+			q.orphanLocked(c, epoch, returnTime)
+			if o := q.orphans[c]; o != nil {
+				noted[c] = o
+			}
+		}
+	}
+	q.mu.Unlock()
+
+	// A caller may have got its lock, and the answer, between the two steps above. Then it must keep the lock.
+	q.host.Inspect(part, func(m partition.Machine) {
+		for c := range noted {
+			if waitsFor(stateOf(m), c) {
+				delete(noted, c)
+			}
+		}
+	})
+	for c, o := range noted {
+		q.keep(c, o)
+	}
+}
+
+// waitsFor reports whether a claim is a place in a queue.
+func waitsFor(st *state.State, c claim) bool {
+	if c.key.load {
+		return st.WaitsForLoad([]byte(c.key.name), []byte(c.key.key), c.id)
+	}
+	return st.WaitsForLock([]byte(c.key.name), []byte(c.key.key), c.id)
 }
 
 // abandon proposes to give up the claim of a caller that has not come back.
@@ -170,7 +220,7 @@ func (a *abandoned) Complete(o partition.Outcome, _ entry.Result) {
 		// With an unknown outcome the operation may still be applied: a caller that has come back must not hear that it has the lock.
 		waits := q.parked[a.c.part][a.c.key][a.c.id] != nil
 		if o != partition.Applied && o != partition.Moved && !waits && epoch == a.o.epoch {
-			q.orphanLocked(a.c, epoch)
+			q.orphanLocked(a.c, epoch, orphanTime)
 		}
 	}
 
@@ -200,7 +250,7 @@ func (q *waitQueue) gone(caller Caller) {
 				q.removeLocked(part, w)
 				// A caller that waits for the loss of its lock knows of the lock, so nothing is given up for it.
 				if !w.holds {
-					q.orphanLocked(w.claim(), q.host.Serving(part))
+					q.orphanLocked(w.claim(), q.host.Serving(part), orphanTime)
 				}
 				all = append(all, w)
 			}

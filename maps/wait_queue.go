@@ -18,6 +18,8 @@ const (
 	// orphanTime is how long a caller whose connection has ended may take to ask again on another. Then the owner gives up its lock, or
 	// its place in the queue, for it.
 	orphanTime = time.Second
+	// returnTime is how long who has a place may take to ask a new owner. So long the state keeps every place after an owner has begun.
+	returnTime = state.ResumeLease * time.Millisecond
 )
 
 // waitQueue holds the calls that wait for locks of partitions that this member owns. Some wait for their turn. Others have renewed a lease
@@ -26,12 +28,13 @@ const (
 // partition with parked calls after operations were applied there, or its owner changed.
 type waitQueue struct {
 	host  owned
-	now   func() int64   // cluster time in milliseconds
-	count []atomic.Int32 // by partition: how many calls are parked
-	total atomic.Int32   // all of them
-	wake  chan struct{}  // one slot
-	stop  chan struct{}  // closed by close
-	done  chan struct{}  // closed when the goroutine has ended; nil before it is started
+	now   func() int64    // cluster time in milliseconds
+	count []atomic.Int32  // by partition: how many calls are parked
+	taken []atomic.Uint64 // by partition: the epoch under which this owner has noted the places that it found
+	total atomic.Int32    // all of them
+	wake  chan struct{}   // one slot
+	stop  chan struct{}   // closed by close
+	done  chan struct{}   // closed when the goroutine has ended; nil before it is started
 
 	mu      sync.Mutex // guards the following
 	parked  []map[lockKey]map[wire.ID]*parked
@@ -90,7 +93,7 @@ type parked struct {
 func (w *parked) claim() claim { return claim{int(w.c.partition), w.key, w.id} }
 
 func newWaitQueue(host owned, now func() int64, partitions int) *waitQueue {
-	return &waitQueue{host: host, now: now, count: make([]atomic.Int32, partitions), wake: make(chan struct{}, 1), stop: make(chan struct{}),
+	return &waitQueue{host: host, now: now, count: make([]atomic.Int32, partitions), taken: make([]atomic.Uint64, partitions), wake: make(chan struct{}, 1), stop: make(chan struct{}),
 		parked: make([]map[lockKey]map[wire.ID]*parked, partitions), grants: make(map[claim]*grant), orphans: make(map[claim]*orphan),
 		dirty: make(map[int]bool), seen: make(map[int]moves)}
 }
@@ -131,7 +134,9 @@ func (q *waitQueue) close() {
 
 // touched is called when operations of a partition were applied here, or its owner has changed. It does not block.
 func (q *waitQueue) touched(part int) {
-	if q.count[part].Load() == 0 {
+	epoch := q.host.Serving(part)
+	begins := epoch != 0 && q.taken[part].Load() != epoch
+	if !begins && q.count[part].Load() == 0 {
 		return
 	}
 
@@ -239,7 +244,7 @@ func (q *waitQueue) park(w *parked, b *wire.LockBody) {
 	// A connection that ends later calls gone, which finds the parked call.
 	if ended(c.caller) {
 		if !w.holds {
-			q.orphanLocked(mine, epoch)
+			q.orphanLocked(mine, epoch, orphanTime)
 		}
 		q.mu.Unlock()
 		w.fail(partition.NotProposed)
@@ -362,7 +367,8 @@ type news struct {
 // look answers the calls of a partition that have got their lock, or have lost their lock or place. Unless fresh is set it does nothing if no
 // lock has moved since the last look.
 func (q *waitQueue) look(part int, fresh bool) {
-	if q.host.Serving(part) == 0 {
+	epoch := q.host.Serving(part)
+	if epoch == 0 {
 		// Only the owner can say who is next. The callers go to the next owner and find their places there.
 		q.mu.Lock()
 		all := q.clearLocked(part, nil)
@@ -371,6 +377,10 @@ func (q *waitQueue) look(part int, fresh bool) {
 			w.fail(partition.Moved)
 		}
 		return
+	}
+
+	if q.taken[part].Swap(epoch) != epoch {
+		q.takeOver(part, epoch)
 	}
 
 	var now moves

@@ -86,6 +86,22 @@ func newLot(t *testing.T) *lot {
 	return l
 }
 
+// successor returns the lot of the next owner, which has the state and knows nothing of the callers.
+func (l *lot) successor() *lot {
+	l.mu.Lock()
+	st, epoch := l.st, l.epoch
+	l.epoch = 0
+	l.mu.Unlock()
+	l.touched(1)
+	next := newLot(l.t)
+	next.mu.Lock()
+	next.st, next.epoch = st, epoch+1
+	next.mu.Unlock()
+	next.touched(1)
+	synctest.Wait()
+	return next
+}
+
 // heard is what callers were answered.
 type heard struct {
 	mu  sync.Mutex

@@ -8,9 +8,9 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// resumeLease is how long after a resume marker no lease ends and no waiter loses its place, in milliseconds. In this time each holder
+// ResumeLease is how long after a resume marker no lease ends and no waiter loses its place, in milliseconds. In this time each holder
 // and each waiter can reach the new owner.
-const resumeLease = 5_000
+const ResumeLease = 5_000
 
 const (
 	lockCost   = 200 // what a lock is counted with beside the names of its map and key
@@ -230,6 +230,19 @@ func (k *locks) view(name, key []byte) LockState {
 
 // LockMoves returns a number that grows when a lock or a load of this State is granted, ends, or loses a waiter. It is not replicated.
 func (s *State) LockMoves() uint64 { return s.locks.moves + s.loads.moves }
+
+// EachWaiter calls f for every caller that has a place in the queue of a lock, or, with load set, of a load.
+func (s *State) EachWaiter(f func(name, key string, load bool, id wire.ID)) {
+	for _, k := range []*locks{&s.locks, &s.loads} {
+		// Only a lock that somebody holds has waiters, and those stand in ends.
+		k.ends.Scan(func(e lockEnd) bool {
+			for _, w := range k.find([]byte(e.ref.name), []byte(e.ref.key)).waiters {
+				f(e.ref.name, e.ref.key, k == &s.loads, w.id)
+			}
+			return true
+		})
+	}
+}
 
 // WaitsForLock reports whether an ID has a place in the queue of a lock.
 func (s *State) WaitsForLock(name, key []byte, id wire.ID) bool {

@@ -252,9 +252,9 @@ func (s *State) sweepLocks(k *locks, limit uint64) (n uint64) {
 }
 
 // resume executes OpResume, the resume marker with which an owner begins to serve. Without an owner nobody could renew a lease, or ask
-// again. So each holder and each waiter has resumeLease from now on. The answer is the number of leases that were extended, as uvarint.
+// again. So each holder and each waiter has ResumeLease from now on. The answer is the number of leases that were extended, as uvarint.
 func (s *State) resume() outcome {
-	until := later(s.clock, resumeLease)
+	until := later(s.clock, ResumeLease)
 	n := s.locks.extendAll(until) + s.loads.extendAll(until)
 	return outcome{data: wire.AppendUvarint(nil, n), whole: true}
 }

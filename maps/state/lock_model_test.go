@@ -345,7 +345,7 @@ func (m *machine) drawFence(t *rapid.T, name, key string) uint64 {
 
 // checkLeases holds what the operation did to what is promised of leases and fences, whatever the model says: op was executed,
 // and before are the locks as they were. A holder whose lease is neither over nor given up keeps its lock, and no lease is over
-// within resumeLease after the last OpResume unless it was given or renewed since.
+// within ResumeLease after the last OpResume unless it was given or renewed since.
 func (m *machine) checkLeases(t *rapid.T, op *modelOp, before map[modelKey]modelLock) {
 	for k, was := range before {
 		if was.freed != 0 || k.load {
@@ -366,7 +366,7 @@ func (m *machine) checkLeases(t *rapid.T, op *modelOp, before map[modelKey]model
 		if was.ends > m.model.clock {
 			t.Fatalf("%v: a holder lost its lock at %d, its lease was to end at %d", op.code, m.model.clock, was.ends)
 		}
-		if m.model.everResumed && was.renewed < m.model.resumed && m.model.clock < m.model.resumed+resumeLease {
+		if m.model.everResumed && was.renewed < m.model.resumed && m.model.clock < m.model.resumed+ResumeLease {
 			t.Fatalf("%v: a holder that last renewed at %d lost its lock at %d, an owner has begun to serve at %d", op.code, was.renewed, m.model.clock, m.model.resumed)
 		}
 	}

@@ -335,7 +335,7 @@ func TestLockCallIsExecutedOnce(t *testing.T) {
 	}
 }
 
-// No lease ends within resumeLease after an owner has begun to serve, nor does a waiter lose its place, unless it began later.
+// No lease ends within ResumeLease after an owner has begun to serve, nor does a waiter lose its place, unless it began later.
 func TestResumeExtendsLeases(t *testing.T) {
 	s := newScript(t, Limits{})
 	s.lock(lockOp(wire.OpLock, "m", "short", 1, 100))
@@ -350,14 +350,14 @@ func TestResumeExtendsLeases(t *testing.T) {
 	if later.Ends != 20_100 {
 		t.Fatalf("a lease that began later ends at %d", later.Ends)
 	}
-	s.at(20_000 + resumeLease - 1)
+	s.at(20_000 + ResumeLease - 1)
 	s.sweepUp(9)
 	s.sweepUp(9)
 	if v := s.Lock([]byte("m"), []byte("short")); v.Holder != (wire.ID{1}) || v.Waiting != 1 || s.holder("m", "later") != 0 {
 		t.Fatalf("%+v, %d", v, s.holder("m", "later"))
 	}
 	s.lock(lockOp(wire.OpRenew, "m", "short", 1, 100))
-	s.at(20_000 + resumeLease + 99)
+	s.at(20_000 + ResumeLease + 99)
 	s.sweepUp(9)
 	s.sweepUp(9)
 	if v := s.Lock([]byte("m"), []byte("short")); v.Holder != (wire.ID{}) {
