@@ -23,6 +23,7 @@ const (
 
 // Administer has the member that leads the metadata group carry out an operation.
 func (k *Control) Administer(ctx context.Context, b wire.AdminBody) (wire.Code, []byte) {
+	// Only the leader knows which changes its controller has begun, so another member must not decide for it.
 	if code, answer := k.AdministerHere(ctx, b); code != wire.CodeNotReady {
 		return code, answer
 	}
@@ -41,6 +42,7 @@ func (k *Control) passOn(ctx context.Context, b wire.AdminBody) *wire.Answer {
 	ctx, cancel := context.WithTimeout(ctx, passOnFor)
 	defer cancel()
 	body := wire.AppendAdminBody(nil, b)
+	// There is room for all answers: a goroutine whose answer nobody awaits any more must still end.
 	answers := make(chan *wire.Answer, len(voters))
 	waiting := 0
 	for _, id := range voters {
@@ -74,6 +76,7 @@ func (k *Control) AdministerHere(ctx context.Context, b wire.AdminBody) (wire.Co
 		return wire.CodeNotReady, nil
 	}
 
+	// Not ready makes the caller ask the other voters, of which one may lead.
 	if _, leads := k.Meta.Leads(); !leads {
 		return wire.CodeNotReady, nil
 	}
@@ -151,6 +154,7 @@ func (k *Control) left(v *meta.View, id wire.ID) (res wire.LeavingResult) {
 		if _, ok := v.Table[p].Replica(id); ok {
 			res.Replicas++
 		}
+		// The table says who is to own a partition. Who does own it is what the owners themselves say.
 		if k.Owner(p).Owner == id {
 			res.Owned++
 		}
@@ -175,6 +179,7 @@ func (k *Control) drainMember(ctx context.Context, id wire.ID) (wire.LeavingResu
 	case !mb.Lite && !k.StaysWithout(v, id):
 		return wire.LeavingResult{}, rpc.Refuse(wire.CodeConflict, "nobody else could hold what member %q holds", mb.Name)
 	default:
+		// The change names the incarnation, so a member that has started again meanwhile is not drained by this call.
 		if err := k.change(ctx, &meta.Drain{ID: id, Incarnation: mb.Incarnation}); err != nil {
 			return wire.LeavingResult{}, err
 		}
@@ -251,6 +256,7 @@ func (k *Control) surelyDown(mb *meta.Member) error {
 		return rpc.Refuse(wire.CodeConflict, "member %q answers%s: drain it, and stop it, before it is removed", mb.Name, whom)
 	}
 
+	// This member runs, since it executes this. Of any other its own heartbeats are the first witness.
 	if mb.ID == k.Self || !k.Peers.Down(mb.ID, mb.Incarnation) {
 		return answers("")
 	}
@@ -268,6 +274,7 @@ func (k *Control) surelyDown(mb *meta.Member) error {
 // balance compares the table, and who owns what, with what would be planned for the members that are there.
 func (k *Control) balance(v *meta.View) (res wire.BalanceResult) {
 	r := k.roster(v)
+	// Without holders or without a table nothing is where it belongs.
 	if len(r.list) == 0 || len(v.Table) == 0 {
 		return wire.BalanceResult{Left: uint32(v.PartitionCount)}
 	}
@@ -278,6 +285,7 @@ func (k *Control) balance(v *meta.View) (res wire.BalanceResult) {
 		there := len(t.Replicas) == len(target.Holders)
 		for _, h := range target.Holders {
 			r, ok := t.Replica(h.Member)
+			// A learner is not there yet: it cannot vote, and cannot take the partition over.
 			there = there && ok && r.Holder == h && r.Role == meta.RoleVoter
 		}
 		if !there || t.StoppedForRecovery || owner.Owner != target.Preferred || wire.Stamp(owner.Epoch).Generation() != t.Generation {

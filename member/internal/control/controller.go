@@ -43,6 +43,7 @@ func newController(k *Control) *controller { return &controller{k: k, placer: pl
 func (c *controller) run() {
 	k := c.k
 	defer k.wg.Done()
+	// Silence, and time that has passed, change no metadata. Only the tick makes the controller look at them.
 	tick := time.NewTicker(controlEvery)
 	defer tick.Stop()
 	for {
@@ -117,6 +118,7 @@ func (c *controller) setTime(v *meta.View, term uint64) bool {
 		return true
 	}
 
+	// Collecting the clocks and committing take time. The monotonic clock measures it, since the wall clock may be set meanwhile.
 	began := k.Clock.Mono()
 	walls, ok := c.walls(v)
 	if !ok {
@@ -155,6 +157,7 @@ func (c *controller) walls(v *meta.View) ([]int64, bool) {
 			continue
 		}
 		voters++
+		// This member's own clock is in walls already.
 		if mb.ID == k.Self {
 			continue
 		}
@@ -175,6 +178,7 @@ func (c *controller) walls(v *meta.View) ([]int64, bool) {
 func (c *controller) createTable(v *meta.View) {
 	k := c.k
 	if c.since.IsZero() {
+		// The wait begins with this leadership: what another leader has waited for is not known here.
 		c.since = time.Now()
 	}
 
@@ -224,6 +228,7 @@ func (k *Control) candidates(v *meta.View) ([]meta.Candidate, bool) {
 		case k.Peers.Answers(mb.ID, mb.Incarnation):
 			list = append(list, meta.Candidate{ID: mb.ID, Incarnation: mb.Incarnation, Zone: mb.Zone})
 		case k.Peers.Silence(mb.ID) < giveUpAfter:
+			// A placement without this member would have to be balanced again as soon as it answers.
 			return nil, false
 		}
 	}
@@ -235,7 +240,9 @@ func (k *Control) candidates(v *meta.View) ([]meta.Candidate, bool) {
 // says what may be lost.
 func (c *controller) recover(v *meta.View) {
 	var list []meta.Command
+	// Replicas that still run are stopped first. Otherwise the old generation could come back beside the new one.
 	for _, p := range slices.Concat(v.QuorumLost(), c.uncertain(v)) {
+		// A partition that is stopped already has survivors that are still reporting.
 		if t := &v.Table[p]; !t.StoppedForRecovery {
 			list = append(list, &meta.StopForRecovery{Partition: p, Generation: t.Generation})
 		}
@@ -285,6 +292,7 @@ func (c *controller) recreateLost(v *meta.View) {
 		return
 	}
 
+	// No replica is left whose state could be read, so the partition begins empty, on members of a new choice.
 	candidates, ok := c.k.candidates(v)
 	if !ok {
 		// A silent member may still come. A placement without that member would have to be balanced soon after.

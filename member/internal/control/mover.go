@@ -175,6 +175,7 @@ func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Rep
 	// A learner that runs already hears from its leader as soon as it is taken in. One that starts later waits for a heartbeat.
 	// A member that does not answer is not waited for.
 	for deadline := time.Now().Add(runsFor); time.Now().Before(deadline); {
+		// The metadata tell the member to start its replica, which it does within milliseconds as a rule.
 		if st, err := k.ReplicaOf(ctx, p, t, r, caughtUpFor, false); err != nil || st.Runs {
 			break
 		}
@@ -193,10 +194,12 @@ func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Rep
 		return mv.report(ctx, &meta.Retire{ReplicaStep: stepOf(p, t, r)})
 	}
 
+	// A learner has no vote. Until it has caught up, its group needs no larger majority.
 	if err := k.Host().AddLearner(ctx, p, r.ID, r.Incarnation); err != nil {
 		return err
 	}
 
+	// An entry without effect makes the leader send at once.
 	k.Host().WakeLearner(p)
 	k.At("group", &meta.AddReplica{})
 	tried := time.Now()
@@ -222,6 +225,7 @@ func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Rep
 		}
 	}
 
+	// From here on the majority is larger by this voter, which had all that was committed when it was asked.
 	if err := k.Host().Promote(ctx, p, r.ID, r.Incarnation); err != nil {
 		return err
 	}
@@ -261,6 +265,7 @@ const (
 
 // remove removes a replica from its group.
 func (mv *mover) remove(ctx context.Context, p int, t *meta.Partition, r meta.Replica) error {
+	// The group first, the table second: the member stops a replica that is no longer in the table, and nobody may need it by then.
 	if err := mv.k.Host().Remove(ctx, p, r.ID); err != nil {
 		return err
 	}
@@ -316,6 +321,7 @@ func stepOf(p int, t *meta.Partition, r meta.Replica) meta.ReplicaStep {
 func (mv *mover) transfer(ctx context.Context, v *meta.View, p int, t *meta.Partition, to []meta.Replica) error {
 	k := mv.k
 	mine, _ := k.Host().Status(p)
+	// The list is in order of preference. The first member that can take the partition gets it.
 	for _, r := range to {
 		st, err := k.ReplicaOf(ctx, p, t, r, transfereeFor, false)
 		// A replica that lags has a log too short to be elected, or would serve only after catching up.
@@ -365,6 +371,7 @@ func (k *Control) transferees(v *meta.View, t *meta.Partition) []meta.Replica {
 func (k *Control) transfereeOf(v *meta.View, t *meta.Partition, member wire.ID) (meta.Replica, bool) {
 	r, ok := t.Replica(member)
 	mb := v.Member(member)
+	// A member that leaves would give the partition away again. One whose clock does not agree must own nothing.
 	ok = ok && member != k.Self && r.Role == meta.RoleVoter && mb != nil && mb.State != meta.StateDraining && mb.Live() &&
 		mb.Incarnation == r.Incarnation && k.Peers.Answers(member, r.Incarnation) && k.Clock.Agrees(member)
 	return r, ok
@@ -385,6 +392,7 @@ func (k *Control) ReplicaOf(ctx context.Context, p int, t *meta.Partition, r met
 
 // ReplicaState answers what another member asks with wire.OpReplica: whether a replica runs here, and how far it is.
 func (k *Control) ReplicaState(b wire.ReplicaBody) wire.ReplicaResult {
+	// A replica that does not run here is told by an answer, too: the owner then waits, or takes another.
 	host := k.Host()
 	if host == nil || !host.Runs(b.Shard, b.Replica) {
 		return wire.ReplicaResult{}

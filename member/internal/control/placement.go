@@ -70,6 +70,7 @@ func (pl *placer) follow(v *meta.View) {
 	}
 
 	now := time.Now()
+	// Owners report sizes with their heartbeats, so a size may be some hundred milliseconds old.
 	sizes := pl.k.Memory.PartitionSizes(v)
 	for p := range v.Table {
 		if one, ok := v.Table[p].Changing(); ok && one.Role == meta.RoleLearner {
@@ -112,6 +113,7 @@ func (k *Control) space(v *meta.View, r roster, arrivals map[arrivalKey]arrival)
 	s := space{room: make(map[wire.ID]int64)}
 	for _, c := range r.list {
 		mb := v.Member(c.ID)
+		// A member without a limit is left out of the map, which means that it has room for all.
 		if limit, used := k.MemoryOf(mb); limit > 0 {
 			s.room[c.ID] = limit - limit/spareShare - used
 		}
@@ -202,6 +204,7 @@ func (k *Control) roster(v *meta.View) roster {
 		if mb.State == meta.StateDraining {
 			continue
 		}
+		// The placer plans again when a member becomes bounded, since the candidates then differ.
 		limit, _ := k.MemoryOf(mb)
 		c := meta.Candidate{ID: mb.ID, Incarnation: mb.Incarnation, Zone: mb.Zone, Bounded: limit > 0} // how much room it has is looked up when it matters
 		switch {
@@ -209,6 +212,7 @@ func (k *Control) roster(v *meta.View) roster {
 			r.present[mb.ID] = true
 			r.list = append(r.list, c)
 		case k.Peers.Silence(mb.ID) < k.RebuildDelay:
+			// The plan still counts on this member, so nothing of it is rebuilt elsewhere yet.
 			r.suspect = true
 			r.list = append(r.list, c)
 		default:
@@ -216,6 +220,7 @@ func (k *Control) roster(v *meta.View) roster {
 		}
 	}
 
+	// Fewer members than replicas: to leave out the absent ones as well would only take their replicas out of the table.
 	if len(r.list) < v.ReplicasWanted {
 		r.list = append(r.list, absent...)
 	}
@@ -226,6 +231,7 @@ func (k *Control) roster(v *meta.View) roster {
 // step proposes what is due. It reports what it has proposed.
 func (pl *placer) step(c *controller, v *meta.View) {
 	r := pl.k.roster(v)
+	// Nobody may hold replicas now. The table stays as it is until somebody may.
 	if len(r.list) == 0 {
 		return
 	}
@@ -364,6 +370,7 @@ func (pl *placer) next(v *meta.View, r roster, p int) meta.Command {
 		mb := v.Member(one.Member)
 		switch {
 		case v.ConfirmedDead(one) || !mb.Live():
+			// A process that is dead, or whose member has left, never answers again. The replica is lost for the group.
 			dead = i
 		case pl.k.Peers.Answers(one.Member, one.Incarnation):
 			live++
@@ -391,6 +398,7 @@ func (pl *placer) next(v *meta.View, r roster, p int) meta.Command {
 
 	// A replica that finds no room elsewhere stays where it is, so those without room do not make others surplus.
 	if t.Voters() > len(target.Holders)+target.NoRoom && len(surplus) > 0 {
+		// Among several the group gives up first what helps it least.
 		slices.SortStableFunc(surplus, func(a, b int) int { return pl.rank(r, t, a) - pl.rank(r, t, b) })
 		one := t.Replicas[surplus[0]]
 		if live < len(t.Replicas) && pl.k.Peers.Answers(one.Member, one.Incarnation) {

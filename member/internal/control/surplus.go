@@ -38,6 +38,7 @@ func (mv *mover) compareGroups(v *meta.View) {
 		return
 	}
 
+	// The library is asked for all groups at once, so this costs the same for one change as for many.
 	mv.looked = time.Now()
 	for p, change := range k.Host().GroupChanges() {
 		if p >= len(v.Table) || change == 0 || mv.busy[p].Load() {
@@ -97,6 +98,7 @@ func (mv *mover) removeSurplus(ctx context.Context, p int) (surplus int, err err
 
 	list := surplusOf(group, t)
 	for _, one := range list {
+		// The surplus replica may be needed for commits until another replica has come.
 		if one.Voter && !k.canLose(group, t, one.Replica) {
 			return len(list), fmt.Errorf("replica %d, which the table does not know, is still needed for a majority", one.Replica)
 		}

@@ -23,6 +23,7 @@ const uncertainFor = partition.ElectionMost + time.Second
 // step.
 func (c *controller) uncertain(v *meta.View) []uint32 {
 	now := time.Now()
+	// An owner that serves proves a majority, whatever the table makes of the group.
 	list := slices.DeleteFunc(v.Uncertain(), func(p uint32) bool { return !c.k.ownerless(v, int(p)) })
 	// A partition that was owned in between begins to wait from zero.
 	since := make(map[uint32]time.Time, len(list))
@@ -42,6 +43,7 @@ func (k *Control) ownerless(v *meta.View, p int) bool {
 	for _, r := range t.Replicas {
 		switch {
 		case v.ConfirmedDead(r):
+			// A dead process cannot own anything, so its silence says nothing.
 		case r.Member == k.Self:
 			if host := k.Host(); host == nil || wire.Stamp(host.Serving(p)).Generation() == t.Generation {
 				return false

@@ -84,6 +84,7 @@ func (s *metaVoters) look(v *meta.View) metaGroup {
 		if stays {
 			group.members++
 		}
+		// It counts as a member, for how many voters the group wants. It has no replica that could be changed.
 		if mb.MetaReplica == 0 {
 			continue
 		}
@@ -92,6 +93,7 @@ func (s *metaVoters) look(v *meta.View) metaGroup {
 		}
 		switch {
 		case !mb.MetaVoter:
+			// A learner that does not answer cannot be promoted, and holds up nobody.
 			if stays && answers {
 				group.learners = append(group.learners, mb)
 			}
@@ -188,10 +190,13 @@ func (s *metaVoters) surplusVoter(voters []*meta.Member) *meta.Member {
 func (s *metaVoters) promote(ctx context.Context, c *controller, mb *meta.Member) bool {
 	short, cancel := context.WithTimeout(ctx, metaCaughtUpFor)
 	defer cancel()
+	// A voter that lags would hold back commits, as soon as the majority needs it.
 	if a, err := s.k.Peers.Ask(short, mb.ID, wire.OpMetaCaughtUp, nil); err != nil || a.Code != wire.CodeOK {
 		return false
 	}
 
+	// The group changes before the metadata say so. If this member stops in between, the next controller promotes again, which
+	// does no harm.
 	if err := s.k.Meta.Promote(ctx, mb.MetaReplica, mb.ID); err != nil {
 		s.k.Logger.Debug("a learner of the metadata group was not made a voter", "learner", mb.Name, "err", err)
 		return false
@@ -235,6 +240,7 @@ func (s *metaVoters) heard(ctx context.Context, v *meta.View, gone wire.ID) bool
 	voters := 0
 	for i := range v.Members {
 		mb := &v.Members[i]
+		// Learners have no vote, and the voter that was removed may never hear of it.
 		if !mb.MetaVoter || mb.ID == gone {
 			continue
 		}
@@ -299,10 +305,12 @@ func (s *metaVoters) forget(c *controller, v *meta.View) {
 func (s *metaVoters) CanSpare(id, incarnation wire.ID) error {
 	v := s.k.Meta.View()
 	mb := v.Member(id)
+	// Another incarnation has started meanwhile. It did not ask.
 	if mb == nil || mb.Incarnation != incarnation {
 		return fmt.Errorf("member %s is not at incarnation %s", id, incarnation)
 	}
 
+	// Only the controller of the leader makes another voter in the place of the one that leaves.
 	if _, leads := s.k.Meta.Leads(); !leads {
 		return fmt.Errorf("this member does not lead the metadata group")
 	}
