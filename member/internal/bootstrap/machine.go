@@ -88,6 +88,7 @@ func (m *Machine) Receive(now time.Duration, req Message) Effects {
 	} else if m.observe(&req.From) {
 		switch req.Kind {
 		case KindPropose, KindAsk:
+			// A question repeats the proposal, so a member that has lost the first message can still accept.
 			reply.Kind = m.consider(req.Proposal)
 		case KindDecided:
 			m.learnDecided(req.Proposal)
@@ -144,7 +145,9 @@ func (m *Machine) SetCluster(now time.Duration, ref ClusterRef) Effects {
 	m.begin(now)
 	switch {
 	case ref.ID.IsZero():
+		// Nothing is known of the cluster but perhaps its addresses.
 	case !m.settled():
+		// The metadata prove that the cluster exists, which is as good as a decision.
 		m.memberOf(ref)
 	case ref.ID != m.rec.ClusterID:
 		m.out.Err = &OtherClusterError{Where: "this member", Got: m.rec.ClusterID.String(), Want: ref.ID.String()}
@@ -159,10 +162,12 @@ func (m *Machine) SetCluster(now time.Duration, ref ClusterRef) Effects {
 }
 
 func (m *Machine) begin(now time.Duration) {
+	// An answer that left before its record was on disk could be contradicted after a crash.
 	if m.open {
 		panic("bootstrap: a step was taken before the effects of the last one were committed")
 	}
 	m.open = true
+	// All waits are counted by this time, so it never goes back.
 	m.now = max(m.now, now)
 	m.out, m.dirty = Output{}, false
 }
@@ -192,6 +197,7 @@ func (m *Machine) hello() Hello {
 		}
 		h.Addrs = boundAddrs(append([]string{m.set.Addr}, addrs...))
 	case m.rec.Accepted != nil:
+		// Its hello tells others that this member is not free for another proposal.
 		h.State, h.ID = StateAccepted, m.rec.Accepted.ClusterID
 		h.Addrs = boundAddrs(m.addrs.lately(m.now, m.set.Timing))
 	default:
@@ -431,6 +437,7 @@ func (m *Machine) decide() {
 	m.rec.ClusterID, m.rec.Addrs, m.dirty = f.ClusterID, boundAddrs(f.Addrs()), true
 	m.out.Decided = f
 	m.logf("", "cluster %v is bootstrapped by %d members", f.ClusterID, len(f.Participants))
+	// The others would hear it with this member's next hello. This is only sooner.
 	m.sendParticipants(KindDecided)
 }
 

@@ -82,6 +82,7 @@ func (c *Clock) Set(micros int64) bool {
 
 // REQUIRES: c.mu is held.
 func (c *Clock) setLocked(micros int64) bool {
+	// A second set would be a leap in the time that others may have seen.
 	if c.IsSet() || micros <= 0 || micros > maxMicros {
 		return false
 	}
@@ -131,6 +132,7 @@ func (c *Clock) show(now int64) int64 {
 		if now <= last {
 			return last
 		}
+		// Another reader may have shown a later time meanwhile. Then that one is the bound.
 		if c.last.CompareAndSwap(last, now) {
 			return now
 		}

@@ -70,6 +70,7 @@ func (s *Guard) run(ctx context.Context) {
 	for {
 		standing, gap := s.cfg.Clock.Standing()
 		s.say(standing, gap)
+		// A clock that is ahead is left alone: it is slewed, and must never go back.
 		if standing == Behind && !s.cfg.Closing() {
 			s.stepForward(ctx)
 			standing, gap = s.cfg.Clock.Standing()
@@ -122,6 +123,7 @@ func (s *Guard) say(standing Standing, gap time.Duration) {
 	default:
 		s.cfg.Log.Info("the clock is in step with the other members': this member may own partitions again", "event", "CLOCK_IN_STEP")
 	}
+	// The partitions are looked at again, since the clock's standing decides whether this member may own any.
 	s.cfg.Changed()
 }
 
@@ -135,6 +137,7 @@ func (s *Guard) alarm(now time.Time) {
 		}
 		s.apart, s.alarmed = time.Time{}, false
 	case s.apart.IsZero():
+		// The log waits for alarmAfter: the clocks are being slewed, and may agree by then.
 		s.apart = now
 	case !s.alarmed && now.Sub(s.apart) >= alarmAfter:
 		s.alarmed = true

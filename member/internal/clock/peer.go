@@ -55,6 +55,7 @@ func (p *peer) add(s sample) {
 func (p *peer) best(now time.Duration) (best sample, n int) {
 	for i := range p.count {
 		s := p.samples[(p.next-1-i+2*keepSamples)%keepSamples]
+		// The clocks may have run apart too far since then.
 		if now-s.received > maxAge {
 			continue
 		}
@@ -111,6 +112,7 @@ func (c *Clock) Expect(id wire.ID) {
 func (c *Clock) Forget(id wire.ID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// Without the peer nothing changes, and a correction would only replace the line by an equal one.
 	if _, known := c.mu.peers[id]; !known {
 		return
 	}
@@ -162,6 +164,7 @@ func (c *Clock) correctLocked() {
 	}
 
 	at := l.at(now)
+	// This clock has a vote in the median too: a single peer within a second moves it by half of the difference.
 	own := at - now
 	offsets = append(offsets, own)
 	c.line.Store(&line{from: now, time: at, correct: middle(offsets) - own, lacks: l.lacks})

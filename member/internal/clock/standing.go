@@ -70,6 +70,7 @@ func judge(own time.Duration, peers []time.Duration, slept time.Duration, was St
 	gap = middle(append([]time.Duration{own}, peers...)) - own
 	if slept > MaxApart {
 		for _, p := range peers {
+			// A clock that is farther ahead than the suspension explains was not suspended with the others. It has leapt.
 			if p-own <= slept+MaxApart {
 				gap = max(gap, p-own)
 			}
@@ -226,6 +227,7 @@ func (c *Clock) judgeLocked(now time.Duration) {
 		return
 	}
 
+	// Peers that answered too slowly to tell a second are left out of the comparison.
 	s, gap := judge(l.at(now)-now, peers, c.sleptLocked(now), Standing(c.standing.Load()))
 	c.mu.gap = gap
 	c.standing.Store(uint32(s))

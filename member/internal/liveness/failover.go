@@ -33,6 +33,7 @@ func (f *failover) noticed(id, from wire.ID) {
 
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	// One goroutine asks about an incarnation. Heartbeats that fail meanwhile add nothing to what it knows.
 	if _, busy := f.downs[from]; busy {
 		return
 	}
@@ -49,6 +50,7 @@ func (f *failover) noticed(id, from wire.ID) {
 // Down reports whether this member finds a process dead or silent.
 func (p *Peers) Down(id, incarnation wire.ID) bool {
 	pr := p.find(id)
+	// A member that is not watched has given no sign of its death.
 	if pr == nil {
 		return false
 	}
@@ -90,6 +92,7 @@ func (f *failover) replace(id, incarnation wire.ID) {
 func (f *failover) electMeta(id, incarnation wire.ID, agreed map[wire.ID]bool) bool {
 	v := f.peers.cfg.View()
 	leader := v.Member(id)
+	// The process does not lead the metadata, so its death stops nothing there.
 	if leader == nil || leader.Incarnation != incarnation || !leader.MetaVoter || !f.peers.cfg.Meta().LedBy(leader.MetaReplica) {
 		return true
 	}
@@ -131,11 +134,13 @@ func (p *Peers) Opinions(id, incarnation wire.ID) map[wire.ID]bool {
 	var wg sync.WaitGroup
 	body := wire.AppendDownBody(nil, wire.DownBody{Member: id, Incarnation: incarnation})
 	for _, mb := range p.cfg.View().Members {
+		// To ask a silent member would only use up the time that the others are given.
 		if mb.ID == p.cfg.Self || mb.ID == id || !mb.Live() || !p.Answers(mb.ID, mb.Incarnation) {
 			continue
 		}
 		wg.Go(func() { // ends with the time for it
 			a, err := p.Ask(ctx, mb.ID, wire.OpMemberDown, body)
+			// Silence is no opinion. Only members that answered are counted, for or against.
 			if err != nil || a.Code != wire.CodeOK || len(a.Body) != 1 {
 				return
 			}

@@ -48,6 +48,7 @@ func newPeer(id wire.ID, stop context.CancelFunc, now time.Time) *peer {
 func (pr *peer) live() *rpc.Conn {
 	pr.mu.Lock()
 	defer pr.mu.Unlock()
+	// A connection that has failed stays here until a caller notices, and drops it.
 	if pr.conn != nil && pr.conn.Failed() == nil {
 		return pr.conn
 	}
@@ -74,6 +75,7 @@ func (pr *peer) adopt(c *rpc.Conn) bool {
 // drop gives up a connection.
 func (pr *peer) drop(c *rpc.Conn) {
 	pr.mu.Lock()
+	// Another caller may have dropped it already, and connected again.
 	if pr.conn == c {
 		pr.conn = nil
 	}

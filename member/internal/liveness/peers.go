@@ -206,6 +206,7 @@ func (p *Peers) Update() {
 
 	for i := range v.Members {
 		mb := &v.Members[i]
+		// A member that closes begins to watch nobody.
 		if mb.ID == p.cfg.Self || !mb.Live() || p.known[mb.ID] != nil || p.cfg.Closing() {
 			continue
 		}
@@ -219,6 +220,7 @@ func (p *Peers) Update() {
 	}
 
 	for id, pr := range p.known {
+		// Its clock must no longer count in the median of the clocks.
 		if mb := v.Member(id); mb == nil || !mb.Live() {
 			pr.stop()
 			delete(p.known, id)
@@ -261,6 +263,7 @@ func (p *Peers) watch(ctx context.Context, pr *peer) {
 		select {
 		case <-tick.C:
 		case <-room.Wanted():
+			// A write waits to hear how much memory the member has left.
 		case <-ended:
 		case <-ctx.Done():
 			return
@@ -284,6 +287,7 @@ func (p *Peers) ping(ctx context.Context, pr *peer, room *memory.Room) (changed 
 		pr.mu.Unlock()
 		room.Asking(time.Now())
 
+		// The sample of the peer's clock is uncertain by half of the time between these two readings.
 		sent := p.cfg.Clock.Mono()
 		a, err := c.Call(ctx, wire.OpMemberPing, wire.AppendPingBody(nil, body))
 		received := p.cfg.Clock.Mono()
