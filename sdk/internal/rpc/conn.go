@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gridiron-io/gridiron/sdk/wire"
+	"github.com/gridiron-io/gridiron/sdk/wire/socket"
 )
 
 var (
@@ -68,7 +69,7 @@ type Config struct {
 // Conn is one connection after its hello. All methods are safe for concurrent use.
 type Conn struct {
 	nc  net.Conn
-	raw *rawWriter // nil: only the writer goroutine writes
+	raw *socket.Writer // nil: only the writer goroutine writes
 	cfg Config
 
 	alive    atomic.Bool
@@ -120,7 +121,7 @@ func New(nc net.Conn, cfg Config) *Conn {
 	if cfg.Goroutines == nil {
 		cfg.Goroutines = new(sync.WaitGroup)
 	}
-	c := &Conn{nc: nc, raw: newRawWriter(nc), cfg: cfg, ended: make(chan struct{}), wake: make(chan struct{}, 1), wg: cfg.Goroutines}
+	c := &Conn{nc: nc, raw: socket.NewWriter(nc), cfg: cfg, ended: make(chan struct{}), wake: make(chan struct{}, 1), wg: cfg.Goroutines}
 	c.alive.Store(true)
 	c.wg.Add(2)
 	go c.readLoop()
@@ -401,7 +402,7 @@ func (c *Conn) flush(busy bool) {
 		if buf == nil {
 			return
 		}
-		n, err := c.raw.tryWrite(buf)
+		n, err := c.raw.TryWrite(buf)
 		if err != nil {
 			c.Fail(fmt.Errorf("write: %w", err))
 			return

@@ -1,6 +1,6 @@
 //go:build unix
 
-package rpc
+package socket
 
 import (
 	"errors"
@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// rawWriter writes to a socket without ever waiting for it. Only one goroutine at a time may use it.
-type rawWriter struct {
+// Writer writes to a socket without ever waiting for it. Only one goroutine at a time may use it.
+type Writer struct {
 	conn  syscall.RawConn
 	write func(fd uintptr) bool // made once, so that a write allocates nothing
 
@@ -18,8 +18,8 @@ type rawWriter struct {
 	err error
 }
 
-// newRawWriter returns nil where nc is no plain socket: what wraps one (TLS) must see every byte.
-func newRawWriter(nc net.Conn) *rawWriter {
+// NewWriter returns a Writer for a connection. It returns nil where nc is no plain socket: what wraps one (TLS) must see every byte.
+func NewWriter(nc net.Conn) *Writer {
 	var sc syscall.Conn
 	switch nc := nc.(type) {
 	case *net.TCPConn:
@@ -34,7 +34,7 @@ func newRawWriter(nc net.Conn) *rawWriter {
 		return nil
 	}
 
-	w := &rawWriter{conn: raw}
+	w := &Writer{conn: raw}
 	w.write = func(fd uintptr) bool {
 		for w.n < len(w.buf) {
 			n, err := syscall.Write(int(fd), w.buf[w.n:])
@@ -57,8 +57,9 @@ func newRawWriter(nc net.Conn) *rawWriter {
 	return w
 }
 
-// tryWrite writes as much of buf as the socket takes now.
-func (w *rawWriter) tryWrite(buf []byte) (int, error) {
+// TryWrite writes as much of buf as the socket takes now, and returns how much that was. It fails if a write deadline of the connection has
+// passed.
+func (w *Writer) TryWrite(buf []byte) (int, error) {
 	w.buf, w.n, w.err = buf, 0, nil
 	if err := w.conn.Write(w.write); err != nil {
 		return 0, err

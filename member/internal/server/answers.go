@@ -1,0 +1,333 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/gridiron-io/gridiron/maps"
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
+
+// outbox holds the answers of a connection that wait to be written.
+type outbox struct {
+	sync.Mutex
+	buf   []byte
+	spare []byte // the other buffer
+	told  []told // who wants to know what becomes of answers in buf
+
+	// Somebody writes: the reader, or the writer goroutine. Whoever has set it is the only one to write, and looks for further answers before
+	// clearing it.
+	writing bool
+	// The reader starts requests of one read of the socket. It writes what has gathered when it is done.
+	corked bool
+	closed bool
+	room   chan struct{} // closed when buf is taken; nil if nobody waits for that
+	idle   chan struct{} // closed when nothing is under way, waiting or being written; nil if nobody waits for that
+}
+
+// told is a caller of Deliver that is to hear what becomes of its answer.
+type told struct {
+	end int // of the answer, in its buffer
+	f   func(delivered bool)
+}
+
+// tell tells them, when n bytes of their buffer were handed to the network and no more will be.
+func tell(list []told, n int) {
+	for _, t := range list {
+		t.f(t.end <= n)
+	}
+}
+
+// Answer queues the answer to a request. It copies body. Each request that was dispatched is answered once.
+func (c *Conn) Answer(id uint64, code wire.Code, body []byte) { c.Deliver(id, code, body, nil) }
+
+// Deliver is Answer, and tells whether the answer was handed to the network. f may be nil.
+func (c *Conn) Deliver(id uint64, code wire.Code, body []byte, f func(delivered bool)) {
+	// A frame above the limit would end the connection, and with it all other calls.
+	if wire.AnswerHeader+len(body) > c.limit {
+		code, body = wire.CodeTooLarge, []byte(fmt.Sprintf("an answer of %d bytes, the limit is %d: ask for less at once", len(body), c.limit-wire.AnswerHeader))
+	}
+
+	c.send(&wire.Answer{ID: id, Code: code, Body: body}, true, f)
+}
+
+// Ended reports whether the connection has ended.
+func (c *Conn) Ended() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// push queues an answer that nobody asked for, unless the peer has enough to read already: it then asks by itself, because
+// every answer names the table's version.
+func (c *Conn) push(op wire.Op, body []byte) {
+	if c.outBytes.Load() <= holdOut {
+		c.send(&wire.Answer{ID: uint64(op), Flags: wire.FlagPush, Body: body}, false, nil)
+	}
+}
+
+func (c *Conn) send(a *wire.Answer, answers bool, f func(delivered bool)) {
+	a.Time, a.Table = c.s.cfg.Stamp()
+	c.out.Lock()
+	// The count changes under the lock: a drain must not find the call neither under way nor queued.
+	if answers {
+		c.inFlight.Add(-1)
+	}
+
+	if c.out.closed {
+		c.out.Unlock()
+		if f != nil {
+			f(false)
+		}
+		return
+	}
+
+	c.out.buf = wire.AppendAnswer(c.out.buf, a)
+	n := len(c.out.buf)
+	if f != nil {
+		c.out.told = append(c.out.told, told{n, f})
+	}
+
+	c.outBytes.Store(int64(n))
+	wake := !c.out.writing && !c.out.corked
+	if wake {
+		c.out.writing = true
+	}
+	c.out.Unlock()
+
+	// Answers to calls under way cannot be held back. So a peer that reads none of them is cut off.
+	if n > maxOut {
+		c.s.log.Warn("a peer that does not read its answers is cut off", "remote", c.nc.RemoteAddr().String(), "client", c.hello.Name)
+		c.close()
+		return
+	}
+
+	if wake {
+		c.wake <- struct{}{} // there is room: only who has set writing sends it
+	}
+}
+
+// cork has answers wait until uncork. It is called by the reader, before it starts what one read of the socket brought.
+func (c *Conn) cork() {
+	c.out.Lock()
+	c.out.corked = true
+	c.out.Unlock()
+}
+
+// uncork has the answers written that have gathered since cork, on the reader's own goroutine as far as the network takes them at once.
+func (c *Conn) uncork() {
+	c.out.Lock()
+	c.out.corked = false
+	if c.out.writing || c.out.closed || len(c.out.buf) == 0 {
+		c.out.Unlock()
+		return
+	}
+
+	c.out.writing = true
+	// Whether somebody still hears an answer is for the writer goroutine to find out.
+	if c.raw == nil || len(c.out.told) > 0 {
+		c.out.Unlock()
+		c.wake <- struct{}{}
+		return
+	}
+	buf, _ := c.takeLocked()
+	c.out.Unlock()
+
+	n, err := c.raw.TryWrite(buf)
+	switch {
+	case err != nil:
+		c.close()
+	case n < len(buf):
+		c.rest = buf[n:]
+		c.wake <- struct{}{}
+	case c.wrote(buf):
+		c.wake <- struct{}{}
+	}
+}
+
+// wrote keeps the buffer, all of which was written, for later answers. It reports whether there are more by now. If not, the caller is no
+// longer the one who writes.
+func (c *Conn) wrote(buf []byte) (more bool) {
+	c.out.Lock()
+	defer c.out.Unlock()
+	c.keepLocked(buf)
+	if len(c.out.buf) > 0 && !c.out.closed {
+		return true
+	}
+	c.restLocked()
+	return false
+}
+
+// keepLocked keeps a buffer for later answers. REQUIRES c.out.
+func (c *Conn) keepLocked(buf []byte) {
+	if c.out.spare == nil && !c.out.closed && cap(buf) <= keptBuffer {
+		c.out.spare = buf[:0]
+	}
+}
+
+// restLocked says that nobody writes any more. REQUIRES c.out.
+func (c *Conn) restLocked() {
+	c.out.writing = false
+	// Nothing is queued, being written or under way. Only then is a drain complete.
+	if c.out.idle != nil && c.inFlight.Load() == 0 {
+		close(c.out.idle)
+		c.out.idle = nil
+	}
+}
+
+// write is the writer goroutine. It writes what others may not wait for, until the connection is closed.
+func (c *Conn) write() {
+	defer c.s.wg.Done()
+	for {
+		select {
+		case <-c.wake:
+		case <-c.done:
+			return
+		}
+
+		buf, list := c.rest, []told(nil)
+		if c.rest = nil; buf == nil {
+			buf, list = c.take()
+		}
+		for ; buf != nil; buf, list = c.take() {
+			// Who granted a lock must know that nobody hears of it. The system would take the answer all the same.
+			if len(list) > 0 && hungUp(c.nc) {
+				tell(list, 0)
+				c.close()
+				return
+			}
+
+			n, err := c.writeAll(buf)
+			tell(list, n)
+			if err != nil {
+				if errors.Is(err, errSlowPeer) {
+					c.s.log.Warn("a peer that does not read its answers is cut off", "remote", c.nc.RemoteAddr().String(), "client", c.hello.Name)
+				}
+				c.close()
+				return
+			}
+
+			c.out.Lock()
+			c.keepLocked(buf)
+			c.out.Unlock()
+		}
+	}
+}
+
+// take returns the answers that have gathered, and who is to hear what becomes of them, and puts an empty buffer in their place. It returns
+// nil if there are none: then the caller is no longer the one who writes. REQUIRES that the caller has set c.out.writing.
+func (c *Conn) take() ([]byte, []told) {
+	c.out.Lock()
+	defer c.out.Unlock()
+	if len(c.out.buf) == 0 || c.out.closed {
+		c.restLocked()
+		return nil, nil
+	}
+	return c.takeLocked()
+}
+
+// takeLocked is take where there is something to take. REQUIRES c.out.
+func (c *Conn) takeLocked() ([]byte, []told) {
+	buf, list := c.out.buf, c.out.told
+	c.out.buf, c.out.spare, c.out.told = c.out.spare, nil, nil
+	c.outBytes.Store(0)
+	if c.out.room != nil {
+		close(c.out.room)
+		c.out.room = nil
+	}
+
+	return buf, list
+}
+
+var errSlowPeer = errors.New("the peer takes nothing")
+
+// writeAll writes buf, and returns how much of it was taken.
+func (c *Conn) writeAll(buf []byte) (written int, err error) {
+	// Mostly the network takes everything at once, and no deadline is needed.
+	if c.raw != nil {
+		written, err = c.raw.TryWrite(buf)
+		if err != nil || written == len(buf) {
+			return written, err
+		}
+		buf = buf[written:]
+	}
+
+	for len(buf) > 0 {
+		// Each chunk has its own deadline: a slow peer that goes on reading is not cut off.
+		_ = c.nc.SetWriteDeadline(time.Now().Add(c.s.cfg.SlowPeer))
+		n, err := c.nc.Write(buf[:min(len(buf), writeChunk)])
+		written += n
+		if err != nil {
+			if ne := net.Error(nil); errors.As(err, &ne) && ne.Timeout() {
+				err = errSlowPeer
+			}
+			return written, err
+		}
+		buf = buf[n:]
+	}
+
+	// A deadline that has passed would fail the next TryWrite.
+	_ = c.nc.SetWriteDeadline(time.Time{})
+	return written, nil
+}
+
+// awaitRoom waits until the writer has taken what is queued and reports whether the connection goes on.
+func (c *Conn) awaitRoom() bool {
+	c.out.Lock()
+	if c.out.closed || len(c.out.buf) <= holdOut {
+		goesOn := !c.out.closed
+		c.out.Unlock()
+		return goesOn
+	}
+
+	if c.out.room == nil {
+		c.out.room = make(chan struct{})
+	}
+
+	room := c.out.room
+	c.out.Unlock()
+	select {
+	case <-room:
+		return true
+	case <-c.done:
+		return false
+	}
+}
+
+// drained returns a channel that is closed when every call has been answered and every answer handed to the socket; nil if
+// that is so now.
+func (c *Conn) drained() <-chan struct{} {
+	c.out.Lock()
+	defer c.out.Unlock()
+	if c.out.closed || len(c.out.buf) == 0 && !c.out.writing && c.inFlight.Load() == 0 {
+		return nil
+	}
+
+	if c.out.idle == nil {
+		c.out.idle = make(chan struct{})
+	}
+
+	return c.out.idle
+}
+
+// readCaller is a Conn as the caller of reads, which may be asked for again: when too much waits for the peer, a large
+// answer is not added to it.
+type readCaller Conn
+
+var _ maps.Caller = (*readCaller)(nil)
+
+// Answer queues the answer to a read, or tells the caller to ask again.
+func (r *readCaller) Answer(id uint64, code wire.Code, body []byte) {
+	c := (*Conn)(r)
+	if len(body) > largeAnswer && c.outBytes.Load() > holdReads {
+		code, body = wire.CodeNotReady, []byte("too many answers wait to be read on this connection")
+	}
+
+	c.Answer(id, code, body)
+}

@@ -1,0 +1,14 @@
+//go:build !unix
+
+package socket
+
+import "net"
+
+// Writer exists where sockets can be written to without waiting.
+type Writer struct{}
+
+// NewWriter returns nil: writing may wait here.
+func NewWriter(net.Conn) *Writer { return nil }
+
+// TryWrite is never called.
+func (*Writer) TryWrite([]byte) (int, error) { return 0, nil }
