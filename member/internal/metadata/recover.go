@@ -22,6 +22,8 @@ const (
 	askedWithin = 5 * time.Second
 	// lookTimeout bounds one look for a leader, and for members that are said to be lost.
 	lookTimeout = time.Second
+	// othersTimeout bounds how long those are waited for that are not said to be lost. Each looks for a leader first, and may be busy.
+	othersTimeout = 3 * time.Second
 	// beginTimeout bounds the beginning of a generation of the metadata.
 	beginTimeout = 30 * time.Second
 	// beginCampaign is how long its only voter waits before it asks to be elected.
@@ -143,8 +145,10 @@ func (md *Metadata) leaderFound(ctx context.Context) bool {
 // mayBegin refuses unless this member is the one to begin. Without the members that are said to be lost, the group must have no quorum, and none of
 // these may answer. All other members must answer, reach no leader either, and know no more than this one.
 func (md *Metadata) mayBegin(ctx context.Context, v *meta.View, lost []wire.ID) error {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
-	defer cancel()
+	look, cancelLook := context.WithTimeout(ctx, lookTimeout)
+	defer cancelLook()
+	others, cancelOthers := context.WithTimeout(ctx, othersTimeout)
+	defer cancelOthers()
 	voters, left := 0, 0
 	var mu sync.Mutex
 	var no error // guarded by mu: the first that forbids it
@@ -174,7 +178,7 @@ func (md *Metadata) mayBegin(ctx context.Context, v *meta.View, lost []wire.ID) 
 		case gone:
 			// An operator may be wrong about who is lost. Only the member itself can prove it, from where it was last.
 			wg.Go(func() { // ends with its timeout
-				nc, a, err := md.cfg.Peers.DialAddr(ctx, mb.ID, mb.PeerAddr, wire.PlaneCalls, 0)
+				nc, a, err := md.cfg.Peers.DialAddr(look, mb.ID, mb.PeerAddr, wire.PlaneCalls, 0)
 				if err == nil {
 					_ = nc.Close()
 				}
@@ -187,7 +191,7 @@ func (md *Metadata) mayBegin(ctx context.Context, v *meta.View, lost []wire.ID) 
 		default:
 			// The member with the newest metadata begins, so that as little as possible is lost; of equals the one with the lowest ID.
 			wg.Go(func() { // likewise
-				theirs, led, err := md.Read(ctx, mb.ID)
+				theirs, led, err := md.Read(others, mb.ID)
 				switch {
 				case led:
 					refused("member %q reaches a leader of the metadata group", mb.Name)
