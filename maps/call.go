@@ -53,6 +53,9 @@ const callBytes = 512
 // Size returns what a read takes while it waits.
 func (c *call) Size() int { return callBytes + len(c.body) }
 
+// Quorum reports whether a read insists on asking a majority.
+func (c *call) Quorum() bool { return false }
+
 // hold reserves memory for a call until it is answered. It reports whether there is any.
 func (c *call) hold(n int) bool {
 	if !c.s.cfg.Host.Hold(int64(n)) {

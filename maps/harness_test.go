@@ -53,7 +53,7 @@ func newOwner(t testing.TB, partitions int, edit ...func(*Config)) *owner {
 	}
 	registry.SetAll(targets)
 	o.host, err = partition.Start(partition.HostConfig{Member: id, Incarnation: id, Cluster: wire.ID{1}, Addr: "member.test:5702",
-		Partitions: partitions, Machines: Machines{}, Transport: tr, Registry: registry, Now: o.now, Logger: slog.New(slog.DiscardHandler)})
+		Partitions: partitions, Machines: Machines{}, Transport: tr, Registry: registry, Now: o.now, Lease: partition.DefaultLease, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -106,6 +106,9 @@ func (l *localRead) Size() int { return len(l.name) + len(l.after) + 256 }
 // Commit asks for no more than the clock.
 func (l *localRead) Commit() *entry.Op { return nil }
 
+// Quorum leaves it to the host how it makes sure that it owns the partition.
+func (l *localRead) Quorum() bool { return false }
+
 // Fail ends the read.
 func (l *localRead) Fail(o partition.Outcome) { l.done <- o }
 

@@ -9,8 +9,13 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
+// shortKeys is how many keys a read may look up on the goroutine that has brought it: others wait behind it meanwhile.
+const shortKeys = 64
+
 func (s *Service) read(req *wire.Request, caller Caller) bool {
-	if _, err := req.Op.Descriptor().Check(req.Op, req.Body); err != nil {
+	d := req.Op.Descriptor()
+	in, err := d.Check(req.Op, req.Body)
+	if err != nil {
 		refuse(req.ID, caller, err)
 		return false
 	}
@@ -18,7 +23,10 @@ func (s *Service) read(req *wire.Request, caller Caller) bool {
 	c := newCall(s, req, caller)
 	c.body = append(c.body[:0], req.Body...)
 	c.reading.Op, c.reading.Body = req.Op, c.body
-	s.cfg.Host.Read(int(req.Partition), c)
+	short := d.ByKey && in.Keys <= shortKeys
+	if !short || !s.cfg.Host.TryRead(int(req.Partition), c) {
+		s.cfg.Host.Read(int(req.Partition), c)
+	}
 	return false
 }
 

@@ -36,7 +36,7 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 		body []byte
 		code wire.Code
 	}{
-		"a read":                    {wire.OpGet, wire.AppendKeyBody(nil, "m", []byte("k")), wire.CodeOverloaded},
+		"a read that is queued":     {wire.OpSize, wire.AppendMapBody(nil, "m"), wire.CodeOverloaded},
 		"a wait for a lock":         {wire.OpLock, lockRequest("k", 3, wire.LockWait), wire.CodeOverloaded},
 		"a wait for a value":        {wire.OpLoad, lockRequest("other", 3, wire.LockWait), wire.CodeOverloaded},
 		"a removal":                 {wire.OpRemoveAll, removeBody("m", "*", nil), wire.CodeOverloaded},

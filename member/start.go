@@ -269,6 +269,7 @@ func (m *Member) startData() (err error) {
 	m.host, err = partition.Start(partition.HostConfig{
 		Member: m.id, Incarnation: m.incarnation, Cluster: m.clusterID(), Addr: m.peerAddr(), Partitions: n,
 		Machines: maps.Machines{Limits: state.Limits{}, Dropped: m.publisher.Dropped()}, Transport: m.dataNet, Registry: m.dataReg, Now: m.clock.Now,
+		Lease:      partition.DefaultLease,
 		MayOwn:     func() bool { return m.clock.IsSet() && !m.clock.IsBehind() && !m.isClosing() },
 		Transferee: m.transferee,
 		OnOwner: func(p int) {

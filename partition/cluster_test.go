@@ -175,7 +175,7 @@ func (c *testCluster) newHost() *testHost {
 	serving.Go(func() { h.accept(l, &serving) })
 	h.Host, err = Start(HostConfig{
 		Member: wire.ID(uuid.New()), Incarnation: h.id, Cluster: wire.ID{1}, Addr: "member.test:5702", Partitions: c.partitions,
-		Machines: registerMachines{}, Transport: h.tr, Registry: raftnet.NewRegistry(), Now: c.now, MayOwn: h.mayOwn.Load,
+		Machines: registerMachines{}, Transport: h.tr, Registry: raftnet.NewRegistry(), Now: c.now, Lease: DefaultLease, MayOwn: h.mayOwn.Load,
 		OnOwner: func(int) { c.changed.notify() }, OnApplied: func(int) { c.changed.notify() },
 		Logger: slog.New(slog.DiscardHandler),
 	})
@@ -385,6 +385,7 @@ type pendingRead struct {
 	// commit is what the read wants in the log before it is made a second time; nil: nothing.
 	commit *entry.Op
 	size   int
+	quorum bool
 	run    func() // unless nil, called by Read
 	ch     chan Outcome
 	told   atomic.Int32
@@ -410,6 +411,8 @@ func (r *pendingRead) Read(m Machine, at ReadPoint) bool {
 	return true
 }
 
+func (r *pendingRead) Quorum() bool { return r.quorum }
+
 func (r *pendingRead) Size() int { return r.size }
 
 func (r *pendingRead) Commit() *entry.Op { return r.commit }
@@ -432,7 +435,9 @@ func (h *testHost) read(p int, key uint64) (uint64, Outcome) {
 
 func (h *testHost) startRead(p int, key uint64) *pendingRead {
 	r := &pendingRead{key: key, ch: make(chan Outcome, 2)}
-	h.Read(p, r)
+	if !h.TryRead(p, r) {
+		h.Read(p, r)
+	}
 	return r
 }
 

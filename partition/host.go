@@ -50,6 +50,7 @@ type Host struct {
 
 	replicas     []atomic.Pointer[replica] // by partition
 	publishedTo  []atomic.Uint64           // by partition: position up to which this process has published events
+	readCounts   []readCounts              // by partition
 	pending      atomic.Int64              // bytes submitted and not yet applied
 	reading      atomic.Int64              // reads submitted and not yet served
 	waiting      atomic.Int64              // bytes of these, and of what is held with Hold
@@ -57,10 +58,10 @@ type Host struct {
 	transferMax  int64                     // bounds it
 	batches      atomic.Uint64
 
-	stateSnapshots          streams
-	elections, ownerChanges atomic.Uint64  // see Load
-	electing                atomic.Int64   // replicas that are looked at often
-	readers                 sync.WaitGroup // goroutines that serve reads
+	stateSnapshots streams
+	counts         hostCounts
+	electing       atomic.Int64   // replicas that are looked at often
+	readers        sync.WaitGroup // goroutines that serve reads
 
 	wake struct {
 		sync.Mutex
@@ -71,6 +72,11 @@ type Host struct {
 	end      context.CancelFunc
 	looping  sync.WaitGroup
 	stopOnce sync.Once
+}
+
+// hostCounts is what a host counts over all partitions; see Load.
+type hostCounts struct {
+	elections, ownerChanges, suspends atomic.Uint64
 }
 
 // lockedRandom is the source that dragonboat wants for session identities, which are not used.
@@ -130,6 +136,7 @@ func newHost(cfg HostConfig) *Host {
 
 	h.replicas = make([]atomic.Pointer[replica], cfg.Partitions)
 	h.publishedTo = make([]atomic.Uint64, cfg.Partitions)
+	h.readCounts = make([]readCounts, cfg.Partitions)
 	h.groups = make([]group, cfg.Partitions)
 
 	h.stateSnapshots.slots = make(chan struct{}, stateSnapshotsAtOnce)
@@ -161,7 +168,8 @@ func (h *Host) Flush(partition int) {
 	}
 }
 
-// Read queues a linearizable read of a partition.
+// Read queues a linearizable read of a partition. It is made on another goroutine: under the lease if there is one, and else after a
+// majority was asked. TryRead is the way without a queue.
 func (h *Host) Read(partition int, rd Reader) {
 	r := h.replicas[partition].Load()
 	if r == nil {
@@ -351,6 +359,9 @@ func (h *Host) Hold(n int64) bool {
 // Free gives back what Hold has reserved.
 func (h *Host) Free(n int64) { h.waiting.Add(-n) }
 
+// leaseMillis returns the largest lease that this process announces as an owner, in milliseconds.
+func (h *Host) leaseMillis() uint32 { return uint32(h.cfg.Lease / time.Millisecond) }
+
 func (h *Host) mayOwn() bool { return h.cfg.MayOwn == nil || h.cfg.MayOwn() }
 
 // ownerChanged tells the member that the owner of a partition is another, or that this process began or ceased to serve.
@@ -370,7 +381,7 @@ func (e *leaderEvents) LeaderUpdated(info raftio.LeaderInfo) {
 	if r := (*Host)(e).find(info.ShardID, info.ReplicaID); r != nil {
 		// An event without a leader tells that the group has lost its leader, which is no election.
 		if info.LeaderID != 0 {
-			r.host.elections.Add(1)
+			r.host.counts.elections.Add(1)
 		}
 		r.leaderChanged(info.LeaderID, info.Term)
 	}

@@ -232,7 +232,7 @@ func TestReadTicksTheClock(t *testing.T) {
 	r := h.startRead(0, 1)
 	require.Equal(t, Applied, r.wait(t))
 	require.Zero(t, r.value)
-	require.LessOrEqual(t, r.tries, 2)
+	require.LessOrEqual(t, r.tries, 3, "under the lease, and by the queue before and after the tick")
 	require.GreaterOrEqual(t, r.at.Now, expires)
 	require.Equal(t, h.Serving(0), r.at.Epoch)
 	h.Inspect(0, func(m Machine) { require.GreaterOrEqual(t, m.Clock(), expires) })

@@ -30,6 +30,9 @@ type HostLoad struct {
 	FullRecords            int64 // likewise, in the partition that has most of them; bounded by MaxRecordBytes
 	Elections              uint64
 	OwnerChanges           uint64
+	LeaseReads             uint64 // reads that were made under a lease
+	MajorityReads          uint64 // reads before which a majority was asked
+	SuspendedLeases        uint64 // leases that were dropped because the machine was suspended
 	StateSnapshotsSent     uint64 // states that were sent to other members' replicas whole, or begun to be
 	StateSnapshotsReceived uint64 // states that came so
 }
@@ -44,10 +47,13 @@ const (
 // Load returns what the host carries now. Elections are those in which its replicas learned of a leader, OwnerChanges those
 // that they applied, since the host was started.
 func (h *Host) Load() HostLoad {
-	l := HostLoad{PendingBytes: h.pending.Load(), WaitingReads: h.reading.Load(), WaitingBytes: h.waiting.Load(), Elections: h.elections.Load(), OwnerChanges: h.ownerChanges.Load()}
+	l := HostLoad{PendingBytes: h.pending.Load(), WaitingReads: h.reading.Load(), WaitingBytes: h.waiting.Load(), Elections: h.counts.elections.Load(),
+		OwnerChanges: h.counts.ownerChanges.Load(), SuspendedLeases: h.counts.suspends.Load()}
 	sent := h.cfg.Transport.Stats()
 	l.StateSnapshotsSent, l.StateSnapshotsReceived = sent.SentStateSnapshots, sent.ReceivedStateSnapshots
 	for i := range h.replicas {
+		l.LeaseReads += h.readCounts[i].lease.Load()
+		l.MajorityReads += h.readCounts[i].majority.Load()
 		r := h.replicas[i].Load()
 		if r == nil {
 			continue

@@ -86,7 +86,7 @@ type Completion interface {
 type Reader interface {
 	// Size returns how many bytes of memory the read holds while it waits. It is always the same.
 	Size() int
-	// Read is called under the partition's read lock. The log has at least reached the point at which it was when the read was submitted.
+	// Read is called under the partition's read lock. The state holds all that anybody was told when the read was submitted.
 	// Read returns false, having done nothing, if something must be committed first: it met an entry that is due by at.Now though not
 	// by the machine's clock, or one whose use must be in the log. What Commit returns is then applied, and Read called again.
 	Read(m Machine, at ReadPoint) bool
@@ -95,6 +95,8 @@ type Reader interface {
 	Commit() *entry.Op
 	// Fail is called instead of Read when this process turned out not to own the partition, or could not make sure.
 	Fail(o Outcome)
+	// Quorum reports whether the read insists on asking a majority, also where a lease would do. It is always the same.
+	Quorum() bool
 	// Finish is called once, after Read has returned true and the lock was released.
 	Finish()
 }
@@ -103,5 +105,5 @@ type Reader interface {
 type ReadPoint struct {
 	Epoch uint64
 	Now   int64 // cluster time in milliseconds
-	AsOf  int64 // cluster time of a moment at which this process owned the partition and nothing newer was committed
+	AsOf  int64 // cluster time of a moment at which this process owned the partition: whatever anybody had been told by then, the read sees
 }

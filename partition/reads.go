@@ -1,7 +1,9 @@
 package partition
 
 import (
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gridiron-io/gridiron/partition/entry"
@@ -22,18 +24,22 @@ const (
 	readsTime   = time.Millisecond
 )
 
-// readQueue gathers the reads that reach a partition while a ReadIndex is under way; the next ReadIndex serves them all.
+// readQueue gathers the reads that reach a partition while others are being served; one check serves them all. That is the lease, if it
+// holds, and else a ReadIndex.
 type readQueue struct {
 	r     *replica
 	clock func() time.Time // by which reads are timed
 
+	leaseReads
+
 	mu      sync.Mutex // guards the following
 	waiting []Reader
+	renewal bool // a ReadIndex is to renew the lease
 	running bool // a goroutine serves the queue
 	stopped bool
 }
 
-func (q *readQueue) init(r *replica) { q.r, q.clock = r, time.Now }
+func (q *readQueue) init(r *replica) { q.r, q.clock, q.wall = r, time.Now, time.Time.UnixNano }
 
 // submit queues a read. If no goroutine serves the queue, submit starts one, which ends when nothing waits any more.
 func (q *readQueue) submit(rd Reader) {
@@ -68,9 +74,14 @@ func (q *readQueue) add(rd Reader) (o Outcome, start bool) {
 	if q.running {
 		return Applied, false
 	}
-	q.running = true
-	h.readers.Add(1) // here, under the lock: Host.Close stops the queue first and then waits
+	q.startLocked()
 	return Applied, true
+}
+
+// startLocked counts the goroutine that the caller starts to serve the queue. REQUIRES q.mu.
+func (q *readQueue) startLocked() {
+	q.running = true
+	q.r.host.readers.Add(1) // here, under the lock: Host.Close stops the queue first and then waits
 }
 
 // serve serves the queue until it is empty.
@@ -80,18 +91,38 @@ func (q *readQueue) serve() {
 	defer timer.Stop()
 
 	for {
-		// All that wait share one ReadIndex: it begins after they have come.
+		// All that wait share one check, of the lease or by ReadIndex: it begins after they have come.
 		q.mu.Lock()
-		list := q.waiting
-		q.waiting = nil
+		list, renewal := q.waiting, q.renewal
+		q.waiting, q.renewal = nil, false
 		// Under the lock of add: a read that comes after this starts the next goroutine.
-		q.running = len(list) > 0
+		q.running = len(list) > 0 || renewal
 		q.mu.Unlock()
 
-		if len(list) == 0 {
+		if len(list) > 0 {
+			q.serveBatch(list, timer)
+		}
+		switch {
+		case renewal:
+			q.renewLease(timer)
+		case len(list) == 0:
 			return
 		}
-		q.serveBatch(list, timer)
+	}
+}
+
+// renewLease makes one ReadIndex for the lease alone.
+func (q *readQueue) renewLease(timer *time.Timer) {
+	defer q.renewing.Store(false)
+	epoch, ended := q.r.serves()
+	// A write may have renewed the lease meanwhile.
+	if epoch == 0 || !q.renewedBy(epoch, q.clock()) {
+		return
+	}
+
+	// Reads go on asking for as long as the lease lasts. A group that cannot answer is not asked without a pause.
+	if q.ask(epoch, ended, timer) == readFailed {
+		q.r.host.sleep(readPause, timer)
 	}
 }
 
@@ -123,6 +154,7 @@ func (q *readQueue) serveBatch(list []Reader, timer *time.Timer) {
 	// Reads take place at this moment or later. The moment stays the same when a read is repeated after a tick, so the same reads
 	// never need a second tick.
 	now := r.host.cfg.Now()
+	majority := slices.ContainsFunc(list, Reader.Quorum)
 
 	for range readAttempts {
 		epoch, ended := r.serves()
@@ -132,26 +164,16 @@ func (q *readQueue) serveBatch(list []Reader, timer *time.Timer) {
 			return
 		}
 
-		asOf := r.host.cfg.Now() // before the ReadIndex, which shows that this process owned the partition then
-		switch r.readIndex(ended, timer) {
-		case readReady:
-		case readAgain:
-			// The answer was lost, or the epoch has ended. A read has no effect, so it may be asked again.
-			continue
-		case readSoon:
-			// The group has no leader that can answer, or the library is busy. A pause gives it time.
-			if r.host.sleep(readPause, timer) {
+		// Before the check, which shows that this process owned the partition then.
+		at := ReadPoint{Epoch: epoch, Now: now, AsOf: r.host.cfg.Now()}
+		counts := &r.host.readCounts[r.partition].lease
+		if majority || !q.leased(epoch) {
+			counts = &r.host.readCounts[r.partition].majority
+			switch q.ask(epoch, ended, timer) {
+			case readReady:
+			case readAgain:
 				continue
-			}
-			fallthrough
-		default:
-			q.failAll(list, NotProposed)
-			return
-		}
-
-		// The previous owner may still answer reads under its lease. It does not know what this process has written.
-		if wait := r.leaseWait(); wait > 0 {
-			if !r.host.sleep(wait, timer) {
+			default:
 				q.failAll(list, NotProposed)
 				return
 			}
@@ -159,7 +181,7 @@ func (q *readQueue) serveBatch(list []Reader, timer *time.Timer) {
 
 		for range readTicks {
 			var whole bool
-			if list, whole = q.readAll(list, ReadPoint{Epoch: epoch, Now: now, AsOf: asOf}); len(list) == 0 {
+			if list, whole = q.readAll(list, at, counts); len(list) == 0 {
 				return
 			}
 			if !whole {
@@ -177,6 +199,38 @@ func (q *readQueue) serveBatch(list []Reader, timer *time.Timer) {
 	q.failAll(list, NotProposed)
 }
 
+// leased reports whether a lease of the epoch holds now.
+func (q *readQueue) leased(epoch uint64) bool {
+	l := q.lease.Load()
+	return l != nil && l.Epoch == epoch && q.holds(l, q.clock())
+}
+
+// ask makes a ReadIndex, which yields the lease for the reads that follow, and waits until the replica may answer. It returns readReady,
+// readAgain for another attempt, or readFailed.
+func (q *readQueue) ask(epoch uint64, ended <-chan struct{}, timer *time.Timer) readOutcome {
+	r := q.r
+	began := q.clock()
+	switch o := r.readIndex(ended, timer); o {
+	case readReady:
+		r.step(q.proof(epoch, began))
+	case readSoon:
+		// The group has no leader that can answer, or the library is busy. A pause gives it time.
+		if !r.host.sleep(readPause, timer) {
+			return readFailed
+		}
+		return readAgain
+	default:
+		// The answer may have been lost, or the epoch has ended: then the read is asked again, which has no effect.
+		return o
+	}
+
+	// The previous owner may still answer reads under its lease. It does not know what this process has written.
+	if wait := r.leaseWait(); wait > 0 && !r.host.sleep(wait, timer) {
+		return readFailed
+	}
+	return readReady
+}
+
 // readsAfter turns the outcome of a tick into the outcome of reads. A read is never unknown: it had no effect.
 func readsAfter(o Outcome) Outcome {
 	if o == Unknown {
@@ -186,8 +240,8 @@ func readsAfter(o Outcome) Outcome {
 }
 
 // readAll reads while the epoch is the one of the read point, and returns the reads that are left. If whole, those need a tick
-// first; otherwise the epoch has ended before some of them.
-func (q *readQueue) readAll(list []Reader, at ReadPoint) (left []Reader, whole bool) {
+// first; otherwise the epoch has ended before some of them. counts is where they are counted.
+func (q *readQueue) readAll(list []Reader, at ReadPoint, counts *atomic.Uint64) (left []Reader, whole bool) {
 	r := q.r
 	for len(list) > 0 {
 		// Between two portions an Update that waits gets the lock.
@@ -196,7 +250,8 @@ func (q *readQueue) readAll(list []Reader, at ReadPoint) (left []Reader, whole b
 		began := q.clock()
 
 		r.state.RLock()
-		// In the critical section of the reads: the epoch may have ended since the ReadIndex.
+		// In the critical section of the reads: the epoch may have ended since the ReadIndex, or since the lease was looked at. See
+		// tryRead for what a pause between the two may do.
 		if !r.state.own.Accepts(at.Epoch) || r.state.machine == nil {
 			r.state.RUnlock()
 			return append(left, list...), false
@@ -213,6 +268,7 @@ func (q *readQueue) readAll(list []Reader, at ReadPoint) (left []Reader, whole b
 		r.state.RUnlock()
 
 		// The readers are told without the lock, which Update may be waiting for.
+		counts.Add(uint64(len(done)))
 		r.host.served(done)
 		for _, rd := range done {
 			rd.Finish()

@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,7 +36,7 @@ func TestReadsGoInParts(t *testing.T) {
 		require.True(t, s.host.Hold(held(rd)))
 	}
 	epoch := s.owned(alice, 0)
-	left, _ := s.reads.readAll(list, ReadPoint{Epoch: epoch})
+	left, _ := s.reads.readAll(list, ReadPoint{Epoch: epoch}, new(atomic.Uint64))
 	require.Empty(t, left)
 	require.Equal(t, len(list), begun)
 	require.Zero(t, s.host.reading.Load())

@@ -84,9 +84,6 @@ func sortedVoters(by map[uint64]wire.ID) []role.Voter {
 	return list
 }
 
-// leaseMillis is the largest lease that an owner announces. Owners hold none: every read asks Raft.
-const leaseMillis = 0
-
 // noneDue means that there is no such time.
 const noneDue = math.MaxInt64
 
@@ -104,7 +101,7 @@ func newReplica(h *Host, p Placement) *replica {
 	r.state.machine = h.cfg.Machines.New(p.Partition, p.Generation)
 	r.raft = r.propose
 	r.part.init(role.Config{Member: h.cfg.Member, Incarnation: h.cfg.Incarnation, Replica: p.Replica, Partition: p.Partition,
-		Preferred: p.Preferred, LeaseMs: leaseMillis}, r.state.own, sortedVoters(p.Initial))
+		Preferred: p.Preferred, LeaseMs: h.leaseMillis()}, r.state.own, sortedVoters(p.Initial))
 	r.due.Store(noneDue)
 	r.clock = time.Now
 	r.proposer.init(r)
@@ -295,6 +292,10 @@ func (r *replica) applyBatchLocked(e *sm.Entry, fx *applyEffects) error {
 
 	fx.applied = true // also by a tick: the clock went on
 	if batch != nil {
+		// The lease counts from before the entry was proposed: nobody has superseded the epoch earlier.
+		if r.reads.renewedBy(b.Epoch, batch.proposed) {
+			r.decideLater(r.reads.proof(b.Epoch, batch.proposed), fx)
+		}
 		fx.done = append(fx.done, finishedBatch{batch: batch, outcome: Applied, results: results, notBefore: r.servesAfter()})
 	}
 	return b.Err()

@@ -437,7 +437,7 @@ func TestServesSignalsItsEnd(t *testing.T) {
 	<-ended
 }
 
-func (s *scripted) stateSnapshotOf(t *testing.T) []byte {
+func (s *scripted) stateSnapshotOf(t testing.TB) []byte {
 	t.Helper()
 	frozen := s.freeze()
 	var b bytes.Buffer

@@ -71,8 +71,8 @@ func (r *replica) decideLocked(in role.Input) decided {
 	return r.decideAtLocked(in, role.Now{Time: time.Now(), MayOwn: r.host.mayOwn()})
 }
 
-// decideAtLocked has the role decide, and carries out what must be so before anybody asks the role again: the serving epoch, and which
-// batches are held. REQUIRES r.part's lock.
+// decideAtLocked has the role decide, and carries out what must be so before anybody asks the role again: the serving epoch, the lease,
+// and which batches are held. REQUIRES r.part's lock.
 func (r *replica) decideAtLocked(in role.Input, now role.Now) (d decided) {
 	p := &r.part
 	d.Effects = p.role.Step(in, now)
@@ -83,6 +83,9 @@ func (r *replica) decideAtLocked(in role.Input, now role.Now) (d decided) {
 		r.serving.Store(d.Serving)
 		close(p.ended)
 		p.ended = make(chan struct{})
+	}
+	if d.LeaseChanged {
+		r.reads.lease.Store(d.Lease)
 	}
 	if len(d.Answer) > 0 || len(d.Abandon) > 0 {
 		d.answers = p.takeHeldLocked(d.Answer, d.Abandon)
@@ -124,7 +127,7 @@ func (r *replica) carryOut(d *decided) {
 		r.proposer.servingChanged()
 	}
 	if d.OwnerChanged {
-		r.host.ownerChanges.Add(1)
+		r.host.counts.ownerChanges.Add(1)
 	}
 	if d.FailInFlight {
 		r.proposer.failInFlight(&d.answers)

@@ -9,11 +9,14 @@ import (
 
 // Effects are what the replica carries out after a step. The zero Effects are none.
 //
-// Serving and the batches in Answer and Abandon are carried out before the next step: who reads the serving epoch without the role
-// finds what the role has decided. The rest is carried out without a lock.
+// Serving, Lease and the batches in Answer and Abandon are carried out before the next step: who reads the serving epoch or the lease
+// without the role finds what the role has decided. The rest is carried out without a lock.
 type Effects struct {
 	ServingChanged bool   // the serving epoch is another, and operations gathered under the old one have moved
 	Serving        uint64 // then: the new one; 0 if this process does not serve
+
+	LeaseChanged bool   // the lease is another
+	Lease        *Lease // then: the new one; nil if there is none
 
 	OwnerChanged bool   // the ownership in the log is another
 	Live         uint64 // then: the epoch whose commands take effect; 0 if none does. Those of others never will
@@ -49,6 +52,9 @@ type Release struct {
 func (fx *Effects) Add(later *Effects) {
 	if later.ServingChanged {
 		fx.ServingChanged, fx.Serving = true, later.Serving
+	}
+	if later.LeaseChanged {
+		fx.LeaseChanged, fx.Lease = true, later.Lease
 	}
 	if later.OwnerChanged {
 		fx.OwnerChanged, fx.Live = true, later.Live

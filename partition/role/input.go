@@ -82,6 +82,17 @@ type Hold struct {
 // AnswersDue has the role look for held batches that may be answered.
 type AnswersDue struct{}
 
+// Proven says that a command of an epoch of this process was applied and accepted, or that a ReadIndex has completed under the epoch. It
+// is told while the state is the one after that.
+type Proven struct {
+	Epoch uint64
+	Began time.Time // before the command was proposed, or the ReadIndex began
+	Wall  int64     // the wall clock at that moment, in nanoseconds
+}
+
+// Suspended says that the machine was suspended after the lease had begun.
+type Suspended struct{ Began time.Time } // when that lease began
+
 // Stop ends the process's part in the partition for good.
 type Stop struct{}
 
@@ -101,4 +112,6 @@ func (GiveUp) input()            {}
 func (Transfer) input()          {}
 func (Hold) input()              {}
 func (AnswersDue) input()        {}
+func (Proven) input()            {}
+func (Suspended) input()         {}
 func (Stop) input()              {}

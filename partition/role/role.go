@@ -37,6 +37,11 @@ type Role struct {
 	serveAfter time.Time
 	held       []Hold // batches that were applied before the time at which they may be answered
 
+	// lease is what this process reads under; nil if it has to ask a majority.
+	//
+	// Invariant: lease == nil || lease.Epoch == serving && lease.From == serveAfter, whenever a step has ended.
+	lease *Lease
+
 	owning owning
 	giving giving
 	first  firstState
@@ -120,9 +125,14 @@ func (ro *Role) Step(in Input, now Now) (fx Effects) {
 		ro.hold(in, &fx)
 	case AnswersDue:
 		ro.answer(now, &fx)
+	case Proven:
+		ro.proven(in, &fx)
+	case Suspended:
+		ro.suspended(in, &fx)
 	case Stop:
 		ro.stop(now, &fx)
 	}
+	ro.settleLease(&fx)
 	return fx
 }
 

@@ -12,7 +12,7 @@ const (
 )
 
 var lockOps = []Descriptor{
-	{Op: OpIsLocked, Name: "is_locked", Kind: KindRead, Repeatable: true, Check: checkKeyBody},
+	{Op: OpIsLocked, Name: "is_locked", Kind: KindRead, Repeatable: true, ByKey: true, Check: checkKeyBody},
 	{Op: OpLock, Name: "lock", Kind: KindWrite, Repeatable: true, Parks: true, Check: checkLockBody},
 	{Op: OpUnlock, Name: "unlock", Kind: KindWrite, Repeatable: true, Check: checkUnlockBody},
 	{Op: OpRenew, Name: "renew_lock", Kind: KindWrite, Repeatable: true, Parks: true, Check: checkLockBody},

@@ -11,12 +11,12 @@ const (
 )
 
 var readOps = []Descriptor{
-	{Op: OpGet, Name: "get", Kind: KindRead, Repeatable: true, Check: checkKeyBody},
-	{Op: OpContains, Name: "contains_key", Kind: KindRead, Repeatable: true, Check: checkKeyBody},
-	{Op: OpGetMany, Name: "get_all", Kind: KindRead, Repeatable: true, Check: checkKeysBody},
+	{Op: OpGet, Name: "get", Kind: KindRead, Repeatable: true, ByKey: true, Check: checkKeyBody},
+	{Op: OpContains, Name: "contains_key", Kind: KindRead, Repeatable: true, ByKey: true, Check: checkKeyBody},
+	{Op: OpGetMany, Name: "get_all", Kind: KindRead, Repeatable: true, ByKey: true, Check: checkKeysBody},
 	{Op: OpSize, Name: "size", Kind: KindRead, Repeatable: true, Check: checkMapBody},
 	{Op: OpScan, Name: "scan", Kind: KindRead, Repeatable: true, Check: checkScanBody},
-	{Op: OpEntryView, Name: "entry_view", Kind: KindRead, Repeatable: true, Check: checkKeyBody},
+	{Op: OpEntryView, Name: "entry_view", Kind: KindRead, Repeatable: true, ByKey: true, Check: checkKeyBody},
 }
 
 func checkMapBody(_ Op, body []byte) (Contents, error) {

@@ -35,6 +35,9 @@ type Descriptor struct {
 	// Parks is set where the body is a LockBody and the owner may keep the call open in its wait queue.
 	Parks bool
 
+	// ByKey is set where a read looks at the keys that its body names and at nothing else.
+	ByKey bool
+
 	// Check decodes the body of a read or write of one partition and returns an error unless the operation accepts it. Nothing is checked
 	// after a write stands in the log. Check is nil for other kinds.
 	Check func(op Op, body []byte) (Contents, error)

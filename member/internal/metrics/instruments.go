@@ -122,6 +122,13 @@ var instruments = []instrument{
 		one(func(r *Reading) float64 { return float64(r.Load.PendingBytes) })},
 	{"gridiron.operations.pending.limit", level, "By", "Beyond it operations are refused as overloaded.",
 		one(func(*Reading) float64 { return partition.MaxPendingBytes })},
+	{"gridiron.reads", counter, "{read}", "Reads that the member has answered as an owner, by whether it had a lease or asked a majority.",
+		func(r *Reading, put func(float64, ...attribute.KeyValue)) {
+			put(float64(r.Load.LeaseReads), attribute.String("gridiron.read.by", "lease"))
+			put(float64(r.Load.MajorityReads), attribute.String("gridiron.read.by", "majority"))
+		}},
+	{"gridiron.leases.suspended", counter, "{lease}", "Leases that the member has dropped because its machine was suspended, or its wall clock was set.",
+		one(func(r *Reading) float64 { return float64(r.Load.SuspendedLeases) })},
 	{"gridiron.reads.waiting", level, "{read}", "Reads that wait to be served.",
 		one(func(r *Reading) float64 { return float64(r.Load.WaitingReads) })},
 	{"gridiron.waiting.size", level, "By", "Memory of reads that wait to be served, and of calls that wait for locks, or to load values.",
