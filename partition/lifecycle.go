@@ -84,9 +84,11 @@ func (h *Host) startLocked(p Placement) error {
 	if k := h.groups[p.Partition].keptState; p.FromSurvivor && k != nil && k.generation+1 == p.Generation {
 		// Without a machine the generation already has its state.
 		if k.machine != nil {
+			// Listeners must hear of a loss that the metadata count and this state does not know of yet.
 			if p.Losses > k.losses {
 				k.machine.MarkLoss()
 			}
+			// The role proposes the pieces of this state once the replica leads.
 			r.part.stateTransfer = k
 			r.step(role.StateKept{})
 		}
@@ -125,6 +127,7 @@ func (h *Host) Drop(ctx context.Context, partition int) error {
 	if g.closed {
 		return errClosed
 	}
+	// The table wants nothing of the partition here, so nobody will ask for the kept state.
 	g.keptState = nil
 	return h.removeLocked(ctx, partition)
 }
@@ -137,6 +140,7 @@ func (h *Host) removeLocked(ctx context.Context, partition int) error {
 		return err
 	}
 
+	// leaving stays set after an error, so the next call tries again.
 	if err := r.group().RemoveData(ctx, r.id); err != nil {
 		return err
 	}
@@ -150,6 +154,7 @@ func (h *Host) removeLocked(ctx context.Context, partition int) error {
 // none. REQUIRES the partition's group.
 func (h *Host) stopLocked(partition int) (*replica, error) {
 	g := &h.groups[partition]
+	// Whoever looks for the replica from here on finds none. Calls that found it before end with its stop.
 	if r := h.replicas[partition].Swap(nil); r != nil {
 		r.stop()
 		g.leaving = r

@@ -121,6 +121,7 @@ func (h *Host) CaughtUp(shard, replica uint64) bool {
 	defer timer.Stop()
 	ctx, cancel := context.WithTimeout(h.life, caughtUpFor)
 	defer cancel()
+	// A ReadIndex answers with the commit index of the leader, which this replica then waits to apply.
 	return r.readIndex(ctx.Done(), timer) == readReady
 }
 
@@ -131,6 +132,7 @@ const caughtUpFor = 150 * time.Millisecond
 // hears from its leader at once by that, and not with the next heartbeat.
 func (h *Host) WakeLearner(partition int) {
 	if r := h.replicas[partition].Load(); r != nil && r.serving.Load() != 0 {
+		// There is room for the outcome, which nobody reads.
 		r.proposer.tick(make(tickDone, 1))
 		r.proposer.flush()
 	}
@@ -143,6 +145,7 @@ func (h *Host) Retry(partition int, learner uint64) {
 	if r == nil || r.serving.Load() == 0 {
 		return
 	}
+	// Only the leader sends to learners, and what it sends carries its term.
 	if leader, term := r.leader(); leader == r.id && term != 0 {
 		h.cfg.Transport.Retry(r.shard, r.id, learner, term)
 	}

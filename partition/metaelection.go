@@ -77,6 +77,7 @@ func (c *candidacy) term(l *metaLeader, now time.Time) uint64 {
 
 // startCandidacyLocked starts a candidacy, unless one is under way, and reports whether it did. REQUIRES m.leader's lock.
 func (m *MetaHost) startCandidacyLocked(c candidacy) bool {
+	// Two candidacies of one replica would raise the term against each other.
 	if m.leader.campaigning {
 		return false
 	}
@@ -155,6 +156,7 @@ func (m *MetaHost) Renew() bool {
 	at := m.at.Load()
 	m.leader.Lock()
 	defer m.leader.Unlock()
+	// A renewal is for a leader. Any other replica would depose the one that leads.
 	if at == nil || m.leader.id != at.id {
 		return false
 	}

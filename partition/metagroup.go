@@ -87,6 +87,7 @@ func (m *MetaHost) Clear(ctx context.Context, generation, replica uint64) error 
 		return err
 	}
 	for _, at := range held {
+		// Its votes and its log are what the member is about to go on with.
 		if at.ShardID == MetaShard(generation) && at.ReplicaID == replica {
 			continue
 		}

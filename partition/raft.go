@@ -35,6 +35,7 @@ func (t *requestTicket) poll() ticketState {
 		case res.Dropped():
 			return ticketDropped
 		case res.Completed(), res.Timeout(), res.Terminated():
+			// None of these tells whether the entry was applied here, and in which order.
 			return ticketClosed
 		}
 		return ticketStrange
@@ -95,6 +96,7 @@ func (r *replica) readIndex(ended <-chan struct{}, timer *time.Timer) readOutcom
 		return readFailed
 	}
 
+	// See the NOTE above: an answer that was lost would be waited for without end.
 	timer.Reset(readIndexTimeout)
 	defer timer.Stop()
 

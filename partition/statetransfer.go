@@ -59,6 +59,7 @@ func (h *Host) StopForRecovery(ctx context.Context, partition int, generation ui
 		return 0, 0, fmt.Errorf("stop partition %d for recovery: generation %d does not run here", partition, generation)
 	}
 
+	// From here on this process takes part in no election of the generation, and acknowledges nothing in it.
 	r, err := h.stopLocked(partition)
 	if err != nil {
 		return 0, 0, err
@@ -110,6 +111,7 @@ func (r *replica) keep(generation uint64) (*keptState, error) {
 	var fx applyEffects
 	r.state.Lock()
 	defer r.state.Unlock()
+	// Committed or not: which entries are committed can no longer be found out, and an acknowledged one may be among them.
 	for i := range tail {
 		if cmd, ok := payload(&tail[i]); ok {
 			r.applyLocked(&sm.Entry{Index: tail[i].Index, Cmd: cmd}, &fx)
@@ -167,6 +169,7 @@ func (s *stateSender) next() error {
 
 	s.at, s.piece = s.size, s.piece[:n]
 	s.size += uint64(n)
+	// The sum covers all that was read so far. Receivers compare it once, at the end.
 	s.sum = crc32.Update(s.sum, castagnoli, s.piece)
 	return nil
 }
@@ -177,6 +180,7 @@ func (s *stateSender) end() { _ = s.src.Close() }
 // applied. REQUIRES r.part's lock.
 func (r *replica) pieceLocked(taken uint64) []byte {
 	k := r.part.stateTransfer
+	// This process has no state to give: it joined the generation, or has given all.
 	if k == nil {
 		return nil
 	}
@@ -204,6 +208,7 @@ func (r *replica) pieceLocked(taken uint64) []byte {
 		return nil
 	}
 
+	// An empty piece is the end of the state.
 	if len(s.piece) > 0 {
 		return entry.AppendStatePiece(nil, &entry.StatePiece{At: s.at, Piece: s.piece})
 	}
@@ -332,6 +337,7 @@ func (r *replica) transferAppliedLocked(fx *applyEffects) {
 	r.decideLater(role.StateComplete{Own: r.state.own}, fx)
 	r.part.Lock()
 	defer r.part.Unlock()
+	// The new generation has the state, so this process lets go of the old one.
 	if r.part.stateTransfer != nil {
 		r.part.stateTransfer.machine = nil
 	}

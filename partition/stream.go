@@ -96,6 +96,7 @@ func (s *streams) stop(shard uint64, why error) {
 	s.Lock()
 	defer s.Unlock()
 	for key, st := range s.byReplica {
+		// A stream that waits has not frozen anything yet, so it keeps no log.
 		if key.shard == shard && st.frozen != 0 {
 			st.cancel(why)
 		}
@@ -293,6 +294,7 @@ func (c *carried) Incoming(shard, replica uint64, src io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("read a state snapshot of partition %d: %w", r.partition, err)
 	}
+	// A state that is older than the replica's own is read and dropped.
 	if snap != nil {
 		r.install(snap)
 	}
@@ -330,6 +332,7 @@ func (p *pace) reserve(n int, now time.Time) time.Duration {
 	if earliest := now.Add(-stateSnapshotBurst * time.Second / stateSnapshotRate); p.due.Before(earliest) {
 		p.due = earliest
 	}
+	// The bytes are taken first and waited for afterwards, so several streams share the rate in the order of their writes.
 	p.due = p.due.Add(time.Duration(n) * time.Second / stateSnapshotRate)
 	return p.due.Sub(now)
 }

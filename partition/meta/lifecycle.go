@@ -46,6 +46,7 @@ func (c *SetState) apply(s *State) Result {
 	case m.Incarnation != c.Incarnation:
 		return refuse(wire.CodeConflict, "member %q (%s) is at incarnation %s, not %s", m.Name, m.ID, m.Incarnation, c.Incarnation)
 	case m.State == c.State:
+		// A copy of the command, which has had its effect.
 		return Result{}
 	case stateRank(c.State) < stateRank(m.State):
 		return refuse(wire.CodeConflict, "member %q (%s) is %s and cannot become %s", m.Name, m.ID, m.State, c.State)
@@ -81,6 +82,7 @@ func (c *Drain) apply(s *State) Result {
 	case m.Incarnation != c.Incarnation:
 		return refuse(wire.CodeConflict, "member %q (%s) is at incarnation %s, not %s", m.Name, m.ID, m.Incarnation, c.Incarnation)
 	case m.Drained:
+		// A copy of the command. It must not draw a member back that has gone on since.
 		return Result{}
 	}
 
@@ -118,6 +120,7 @@ func (c *Forget) apply(s *State) Result {
 	case m.Incarnation != c.Incarnation:
 		return refuse(wire.CodeConflict, "member %q (%s) is at incarnation %s, not %s", m.Name, m.ID, m.Incarnation, c.Incarnation)
 	case m.Live():
+		// A live member would go on under an identity that nobody knows.
 		return refuse(wire.CodeConflict, "member %q (%s) is %s", m.Name, m.ID, m.State)
 	case m.MetaReplica != 0:
 		// The metadata group counts the member's replica until somebody removes the replica.

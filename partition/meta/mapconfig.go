@@ -25,6 +25,7 @@ func (c *InitMapConfigs) apply(s *State) Result {
 	case v.MapsVersion != 0:
 		return refuse(wire.CodeConflict, "the configurations of maps were set before")
 	case len(v.Table) != 0:
+		// Entries may be stored already. A member that comes late with its own file must not change their maps.
 		return refuse(wire.CodeConflict, "the cluster is bootstrapped: configurations of maps are changed one by one")
 	}
 

@@ -75,6 +75,7 @@ func (c *AddReplica) apply(s *State) Result {
 	if res := mayChange(&p, c.Partition, 0); !res.OK() {
 		return res
 	}
+	// The controller chose the member from an older view. It may have left, or started again, since.
 	if text := s.v.refuseHolders([]Holder{c.Holder}); text != "" {
 		return refuse(wire.CodeConflict, "partition %d: %s", c.Partition, text)
 	}
@@ -84,6 +85,7 @@ func (c *AddReplica) apply(s *State) Result {
 	}
 
 	v := s.changeTable()
+	// The log of the metadata gives out IDs, so no two replicas ever have the same one.
 	r := v.allocate([]Holder{c.Holder})[0]
 	r.Role, r.Joined = RoleLearner, true
 	p.Replicas = append(slices.Clone(p.Replicas), r)
@@ -237,6 +239,7 @@ func (c *Prefer) check() error { return nil }
 
 func (c *Prefer) apply(s *State) Result {
 	p, res := s.v.partition(c.Partition, c.Generation)
+	// A repeated command changes nothing, not even the version of the view.
 	if !res.OK() || p.Preferred == c.Member {
 		return res
 	}
@@ -280,6 +283,7 @@ func (c *StopForRecovery) apply(s *State) Result {
 			c.Partition, len(p.Replicas), s.v.survivors(&p))
 	}
 
+	// From here on no replica of this generation comes or goes, so the list of survivors is final.
 	p.StoppedForRecovery = true
 	s.put(c.Partition, p)
 	return Result{}
@@ -315,6 +319,7 @@ func (c *Stopped) apply(s *State) Result {
 		// Only the process that held the replica knows how far its log goes.
 		return refuse(wire.CodeConflict, "partition %d: replica %d is not one of %s to stop", c.Partition, c.Replica, c.Incarnation)
 	case p.Replicas[i].Stopped:
+		// The first report stands: nothing is appended to a stopped replica's log.
 		return Result{}
 	}
 

@@ -117,6 +117,7 @@ func Plan(partitions, replicas int, members []Candidate) [][]Holder {
 		return nil
 	}
 
+	// A table without replicas: all of them are new, so the plan is even and scattered.
 	targets := Replan(make([]Partition, partitions), replicas, members)
 	if targets == nil {
 		return nil
@@ -186,6 +187,7 @@ func newPlanner(table []Partition, replicas int, members []Candidate) *planner {
 		}
 	}
 
+	// Counted in the order of the table, so that the same table gives the same prices.
 	owned := make([]int, len(members))
 	for i := range table {
 		p.preferred[i], p.prices[i] = -1, pricesAt(0, len(table), len(members))
@@ -273,6 +275,7 @@ func (p *planner) place() {
 		}
 	}
 
+	// The rules on zones and shares are limits of the flow, and the fewest new replicas are its least cost.
 	f := newFlow(p.replicas, near, costNew, p.zones)
 	low, high := p.shares()
 	if p.memory != nil {
@@ -311,6 +314,7 @@ func (p *planner) scatter() {
 				if p.cost(a, p.rows[a][i]) == costNew {
 					// The new replica changes places with any other, if the plan costs the same afterwards.
 					b := moved[r.below(len(moved))]
+					// A partition may have an empty row where nobody has room.
 					if n := len(p.rows[b]); n > 0 {
 						p.exchange(a, i, b, r.below(n))
 					}
@@ -351,6 +355,7 @@ func (p *planner) exchange(a, i, b, j int) bool {
 func (p *planner) fits(partition, i, member int) bool {
 	zone := 0
 	for k, m := range p.rows[partition] {
+		// The member that is to be replaced does not count.
 		if k == i {
 			continue
 		}

@@ -69,6 +69,7 @@ func newFlow(want int, near [][]arc, far int, z zones) *flow {
 // fill gives as many members to partitions as limits allow, on top of what was given, and reports whether all partitions have what
 // they want. A limit must not be lower than it was in an earlier call.
 func (f *flow) fill(limit []int) bool {
+	// What was given under lower limits stays. A partition may pass it on along a way.
 	f.limit = limit
 	for f.size < len(f.rows)*f.want {
 		f.measure()
@@ -234,6 +235,7 @@ func (f *flow) takeAny(p int) bool {
 
 	// Marked before the search goes on, which may come back to this partition.
 	f.seenPartition[p] = true
+	// No member at hand has room. One of them may leave another partition, which takes another member in its place.
 	if best >= 0 && f.choices(p, func(m, cost int) bool { return f.fits(p, m) && f.take(p, m, length+cost) }) {
 		f.seenPartition[p] = false
 		return true
@@ -339,6 +341,7 @@ func (f *flow) cost(p, m int) int {
 
 // full reports whether a partition has as many members of a zone as it may, while it may have others.
 func (f *flow) full(p, z int) bool {
+	// A zone that may hold all replicas of a partition is never full.
 	if f.zones.cap >= f.want {
 		return false
 	}

@@ -42,6 +42,7 @@ func (p *planner) bound(members []Candidate, sizes []int64) {
 		}
 	}
 
+	// Replicas that a member holds take none of its room.
 	held := make([]int, len(members))
 	for _, list := range p.present {
 		for _, h := range list {
@@ -87,6 +88,7 @@ func (p *planner) keepWithin() {
 
 	left := slices.Clone(p.memory.room)
 	take := func(partition, member int) bool {
+		// A member without a bound takes all.
 		if left[member] == math.MaxInt64 {
 			return true
 		}
@@ -98,6 +100,7 @@ func (p *planner) keepWithin() {
 	}
 
 	for _, i := range order {
+		// Only new replicas need room. Those that are there stand in their members' memory already.
 		p.rows[i] = slices.DeleteFunc(p.rows[i], func(m int) bool { return p.cost(i, m) == costNew && !take(i, m) })
 	}
 	for _, i := range order {

@@ -61,6 +61,7 @@ func (c *Register) apply(s *State) Result {
 	}
 
 	v = s.changeMembers()
+	// The newcomer's proposer knows the holder to be gone. From here on the log says so too.
 	if holder >= 0 {
 		v.Members[holder].State = StateLeft
 	}
@@ -85,9 +86,11 @@ func (c *Register) apply(s *State) Result {
 func (c *Register) repeat(old *Member) Result {
 	switch {
 	case c.Start < old.Start:
+		// An older start than one that was seen: the directory has gone back in time.
 		return refuse(wire.CodeConflict, "start %d of member %q (%s), which has been at start %d: its directory was restored or copied",
 			c.Start, c.Name, c.ID, old.Start)
 	case c.Incarnation != old.Incarnation:
+		// Starts are counted in the directory, so two processes with one count have two copies of it.
 		return refuse(wire.CodeConflict, "a second start %d of member %q (%s): its directory was restored or copied", c.Start, c.Name, c.ID)
 	case !old.Live():
 		// By now the name, or the replicas, of this start may belong to another.
