@@ -65,10 +65,8 @@ func (h *Host) Remove(ctx context.Context, partition int, replica uint64) error 
 		return fmt.Errorf("remove replica %d of partition %d: it leads the group; transfer the ownership first", replica, partition)
 	}
 
-	// The replica must not hear of its own removal before the others. The metadata tells the replica of the removal: see mover.heard.
-	g := r.group()
-	g.Withhold(h.cfg.Transport, replica, r.applied.Load())
-	return g.Remove(ctx, replica)
+	// The metadata tells the replica of its removal: see mover.heard.
+	return r.group().Remove(ctx, replica, r.applied.Load(), h.cfg.Transport)
 }
 
 // Group returns who belongs to a partition's group now. It is for the partition's owner.

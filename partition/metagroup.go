@@ -47,15 +47,7 @@ func (m *MetaHost) Remove(ctx context.Context, replica uint64) error {
 	if err != nil {
 		return err
 	}
-
-	// The replica must not hear of its own removal before the others: see Group.Withhold. If it is not removed after all, it goes on as
-	// a member of the group and must hear everything.
-	g.Withhold(m.cfg.Transport, replica, m.applied.Load())
-	if err := g.Remove(ctx, replica); err != nil {
-		g.Tell(m.cfg.Transport, replica)
-		return err
-	}
-	return nil
+	return g.Remove(ctx, replica, m.applied.Load(), m.cfg.Transport)
 }
 
 // Group returns who belongs to the group now.

@@ -39,7 +39,7 @@ var layers = []struct {
 	{"partition/entry", []string{"sdk/wire"}},
 	{"partition/meta", []string{"sdk/wire"}},
 	{"partition/memlog", nil},
-	{"partition/raftgroup", []string{"partition/raftnet", "partition/wakeups"}},
+	{"partition/raftgroup", []string{"partition/wakeups"}},
 	{"partition/raftnet", []string{"sdk/wire"}},
 	{"partition/wakeups", nil},
 	{"partition/role", []string{"partition/entry", "sdk/wire"}},

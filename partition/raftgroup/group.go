@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/lni/dragonboat/v4"
-
-	"github.com/gridiron-io/gridiron/partition/raftnet"
 )
 
 const (
@@ -91,26 +89,41 @@ func (g Group) Promote(ctx context.Context, replica uint64, target string) error
 	})
 }
 
+// Limiter keeps from a replica what is committed beyond an index, until a time. A time that has passed ends that.
+type Limiter interface {
+	LimitCommit(shard, replica, index uint64, until time.Time)
+}
+
 // Remove removes a replica, which must not be the host's own: a leader transfers its leadership first. It does nothing where the group
 // does not have the replica.
-func (g Group) Remove(ctx context.Context, replica uint64) error {
-	return g.change(ctx, replica, "remove the replica", func(ctx context.Context, nh *dragonboat.NodeHost, m *dragonboat.Membership) error {
+//
+// The replica must not hear of its own removal before the others have. So l keeps from it what is committed beyond applied. That ends by itself. It
+// ends at once where the replica certainly stays: then it must hear everything.
+func (g Group) Remove(ctx context.Context, replica, applied uint64, l Limiter) error {
+	l.LimitCommit(g.shard, replica, applied, time.Now().Add(withholdFor))
+	tried := false
+	err := g.change(ctx, replica, "remove the replica", func(ctx context.Context, nh *dragonboat.NodeHost, m *dragonboat.Membership) error {
 		if !has(m.NonVotings, replica) && !has(m.Nodes, replica) {
 			return nil
 		}
+		tried = true
 		return nh.SyncRequestDeleteReplica(ctx, g.shard, replica, m.ConfigChangeID)
 	})
+
+	if err != nil && (!tried || refused(err)) {
+		l.LimitCommit(g.shard, replica, 0, time.Time{})
+	}
+	return err
 }
 
-// Withhold keeps from a replica that is about to be removed what is committed beyond an index: it must not hear of its own removal before
-// the others have. This ends by itself, or with Tell.
-func (g Group) Withhold(t *raftnet.Transport, replica, index uint64) {
-	t.LimitCommit(g.shard, replica, index, time.Now().Add(withholdFor))
-}
-
-// Tell ends Withhold.
-func (g Group) Tell(t *raftnet.Transport, replica uint64) {
-	t.LimitCommit(g.shard, replica, 0, time.Time{})
+// refused reports whether the error of a change says that the change is not made. After other errors it may be made yet.
+func refused(err error) bool {
+	for _, e := range [...]error{dragonboat.ErrRejected, dragonboat.ErrShardNotReady, dragonboat.ErrSystemBusy, dragonboat.ErrShardNotFound} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // StopReplica stops a replica of the host. One that does not run is no error.
