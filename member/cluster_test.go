@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gridiron-io/gridiron/member/internal/harness"
 	"github.com/gridiron-io/gridiron/member/porttest"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/sdk"
@@ -245,8 +246,8 @@ func TestChangedAddress(t *testing.T) {
 // later.
 func TestRoutes(t *testing.T) {
 	t.Parallel()
-	var log lineLog
-	ms := runningMembers(t, 2, func(_ int, cfg *Config) { cfg.Logger = log.logger(0) })
+	var log harness.Log
+	ms := runningMembers(t, 2, func(_ int, cfg *Config) { cfg.Logger = log.Logger(0) })
 	routed := func(m *Member, n int) func() bool {
 		return func() bool { return m.events.Routes() == n }
 	}
@@ -263,7 +264,7 @@ func TestRoutes(t *testing.T) {
 		t.Error(err)
 	}
 	eventually(t, "two servers to be left", routed(ms[0], 1))
-	if s := log.text(); strings.Contains(s, "level=WARN") || strings.Contains(s, "component=nats") {
+	if s := log.Text(); strings.Contains(s, "level=WARN") || strings.Contains(s, "component=nats") {
 		t.Errorf("joining and leaving made noise:\n%s", s)
 	}
 }

@@ -1,13 +1,11 @@
 package member
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"sync"
 	"testing"
@@ -15,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/gridiron-io/gridiron/member/internal/harness"
 	"github.com/gridiron-io/gridiron/member/internal/rpc"
 	"github.com/gridiron-io/gridiron/member/porttest"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -81,42 +80,8 @@ func runningMembers(t testing.TB, n int, configure func(i int, cfg *Config)) []*
 	return members
 }
 
-// eventually waits until ok reports true, asking again and again.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(2 * time.Minute)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waited without success for %s", what)
-		}
-	}
-}
-
-// lineLog is a log that tests can search.
-type lineLog struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *lineLog) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(b)
-}
-
-func (l *lineLog) text() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
-func (l *lineLog) logger(level slog.Level) *slog.Logger {
-	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: level}))
-}
+// eventually waits until a condition holds.
+var eventually = harness.Eventually
 
 // rawClient speaks the protocol by hand, so that it can break it.
 type rawClient struct {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gridiron-io/gridiron/member/internal/clock"
+	"github.com/gridiron-io/gridiron/member/internal/harness"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk"
 )
@@ -20,7 +21,7 @@ type machines struct {
 	start time.Time
 	mono  [3]atomic.Int64 // by member: what its monotonic clock has gained on the test's
 	wall  [3]atomic.Int64
-	log   lineLog
+	log   harness.Log
 }
 
 // onMachines returns n members that run on machines.
@@ -30,7 +31,7 @@ func onMachines(t *testing.T, n int, more func(cfg *Config)) (*machines, []*Memb
 	return ms, runningMembers(t, n, func(i int, cfg *Config) {
 		cfg.Mono = func() time.Duration { return time.Since(ms.start) + time.Duration(ms.mono[i].Load()) }
 		cfg.Wall = func() time.Time { return time.Now().Add(time.Duration(ms.wall[i].Load())) }
-		cfg.Logger = ms.log.logger(slog.LevelInfo)
+		cfg.Logger = ms.log.Logger(slog.LevelInfo)
 		if more != nil {
 			more(cfg)
 		}
@@ -82,7 +83,7 @@ func agree(members []*Member) bool {
 
 // logged counts the lines of the log that have all these words.
 func (ms *machines) logged(words ...string) (n int) {
-	for line := range strings.Lines(ms.log.text()) {
+	for line := range strings.Lines(ms.log.Text()) {
 		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) }) {
 			n++
 		}
@@ -160,7 +161,7 @@ func TestSuspendedMember(t *testing.T) {
 				t.Errorf("%d lines say that the clock is behind", got)
 			}
 			if ms.logged("stepped forward") != 1 || ms.logged("CLOCK_IN_STEP") != 1 || ms.logged("CLOCK_AHEAD") != 0 {
-				t.Errorf("what the log says:\n%s", ms.log.text())
+				t.Errorf("what the log says:\n%s", ms.log.Text())
 			}
 		})
 	}
@@ -221,7 +222,7 @@ func TestMemberAheadOfMost(t *testing.T) {
 		eventually(t, m.Name()+" to say that one is out of step", func() bool { return m.status().OutOfStep == 1 })
 	}
 	if ms.logged("CLOCK_BEHIND") != 0 {
-		t.Errorf("what the log says:\n%s", ms.log.text())
+		t.Errorf("what the log says:\n%s", ms.log.Text())
 	}
 }
 
@@ -233,7 +234,7 @@ func TestAllSuspended(t *testing.T) {
 	setAll(t, newcomer(t, members), members[1], "after")
 	eventually(t, "the clocks to agree", func() bool { return agree(members) })
 	if ms.logged("CLOCK_") != 0 {
-		t.Errorf("what the log says:\n%s", ms.log.text())
+		t.Errorf("what the log says:\n%s", ms.log.Text())
 	}
 }
 

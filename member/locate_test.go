@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
+	"github.com/gridiron-io/gridiron/member/internal/harness"
 	"github.com/gridiron-io/gridiron/member/porttest"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -97,9 +98,9 @@ func TestMemberSaysForWhomItWaits(t *testing.T) {
 		m.Kill()
 	}
 	nobody := porttest.Addrs(t, 2)
-	var lines lineLog
+	var lines harness.Log
 	cfg := ns.cfgs[0]
-	cfg.Listen, cfg.Join, cfg.Logger = nobody[0], nobody[1:], lines.logger(slog.LevelWarn)
+	cfg.Listen, cfg.Join, cfg.Logger = nobody[0], nobody[1:], lines.Logger(slog.LevelWarn)
 	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()
 	ended := make(chan error, 1)
@@ -107,11 +108,11 @@ func TestMemberSaysForWhomItWaits(t *testing.T) {
 		_, err := Start(ctx, cfg)
 		ended <- err
 	}()
-	eventually(t, "a warning", func() bool { return strings.Contains(lines.text(), "waiting for other members") })
+	eventually(t, "a warning", func() bool { return strings.Contains(lines.Text(), "waiting for other members") })
 	for _, want := range []string{"a leader of the metadata group", "m1 " + ns.members[1].id.String() + ", last at " + ns.members[1].peerAddr(),
 		"m2 " + ns.members[2].id.String(), nobody[1] + ": ", ns.members[1].Addr() + ": ", "no join address answers"} {
-		if !strings.Contains(lines.text(), want) {
-			t.Errorf("the log does not say %q:\n%s", want, lines.text())
+		if !strings.Contains(lines.Text(), want) {
+			t.Errorf("the log does not say %q:\n%s", want, lines.Text())
 		}
 	}
 	cancel()
@@ -213,16 +214,16 @@ func TestJoinAddressOfAnotherCluster(t *testing.T) {
 	})
 	t.Run("that answers when the member runs", func(t *testing.T) {
 		late := porttest.Addrs(t, 1)[0]
-		var lines lineLog
+		var lines harness.Log
 		cfg := x
-		cfg.Join, cfg.Logger = []string{late}, lines.logger(slog.LevelWarn)
+		cfg.Join, cfg.Logger = []string{late}, lines.Logger(slog.LevelWarn)
 		runningMember(t, cfg)
-		if !strings.Contains(lines.text(), "no join address answers") {
-			t.Errorf("it came up alone without a word:\n%s", lines.text())
+		if !strings.Contains(lines.Text(), "no join address answers") {
+			t.Errorf("it came up alone without a word:\n%s", lines.Text())
 		}
 		other := runningMember(t, Config{Settings: Settings{Name: "late", Listen: late, Partitions: 2}})
 		eventually(t, "an error in the log", func() bool {
-			return strings.Contains(lines.text(), "OTHER_CLUSTER") && strings.Contains(lines.text(), other.clusterID().String())
+			return strings.Contains(lines.Text(), "OTHER_CLUSTER") && strings.Contains(lines.Text(), other.clusterID().String())
 		})
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gridiron-io/gridiron/member/internal/harness"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/sdk"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -66,9 +67,9 @@ func opened(t *testing.T, m *Member) *sdk.Map[int, string] {
 func TestRebuildingKeepsWithinMemory(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	const bound = 6 << 20
-	var lines lineLog
+	var lines harness.Log
 	members := runningMembers(t, 4, func(_ int, cfg *Config) {
-		cfg.Partitions, cfg.MaxMemory, cfg.RebuildDelay, cfg.Logger = 24, bound, 500*time.Millisecond, lines.logger(slog.LevelInfo)
+		cfg.Partitions, cfg.MaxMemory, cfg.RebuildDelay, cfg.Logger = 24, bound, 500*time.Millisecond, lines.Logger(slog.LevelInfo)
 	})
 	words := opened(t, members[0])
 	const size = 8 << 10
@@ -89,7 +90,7 @@ func TestRebuildingKeepsWithinMemory(t *testing.T) {
 	if st.UnderReplicated == 18 { // a quarter of three times 24 replicas were lost
 		t.Error("nothing was rebuilt, though there was room for some")
 	}
-	if !strings.Contains(lines.text(), "NO_ROOM") {
+	if !strings.Contains(lines.Text(), "NO_ROOM") {
 		t.Error("nothing of it is in the log")
 	}
 	for i := range n {
@@ -104,7 +105,7 @@ func TestRebuildingKeepsWithinMemory(t *testing.T) {
 	}
 	eventually(t, "all of it to be built", func() bool { st = live[0].status(); return st.Safe && st.NoRoom == 0 && st.Reason == "" })
 	within(t, "when there was room again", live...)
-	if !strings.Contains(lines.text(), "there is memory again") {
+	if !strings.Contains(lines.Text(), "there is memory again") {
 		t.Error("nothing of that is in the log")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/gridiron-io/gridiron/member/internal/harness"
 	"github.com/gridiron-io/gridiron/member/internal/tap"
 	"github.com/gridiron-io/gridiron/sdk"
 )
@@ -17,14 +18,14 @@ import (
 // A member is ready only with routes to all others, also when all of them start at the same time.
 func TestReadyWithRoutes(t *testing.T) {
 	t.Parallel()
-	logs := make([]lineLog, 3)
-	members := runningMembers(t, 3, func(i int, cfg *Config) { cfg.Logger = logs[i].logger(slog.LevelDebug) })
+	logs := make([]harness.Log, 3)
+	members := runningMembers(t, 3, func(i int, cfg *Config) { cfg.Logger = logs[i].Logger(slog.LevelDebug) })
 	for i, m := range members {
-		if strings.Contains(logs[i].text(), "no route for events") {
+		if strings.Contains(logs[i].Text(), "no route for events") {
 			t.Errorf("%s was ready without its routes", m.Name())
 		}
 		for _, p := range m.routePeers() {
-			if dialed := strings.Contains(logs[i].text(), p.Addr+" - rid:"); dialed != (bytes.Compare(m.id[:], p.ID[:]) < 0) {
+			if dialed := strings.Contains(logs[i].Text(), p.Addr+" - rid:"); dialed != (bytes.Compare(m.id[:], p.ID[:]) < 0) {
 				t.Errorf("%s has dialed %v: %t", m.Name(), p.ID, dialed)
 			}
 		}

@@ -108,7 +108,7 @@ func testNames(t *testing.T) map[string]bool {
 // product reports whether a file is part of what members and clients run.
 func product(f *file) bool {
 	return !f.isTest() && !under(f.dir(), "benchmarks") && !under(f.dir(), "docs") && !under(f.dir(), "sdk/internal/fakegrid") &&
-		!under(f.dir(), "grid/gridtest")
+		!under(f.dir(), "grid/gridtest") && !under(f.dir(), "member/internal/harness")
 }
 
 // TestLocks compares docs/LOCKS.md with the mutexes that there are.
@@ -203,12 +203,13 @@ func mutexes(f *file) (names []string) {
 
 // unlisted are folders, and all below them, whose packages need no row of their own in docs/ARCHITECTURE.md, and why.
 var unlisted = map[string]string{
-	"cmd/grid/internal":     "parts of the binary",
-	"benchmarks/internal":   "parts of the benchmarks",
-	"docs/examples":         "examples of what programs do",
-	"sdk/internal/fakegrid": "for tests",
-	"member/porttest":       "for tests",
-	"partition/leasesim":    "a simulation, for tests",
+	"cmd/grid/internal":       "parts of the binary",
+	"benchmarks/internal":     "parts of the benchmarks",
+	"docs/examples":           "examples of what programs do",
+	"sdk/internal/fakegrid":   "for tests",
+	"member/internal/harness": "for tests",
+	"member/porttest":         "for tests",
+	"partition/leasesim":      "a simulation, for tests",
 }
 
 var (

@@ -47,6 +47,7 @@ var layers = []struct {
 	{"member/internal/clock", []string{"sdk/wire"}},
 	{"member/internal/bootstrap", []string{"sdk/wire"}},
 	{"member/internal/events", []string{"maps", "sdk/wire", "member/internal/tap"}},
+	{"member/internal/harness", nil},
 	{"member/internal/tap", nil},
 	{"member/internal/liveness", []string{"member/internal/clock", "member/internal/memory", "member/internal/rpc", "partition/meta", "sdk/wire"}},
 	{"member/telemetry", []string{"sdk/wire"}},

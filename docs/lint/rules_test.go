@@ -137,7 +137,7 @@ func contextRoots(f *file) (problems []string) {
 }
 
 // testPackages are folders whose files are for tests though their names do not say so.
-var testPackages = []string{"grid/gridtest", "sdk/internal/fakegrid", "member/porttest", "member/internal/tap", "benchmarks"}
+var testPackages = []string{"grid/gridtest", "sdk/internal/fakegrid", "member/porttest", "member/internal/harness", "member/internal/tap", "benchmarks"}
 
 // sleeps: a test waits for what it waits for. Within synctest a sleep is a step of a fake clock, and allowed: in a function
 // that is given to synctest.Test, or in one of a table that such a function calls.

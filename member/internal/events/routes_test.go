@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/gridiron-io/gridiron/member/internal/harness"
 	"github.com/gridiron-io/gridiron/member/internal/tap"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -96,12 +97,12 @@ func complete(nodes []*routeNode) bool {
 func TestRoutesDoNotCollide(t *testing.T) {
 	t.Parallel()
 	for range 10 {
-		nodes, logs := make([]*routeNode, 3), make([]lineLog, 3)
+		nodes, logs := make([]*routeNode, 3), make([]harness.Log, 3)
 		for i := range nodes {
-			nodes[i] = startRouteNode(t, logs[i].logger(slog.LevelDebug), wire.ID{byte(i + 1)}, 1)
+			nodes[i] = startRouteNode(t, logs[i].Logger(slog.LevelDebug), wire.ID{byte(i + 1)}, 1)
 		}
 		meet(nodes)
-		eventually(t, "the routes", func() bool { return complete(nodes) })
+		harness.Eventually(t, "the routes", func() bool { return complete(nodes) })
 		for i, r := range nodes {
 			for j, other := range nodes {
 				if dialed := hasDialed(&logs[i], other.as().Addr); dialed != (i < j) {
@@ -114,20 +115,22 @@ func TestRoutesDoNotCollide(t *testing.T) {
 }
 
 // hasDialed reports whether a server with such a log has dialed an address: it names a route by its other end.
-func hasDialed(log *lineLog, addr string) bool { return strings.Contains(log.text(), addr+" - rid:") }
+func hasDialed(log *harness.Log, addr string) bool {
+	return strings.Contains(log.Text(), addr+" - rid:")
+}
 
 // A server that starts again is dialed at once under its new incarnation, whoever of the two dials.
 func TestRouteToTheNextIncarnation(t *testing.T) {
 	t.Parallel()
 	for _, again := range []int{0, 1} {
-		var log lineLog
-		nodes := routeNodes(t, log.logger(slog.LevelDebug), 2)
+		var log harness.Log
+		nodes := routeNodes(t, log.Logger(slog.LevelDebug), 2)
 		meet(nodes)
-		eventually(t, "the route", func() bool { return complete(nodes) })
+		harness.Eventually(t, "the route", func() bool { return complete(nodes) })
 		nodes[again].close()
-		nodes[again] = startRouteNode(t, log.logger(slog.LevelDebug), nodes[again].id, 2)
+		nodes[again] = startRouteNode(t, log.Logger(slog.LevelDebug), nodes[again].id, 2)
 		meet(nodes)
-		eventually(t, "the route to the next incarnation", func() bool { return complete(nodes) })
+		harness.Eventually(t, "the route to the next incarnation", func() bool { return complete(nodes) })
 		for _, r := range nodes {
 			r.close()
 		}
@@ -137,15 +140,15 @@ func TestRouteToTheNextIncarnation(t *testing.T) {
 // A route that ends although both sides want it is dialed again without the server's own pause.
 func TestRouteIsDialedAgain(t *testing.T) {
 	t.Parallel()
-	var log lineLog
-	nodes := routeNodes(t, log.logger(slog.LevelDebug), 2)
+	var log harness.Log
+	nodes := routeNodes(t, log.Logger(slog.LevelDebug), 2)
 	meet(nodes)
-	eventually(t, "the route", func() bool { return complete(nodes) })
+	harness.Eventually(t, "the route", func() bool { return complete(nodes) })
 	nodes[1].rest()
 	for round := range 3 {
 		cid := routeIDs(t, nodes[1])
 		nodes[1].nats.drop(nodes[0].incarnation) // the side that has not dialed
-		eventually(t, "another route", func() bool {
+		harness.Eventually(t, "another route", func() bool {
 			now := routeIDs(t, nodes[1])
 			return complete(nodes) && len(now) == 1 && now[0] != cid[0]
 		})
@@ -170,12 +173,12 @@ func routeIDs(t *testing.T, r *routeNode) (ids []uint64) {
 // A member that was dialed by one of which it does not know yet keeps the route: its view is the older one.
 func TestRouteOfAnUnknownMember(t *testing.T) {
 	t.Parallel()
-	var log lineLog
-	nodes := routeNodes(t, log.logger(slog.LevelDebug), 2)
+	var log harness.Log
+	nodes := routeNodes(t, log.Logger(slog.LevelDebug), 2)
 	nodes[1].rest()
 	nodes[0].peers.Store(&[]Peer{nodes[1].as()})
 	nodes[0].routes.notify()
-	eventually(t, "the route", func() bool { return len(nodes[0].nats.connected()) == 1 && len(nodes[1].nats.connected()) == 1 })
+	harness.Eventually(t, "the route", func() bool { return len(nodes[0].nats.connected()) == 1 && len(nodes[1].nats.connected()) == 1 })
 	was := routeIDs(t, nodes[1])
 	nodes[1].routes.look()
 	if now := routeIDs(t, nodes[1]); !slices.Equal(was, now) {
@@ -193,41 +196,41 @@ func TestRouteOfAnUnknownMember(t *testing.T) {
 // A member that is silent loses its route on whichever side it was dialed, and has it again when it is heard.
 func TestRouteOfASilentMember(t *testing.T) {
 	t.Parallel()
-	var log lineLog
-	nodes := routeNodes(t, log.logger(slog.LevelDebug), 2)
+	var log harness.Log
+	nodes := routeNodes(t, log.Logger(slog.LevelDebug), 2)
 	for _, by := range []int{0, 1} {
 		meet(nodes)
-		eventually(t, "the route", func() bool { return complete(nodes) })
+		harness.Eventually(t, "the route", func() bool { return complete(nodes) })
 		for i, r := range nodes {
 			list := []Peer{nodes[1-i].as()}
 			list[0].Wanted = i != by
 			list[0].Answers = i != by
 			r.peers.Store(&list)
 		}
-		eventually(t, "the route to end", func() bool { return strings.Count(log.text(), "given up") > 0 })
+		harness.Eventually(t, "the route to end", func() bool { return strings.Count(log.Text(), "given up") > 0 })
 		other := nodes[by].as()
 		other.Wanted = false
 		nodes[1-by].peers.Store(&[]Peer{other})
-		eventually(t, "both sides to have none", func() bool {
+		harness.Eventually(t, "both sides to have none", func() bool {
 			return len(nodes[0].nats.connected()) == 0 && len(nodes[1].nats.connected()) == 0
 		})
 	}
 	meet(nodes)
-	eventually(t, "the route again", func() bool { return complete(nodes) })
+	harness.Eventually(t, "the route again", func() bool { return complete(nodes) })
 }
 
 // A member that reads nothing any more slows nobody who publishes, takes a bounded share of memory, and loses its route.
 func TestFrozenMemberSlowsNobody(t *testing.T) {
 	t.Parallel()
-	var log lineLog
-	nodes := routeNodes(t, log.logger(slog.LevelDebug), 2)
+	var log harness.Log
+	nodes := routeNodes(t, log.Logger(slog.LevelDebug), 2)
 	frozen := tap.New(t, nodes[1].as().Addr)
 	through := nodes[1].as()
 	through.Addr = frozen.Addr()
 	nodes[0].peers.Store(&[]Peer{through})
 	nodes[1].peers.Store(&[]Peer{nodes[0].as()})
 	nodes[0].routes.notify()
-	eventually(t, "the route", func() bool { return complete(nodes) })
+	harness.Eventually(t, "the route", func() bool { return complete(nodes) })
 
 	subscriber, err := nats.Connect("", nats.InProcessServer(nodes[1].nats.srv), nats.UserInfo(subscriberUser, wire.EventsUser))
 	if err != nil {
@@ -242,7 +245,7 @@ func TestFrozenMemberSlowsNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer publisher.Close()
-	eventually(t, "the interest to cross", func() bool { return nodes[0].nats.srv.NumSubscriptions() > 0 && crossed(t, nodes[0]) })
+	harness.Eventually(t, "the interest to cross", func() bool { return nodes[0].nats.srv.NumSubscriptions() > 0 && crossed(t, nodes[0]) })
 
 	frozen.Freeze()
 	message := make([]byte, 256<<10)
@@ -267,7 +270,7 @@ func TestFrozenMemberSlowsNobody(t *testing.T) {
 		t.Errorf("the publisher was made to wait %d times", n)
 	}
 	// Nobody says that the member is silent: a write has taken too long.
-	eventually(t, "the route to end", func() bool { return len(nodes[0].nats.connected()) == 0 })
+	harness.Eventually(t, "the route to end", func() bool { return len(nodes[0].nats.connected()) == 0 })
 }
 
 // crossed reports whether a server has heard of an interest of another.
