@@ -181,6 +181,10 @@ func (m *MetaHost) Changed() <-chan struct{} {
 // Wake makes Changed's channel close, as if the metadata had changed. It is for a caller that waits there and can do more now.
 func (m *MetaHost) Wake() { m.wakeAll() }
 
+// Learn makes v the view, unless the view is newer. v must be committed metadata of this group: a member whose replica does not hear of them has them
+// from another.
+func (m *MetaHost) Learn(v *meta.View) { m.publish(v) }
+
 // publish makes v the view, unless the view is newer: a replica that takes the place of another begins with less than this member knows.
 func (m *MetaHost) publish(v *meta.View) {
 	m.changed.Lock()

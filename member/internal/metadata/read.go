@@ -20,38 +20,43 @@ const (
 // askedAsLeader is the body of a read by a member that takes the other for the leader. The other may pass the question on to nobody.
 var askedAsLeader = []byte{1}
 
-var errNotConfirmed = errors.New("the leader could not confirm that it leads")
+var (
+	errNotConfirmed = errors.New("the leader of the metadata group could not confirm that it leads")
+	errReplicaGone  = errors.New("the metadata group has removed this member's replica")
+	errOtherCluster = errors.New("the member that led the metadata group is in another cluster")
+)
 
 // Barrier returns when this member knows the metadata that were committed before the call.
 //
-// A voter learns from Raft what is committed. A learner asks the leader's member: beside a single voter the Raft library sends a learner nothing
-// while a read of the group waits there, so a read index of the learner's own might never come.
+// A voter hears from Raft what is committed. A learner gets that from the leader's member instead, and takes it over. Beside a single voter its
+// replica may hear of nothing: the Raft library sends learners no heartbeats while a read of the group waits, and such a read can wait for ever.
 func (md *Metadata) Barrier(ctx context.Context) error {
 	leader := md.LeadingMember()
 	if leader == nil || leader.ID == md.cfg.Self || md.Votes() {
 		return md.MetaHost.Barrier(ctx)
 	}
 
-	newest, confirmed, err := md.read(ctx, leader.ID, askedAsLeader)
-	if err == nil && !confirmed {
-		err = errNotConfirmed
-	}
-	if err != nil {
+	v, confirmed, err := md.read(ctx, leader.ID, askedAsLeader)
+	switch {
+	case err != nil:
 		return err
+	case !confirmed:
+		return errNotConfirmed
+	case v.Cluster != md.cluster:
+		return errOtherCluster
+	case md.replicaGone(v):
+		// Doubt looks for metadata that are newer than this member's, and finds another replica by them. So they are not taken over here.
+		return errReplicaGone
 	}
 
-	for {
-		// The channel is taken before the view, so that no change between the two is missed.
-		changed := md.Changed()
-		if md.View().Version >= newest.Version {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	md.Learn(v)
+	return nil
+}
+
+// replicaGone reports whether metadata have another replica of this member than the one that runs here, or none, or are of another generation.
+func (md *Metadata) replicaGone(v *meta.View) bool {
+	at, mb := md.Replica(), v.Member(md.cfg.Self)
+	return v.Generation() != at.Generation || mb != nil && mb.MetaReplica != at.Replica
 }
 
 // Read returns the metadata as a member reads them, and whether somebody led the group when it did: see AnswerRead.
