@@ -18,20 +18,21 @@ type call struct {
 	id        uint64
 	op        wire.Op
 	partition uint32
-	deadline  int64         // cluster time in milliseconds
-	locks     bool          // OpLock, OpRenew, OpLoad: the wait queue answers it
-	hurry     bool          // of those, a call that is answered at once although it asks to wait: there is no memory to park it
-	retry     bool          // a copy may have been executed
-	body      []byte        // reads, and calls that lock: a copy of the request's body; writes: the body that goes into the log, if not the request's
-	reading   state.Reading // reads
-	out       []byte        // reads: the body of the answer
-	started   time.Duration // when the request arrived, see elapsed
-	tally     *tally        // writes: where they are counted; nil: nowhere
-	bound     *bound        // writes: of the map, nil if it has none
-	bodySize  int           // writes that store: of the body
-	keys      int           // writes of several keys: how many
-	held      int64         // memory that is held of the host's for what waits
-	removal   *removal      // OpRemoveAll; else nil
+	deadline  int64           // cluster time in milliseconds
+	locks     bool            // OpLock, OpRenew, OpLoad: the wait queue answers it
+	hurry     bool            // of those, a call that is answered at once although it asks to wait: there is no memory to park it
+	retry     bool            // a copy may have been executed
+	body      []byte          // reads, and calls that lock: a copy of the request's body; writes: the body that goes into the log, if not the request's
+	reading   state.Reading   // reads
+	point     state.ReadPoint // reads: when and where
+	out       []byte          // reads: the body of the answer
+	started   time.Duration   // when the request arrived, see elapsed
+	tally     *tally          // writes: where they are counted; nil: nowhere
+	bound     *bound          // writes: of the map, nil if it has none
+	bodySize  int             // writes that store: of the body
+	keys      int             // writes of several keys: how many
+	held      int64           // memory that is held of the host's for what waits
+	removal   *removal        // OpRemoveAll; else nil
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}

@@ -40,8 +40,8 @@ func (c *call) Read(m partition.Machine, at partition.ReadPoint) bool {
 		return true
 	}
 
-	return st.Read(&c.reading, &state.ReadPoint{Partition: c.partition, Epoch: at.Epoch, Now: at.Now, AsOf: at.AsOf,
-		Dropped: c.s.dropped[c.partition]})
+	c.point = state.ReadPoint{Partition: c.partition, Epoch: at.Epoch, Now: at.Now, AsOf: at.AsOf, Dropped: c.s.dropped[c.partition]}
+	return st.Read(&c.reading, &c.point)
 }
 
 // Commit returns the operation that Read needs first: the use of entries, or nil if only the clock must go on.

@@ -55,6 +55,7 @@ type Conn struct {
 	done     chan struct{}  // closed when the connection has ended
 
 	interests map[string]int // owned by the reader: maps listened to
+	req       wire.Request   // likewise: what is being started, one request after the other
 	closeOnce sync.Once
 }
 
@@ -171,8 +172,8 @@ func makeRoom(buf []byte, start, end int) ([]byte, int, int) {
 }
 
 func (c *Conn) handle(frame []byte, touched *touched) error {
-	var req wire.Request
-	if err := wire.DecodeRequest(frame, &req); err != nil {
+	req := &c.req
+	if err := wire.DecodeRequest(frame, req); err != nil {
 		return err
 	}
 
@@ -182,7 +183,7 @@ func (c *Conn) handle(frame []byte, touched *touched) error {
 		return nil
 	}
 
-	c.s.dispatch(c, &req, touched)
+	c.s.dispatch(c, req, touched)
 	return nil
 }
 
