@@ -57,6 +57,11 @@ func (c *call) Size() int { return callBytes + len(c.body) }
 // Quorum reports whether a read insists on asking a majority.
 func (c *call) Quorum() bool { return false }
 
+// Untouched reports whether a read of keys finds what it would have found in each state since a position.
+func (c *call) Untouched(m partition.Machine, since uint64, at partition.ReadPoint) bool {
+	return c.removal == nil && stateOf(m).Untouched(c.op, c.body, since, at.Now)
+}
+
 // hold reserves memory for a call until it is answered. It reports whether there is any.
 func (c *call) hold(n int) bool {
 	if !c.s.cfg.Host.Hold(int64(n)) {

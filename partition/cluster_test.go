@@ -49,7 +49,8 @@ func (s *signal) notify() {
 type testCluster struct {
 	tb         testing.TB
 	partitions int
-	changed    signal // something was applied, or an owner changed
+	lease      time.Duration // of the owners
+	changed    signal        // something was applied, or an owner changed
 	start      time.Time
 	ahead      atomic.Int64 // milliseconds by which cluster time is ahead of the clock
 
@@ -115,7 +116,12 @@ func (c *muteConn) Write(b []byte) (int, error) {
 // newCluster returns n hosts without replicas.
 func newCluster(tb testing.TB, n, partitions int) *testCluster {
 	tb.Helper()
-	c := &testCluster{tb: tb, partitions: partitions, start: time.Now(), addrs: map[string]string{}}
+	return newClusterOf(tb, n, partitions, DefaultLease)
+}
+
+func newClusterOf(tb testing.TB, n, partitions int, lease time.Duration) *testCluster {
+	tb.Helper()
+	c := &testCluster{tb: tb, partitions: partitions, lease: lease, start: time.Now(), addrs: map[string]string{}}
 	for range n {
 		c.hosts = append(c.hosts, c.newHost())
 	}
@@ -134,7 +140,13 @@ func newCluster(tb testing.TB, n, partitions int) *testCluster {
 // newBootstrappedCluster returns n hosts that hold a replica of every partition, each owned by one of them in turn.
 func newBootstrappedCluster(tb testing.TB, n, partitions int) *testCluster {
 	tb.Helper()
-	c := newCluster(tb, n, partitions)
+	return newLeasedCluster(tb, n, partitions, DefaultLease)
+}
+
+// newLeasedCluster is newBootstrappedCluster with leases of another length.
+func newLeasedCluster(tb testing.TB, n, partitions int, lease time.Duration) *testCluster {
+	tb.Helper()
+	c := newClusterOf(tb, n, partitions, lease)
 	c.found()
 	c.awaitPreferred()
 	return c
@@ -175,7 +187,7 @@ func (c *testCluster) newHost() *testHost {
 	serving.Go(func() { h.accept(l, &serving) })
 	h.Host, err = Start(HostConfig{
 		Member: wire.ID(uuid.New()), Incarnation: h.id, Cluster: wire.ID{1}, Addr: "member.test:5702", Partitions: c.partitions,
-		Machines: registerMachines{}, Transport: h.tr, Registry: raftnet.NewRegistry(), Now: c.now, Lease: DefaultLease, MayOwn: h.mayOwn.Load,
+		Machines: registerMachines{}, Transport: h.tr, Registry: raftnet.NewRegistry(), Now: c.now, Lease: c.lease, MayOwn: h.mayOwn.Load,
 		OnOwner: func(int) { c.changed.notify() }, OnApplied: func(int) { c.changed.notify() },
 		Logger: slog.New(slog.DiscardHandler),
 	})
@@ -409,6 +421,12 @@ func (r *pendingRead) Read(m Machine, at ReadPoint) bool {
 		r.value = 0
 	}
 	return true
+}
+
+// Untouched asks the registers.
+func (r *pendingRead) Untouched(m Machine, since uint64, at ReadPoint) bool {
+	s, ok := m.(*registers)
+	return ok && s.untouched(r.key, since, at.Now)
 }
 
 func (r *pendingRead) Quorum() bool { return r.quorum }

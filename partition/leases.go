@@ -18,14 +18,17 @@ const (
 // leaseReads is what reads under leases need in a partition.
 type leaseReads struct {
 	// lease is what the role decided, and written under part's lock. Readers take no lock to look at it: it never changes, it is replaced.
-	lease    atomic.Pointer[role.Lease]
-	renewing atomic.Bool               // a ReadIndex that renews the lease was asked for and has not ended
-	wall     func(now time.Time) int64 // the wall clock at a moment, in nanoseconds; is time.Time.UnixNano, except in tests
+	lease atomic.Pointer[role.Lease]
+	// inherited is the same for reads before the serve-after time; see inherited.go.
+	inherited atomic.Pointer[role.Lease]
+	position  atomic.Uint64             // mark of what was applied with the last Update; 0 if the machine does not count
+	renewing  atomic.Bool               // a ReadIndex that renews the lease was asked for and has not ended
+	wall      func(now time.Time) int64 // the wall clock at a moment, in nanoseconds; is time.Time.UnixNano, except in tests
 }
 
 // readCounts counts the reads of a partition, by what showed that they are linearizable.
 type readCounts struct {
-	lease, majority atomic.Uint64
+	lease, inherited, majority atomic.Uint64
 }
 
 // TryRead makes a read at once, on the caller's goroutine, if this process has a lease of the partition that allows it. It reports whether
@@ -57,8 +60,11 @@ func (h *Host) TryRead(partition int, rd Reader) (done bool) {
 // read.
 func (q *readQueue) tryRead(rd Reader) bool {
 	l := q.lease.Load()
-	if l == nil || rd.Quorum() {
+	if rd.Quorum() {
 		return false
+	}
+	if l == nil {
+		return q.tryInherited(rd)
 	}
 
 	r := q.r
@@ -66,7 +72,7 @@ func (q *readQueue) tryRead(rd Reader) bool {
 	at.AsOf = at.Now // before (a)
 	now := q.clock()
 	if !q.holds(l, now) { // (a)
-		return false
+		return q.tryInherited(rd)
 	}
 
 	r.state.RLock()

@@ -31,6 +31,7 @@ type HostLoad struct {
 	Elections              uint64
 	OwnerChanges           uint64
 	LeaseReads             uint64 // reads that were made under a lease
+	InheritedReads         uint64 // reads that were made before the serve-after time
 	MajorityReads          uint64 // reads before which a majority was asked
 	SuspendedLeases        uint64 // leases that were dropped because the machine was suspended
 	StateSnapshotsSent     uint64 // states that were sent to other members' replicas whole, or begun to be
@@ -53,6 +54,7 @@ func (h *Host) Load() HostLoad {
 	l.StateSnapshotsSent, l.StateSnapshotsReceived = sent.SentStateSnapshots, sent.ReceivedStateSnapshots
 	for i := range h.replicas {
 		l.LeaseReads += h.readCounts[i].lease.Load()
+		l.InheritedReads += h.readCounts[i].inherited.Load()
 		l.MajorityReads += h.readCounts[i].majority.Load()
 		r := h.replicas[i].Load()
 		if r == nil {

@@ -40,6 +40,14 @@ type Machine interface {
 	Hash() uint64
 }
 
+// Positioned is a Machine that counts what happens to its keys. A KeyReader may be made earlier after a failover if the machine is
+// Positioned.
+type Positioned interface {
+	Machine
+	// LastPos returns how many changes there were. All replicas count alike.
+	LastPos() uint64
+}
+
 // StateSnapshot is a state that no longer changes.
 type StateSnapshot interface {
 	// WriteTo writes the state. It is called from another goroutine than the machine, without a lock.
@@ -99,6 +107,15 @@ type Reader interface {
 	Quorum() bool
 	// Finish is called once, after Read has returned true and the lock was released.
 	Finish()
+}
+
+// KeyReader is a Reader that knows which keys it looks at. A new owner has to wait until the leases of earlier owners are over; it may make
+// a KeyReader of a Positioned machine before that if nothing has touched the keys lately.
+type KeyReader interface {
+	Reader
+	// Untouched reports whether Read finds what it would have found in each state since a position of the machine. It returns false where
+	// it cannot tell. It is called under the partition's read lock, and Read right after it in the same critical section.
+	Untouched(m Machine, since uint64, at ReadPoint) bool
 }
 
 // ReadPoint tells when a read takes place.

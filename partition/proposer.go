@@ -268,7 +268,7 @@ func (p *proposer) proposeLocked(b *batch, failed *finished) {
 	// Propose takes locks of the library, whose workers may wait for this lock in take.
 	p.mu.Unlock()
 	t, err := p.r.raft(b.finish(&entry.Header{Epoch: b.epoch, Now: h.cfg.Now(), Published: h.published(p.r.partition),
-		Proposer: h.cfg.Incarnation, Batch: b.number}))
+		Applied: p.r.reads.applied(), Proposer: h.cfg.Incarnation, Batch: b.number}))
 	p.mu.Lock()
 
 	switch {

@@ -21,6 +21,7 @@ type registers struct {
 	published  uint64
 	values     map[uint64]register
 	history    []uint64 // the values written, which the tests make unique
+	touched    []uint64 // the keys that were written or removed, in order
 	batches    int      // entries that held operations
 	sweeps     int
 	records    int // what RecordBytes says
@@ -78,6 +79,7 @@ func (s *registers) Apply(op *entry.Op) entry.Result {
 		key, v := r.U64(), register{value: r.U64(), expires: r.I64()}
 		old := s.values[key].value
 		s.values[key] = v
+		s.touched = append(s.touched, key)
 		s.history = append(s.history, v.value)
 		return entry.Result{Body: wire.AppendU64(nil, old)}
 	case wire.OpReplaceIfSame:
@@ -86,6 +88,7 @@ func (s *registers) Apply(op *entry.Op) entry.Result {
 			return entry.Result{Code: wire.CodeConflict}
 		}
 		s.values[key] = register{value: value}
+		s.touched = append(s.touched, key)
 		s.history = append(s.history, value)
 		return entry.Result{}
 	case wire.OpSweep:
@@ -94,6 +97,7 @@ func (s *registers) Apply(op *entry.Op) entry.Result {
 		for _, key := range slices.Sorted(maps.Keys(s.values)) {
 			if v := s.values[key]; removed < limit && v.expires != 0 && v.expires <= s.clock {
 				delete(s.values, key)
+				s.touched = append(s.touched, key)
 				removed++
 			}
 		}
@@ -105,6 +109,17 @@ func (s *registers) Apply(op *entry.Op) entry.Result {
 		return entry.Result{Code: wire.CodeInvalid}
 	}
 }
+
+// LastPos counts the touches of keys.
+func (s *registers) LastPos() uint64 { return uint64(len(s.touched)) }
+
+// untouched reports whether nothing has touched a key since a position, and it has not expired.
+func (s *registers) untouched(key, since uint64, now int64) bool {
+	v := s.values[key]
+	return since <= s.LastPos() && !slices.Contains(s.touched[since:], key) && (v.expires == 0 || v.expires > max(s.clock, now))
+}
+
+var _ Positioned = (*registers)(nil)
 
 func (s *registers) Clock() int64 { return s.clock }
 
@@ -161,6 +176,10 @@ func (s *registers) encode() []byte {
 	for _, v := range s.history {
 		b = wire.AppendU64(b, v)
 	}
+	b = wire.AppendUvarint(b, uint64(len(s.touched)))
+	for _, key := range s.touched {
+		b = wire.AppendU64(b, key)
+	}
 	return b
 }
 
@@ -174,6 +193,9 @@ func decodeRegisters(generation uint64, b []byte) (*registers, error) {
 	}
 	for range r.Count(8) {
 		s.history = append(s.history, r.U64())
+	}
+	for range r.Count(8) {
+		s.touched = append(s.touched, r.U64())
 	}
 	if r.Err() == nil && s.generation > generation {
 		r.Fail("registers of generation %d, want %d", s.generation, generation)

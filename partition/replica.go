@@ -40,6 +40,7 @@ type replica struct {
 		own           role.Ownership
 		machine       Machine        // nil once it was freed
 		stateTransfer *stateReceiver // what has come of the state that the generation is being given; nil otherwise
+		settled       mark           // position that everybody has applied who may read
 	}
 	// What the state was when an entry was last applied, for readers without its lock.
 	applied     atomic.Uint64 // index
@@ -185,6 +186,9 @@ func (r *replica) appliedLocked(index uint64) { r.applied.Store(max(r.applied.Lo
 func (r *replica) noteLocked() {
 	r.records.Store(int64(r.state.machine.RecordBytes()))
 	r.bytes.Store(int64(r.state.machine.Bytes()))
+	if m, ok := r.state.machine.(Positioned); ok {
+		r.reads.position.Store(uint64(markOf(m.LastPos())))
+	}
 	due, ok := r.state.machine.NextDue()
 	if !ok {
 		due = noneDue
@@ -277,6 +281,7 @@ func (r *replica) applyBatchLocked(e *sm.Entry, fx *applyEffects) error {
 		return nil
 	}
 
+	r.state.settled = max(r.state.settled, mark(b.Applied))
 	r.state.machine.Advance(b.Now, b.Published)
 	var results []entry.Result
 	if batch != nil {

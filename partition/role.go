@@ -87,6 +87,9 @@ func (r *replica) decideAtLocked(in role.Input, now role.Now) (d decided) {
 	if d.LeaseChanged {
 		r.reads.lease.Store(d.Lease)
 	}
+	if d.InheritedChanged {
+		r.reads.inherited.Store(d.Inherited)
+	}
 	if len(d.Answer) > 0 || len(d.Abandon) > 0 {
 		d.answers = p.takeHeldLocked(d.Answer, d.Abandon)
 	}

@@ -61,6 +61,7 @@ func (r *replica) install(snap *received) {
 		return
 	}
 	r.state.own, r.state.machine = snap.own, snap.machine
+	r.state.settled = 0 // the owner may have applied less than the state snapshot holds
 	r.dropTransferLocked()
 	r.becomeWhole()
 	r.noteLocked() // before the index, as in Update: what it has in memory is never less than what it has applied

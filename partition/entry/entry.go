@@ -20,7 +20,7 @@ import (
 )
 
 // Format is the version of the entry format that this build writes.
-const Format = 1
+const Format = 2
 
 // Kind tells entries apart.
 type Kind uint8
@@ -58,6 +58,7 @@ type Header struct {
 	Epoch     uint64  // under which it was proposed
 	Now       int64   // cluster time at the proposer in milliseconds
 	Published uint64  // position up to which the owner has published events
+	Applied   uint64  // position up to which the owner has applied events, plus one; 0: others may read that have applied less
 	Proposer  wire.ID // incarnation that proposed it
 	Batch     uint64  // counts the proposer's batches; with Proposer the identity by which waiters are found
 	Ops       int
@@ -122,7 +123,7 @@ func AppendStateComplete(dst []byte, s *StateComplete) []byte {
 }
 
 // headerSize is the size of a batch before its operations.
-const headerSize = 2 + 8 + 8 + 8 + 16 + 8 + 4
+const headerSize = 2 + 8 + 8 + 8 + 8 + 16 + 8 + 4
 
 // Builder gathers operations into one batch entry. The zero Builder is ready; it is not safe for concurrent use.
 type Builder struct {
@@ -156,7 +157,7 @@ func (b *Builder) Finish(h *Header) []byte {
 	dst = append(dst, Format, byte(KindBatch))
 	dst = wire.AppendU64(dst, h.Epoch)
 	dst = wire.AppendI64(dst, h.Now)
-	dst = wire.AppendU64(dst, h.Published)
+	dst = wire.AppendU64(wire.AppendU64(dst, h.Published), h.Applied)
 	dst = append(dst, h.Proposer[:]...)
 	dst = wire.AppendU64(dst, h.Batch)
 	dst = wire.AppendU32(dst, uint32(b.count))
@@ -222,7 +223,7 @@ type Batch struct {
 func DecodeBatch(b []byte) (Batch, error) {
 	r := wire.NewReader(b[min(2, len(b)):])
 	var d Batch
-	d.Header = Header{Epoch: r.U64(), Now: r.I64(), Published: r.U64(), Proposer: r.ID(), Batch: r.U64(), Ops: int(r.U32())}
+	d.Header = Header{Epoch: r.U64(), Now: r.I64(), Published: r.U64(), Applied: r.U64(), Proposer: r.ID(), Batch: r.U64(), Ops: int(r.U32())}
 
 	// An operation takes more than 20 bytes, so a count that the entry cannot hold is refused before anybody allocates for it.
 	if d.Ops > MaxBatchOps || d.Ops > r.Len()/20 {

@@ -23,7 +23,7 @@ func id(b byte) (id wire.ID) {
 var (
 	goldenOwn     = Own{Member: id(0x10), Incarnation: id(0x20), Term: 7, PrevEpoch: 1<<44 | 5, LeaseMs: 300, Now: 1_700_000_000_123}
 	goldenRelease = Release{Epoch: 1<<44 | 9, To: id(0x30)}
-	goldenHeader  = Header{Epoch: 1<<44 | 9, Now: 1_700_000_000_123, Published: 77, Proposer: id(0x20), Batch: 3}
+	goldenHeader  = Header{Epoch: 1<<44 | 9, Now: 1_700_000_000_123, Published: 77, Applied: 79, Proposer: id(0x20), Batch: 3}
 	goldenOps     = []Op{
 		{Code: wire.OpSet, Client: id(0x40), Seq: 300, Lowest: 299, Deadline: 1_700_000_010_123, Body: []byte("body")},
 		{Code: wire.OpSweep, Deadline: -1},
@@ -44,16 +44,16 @@ func TestGoldenBytes(t *testing.T) {
 		got  []byte
 		want string
 	}{
-		"own": {AppendOwn(nil, &goldenOwn), `01 01
+		"own": {AppendOwn(nil, &goldenOwn), `02 01
 			101112131415161718191a1b1c1d1e1f 202122232425262728292a2b2c2d2e2f
 			0000000000000007 0000100000000005 0000012c 0000018bcfe5687b`},
-		"release": {AppendRelease(nil, &goldenRelease), `01 02 0000100000000009 303132333435363738393a3b3c3d3e3f`},
-		"batch": {batchOf(goldenHeader, goldenOps), `01 03
-			0000100000000009 0000018bcfe5687b 000000000000004d 202122232425262728292a2b2c2d2e2f 0000000000000003 00000002
+		"release": {AppendRelease(nil, &goldenRelease), `02 02 0000100000000009 303132333435363738393a3b3c3d3e3f`},
+		"batch": {batchOf(goldenHeader, goldenOps), `02 03
+			0000100000000009 0000018bcfe5687b 000000000000004d 000000000000004f 202122232425262728292a2b2c2d2e2f 0000000000000003 00000002
 			20 404142434445464748494a4b4c4d4e4f ac02 ab02 96beacfef962 04 626f6479
 			40 00000000000000000000000000000000 00 00 01 00`},
-		"tick": {batchOf(Header{Epoch: 1, Now: 2}, nil), `01 03
-			0000000000000001 0000000000000002 0000000000000000 00000000000000000000000000000000 0000000000000000 00000000`},
+		"tick": {batchOf(Header{Epoch: 1, Now: 2}, nil), `02 03
+			0000000000000001 0000000000000002 0000000000000000 0000000000000000 00000000000000000000000000000000 0000000000000000 00000000`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want, err := hex.DecodeString(strings.Join(strings.Fields(c.want), ""))
@@ -101,7 +101,7 @@ func TestBatchesComeBack(t *testing.T) {
 			}
 		}), 0, 8).Draw(t, "ops")
 		h := Header{Epoch: rapid.Uint64().Draw(t, "epoch"), Now: rapid.Int64().Draw(t, "now"), Published: rapid.Uint64().Draw(t, "published"),
-			Proposer: id(rapid.Byte().Draw(t, "proposer")), Batch: rapid.Uint64().Draw(t, "batch")}
+			Applied: rapid.Uint64().Draw(t, "applied"), Proposer: id(rapid.Byte().Draw(t, "proposer")), Batch: rapid.Uint64().Draw(t, "batch")}
 		bound := 0
 		for i := range ops {
 			bound = b.Size(len(ops[i].Body))

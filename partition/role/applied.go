@@ -25,6 +25,7 @@ func (ro *Role) ownApplied(in OwnApplied, now Now, fx *Effects) {
 			ro.serveAfter = after(now, in.Superseded.MaxLease)
 		}
 	}
+	ro.inherit(now, ro.owning.first, fx)
 	ro.serve(now, fx)
 }
 
@@ -77,6 +78,7 @@ func (ro *Role) snapshotInstalled(in SnapshotInstalled, now Now, fx *Effects) {
 			ro.serveAfter = after(now, ro.own.MaxLease)
 		}
 	}
+	ro.inherit(now, time.Time{}, fx) // what the owner before had applied is not known
 	ro.serve(now, fx)
 	// The snapshot may hold the effect of entries that will not be applied here.
 	fx.FailInFlight = true

@@ -9,14 +9,17 @@ import (
 
 // Effects are what the replica carries out after a step. The zero Effects are none.
 //
-// Serving, Lease and the batches in Answer and Abandon are carried out before the next step: who reads the serving epoch or the lease
-// without the role finds what the role has decided. The rest is carried out without a lock.
+// Serving, Lease, Inherited and the batches in Answer and Abandon are carried out before the next step: who reads the serving epoch or the
+// leases without the role finds what the role has decided. The rest is carried out without a lock.
 type Effects struct {
 	ServingChanged bool   // the serving epoch is another, and operations gathered under the old one have moved
 	Serving        uint64 // then: the new one; 0 if this process does not serve
 
 	LeaseChanged bool   // the lease is another
 	Lease        *Lease // then: the new one; nil if there is none
+
+	InheritedChanged bool   // the time for inherited reads is another
+	Inherited        *Lease // then: the new one; nil if there is none
 
 	OwnerChanged bool   // the ownership in the log is another
 	Live         uint64 // then: the epoch whose commands take effect; 0 if none does. Those of others never will
@@ -55,6 +58,9 @@ func (fx *Effects) Add(later *Effects) {
 	}
 	if later.LeaseChanged {
 		fx.LeaseChanged, fx.Lease = true, later.Lease
+	}
+	if later.InheritedChanged {
+		fx.InheritedChanged, fx.Inherited = true, later.Inherited
 	}
 	if later.OwnerChanged {
 		fx.OwnerChanged, fx.Live = true, later.Live

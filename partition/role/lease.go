@@ -26,11 +26,13 @@ func (l *Lease) Holds(now time.Time, wall int64) (holds, suspended bool) {
 		return false, false
 	}
 
-	apart := time.Duration(wall-l.wall) - now.Sub(l.Began)
+	byWall := time.Duration(wall - l.wall)
+	apart := byWall - now.Sub(l.Began)
 	if apart > suspendedFor || apart < -suspendedFor {
 		return false, true
 	}
-	return true, false
+	// A shorter suspend ends the lease earlier: it is over as soon as either clock says so.
+	return byWall < l.Until.Sub(l.Began), false
 }
 
 // proven takes or renews the lease: something that began at in.Began, when no other process had superseded the epoch, is completed now.

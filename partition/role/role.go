@@ -42,6 +42,11 @@ type Role struct {
 	// Invariant: lease == nil || lease.Epoch == serving && lease.From == serveAfter, whenever a step has ended.
 	lease *Lease
 
+	// inherited is the time in which this process reads, before its serve-after time, what nobody can have touched; nil: nothing.
+	//
+	// Invariant: inherited == nil || inherited.Epoch == serving && !inherited.Until.After(serveAfter), whenever a step has ended.
+	inherited *Lease
+
 	owning owning
 	giving giving
 	first  firstState
@@ -66,6 +71,7 @@ type raft struct {
 type owning struct {
 	since time.Time // when it was proposed; zero if none is under way
 	prev  uint64    // the epoch that it is to supersede
+	first time.Time // when one that is to supersede prev was first proposed: any of them may be the one that is accepted
 }
 
 // giving is what this process gives up.
@@ -133,6 +139,7 @@ func (ro *Role) Step(in Input, now Now) (fx Effects) {
 		ro.stop(now, &fx)
 	}
 	ro.settleLease(&fx)
+	ro.settleInherited(&fx)
 	return fx
 }
 

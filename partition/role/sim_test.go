@@ -36,12 +36,15 @@ const (
 	trustsAnyRelease
 	// servesUnasked: a process serves although its member does not let it.
 	servesUnasked
+	// inheritsForLong: a process reads what it has inherited until its serve-after time.
+	inheritsForLong
 
 	bugs
 )
 
 var bugNames = [bugs]string{"none", "serves what it has given up", "answers at once", "releases too soon", "takes every Own for its own",
-	"takes the owner before for itself", "forgets older leases", "trusts snapshots", "trusts any Release", "serves unasked"}
+	"takes the owner before for itself", "forgets older leases", "trusts snapshots", "trusts any Release", "serves unasked",
+	"inherits for long"}
 
 func (b bug) String() string { return bugNames[b] }
 
@@ -269,7 +272,16 @@ func (s *simulation) step(i int, in Input) string {
 		p.role.serveAfter = time.Time{}
 	}
 	fx := p.role.Step(in, now)
+	if fx.InheritedChanged && fx.Inherited != nil {
+		s.counts["inherited"]++
+	}
 	switch s.bug {
+	case inheritsForLong:
+		if l := p.role.inherited; l != nil {
+			long := *l
+			long.Until = p.role.serveAfter
+			p.role.inherited = &long
+		}
 	case answersAtOnce:
 		p.role.serveAfter = time.Time{}
 	case releasesTooSoon:
@@ -334,6 +346,9 @@ func (s *simulation) answers(i int, epoch uint64) string {
 		if j != i && p.leaseEpoch < epoch && p.leaseEpoch != 0 && p.role.serving == p.leaseEpoch && s.now.Before(p.leaseEnd) {
 			return fmt.Sprintf("process %d answers under epoch %d, and process %d may read under the lease of epoch %d", i, index(epoch), j, index(p.leaseEpoch))
 		}
+		if l := p.role.inherited; j != i && l != nil && l.Epoch < epoch && s.now.Before(l.Until) {
+			return fmt.Sprintf("process %d answers under epoch %d, and process %d may read what it has inherited under epoch %d", i, index(epoch), j, index(l.Epoch))
+		}
 	}
 	return ""
 }
@@ -367,7 +382,7 @@ func TestRolesAreSafeForLong(t *testing.T) {
 		}
 	}
 	t.Log(all)
-	for _, what := range []string{"owners", "refused", "released", "freed", "held", "answered", "served", "snapshots", "campaigns"} {
+	for _, what := range []string{"owners", "refused", "released", "freed", "held", "answered", "served", "snapshots", "campaigns", "inherited"} {
 		require.Greater(t, all[what], histories/4, what)
 	}
 }

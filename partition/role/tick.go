@@ -32,7 +32,11 @@ func (ro *Role) propose(in Tick, now Now, fx *Effects) {
 	case leads && ro.own.Released && ro.own.Incarnation == ro.cfg.Incarnation && now.Time.Sub(ro.giving.left) < transferFor:
 		// The transferee has its time to be elected.
 	case leads && now.MayOwn && ro.raft.term >= ro.own.OwnTerm && now.Time.Sub(ro.owning.since) > OwnRetry:
-		ro.owning = owning{since: now.Time, prev: ro.own.Epoch}
+		first := now.Time
+		if ro.owning.prev == ro.own.Epoch {
+			first = ro.owning.first
+		}
+		ro.owning = owning{since: now.Time, prev: ro.own.Epoch, first: first}
 		fx.Own = &entry.Own{Member: ro.cfg.Member, Incarnation: ro.cfg.Incarnation, Term: ro.raft.term, PrevEpoch: ro.own.Epoch,
 			LeaseMs: ro.cfg.LeaseMs}
 	case !leads || !now.MayOwn:

@@ -122,9 +122,10 @@ var instruments = []instrument{
 		one(func(r *Reading) float64 { return float64(r.Load.PendingBytes) })},
 	{"gridiron.operations.pending.limit", level, "By", "Beyond it operations are refused as overloaded.",
 		one(func(*Reading) float64 { return partition.MaxPendingBytes })},
-	{"gridiron.reads", counter, "{read}", "Reads that the member has answered as an owner, by whether it had a lease or asked a majority.",
+	{"gridiron.reads", counter, "{read}", "Reads that the member has answered as an owner, by what allowed them: a lease, a majority, or that nothing had touched the keys before a failover.",
 		func(r *Reading, put func(float64, ...attribute.KeyValue)) {
 			put(float64(r.Load.LeaseReads), attribute.String("gridiron.read.by", "lease"))
+			put(float64(r.Load.InheritedReads), attribute.String("gridiron.read.by", "inheritance"))
 			put(float64(r.Load.MajorityReads), attribute.String("gridiron.read.by", "majority"))
 		}},
 	{"gridiron.leases.suspended", counter, "{lease}", "Leases that the member has dropped because its machine was suspended, or its wall clock was set.",
