@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 func TestScenarios(t *testing.T) {
 	for scenario, want := range map[string][]string{
 		"kill": {"kill -9 of one of three members", "… detection", "… election", "… client's retry", "to the first successful write",
-			"calls, failed", "longest call", "to the first read of a key that is not written", "reads, failed", "to all replicas after the return"},
+			"calls, failed", "longest call", "to the first read of a key that is not written", "reads there that began within a second", "reads, failed", "to all replicas after the return"},
 		"disagree": {"on which the others do not agree", "rounds in which they agreed", "by nobody", "to the first successful write", "longest call"},
 		"leave":    {"SIGTERM of one of three members", "to the end of the process", "calls meanwhile", "reads meanwhile", "calls, failed", "longest call"},
 	} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -37,6 +38,16 @@ func (s *seen) add(list []sample, k kind, from, to time.Time) {
 		s.longest = max(s.longest, one.took)
 		s.took = append(s.took, one.took)
 	}
+}
+
+// readsOf returns how long the reads of some partitions took that began between two moments.
+func readsOf(list []sample, partitions []int, from, to time.Time) (took durations) {
+	for i := range list {
+		if s := &list[i]; s.kind == read && slices.Contains(partitions, s.partition) && !s.began.Before(from) && s.began.Before(to) {
+			took = append(took, s.took)
+		}
+	}
+	return took
 }
 
 // aside is how long before a fault a call must have begun to be one that has nothing to do with it.
@@ -76,7 +87,7 @@ func (o *options) fault(ctx context.Context, kind faultKind) (r report, err erro
 	}
 	defer cl.close()
 
-	var total, unwritten, detection, election, retry, back durations
+	var total, unwritten, soon, detection, election, retry, back durations
 	var all, looks seen
 	affected, agreed := 0, 0
 	for round := range o.rounds {
@@ -167,6 +178,7 @@ func (o *options) fault(ctx context.Context, kind faultKind) (r report, err erro
 		}
 
 		unwritten = append(unwritten, theirs...)
+		soon = append(soon, readsOf(samples, partitions, began, began.Add(time.Second))...)
 		total, affected = append(total, mine...), affected+len(partitions)
 		all.add(samples, write, began.Add(-awaitFor), time.Now())
 		looks.add(samples, read, began.Add(-awaitFor), time.Now())
@@ -194,6 +206,7 @@ func (o *options) fault(ctx context.Context, kind faultKind) (r report, err erro
 	r.calls(all)
 	if o.reads > 0 {
 		r.spread("to the first read of a key that is not written", unwritten)
+		r.spread("reads there that began within a second", soon)
 		r.reads(looks)
 	}
 	r.spread("to all replicas after the return", back)
