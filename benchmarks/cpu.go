@@ -77,3 +77,15 @@ func readCPU(members []int) (t cpuTimes, err error) {
 	}
 	return t, nil
 }
+
+// CPUTime returns the CPU time that processes have used so far, together.
+func CPUTime(pids []int) (sum time.Duration, err error) {
+	for _, pid := range pids {
+		d, err := cpuTime(pid)
+		if err != nil {
+			return 0, err
+		}
+		sum += d
+	}
+	return sum, nil
+}
