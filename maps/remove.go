@@ -34,7 +34,7 @@ type removal struct {
 	after []byte
 	retry bool // an earlier copy may have been executed; only the log knows
 
-	seen []seenKey // in the order of the keys. The slices are the state's own
+	seen []seenKey // in the order of state.CompareKeys. The slices are the state's own
 	more bool      // there may be keys after those
 
 	chosen wire.RemovalBody // its slices are the state's own
@@ -80,18 +80,18 @@ func (r *removal) look(st *state.State) {
 	r.more = last != nil
 
 	loading := make([]seenKey, 0)
-	st.EachLoad(r.name, r.after, func(key string) bool {
-		if r.more && key > string(last) {
+	st.EachLoad(r.name, r.after, func(key []byte) bool {
+		if r.more && state.CompareKeys(key, last) > 0 {
 			return false
 		}
-		loading = append(loading, seenKey{[]byte(key), 0})
+		loading = append(loading, seenKey{key, 0})
 		return len(loading) < removeLook
 	})
 
 	// There may be more loads before the last entry: what comes after the last load is left for the next call.
 	if len(loading) == removeLook {
 		end := loading[len(loading)-1].key
-		for r.more = true; len(r.seen) > 0 && bytes.Compare(r.seen[len(r.seen)-1].key, end) > 0; {
+		for r.more = true; len(r.seen) > 0 && state.CompareKeys(r.seen[len(r.seen)-1].key, end) > 0; {
 			r.seen = r.seen[:len(r.seen)-1]
 		}
 	}
@@ -102,14 +102,14 @@ func (r *removal) look(st *state.State) {
 	}
 }
 
-// merged returns two lists in the order of their keys, which differ.
+// merged returns two lists, whose keys differ, in their order.
 func merged(a, b []seenKey) []seenKey {
 	if len(b) == 0 {
 		return a
 	}
 	out := make([]seenKey, 0, len(a)+len(b))
 	for len(a) > 0 && len(b) > 0 {
-		if bytes.Compare(a[0].key, b[0].key) < 0 {
+		if state.CompareKeys(a[0].key, b[0].key) < 0 {
 			out, a = append(out, a[0]), a[1:]
 		} else {
 			out, b = append(out, b[0]), b[1:]

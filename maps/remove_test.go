@@ -40,8 +40,13 @@ func TestRemoveAllInSteps(t *testing.T) {
 	const n = removeMax + removeMax/2
 	many := wire.ManyBody{Map: []byte("m")}
 	for i := range n {
-		many.Keys = append(many.Keys, []byte(textKey(t, fmt.Sprintf("user:%04d", i))), []byte(textKey(t, fmt.Sprintf("other:%d", i))))
-		many.Values = append(many.Values, []byte("v"), []byte("v"))
+		many.Keys = append(many.Keys, []byte(textKey(t, fmt.Sprintf("user:%04d", i))))
+		many.Values = append(many.Values, []byte("v"))
+	}
+	const others = 100 // so few that a step ends by what it removes, and not by what it looks at
+	for i := range others {
+		many.Keys = append(many.Keys, []byte(textKey(t, fmt.Sprintf("other:%d", i))))
+		many.Values = append(many.Values, []byte("v"))
 	}
 	o.call(0, wire.OpSetMany, wire.AppendManyBody(nil, &many))
 	removed, steps := uint64(0), 0
@@ -55,11 +60,11 @@ func TestRemoveAllInSteps(t *testing.T) {
 			break
 		}
 	}
-	if removed != n || steps < 3 {
+	if removed != n || steps < 2 {
 		t.Fatalf("%d of %d removed in %d steps", removed, n, steps)
 	}
-	if st := o.stats("m"); st.Entries != n {
-		t.Fatalf("%d entries are left, want %d", st.Entries, n)
+	if st := o.stats("m"); st.Entries != others {
+		t.Fatalf("%d entries are left, want %d", st.Entries, others)
 	}
 	if r := o.removeStep(0, "m", "user:*", nil); r.Removed != 0 {
 		t.Fatalf("again: %+v", r)

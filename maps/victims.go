@@ -57,7 +57,7 @@ func (s *Service) sample(b *bound, policy wire.EvictionPolicy, parts []held, n i
 			there := st.Stats(b.name).Held
 			for i := range min(want, there) {
 				at := i
-				if there > want { // one of each stretch of the order of keys
+				if there > want { // one of each stretch of the order of entries
 					from, to := i*there/want, (i+1)*there/want
 					at = from + rand.IntN(to-from)
 				}

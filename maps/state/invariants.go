@@ -88,7 +88,7 @@ func (m *mapState) check(s *State) (err error) {
 		if prev.data != nil && !lessKey(prev, e) {
 			err = fmt.Errorf("key %x after %x", e.keyBytes(), prev.keyBytes())
 		}
-		if e.key == 0 || e.valueLen() == 0 || meta.version > s.version() || meta.updated > s.clock || meta.touched > s.clock {
+		if e.key == 0 || e.hash != hashOf(e.keyBytes()) || e.valueLen() == 0 || e.isLong() != meta.long() || meta.version > s.version() || meta.updated > s.clock || meta.touched > s.clock {
 			err = fmt.Errorf("entry %x: %+v", e.keyBytes(), meta)
 		}
 		prev = e
@@ -157,6 +157,9 @@ func (s *State) checkRing() error {
 	seqs, places := map[mapID]uint64{}, map[mapID]uint64{}
 	for i := range r.n {
 		e := r.at(i)
+		if e.values() != e.old.valueLen()+e.new.valueLen() {
+			return fmt.Errorf("event %d of map %q with %d bytes of values", e.seq, e.ref.name, e.values())
+		}
 		bytes += e.size()
 		if r.isLarge(e) {
 			large++

@@ -2,27 +2,34 @@ package state
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
+	"hash/crc32"
 	"math"
 	"unsafe"
 
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// item is one entry of a map: a pointer to a single allocation without pointers. The allocation holds key, value and meta one after the
-// other, in big-endian order as in a snapshot. These bytes are never changed. Behind them, at the next word, stands the entry's use, which
-// may change. The zero item is no entry.
+// item is one entry of a map: a pointer to a single allocation without pointers. The allocation holds the key, a head, and the value. These
+// bytes are never changed, and stand so in a snapshot. Behind them, at the next word, stands the entry's use, which may change. The zero item
+// is no entry.
+//
+// A head is, integers in the shortest form of package wire:
+//
+//	length of the head (1) · value's length times two, plus one for the long form · generation and count of the version · created · updated less created
+//	the long form: ttl · end · maxIdle · touched
 type item struct {
-	data  *byte
-	key   uint32 // length of the key
-	value uint32 // length of the value; itemLong marks the long form of the meta
+	data *byte
+	hash uint32 // of the key
+	key  uint32 // length of the key
 }
 
 // meta is what an entry knows beside its key and value. Times are milliseconds of cluster time.
 type meta struct {
 	version uint64
 	created int64
-	updated int64 // last write of the value
+	updated int64 // last write of the value. Invariant: not before created.
 
 	// The long form, left out where there is neither a TTL nor a max-idle.
 	ttl     uint64 // as it was given; 0: none
@@ -32,74 +39,158 @@ type meta struct {
 }
 
 const (
-	itemLong  = 1 << 31
-	shortMeta = 3 * 8
-	longMeta  = 7 * 8
-	// itemCost is what an entry is counted with beside its key, value and meta: its use, its place in the tree, and what
-	// the allocator rounds up.
-	itemCost = useSize + 28
+	// maxHead bounds the bytes of a head.
+	maxHead = 1 + 9*binary.MaxVarintLen64
+	// itemCost is what an entry is counted with beside its key, head and value: its use, its place in the tree, and what the allocator
+	// rounds up.
+	itemCost = useSize + 34
 	// expiryCost is what an entry that expires is counted with on top: its place in the order of expiry.
 	expiryCost = 40
 )
 
-// newItem returns an entry. It copies key and value.
-func newItem(key, value []byte, m *meta) item {
-	size, long := shortMeta, uint32(0)
-	if m.ttl|m.maxIdle != 0 {
-		size, long = longMeta, itemLong
+// long reports whether m takes the long form.
+func (m *meta) long() bool { return m.ttl|m.maxIdle != 0 }
+
+// appendHead appends the head of an entry whose value has so many bytes.
+func appendHead(dst []byte, m *meta, value int) []byte {
+	first := uint64(value) << 1
+	if m.long() {
+		first |= 1
 	}
 
-	// One allocation holds everything, and the room for the use lies behind what is written here.
-	b := make([]byte, 0, allocation(len(key)+len(value)+size))
-	b = append(append(b, key...), value...)
-	b = wire.AppendU64(b, m.version)
-	b = wire.AppendI64(wire.AppendI64(b, m.created), m.updated)
-	if long != 0 {
-		b = wire.AppendI64(wire.AppendU64(b, m.ttl), m.end)
-		b = wire.AppendI64(wire.AppendU64(b, m.maxIdle), m.touched)
+	begin := len(dst)
+	generation := wire.Stamp(m.version).Generation()
+	dst = wire.AppendUvarint(wire.AppendUvarint(append(dst, 0), first), generation)
+	dst = wire.AppendUvarint(dst, m.version-uint64(wire.StampOf(generation, 0)))
+	dst = wire.AppendUvarint(wire.AppendUvarint(dst, uint64(m.created)), uint64(m.updated-m.created))
+	if m.long() {
+		dst = wire.AppendUvarint(wire.AppendUvarint(dst, m.ttl), uint64(m.end))
+		dst = wire.AppendUvarint(wire.AppendUvarint(dst, m.maxIdle), uint64(m.touched))
 	}
 
-	return item{data: unsafe.SliceData(b), key: uint32(len(key)), value: uint32(len(value)) | long}
+	dst[begin] = byte(len(dst) - begin)
+	return dst
 }
 
-// allocation returns the size of the allocation of an entry whose key, value and meta take n bytes.
+// newItem returns an entry. It copies key and value.
+func newItem(key, value []byte, m *meta) item {
+	var buf [maxHead]byte
+	h := appendHead(buf[:0], m, len(value))
+
+	// One allocation holds everything, and the room for the use lies behind what is written here.
+	b := make([]byte, 0, allocation(len(key)+len(h)+len(value)))
+	b = append(append(append(b, key...), h...), value...)
+	return item{data: unsafe.SliceData(b), hash: hashOf(key), key: uint32(len(key))}
+}
+
+// allocation returns the size of the allocation of an entry whose key, head and value take n bytes.
 func allocation(n int) int { return useOffset(n) + useSize }
 
-// itemOf returns the entry that holds b, which has the layout that newItem makes and the capacity that allocation says. It
-// keeps b.
-func itemOf(b []byte, key, value int, long bool) item {
-	e := item{data: unsafe.SliceData(b), key: uint32(key), value: uint32(value)}
-	if long {
-		e.value |= itemLong
+// itemOf returns the entry that holds b, whose first bytes are the key. It keeps b. b is what all returned, and has the capacity that
+// allocation says. It reports false if b is nothing that newItem makes.
+func itemOf(b []byte, key int) (e item, ok bool) {
+	if key >= len(b) {
+		return item{}, false
 	}
-	return e
+
+	length, rest := int(b[key]), b[key+1:]
+	ok = true
+	next := func() uint64 {
+		v, n := binary.Uvarint(rest)
+		// The form is the shortest: equal entries are equal bytes.
+		if n <= 0 || n > 1 && rest[n-1] == 0 {
+			ok, rest = false, nil
+			return 0
+		}
+		rest = rest[n:]
+		return v
+	}
+
+	first, generation, count := next(), next(), next()
+	created, age := next(), next()
+	ok = ok && generation <= wire.MaxGeneration && count < uint64(wire.StampOf(1, 0)) && created <= math.MaxInt64 && age <= math.MaxInt64-created
+	if first&1 != 0 {
+		_, end, _, touched := next(), next(), next(), next()
+		ok = ok && max(end, touched) <= math.MaxInt64
+	}
+	if !ok || uint64(len(rest)) != first>>1 || len(b)-len(rest) != key+length {
+		return item{}, false
+	}
+	return item{data: unsafe.SliceData(b), hash: hashOf(b[:key]), key: uint32(key)}, true
 }
 
 // probe returns an item that has nothing but a key, to look entries up with. It aliases key.
-func probe(key []byte) item { return item{data: unsafe.SliceData(key), key: uint32(len(key))} }
-
-// metaSize returns how many bytes the meta takes.
-func (e item) metaSize() int {
-	if e.value&itemLong != 0 {
-		return longMeta
-	}
-	return shortMeta
+func probe(key []byte) item {
+	return item{data: unsafe.SliceData(key), hash: hashOf(key), key: uint32(len(key))}
 }
 
-func (e item) valueLen() int { return int(e.value &^ itemLong) }
+// hashOf returns the hash by which keys are ordered. It is the same in every process. Only keys with equal hashes are compared, so keys
+// that were chosen to collide cost what keys without hashes would cost.
+func hashOf(key []byte) uint32 { return crc32.Checksum(key, castagnoli) }
 
-// size returns how many bytes key, value and meta take.
-func (e item) size() int { return int(e.key) + e.valueLen() + e.metaSize() }
+// headReader reads integers of a head, which is known to be whole.
+type headReader struct{ at unsafe.Pointer }
+
+// uvarint reads the next integer. Behind a head there are more bytes of the allocation, so the place behind it is one too.
+func (r *headReader) uvarint() uint64 {
+	v := uint64(*(*byte)(r.at))
+	r.at = unsafe.Add(r.at, 1)
+	if v < 0x80 {
+		return v
+	}
+
+	v &= 0x7f
+	for shift := 7; ; shift += 7 {
+		c := *(*byte)(r.at)
+		r.at = unsafe.Add(r.at, 1)
+		v |= uint64(c&0x7f) << shift
+		if c < 0x80 {
+			return v
+		}
+	}
+}
+
+// length returns the length of the head.
+func (e item) length() int { return int(*(*byte)(unsafe.Add(unsafe.Pointer(e.data), e.key))) }
+
+// reader returns a headReader behind the head's length.
+func (e item) reader() headReader { return headReader{unsafe.Add(unsafe.Pointer(e.data), e.key+1)} }
+
+// meta reads the entry's meta.
+func (e item) meta() (m meta) {
+	r := e.reader()
+	first, generation := r.uvarint(), r.uvarint()
+	m.version = uint64(wire.StampOf(generation, r.uvarint()))
+	m.created = int64(r.uvarint())
+	m.updated = m.created + int64(r.uvarint())
+	if first&1 != 0 {
+		m.ttl, m.end = r.uvarint(), int64(r.uvarint())
+		m.maxIdle, m.touched = r.uvarint(), int64(r.uvarint())
+	}
+	return m
+}
+
+// valueLen returns the value's length; 0 for no entry.
+func (e item) valueLen() int {
+	if e.data == nil {
+		return 0
+	}
+	r := e.reader()
+	return int(r.uvarint() >> 1)
+}
+
+// size returns how many bytes key, head and value take.
+func (e item) size() int { return int(e.key) + e.length() + e.valueLen() }
 
 // cost returns the bytes that the entry is counted with.
 func (e item) cost() int {
-	if e.value&itemLong != 0 {
+	if e.isLong() {
 		return e.size() + itemCost + expiryCost
 	}
 	return e.size() + itemCost
 }
 
-// all returns key, value and meta.
+// all returns key, head and value.
 func (e item) all() []byte { return unsafe.Slice(e.data, e.size()) }
 
 // keyBytes returns the key; nil for no entry.
@@ -108,29 +199,26 @@ func (e item) keyBytes() []byte { return unsafe.Slice(e.data, e.key) }
 // valueBytes returns the value; nil where there is none.
 func (e item) valueBytes() []byte {
 	n := e.valueLen()
-	if e.data == nil || n == 0 {
+	if n == 0 {
 		return nil
 	}
-	return e.all()[e.key : int(e.key)+n : int(e.key)+n]
-}
-
-// meta reads the entry's meta.
-func (e item) meta() meta {
-	b := e.all()[int(e.key)+e.valueLen():]
-	m := meta{version: binary.BigEndian.Uint64(b), created: int64(binary.BigEndian.Uint64(b[8:])), updated: int64(binary.BigEndian.Uint64(b[16:]))}
-	if len(b) == longMeta {
-		m.ttl, m.end = binary.BigEndian.Uint64(b[24:]), int64(binary.BigEndian.Uint64(b[32:]))
-		m.maxIdle, m.touched = binary.BigEndian.Uint64(b[40:]), int64(binary.BigEndian.Uint64(b[48:]))
-	}
-	return m
+	return unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(e.data), int(e.key)+e.length())), n)
 }
 
 // version reads the entry's version alone.
-func (e item) version() uint64 { return binary.BigEndian.Uint64(e.all()[int(e.key)+e.valueLen():]) }
+func (e item) version() uint64 {
+	r := e.reader()
+	r.uvarint()
+	generation := r.uvarint()
+	return uint64(wire.StampOf(generation, r.uvarint()))
+}
+
+// isLong reports whether the head has the long form. The byte behind its length says so.
+func (e item) isLong() bool { return *(*byte)(unsafe.Add(unsafe.Pointer(e.data), e.key+1))&1 != 0 }
 
 // expires returns when the entry is gone; 0: never.
 func (e item) expires() int64 {
-	if e.value&itemLong == 0 {
+	if !e.isLong() {
 		return 0
 	}
 
@@ -162,8 +250,18 @@ func (e item) keyOnly() item {
 	return newItem(e.keyBytes(), nil, &meta{version: m.version})
 }
 
-// lessKey orders entries by the bytes of their keys.
-func lessKey(a, b item) bool { return bytes.Compare(a.keyBytes(), b.keyBytes()) < 0 }
+// lessKey orders entries by the hashes of their keys, and by the bytes of keys with equal hashes.
+func lessKey(a, b item) bool {
+	if a.hash != b.hash {
+		return a.hash < b.hash
+	}
+	return bytes.Compare(a.keyBytes(), b.keyBytes()) < 0
+}
+
+// CompareKeys compares keys in the order in which the entries of a map stand. The order means nothing, and is the same in every process.
+func CompareKeys(a, b []byte) int {
+	return cmp.Or(cmp.Compare(hashOf(a), hashOf(b)), bytes.Compare(a, b))
+}
 
 // asString returns b as a string without copying, for lookups that end before b can change.
 func asString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -127,16 +127,26 @@ func (s *State) WaitsForLoad(name, key []byte, id wire.ID) bool {
 	return l != nil && l.waiter(id) >= 0
 }
 
-// EachLoad calls fn for the keys of a map whose values are being loaded, in their order, after the given key. It ends when fn returns false.
-func (s *State) EachLoad(name, after []byte, fn func(key string) bool) {
-	s.loads.byKey.Ascend(lockSlot{name: asString(name), key: asString(after)}, func(slot lockSlot) bool {
-		// The walk begins at the key itself, which the caller has seen already.
-		if slot.name == string(name) && slot.key == string(after) {
-			return true
+// EachLoad calls fn for the keys of a map whose values are being loaded, in the order of CompareKeys, after the given key. It ends when fn
+// returns false. It looks at all loads of the map, of which there are few.
+func (s *State) EachLoad(name, after []byte, fn func(key []byte) bool) {
+	var keys [][]byte
+	s.loads.byKey.Ascend(lockSlot{name: asString(name)}, func(slot lockSlot) bool {
+		if slot.name != string(name) {
+			return false
 		}
-
-		return slot.name == string(name) && fn(slot.key)
+		if key := []byte(slot.key); CompareKeys(key, after) > 0 {
+			keys = append(keys, key)
+		}
+		return true
 	})
+
+	slices.SortFunc(keys, CompareKeys)
+	for _, key := range keys {
+		if !fn(key) {
+			return
+		}
+	}
 }
 
 func (s *State) checkLoads() error {

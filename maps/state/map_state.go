@@ -23,7 +23,7 @@ type mapState struct {
 	ref     *mapRef
 	seq     uint64              // of the instance's last event
 	pos     uint64              // of the same; before the first, of the last event of an earlier instance, or one after that
-	entries *btree.BTreeG[item] // by key
+	entries *btree.BTreeG[item] // in the order of CompareKeys
 	bytes   int                 // Invariant: the sum of the entries' costs
 	stamp   uint64              // State.stamp when it became this one
 

@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"math"
+	"slices"
 	"sort"
 
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -390,7 +391,7 @@ func (m *model) sweep(limit int) (wire.Code, []byte) {
 		if a.name != b.name {
 			return a.name < b.name
 		}
-		return a.key < b.key
+		return CompareKeys([]byte(a.key), []byte(b.key)) < 0
 	})
 	list = list[:min(len(list), limit)]
 	for _, d := range list {
@@ -619,6 +620,6 @@ func (m *model) keys(name string) []string {
 			}
 		}
 	}
-	sort.Strings(keys)
+	slices.SortFunc(keys, func(a, b string) int { return CompareKeys([]byte(a), []byte(b)) })
 	return keys
 }

@@ -13,7 +13,7 @@ import (
 // TestOverhead bounds what an entry takes beside its key and value.
 func TestOverhead(t *testing.T) {
 	const n, size = 20_000, 100
-	for ttl, limit := range map[uint64]float64{0: 90, 3_600_000: 170} {
+	for ttl, limit := range map[uint64]float64{0: 70, 3_600_000: 115} {
 		before := heap()
 		s := fill(n, size, ttl)
 		over := float64(heap()-before)/n - float64(size+len(benchKey(0)))

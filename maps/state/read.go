@@ -91,7 +91,7 @@ func (s *State) NextDue() (int64, bool) {
 // scanLook bounds the entries that one Scan looks at. Expired entries that are still to be removed count.
 const scanLook = 4096
 
-// Scan calls fn for the map's visible entries after the given key, in the order of their keys' bytes. With an empty key it begins at the
+// Scan calls fn for the map's visible entries after the given key, in the order of CompareKeys. With an empty key it begins at the
 // first entry. It ends after limit entries, or after maxBytes of keys and values but not before one entry. It also ends when fn returns
 // false, and when it has looked at some thousand entries. Zero or less is no bound. next is the key after which to go on; nil if there are
 // no more. The slices are immutable.
@@ -140,7 +140,7 @@ func (s *State) Scan(name, after []byte, limit, maxBytes int, fn func(key []byte
 	return last
 }
 
-// Candidate returns the entry of a map at place i in the order of keys, if the entry may be evicted. It must be visible, and its key must
+// Candidate returns the entry of a map at place i in the order of Scan, if the entry may be evicted. It must be visible, and its key must
 // not be locked. Places go from 0 to MapStats.Held. The slices are immutable. Looking at an entry is no use of it.
 func (s *State) Candidate(name []byte, i int) (key []byte, v Entry, ok bool) {
 	m := s.find(name)

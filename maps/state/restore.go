@@ -154,32 +154,30 @@ func (d *decoder) name() string {
 }
 
 func (d *decoder) item() item {
-	key, value := d.uvarint(), d.uvarint()
-	long := value&1 != 0
-	value >>= 1
-	d.must(0 < key && key <= wire.MaxKey && 0 < value && value <= wire.MaxValueHard, "an entry of %d and %d bytes", key, value)
+	key, rest := d.uvarint(), d.uvarint()
+	d.must(0 < key && key <= wire.MaxKey && 0 < rest && rest <= maxHead+wire.MaxValueHard, "an entry of %d and %d bytes", key, rest)
 
 	// A length that was refused must not decide how much memory is taken.
 	if d.err != nil {
 		return item{}
 	}
 
-	size := int(key + value + shortMeta)
-	if long {
-		size += longMeta - shortMeta
-	}
-
-	e := itemOf(d.takeInto(size, allocation(size)), int(key), int(value), long)
+	size := int(key + rest)
+	b := d.takeInto(size, allocation(size))
 	if d.err != nil {
 		return item{}
 	}
 
-	m := e.meta()
-	d.must(0 < m.version && m.version <= d.s.version() && 0 <= m.created && m.created <= m.updated && m.updated <= d.s.clock, "an entry's meta %+v", m)
+	e, ok := itemOf(b, int(key))
+	if d.must(ok, "an entry that is not whole"); !ok {
+		return item{}
+	}
 
-	d.must(long == (m.ttl|m.maxIdle != 0) && (m.ttl == 0) == (m.end == 0) && m.ttl < wire.Forever && m.maxIdle < wire.Forever,
-		"an entry's lifetime %+v", m)
-	d.must(m.end >= 0 && 0 <= m.touched && m.touched <= d.s.clock && (m.maxIdle != 0 || m.touched == 0), "an entry's times %+v", m)
+	m, value := e.meta(), e.valueLen()
+	d.must(0 < value && value <= wire.MaxValueHard, "a value of %d bytes", value)
+	d.must(0 < m.version && m.version <= d.s.version() && m.updated <= d.s.clock, "an entry's meta %+v", m)
+	d.must(e.isLong() == m.long() && (m.ttl == 0) == (m.end == 0) && m.ttl < wire.Forever && m.maxIdle < wire.Forever, "an entry's lifetime %+v", m)
+	d.must(m.touched <= d.s.clock && (m.maxIdle != 0 || m.touched == 0), "an entry's times %+v", m)
 
 	return e
 }

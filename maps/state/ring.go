@@ -15,6 +15,7 @@ type ringEvent struct {
 	old, new      item // may be no entry; an event without values has its key in new
 	kind          wire.EventKind
 	flags         uint8
+	held          uint32 // bytes of both values together. Derived from old and new by push: the ring looks at many events to find large ones.
 }
 
 func (e *ringEvent) key() []byte {
@@ -25,7 +26,7 @@ func (e *ringEvent) key() []byte {
 }
 
 // values returns the bytes of both values together.
-func (e *ringEvent) values() int { return e.old.valueLen() + e.new.valueLen() }
+func (e *ringEvent) values() int { return int(e.held) }
 
 // size returns the bytes that the event is counted with.
 func (e *ringEvent) size() int { return eventCost + len(e.key()) + e.values() }
@@ -94,6 +95,7 @@ func (r *ring) push(e ringEvent) {
 		r.buf, r.head, r.shared = buf, 0, false
 	}
 
+	e.held = uint32(e.old.valueLen() + e.new.valueLen())
 	r.n++
 	*r.at(r.n - 1) = e
 
@@ -181,7 +183,7 @@ func (r *ring) strip() bool {
 			from = e.old
 		}
 
-		e.old, e.new, e.flags = item{}, from.keyOnly(), e.flags|wire.EventOmitted
+		e.old, e.new, e.held, e.flags = item{}, from.keyOnly(), 0, e.flags|wire.EventOmitted
 		return true
 	}
 	return false

@@ -24,8 +24,8 @@ import (
 //	position at which the last of the forgotten maps ended (8) · whether operations may be missing (1) · generations (uvarint), in order:
 //	    generation (8) · position at which it began (8) · whether operations of the one before may be missing (1)
 //	maps that have ended lately (uvarint), in that order: name · position of the last event (uvarint) · clock when it ended (8)
-//	maps (uvarint), by name: name · instance (8) · seq (uvarint) · position of the last event (uvarint) · entries (uvarint), by key:
-//	    key's length (uvarint) · value's length times two, plus one for the long meta (uvarint) · key · value · meta
+//	maps (uvarint), by name: name · instance (8) · seq (uvarint) · position of the last event (uvarint) · entries (uvarint), in the order of
+//	    CompareKeys: key's length (uvarint) · length of the rest (uvarint) · key · rest: head and value, see item
 //	windows (uvarint), by client: client (16) · floor (uvarint) · until (8) · look (8) · records (uvarint), by seq:
 //	    seq (uvarint) · deadline (8) · version (8) · code (2) · flags (1) · whole (1) · data
 //	clock of the last sweep of locks (8) · locks (uvarint), by map and key: map · key · fence (8) · freed (8) · if that is 0, who holds it: holder (16) · lease (uvarint) ·
@@ -38,7 +38,7 @@ import (
 // version ever released stay readable.
 const (
 	snapshotMagic   = "GRDS"
-	snapshotVersion = 1
+	snapshotVersion = 2
 	snapshotBlock   = 64 << 10
 )
 
@@ -168,15 +168,10 @@ func encodeMap(w *blockWriter, m *mapState) {
 
 	w.uvarint(uint64(m.entries.Len()))
 	m.entries.Scan(func(e item) bool {
+		b := e.all()
 		w.uvarint(uint64(e.key))
-
-		long := uint64(0)
-		if e.value&itemLong != 0 {
-			long = 1
-		}
-		w.uvarint(uint64(e.valueLen())<<1 | long)
-
-		w.write(e.all())
+		w.uvarint(uint64(len(b)) - uint64(e.key))
+		w.write(b)
 		return w.err == nil
 	})
 }

@@ -39,7 +39,7 @@ func (s *State) applyTouch(op *entry.Op) outcome {
 }
 
 // sweep passes on locks whose leases have ended, and removes entries that have expired, at most limit of both together. Entries go in the
-// order of expiry, map and key, each with its event.
+// order of expiry, map and CompareKeys, each with its event.
 func (s *State) sweep(limit uint32) outcome {
 	most := uint64(min(limit, sweepMax))
 

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -266,14 +267,21 @@ func TestScanBounds(t *testing.T) {
 		})
 		return got, next != nil
 	}
+	// The key x has no entry; a walk goes on behind the place where it would stand.
+	keys := []string{"a", "b", "c", "d", "x"}
+	slices.SortFunc(keys, func(a, b string) int { return CompareKeys([]byte(a), []byte(b)) })
+	gap := slices.Index(keys, "x")
+	keys = slices.Delete(keys, gap, gap+1)
+	all := strings.Join(keys, "")
 	for _, c := range []struct {
 		after                 string
 		limit, maxBytes, stop int
 		want                  string
 		more                  bool
 	}{
-		{"", 0, 0, 0, "abcd", false}, {"b", 0, 0, 0, "cd", false}, {"bb", 0, 0, 0, "cd", false}, {"d", 0, 0, 0, "", false},
-		{"", 2, 0, 0, "ab", true}, {"", 4, 0, 0, "abcd", false}, {"", 0, 12, 0, "ab", true}, {"", 0, 1, 0, "a", true}, {"", 0, 0, 3, "abc", true},
+		{"", 0, 0, 0, all, false}, {keys[1], 0, 0, 0, all[2:], false}, {"x", 0, 0, 0, all[gap:], false}, {keys[3], 0, 0, 0, "", false},
+		{"", 2, 0, 0, all[:2], true}, {"", 4, 0, 0, all, false}, {"", 0, 12, 0, all[:2], true}, {"", 0, 1, 0, all[:1], true},
+		{"", 0, 0, 3, all[:3], true},
 	} {
 		if got, more := read(c.after, c.limit, c.maxBytes, c.stop); got != c.want || more != c.more {
 			t.Errorf("%+v: %q, %v", c, got, more)

@@ -113,7 +113,7 @@ const (
 	ScanValues uint8 = 2
 )
 
-// ScanBody asks for one page of a partition's entries in the order of their keys' encoded bytes.
+// ScanBody asks for one page of a partition's entries. Their order means nothing, and is the same at every member.
 type ScanBody struct {
 	Map   []byte
 	After []byte // the last key of the page before; nil to begin

@@ -40,7 +40,7 @@ func (p *Predicate) Check() error {
 	return CheckGlob(p.Glob)
 }
 
-// RemoveBody is the body of OpRemoveAll. One call removes entries of a map for which a predicate holds, in the order of their keys' encodings,
+// RemoveBody is the body of OpRemoveAll. One call removes entries of a map for which a predicate holds, in the order of a ScanBody's pages,
 // after a given key. It may end before the last entry, and then says so.
 type RemoveBody struct {
 	Map   []byte

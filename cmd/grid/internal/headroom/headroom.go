@@ -23,11 +23,13 @@ const (
 	// leastPercent keeps the collector from running all the time where the bound leaves it no room.
 	leastPercent = 10
 
-	// busyRate is from how many allocated bytes in a second on there is a load, quietRate up to how many there is none.
-	busyRate  = 16 << 20
-	quietRate = 6 << 20
-	// quietFor is how long there must be no load before memory goes back to the system.
-	quietFor = 1500 * time.Millisecond
+	// busyRate is from how many allocated bytes in a second on there is a load, quietRate up to how many there is none. A member of 271
+	// partitions that does nothing allocates four megabytes in a second, in bursts.
+	busyRate  = 24 << 20
+	quietRate = 12 << 20
+	// quietFor is how long there must be no load before memory goes back to the system. It does not go back more often than once in freeEvery.
+	quietFor  = 1500 * time.Millisecond
+	freeEvery = 4 * time.Second
 	// worthFreeing is how many bytes must be there to go back. Giving them back takes a collection.
 	worthFreeing = 16 << 20
 )
@@ -53,6 +55,7 @@ type Controller struct {
 	begun     bool
 	loaded    bool          // there was a load since memory last went back
 	quietFrom time.Duration // since when there is none
+	freed     time.Duration // when memory last went back
 }
 
 // Step takes the next sample and returns the percentage for debug.SetGCPercent, and whether memory should go back to the system now.
@@ -114,10 +117,10 @@ func (c *Controller) settled(s *Sample) bool {
 	if rate > quietRate {
 		c.quietFrom = s.At
 	}
-	if !c.loaded || s.At-c.quietFrom < quietFor {
+	if !c.loaded || s.At-c.quietFrom < quietFor || s.At-c.freed < freeEvery {
 		return false
 	}
 
-	c.loaded = false
+	c.loaded, c.freed = false, s.At
 	return s.Spare >= worthFreeing
 }

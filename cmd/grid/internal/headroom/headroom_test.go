@@ -112,7 +112,7 @@ func TestMemoryGoesBackOnceAfterALoad(t *testing.T) {
 		t.Fatal("the load goes on")
 	}
 	p.rate = 1 * mb
-	p.run(2 * quietFor)
+	p.run(2*quietFor + freeEvery)
 	if p.freed != 1 {
 		t.Fatalf("freed %d times after the load, want once", p.freed)
 	}
