@@ -393,6 +393,19 @@ func TestPlacesAtAnotherOwner(t *testing.T) {
 			l.unlock("k", 1)
 			l.holds("who has come back", 2)
 		},
+		"nothing is applied for longer than that": func(l *lot, h *heard) {
+			l.mu.Lock()
+			l.unapplied = 1
+			l.mu.Unlock()
+			time.Sleep(returnTime + time.Second)
+			l.mu.Lock()
+			l.unapplied = 0
+			l.mu.Unlock()
+			l.lock(h, 5, "k", 2, long)
+			time.Sleep(returnTime)
+			l.unlock("k", 1)
+			l.holds("whose call had to wait", 2)
+		},
 		"the partition passes on once more": func(l *lot, h *heard) {
 			time.Sleep(returnTime / 2)
 			l.mu.Lock()

@@ -18,6 +18,7 @@ type grant struct{ _ byte }
 // orphan is a claim whose caller cannot be answered, until the caller asks again or its time is over.
 type orphan struct {
 	epoch   uint64 // under which the partition was owned here
+	after   time.Duration
 	timer   *time.Timer
 	leaving bool // the time is over: an operation that gives up the claim is on its way through the log
 }
@@ -126,7 +127,7 @@ func (q *waitQueue) orphanLocked(c claim, epoch uint64, after time.Duration) {
 		before.timer.Stop()
 	}
 
-	o := &orphan{epoch: epoch}
+	o := &orphan{epoch: epoch, after: after}
 	o.timer = time.AfterFunc(after, func() { q.abandon(c, o) })
 	q.orphans[c] = o
 }
@@ -179,17 +180,21 @@ func waitsFor(st *state.State, c claim) bool {
 func (q *waitQueue) abandon(c claim, o *orphan) {
 	// Under a later owner the caller may have come back there. That owner has orphans of its own.
 	current := o.epoch != 0 && q.host.Serving(c.part) == o.epoch
+	stalled := current && q.stalled(c.part)
 
 	q.mu.Lock()
 	mine := q.orphans[c] == o
 	switch {
+	case mine && stalled:
+		// The call with which the caller has come back may be among those that wait for the group.
+		o.timer.Reset(o.after)
 	case mine && current:
 		o.leaving = true // from here on, a caller that comes back is answered only when the log has decided
 	case mine:
 		delete(q.orphans, c)
 	}
 	q.mu.Unlock()
-	if !mine || !current {
+	if !mine || !current || stalled {
 		return
 	}
 
@@ -200,6 +205,15 @@ func (q *waitQueue) abandon(c claim, o *orphan) {
 
 	q.host.Submit(c.part, op, &abandoned{q, c, o})
 	q.host.Flush(c.part)
+}
+
+// stalled reports whether operations of a partition wait for its group, and none was applied for a while.
+func (q *waitQueue) stalled(part int) (stalled bool) {
+	if q.host.Unapplied(part) == 0 {
+		return false
+	}
+	q.host.Inspect(part, func(m partition.Machine) { stalled = stateOf(m).Clock()+orphanTime.Milliseconds() < q.now() })
+	return stalled
 }
 
 // abandoned is the Completion of the operation that gives up a claim.

@@ -52,6 +52,7 @@ type owned interface {
 	Inspect(partition int, f func(m partition.Machine)) bool
 	Submit(partition int, op *entry.Op, c partition.Completion)
 	Flush(partition int)
+	Unapplied(partition int) int64
 }
 
 // moves is how often locks had moved in a state at some look.

@@ -20,7 +20,9 @@ type lot struct {
 	mu    sync.Mutex // guards the following
 	st    *state.State
 	epoch uint64
-	slow  func(carryOut func(o partition.Outcome)) // if not nil: takes what is submitted, and has it carried out in time
+
+	unapplied int64
+	slow      func(carryOut func(o partition.Outcome)) // if not nil: takes what is submitted, and has it carried out in time
 }
 
 func (l *lot) Submit(_ int, op *entry.Op, c partition.Completion) {
@@ -61,6 +63,13 @@ func (l *lot) hold() (release func()) {
 }
 
 func (l *lot) Flush(int) {}
+
+// Unapplied tells of a call that waits for the group while the test says so.
+func (l *lot) Unapplied(int) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.unapplied
+}
 
 func (l *lot) Serving(int) uint64 {
 	l.mu.Lock()

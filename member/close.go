@@ -240,7 +240,7 @@ func (m *Member) stop(abruptly bool) error {
 
 	m.cancel()
 	if m.metrics != nil {
-		m.metrics.Stop()
+		m.metrics.Close()
 	}
 	if m.server != nil {
 		m.server.CloseHTTP(abruptly)

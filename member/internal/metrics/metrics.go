@@ -18,10 +18,10 @@ type Config struct {
 	Name     string               // of the member: a provider may have several
 	Version  string
 	Logger   *slog.Logger
-	Read     func() Reading // called whenever a reader of the metrics asks, between Start and Stop
+	Read     func() Reading // called whenever a reader of the metrics asks, between Start and Close
 }
 
-// Metrics are a member's instruments. They are made by New, observed from Start, and end with Stop.
+// Metrics are a member's instruments. They are made by New, observed from Start, and end with Close.
 type Metrics struct {
 	cfg        Config
 	registered metric.Registration // nil: nothing is observed
@@ -58,7 +58,7 @@ func (ms *Metrics) Latency(ctx context.Context) (func(name string, op wire.Op) f
 	}, nil
 }
 
-// Start registers the instruments with the provider, if there is one. They are observed until Stop.
+// Start registers the instruments with the provider, if there is one. They are observed until Close.
 func (ms *Metrics) Start() error {
 	if ms.cfg.Provider == nil {
 		return nil
@@ -100,8 +100,8 @@ func (ms *Metrics) Start() error {
 	return nil
 }
 
-// Stop ends what Start began. It may be called before Start.
-func (ms *Metrics) Stop() {
+// Close ends what Start began. It may be called before Start.
+func (ms *Metrics) Close() {
 	if ms.registered == nil {
 		return
 	}
