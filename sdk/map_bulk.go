@@ -1,7 +1,6 @@
 package sdk
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"reflect"
@@ -241,9 +240,25 @@ func (b *bulk[K, V]) run(ctx context.Context, body func([]byte, []bulkItem[K]) [
 	return nil
 }
 
+// sort puts the items in the order of their partitions. Items of one partition stay in their order: of two with the same key the later wins.
+func (b *bulk[K, V]) sort() {
+	// Items are large and full of pointers. Numbers that say where they go are sorted instead, and each item moves once.
+	order := make([]uint64, len(b.items))
+	for i := range b.items {
+		order[i] = uint64(b.items[i].partition)<<32 | uint64(i)
+	}
+	slices.Sort(order)
+
+	sorted := make([]bulkItem[K], len(order))
+	for i, o := range order {
+		sorted[i] = b.items[uint32(o)]
+	}
+	b.items = sorted
+}
+
 // parts returns the items by partition, in parts within the bounds.
 func (b *bulk[K, V]) parts() [][]bulkItem[K] {
-	slices.SortStableFunc(b.items, func(x, y bulkItem[K]) int { return cmp.Compare(x.partition, y.partition) })
+	b.sort()
 
 	var out [][]bulkItem[K]
 	first, size := 0, 0
