@@ -43,6 +43,9 @@ var goals = []goal{
 	faster(many, opGet, 64, baselineName, 15), faster(many, opSet, 64, baselineName, 2),
 }
 
+// idleGoals are how much of a core, in percent, a cluster of three may take without work.
+var idleGoals = map[string]float64{many: 6, few: 3}
+
 func faster(mine, op string, callers int, other string, want float64) goal {
 	return goal{mine: side{mine, op, callers}, other: side{other, op, callers}, metric: perSecond, want: want}
 }
@@ -58,11 +61,20 @@ type Reached struct {
 	CPU     stats.Summary `json:"cpu_ratio"`
 }
 
-// judge returns all goals of which both sides were measured.
+// judge returns all goals of which both sides were measured, of clusters with that many members.
 func judge(r *Result, members int) (list []Reached) {
 	if members != 3 {
 		return nil
 	}
+
+	for _, i := range r.Idle {
+		if most, ok := idleGoals[i.Peer]; ok {
+			share := 100 * i.Core
+			list = append(list, Reached{Text: i.Peer + " without work, all processes", Want: fmt.Sprintf("≤ %g %%", most), Unit: "% of a core", Pairs: 1,
+				Is: stats.Summary{Median: share, Min: share, Max: share}, Reached: share <= most})
+		}
+	}
+
 	for _, g := range goals {
 		mine := r.find(g.mine)
 		if mine == nil {
