@@ -183,9 +183,9 @@ func (h *Host) trimLog(r *replica, now time.Time, noRoom bool) {
 
 	entries, bytes := h.log.Size(r.shard, r.id)
 	kept := int64(entries / 4)
-	// A log that is many times too long is cut to half of what it should be, or it would have to be cut again at once.
+	// A log that is many times too long is cut to a quarter of what it should be, as others are.
 	if bytes > 0 {
-		kept = min(kept, int64(entries)*h.logLength(r)/2/bytes)
+		kept = min(kept, int64(entries)*h.logLength(r)/4/bytes)
 	}
 
 	// The entry at the Raft snapshot's own index stays, because the library ignores a request to remove it.

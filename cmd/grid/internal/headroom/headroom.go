@@ -18,6 +18,9 @@ const (
 	// collector may take a tenth.
 	tooMuch = 0.07
 	little  = 0.035
+	// restful is a share of one processor. A collector that takes less is no reason for more headroom, even if it takes most of what a member
+	// takes that does nothing.
+	restful = 0.025
 	// leastLive is what a member has at least.
 	leastLive = 8 << 20
 	// leastPercent keeps the collector from running all the time where the bound leaves it no room.
@@ -89,16 +92,17 @@ func (c *Controller) most(live float64) float64 {
 // judge changes the headroom by what collections have taken since it was last changed.
 func (c *Controller) judge(s *Sample) {
 	collector, others := s.Collector-c.judged.Collector, s.Others-c.judged.Others
+	took := (s.At - c.judged.At).Seconds()
 	c.judged = *s
 	if collector+others <= 0 {
 		return
 	}
 
 	switch share := collector / (collector + others); {
-	case share > tooMuch:
+	case share > tooMuch && collector > restful*took:
 		// As many bytes more make collections rarer by the same factor, and their share smaller.
 		c.headroom *= min(2, share/tooMuch)
-	case share < little:
+	case share < little, collector < restful/2*took:
 		c.headroom *= 0.8
 	}
 }

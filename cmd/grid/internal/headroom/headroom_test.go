@@ -18,13 +18,14 @@ type process struct {
 	garbage float64
 	percent int
 	freed   int
+	idle    float64 // part of the time in which the program does nothing
 }
 
 // run lets the program run for a time. It uses one processor.
 func (p *process) run(d time.Duration) {
 	for range d / every {
 		p.s.At += every
-		p.s.Others += every.Seconds()
+		p.s.Others += every.Seconds() * (1 - p.idle)
 		p.s.Allocated += uint64(p.rate * every.Seconds())
 		p.garbage += p.rate * every.Seconds()
 		for room := p.live * float64(p.percent) / 100; p.garbage > room; p.garbage -= room {
@@ -85,6 +86,17 @@ func TestHeadroomGrowsUntilTheCollectorTakesLittle(t *testing.T) {
 				t.Errorf("%.0f bytes live: a headroom of %.0f", live, p.room())
 			}
 		}
+	}
+}
+
+// A member that does nothing takes little processor time, and its collector may take most of that.
+func TestHeadroomIsSmallAtRest(t *testing.T) {
+	p := newProcess(200*mb, 4*mb, 0.15, 0)
+	p.run(5 * time.Minute)
+	p.idle = 0.95
+	p.run(10 * time.Minute)
+	if room := p.room(); room > 1.1*least {
+		t.Errorf("%.0f bytes beside 200 MB that nobody asks for, want %d", room, least)
 	}
 }
 
