@@ -77,6 +77,7 @@ func newCall(op wire.Op, name string, partition uint32) *call {
 func (cl *call) release() {
 	cl.Shrink()
 	shrink := func(b []byte) []byte {
+		// One large value must not stay in the pool for ever.
 		if cap(b) > maxKeptBuffer {
 			return nil
 		}
@@ -145,6 +146,7 @@ func (c *Client) begin(ctx context.Context, cl *call) error {
 	if err := ctx.Err(); err != nil {
 		return cl.fail(because(ErrTimeout, err), "not sent")
 	}
+	// A frame above its limit would end the connection, and with it the calls of others.
 	if len(cl.body) > maxBody {
 		return cl.fail(ErrTooLarge, fmt.Sprintf("a request of %d bytes, the limit is %d", len(cl.body), maxBody))
 	}
@@ -160,6 +162,7 @@ func (c *Client) begin(ctx context.Context, cl *call) error {
 	now := c.clock.now()
 	cl.since = now
 	cl.limit, cl.byContext = later(now, c.cfg.timeout), false
+	// A slice is part of a longer wait, which the client's timeout does not bound.
 	if cl.slice > 0 {
 		cl.limit = later(now, cl.slice)
 	}

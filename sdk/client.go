@@ -107,6 +107,7 @@ func (c *Client) onView(conn *rpc.Conn, body []byte) {
 		err = fmt.Errorf("%w: %d partitions", wire.ErrMalformed, len(v.Partitions))
 	}
 	if err != nil {
+		// What comes on this connection cannot be trusted any more, so the member is dialed again.
 		conn.Fail(fmt.Errorf("table: %w", err))
 		return
 	}

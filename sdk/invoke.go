@@ -66,10 +66,12 @@ func (c *Client) send(cl *call, flush bool) (sent, done bool) {
 		if cl.peer == nil {
 			cl.peer = c.peer(cl.member)
 		}
+		// A member that the table no longer has is not asked, even where its connection still lives.
 		if cl.peer == nil || t.member(cl.member) == nil {
 			return false, cl.end(cl.fail(ErrMemberLeft, "no such member"))
 		}
 	} else {
+		// The route is looked up for each attempt: the owner may have changed since the last one.
 		cl.route = t.routes[cl.req.Partition]
 		cl.peer, cl.req.Epoch = cl.route.owner, cl.route.epoch
 	}
@@ -139,6 +141,7 @@ func (c *Client) unconnected(cl *call) (done bool) {
 		return cl.end(cl.fail(ErrMemberLeft, err.Error()))
 	}
 
+	// The call does not wait for the dial. Its next attempt finds the connection, or another owner.
 	c.dial(cl.peer)
 	if err == nil {
 		err = errors.New("not connected")
@@ -218,6 +221,7 @@ func (c *Client) settle(ctx context.Context, cl *call) (done bool) {
 	sentinel := sentinelOf(code)
 	switch {
 	case cl.unknown, write && sentinel == nil:
+		// This answer is about the last copy. An earlier one may have been executed.
 		return cl.end(cl.fail(ErrUnknownOutcome, cl.text().Error()))
 	case sentinel == nil:
 		sentinel = errInternal
@@ -264,6 +268,7 @@ func (c *Client) outcome(cl *call, cause error) error {
 	case errors.Is(cause, ErrClosed):
 		sentinel, cause = ErrClosed, nil
 	case !cl.reached && cl.attempts > 0:
+		// The last attempt found nobody who could have executed it.
 		sentinel = ErrUnavailable
 	}
 	return cl.fail(because(sentinel, cause), hint)

@@ -177,6 +177,7 @@ func (g *group) wait(changed <-chan struct{}, next int64) {
 // settle judges an attempt that has its results.
 func (g *group) settle(tag int) {
 	cl := g.calls[tag]
+	// The result is there, or the context has ended: this waits for neither.
 	cl.conn.Wait(g.ctx.Done(), cl.Call)
 	cl.queued = false
 	g.underWay--

@@ -244,6 +244,7 @@ func (l *Lock) extendLocked(r wire.LockResult, again bool) {
 	l.until = now + int64(left) + int64(lockDoubt)
 	next := left - 2*l.third()
 	if again {
+		// A holder that waits for Lost keeps a renewal open at the owner, which answers when the lock is lost.
 		next = 0
 	}
 	l.timer = time.AfterFunc(max(next, minRenewal), l.renewal)
@@ -273,6 +274,7 @@ func (l *Lock) renew() {
 
 		slice := time.Duration(0)
 		if l.watched {
+			// The renewal waits at the owner, but not for so long that the lease could end meanwhile.
 			slice = min(max(l.third(), minRenewal), lockSlice)
 		}
 		l.mu.Unlock()

@@ -140,6 +140,7 @@ func (b *bulk[K, V]) add(key K, value *V) {
 	if value != nil {
 		at = len(b.arena)
 		if b.arena, err = b.m.encodeValue(b.op, b.arena, *value); err != nil {
+			// What the encoder has left behind belongs to nobody.
 			b.arena = b.arena[:at]
 			b.fail(key, err)
 			return
@@ -170,6 +171,7 @@ func (b *bulk[K, V]) write(ctx context.Context, w wire.WriteOptions, applied fun
 		func(cl *call, items []bulkItem[K]) error {
 			r, err := wire.DecodeBulkResult(cl.Answer.Body)
 			if err != nil {
+				// The owner has answered, so it has executed the part. Which keys it concerned nobody can tell.
 				return cl.fail(ErrUnknownOutcome, "the answer cannot be read: "+err.Error())
 			}
 
@@ -217,6 +219,7 @@ func (b *bulk[K, V]) run(ctx context.Context, body func([]byte, []bulkItem[K]) [
 
 	b.m.c.invokeEach(ctx, list, func(cl *call) (more []*call) {
 		part, err := items[cl], cl.err
+		// The call goes back to the pool, and may come again for another part.
 		delete(items, cl)
 		defer cl.release()
 		if err == nil {

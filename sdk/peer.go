@@ -103,6 +103,7 @@ func (c *Client) dial(p *peer) {
 		p.mu.Lock()
 		p.mu.dialing, p.mu.lastErr = false, err
 		if err != nil {
+			// A member that is down must not be dialed by every call that wants it.
 			p.mu.notBefore = c.clock.now() + int64(backoff(p.mu.failures))
 			p.mu.failures++
 			p.mu.failedFrom = began
@@ -164,6 +165,7 @@ func (c *Client) greetCluster(ctx context.Context, addr string, plane wire.Plane
 			if err != nil {
 				host = addr
 			}
+			// The configuration is shared by all members, whose names differ.
 			cfg = cfg.Clone()
 			cfg.ServerName = host
 		}

@@ -26,6 +26,7 @@ func (s *Service) launchLocked(p *pool, j *job) {
 
 	tc := &taskContext{ctx: ctx, service: s, key: j.key, attempt: j.attempt}
 	arg := j.arg
+	// The function has them from here on. Kept here too, they would stay in memory as long as the result.
 	j.arg, j.key = nil, nil
 
 	go s.run(tc, j, arg)
@@ -37,6 +38,7 @@ func (s *Service) run(tc *taskContext, j *job, arg []byte) {
 
 	ctx := tc.ctx
 	if j.timeout > 0 {
+		// The time of a task begins here, and not in the queue.
 		limited, cancel := context.WithTimeoutCause(ctx, j.timeout, errTimeUp)
 		defer cancel()
 		// The function may ignore the end of its context. The outcome does not wait for the function.
@@ -112,6 +114,7 @@ func (s *Service) leave(j *job) {
 	j.end(errReturned)
 	j.end = nil
 
+	// The argument counts until now, since the function may have kept it until its end.
 	s.releaseLocked(j)
 	s.mu.running--
 
@@ -119,11 +122,13 @@ func (s *Service) leave(j *job) {
 	p.running--
 	switch {
 	case p.waiting.Len() > 0:
+		// The place goes over without a gap, so those that wait cannot be overtaken by a new task.
 		s.launchLocked(p, p.pop())
 	case p.idle():
 		delete(s.mu.pools, p.name)
 	}
 
+	// Stop waits for the last function.
 	if s.mu.phase == phaseStopped && s.mu.running == 0 {
 		close(s.idle)
 	}

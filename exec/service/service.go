@@ -128,6 +128,7 @@ func (s *Service) Stop() {
 		return
 	}
 
+	// The lock is released: functions that heed the end of their contexts return, and their places need it.
 	s.endRoot(errStopped)
 	patience := time.NewTimer(s.cfg.StopTimeout)
 	defer patience.Stop()
@@ -213,13 +214,16 @@ func (s *Service) Submit(body wire.TaskBody) (wire.Code, string) {
 		return wire.CodeClosed, "the member is stopping"
 	}
 
+	// Waiting tasks keep their arguments. Without this bound, full queues could use up the member's memory.
 	if s.mu.argBytes+j.size > s.cfg.MaxArgBytes {
 		s.mu.stats.Rejected++
 		return wire.CodeRejected, fmt.Sprintf("the arguments of the member's tasks take %d bytes, the limit is %d", s.mu.argBytes, s.cfg.MaxArgBytes)
 	}
 
+	// A pool is there only while it has work.
 	p, ok := s.mu.pools[j.executor]
 	if !ok {
+		// Names of executors come from callers, so their number has to be bounded.
 		if len(s.mu.pools) >= s.cfg.MaxExecutors {
 			s.mu.stats.Rejected++
 			return wire.CodeOverloaded, fmt.Sprintf("%d executors have work, which is the limit", len(s.mu.pools))
@@ -270,6 +274,7 @@ func (s *Service) prepare(body *wire.TaskBody) (*job, wire.Code, string) {
 
 	run, ok := (*tasks.Registry)(s.cfg.Registry).Lookup(body.Task)
 	if !ok {
+		// Members may have different programs, so the text names this one.
 		m := s.cfg.Member()
 		return nil, wire.CodeUnknownTask, fmt.Sprintf("member %s (%s) has no task %q", m.Name, m.ID, body.Task)
 	}
@@ -314,6 +319,7 @@ func (s *Service) Wait(ctx context.Context, id wire.ID) wire.TaskResult {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// The caller may lose this answer and ask again, so a fetched result stays for a while.
 	s.mu.results.fetch(id, time.Now())
 	return j.result
 }
@@ -328,6 +334,7 @@ func (s *Service) Cancel(id wire.ID) bool {
 		return false
 	}
 
+	// A task that still waits gives its place in the queue to others at once.
 	if p := s.mu.pools[j.executor]; p != nil && p.remove(j) {
 		s.releaseLocked(j)
 	}
