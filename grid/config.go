@@ -49,6 +49,10 @@ type Config struct {
 	// RebuildDelay is how long a member may be silent before its replicas are rebuilt on others, by default 10 seconds. The value of the
 	// member that leads the cluster's metadata counts, so give all members the same.
 	RebuildDelay time.Duration
+	// Reads is how this member answers reads of partitions that it owns: by default sdk.ReadLease. With sdk.ReadQuorum it asks a majority
+	// each time and has no leases, so that nobody has to wait for one when it is gone. Give all members the same. For single maps there is
+	// sdk.MapConfig.
+	Reads sdk.ReadPolicy
 	// Lite makes a member that holds no data. Clients and tasks use it like any other. It cannot bootstrap a cluster alone.
 	Lite bool
 

@@ -25,6 +25,7 @@ type call struct {
 	body      []byte          // reads, and calls that lock: a copy of the request's body; writes: the body that goes into the log, if not the request's
 	reading   state.Reading   // reads
 	point     state.ReadPoint // reads: when and where
+	quorum    bool            // reads: a lease does not do
 	out       []byte          // reads: the body of the answer
 	started   time.Duration   // when the request arrived, see elapsed
 	tally     *tally          // writes: where they are counted; nil: nowhere
@@ -55,7 +56,7 @@ const callBytes = 512
 func (c *call) Size() int { return callBytes + len(c.body) }
 
 // Quorum reports whether a read insists on asking a majority.
-func (c *call) Quorum() bool { return false }
+func (c *call) Quorum() bool { return c.quorum }
 
 // Untouched reports whether a read of keys finds what it would have found in each state since a position.
 func (c *call) Untouched(m partition.Machine, since uint64, at partition.ReadPoint) bool {
@@ -76,7 +77,7 @@ func (c *call) free() {
 		c.s.cfg.Host.Free(c.held)
 		c.held = 0
 	}
-	c.s, c.caller, c.tally, c.bound, c.keys, c.locks, c.hurry, c.removal = nil, nil, nil, nil, 0, false, false, nil
+	c.s, c.caller, c.tally, c.bound, c.keys, c.locks, c.hurry, c.quorum, c.removal = nil, nil, nil, nil, 0, false, false, false, nil
 
 	// A large buffer would stay in the pool for as long as calls go on.
 	if cap(c.body) > pooledBytes {

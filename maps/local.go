@@ -8,6 +8,7 @@ import (
 	"github.com/gridiron-io/gridiron/maps/state"
 	"github.com/gridiron-io/gridiron/partition"
 	"github.com/gridiron-io/gridiron/partition/entry"
+	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
 const (
@@ -40,7 +41,7 @@ func (s *Service) EachLocal(ctx context.Context, name string, f func(key, value 
 
 // eachOf does this for one partition, and reports whether f wants more.
 func (s *Service) eachOf(ctx context.Context, p int, name string, f func(key, value []byte) bool) (goesOn bool, err error) {
-	rd := &localRead{name: []byte(name), done: make(chan partition.Outcome, 1)}
+	rd := &localRead{name: []byte(name), quorum: s.config([]byte(name)).Reads == wire.ReadQuorum, done: make(chan partition.Outcome, 1)}
 	for {
 		if err := ctx.Err(); err != nil {
 			return false, err
@@ -79,6 +80,7 @@ func (s *Service) eachOf(ctx context.Context, p int, name string, f func(key, va
 type localRead struct {
 	name, after []byte
 	entries     []localEntry
+	quorum      bool
 	next        []byte // the key after which to go on; nil: there are no more
 	done        chan partition.Outcome
 }
@@ -106,8 +108,8 @@ func (l *localRead) Size() int { return len(l.name) + len(l.after) + 256 }
 // Commit asks for no more than the clock.
 func (l *localRead) Commit() *entry.Op { return nil }
 
-// Quorum leaves it to the host how it makes sure that it owns the partition.
-func (l *localRead) Quorum() bool { return false }
+// Quorum reports what is configured for the map.
+func (l *localRead) Quorum() bool { return l.quorum }
 
 // Fail ends the read.
 func (l *localRead) Fail(o partition.Outcome) { l.done <- o }

@@ -21,6 +21,8 @@ func (s *Service) read(req *wire.Request, caller Caller) bool {
 	}
 
 	c := newCall(s, req, caller)
+	cfg := s.config(in.Map)
+	c.quorum = cfg.Reads == wire.ReadQuorum
 	c.body = append(c.body[:0], req.Body...)
 	c.reading.Op, c.reading.Body = req.Op, c.body
 	short := d.ByKey && in.Keys <= shortKeys

@@ -83,6 +83,7 @@ type Settings struct {
 	Partitions   int
 	Replicas     int
 	RebuildDelay time.Duration
+	Reads        sdk.ReadPolicy
 	Lite         bool
 
 	MaxValue  int
@@ -127,6 +128,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.MaxValue == 0 {
 		c.MaxValue = wire.MaxValue
+	}
+	if c.Reads == "" {
+		c.Reads = sdk.ReadLease
 	}
 	if c.RebuildDelay == 0 {
 		c.RebuildDelay = 10 * time.Second
@@ -247,6 +251,9 @@ func (c Config) Validate() error {
 	if c.MaxValue < 1 || c.MaxValue > wire.MaxValueHard {
 		bad("max value %d: want 1 to %d bytes", c.MaxValue, wire.MaxValueHard)
 	}
+	if _, err := wire.ParseReadPolicy(string(c.Reads)); err != nil {
+		bad("reads %q: want %q or %q", c.Reads, sdk.ReadLease, sdk.ReadQuorum)
+	}
 	if c.RebuildDelay < 0 {
 		bad("rebuild delay %v: want more than 0", c.RebuildDelay)
 	}
@@ -300,7 +307,7 @@ func (c Config) patterns() (list wire.MapConfigs, problems []error) {
 // mapConfig returns c in the form of the metadata.
 func mapConfig(c sdk.MapConfig) (wire.MapConfig, error) {
 	return wire.MapConfigSet{TTL: c.TTL, MaxIdle: c.MaxIdle, Eviction: (*string)(c.Eviction), MaxEntries: c.MaxEntries, MaxBytes: c.MaxBytes,
-		Stats: c.Stats}.MapConfig()
+		Stats: c.Stats, Reads: (*string)(c.Reads)}.MapConfig()
 }
 
 func validPort(s string) bool {

@@ -19,7 +19,7 @@ func TestMapConfigIsWhole(t *testing.T) {
 	for i := range v.NumField() {
 		v.Field(i).Set(reflect.New(v.Field(i).Type().Elem()))
 	}
-	set.Eviction = new(sdk.EvictNone)
+	set.Eviction, set.Reads = new(sdk.EvictNone), new(sdk.ReadQuorum)
 
 	if got, err := mapConfig(set); err != nil || got.Fields != wire.AllMapFields {
 		t.Errorf("fields %b of %b, %v", got.Fields, wire.AllMapFields, err)
@@ -34,6 +34,7 @@ func TestMapsAreValidated(t *testing.T) {
 			"empty": {},
 			"both":  {Eviction: new(sdk.EvictNone), MaxEntries: new(int64(4))},
 			"fifo":  {Eviction: new(sdk.EvictionPolicy("fifo"))},
+			"dirty": {Reads: new(sdk.ReadPolicy("dirty"))},
 		},
 		Executors: map[string]exec.PoolConfig{"": {Pool: 1}, "x": {Queue: -1}},
 	}}.WithDefaults()
@@ -41,7 +42,7 @@ func TestMapsAreValidated(t *testing.T) {
 	if !errors.Is(err, ErrConfig) {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`maps "a[":`, "glob", "ttl(-1s)", `maps "empty"`, `maps "both"`, `maps "fifo"`, `name of executor ""`, `executor "x"`} {
+	for _, want := range []string{`maps "a[":`, "glob", "ttl(-1s)", `maps "empty"`, `maps "both"`, `maps "fifo"`, `maps "dirty"`, `name of executor ""`, `executor "x"`} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\nwant %q too", err, want)
 		}

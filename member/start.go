@@ -263,13 +263,21 @@ func (m *Member) clientOptions() []sdk.Option {
 	return opts
 }
 
+// lease returns the lease that this member announces for the partitions that it owns; 0: none.
+func (m *Member) lease() time.Duration {
+	if m.cfg.Reads == sdk.ReadQuorum {
+		return 0
+	}
+	return partition.DefaultLease
+}
+
 func (m *Member) startData() (err error) {
 	n := m.partitions()
 	m.publisher = m.events.NewPublisher(n)
 	m.host, err = partition.Start(partition.HostConfig{
 		Member: m.id, Incarnation: m.incarnation, Cluster: m.clusterID(), Addr: m.peerAddr(), Partitions: n,
 		Machines: maps.Machines{Limits: state.Limits{}, Dropped: m.publisher.Dropped()}, Transport: m.dataNet, Registry: m.dataReg, Now: m.clock.Now,
-		Lease:      partition.DefaultLease,
+		Lease:      m.lease(),
 		MayOwn:     func() bool { return m.clock.IsSet() && !m.clock.IsBehind() && !m.isClosing() },
 		Transferee: m.transferee,
 		OnOwner: func(p int) {

@@ -19,6 +19,14 @@ const (
 	EvictLFU  EvictionPolicy = "lfu"  // the entries that were used least
 )
 
+// ReadPolicy says how the owner of a partition makes sure, before it answers a read, that no other member owns the partition.
+type ReadPolicy string
+
+const (
+	ReadLease  ReadPolicy = "lease"  // by a lease, which its writes renew; without one it asks a majority
+	ReadQuorum ReadPolicy = "quorum" // by asking a majority each time: slower, and no clock matters
+)
+
 // MapConfig is the configuration of the maps whose names match a pattern. A nil field is not set: less specific patterns, and in
 // the end the default, decide it.
 type MapConfig struct {
@@ -33,6 +41,9 @@ type MapConfig struct {
 	MaxBytes   *int64
 
 	Stats *bool // whether members count the map's operations, by default true
+
+	// Reads is ReadLease by default. Members that are configured with ReadQuorum have no leases, whatever Reads says of a map.
+	Reads *ReadPolicy
 }
 
 // MapField names a field of a MapConfig, as configuration files and the command line do.
@@ -45,6 +56,7 @@ const (
 	FieldMaxEntries MapField = "max_entries"
 	FieldMaxBytes   MapField = "max_bytes"
 	FieldStats      MapField = "stats"
+	FieldReads      MapField = "reads"
 )
 
 var mapFields = []struct {
@@ -52,7 +64,7 @@ var mapFields = []struct {
 	bit  wire.MapFields
 }{
 	{FieldTTL, wire.MapTTL}, {FieldMaxIdle, wire.MapMaxIdle}, {FieldEviction, wire.MapEviction}, {FieldMaxEntries, wire.MapMaxEntries},
-	{FieldMaxBytes, wire.MapMaxBytes}, {FieldStats, wire.MapStats},
+	{FieldMaxBytes, wire.MapMaxBytes}, {FieldStats, wire.MapStats}, {FieldReads, wire.MapReads},
 }
 
 // PatternConfig is the configuration of a pattern: a map's name, or a glob. In a glob * stands for any characters, ? for one,
@@ -71,13 +83,14 @@ type MapSettings struct {
 	MaxEntries int64
 	MaxBytes   int64
 	Stats      bool
+	Reads      ReadPolicy
 }
 
 // wire returns c in the form that members use. The error lists all that is wrong with single fields; contradictions between fields
 // are found later.
 func (c MapConfig) wire() (wire.MapConfig, error) {
 	return wire.MapConfigSet{TTL: c.TTL, MaxIdle: c.MaxIdle, Eviction: (*string)(c.Eviction), MaxEntries: c.MaxEntries, MaxBytes: c.MaxBytes,
-		Stats: c.Stats}.MapConfig()
+		Stats: c.Stats, Reads: (*string)(c.Reads)}.MapConfig()
 }
 
 func mapConfigOf(c *wire.MapConfig) (out MapConfig) {
@@ -98,6 +111,9 @@ func mapConfigOf(c *wire.MapConfig) (out MapConfig) {
 	}
 	if c.Fields&wire.MapStats != 0 {
 		out.Stats = new(c.Stats)
+	}
+	if c.Fields&wire.MapReads != 0 {
+		out.Reads = new(ReadPolicy(c.Reads.String()))
 	}
 	return out
 }
@@ -134,7 +150,8 @@ func (c *Client) MapConfig(ctx context.Context, name string) (s MapSettings, err
 
 	r := res.List.Resolve(name)
 	return MapSettings{Patterns: res.List.Matching(name), TTL: duration(r.TTL), MaxIdle: duration(r.MaxIdle),
-		Eviction: EvictionPolicy(r.Eviction.String()), MaxEntries: int64(r.MaxEntries), MaxBytes: int64(r.MaxBytes), Stats: r.Stats}, nil
+		Eviction: EvictionPolicy(r.Eviction.String()), MaxEntries: int64(r.MaxEntries), MaxBytes: int64(r.MaxBytes), Stats: r.Stats,
+		Reads: ReadPolicy(r.Reads.String())}, nil
 }
 
 func (c *Client) mapConfigs(ctx context.Context) (wire.MapConfigsResult, error) {

@@ -66,7 +66,7 @@ func recovered(survivor int, lost ...int) *View {
 // everyMapField returns a configuration with all there is.
 func everyMapField(pattern string) wire.PatternConfig {
 	return wire.PatternConfig{Pattern: pattern, MapConfig: wire.MapConfig{Fields: wire.AllMapFields, TTL: 1000, MaxIdle: 500,
-		Eviction: wire.EvictLFU, MaxEntries: 10, MaxBytes: 1 << 20, Stats: true}}
+		Eviction: wire.EvictLFU, MaxEntries: 10, MaxBytes: 1 << 20, Stats: true, Reads: wire.ReadQuorum}}
 }
 
 func TestCommandsRoundTrip(t *testing.T) {

@@ -35,8 +35,9 @@ const (
 	MapMaxEntries MapFields = 1 << 3
 	MapMaxBytes   MapFields = 1 << 4
 	MapStats      MapFields = 1 << 5
+	MapReads      MapFields = 1 << 6
 
-	AllMapFields = MapTTL | MapMaxIdle | mapEvictionFields | MapStats
+	AllMapFields = MapTTL | MapMaxIdle | mapEvictionFields | MapStats | MapReads
 
 	mapEvictionFields = MapEviction | MapMaxEntries | MapMaxBytes
 )
@@ -73,6 +74,35 @@ func ParseEvictionPolicy(name string) (EvictionPolicy, error) {
 	return 0, fmt.Errorf("%w: eviction policy %q: want none, lru or lfu", ErrMalformed, name)
 }
 
+// ReadPolicy says how an owner makes sure, before it answers a read, that no other process owns the partition.
+type ReadPolicy uint8
+
+const (
+	ReadLease  ReadPolicy = iota // by its lease, if it has one, and else by asking a majority
+	ReadQuorum                   // by asking a majority
+)
+
+// String returns the policy's name as it stands in configurations.
+func (p ReadPolicy) String() string {
+	switch p {
+	case ReadLease:
+		return "lease"
+	case ReadQuorum:
+		return "quorum"
+	}
+	return fmt.Sprintf("policy %d", uint8(p))
+}
+
+// ParseReadPolicy returns the policy of a name.
+func ParseReadPolicy(name string) (ReadPolicy, error) {
+	for p := ReadLease; p <= ReadQuorum; p++ {
+		if p.String() == name {
+			return p, nil
+		}
+	}
+	return 0, fmt.Errorf("%w: reads %q: want lease or quorum", ErrMalformed, name)
+}
+
 // MapConfig is the configuration that is set for a pattern of map names, or the resulting configuration of one map.
 type MapConfig struct {
 	Fields MapFields // that are set; the others are zero
@@ -88,6 +118,7 @@ type MapConfig struct {
 	MaxBytes   uint64
 
 	Stats bool // operations are counted
+	Reads ReadPolicy
 }
 
 // DefaultMapConfig is the configuration of a map for which nothing is set.
@@ -123,6 +154,9 @@ func (c *MapConfig) Check() error {
 		bad("eviction none with max_entries %d, max_bytes %d: want lru or lfu, or neither bound", c.MaxEntries, c.MaxBytes)
 	case c.Eviction != EvictNone && c.MaxEntries == 0 && c.MaxBytes == 0:
 		bad("eviction %v without a bound: want max_entries or max_bytes too", c.Eviction)
+	}
+	if c.Reads > ReadQuorum {
+		bad("reads %v: want lease or quorum", c.Reads)
 	}
 	if *c != c.only(c.Fields) {
 		bad("a value of a field that is not set")
@@ -167,6 +201,9 @@ func (c *MapConfig) take(o *MapConfig, f MapFields) {
 	if f&MapStats != 0 {
 		c.Stats = o.Stats
 	}
+	if f&MapReads != 0 {
+		c.Reads = o.Reads
+	}
 }
 
 // minMapConfig is the least that an encoded MapConfig takes.
@@ -188,6 +225,9 @@ func (c *MapConfig) append(dst []byte) []byte {
 			stats = 1
 		}
 		dst = append(dst, stats)
+	}
+	if c.Fields&MapReads != 0 {
+		dst = append(dst, byte(c.Reads))
 	}
 	return dst
 }
@@ -218,6 +258,11 @@ func (c *MapConfig) decode(r *Reader) {
 			r.Fail("a flag of %d", stats)
 		}
 		c.Stats = stats == 1
+	}
+	if c.Fields&MapReads != 0 {
+		if c.Reads = ReadPolicy(r.U8()); c.Reads > ReadQuorum {
+			r.Fail("reads %v", c.Reads)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ type MapConfigSet struct {
 	MaxEntries *int64
 	MaxBytes   *int64
 	Stats      *bool
+	Reads      *string
 }
 
 // MapConfig returns s in the form that members use. The error lists all that is wrong with single fields. MapConfig.Check
@@ -69,6 +70,15 @@ func (s MapConfigSet) MapConfig() (out MapConfig, err error) {
 	if s.Stats != nil {
 		out.Stats = *s.Stats
 		out.Fields |= MapStats
+	}
+
+	if s.Reads != nil {
+		policy, err := ParseReadPolicy(*s.Reads)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		out.Reads = policy
+		out.Fields |= MapReads
 	}
 
 	if len(errs) > 0 {

@@ -11,7 +11,8 @@ import (
 
 func drawMapConfig(t *rapid.T, _ string) MapConfig {
 	c := MapConfig{Fields: MapFields(rapid.IntRange(1, int(AllMapFields)).Draw(t, "fields")), TTL: drawU64(t, "ttl") % Forever, MaxIdle: drawU64(t, "max idle") % Forever,
-		Eviction: EvictLRU, MaxEntries: 1 + drawU64(t, "entries")/2, MaxBytes: drawU64(t, "bytes"), Stats: drawBool(t, "stats")}
+		Eviction: EvictLRU, MaxEntries: 1 + drawU64(t, "entries")/2, MaxBytes: drawU64(t, "bytes"), Stats: drawBool(t, "stats"),
+		Reads: ReadPolicy(rapid.IntRange(0, int(ReadQuorum)).Draw(t, "reads"))}
 	if c.Fields&(MapMaxEntries|MapMaxBytes) == 0 || rapid.Bool().Draw(t, "unbounded") {
 		c.Eviction, c.MaxEntries, c.MaxBytes = EvictNone, 0, 0
 	} else if c.Fields&MapMaxEntries == 0 {
@@ -36,8 +37,8 @@ var mapConfigFormats = []*format{
 		return MapConfigsResult{drawU64(t, "version"), drawMapConfigs(t)}
 	},
 		golden{"0102030405060708 00", MapConfigsResult{0x0102030405060708, nil}},
-		golden{"0102030405060708 02 05 7573657273 3f ac02 05 02 64 8008 01  02 612a 20 00", MapConfigsResult{0x0102030405060708, MapConfigs{
-			{"users", MapConfig{AllMapFields, 300, 5, EvictLFU, 100, 1024, true}},
+		golden{"0102030405060708 02 05 7573657273 7f ac02 05 02 64 8008 01 01  02 612a 20 00", MapConfigsResult{0x0102030405060708, MapConfigs{
+			{"users", MapConfig{AllMapFields, 300, 5, EvictLFU, 100, 1024, true, ReadQuorum}},
 			{"a*", MapConfig{Fields: MapStats}}}}}),
 	formatOf("SetMapConfigBody", pointed(AppendSetMapConfigBody), DecodeSetMapConfigBody, func(t *rapid.T) SetMapConfigBody {
 		return SetMapConfigBody{drawU64(t, "from"), PatternConfig{drawString(t, "pattern"), drawMapConfig(t, "")}}

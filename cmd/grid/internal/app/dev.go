@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/gridiron-io/gridiron/cmd/grid/internal/config"
+	"github.com/gridiron-io/gridiron/sdk"
 )
 
 func (p *Process) devCommand() *cli.Command {
@@ -54,7 +55,7 @@ func (inv *invocation) devConfig() (localConfig, error) {
 		return cfg, usagef("--members %q: want 1 to %d", inv.flags.String("members"), maxLocal)
 	}
 	return localConfig{cluster: c.Cluster.Name, members: members, host: c.Listen.Host, port: c.Listen.Port, partitions: c.Cluster.Partitions,
-		rebuildDelay: c.Cluster.RebuildDelay, log: inv.logger(c.Log.Level, c.Log.Format)}, nil
+		rebuildDelay: c.Cluster.RebuildDelay, reads: sdk.ReadPolicy(c.Cluster.Reads), log: inv.logger(c.Log.Level, c.Log.Format)}, nil
 }
 
 func runDev(ctx context.Context, inv *invocation) error {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gridiron-io/gridiron/grid"
+	"github.com/gridiron-io/gridiron/sdk"
 )
 
 // portsApart is how far apart the base ports of members on one machine are.
@@ -36,6 +37,7 @@ type localConfig struct {
 	port         int // base port of the first member; 0: any that are free
 	partitions   int // 0: the default
 	rebuildDelay time.Duration
+	reads        sdk.ReadPolicy
 	log          *slog.Logger
 }
 
@@ -88,7 +90,7 @@ func (l *local) start(ctx context.Context, cfg localConfig, ports []int) error {
 	for i, addr := range l.addrs {
 		name := "m" + strconv.Itoa(i+1)
 		c := grid.Config{Name: name, ClusterName: cfg.cluster, Listen: addr, DataDir: filepath.Join(l.dir, name), Expect: cfg.members,
-			Partitions: cfg.partitions, RebuildDelay: cfg.rebuildDelay, Registry: tasks, Logger: cfg.log}
+			Partitions: cfg.partitions, RebuildDelay: cfg.rebuildDelay, Reads: cfg.reads, Registry: tasks, Logger: cfg.log}
 		if cfg.members > 1 {
 			c.Join = l.addrs
 		}

@@ -24,7 +24,8 @@ func (p *Process) mapConfig() *cli.Command {
 			&cli.StringFlag{Name: "max-entries", Usage: "each member owns at most `N` entries; 0: no bound"},
 			&cli.StringFlag{Name: "max-bytes", Usage: "each member owns entries of at most `SIZE`, such as 1048576, 512MB or 2GB; 0: no bound"},
 			&cli.StringFlag{Name: "stats", Usage: "`BOOL`: whether operations are counted"},
-			&cli.StringFlag{Name: "unset", Usage: "leave `FIELDS`, separated by commas, to other patterns: ttl, max_idle, eviction, max_entries, max_bytes, stats"},
+			&cli.StringFlag{Name: "reads", Usage: "`POLICY` by which owners answer reads: lease, or quorum to ask a majority each time"},
+			&cli.StringFlag{Name: "unset", Usage: "leave `FIELDS`, separated by commas, to other patterns: ttl, max_idle, eviction, max_entries, max_bytes, stats, reads"},
 			&cli.BoolFlag{Name: "drop", Usage: "remove the configuration of the pattern"},
 		},
 		details: "Without an argument it prints all configured patterns, the most specific first. With a map's name it prints the resulting " +
@@ -121,6 +122,13 @@ func (inv *invocation) mapChange() (change sdk.MapConfig, unset []sdk.MapField, 
 		change.Stats = &b
 	}
 
+	if s, ok := given("reads"); ok {
+		if _, err := wire.ParseReadPolicy(s); err != nil {
+			return change, nil, usagef("--reads %q: want lease or quorum", s)
+		}
+		change.Reads = new(sdk.ReadPolicy(s))
+	}
+
 	if s, ok := given("unset"); ok {
 		for name := range strings.SplitSeq(s, ",") {
 			unset = append(unset, sdk.MapField(strings.ReplaceAll(strings.TrimSpace(name), "-", "_")))
@@ -129,11 +137,11 @@ func (inv *invocation) mapChange() (change sdk.MapConfig, unset []sdk.MapField, 
 	return change, unset, nil
 }
 
-var patternColumns = []string{"pattern", "ttl_ms", "max_idle_ms", "eviction", "max_entries", "max_bytes", "stats"}
+var patternColumns = []string{"pattern", "ttl_ms", "max_idle_ms", "eviction", "max_entries", "max_bytes", "stats", "reads"}
 
 // patternRow returns what is set for a pattern, null for what is not.
 func patternRow(c *sdk.PatternConfig) []any {
-	row := []any{c.Pattern, nil, nil, nil, nil, nil, nil}
+	row := []any{c.Pattern, nil, nil, nil, nil, nil, nil, nil}
 	if c.TTL != nil {
 		row[1] = c.TTL.Milliseconds()
 	}
@@ -151,6 +159,9 @@ func patternRow(c *sdk.PatternConfig) []any {
 	}
 	if c.Stats != nil {
 		row[6] = *c.Stats
+	}
+	if c.Reads != nil {
+		row[7] = string(*c.Reads)
 	}
 	return row
 }
@@ -215,5 +226,6 @@ func (inv *invocation) printMapSettings(ctx context.Context, c *sdk.Client, name
 		render.Field{Name: "max_entries", Value: orNone(s.MaxEntries)},
 		render.Field{Name: "max_bytes", Value: orNone(s.MaxBytes)},
 		render.Field{Name: "stats", Value: s.Stats},
+		render.Field{Name: "reads", Value: string(s.Reads)},
 	))
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/gridiron-io/gridiron/exec/builtin"
 	"github.com/gridiron-io/gridiron/grid"
 	"github.com/gridiron-io/gridiron/member/telemetry/export"
+	"github.com/gridiron-io/gridiron/sdk"
 )
 
 // leaveTimeout bounds a graceful leave.
@@ -151,7 +152,7 @@ func gridConfig(cfg config.Config) (grid.Config, error) {
 		Name: cfg.Member.Name, ClusterName: cfg.Cluster.Name, Listen: net.JoinHostPort(cfg.Listen.Host, strconv.Itoa(cfg.Listen.Port)),
 		Advertise: cfg.Listen.Advertise, Zone: cfg.Member.Zone, Tags: cfg.Member.Tags, DataDir: cfg.Storage.Dir,
 		Durability: cfg.Storage.Durability, Join: cfg.Cluster.Join, Expect: cfg.Cluster.Expect, Partitions: cfg.Cluster.Partitions,
-		Replicas: cfg.Cluster.Replicas, RebuildDelay: cfg.Cluster.RebuildDelay, Lite: cfg.Member.Lite, MaxValue: cfg.Limits.MaxValue, MaxMemory: cfg.Limits.MaxMemory,
+		Replicas: cfg.Cluster.Replicas, RebuildDelay: cfg.Cluster.RebuildDelay, Reads: sdk.ReadPolicy(cfg.Cluster.Reads), Lite: cfg.Member.Lite, MaxValue: cfg.Limits.MaxValue, MaxMemory: cfg.Limits.MaxMemory,
 		Insecure: cfg.Listen.Insecure,
 		Maps:     cfg.Maps, Executors: cfg.Executors,
 	}

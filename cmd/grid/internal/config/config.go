@@ -25,6 +25,7 @@ type Config struct {
 		Replicas     int
 		Partitions   int
 		RebuildDelay time.Duration
+		Reads        string // lease or quorum
 	}
 	Member struct {
 		Name string
@@ -68,6 +69,7 @@ const DefaultPort = 5701
 func Default() Config {
 	var c Config
 	c.Cluster.Name = "grid"
+	c.Cluster.Reads = "lease"
 	c.Listen.Host = "127.0.0.1"
 	c.Listen.Port = DefaultPort
 	c.Storage.Durability = "memory"

@@ -42,6 +42,7 @@ cluster:
   replicas: 2
   partitions: 31
   rebuild_delay: 30s
+  reads: quorum
 member:
   name: m1
   zone: eu-1
@@ -60,7 +61,7 @@ log:
   level: debug
   format: json
 maps:
-  users: {ttl: 10m, max_idle: 1h, eviction: {policy: lfu, max_entries: 1000, max_bytes: 2GB}, stats: false}
+  users: {ttl: 10m, max_idle: 1h, eviction: {policy: lfu, max_entries: 1000, max_bytes: 2GB}, stats: false, reads: quorum}
   "session:*":
     ttl: 0
     eviction:
@@ -74,7 +75,7 @@ executors:
 func full() Config {
 	var c Config
 	c.Cluster.Name, c.Cluster.Join, c.Cluster.Expect, c.Cluster.Replicas, c.Cluster.Partitions = "shop", []string{"a:5701", "b:5701", "c"}, 3, 2, 31
-	c.Cluster.RebuildDelay, c.Member.Lite = 30*time.Second, true
+	c.Cluster.RebuildDelay, c.Cluster.Reads, c.Member.Lite = 30*time.Second, "quorum", true
 	c.Member.Name, c.Member.Zone, c.Member.Tags = "m1", "eu-1", map[string]string{"rack": "r7", "disk": "ssd,fast", "size": "4"}
 	c.Listen.Host, c.Listen.Port, c.Listen.Advertise, c.Listen.Insecure = "0.0.0.0", 5711, "m1.example", true
 	c.Storage.Durability, c.Storage.Dir = "memory", "/var/lib/grid"
@@ -88,7 +89,7 @@ func withStructures() Config {
 	c := full()
 	c.Maps = map[string]sdk.MapConfig{
 		"users": {TTL: new(10 * time.Minute), MaxIdle: new(time.Hour), Eviction: new(sdk.EvictLFU), MaxEntries: new(int64(1000)),
-			MaxBytes: new(int64(2 << 30)), Stats: new(false)},
+			MaxBytes: new(int64(2 << 30)), Stats: new(false), Reads: new(sdk.ReadQuorum)},
 		"session:*": {TTL: new(time.Duration(0)), MaxBytes: new(int64(64 << 20))},
 	}
 	c.Executors = map[string]exec.PoolConfig{"reports": {Pool: 2, Queue: 50}, "mail": {Pool: 1}}
@@ -130,7 +131,7 @@ func TestFileRefused(t *testing.T) {
 		"zzz: 1":                                            `grid.yaml:1: unknown section "zzz": there are cluster, member, listen, storage, limits, log, maps, executors`,
 		"cluster:\n  nmae: a":                               `grid.yaml:2: unknown key "nmae"; did you mean "name"?`,
 		"cluster:\n  grace: 5s":                             `grid.yaml:2: unknown key "grace"; did you mean "rebuild_delay"?`,
-		"cluster:\n  size: 3":                               `grid.yaml:2: unknown key "size": there are name, join, expect, replicas, partitions, rebuild_delay`,
+		"cluster:\n  size: 3":                               `grid.yaml:2: unknown key "size": there are name, join, expect, replicas, partitions, rebuild_delay, reads`,
 		"cluster:\n  name: a\n  name: b":                    `"name" is given twice`,
 		"cluster: {}\ncluster: {}":                          `"cluster" is given twice`,
 		"cluster: 3":                                        `grid.yaml:1: cluster: want keys and values`,
@@ -211,7 +212,7 @@ func TestPrecedence(t *testing.T) {
 // Each setting can be set by its environment variable, and each flag sets what it stands for.
 func TestEnvironmentAndFlags(t *testing.T) {
 	examples := map[string]string{
-		"cluster.name": "shop", "cluster.join": "a:5701,b:5701,c", "cluster.expect": "3", "cluster.replicas": "2", "cluster.partitions": "31", "cluster.rebuild_delay": "30s", "member.lite": "true",
+		"cluster.name": "shop", "cluster.join": "a:5701,b:5701,c", "cluster.expect": "3", "cluster.replicas": "2", "cluster.partitions": "31", "cluster.rebuild_delay": "30s", "cluster.reads": "quorum", "member.lite": "true",
 		"member.name": "m1", "member.zone": "eu-1", "member.tags": "rack=r7,size=4", "listen.host": "0.0.0.0", "listen.port": "5711",
 		"listen.advertise": "m1.example", "listen.insecure": "true", "storage.durability": "memory", "storage.dir": "/var/lib/grid",
 		"limits.max_value": "2048KB", "limits.max_memory": "4096MB", "log.level": "debug", "log.format": "json",

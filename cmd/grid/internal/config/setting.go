@@ -54,6 +54,8 @@ var settings = []setting{
 	{key: "cluster.partitions", flag: "partitions", usage: "`N` partitions of a new cluster, which never changes afterwards (default: 271)", set: integer(1, 4096, func(c *Config) *int { return &c.Cluster.Partitions })},
 	{key: "cluster.rebuild_delay", flag: "rebuild-delay", usage: "rebuild a member's replicas on others once it was silent for `DURATION` (default: 10s)",
 		set: duration(func(c *Config) *time.Duration { return &c.Cluster.RebuildDelay })},
+	{key: "cluster.reads", flag: "reads", usage: "`POLICY` by which the member answers reads: lease, or quorum to ask a majority each time; give all members the same (default: lease)",
+		set: text(func(c *Config) *string { return &c.Cluster.Reads })},
 	{key: "member.name", flag: "name", usage: "`NAME` of the member, unique in the cluster (default: hostname-port)", set: text(func(c *Config) *string { return &c.Member.Name })},
 	{key: "member.zone", flag: "zone", usage: "`ZONE` where the member runs: replicas are kept in different ones", set: text(func(c *Config) *string { return &c.Member.Zone })},
 	{key: "member.tags", flag: "tags", usage: "`KEY=VALUE,…` by which clients can select the member",

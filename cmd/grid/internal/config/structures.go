@@ -36,6 +36,8 @@ var mapFields = []field[sdk.MapConfig]{
 		return nil
 	}},
 	{"stats", scalarField(parseBool, func(c *sdk.MapConfig) **bool { return &c.Stats })},
+	{"reads", scalarField(func(s string) (sdk.ReadPolicy, error) { return sdk.ReadPolicy(s), nil },
+		func(c *sdk.MapConfig) **sdk.ReadPolicy { return &c.Reads })},
 }
 
 var evictionFields = []field[sdk.MapConfig]{
