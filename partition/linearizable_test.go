@@ -207,6 +207,13 @@ func TestLinearizable(t *testing.T) {
 			total[o] += n
 		}
 	}
+	var reads HostLoad // by what allowed them
+	for _, h := range c.hosts {
+		l := h.Load()
+		reads.LeaseReads, reads.InheritedReads, reads.MajorityReads = reads.LeaseReads+l.LeaseReads, reads.InheritedReads+l.InheritedReads,
+			reads.MajorityReads+l.MajorityReads
+	}
+	t.Logf("reads: %d under leases, %d inherited, %d with a majority", reads.LeaseReads, reads.InheritedReads, reads.MajorityReads)
 	epoch, _, _ := c.hosts[0].Owner(0)
 	t.Logf("%d calls in the history, outcomes %v, last epoch %d", len(history), total, epoch-uint64(wire.StampOf(wire.Stamp(epoch).Generation(), 0)))
 	require.Greater(t, len(history), 200)
