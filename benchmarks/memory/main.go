@@ -148,6 +148,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 // mb returns so many bytes in millions, rounded.
 func mb(bytes int64) int64 { return (bytes + 500_000) / 1_000_000 }
 
+// mostTries is how often entries are written whose outcome is not known.
+const mostTries = 20
+
 // fill writes the entries.
 func (o *options) fill(ctx context.Context, cl *proc.Cluster) error {
 	client, err := sdk.Connect(ctx, cl.Addrs(), sdk.WithClientName("memory"))
@@ -176,9 +179,16 @@ func (o *options) fill(ctx context.Context, cl *proc.Cluster) error {
 				for i := from; i < min(o.entries, from+o.batch); i++ {
 					part[fmt.Sprintf("%0*d", o.keySize, i)] = value
 				}
-				if err := users.SetAll(ctx, part); err != nil {
-					cancel(err)
-					return
+				// Where the machine is so busy that an owner changes, the entries are written again.
+				for tries := 1; ; tries++ {
+					err := users.SetAll(ctx, part)
+					if err == nil {
+						break
+					}
+					if tries == mostTries || ctx.Err() != nil {
+						cancel(err)
+						return
+					}
 				}
 			}
 		})
