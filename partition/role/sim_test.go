@@ -38,13 +38,17 @@ const (
 	servesUnasked
 	// inheritsForLong: a process reads what it has inherited until its serve-after time.
 	inheritsForLong
+	// leaseFromCompletion: a lease counts from when a batch was applied, not from when it was proposed.
+	leaseFromCompletion
+	// keepsItsLease: a process that no longer serves an epoch reads on under its lease.
+	keepsItsLease
 
 	bugs
 )
 
 var bugNames = [bugs]string{"none", "serves what it has given up", "answers at once", "releases too soon", "takes every Own for its own",
 	"takes the owner before for itself", "forgets older leases", "trusts snapshots", "trusts any Release", "serves unasked",
-	"inherits for long"}
+	"inherits for long", "lease from completion", "keeps its lease"}
 
 func (b bug) String() string { return bugNames[b] }
 
@@ -58,10 +62,6 @@ type process struct {
 	asleep  time.Time // until then it does nothing: it was stopped by its host, or hears of nothing
 	mayOwn  bool
 	given   map[uint64]bool // epochs of which it has proposed a Release
-
-	// A lease is what the process reads under: until leaseEnd, while it serves leaseEpoch.
-	leaseEpoch uint64
-	leaseEnd   time.Time
 
 	held map[uint64]uint64 // epochs of batches that the role holds back, by number
 }
@@ -246,9 +246,12 @@ func (s *simulation) applyNext(i int) string {
 		s.counts[map[ReleaseEffect]string{CurrentReleased: "released", PrevReleased: "freed"}[st.effect]]++
 		return s.step(i, ReleaseApplied{Own: st.own, Previous: st.effect != CurrentReleased})
 	case e.batch != 0 && e.by == i && st.accepted:
-		// The batch renews the lease, from when it was proposed.
-		if end := e.began.Add(time.Duration(p.role.cfg.LeaseMs) * time.Millisecond); p.role.serving == e.epoch {
-			p.leaseEpoch, p.leaseEnd = e.epoch, end
+		began := e.began
+		if s.bug == leaseFromCompletion {
+			began = s.now
+		}
+		if wrong := s.step(i, Proven{Epoch: e.epoch, Began: began, Wall: began.UnixNano()}); wrong != "" {
+			return wrong
 		}
 		if after := p.role.ServeAfter(); after.After(s.now) {
 			s.counts["held"]++
@@ -264,7 +267,7 @@ func (s *simulation) applyNext(i int) string {
 func (s *simulation) step(i int, in Input) string {
 	p := s.procs[i]
 	now := Now{Time: s.now, MayOwn: p.mayOwn || s.bug == servesUnasked}
-	after := p.role.serveAfter
+	after, lease := p.role.serveAfter, p.role.lease
 	switch s.bug {
 	case servesGivenUp:
 		p.role.giving.epoch = 0
@@ -272,6 +275,9 @@ func (s *simulation) step(i int, in Input) string {
 		p.role.serveAfter = time.Time{}
 	}
 	fx := p.role.Step(in, now)
+	if fx.LeaseChanged && fx.Lease != nil {
+		s.counts["leases"]++
+	}
 	if fx.InheritedChanged && fx.Inherited != nil {
 		s.counts["inherited"]++
 	}
@@ -281,6 +287,10 @@ func (s *simulation) step(i int, in Input) string {
 			long := *l
 			long.Until = p.role.serveAfter
 			p.role.inherited = &long
+		}
+	case keepsItsLease:
+		if p.role.lease == nil {
+			p.role.lease = lease
 		}
 	case answersAtOnce:
 		p.role.serveAfter = time.Time{}
@@ -343,14 +353,20 @@ func (s *simulation) check(i int) string {
 func (s *simulation) answers(i int, epoch uint64) string {
 	s.counts["answered"]++
 	for j, p := range s.procs {
-		if j != i && p.leaseEpoch < epoch && p.leaseEpoch != 0 && p.role.serving == p.leaseEpoch && s.now.Before(p.leaseEnd) {
-			return fmt.Sprintf("process %d answers under epoch %d, and process %d may read under the lease of epoch %d", i, index(epoch), j, index(p.leaseEpoch))
+		if l := p.role.lease; j != i && l != nil && l.Epoch < epoch && s.reads(l) {
+			return fmt.Sprintf("process %d answers under epoch %d, and process %d may read under the lease of epoch %d", i, index(epoch), j, index(l.Epoch))
 		}
 		if l := p.role.inherited; j != i && l != nil && l.Epoch < epoch && s.now.Before(l.Until) {
 			return fmt.Sprintf("process %d answers under epoch %d, and process %d may read what it has inherited under epoch %d", i, index(epoch), j, index(l.Epoch))
 		}
 	}
 	return ""
+}
+
+// reads reports whether a process may read under a lease now.
+func (s *simulation) reads(l *Lease) bool {
+	holds, _ := l.Holds(s.now, s.now.UnixNano())
+	return holds
 }
 
 // One process at a time serves an epoch, never after it has given that up, and nothing is answered while another may read under a lease.
@@ -382,7 +398,7 @@ func TestRolesAreSafeForLong(t *testing.T) {
 		}
 	}
 	t.Log(all)
-	for _, what := range []string{"owners", "refused", "released", "freed", "held", "answered", "served", "snapshots", "campaigns", "inherited"} {
+	for _, what := range []string{"owners", "refused", "released", "freed", "held", "answered", "served", "snapshots", "campaigns", "inherited", "leases"} {
 		require.Greater(t, all[what], histories/4, what)
 	}
 }
