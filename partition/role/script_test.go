@@ -225,6 +225,14 @@ func (w *world) input(c command) Input {
 	case "complete":
 		w.own.AwaitsState, w.own.MaxLease = false, uint32(c.number("lease", 0))
 		return StateComplete{Own: w.own}
+	case "proven":
+		ago, err := time.ParseDuration(c.keys["ago"])
+		require.NoError(w.t, err)
+		return Proven{Epoch: w.epoch(c.keys["epoch"]), Began: w.now.Add(-ago), Wall: w.now.Add(-ago).UnixNano()}
+	case "suspended":
+		ago, err := time.ParseDuration(c.keys["ago"])
+		require.NoError(w.t, err)
+		return Suspended{Began: w.now.Add(-ago)}
 	case "stop":
 		return Stop{}
 	}
@@ -314,6 +322,11 @@ func (w *world) effects(fx Effects) string {
 	}
 	say(fx.ServingChanged && fx.Serving != 0, "serve epoch=%d", index(fx.Serving))
 	say(fx.ServingChanged && fx.Serving == 0, "serve no more")
+	if l := fx.Lease; l != nil {
+		say(true, "lease epoch=%d until=%s", index(l.Epoch), w.at(l.Until))
+		say(!l.From.IsZero(), "lease from=%s", w.at(l.From))
+	}
+	say(fx.LeaseChanged && fx.Lease == nil, "no lease")
 	say(fx.OwnerChanged && fx.Live != 0, "owner changed live=%d", index(fx.Live))
 	say(fx.OwnerChanged && fx.Live == 0, "owner changed live=none")
 	say(fx.FailInFlight, "fail in flight as unknown")
