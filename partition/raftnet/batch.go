@@ -72,7 +72,7 @@ type frameWriter struct {
 
 // appendBatch appends b to dst as one frame or several and returns dst, and how many of b's messages are in it. Messages
 // that the gate refuses are left out, and so are those of which a single entry does not fit a frame. Nothing of b is kept.
-func appendBatch(dst []byte, b *pb.MessageBatch, gate *emptyGate, now time.Time) ([]byte, tally) {
+func appendBatch(dst []byte, b *pb.MessageBatch, gate *gates, now time.Time) ([]byte, tally) {
 	var t tally
 	w := frameWriter{dst: dst, binVer: b.BinVer, deploymentID: b.DeploymentId, start: -1}
 	for i := range b.Requests {

@@ -18,9 +18,8 @@ import (
 )
 
 // openGate lets everything pass.
-func openGate() *emptyGate {
-	g := newEmptyGate(0)
-	return &g
+func openGate() *gates {
+	return &gates{newEmptyGate(0), newQuietGate(0, time.Time{}, newAnswers())}
 }
 
 // frames encodes a batch that must be complete.

@@ -43,8 +43,10 @@ type Config struct {
 	// called from several goroutines and must not block.
 	Hosts func(shardID, replicaID uint64) bool
 
-	// KeepEmpty sends Replicate messages that carry nothing but a commit index as dragonboat emits them. Without it, at most
-	// one per replica and EmptyInterval is sent: cheaper by far, but followers may apply up to a heartbeat later.
+	// KeepEmpty sends Replicate messages that carry nothing but a commit index as dragonboat emits them, and all heartbeats. Without it, at
+	// most one such Replicate per replica and EmptyInterval is sent: cheaper by far, but followers may apply up to a heartbeat later. Of
+	// the heartbeats of a group in which nothing happens, one per replica and EmptyInterval is sent. EmptyInterval must be a third of an
+	// election timeout at most.
 	KeepEmpty     bool
 	EmptyInterval time.Duration
 

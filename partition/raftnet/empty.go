@@ -43,6 +43,18 @@ type emptyGate struct {
 
 const minGateSweep = 1024
 
+// gates decide which messages of a connection are sent.
+type gates struct {
+	empty emptyGate
+	quiet quietGate
+}
+
+// admits reports whether m is to be sent. Both gates see each message.
+func (g *gates) admits(m *pb.Message, now time.Time) bool {
+	quiet := g.quiet.admits(m, now)
+	return g.empty.admits(m, now) && quiet
+}
+
 func newEmptyGate(interval time.Duration) emptyGate {
 	return emptyGate{interval: interval, passed: make(map[raftio.NodeInfo]time.Time), sweepAt: minGateSweep}
 }

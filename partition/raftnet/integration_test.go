@@ -156,7 +156,8 @@ func makeTestMember(t *testing.T, n *testNet, rtt uint64, carries bool) *testMem
 	n.addrs[m.id] = l.Addr().String()
 	n.lossy[m.id] = new(atomic.Bool)
 	n.mu.Unlock()
-	m.tr, err = New(Config{Plane: wire.PlaneRaft, Dial: n.dialFrom(m.id)})
+	// As with the defaults there are five ticks in the interval.
+	m.tr, err = New(Config{Plane: wire.PlaneRaft, Dial: n.dialFrom(m.id), EmptyInterval: 5 * time.Duration(rtt) * time.Millisecond})
 	require.NoError(t, err)
 	if carries {
 		m.tr.Carry(carriedMachine{m})
@@ -437,6 +438,48 @@ func TestLostEntriesAreRepairedWhenIdle(t *testing.T) {
 		t.Logf("repaired after %s", time.Since(began))
 	}
 	require.NotZero(t, leader.tr.Stats().Suppressed)
+}
+
+// A group at rest keeps its leader for many election timeouts, though most of its heartbeats are left out. What is written then is applied
+// everywhere.
+func TestQuietGroupKeepsItsLeader(t *testing.T) {
+	n := newTestNet()
+	members := startShard(t, n, 20, config.Config{ElectionRTT: 20, HeartbeatRTT: 2})
+	led := injectUntilLed(t, members, 1, 0, 1)
+	leader := members[led.LeaderID-1]
+	propose(t, leader, command(0, 10))
+	for _, m := range members {
+		awaitApplied(t, m, 1)
+	}
+
+	_, term, ok, err := leader.nh.GetLeaderID(testShard)
+	require.NoError(t, err)
+	require.True(t, ok)
+
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	const leftOut = 120 // 30 a second: ten election timeouts
+	for tick := time.NewTicker(10 * time.Millisecond); leader.tr.Stats().Suppressed < leftOut; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("%d messages were left out", leader.tr.Stats().Suppressed)
+		}
+	}
+	for _, m := range members {
+		id, now, ok, err := m.nh.GetLeaderID(testShard)
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.Equal(t, led.LeaderID, id)
+		require.Equal(t, term, now, "there was no election")
+	}
+
+	_, err = leader.nh.SyncRead(ctx, testShard, nil)
+	require.NoError(t, err, "a read is confirmed by heartbeats")
+	propose(t, leader, command(1, 10))
+	for _, m := range members {
+		awaitApplied(t, m, 2)
+	}
 }
 
 // While snapshots cannot be sent to a process, messages reach it as ever: the library would hold them back.

@@ -29,7 +29,7 @@ var (
 type messageConn struct {
 	t    *Transport
 	nc   net.Conn
-	gate emptyGate // used by SendMessageBatch alone
+	gate gates // used by SendMessageBatch alone
 
 	mu struct {
 		sync.Mutex
@@ -43,11 +43,11 @@ type messageConn struct {
 
 func newMessageConn(t *Transport, nc net.Conn) *messageConn {
 	c := &messageConn{t: t, nc: nc}
+	interval := t.cfg.EmptyInterval
 	if t.cfg.KeepEmpty {
-		c.gate = newEmptyGate(0)
-	} else {
-		c.gate = newEmptyGate(t.cfg.EmptyInterval)
+		interval = 0
 	}
+	c.gate = gates{newEmptyGate(interval), newQuietGate(interval, t.made, t.answers)}
 	c.wake.L = &c.mu
 	c.done.Go(c.write)
 	c.done.Go(func() { watch(c.nc, c.shut) })

@@ -132,6 +132,9 @@ func (t *Transport) decodeMessages(payload []byte, batch []pb.Message) ([]pb.Mes
 func (t *Transport) deliver(batch []pb.Message) {
 	t.counters.deliveries.Add(1)
 	t.counters.receivedMessages.Add(uint64(len(batch)))
+	if !t.cfg.KeepEmpty {
+		t.answers.note(batch)
+	}
 	if t.stateSnapshots != nil {
 		t.hear(batch)
 	}

@@ -8,7 +8,7 @@ type Stats struct {
 	SentMessages       uint64 // messages in them
 	SentBytes          uint64 // bytes written to sockets, frame headers and chunks included
 	Writes             uint64 // writes of message batches; SentBatches / Writes is how well they coalesce
-	Suppressed         uint64 // Replicates that carried nothing but a commit index and were left out
+	Suppressed         uint64 // Replicates with nothing but a commit index, and heartbeats of quiet groups, that were left out
 	DroppedBatches     uint64 // whole batches dropped because the peer's queue was full
 	Dropped            uint64 // messages in them, and messages too large for a frame
 	Discarded          uint64 // bytes that were queued when their connection broke

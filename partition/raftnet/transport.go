@@ -36,6 +36,8 @@ const (
 type Transport struct {
 	cfg      Config
 	counters counters
+	made     time.Time
+	answers  *answers // to heartbeats
 
 	// Set by Create, before the state leaves stateNew.
 	handler        raftio.MessageHandler
@@ -73,7 +75,7 @@ func New(cfg Config) (*Transport, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("raftnet: %w", err)
 	}
-	t := &Transport{cfg: cfg, began: make(chan struct{})}
+	t := &Transport{cfg: cfg, began: make(chan struct{}), made: time.Now(), answers: newAnswers()}
 	t.mu.inbound = make(map[*net.Conn]struct{})
 	t.mu.outbound = make(map[outbound]struct{})
 	return t, nil
