@@ -96,7 +96,8 @@ func storeKeyOf(dst []byte, i int) []byte {
 }
 
 // BenchmarkStore compares what keeps the entries: the memory that one takes beside its key and value, where keys come in order
-// and where they do not; how long one collection takes; and an operation of four reads to one write on one goroutine.
+// and where they do not. It also measures how long one collection takes, and an operation of four reads to one write on one
+// goroutine.
 func BenchmarkStore(b *testing.B) {
 	for _, kind := range []struct {
 		name string

@@ -41,11 +41,11 @@ const (
 	chaosPatience = 60 * time.Second
 )
 
-// TestChaos runs three member processes under a load of registers, counters and inserts from several clients, pauses members
-// one after the other with SIGSTOP for as long as it takes the others to go on without them, and kills one with SIGKILL.
-// Then: the histories of registers, counters and inserts are linearizable; every counter, and every number that was added to under
-// a lock, has counted each acknowledged increment once, and every acknowledged insert is there. Members that come back are those of
-// TestProcessesKilledInARow.
+// TestChaos runs three member processes under a load of registers, counters and inserts from several clients. It pauses members
+// one after the other with SIGSTOP for as long as it takes the others to go on without them, and kills one with SIGKILL. Then:
+// the histories of registers, counters and inserts are linearizable. Every counter, and every number that was added to under a
+// lock, has counted each acknowledged increment once, and every acknowledged insert is there. Members that come back are those
+// of TestProcessesKilledInARow.
 func TestChaos(t *testing.T) {
 	seed := chaosSeedOf(t)
 	cl, err := proc.Start(t.Context(), proc.Config{Binary: buildGrid(t), Members: chaosMembers, Partitions: chaosPartitions})

@@ -18,8 +18,8 @@ type Member struct{ m *member.Member }
 // partition has an owner. With Expect > 1 that takes all expected members, so start them concurrently. ctx bounds the start alone.
 //
 // Errors: ErrConfig for a Config that cannot work; ErrPortInUse; ErrLocked, ErrOtherCluster, ErrDataDir and ErrCorrupt for the
-// data directory; ErrOtherCluster also for an address in Join; ErrRemoved if the cluster removes the member while it starts; the
-// error of ctx, with what the start was waiting for.
+// data directory; ErrOtherCluster also for an address in Join. ErrRemoved if the cluster removes the member while it starts.
+// The error of ctx, with what the start was waiting for.
 func Start(ctx context.Context, cfg Config) (*Member, error) { return StartWith(ctx, cfg) }
 
 // Option changes how StartWith starts a member. Only package gridtest can make one.

@@ -13,8 +13,8 @@ import (
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
-// One load of a key runs at a time in the whole cluster, and all get its value; an error is for one alone; what was deleted
-// meanwhile is not stored; and a loader whose client has gone lets the next load.
+// One load of a key runs at a time in the whole cluster, and all get its value. An error is for one alone. What was deleted
+// meanwhile is not stored. A loader whose client has gone lets the next load.
 func TestGetOrLoad(t *testing.T) {
 	t.Parallel()
 	cl := gridtest.New(t, 3)

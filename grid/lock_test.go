@@ -452,7 +452,8 @@ func TestLockModel(t *testing.T) {
 }
 
 // TestLockHistories has clients lock a few keys, write under their fences, also under those that they have lost, and take locks
-// from each other by force, while owners are killed; what they saw must be explained by one order of all operations on each key.
+// from each other by force, while owners are killed. What they saw must be explained by one order of all operations on each
+// key.
 func TestLockHistories(t *testing.T) {
 	t.Parallel()
 	cl := gridtest.New(t, 3, gridtest.WithPartitions(6))

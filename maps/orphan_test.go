@@ -62,9 +62,9 @@ func (l *lot) holds(what string, want byte) {
 	}
 }
 
-// A lock that is given to a caller whose connection has ended goes to the next within a second, whenever it ended: while the
-// caller waited, within the second after that, before the lock was given to it, or before the answer had left. A caller that has come
-// back, or was told, keeps it.
+// A lock that is given to a caller whose connection has ended goes to the next within a second, whenever it ended. That may be
+// while the caller waited, within the second after that, before the lock was given to it, or before the answer had left. A
+// caller that has come back, or was told, keeps it.
 func TestLockOfACallerThatIsGone(t *testing.T) {
 	const long = 20 * time.Second
 	for name, f := range map[string]func(l *lot, h *heard){

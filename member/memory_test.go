@@ -170,8 +170,8 @@ func TestPingsWaitForNoState(t *testing.T) {
 	}
 }
 
-// What writes go by is what the pings say also of a member that was pinged before the table was made again: a view that was older than the
-// pings does not know the member, and drops what was kept of it.
+// What writes go by is what the pings say also of a member that was pinged before the table was made again. A view that was
+// older than the pings does not know the member, and drops what was kept of it.
 func TestRoomsOutliveAnOlderView(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	members := runningMembers(t, 2, func(_ int, cfg *Config) { cfg.Partitions, cfg.MaxMemory = 2, 8<<20 })

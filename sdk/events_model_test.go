@@ -219,8 +219,8 @@ func (s *checkedSink) checkHole(from, to int) {
 	}
 }
 
-// Whatever the network loses, repeats, delays and reorders, however slow the listener is, and whatever a partition loses when it is
-// recovered: each event is taken once and in order, or there is a sign that some are lost; and in the end all has been taken.
+// Whatever the network loses, repeats, delays and reorders, however slow the listener is, and whatever a partition loses when
+// it is recovered: each event is taken once and in order, or there is a sign that some are lost. In the end all has been taken.
 func TestTrackerAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		ring := &modelRing{generation: 1, epoch: 1}

@@ -170,8 +170,9 @@ func (c *Client) mapConfigs(ctx context.Context) (wire.MapConfigsResult, error) 
 // other patterns then decide. All other fields stay. A pattern without any field is no longer configured. Owners apply the
 // change to later writes, as soon as they learn of it; entries keep their expiry.
 //
-// Errors: ErrInvalid, listing all that is wrong with the pattern, the change and its result; ErrTooLarge for a pattern that is
-// too long; ErrOverloaded if too many patterns are configured; ErrUnknownOutcome if the change may or may not have taken effect.
+// Errors: ErrInvalid, listing all that is wrong with the pattern, the change and its result. ErrTooLarge for a pattern that is
+// too long. ErrOverloaded if too many patterns are configured. ErrUnknownOutcome if the change may or may not have taken
+// effect.
 func (c *Client) SetMapConfig(ctx context.Context, pattern string, set MapConfig, unset ...MapField) (err error) {
 	op := wire.OpSetMapConfig
 	ctx, span := c.tracer.start(ctx, op.String(), pattern)

@@ -23,9 +23,8 @@ func connect(t *testing.T, ctx context.Context, addr string) *sdk.Client {
 	return c
 }
 
-// Three processes with the product's own number of partitions: what was written through one is read through another, also
-// after one of them was killed, and is written again; what has a time to live is gone at its time, though its owner died
-// meanwhile.
+// Three processes with the product's own number of partitions: what was written through one is read through another, also after
+// one of them was killed, and is written again. What has a time to live is gone at its time, though its owner died meanwhile.
 func TestThreeProcessesOneKilled(t *testing.T) {
 	t.Parallel()
 	const entries, ttl = 10_000, 3 * time.Second

@@ -205,8 +205,11 @@ func declares(id *ast.Ident, around []ast.Node) bool {
 // maxWords is when a sentence has become several. The aim is 25; this is the end.
 const maxWords = 40
 
-// TestSentences fails when a document has a sentence that nobody reads to its end. The changelog is older than the rule.
+// TestSentences fails when a document or a comment has a sentence that nobody reads to its end. The changelog is older than the rule.
 func TestSentences(t *testing.T) {
+	for _, f := range goFiles(t) {
+		report(t, longComments(f))
+	}
 	for _, f := range documents(t) {
 		if f.path != "docs/CHANGELOG.md" {
 			report(t, longSentences(f))
@@ -224,6 +227,21 @@ func TestSentences(t *testing.T) {
 			t.Errorf("%d long sentences were found, want %d: %q", len(got), want, got)
 		}
 	}
+
+	for text, want := range map[string]int{
+		"// Short.\n// " + strings.ReplaceAll(long, " word word", "\n// word word") + "\n": 1,
+		"// Code:\n//\n//\t" + long + "\n":                                                 0,
+		"// " + strings.Repeat("A word. x is another. ", 20) + "\n":                        0,
+		"var _ = `" + long + "`\n":                                                         0,
+	} {
+		f, err := parse("maps/x.go", []byte("package x\n\n"+text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := longComments(f); len(got) != want {
+			t.Errorf("%q: %d long sentences were found, want %d: %q", text, len(got), want, got)
+		}
+	}
 }
 
 var (
@@ -231,6 +249,27 @@ var (
 	sentenceEnd = regexp.MustCompile(`[.!?]["”)*]*\s+["“(*` + "`" + `]*[A-Z` + "`" + `]`)
 	item        = regexp.MustCompile(`^\s*(?:[-*]|\d+\.)\s`)
 )
+
+// lowerSentence is where a sentence of a comment begins with a name, as in "x is what …".
+var lowerSentence = regexp.MustCompile(`([.!?])[ \n]+([a-z])`)
+
+// longComments returns the sentences of a Go file's comments with too many words. Examples and shell lines in comments are left out.
+func longComments(f *file) (problems []string) {
+	for _, group := range f.ast.Comments {
+		lines := strings.Split(group.Text(), "\n")
+		for i, line := range lines {
+			if strings.HasPrefix(line, "\t") {
+				lines[i] = "" // an example
+			}
+		}
+		// A capital marks the beginning for longSentences.
+		text := lowerSentence.ReplaceAllStringFunc(strings.Join(lines, "\n"), strings.ToUpper)
+		begin := f.fset.Position(group.Pos()).Line - 1
+		virtual := &file{path: f.path, text: []byte(strings.Repeat("\n", begin) + text)}
+		problems = append(problems, longSentences(virtual)...)
+	}
+	return problems
+}
 
 // longSentences returns the sentences of a document, outside of tables, headings and code, with too many words.
 func longSentences(f *file) (problems []string) {

@@ -30,9 +30,9 @@ var anyOrder = map[string]string{
 	"member/internal/bootstrap.sight.at":     "finds the one member at an address: saw removes whoever was there before",
 }
 
-// TestMapOrder finds loops over maps by their types. A loop whose result does not depend on the order says so in a comment
-// that has the word "order", on its line or the one before, or is in anyOrder; one that only gathers what is sorted next is
-// known by the sort.
+// TestMapOrder finds loops over maps by their types. A loop whose result does not depend on the order says so in a comment that
+// has the word "order", on its line or the one before, or is in anyOrder. A loop that only gathers what is sorted next is known
+// by the sort.
 func TestMapOrder(t *testing.T) {
 	exports := exported(t, ordered)
 	for _, dir := range ordered {

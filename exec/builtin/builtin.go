@@ -31,8 +31,8 @@ type WhoAmI struct {
 //   - echo returns its argument;
 //   - sleep takes a duration such as "300ms" and returns it after that time, or an error as soon as the task is to end;
 //   - fail returns an error whose text is its argument;
-//   - sum-map takes a map's name and returns the sum of the numbers among the values of the entries that the member owns:
-//     exactly as long as all of them are integers and the sum is in the range of int64 or uint64, else as a float64.
+//   - sum-map takes a map's name and returns the sum of the numbers among the values of the entries that the member owns. It is
+//     exact as long as all of them are integers and the sum is in the range of int64 or uint64. Otherwise it is a float64.
 func Register(reg *exec.Registry) {
 	exec.RegisterTask(reg, "whoami", whoAmI)
 	exec.RegisterTask(reg, "echo", echo)

@@ -125,8 +125,8 @@ func (h *historian) check(t *rapid.T, p knownPlace) {
 	}
 }
 
-// Whatever happens to a map and to the partition, what is listed after any place that somebody has come to is all that
-// has been since, each event once, with a sign for what is lost, and no sign without a reason.
+// Whatever happens to a map and to the partition, what is listed after any place that somebody has come to is all that has been
+// since. Each event is listed once, with a sign for what is lost, and no sign without a reason.
 func TestEventsAgainstHistory(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		lim := Limits{RingEvents: rapid.SampledFrom([]int{3, 8, 1000}).Draw(t, "ring")}

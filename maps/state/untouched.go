@@ -5,8 +5,8 @@ import "github.com/gridiron-io/gridiron/sdk/wire"
 // maxTouchLook bounds the work of one look for touches of keys: so many keys are compared with events.
 const maxTouchLook = 4096
 
-// Untouched reports whether a read of keys finds what it finds in each state since the event at a position: no later event has touched
-// one of the keys, and no entry under them has expired since, by the log's clock or at cluster time now.
+// Untouched reports whether a read of keys finds what it finds in each state since the event at a position. It does if no later
+// event has touched one of the keys, and no entry under them has expired since, by the log's clock or at cluster time now.
 //
 // It reports false where it cannot tell: for reads of anything but keys, and where the ring has forgotten events after the position. The
 // body is what wire.Descriptor.Check has accepted.

@@ -29,9 +29,9 @@ func init() {
 	}
 }
 
-// The life of a group whose logs are in memory: it is bootstrapped by three NodeHosts and written to, its logs are compacted after
-// snapshots that hold no data, a fourth replica catches up from a streamed state snapshot and then from the log, and a replica is removed
-// with its data.
+// The life of a group whose logs are in memory. It is bootstrapped by three NodeHosts and written to, and its logs are
+// compacted after snapshots that hold no data. A fourth replica catches up from a streamed state snapshot and then from the
+// log. At last a replica is removed with its data.
 func TestCluster(t *testing.T) {
 	leaks := goleak.IgnoreCurrent()
 	t.Cleanup(func() {

@@ -137,8 +137,8 @@ func (db *DB) Tail(shardID, replicaID, from uint64) ([]pb.Entry, pb.State, error
 	return ents, state, nil
 }
 
-// Bounds returns the index of the first entry that a replica's log has, or would have, and the term and index of the last that it
-// ever had: where the log is empty, those of the Raft snapshot after which it begins. An unknown replica has none.
+// Bounds returns the index of the first entry that a replica's log has, or would have, and the term and index of the last that
+// it ever had. Where the log is empty, these are those of the Raft snapshot after which it begins. An unknown replica has none.
 func (db *DB) Bounds(shardID, replicaID uint64) (first, lastTerm, last uint64, err error) {
 	r, err := db.lock(shardID, replicaID)
 	if err != nil || r == nil {

@@ -153,8 +153,8 @@ func (db *DB) GetSnapshot(shardID, replicaID uint64) (pb.Snapshot, error) {
 	return ss, nil
 }
 
-// ImportSnapshot makes a replica what it would be if it had just received the snapshot and nothing before: with a bootstrap
-// record of a replica that joins, the snapshot's term and index as its hard state, and a log that begins after it.
+// ImportSnapshot makes a replica what it would be if it had just received the snapshot and nothing before. It then has the
+// bootstrap record of a replica that joins, the snapshot's term and index as its hard state, and a log that begins after it.
 func (db *DB) ImportSnapshot(ss pb.Snapshot, replicaID uint64) error {
 	if ss.Type == pb.UnknownStateMachine || pb.IsEmptySnapshot(ss) {
 		return errors.New("import a snapshot: its index and its type of state machine must be known")

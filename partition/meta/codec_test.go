@@ -127,8 +127,9 @@ func goldenState(t testing.TB) *State {
 	return s
 }
 
-// movingState returns a state with a partition of each kind that does not last: one with a replica that learns, one with a replica
-// that came and one that leaves, and one that is stopped for recovery, with a survivor that has stopped and one that is confirmed dead.
+// movingState returns a state with a partition of each kind that does not last. One has a replica that learns, and one a
+// replica that came and one that leaves. One is stopped for recovery, with a survivor that has stopped and one that is
+// confirmed dead.
 func movingState(t testing.TB) *State {
 	t.Helper()
 	s := newTable(t, 3, false)

@@ -455,8 +455,8 @@ func (g commands) recoverPartition(t *rapid.T, v *View) Command {
 	return c
 }
 
-// Commands in any order, repeated and delayed, do to the state what they do to the model; snapshots stay as they were; a replica
-// that recovered from snapshots is equal to one that never did; nothing that must only grow shrinks.
+// Commands in any order, repeated and delayed, do to the state what they do to the model. Snapshots stay as they were. A
+// replica that recovered from snapshots is equal to one that never did. Nothing that must only grow shrinks.
 func TestStateIsTheModel(t *testing.T) {
 	reached := map[string]int{}
 	// What happens seldom may take many series of runs to happen at all, in a short test most of all.

@@ -7,9 +7,9 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// A replica moves up and down a ladder, one step of one replica of a partition at a time. Every step is a compare-and-set that may
-// be repeated, and says what has happened in the Raft group or is to happen there; whoever owns the partition brings the group in
-// line with the table, in the order that leaves no doubt after a crash between the two:
+// A replica moves up and down a ladder, one step of one replica of a partition at a time. Every step is a compare-and-set that
+// may be repeated, and says what has happened in the Raft group or is to happen there. Whoever owns the partition brings the
+// group in line with the table, in the order that leaves no doubt after a crash between the two:
 //
 //	AddReplica   the table names a learner       then the group is given it
 //	Promote      the group has made it a voter   then the table says so

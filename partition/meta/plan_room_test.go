@@ -116,8 +116,8 @@ func TestSmallMemberAmongLargeOnes(t *testing.T) {
 	}
 }
 
-// Whatever the members, their room, the sizes, and the table: nobody is given more than fits, every partition keeps what it has, and lacks a
-// replica only if nobody has room for it; and where everybody has room the plan is the one without bounds.
+// Whatever the members, their room, the sizes, and the table: nobody is given more than fits. Every partition keeps what it
+// has, and lacks a replica only if nobody has room for it. Where everybody has room the plan is the one without bounds.
 func TestPlansWithinRoom(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n, partitions := rapid.IntRange(1, 7).Draw(t, "members"), rapid.IntRange(1, 30).Draw(t, "partitions")

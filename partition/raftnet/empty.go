@@ -25,9 +25,9 @@ import (
 //     without a change of the remote's state, since progress() is called for Replicates with entries only. So the tries
 //     go on, one per heartbeat, until one falls outside the interval and passes; the follower's rejection of it sets next
 //     back (decreaseTo), and what follows has entries.
-//   - The cases of that kind: a batch was lost (state Replicate, next optimistic); a new or promoted member (match 0, state
-//     Retry); after a snapshot whose index is the last of the log (state Wait, which a heartbeat answer turns into Retry). For
-//     a member that is new to this connection the first try passes at once.
+//   - Three cases are of that kind. A batch was lost (state Replicate, next optimistic). A member is new or was promoted (match
+//     0, state Retry). A snapshot was sent whose index is the last of the log (state Wait, which a heartbeat answer turns into
+//     Retry). For a member that is new to this connection the first try passes at once.
 //   - A new leader probes with the empty entry of its term, which is an entry; TimeoutNow, votes and CheckQuorum need no
 //     Replicate.
 //

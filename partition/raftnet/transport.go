@@ -241,9 +241,9 @@ func (t *Transport) forget(c outbound) {
 	delete(t.mu.outbound, c)
 }
 
-// Inject hands the local replica `to` a TimeoutNow, as if the leader `from` of the given term asked it to take over. It
-// reports whether the NodeHost was there to take the message. The message makes that replica campaign at once, in term+1 or the term
-// after its own, whichever is higher, without waiting for an election timeout; this is what fast failover, leadership transfer
+// Inject hands the local replica `to` a TimeoutNow, as if the leader `from` of the given term asked it to take over. It reports
+// whether the NodeHost was there to take the message. The message makes that replica campaign at once, in term+1 or the term
+// after its own, whichever is higher, without waiting for an election timeout. This is what fast failover, leadership transfer
 // and the first election of a new shard are made of. It is as safe as any election.
 //
 // What the replica makes of it (internal/raft/raft.go of dragonboat; it never reports back):
@@ -256,9 +256,9 @@ func (t *Transport) forget(c outbound) {
 //     1 if it is an initial member of its shard, which 1 matches.
 //   - `from` needs no membership: only answers are checked for that. Pass the leader that is being replaced, or 0 if there
 //     never was one: the NoOP of the rule before then goes nowhere.
-//   - It is skipped silently while the replica has committed entries that it has not applied, the configuration entries of
-//     a replica that has just started among them; and lost like any message if the replica's queue is full, or if
-//     this NodeHost does not run it or runs it under another ID. So repeat it every 10 to 50 ms until the term moves.
+//   - It is skipped silently while the replica has committed entries that it has not applied, the configuration entries of a
+//     replica that has just started among them. It is lost like any message if the replica's queue is full, or if this NodeHost
+//     does not run it or runs it under another ID. So repeat it every 10 to 50 ms until the term moves.
 //   - It campaigns as the target of a leadership transfer: no pre-vote round, and its RequestVote carries the hint by which voters grant
 //     it although they heard from a leader within the election timeout (dropRequestVoteFromHighTermNode). A voter
 //     with a longer log still refuses, and whoever lost has moved the shard's term on.

@@ -32,8 +32,9 @@ func TestPreviousReleaseTellsMember(t *testing.T) {
 	require.True(t, fx.TellMember)
 }
 
-// Of two voters and a replica that is a voter already, though the table does not say so yet, nobody campaigns in the dead leader's place: the
-// voter that is left has no other to agree with it, and the new voter is none by the table. They wait for their timeouts.
+// Of two voters and a replica that is a voter already, though the table does not say so yet, nobody campaigns in the dead
+// leader's place. The voter that is left has no other to agree with it, and the new voter is none by the table. They wait for
+// their timeouts.
 func TestNoCampaignBesideANewVoter(t *testing.T) {
 	dead := wire.ID{1}
 	table := []Voter{{ID: 1, Incarnation: dead}, {ID: 2, Incarnation: wire.ID{2}}}

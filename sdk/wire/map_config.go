@@ -298,9 +298,9 @@ func (c *PatternConfig) Check() error {
 	return errors.Join(errs...)
 }
 
-// ComparePatterns orders patterns by precedence, the first to be asked first: patterns that one name alone matches; then those
-// with more characters that stand for themselves; then those with more of these before the first that does not; then in the
-// order of their bytes.
+// ComparePatterns orders patterns by precedence, the first to be asked first. Patterns that one name alone matches come first,
+// then those with more characters that stand for themselves. Then come those with more of these before the first that does not.
+// The rest is in the order of their bytes.
 func ComparePatterns(a, b string) int {
 	rank := func(p string) int {
 		if _, exact := GlobText(p); exact {

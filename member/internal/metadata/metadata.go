@@ -1,6 +1,7 @@
-// Package metadata is a member's part in the metadata group: its replica there, and what members do for each other about it. It gives the
-// member a place in the group, keeps account of that in the data directory, commits commands where this replica has no vote, reads what is
-// committed, and begins the next generation of the group, where an operator says that the quorum is lost for good.
+// Package metadata is a member's part in the metadata group: its replica there, and what members do for each other about it. It
+// gives the member a place in the group, and keeps account of that in the data directory. It commits commands where this
+// replica has no vote, and reads what is committed. Where an operator says that the quorum is lost for good, it begins the next
+// generation of the group.
 //
 // It must not know what the metadata are for: who controls the cluster, which replicas of partitions run here, or what clients are told. It
 // knows how to ask other members, and not how they are reached.

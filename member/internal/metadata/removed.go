@@ -86,8 +86,8 @@ func tellsNews(v *meta.View, led bool, mine *meta.View, generation uint64) bool 
 	return v.Version > mine.Version && (led || v.Generation() > generation)
 }
 
-// replicaLost reports whether metadata tell a member that the replica which it runs is none of the group's any more: they are of a later
-// generation, or know that the replica's ID was given out, and that the member has it no more.
+// replicaLost reports whether metadata tell a member that the replica which it runs is none of the group's any more. Such
+// metadata are of a later generation, or know that the replica's ID was given out and that the member has it no more.
 func replicaLost(v *meta.View, id wire.ID, at partition.MetaReplica) bool {
 	return v.Generation() > at.Generation ||
 		v.Generation() == at.Generation && v.NextMeta > at.Replica && v.Member(id).MetaReplica != at.Replica

@@ -7,8 +7,8 @@ import "unicode/utf8"
 // Name returns the candidate that is most like word, "" if none is like it. Of several, it is the first. A former name is like the
 // candidate that replaced it.
 //
-// Two names are alike when few letters must be inserted, dropped, replaced or swapped with their neighbour to make one of
-// the other: at most one for every three letters of the longer one, or one, but not all its letters.
+// Two names are alike when few letters must be inserted, dropped, replaced or swapped with their neighbour to make one of the
+// other. Few is at most one for every three letters of the longer one, or one, but not all its letters.
 func Name(word string, candidates []string) string {
 	if now := renamed(word, candidates); now != "" {
 		return now
