@@ -153,7 +153,7 @@ func (w *walk) partitions(ctx context.Context, first, end int) (goOn bool, err e
 
 // partition walks through one partition, whose first page cl has fetched.
 func (w *walk) partition(ctx context.Context, cl *call) (goOn bool, err error) {
-	var last []byte
+	var last, asked []byte // keys: the last one that was seen, and the one behind which the page begins
 	for {
 		if cl.err != nil {
 			return false, cl.err
@@ -168,11 +168,6 @@ func (w *walk) partition(ctx context.Context, cl *call) (goOn bool, err error) {
 		}
 
 		for i, key := range page.Keys {
-			// Keys out of order could make the iteration repeat entries, or never end.
-			if last != nil && bytes.Compare(key, last) <= 0 {
-				return false, unreadable(cl.req.Op, w.name, int(cl.req.Partition), fmt.Errorf("%w: keys are out of order", wire.ErrMalformed))
-			}
-
 			var value []byte
 			if page.Values != nil {
 				value = page.Values[i]
@@ -192,13 +187,19 @@ func (w *walk) partition(ctx context.Context, cl *call) (goOn bool, err error) {
 		}
 
 		// The page may end with expired entries, which are not in it. The next page begins behind them.
-		if page.Next != nil && (last == nil || bytes.Compare(page.Next, last) > 0) {
+		if page.Next != nil {
 			last = page.Next
 		} else if len(page.Keys) == 0 {
 			return false, unreadable(cl.req.Op, w.name, int(cl.req.Partition), fmt.Errorf("%w: an empty page with more to come", wire.ErrMalformed))
 		}
 
+		// The order of keys is the members' own. A page that ends where it began could make the iteration never end.
+		if asked != nil && bytes.Equal(last, asked) {
+			return false, unreadable(cl.req.Op, w.name, int(cl.req.Partition), fmt.Errorf("%w: a page that leads nowhere", wire.ErrMalformed))
+		}
+
 		last = append([]byte(nil), last...) // the answer is about to be overwritten
+		asked = last
 		w.ask(cl, last)
 		w.fetch(ctx, []*call{cl})
 	}

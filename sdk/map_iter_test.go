@@ -105,7 +105,6 @@ func TestIterationErrors(t *testing.T) {
 		"forbidden":          {Code: wire.CodeForbidden},
 		"undecodable":        {Raw: []byte{1, 2, 3}},
 		"empty, more":        page(wire.ScanResult{More: true}),
-		"order":              page(wire.ScanResult{Keys: [][]byte{key("b"), key("a")}, Values: [][]byte{{1}, {1}}}),
 		"the same key again": page(wire.ScanResult{Keys: [][]byte{key("b")}, Values: [][]byte{{1}}, More: true}),
 		"no values":          page(wire.ScanResult{Keys: [][]byte{key("b")}}),
 		"key of other type":  page(wire.ScanResult{Keys: [][]byte{{7}}, Values: [][]byte{{1}}}),
