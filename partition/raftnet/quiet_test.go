@@ -11,8 +11,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Against a naive history of one replica: a heartbeat is left out if and only if, since the newest that passed, which said the same and was
-// in the same window, the replica has answered and nothing else was to be sent.
+// Against a naive history of one replica: a heartbeat is left out under three conditions, and only then. The newest that passed
+// said the same and was in the same window. The replica has answered since. Nothing else was to be sent since.
 func TestQuietGate(t *testing.T) {
 	const interval = 500 * time.Millisecond
 	rapid.Check(t, func(t *rapid.T) {
