@@ -27,15 +27,13 @@ func main() {
 	exit(compare(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// exit ends the program: with 2 for flags that cannot be, as the flag package has told, and 1 for all else.
+// exit ends the program: with 1 for an error, unless that is a question for help.
 func exit(err error) {
-	switch {
-	case err == nil, errors.Is(err, flag.ErrHelp):
-		os.Exit(0)
-	default:
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "compare:", err)
 		os.Exit(1)
 	}
+	os.Exit(0)
 }
 
 // compare is the program: it measures, and writes the report to out and progress to progress.

@@ -87,33 +87,45 @@ func (r *Result) cellsOf() (list []Cell) {
 	return list
 }
 
-// writeRatios writes how many times what each peer does Gridiron does, in both numbers of partitions.
+// writeRatios writes, for both numbers of partitions, how many times what each peer does Gridiron does, and how many times its CPU time each
+// peer takes.
 func (r *Result) writeRatios(b *strings.Builder) {
-	names := r.names()
 	for _, mine := range []string{many, few} {
-		others := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == many || n == few })
-		if !slices.Contains(names, mine) || len(others) == 0 {
+		r.writeTimes(b, fmt.Sprintf("Times the operations per second of its peers: %s", mine), mine, func(own, other *Series) (stats.Summary, int) {
+			return stats.Ratios(own.values(perSecond), other.values(perSecond))
+		})
+		r.writeTimes(b, fmt.Sprintf("Times the CPU time that peers take: %s", mine), mine, func(own, other *Series) (stats.Summary, int) {
+			return stats.Ratios(other.values(cpu), own.values(cpu))
+		})
+	}
+}
+
+// writeTimes writes one table of ratios.
+func (r *Result) writeTimes(b *strings.Builder, title, mine string, times func(own, other *Series) (stats.Summary, int)) {
+	names := r.names()
+	others := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == many || n == few })
+	if !slices.Contains(names, mine) || len(others) == 0 {
+		return
+	}
+
+	fmt.Fprintf(b, "\n## %s\n\nAbove 1, Gridiron is ahead. Each ratio is of the same round.\n\n", title)
+	b.WriteString("| | " + strings.Join(others, " | ") + " |\n|---|" + strings.Repeat("---|", len(others)) + "\n")
+	for _, c := range r.cellsOf() {
+		own := r.series(mine, c)
+		if own == nil {
 			continue
 		}
-		fmt.Fprintf(b, "\n## Times the operations per second of its peers: %s\n\nAbove 1, Gridiron does more. Each ratio is of the same round.\n\n", mine)
-		b.WriteString("| | " + strings.Join(others, " | ") + " |\n|---|" + strings.Repeat("---|", len(others)) + "\n")
-		for _, c := range r.cellsOf() {
-			own := r.series(mine, c)
-			if own == nil {
-				continue
-			}
-			fmt.Fprintf(b, "| %s |", c.row())
-			for _, name := range others {
-				cell := ""
-				if other := r.series(name, c); other != nil {
-					if s, pairs := stats.Ratios(own.values(perSecond), other.values(perSecond)); pairs > 0 {
-						cell = spread(s)
-					}
+		fmt.Fprintf(b, "| %s |", c.row())
+		for _, name := range others {
+			cell := ""
+			if other := r.series(name, c); other != nil {
+				if s, pairs := times(own, other); pairs > 0 {
+					cell = spread(s)
 				}
-				fmt.Fprintf(b, " %s |", cell)
 			}
-			b.WriteString("\n")
+			fmt.Fprintf(b, " %s |", cell)
 		}
+		b.WriteString("\n")
 	}
 }
 

@@ -27,7 +27,7 @@ func redisCluster(ctx context.Context, site *Site, members int) (*Cluster, error
 	}
 	for i := range 2 * members {
 		name := fmt.Sprintf("n%d", i)
-		// What has no flag is as the server has it without a file: one thread for input and output, 16 for nothing else.
+		// What has no flag is as the server has it without a file, but nothing goes to disk.
 		cmd := exec.Command(server, "--port", strconv.Itoa(g.port(i, 0)), "--bind", "127.0.0.1", "--dir", g.dir, "--save", "", "--appendonly", "no",
 			"--cluster-enabled", "yes", "--cluster-config-file", name+".conf", "--cluster-port", strconv.Itoa(g.port(i, 1)))
 		if _, err := g.launch(name, cmd); err != nil {
