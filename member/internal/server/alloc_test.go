@@ -1,3 +1,7 @@
+//go:build !race
+
+// Under the race detector pools drop what they hold at random: there is nothing to measure.
+
 package server
 
 import (
