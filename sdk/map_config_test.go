@@ -29,7 +29,7 @@ func TestMapConfigs(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, err := c.MapConfig(ctx, "users")
-	want := MapSettings{TTL: time.Minute, MaxIdle: 2 * time.Millisecond, Eviction: EvictLFU, MaxEntries: 10, MaxBytes: 20}
+	want := MapSettings{TTL: time.Minute, MaxIdle: 2 * time.Millisecond, Eviction: EvictLFU, MaxEntries: 10, MaxBytes: 20, Reads: ReadLease}
 	if err != nil || !slices.Equal(s.Patterns, []string{"users", "u*"}) {
 		t.Fatalf("%+v, %v", s, err)
 	}
