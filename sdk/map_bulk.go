@@ -58,17 +58,19 @@ func (m *Map[K, V]) GetAll(ctx context.Context, keys ...K) (map[K]V, error) {
 	}
 
 	out := make(map[K]V, len(b.items))
+	var list [][]byte
+	var results []wire.GetResult
 	err := b.run(ctx,
 		func(dst []byte, items []bulkItem[K]) []byte {
-			list := make([][]byte, len(items))
+			list = list[:0]
 			for i := range items {
-				list[i] = items[i].encoded
+				list = append(list, items[i].encoded)
 			}
 			return wire.AppendKeysBody(dst, m.name, list)
 		},
 		func(cl *call, items []bulkItem[K]) error {
-			results, err := wire.DecodeGetResults(cl.Answer.Body, len(items))
-			if err != nil {
+			var err error
+			if results, err = wire.AppendGetResults(results[:0], cl.Answer.Body, len(items)); err != nil {
 				return unreadable(cl.req.Op, m.name, int(cl.req.Partition), err)
 			}
 			for i, r := range results {
@@ -204,7 +206,8 @@ func (b *bulk[K, V]) run(ctx context.Context, body func([]byte, []bulkItem[K]) [
 	ctx, span := b.m.c.tracer.start(ctx, b.op.String(), b.m.name)
 	defer func() { endSpan(span, err) }()
 
-	items := make(map[*call][]bulkItem[K])
+	parts := b.parts()
+	items := make(map[*call][]bulkItem[K], len(parts))
 	begin := func(part []bulkItem[K]) *call {
 		cl := newCall(b.op, b.m.name, uint32(part[0].partition))
 		cl.body = body(cl.body[:0], part)
@@ -212,8 +215,8 @@ func (b *bulk[K, V]) run(ctx context.Context, body func([]byte, []bulkItem[K]) [
 		return cl
 	}
 
-	var list []*call
-	for _, part := range b.parts() {
+	list := make([]*call, 0, len(parts))
+	for _, part := range parts {
 		list = append(list, begin(part))
 	}
 

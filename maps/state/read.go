@@ -26,7 +26,11 @@ func entryOf(e item) Entry {
 
 // lookup returns the entry under key that is visible by the clock, or no entry.
 func (s *State) lookup(name, key []byte) item {
-	m := s.find(name)
+	return s.visible(s.find(name), key)
+}
+
+// visible is lookup in a map that was found; nil has no entries.
+func (s *State) visible(m *mapState, key []byte) item {
 	if m == nil {
 		return item{}
 	}

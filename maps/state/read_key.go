@@ -23,20 +23,25 @@ func (s *State) readContains(r *Reading, at *ReadPoint) bool {
 }
 
 func (s *State) readGetMany(r *Reading, at *ReadPoint) bool {
-	k, _ := wire.DecodeKeysBody(r.Body)
+	k, _ := wire.DecodeKeysInto(r.keys, r.Body)
+	r.keys = k.Keys
 	return s.readKeys(r, at, k.Map, true, k.Keys...)
 }
 
 // readKeys looks keys up. It notes the use of the entries it finds, unless something must be committed before the read may answer.
 func (s *State) readKeys(r *Reading, at *ReadPoint, name []byte, values bool, keys ...[]byte) bool {
-	instance, seq := s.Position(name)
-	r.Known = instance != 0
+	m := s.find(name)
+	var instance, seq uint64
+	if m != nil {
+		instance, seq, r.Known = m.ref.instance, m.seq, true
+	}
 
 	due, size := false, 0
 	for _, key := range keys {
 		g := wire.GetResult{Instance: instance, Seq: seq}
-		v, ok := s.Get(name, key)
-		if ok {
+		var v Entry
+		if e := s.visible(m, key); e.data != nil {
+			v = entryOf(e)
 			r.Hits++
 			due = due || v.Expires != 0 && v.Expires <= at.Now
 			if longIdle(&v, at.Now) {

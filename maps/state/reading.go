@@ -43,6 +43,7 @@ type Reading struct {
 
 	found []wire.GetResult // reads of keys. Values are the state's own bytes, which never change
 	views []Entry          // what found was made of; no Use where there is no entry
+	keys  [][]byte         // reads of several keys: what they are. They alias Body
 	text  []byte           // other reads: the body of the answer
 }
 
@@ -54,17 +55,24 @@ func (r *Reading) Append(dst []byte) []byte {
 	return append(dst, r.text...)
 }
 
-// keptText is the largest buffer that a Reading keeps for its next use.
-const keptText = 64 << 10
+// keptText is the largest buffer that a Reading keeps for its next use, and keptKeys the largest number of keys for which it keeps its lists.
+const (
+	keptText = 64 << 10
+	keptKeys = 512
+)
 
 // Forget drops what was read: a Reading that waits for its next use must not keep values alive.
 func (r *Reading) Forget() {
 	clear(r.found)
 	clear(r.views)
+	clear(r.keys)
 	clear(r.Idle.Keys)
 	clear(r.Used.Keys)
 	if cap(r.text) > keptText {
 		r.text = nil
+	}
+	if cap(r.views) > keptKeys {
+		r.found, r.views, r.keys = nil, nil, nil
 	}
 	r.begin()
 	r.Op, r.Body, r.Idle.Map, r.Used.Map = 0, nil, nil, nil

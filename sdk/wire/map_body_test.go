@@ -286,3 +286,27 @@ func TestCheckRequest(t *testing.T) {
 		}
 	}
 }
+
+// The check of a body of keys, which lists nothing, says what reading the body says.
+func TestCheckOfKeys(t *testing.T) {
+	body := AppendKeysBody(nil, "map", [][]byte{[]byte("a"), []byte("key"), make([]byte, 300)})
+	agree := func(b []byte) {
+		t.Helper()
+		k, want := DecodeKeysBody(b)
+		c, err := OpGetMany.Descriptor().Check(OpGetMany, b)
+		if (err == nil) != (want == nil) || err == nil && (c.Keys != len(k.Keys) || !bytes.Equal(c.Map, k.Map)) {
+			t.Fatalf("%x: %d keys of %q, %v; read as %d keys of %q, %v", b, c.Keys, c.Map, err, len(k.Keys), k.Map, want)
+		}
+	}
+	for i := range body {
+		agree(body[:i])
+		for _, to := range []byte{0, 1, 2, 0x7f, 0x80, 0xff} {
+			changed := bytes.Clone(body)
+			changed[i] = to
+			agree(changed)
+		}
+	}
+	agree(append(body, 0))
+	agree(AppendKeysBody(nil, "map", nil))
+	agree(AppendKeysBody(nil, "map", make([][]byte, MaxKeys+1)))
+}

@@ -1,5 +1,7 @@
 package wire
 
+import "slices"
+
 // Reads of one partition.
 const (
 	OpGet       Op = 16 // KeyBody -> GetResult
@@ -30,8 +32,21 @@ func checkKeyBody(_ Op, body []byte) (Contents, error) {
 }
 
 func checkKeysBody(_ Op, body []byte) (Contents, error) {
-	k, err := DecodeKeysBody(body)
-	return Contents{Map: k.Map, Keys: len(k.Keys)}, err
+	// The keys are looked at and not listed: members check many of these bodies.
+	r := NewReader(body)
+	c := Contents{Map: r.Bytes(), Keys: r.Count(2)}
+	if err := checkKeys(c.Keys); err != nil {
+		return Contents{}, err
+	}
+	for range c.Keys {
+		if err := checkKey(r.Bytes()); r.Err() == nil && err != nil {
+			return Contents{}, err
+		}
+	}
+	if err := r.Done(); err != nil {
+		return Contents{}, err
+	}
+	return c, CheckMapName(c.Map)
 }
 
 func checkScanBody(_ Op, body []byte) (Contents, error) {
@@ -87,14 +102,17 @@ func AppendKeysBody(dst []byte, name string, keys [][]byte) []byte {
 }
 
 // DecodeKeysBody reads what AppendKeysBody wrote. All slices alias b.
-func DecodeKeysBody(b []byte) (k KeysBody, err error) {
+func DecodeKeysBody(b []byte) (k KeysBody, err error) { return DecodeKeysInto([][]byte{}, b) }
+
+// DecodeKeysInto is DecodeKeysBody and lists the keys in the memory of list, if that suffices.
+func DecodeKeysInto(list [][]byte, b []byte) (k KeysBody, err error) {
 	r := NewReader(b)
 	k.Map = r.Bytes()
 	n := r.Count(2)
 	if err := checkKeys(n); err != nil {
 		return KeysBody{}, err
 	}
-	k.Keys = make([][]byte, n)
+	k.Keys = slices.Grow(list[:0], n)[:n]
 	for i := range k.Keys {
 		k.Keys[i] = r.Bytes()
 		if err := checkKey(k.Keys[i]); r.Err() == nil && err != nil {

@@ -96,8 +96,12 @@ func DecodeGetResult(b []byte) (g GetResult, err error) {
 
 // DecodeGetResults reads n results that were appended one after the other. Values alias b.
 func DecodeGetResults(b []byte, n int) ([]GetResult, error) {
+	return AppendGetResults(make([]GetResult, 0, min(n, len(b)/20+1)), b, n)
+}
+
+// AppendGetResults is DecodeGetResults, and appends the results to out.
+func AppendGetResults(out []GetResult, b []byte, n int) ([]GetResult, error) {
 	r := NewReader(b)
-	out := make([]GetResult, 0, min(n, len(b)/20+1))
 	for range n {
 		var g GetResult
 		g.decode(&r)
