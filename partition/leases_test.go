@@ -103,7 +103,7 @@ func TestLeaseEndsWithServing(t *testing.T) {
 func TestLeaseBeginsWithTheServeAfterTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newLeased(t)
-		e := s.owned(bob, 300)
+		s.owned(bob, 300)
 		s.owned(alice, 300)
 		time.Sleep(100 * time.Millisecond)
 		op := s.write(7)
@@ -115,7 +115,7 @@ func TestLeaseBeginsWithTheServeAfterTime(t *testing.T) {
 		require.True(t, s.tryRead())
 
 		s = newLeased(t)
-		e = s.owned(bob, 300)
+		e := s.owned(bob, 300)
 		s.owned(alice, 300)
 		op = s.write(7)
 		s.commitNext()

@@ -92,7 +92,9 @@ type (
 	readyShard struct {
 		mu    sync.Mutex
 		ready map[uint64]struct{}
-		maps  [2]map[uint64]struct{}
+		//lint:ignore U1000 it keeps its place, as the mirror has all fields
+		maps [2]map[uint64]struct{}
+		//lint:ignore U1000 likewise
 		index uint8
 	}
 )
