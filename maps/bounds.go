@@ -33,6 +33,7 @@ func (b *bound) wrote(partition uint32, op wire.Op, bytes int, r entry.Result) (
 
 	n := int64(1)
 	if op == wire.OpSetMany {
+		// A bulk write may have stored some keys and been refused for others. Only what was stored takes room.
 		res, err := wire.DecodeBulkResult(r.Body)
 		if err != nil || res.Applied == 0 {
 			return false
@@ -73,6 +74,7 @@ func (t *bounds) get(name []byte) *bound {
 	if b, ok := t.byName.Load(string(name)); ok {
 		return b.(*bound)
 	}
+	// Two writers may come here at once: both must count on the same bound. The name is copied, for it is part of a request.
 	b, _ := t.byName.LoadOrStore(string(name), &bound{name: []byte(string(name))})
 	return b.(*bound)
 }

@@ -99,6 +99,7 @@ func (c *call) Complete(o partition.Outcome, r entry.Result) {
 	case o == partition.Unknown && c.locks:
 		c.s.waitQueue.unknown(c)
 		return
+	// The call was not executed or nobody knows: it is counted nowhere.
 	case o != partition.Applied:
 		c.s.answerOutcome(o, c.partition, c.id, c.caller)
 		c.free()
@@ -110,6 +111,7 @@ func (c *call) Complete(o partition.Outcome, r entry.Result) {
 		c.tally.done(c.s, c.op, c.partition, elapsed()-c.started)
 	}
 
+	// What the log says may be that the call waits, so the wait queue decides on the answer.
 	if c.locks {
 		c.s.waitQueue.applied(c, r)
 		return
@@ -147,6 +149,7 @@ func (c *call) Finish() {
 	c.s.countRead(c.partition, &c.reading, elapsed()-c.started)
 	c.caller.Answer(c.id, c.reading.Code, c.out)
 
+	// This comes after the answer, for the caller need not wait until the uses are in the log.
 	if flush {
 		c.s.flushTouches(int(c.partition))
 	}

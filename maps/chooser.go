@@ -27,6 +27,7 @@ func (h *chooser) add(c *call) {
 	}
 	h.mu.Unlock()
 
+	// The answer is given without the lock. Nothing was proposed, so the caller may ask again.
 	if closed {
 		c.Fail(partition.NotProposed)
 		return
@@ -64,6 +65,7 @@ func (h *chooser) run(ctx context.Context) {
 		case <-h.wake:
 		}
 		for _, c := range h.take() {
+			// A member that stops must not go through a long queue first.
 			if ctx.Err() != nil {
 				c.Fail(partition.NotProposed)
 				continue

@@ -66,6 +66,7 @@ func (d *DroppedEvents) watch(s *state.State, partition int) {
 }
 
 func (d *DroppedEvents) add(partition int, name string, e wire.Event) {
+	// Events of maps without listeners would only push out those that somebody needs.
 	if !d.wanted(name) {
 		return
 	}
@@ -82,6 +83,7 @@ func (d *DroppedEvents) add(partition int, name string, e wire.Event) {
 	d.queue = append(d.queue, n)
 	d.bytes += n.cost()
 
+	// The newest event stays whatever its size, as it does in the ring.
 	for d.bytes > maxDroppedBytes && d.head < len(d.queue)-1 {
 		d.popLocked()
 	}
@@ -129,6 +131,7 @@ func (d *DroppedEvents) Bytes() int {
 // before first, and the kept values.
 func (d *DroppedEvents) Complete(partition int, pos, first uint64, list []state.MapEvent) []state.MapEvent {
 	for i := range list {
+		// Another generation may have given the position to another event, so the versions are compared.
 		if list[i].Flags&wire.EventOmitted != 0 {
 			if _, whole, ok := d.of(partition).Event(list[i].Pos); ok && whole.Version == list[i].Version {
 				list[i].Event = whole
@@ -136,6 +139,7 @@ func (d *DroppedEvents) Complete(partition int, pos, first uint64, list []state.
 		}
 	}
 
+	// The ring goes back to the position, so nothing is missing before its first event.
 	if pos+1 >= first {
 		return list
 	}

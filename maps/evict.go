@@ -109,6 +109,7 @@ func (e *evictor) take(p uint32, bytes int64, b *bound) error {
 		}
 	}
 
+	// The other replicas apply whatever the log says, so their room counts before the write is proposed.
 	if e.s.cfg.Room != nil {
 		if err := e.s.cfg.Room(p, bytes, b != nil); err != nil {
 			return fmt.Errorf("%w: %w", errNoRoom, err)
@@ -149,6 +150,7 @@ func (e *evictor) run(ctx context.Context) {
 			e.survey(rounds%surveyEvery == 0)
 			e.relieve(ctx)
 		case <-short.C:
+			// With much memory left, the measure of each upkeep round is often enough.
 			if e.memory.Load() < e.s.cfg.MaxMemory/4 {
 				e.relieve(ctx)
 			}
@@ -166,6 +168,7 @@ func (e *evictor) run(ctx context.Context) {
 			}
 		}
 
+		// A bound below zero says that its map may be too large, whoever has woken the evictor.
 		e.bounds.each(func(b *bound) {
 			if b.entries.Load() < 0 || b.bytes.Load() < 0 {
 				e.fit(ctx, b)
@@ -198,6 +201,7 @@ func (e *evictor) survey(begin bool) {
 
 	// Measuring a map looks at every partition: not all maps in one round.
 	n := min(len(w.again), max(1, surveyViews/e.s.cfg.Partitions))
+	// Less than no room makes the next round measure the map.
 	for _, b := range w.again[:n] {
 		b.entries.Store(-1)
 	}
@@ -206,6 +210,7 @@ func (e *evictor) survey(begin bool) {
 	for left := surveyMaps; left > 0 && w.partition < e.s.cfg.Partitions; {
 		var names []string
 		more := false
+		// Names are gathered under the partition's lock. Looking them up happens without it.
 		if e.s.cfg.Host.Serving(w.partition) != 0 {
 			e.s.cfg.Host.Inspect(w.partition, func(m partition.Machine) {
 				more = stateOf(m).EachMap(w.after, min(left, mapsAtOnce), func(name string, _, _ uint64, _ state.MapStats) { names = append(names, name) })
@@ -219,12 +224,14 @@ func (e *evictor) survey(begin bool) {
 			w.after = name
 		}
 
+		// Only maps use up the round: a partition without any is soon passed.
 		left -= len(names)
 		if !more {
 			w.partition, w.after = w.partition+1, ""
 		}
 	}
 
+	// Tallies are dropped only after a whole walk, which has met every map that lives here.
 	if w.walking = w.partition < e.s.cfg.Partitions || len(w.again) > 0; !w.walking {
 		e.s.tallies.forget()
 	}
@@ -233,6 +240,7 @@ func (e *evictor) survey(begin bool) {
 // measure returns how much of a map this member owns.
 func (e *evictor) measure(name []byte) (parts []held, entries, bytes int64) {
 	for p := range e.s.cfg.Partitions {
+		// The bound holds for what this member owns. Each owner keeps its part within the bound.
 		if e.s.cfg.Host.Serving(p) == 0 {
 			continue
 		}
@@ -250,6 +258,7 @@ func (e *evictor) measure(name []byte) (parts []held, entries, bytes int64) {
 // fit evicts from a map until it is within its bounds, nothing more can be evicted, or other maps have their turn.
 func (e *evictor) fit(ctx context.Context, b *bound) {
 	for range fitRounds {
+		// The configuration is read in each round: an operator may change it meanwhile.
 		cfg := e.s.config(b.name)
 		wasEntries, wasBytes := b.entries.Load(), b.bytes.Load()
 		parts, entries, bytes := e.measure(b.name)
@@ -275,6 +284,7 @@ func (e *evictor) fit(ctx context.Context, b *bound) {
 
 // room returns how much more a bound allows; 0 is no bound.
 func room(n int64, most uint64) int64 {
+	// So large a number never goes below zero, and leaves room for sums.
 	if most == 0 || most > 1<<62 {
 		return 1 << 62
 	}
@@ -291,6 +301,7 @@ func excess(n int64, most uint64) int64 {
 
 // round evicts entries of a map, and returns how many.
 func (e *evictor) round(ctx context.Context, b *bound, policy wire.EvictionPolicy, parts []held, entries, bytes int64) uint64 {
+	// The sample grows with what must go, since only its worst part is evicted.
 	size := max(sampleWhole, sampleEach*min(int(entries), roundVictims))
 	list := e.s.sample(b, policy, parts, size)
 	total := 0
@@ -319,6 +330,7 @@ func (e *evictor) evict(ctx context.Context, name []byte, victims []candidate) (
 	for p, list := range byPartition {
 		for len(list) > 0 {
 			body, size := wire.EvictBody{Map: name}, 0
+			// One entry of the log must not grow too large, so the keys of a partition may need several operations.
 			for len(list) > 0 && size < roundBytes && len(body.Keys) < wire.MaxKeys {
 				body.Keys, body.Versions = append(body.Keys, list[0].key), append(body.Versions, list[0].version)
 				size += len(list[0].key)
@@ -330,6 +342,7 @@ func (e *evictor) evict(ctx context.Context, name []byte, victims []candidate) (
 		e.s.cfg.Host.Flush(p)
 	}
 
+	// A partition without a majority answers late. The other maps must not wait for it.
 	timeout := time.NewTimer(roundTimeout)
 	defer timeout.Stop()
 	for range ops {
@@ -351,6 +364,7 @@ type evictions chan uint64
 // Complete tells it.
 func (c evictions) Complete(o partition.Outcome, r entry.Result) {
 	var n uint64
+	// An operation that was not applied evicted nothing, and is counted too: the round waits for so many answers.
 	if o == partition.Applied {
 		n, _ = binary.Uvarint(r.Body)
 	}
@@ -377,6 +391,7 @@ func (e *evictor) relieve(ctx context.Context) {
 	e.memory.Add(left - was)
 	e.since.Add(-since)
 
+	// Only what is in use is evicted for. Room that replicas will take keeps writes out, and evicts nothing.
 	need := excess(used, uint64(most))
 	if need == 0 {
 		return
@@ -387,6 +402,8 @@ func (e *evictor) relieve(ctx context.Context) {
 		parts []held
 		bytes int64
 	}
+
+	// All maps are measured first, since a share is a part of their sum.
 	var shares []share
 
 	total := int64(0)
@@ -397,6 +414,7 @@ func (e *evictor) relieve(ctx context.Context) {
 	})
 
 	for _, sh := range shares {
+		// A map without entries here has nothing to give. The sum may be zero then.
 		if sh.bytes == 0 {
 			continue
 		}

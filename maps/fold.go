@@ -60,9 +60,11 @@ func (s *Service) look(p int) (list []mapOfState, remembered int) {
 		remembered, held = stateOf(m).RecordBytes(), stateOf(m).HeldLocks()
 	})
 
+	// The locks are read before the maps. The counts of both may differ by what came between.
 	s.eachMap(p, func(name string, instance, seq uint64, stats state.MapStats) {
 		list = append(list, mapOfState{name: name, instance: instance, entries: uint64(stats.Entries), bytes: uint64(stats.Bytes),
 			locks: held[name], events: seq, expired: stats.Expired, evicted: stats.Evicted})
+		// What is left in held afterwards has no map.
 		delete(held, name)
 	})
 
@@ -111,6 +113,7 @@ func (s *Service) fold(p int) (now []mapOfState, remembered int) {
 	part.mu.Lock()
 	defer part.mu.Unlock()
 
+	// Owned now or at the last look: otherwise nothing that happened counts here.
 	owned := s.cfg.Host.Serving(p) != 0
 	if !owned && !part.owned {
 		return nil, 0
@@ -121,6 +124,7 @@ func (s *Service) fold(p int) (now []mapOfState, remembered int) {
 		s.countSince(part.seen, now)
 	}
 
+	// The part until the change of owners was counted above. What comes next counts at the next owner.
 	if part.owned = owned; !owned {
 		part.seen = nil
 		return nil, 0
@@ -133,6 +137,7 @@ func (s *Service) fold(p int) (now []mapOfState, remembered int) {
 func (s *Service) countSince(before, now []mapOfState) {
 	for i := range now {
 		m := &now[i]
+		// Both lists stand in the order of names, so one pass over each is enough.
 		for len(before) > 0 && before[0].name < m.name {
 			before = before[1:]
 		}
@@ -148,6 +153,7 @@ func (s *Service) countSince(before, now []mapOfState) {
 			continue
 		}
 
+		// A map without statistics counts nowhere, and neither does one beyond the bound of tallies.
 		if t := s.tallyOf([]byte(m.name), true); t != nil {
 			t.events.Add(events)
 			t.expired.Add(expired)

@@ -29,6 +29,7 @@ var ErrUnreadable = errors.New("the partition cannot be read here")
 // ctx's.
 func (s *Service) EachLocal(ctx context.Context, name string, f func(key, value []byte) bool) error {
 	for p := range s.cfg.Partitions {
+		// The partition's owner shows its entries to its own tasks.
 		if s.cfg.Host.Serving(p) == 0 {
 			continue
 		}
@@ -47,6 +48,7 @@ func (s *Service) eachOf(ctx context.Context, p int, name string, f func(key, va
 			return false, err
 		}
 
+		// f has had the entries of the last page, so their list is used again.
 		rd.entries, rd.next = rd.entries[:0], nil
 		s.cfg.Host.Read(p, rd)
 		select {
@@ -62,6 +64,7 @@ func (s *Service) eachOf(ctx context.Context, p int, name string, f func(key, va
 			return false, ctx.Err()
 		}
 
+		// f runs without a lock, since keys and values are immutable.
 		for _, e := range rd.entries {
 			if !f(e.key, e.value) {
 				return false, nil

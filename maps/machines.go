@@ -30,6 +30,7 @@ func (m Machines) Restore(part int, generation uint64, r io.Reader) (partition.M
 	if err != nil {
 		return nil, err
 	}
+	// The snapshot may be a survivor's. Then the next generation begins with it, and gives out versions above all earlier ones.
 	if err := s.Continue(generation); err != nil {
 		return nil, err
 	}

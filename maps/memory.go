@@ -16,6 +16,7 @@ func (s *Service) owners() int {
 // Used returns what the replicas on this member are counted with, as of now or some milliseconds ago.
 func (s *Service) Used() int64 {
 	now := elapsed()
+	// A measure looks at all partitions, and many ask at the same time.
 	if at := s.evictor.measured.Load(); at != 0 && now-time.Duration(at) < usedFor {
 		return s.evictor.used.Load()
 	}

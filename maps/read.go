@@ -15,16 +15,20 @@ const shortKeys = 64
 func (s *Service) read(req *wire.Request, caller Caller) bool {
 	d := req.Op.Descriptor()
 	in, err := d.Check(req.Op, req.Body)
+	// Nothing behind this point checks the body again.
 	if err != nil {
 		refuse(req.ID, caller, err)
 		return false
 	}
 
+	// The request is reused when this function returns, so the call needs a body of its own.
 	c := newCall(s, req, caller)
 	cfg := s.config(in.Map)
 	c.quorum = cfg.Reads == wire.ReadQuorum
 	c.body = append(c.body[:0], req.Body...)
 	c.reading.Op, c.reading.Body = req.Op, c.body
+
+	// A long read must not hold up the requests behind it on the same connection. It is queued in any case.
 	short := d.ByKey && in.Keys <= shortKeys
 	if !short || !s.cfg.Host.TryRead(int(req.Partition), c) {
 		s.cfg.Host.Read(int(req.Partition), c)

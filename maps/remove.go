@@ -59,6 +59,7 @@ func (s *Service) removeAll(req *wire.Request, caller Caller) (flush bool) {
 	c.removal = &removal{op: entry.Op{Code: req.Op, Client: req.Client, Seq: req.Seq, Lowest: req.Lowest, Deadline: req.Deadline},
 		where: b.Where, name: bytes.Clone(b.Map), after: bytes.Clone(b.After), retry: req.Flags&wire.FlagRetry != 0}
 
+	// A removal keeps keys until it is answered, which may be many at a time.
 	if !c.hold(removeHeld) {
 		c.free()
 		refuse(req.ID, caller, errWaiting)
@@ -77,6 +78,8 @@ func (r *removal) look(st *state.State) {
 		r.seen = append(r.seen, seenKey{key, v.Version})
 		return true
 	})
+
+	// The next page begins behind this key, so loads beyond it are for the next page too.
 	r.more = last != nil
 
 	loading := make([]seenKey, 0)
@@ -161,6 +164,7 @@ func (c *call) remove() {
 	case r.code != wire.CodeOK:
 		c.caller.Answer(c.id, r.code, []byte(r.text))
 	case len(r.chosen.Keys) == 0 && !r.retry:
+		// The log never hears of this call, so it is counted here.
 		if c.tally != nil {
 			c.tally.done(c.s, c.op, c.partition, elapsed()-c.started)
 		}

@@ -113,6 +113,7 @@ func (s *Service) Handle(req *wire.Request, caller Caller) (flush bool) {
 		return false
 	}
 
+	// A read may be repeated freely, so only writes need an identity.
 	if req.Op.IsRead() {
 		return s.read(req, caller)
 	}
@@ -120,6 +121,7 @@ func (s *Service) Handle(req *wire.Request, caller Caller) (flush bool) {
 }
 
 func (s *Service) write(req *wire.Request, caller Caller) bool {
+	// Without an identity, a copy would be executed a second time.
 	if req.Client.IsZero() || req.Seq == 0 || req.Lowest > req.Seq {
 		caller.Answer(req.ID, wire.CodeInvalid, []byte("a write without the identity of its call"))
 		return false
@@ -148,6 +150,7 @@ func (s *Service) write(req *wire.Request, caller Caller) bool {
 // reason, it sends the caller to the owner. If it cannot be sure of its clock, it tells the caller to ask again.
 func (s *Service) refuseDeadline(req *wire.Request, caller Caller) {
 	switch now := s.cfg.Now(); {
+	// Another member owns the partition. Its clock decides, not this one.
 	case s.cfg.Host.Serving(int(req.Partition)) == 0:
 		s.answerOutcome(partition.Moved, req.Partition, req.ID, caller)
 	case req.Deadline <= now:
@@ -180,6 +183,7 @@ func (s *Service) prepare(c *call, op wire.Op, body []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: an operation of %d bytes, the limit is %d", wire.ErrTooLarge, len(body), wire.MaxOperation)
 	}
 
+	// A call that locks is checked by its own rules, and stores no value.
 	d := op.Descriptor()
 	if d.Parks {
 		return body, s.prepareLock(c, op, body)

@@ -82,6 +82,7 @@ func (t *tally) done(s *Service, op wire.Op, partition uint32, took time.Duratio
 		}
 	}
 
+	// A histogram has no place for a negative time.
 	took = max(0, took)
 	l.nanos.Add(uint64(took))
 	l.buckets[wire.LatencyBucket(uint64(took/time.Microsecond))].Add(1)
@@ -180,6 +181,7 @@ func (t *tallies) get(name []byte, begin bool) *tally {
 		return known
 	}
 
+	// A new tally counts as met by the present walk, which may have passed its place in the order of maps.
 	n := newTally(string(name))
 	n.walk.Store(t.walk.Load())
 	// The meter behind Latency never forgets a name: the number of names that it hears is bounded, too.

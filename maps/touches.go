@@ -69,6 +69,7 @@ func touchOps(used map[touched]int64) (ops []*entry.Op) {
 		}
 
 		b.Keys, b.At = append(b.Keys, []byte(u.key)), append(b.At, at)
+		// One operation must stay within the bounds of a body, so a long list makes several.
 		if size[u.name] += len(u.key); size[u.name] >= maxTouchBytes || len(b.Keys) == wire.MaxKeys {
 			add(b)
 			delete(byMap, u.name)
@@ -90,6 +91,7 @@ func (s *Service) flushTouches(p int) {
 	}
 
 	for _, op := range touchOps(used) {
+		// A use that is lost costs little, see touches. So nobody waits for the outcome.
 		s.cfg.Host.Submit(p, op, unheard{})
 	}
 	s.cfg.Host.Flush(p)

@@ -25,6 +25,7 @@ func nextSweep(done *entry.Op, result entry.Result) (next *entry.Op, again bool)
 		last, _ := wire.DecodeSweepBody(done.Body)
 		removed, _ := binary.Uvarint(result.Body)
 		again = removed > 0
+		// The sweep was full, so more may be due than sweeps of this size can keep up with.
 		if again && removed >= uint64(last.Limit) {
 			limit = min(2*last.Limit, sweepMost)
 		}

@@ -48,12 +48,14 @@ func (s *Service) sample(b *bound, policy wire.EvictionPolicy, parts []held, n i
 	for _, p := range parts {
 		want := p.entries
 		if n < total {
+			// Rounded up: a partition with few entries must not be spared for ever.
 			want = (n*p.entries + total - 1) / total
 		}
 
 		want = min(want, samplePartition)
 		s.cfg.Host.Inspect(p.partition, func(m partition.Machine) {
 			st := stateOf(m)
+			// The number may have changed since the map was measured.
 			there := st.Stats(b.name).Held
 			for i := range min(want, there) {
 				at := i
@@ -63,6 +65,7 @@ func (s *Service) sample(b *bound, policy wire.EvictionPolicy, parts []held, n i
 				}
 
 				key, v, ok := st.Candidate(b.name, at)
+				// The entry that was written last stays: its writer has just been told that it is stored.
 				if !ok || b.isLast(p.partition, v.Version) {
 					continue
 				}

@@ -67,6 +67,7 @@ func (q *waitQueue) grant(mine claim, c *call, body []byte) {
 		return
 	}
 
+	// The grant is noted before the answer goes out: told may run at once, on another goroutine.
 	epoch, g := q.host.Serving(mine.part), new(grant)
 	q.mu.Lock()
 	q.returnedLocked(mine)
@@ -86,6 +87,7 @@ func (q *waitQueue) told(mine claim, g *grant, epoch uint64, delivered bool) {
 	}
 
 	delete(q.grants, mine)
+	// The caller may hold a lock of which it has never heard.
 	if !delivered {
 		q.orphanLocked(mine, epoch, orphanTime)
 	}
@@ -144,6 +146,7 @@ func (q *waitQueue) takeOver(part int, epoch uint64) {
 
 	noted := make(map[claim]*orphan, len(places))
 	q.mu.Lock()
+	// Only places count: a holder was told of its lock, or its lease ends it.
 	for _, c := range places {
 		// A caller may have asked before the queues were looked at.
 		if q.parked[part][c.key][c.id] == nil {
@@ -198,6 +201,7 @@ func (q *waitQueue) abandon(c claim, o *orphan) {
 		return
 	}
 
+	// A load is given up like a lock, by an operation of its own.
 	op := &entry.Op{Code: wire.OpUnlock, Body: wire.AppendUnlockBody(nil, &wire.UnlockBody{Map: []byte(c.key.name), Key: []byte(c.key.key), ID: c.id})}
 	if c.key.load {
 		op = &entry.Op{Code: wire.OpLoaded, Body: wire.AppendLoadedBody(nil, &wire.LoadedBody{Map: []byte(c.key.name), Key: []byte(c.key.key), ID: c.id})}
@@ -272,6 +276,7 @@ func (q *waitQueue) gone(caller Caller) {
 	}
 	q.mu.Unlock()
 
+	// The answers reach nobody, and free what the calls hold.
 	for _, w := range all {
 		w.fail(partition.NotProposed)
 	}

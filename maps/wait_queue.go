@@ -114,6 +114,7 @@ func (q *waitQueue) close() {
 	}
 
 	var all []*parked
+	// All of them are taken out under the lock, so no timer answers one a second time.
 	for i := range q.parked {
 		all = q.clearLocked(i, all)
 	}
@@ -137,6 +138,7 @@ func (q *waitQueue) close() {
 func (q *waitQueue) touched(part int) {
 	epoch := q.host.Serving(part)
 	begins := epoch != 0 && q.taken[part].Load() != epoch
+	// Most partitions have no parked calls, and this runs after every entry of the log.
 	if !begins && q.count[part].Load() == 0 {
 		return
 	}
@@ -229,7 +231,9 @@ func hasClaim(st *state.State, name, key []byte, load bool, id wire.ID) bool {
 func (q *waitQueue) park(w *parked, b *wire.LockBody) {
 	c, mine := w.c, claimOf(w.c, b)
 	w.key, w.id = mine.key, mine.id
+
 	left := time.Duration(c.deadline-q.now()) * time.Millisecond
+	// A call with little time left still waits for half of it.
 	left = max(left-answerTime, left/2)
 
 	part := mine.part
@@ -309,6 +313,7 @@ func ended(c Caller) bool {
 // removeLocked takes a call out and reports whether it was there. Then the caller of removeLocked answers it. REQUIRES q.mu.
 func (q *waitQueue) removeLocked(part int, w *parked) bool {
 	byKey := q.parked[part]
+	// The call is answered already, or a copy has taken its place.
 	if byKey[w.key][w.id] != w {
 		return false
 	}
@@ -317,6 +322,7 @@ func (q *waitQueue) removeLocked(part int, w *parked) bool {
 	q.count[part].Add(-1)
 	q.total.Add(-1)
 
+	// Empty maps are dropped, since keys that were locked once may never be locked again.
 	if delete(byKey[w.key], w.id); len(byKey[w.key]) == 0 {
 		if delete(byKey, w.key); len(byKey) == 0 {
 			q.parked[part] = nil
@@ -351,6 +357,7 @@ func (q *waitQueue) run() {
 		q.dirty = make(map[int]bool)
 		q.mu.Unlock()
 
+		// Looking takes partitions' locks, so q.mu is free meanwhile.
 		for part, fresh := range dirty {
 			q.look(part, fresh)
 		}
@@ -380,10 +387,12 @@ func (q *waitQueue) look(part int, fresh bool) {
 		return
 	}
 
+	// The places that the owner before left are noted once for each epoch.
 	if q.taken[part].Swap(epoch) != epoch {
 		q.takeOver(part, epoch)
 	}
 
+	// Most entries of the log move no lock. The state is compared too: a restored one counts from zero.
 	var now moves
 	q.host.Inspect(part, func(m partition.Machine) { now = moves{weak.Make(stateOf(m)), stateOf(m).LockMoves()} })
 	if !fresh && now == q.seen[part] {
@@ -410,6 +419,7 @@ func (q *waitQueue) look(part int, fresh bool) {
 	}
 	q.mu.Unlock()
 
+	// Answers go out without q.mu, since they call into connections.
 	for _, n := range mine {
 		if n.granted {
 			q.grant(n.w.claim(), n.w.c, n.body)
@@ -428,6 +438,7 @@ func (q *waitQueue) waiting(part int) map[lockKey][]*parked {
 	for key, calls := range q.parked[part] {
 		list := make([]*parked, 0, len(calls))
 		for _, w := range calls {
+			// Most of the time there are none, and no claims need be made to look them up.
 			if len(q.orphans) > 0 {
 				if o := q.orphans[w.claim()]; o != nil && o.leaving {
 					continue
@@ -483,6 +494,7 @@ func tell(list []news, st *state.State, key lockKey, calls []*parked) []news {
 		return list
 	}
 
+	// A call without a place would wait for nothing: its caller must ask again.
 	for _, w := range calls {
 		if !w.holds && !w.copy && v.Holder != w.id && !waits([]byte(key.name), []byte(key.key), w.id) {
 			list = append(list, news{w: w, body: wire.AppendLockResult(nil, &wire.LockResult{})})

@@ -45,6 +45,7 @@ func (s *State) apply(op *entry.Op) entry.Result {
 		return entry.Result{Code: wire.CodeExpired, Body: []byte(textExpired)}
 	}
 
+	// Copies move the window too: each tells how far its client has come, and keeps the window alive.
 	w := s.calls.admit(op.Client, op.Lowest, op.Deadline, s.clock)
 	if op.Seq < w.floor {
 		return entry.Result{Code: wire.CodeStale, Body: []byte(textStale)}

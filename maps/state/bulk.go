@@ -24,9 +24,12 @@ func (s *State) applyMany(op *entry.Op) outcome {
 // writeMany executes SetMany and DeleteMany: the keys in their order, each as if it were written alone. A key for which IfVersion does not
 // hold fails with CodeConflict, a key with another fence with CodeFenced. The other keys are written.
 func (s *State) writeMany(code wire.Op, b *wire.ManyBody) outcome {
+	// No entry has version 0: the condition could hold for no key.
 	if b.Flags&wire.WriteVersion != 0 && b.IfVersion == 0 {
 		return refused(wire.CodeInvalid, "IfVersion(0)")
 	}
+
+	// A removal leaves no entry that could have a lifetime.
 	if code == wire.OpDeleteMany {
 		if text := checkOptions(&b.WriteOptions); text != "" {
 			return refused(wire.CodeInvalid, text)
@@ -40,6 +43,7 @@ func (s *State) writeMany(code wire.Op, b *wire.ManyBody) outcome {
 			continue
 		}
 
+		// The map is looked up for each key: the write before may have created, copied or ended it.
 		m, cur := s.current(b.Map, key)
 		switch {
 		case checkVersion(&b.WriteOptions, cur) != "":

@@ -73,6 +73,7 @@ func newCalls() calls {
 			if a.at != b.at {
 				return a.at < b.at
 			}
+			// Each log entry forgets a bounded number, so replicas must agree on the order within one millisecond.
 			if c := bytes.Compare(a.client[:], b.client[:]); c != 0 {
 				return c < 0
 			}
@@ -94,6 +95,7 @@ func (o *outcome) body() []byte {
 		return o.data
 	}
 
+	// The body is built for each answer. The record keeps the previous value by reference, and no copy of it.
 	w := wire.WriteResult{Flags: o.flags, Version: o.version, Value: o.data}
 	return wire.AppendWriteResult(make([]byte, 0, 9+len(o.data)), &w)
 }
@@ -107,6 +109,7 @@ func (c *calls) admit(client wire.ID, lowest uint64, deadline, clock int64) requ
 	w, known := c.windows.Get(requestWindow{client: client})
 	before := w
 
+	// No record may outlive its window, so the window reaches as far as the deadline of this call.
 	until := max(deadline, clock)
 	// The sum below must not overflow at the end of time.
 	if clock <= math.MaxInt64-windowKeep {
@@ -115,6 +118,8 @@ func (c *calls) admit(client wire.ID, lowest uint64, deadline, clock int64) requ
 
 	// One below the end of time, so that the place in c.ends can be one later than all deadlines.
 	w.client, w.until = client, max(w.until, min(until, math.MaxInt64-1))
+
+	// A known window keeps its place in c.ends. forget moves it on when that place comes up.
 	if !known {
 		w.look = w.until + 1
 		c.ends.Set(callEnd{at: w.look, client: client})
@@ -132,12 +137,14 @@ func (c *calls) admit(client wire.ID, lowest uint64, deadline, clock int64) requ
 
 // dropBelow forgets records below w's floor, the oldest first, at most forgetMax.
 func (c *calls) dropBelow(w *requestWindow) {
+	// A floor that leaps must not make one entry of the log long: what is left goes with the client's next calls.
 	for range forgetMax {
 		if w.records == 0 {
 			return
 		}
 
 		var first record
+		// Records stand by client and seq. Without an end to the walk, it would go on into the next client's.
 		c.records.Ascend(record{client: w.client}, func(r record) bool {
 			first = r
 			return false
@@ -175,6 +182,7 @@ func (c *calls) add(w requestWindow, seq uint64, o *outcome) {
 
 // forget drops records whose deadline is before clock, and windows that can no longer matter.
 func (c *calls) forget(clock int64) {
+	// Many calls may end in the same millisecond. What is left is forgotten with the next entries of the log.
 	for range forgetMax {
 		end, ok := c.ends.Min()
 		if !ok || end.at >= clock {
@@ -182,6 +190,8 @@ func (c *calls) forget(clock int64) {
 		}
 
 		w, _ := c.windows.Get(requestWindow{client: end.client})
+
+		// A copy that comes from here on is refused by its deadline, so the record has done its service.
 		if end.seq != 0 {
 			r, _ := c.records.Get(record{client: end.client, seq: end.seq})
 			c.drop(r)

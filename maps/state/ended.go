@@ -69,6 +69,7 @@ func (k *endedMaps) pop() (e endedMap, newest bool) {
 	k.list = k.list[1:]
 	k.bytes -= e.cost()
 
+	// An instance of the same name may have ended later: then its position stays.
 	if newest = k.last[e.name] == e.pos; newest {
 		delete(k.last, e.name)
 	}
@@ -80,6 +81,8 @@ func (s *State) end(m *mapState) {
 	s.bytes -= m.bytes
 	s.named -= m.cost()
 	s.maps.Delete(mapSlot{name: m.ref.name})
+
+	// The position outlives the map: a listener that has heard all events of the map must not be told of a loss.
 	s.recent.add(endedMap{m.ref.name, m.pos, s.clock})
 	s.trimEnded()
 }
@@ -88,6 +91,7 @@ func (s *State) end(m *mapState) {
 func (s *State) trimEnded() {
 	k := &s.recent
 	for range forgetMax {
+		// Beyond the lasting bound only young ones stay, and only while they take at most endedMost times as much.
 		if k.bytes <= k.least || k.bytes <= endedMost*k.least && k.list[0].at > s.clock-endedKeep {
 			return
 		}
@@ -124,6 +128,7 @@ func (s *State) checkEnded() error {
 	last := map[string]uint64{}
 	for i := range k.list {
 		e := &k.list[i]
+		// A name may stand in the list more than once, with growing positions.
 		if e.pos > s.ring.last || e.pos < last[e.name] || e.at > s.clock {
 			return fmt.Errorf("map %q ended at %d, after %d, the last event is %d", e.name, e.pos, last[e.name], s.ring.last)
 		}
@@ -167,6 +172,8 @@ func (d *decoder) checkEnds(s *State) {
 	for _, e := range s.recent.list {
 		d.must(e.pos <= s.ring.last, "map %q ended at position %d", e.name, e.pos)
 	}
+
+	// An empty map lives only for its last event in the ring. Without such an event it would never end.
 	for _, slot := range s.maps.Items() {
 		d.must(slot.m.entries.Len() > 0 || slot.m.pos >= s.ring.first(), "map %q is empty, and has ended at %d", slot.name, slot.m.pos)
 	}

@@ -27,6 +27,7 @@ func (s *State) Position(name []byte) (instance, seq uint64) {
 // Standing returns where the map's events stand. The caller fills in the partition and the epoch.
 func (s *State) Standing(name []byte) wire.Position {
 	p := wire.Position{Pos: s.ring.last, Quiet: s.endedAt(name)}
+	// A living map knows its last event. For an ended map an upper bound may be all that is left.
 	if m := s.find(name); m != nil {
 		p.Quiet = m.pos
 	}
@@ -47,6 +48,7 @@ func (s *State) EventsFrom(pos uint64, wanted func(name string) bool) (events []
 
 	var ref *mapRef
 	ok := false
+	// Where the ring has forgotten events, the rest is still worth publishing: listeners see the gap and ask.
 	for p := max(first, pos+1); p <= r.last; p++ {
 		e := r.at(int(p - first))
 		if e.ref != ref { // most neighbours are of one map
@@ -74,6 +76,7 @@ func (s *State) show(e *ringEvent, pos uint64) wire.Event {
 		return out
 	}
 
+	// An entry of another instance of the map has nothing to do with the event.
 	m := s.find([]byte(e.ref.name))
 	if m == nil || m.ref.instance != e.ref.instance {
 		return out
@@ -108,11 +111,13 @@ var eventReads = []reader{
 func (s *State) readEvents(r *Reading, at *ReadPoint) bool {
 	b, _ := wire.DecodeEventsBody(r.Body)
 	limit := pageEntries
+	// A caller may ask for less than a page, and never for more.
 	if b.Limit > 0 {
 		limit = min(limit, int(b.Limit))
 	}
 
 	res := wire.EventsResult{AsOf: at.AsOf, Last: s.Standing(b.Map)}
+	// The state knows neither its partition's number nor its owner.
 	res.Last.Partition, res.Last.Epoch = at.Partition, at.Epoch
 
 	from := Place{Generation: b.Generation, Pos: b.Pos}
@@ -129,6 +134,7 @@ func (s *State) readEvents(r *Reading, at *ReadPoint) bool {
 // that a bound ended the list. The caller then asks again from the place of the last event. The events' slices are immutable. Events that
 // the ring lacks come from dropped, unless dropped is nil.
 func (s *State) Events(name []byte, from Place, limit, maxBytes int, dropped Dropped) (events []wire.Event, more bool) {
+	// A listener that begins now counts from where the map stands, and needs no events.
 	if from.Pos == wire.PosNow {
 		return nil, false
 	}
@@ -158,6 +164,8 @@ func (s *State) Events(name []byte, from Place, limit, maxBytes int, dropped Dro
 		}
 		shown := s.show(e, p)
 
+		// The store of dropped events may have kept the values. Another generation may have used the position for another event,
+		// so the versions are compared.
 		if dropped != nil && shown.Flags&wire.EventOmitted != 0 {
 			if _, whole, ok := dropped.Event(p); ok && whole.Version == shown.Version {
 				shown = whole
@@ -193,6 +201,7 @@ func (s *State) losses(from Place) (pos uint64, losses []lossMark) {
 		starts = starts[1:]
 	}
 
+	// A generation that took everything over is no loss for a listener that was not ahead of it.
 	for _, start := range starts {
 		if start.loss {
 			losses = append(losses, lossMark{start.generation, start.pos})
@@ -205,6 +214,7 @@ func (s *State) losses(from Place) (pos uint64, losses []lossMark) {
 // and ends at the first gap. lost is the position of the last event that is lost; pos if none is. Each event tells the position of the
 // event before.
 func (s *State) older(name []byte, pos uint64, dropped Dropped) (events []wire.Event, lost uint64) {
+	// The ring goes back to the position and has all that the listener may miss.
 	if pos+1 >= s.ring.first() {
 		return nil, pos
 	}
@@ -235,6 +245,7 @@ func (s *State) beforeRing(name []byte) uint64 {
 		}
 	}
 
+	// The ring has no event of the map. So the map's last event is the one looked for.
 	if m := s.find(name); m != nil {
 		return m.pos
 	}

@@ -59,15 +59,19 @@ func appendHead(dst []byte, m *meta, value int) []byte {
 	}
 
 	begin := len(dst)
+
+	// Generation and counter are short apart. The version as one integer would take seven bytes at least.
 	generation := wire.Stamp(m.version).Generation()
 	dst = wire.AppendUvarint(wire.AppendUvarint(append(dst, 0), first), generation)
 	dst = wire.AppendUvarint(dst, m.version-uint64(wire.StampOf(generation, 0)))
+	// The distance between the two times is short, and zero for an entry that was written once.
 	dst = wire.AppendUvarint(wire.AppendUvarint(dst, uint64(m.created)), uint64(m.updated-m.created))
 	if m.long() {
 		dst = wire.AppendUvarint(wire.AppendUvarint(dst, m.ttl), uint64(m.end))
 		dst = wire.AppendUvarint(wire.AppendUvarint(dst, m.maxIdle), uint64(m.touched))
 	}
 
+	// The length is known only now. It fits in its byte, since maxHead is below 256.
 	dst[begin] = byte(len(dst) - begin)
 	return dst
 }
@@ -106,6 +110,7 @@ func itemOf(b []byte, key int) (e item, ok bool) {
 		return v
 	}
 
+	// Whoever reads the head later checks nothing. So the bounds here must keep sums and shifts from overflowing.
 	first, generation, count := next(), next(), next()
 	created, age := next(), next()
 	ok = ok && generation <= wire.MaxGeneration && count < uint64(wire.StampOf(1, 0)) && created <= math.MaxInt64 && age <= math.MaxInt64-created
@@ -113,6 +118,8 @@ func itemOf(b []byte, key int) (e item, ok bool) {
 		_, end, _, touched := next(), next(), next(), next()
 		ok = ok && max(end, touched) <= math.MaxInt64
 	}
+
+	// Head and value must fill the bytes exactly: later reads trust the lengths in the head.
 	if !ok || uint64(len(rest)) != first>>1 || len(b)-len(rest) != key+length {
 		return item{}, false
 	}

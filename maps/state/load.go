@@ -70,6 +70,7 @@ func (s *State) loaded(b *wire.LoadedBody) outcome {
 		if l.holder != b.ID || l.fence != b.Fence {
 			break
 		}
+		// Storing the value also ends the load, see endLoad.
 		m, cur := s.current(b.Map, b.Key)
 		return outcome{flags: wire.ResultApplied, version: s.store(m, cur, b.Map, b.Key, b.Value, &b.WriteOptions)}
 
@@ -108,6 +109,7 @@ func (s *State) voidLoad(name, key []byte) {
 
 // voidLoads is voidLoad for all keys of a map.
 func (s *State) voidLoads(name []byte) {
+	// of has gathered the loads: passing one on changes the tree in which they stand.
 	for _, l := range s.loads.of(name) {
 		s.passOn(&s.loads, l)
 	}
@@ -131,6 +133,8 @@ func (s *State) WaitsForLoad(name, key []byte, id wire.ID) bool {
 // returns false. It looks at all loads of the map, of which there are few.
 func (s *State) EachLoad(name, after []byte, fn func(key []byte) bool) {
 	var keys [][]byte
+	// Loads stand by the bytes of their keys, and the caller wants the order of CompareKeys. So all of them are gathered and
+	// sorted.
 	s.loads.byKey.Ascend(lockSlot{name: asString(name)}, func(slot lockSlot) bool {
 		if slot.name != string(name) {
 			return false
@@ -154,6 +158,7 @@ func (s *State) checkLoads() error {
 		return fmt.Errorf("loads: %w", err)
 	}
 
+	// Nothing is written under the fence of a load that has ended, so the bound for released ones is 0.
 	if n := s.loads.free.Len(); n > 0 {
 		return fmt.Errorf("%d values that nobody loads", n)
 	}

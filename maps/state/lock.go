@@ -130,6 +130,7 @@ func (k *locks) take(l *lock) *lock {
 		return l
 	}
 
+	// The view goes on reading the old lock and its queue, so the copy has a queue of its own.
 	c := *l
 	c.stamp, c.waiters = k.stamp, slices.Clone(l.waiters)
 	k.byKey.Set(lockSlot{c.ref.name, c.ref.key, &c})
@@ -165,6 +166,7 @@ func (k *locks) drop(l *lock) {
 // trim forgets the locks that were released first, until the released ones take at most so many bytes.
 func (k *locks) trim(most int) {
 	for k.freed > most {
+		// The fence that was released first is the least likely to be used again.
 		oldest, _ := k.free.Min()
 		slot, _ := k.byKey.Get(lockSlot{name: oldest.ref.name, key: oldest.ref.key})
 		k.drop(slot.l)
@@ -254,6 +256,7 @@ func (s *State) WaitsForLock(name, key []byte, id wire.ID) bool {
 // log, which must be advanced to now first.
 func (s *State) IsLocked(name, key []byte, now int64) (r wire.LockResult, ok bool) {
 	l := s.locks.find(name, key)
+	// Nobody can get the lock without an entry of the log, so no clock changes this answer.
 	if l == nil || l.freed != 0 {
 		return r, true
 	}

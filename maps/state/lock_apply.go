@@ -92,6 +92,7 @@ func (s *State) settled(k *locks, name, key []byte) *lock {
 	l := k.find(name, key)
 	if l != nil && l.freed == 0 && l.ends <= s.clock {
 		s.passOn(k, l)
+		// Passing the lock on may have copied or forgotten it: l may be out of date.
 		return k.find(name, key)
 	}
 
@@ -146,6 +147,7 @@ func (s *State) lock(k *locks, b *wire.LockBody, deadline int64) outcome {
 	case l.holder == b.ID:
 		return s.extend(k, l, b.Lease)
 
+	// Another caller has the lock, and this caller does not wait. That is an answer, and no refusal.
 	case b.Flags&wire.LockWait == 0:
 		return lockOutcome(l, 0)
 	}
@@ -222,6 +224,7 @@ func (s *State) forceUnlock(name, key []byte) outcome {
 		return outcome{}
 	}
 
+	// The first waiter gets the lock, as it does when the holder unlocks.
 	s.passOn(&s.locks, l)
 	return outcome{flags: wire.ResultFound | wire.ResultApplied, version: s.version()}
 }
@@ -247,6 +250,7 @@ func (s *State) sweepLocks(k *locks, limit uint64) (n uint64) {
 		s.passOn(k, slot.l)
 	}
 
+	// The sweep counts even if it has ended nothing: the leases that have ended by now are due at the next one.
 	k.swept = s.clock
 	return n
 }
@@ -302,6 +306,7 @@ func (k *locks) of(name []byte) (all []*lock) {
 
 // destroyLocks ends all locks of a map, with their queues, and reports whether there were any locks.
 func (s *State) destroyLocks(name []byte) (ended bool) {
+	// Without its load, a value that comes later is refused.
 	for _, l := range s.loads.of(name) {
 		s.loads.drop(l)
 	}

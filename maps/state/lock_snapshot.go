@@ -48,6 +48,7 @@ func (d *decoder) locks(k *locks) {
 	for n := d.uvarint(); n > 0 && d.err == nil; n-- {
 		l := &lock{ref: &lockRef{name: d.name(), key: string(d.bytes(wire.MaxKey))}, stamp: k.stamp}
 
+		// Equal states have equal snapshots, so the order is fixed. A key that came twice would be counted twice.
 		d.must(l.ref.key != "" && (prev.name < l.ref.name || prev.name == l.ref.name && prev.key < l.ref.key), "a lock out of order")
 		prev = *l.ref
 
@@ -72,6 +73,7 @@ func (d *decoder) locks(k *locks) {
 func (d *decoder) holder(l *lock) {
 	l.holder, l.lease, l.ends = d.id(), d.uvarint(), d.i64()
 
+	// Nobody stands twice: the holder of a lock does not wait for it, and a waiter has one place.
 	seen := map[wire.ID]bool{{}: true, l.holder: true}
 	d.must(!l.holder.IsZero() && l.lease > 0 && l.ends >= 0, "a lock held by %v for %d until %d", l.holder, l.lease, l.ends)
 
@@ -126,12 +128,14 @@ func (l *lock) check(s *State, k *locks) error {
 	}
 
 	if l.freed != 0 {
+		// Nothing is left of a released lock but its fence and its place in the order of releases.
 		if f, ok := k.free.Get(lockFree{version: l.freed}); !ok || *f.ref != *l.ref || !l.holder.IsZero() || len(l.waiters) > 0 || l.ends|int64(l.lease) != 0 {
 			return fmt.Errorf("free at %d, but held by %v until %d, with %d waiters", l.freed, l.holder, l.ends, len(l.waiters))
 		}
 		return nil
 	}
 
+	// A lock that is missing in the order of ends would never be swept.
 	if _, ok := k.ends.Get(lockEnd{l.ends, l.ref}); !ok || l.holder.IsZero() || l.lease == 0 || l.ends < 0 {
 		return fmt.Errorf("held by %v for %d until %d", l.holder, l.lease, l.ends)
 	}

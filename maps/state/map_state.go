@@ -103,6 +103,7 @@ func (m *mapState) unindex(expires int64, e item) {
 		return
 	}
 	m.expiry.Delete(expirySlot{expires, e})
+	// Most maps have nothing that expires, and a map that had it once need not keep a tree.
 	if m.expiry.Len() == 0 {
 		m.expiry = nil
 	}
@@ -131,6 +132,7 @@ func (m *mapState) nextExpiry(clock int64) int64 {
 		return first
 	}
 
+	// If all of them are overdue, the place is behind the last one, and the zero slot says that nothing follows.
 	slot, _ := m.expiry.GetAt(m.overdue(clock))
 	return slot.expires
 }

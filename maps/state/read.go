@@ -83,6 +83,7 @@ func (s *State) NextDue() (int64, bool) {
 	slot, ok := s.due.Min()
 	at := slot.expires
 
+	// One sweep passes on locks and removes entries, so the earlier of both times counts.
 	for _, k := range [...]*locks{&s.locks, &s.loads} {
 		if end, held := k.ends.Min(); held && (!ok || end.at < at) {
 			at, ok = end.at, true
@@ -109,6 +110,7 @@ func (s *State) Scan(name, after []byte, limit, maxBytes int, fn func(key []byte
 	last, more := after, false
 	m.entries.Ascend(probe(after), func(e item) bool {
 		key := e.keyBytes()
+		// The given key ended the page before. It may be gone by now, so it is passed over only where it is met.
 		if len(key) == len(after) && string(key) == string(after) {
 			return true
 		}
@@ -134,6 +136,7 @@ func (s *State) Scan(name, after []byte, limit, maxBytes int, fn func(key []byte
 
 		entries++
 		last = key
+		// The entry is taken even if fn wants no more: the next page begins behind it.
 		more = !fn(key, entryOf(e))
 		return !more
 	})
@@ -188,6 +191,7 @@ func (s *State) statsOf(m *mapState) MapStats {
 // after limit maps, and reports whether there are more.
 func (s *State) EachMap(after string, limit int, fn func(name string, instance, seq uint64, stats MapStats)) (more bool) {
 	s.maps.Ascend(mapSlot{name: after}, func(slot mapSlot) bool {
+		// The walk begins at the given name, which the caller has had.
 		if slot.name == after {
 			return true
 		}

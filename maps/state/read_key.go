@@ -43,6 +43,8 @@ func (s *State) readKeys(r *Reading, at *ReadPoint, name []byte, values bool, ke
 		if e := s.visible(m, key); e.data != nil {
 			v = entryOf(e)
 			r.Hits++
+			// The log's clock does not know yet that the entry has expired. Answered from here, a later owner might show the
+			// entry again.
 			due = due || v.Expires != 0 && v.Expires <= at.Now
 			if longIdle(&v, at.Now) {
 				r.Idle.Map, r.Idle.Keys, r.Idle.At = name, append(r.Idle.Keys, key), append(r.Idle.At, at.Now)
@@ -57,6 +59,7 @@ func (s *State) readKeys(r *Reading, at *ReadPoint, name []byte, values bool, ke
 		}
 		r.found, r.views = append(r.found, g), append(r.views, v)
 
+		// A frame cannot be longer. What was found so far is no answer, and counts as no read.
 		if size += len(g.Value) + maxResultHead; size > maxAnswer {
 			r.Hits, r.Misses, r.found = 0, 0, r.found[:0]
 			r.Code, r.text = wire.CodeTooLarge, append(r.text, "the values do not fit in one answer: ask for fewer keys"...)
@@ -84,6 +87,7 @@ func (r *Reading) noteUse(v *Entry, name, key []byte, now int64) {
 		return
 	}
 
+	// The entry that ends first decides how soon the uses must be in the log.
 	if len(r.Used.Keys) == 0 || v.Expires < r.UsedUntil {
 		r.UsedUntil = v.Expires
 	}
@@ -100,10 +104,12 @@ func (s *State) readEntryView(r *Reading, at *ReadPoint) bool {
 	name, key, _ := wire.DecodeKeyBody(r.Body)
 	var e wire.EntryViewResult
 	if v, ok := s.Get(name, key); ok {
+		// The log's clock must come to the expiry before the entry may be missing from an answer.
 		if v.Expires != 0 && v.Expires <= at.Now {
 			return false
 		}
 
+		// To look at an entry in this way is no use of it, so nothing is counted.
 		e = wire.EntryViewResult{Flags: wire.ResultFound, Version: v.Version, Created: v.Created, Updated: v.Updated,
 			Accessed: v.Accessed(), Expires: v.Expires, End: v.End, TTL: v.TTL, MaxIdle: v.MaxIdle, Hits: v.Hits(), Cost: uint64(v.Cost), Value: v.Value}
 	}

@@ -13,6 +13,7 @@ var scanReads = []reader{
 
 func (s *State) readSize(r *Reading, at *ReadPoint) bool {
 	name, _ := wire.DecodeMapBody(r.Body)
+	// A later owner must not count an entry that this answer leaves out, so the clock goes into the log first.
 	if s.AnyDue(name, at.Now) {
 		return false
 	}
@@ -53,6 +54,7 @@ func (s *State) readScan(r *Reading, at *ReadPoint) bool {
 		return values || size < pageBytes
 	})
 
+	// The caller knows the last key of its page. Next travels only where expired entries lie behind that key.
 	if res.More = next != nil; !bytes.Equal(next, last) {
 		res.Next = next
 	}

@@ -68,6 +68,8 @@ func (r *Reading) Forget() {
 	clear(r.keys)
 	clear(r.Idle.Keys)
 	clear(r.Used.Keys)
+
+	// One large answer must not make every later use of the Reading keep its buffers.
 	if cap(r.text) > keptText {
 		r.text = nil
 	}

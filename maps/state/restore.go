@@ -40,6 +40,7 @@ func Restore(r io.Reader, lim Limits) (*State, error) {
 	d := decoder{blockReader: blockReader{r: r}}
 	s := d.state(lim)
 
+	// Bytes that are cut off may look whole up to there. Only the end shows that nothing is missing.
 	d.finish()
 	if d.err != nil {
 		return nil, d.err
@@ -67,11 +68,13 @@ func (d *decoder) state(lim Limits) *State {
 	s := New(d.u64(), lim)
 	d.s = s
 
+	// Counter and clock come first: what follows is checked against them.
 	s.counter, s.clock, s.published = d.u64(), d.i64(), d.u64()
 	d.must(s.clock >= 0, "a clock of %d", s.clock)
 	d.history(s)
 	d.endedMaps(s)
 
+	// Maps come before the ring, since events share the mapRef of a map that lives.
 	for n, prev := d.uvarint(), ""; n > 0 && d.err == nil; n-- {
 		m := d.mapState()
 		d.must(prev < m.ref.name, "map %q after %q", m.ref.name, prev)
@@ -119,6 +122,7 @@ func (d *decoder) mapState() *mapState {
 	name := d.name()
 	m := newMapState(name, d.version(), d.s.stamp)
 	m.seq, m.pos = d.uvarint(), d.uvarint()
+	// A map begins with a write, which has a version and an event.
 	d.must(m.ref.instance > 0 && m.seq > 0, "map %q without a beginning", name)
 
 	prev := item{}
@@ -174,8 +178,10 @@ func (d *decoder) item() item {
 	}
 
 	m, value := e.meta(), e.valueLen()
+	// Empty values are not stored. An item without a value only stands in the ring, as a key.
 	d.must(0 < value && value <= wire.MaxValueHard, "a value of %d bytes", value)
 	d.must(0 < m.version && m.version <= d.s.version() && m.updated <= d.s.clock, "an entry's meta %+v", m)
+	// Equal entries are equal bytes, so the long form stands only where there is a lifetime.
 	d.must(e.isLong() == m.long() && (m.ttl == 0) == (m.end == 0) && m.ttl < wire.Forever && m.maxIdle < wire.Forever, "an entry's lifetime %+v", m)
 	d.must(m.touched <= d.s.clock && (m.maxIdle != 0 || m.touched == 0), "an entry's times %+v", m)
 
@@ -209,6 +215,7 @@ func (d *decoder) window(prev wire.ID) wire.ID {
 		o.flags, o.whole = b[0], b[1] == 1
 		o.data = d.bytes(maxResult)
 
+		// A record beyond its window's end would stay behind when the window is forgotten.
 		d.must(last < seq && b[1] <= 1, "call %d after %d", seq, last)
 		d.must(o.deadline <= w.until || o.deadline == math.MaxInt64, "a call until %d in a window until %d", o.deadline, w.until)
 		if d.err != nil {
@@ -251,6 +258,7 @@ func (d *decoder) ring(r *ring) {
 		r.push(*e)
 	}
 
+	// Maps and ring tell of the same events, so they must agree on how far each map has come.
 	d.s.maps.Scan(func(slot mapSlot) bool {
 		e := refs[slot.m.ref.mapID]
 		d.must(e == nil || e.seq == slot.m.seq, "map %q has come to event %d", slot.name, slot.m.seq)
@@ -275,6 +283,7 @@ func (d *decoder) event() *ringEvent {
 	d.must(wire.EventAdded <= e.kind && e.kind <= wire.EventTTL && e.flags&^wire.EventOmitted == 0, "an event of kind %d with flags %x", e.kind, e.flags)
 	d.must(e.ref.instance > 0 && e.seq > 0 && parts <= partKey|partOld|partNew, "event %d of map %q of parts %x", e.seq, e.ref.name, parts)
 
+	// A CLEARED event is about all keys of its map.
 	if parts&partKey == 0 {
 		d.must(parts == 0, "an event's values without a key")
 		return e
@@ -334,6 +343,7 @@ func (b *blockReader) next() int {
 	}
 
 	n := binary.BigEndian.Uint32(b.len[:])
+	// A damaged length must not reach beyond the buffer.
 	if b.must(n <= snapshotBlock, "a block of %d bytes", n); b.err != nil {
 		return 0
 	}
@@ -344,6 +354,7 @@ func (b *blockReader) next() int {
 	}
 
 	b.buf = b.mem[:n]
+	// The checksum goes on from block to block, so a block that is missing or comes twice is noticed.
 	b.crc = crc32.Update(b.crc, castagnoli, b.buf)
 	b.must(b.crc == binary.BigEndian.Uint32(b.mem[n:]), "a checksum does not match")
 	return int(n)
@@ -413,6 +424,7 @@ func (b *blockReader) uvarint() uint64 {
 		c := b.buf[0]
 		b.buf = b.buf[1:]
 
+		// Nine bytes hold 63 bits, so the tenth has room for one.
 		if b.must(shift < 63 || c <= 1 && shift == 63, "an integer of more than 64 bits"); b.err != nil {
 			return 0
 		}

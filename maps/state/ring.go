@@ -84,6 +84,7 @@ func (r *ring) push(e ringEvent) {
 	// A frozen view keeps the old buffer, so a shared buffer is copied even where it has room.
 	if r.shared || r.n == len(r.buf) {
 		size := len(r.buf)
+		// A buffer that is copied only because it is shared keeps its size.
 		if r.n == size {
 			size = max(8, 2*size)
 		}
@@ -122,6 +123,7 @@ func (r *ring) trim() {
 // over reports whether the ring holds too many bytes.
 func (r *ring) over() bool {
 	bytes := r.bytes
+	// A large newest event must not cost the others their place: its values are left out here.
 	if newest := r.at(r.n - 1); r.isLarge(newest) {
 		bytes -= newest.values()
 	}
@@ -142,6 +144,8 @@ func (r *ring) pop() {
 	if r.isLarge(e) {
 		r.large--
 	}
+
+	// The free slot must not keep keys and values in memory.
 	*e = ringEvent{}
 	r.head = (r.head + 1) % len(r.buf)
 	r.n--
@@ -178,6 +182,7 @@ func (r *ring) strip() bool {
 		r.bytes -= e.values()
 		r.large--
 
+		// The event of a removal has no entry afterwards, so its key comes from the entry before.
 		from := e.new
 		if from.data == nil {
 			from = e.old

@@ -168,6 +168,7 @@ func encodeMap(w *blockWriter, m *mapState) {
 
 	w.uvarint(uint64(m.entries.Len()))
 	m.entries.Scan(func(e item) bool {
+		// Key, head and value lie in memory as the snapshot has them, so they are copied as one.
 		b := e.all()
 		w.uvarint(uint64(e.key))
 		w.uvarint(uint64(len(b)) - uint64(e.key))
@@ -217,6 +218,7 @@ func encodeEvent(w *blockWriter, e *ringEvent) {
 	w.u64(uint64(e.expires))
 
 	key, old, after := e.key(), e.old.valueBytes(), e.new.valueBytes()
+	// Key and values may each be missing, and only those that are there take bytes.
 	var parts uint8
 	if key != nil {
 		parts |= partKey
@@ -274,6 +276,7 @@ func (w *blockWriter) write(b []byte) {
 func (w *blockWriter) flush() {
 	binary.BigEndian.PutUint32(w.buf, uint32(len(w.buf)-4))
 	w.crc = crc32.Update(w.crc, castagnoli, w.buf[4:])
+	// The buffer was made with room for the checksum, so nothing is allocated here.
 	w.raw(wire.AppendU32(w.buf, w.crc))
 	w.buf = w.buf[:4]
 }

@@ -127,7 +127,11 @@ func newTree[T any](less func(a, b T) bool) *btree.BTreeG[T] {
 func (s *State) Advance(now int64, published uint64) {
 	s.clock = max(s.clock, now)
 	s.published = max(s.published, published)
+
+	// Listeners have had the events up to there, so the ring may drop them without telling anybody.
 	s.ring.silent = s.published
+
+	// Forgetting follows the clock of the log, so replicas forget the same with the same entry.
 	s.calls.forget(s.clock)
 	s.trimEnded()
 	s.verify()
@@ -177,6 +181,7 @@ func (s *State) find(name []byte) *mapState {
 // create adds an empty map whose instance is the version of the write that creates it.
 func (s *State) create(name []byte, instance uint64) *mapState {
 	m := newMapState(string(name), instance, s.stamp)
+	// The map's first event names the last one of earlier instances. A listener sees by that whether it has missed any.
 	m.pos = s.endedAt(name)
 	s.named += m.cost()
 	s.maps.Set(mapSlot{name: m.ref.name, m: m})
@@ -190,6 +195,8 @@ func (s *State) own(m *mapState) *mapState {
 	if m.stamp == s.stamp {
 		return m
 	}
+
+	// Copying a tree copies none of its nodes: they are copied when one side changes them.
 	c := *m
 	c.entries = m.entries.Copy()
 	c.stamp = s.stamp
@@ -199,6 +206,7 @@ func (s *State) own(m *mapState) *mapState {
 
 // put stores e in m, which the caller owns, in place of the entry with the same key.
 func (s *State) put(m *mapState, e item) {
+	// s.due has one element for each map, so only a change of the earliest expiry concerns it.
 	before := m.earliest()
 	s.bytes -= m.bytes
 	m.put(e)
@@ -235,6 +243,8 @@ func (s *State) emit(m *mapState, kind wire.EventKind, version uint64, before, a
 	if after.data != nil {
 		e.expires = after.expires()
 	}
+
+	// This comes before append, which may drop older events. None of those may pass for the last of the instance.
 	m.ref.last = s.ring.last + 1
 	m.pos = m.ref.last
 	s.ring.append(e)

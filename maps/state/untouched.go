@@ -17,6 +17,7 @@ func (s *State) Untouched(op wire.Op, body []byte, pos uint64, now int64) bool {
 		return err == nil && s.untouched(name, key, pos, now)
 	case wire.OpGetMany:
 		k, err := wire.DecodeKeysBody(body)
+		// The look happens under the partition's lock. A read that costs more waits for the owner's serve-after time.
 		if err != nil || pos < s.ring.last && uint64(len(k.Keys))*(s.ring.last-pos) > maxTouchLook {
 			return false
 		}

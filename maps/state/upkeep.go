@@ -92,6 +92,8 @@ func (s *State) touch(b *wire.TouchBody) outcome {
 		}
 
 		next.touched = at
+
+		// Entries are never changed: a frozen view or a caller may still read the old one.
 		e := newItem(cur.keyBytes(), cur.valueBytes(), &next)
 		e.inherit(cur)
 		s.put(s.own(s.find(b.Map)), e)

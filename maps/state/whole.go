@@ -29,6 +29,7 @@ func (s *State) applyDestroy(op *entry.Op) outcome {
 // clear removes all entries of a map at once and appends one CLEARED event. The instance and its count of events go on. Without a visible
 // entry it changes nothing: expired entries wait for their own events.
 func (s *State) clear(name []byte) outcome {
+	// Loads count even if no entry is there: a value that was loaded before the Clear must not come after it.
 	s.voidLoads(name)
 
 	m := s.find(name)
@@ -39,6 +40,7 @@ func (s *State) clear(name []byte) outcome {
 	v := s.nextVersion()
 	first := m.earliest()
 
+	// A new tree costs the same for any number of entries, and views keep the old tree.
 	m = s.own(m)
 	s.bytes -= m.bytes
 	m.entries, m.expiry, m.bytes = newTree(lessKey), nil, 0
@@ -64,6 +66,7 @@ func (s *State) destroy(name []byte) outcome {
 		o.flags |= wire.ResultFound
 	}
 
+	// end leaves s.due to its caller.
 	if first := m.earliest(); first != 0 {
 		s.due.Delete(dueSlot{first, m.ref.name})
 	}
@@ -72,6 +75,7 @@ func (s *State) destroy(name []byte) outcome {
 		s.emit(m, wire.EventCleared, o.version, item{}, item{})
 	}
 
+	// This comes after the event, since the position of the map's last event is what is kept.
 	s.end(m)
 	return o
 }

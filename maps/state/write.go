@@ -88,6 +88,7 @@ func (s *State) write(does *keyWrite, w *wire.WriteBody) outcome {
 		}
 	}
 
+	// A former holder of the lock is refused whatever has become of the entry.
 	if text := s.fenced(w.Map, w.Key, &w.WriteOptions); text != "" {
 		return refused(wire.CodeFenced, text)
 	}
@@ -103,6 +104,7 @@ func (s *State) write(does *keyWrite, w *wire.WriteBody) outcome {
 		o.flags = wire.ResultFound
 		if does.previous {
 			o.flags |= wire.ResultValue
+			// The value is kept by reference, since nobody changes it.
 			o.data = cur.valueBytes()
 		}
 	}
@@ -188,6 +190,7 @@ func expired(e item, at int64) bool {
 func (s *State) store(m *mapState, cur item, name, key, value []byte, o *wire.WriteOptions) uint64 {
 	v := s.nextVersion()
 	if m == nil {
+		// The write's version names the instance that begins with it.
 		m = s.create(name, v)
 	}
 	m = s.own(m)
@@ -220,6 +223,7 @@ func (s *State) store(m *mapState, cur item, name, key, value []byte, o *wire.Wr
 func (s *State) setLifetime(e *meta, flags wire.WriteFlags, o *wire.WriteOptions) {
 	if flags&wire.WriteTTL != 0 {
 		e.ttl, e.end = 0, after(s.clock, o.TTL)
+		// A TTL that never ends is stored as none, which keeps the entry's head short.
 		if e.end != 0 {
 			e.ttl = o.TTL
 		}
@@ -262,6 +266,7 @@ func (s *State) remove(m *mapState, cur item, kind wire.EventKind) uint64 {
 	m = s.own(m)
 	s.drop(m, cur)
 
+	// These counts belong to the process: a replica that was restored counts from zero.
 	switch kind {
 	case wire.EventExpired:
 		m.expired++
