@@ -114,6 +114,7 @@ func (cl *call) refused() bool {
 		return false
 	}
 
+	// CodeMoved is not among these codes: an owner that gives up its partition answers so to a call that stands in the log.
 	switch cl.Answer.Code {
 	case wire.CodeOverloaded, wire.CodeInvalid, wire.CodeTooLarge, wire.CodeForbidden, wire.CodeUnauthenticated, wire.CodeLockNotHeld,
 		wire.CodeExpired, wire.CodeStale:
@@ -140,6 +141,7 @@ func (cl *call) fail(sentinel error, hint string) error {
 
 // begin fixes the call's end and, for a write, its identity. After an error the call has ended.
 func (c *Client) begin(ctx context.Context, cl *call) error {
+	// Until the ticket is drawn below, nothing is registered that a failed call would have to take back.
 	if c.life.Err() != nil {
 		return cl.fail(ErrClosed, "")
 	}

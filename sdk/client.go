@@ -54,6 +54,8 @@ type Client struct {
 // nothing.
 func (c *Client) Close() error {
 	c.mu.Lock()
+
+	// From here on spawn starts nothing, and adopt closes the connections that it is given.
 	c.mu.closed = true
 	peers := make([]*peer, 0, len(c.mu.peers))
 	for _, p := range c.mu.peers {
@@ -61,6 +63,7 @@ func (c *Client) Close() error {
 	}
 	c.mu.Unlock()
 
+	// Dials and waits for a member run under life, so they end here.
 	c.end()
 
 	// A call that was sent waits for its connection and does not watch life, so its connection must fail.
@@ -164,12 +167,14 @@ func (c *Client) onView(conn *rpc.Conn, body []byte) {
 
 // revised does what a table with other members asks for.
 func (c *Client) revised(fresh, gone []*peer) {
+	// A member that is no longer in the table may still answer, but nothing that it says counts any more.
 	for _, p := range gone {
 		if conn := p.conn.Load(); conn != nil {
 			conn.Fail(errGone)
 		}
 	}
 
+	// Dialing ahead of the first call keeps the dial out of that call's time.
 	for _, p := range fresh {
 		c.dial(p)
 	}
@@ -189,6 +194,8 @@ func (c *Client) reviseLocked(t *table) (fresh, gone []*peer) {
 		p.mu.Lock()
 		p.mu.announced, p.mu.gone = m.Addr, false
 		p.mu.Unlock()
+
+		// A member that has left or died would only cost dials that fail.
 		if s := MemberState(m.State); p.live() == nil && s != MemberLeft && s != MemberDead {
 			fresh = append(fresh, p)
 		}
@@ -199,6 +206,7 @@ func (c *Client) reviseLocked(t *table) (fresh, gone []*peer) {
 		owners[r.owner] = true
 	}
 	for id, p := range c.mu.peers {
+		// Still a member: dealt with above.
 		if t.member(id) != nil {
 			continue
 		}
@@ -329,6 +337,8 @@ func (c *Client) keepTime() {
 		case <-tick.C:
 		}
 
+		// Connections are gathered first, since Tick may call Fail, which calls OnClose, and no lock is held while other code is
+		// called.
 		c.mu.Lock()
 		conns := make(map[*rpc.Conn]*peer, len(c.mu.peers))
 		for _, p := range c.mu.peers {
@@ -350,6 +360,8 @@ func (c *Client) keepTime() {
 			if t == nil { // no call to a partition was possible yet
 				continue
 			}
+
+			// A repeatable call that its deposed owner leaves unanswered could wait for long. The new owner can answer it now.
 			conn.Release(now-int64(ownAnswer), func(partition uint32) bool {
 				owner := t.routes[partition].owner
 				return owner != nil && owner != p

@@ -60,16 +60,19 @@ func (c *clock) restart(clusterMs, sent, received int64) {
 func (c *clock) sample(clusterMs, sent, received int64) {
 	const half = int64(time.Millisecond) / 2 // cluster time comes in whole milliseconds
 	rtt := received - sent
+	// Neither says anything: the local clock never goes back, and 0 is no cluster time.
 	if rtt < 0 || clusterMs <= 0 {
 		return
 	}
 
+	// The member read its clock somewhere between sent and received. The middle of that is wrong by half of it at most.
 	bound := rtt/2 + half
 	offset := clusterMs*int64(time.Millisecond) + half - (sent + rtt/2)
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
+	// The older an estimate, the further the two clocks may have come apart since.
 	aged := c.bound + (received-c.at)/int64(time.Millisecond)*maxDrift
 	// Cluster time never goes back: of two answers that cannot both be right, the earlier time comes from a member that was suspended.
 	contradict, leap := bound+aged+int64(maxApart), offset-c.offset.Load()
@@ -80,6 +83,8 @@ func (c *clock) sample(clusterMs, sent, received int64) {
 	case bound >= aged, leap < -contradict && received-c.at < int64(trustFor):
 		return
 	}
+
+	// Readers take the offset alone, without the lock.
 	c.bound, c.at = bound, received
 	c.offset.Store(offset)
 }

@@ -13,14 +13,17 @@ import (
 func (c *Client) Members(ctx context.Context) (members []Member, err error) {
 	ctx, span := c.tracer.start(ctx, "members", "")
 	defer func() { endSpan(span, err) }()
+	// Any member will do: with UpToDate it first learns of the latest metadata, if it can do so soon.
 	body, err := c.callAny(ctx, wire.OpTable, wire.UpToDate)
 	if err != nil {
 		return nil, err
 	}
+
 	v, err := wire.DecodeTable(body)
 	if err != nil {
 		return nil, unreadable(wire.OpTable, "", -1, err)
 	}
+
 	known := v.Members
 	if t := c.table.Load(); t.meta > v.Meta { // the member that was asked is behind
 		known = t.members
@@ -67,6 +70,8 @@ func statusOf(body []byte) (ClusterStatus, error) {
 func (c *Client) Partitions(ctx context.Context) (partitions []Partition, err error) {
 	ctx, span := c.tracer.start(ctx, "partitions", "")
 	defer func() { endSpan(span, err) }()
+
+	// Each member tells what it knows of the partitions. Of several answers about one partition, the latest counts.
 	best := make([]wire.PartitionInfo, c.partitionCount())
 	err = c.repeatedly(ctx, wire.OpPartitions, func(ctx context.Context) error {
 		answered, err := c.askAll(ctx, wire.OpPartitions, nil, func(_ wire.ID, body []byte) error {
@@ -78,6 +83,7 @@ func (c *Client) Partitions(ctx context.Context) (partitions []Partition, err er
 			}
 			return err
 		})
+		// Some members have answered, and those that did not are left out, as the contract says.
 		if answered > 0 && unanswered(err) {
 			return nil
 		}
@@ -86,9 +92,12 @@ func (c *Client) Partitions(ctx context.Context) (partitions []Partition, err er
 	if err != nil {
 		return nil, err
 	}
+
 	partitions = make([]Partition, len(best))
 	for i, p := range best {
 		partitions[i] = Partition{ID: i, Epoch: p.Epoch, Index: p.Index}
+
+		// Without an owner the field stays empty: the partition is moving or has no majority.
 		if !p.Owner.IsZero() {
 			partitions[i].Owner = p.Owner.String()
 		}
@@ -106,6 +115,7 @@ func (c *Client) Maps(ctx context.Context) (maps []MapInfo, err error) {
 	defer func() { endSpan(span, err) }()
 	var sums map[string]*MapInfo
 	err = c.repeatedly(ctx, wire.OpMaps, func(ctx context.Context) error {
+		// Each round begins from zero, or members that answered in an earlier round would be counted twice.
 		sums = make(map[string]*MapInfo)
 		_, err := c.askAll(ctx, wire.OpMaps, nil, func(_ wire.ID, body []byte) error {
 			list, err := wire.DecodeMapInfos(body)
@@ -137,6 +147,7 @@ func (c *Client) Maps(ctx context.Context) (maps []MapInfo, err error) {
 // askAll asks all members that serve at once, with the same body, and hands their answers to f, one after the other. It returns how many
 // answered, and the first error: of a member that could not be asked, or of f.
 func (c *Client) askAll(ctx context.Context, op wire.Op, body []byte, f func(member wire.ID, body []byte) error) (answered int, err error) {
+	// All members are asked at the same time, so one bound for all is enough.
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 
@@ -158,6 +169,7 @@ func (c *Client) askAll(ctx context.Context, op wire.Op, body []byte, f func(mem
 				e = unreadable(op, "", -1, e)
 			}
 		}
+		// The first error is kept and the other answers are still taken: a member that is down must not hide the rest.
 		if err == nil {
 			err = e
 		}

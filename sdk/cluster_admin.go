@@ -86,6 +86,7 @@ func (c *Client) memberID(ctx context.Context, op wire.Op, member string) (found
 		if found, err = wire.ParseID(m.ID); err != nil {
 			return found, unreadable(op, "", -1, err)
 		}
+		// An ID is unique, so nothing better can follow.
 		if m.ID == member {
 			break
 		}

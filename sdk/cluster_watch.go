@@ -36,6 +36,7 @@ func (c *Client) WatchCluster(ctx context.Context) iter.Seq2[ClusterView, error]
 		var last ClusterView
 		var from wire.ID
 		for first := true; ; {
+			// Taken before the look, so that a change during the look ends the wait below.
 			changed := c.changed.wait()
 			v, err := c.look(ctx, &from)
 
@@ -50,6 +51,7 @@ func (c *Client) WatchCluster(ctx context.Context) iter.Seq2[ClusterView, error]
 				yield(ClusterView{}, err)
 				return
 			case err != nil:
+				// No member answered. The watch goes on, since a cluster without answers is one of the states to sit out.
 				c.refresh(nil)
 			case first || !reflect.DeepEqual(v, last):
 				if first, last = false, v; !yield(v, nil) {
@@ -60,6 +62,7 @@ func (c *Client) WatchCluster(ctx context.Context) iter.Seq2[ClusterView, error]
 			// The pause makes one view of many changes. After it the watch waits for a change, or for its next look without one.
 			pace.Reset(watchPace)
 
+			// Changes that come during the pace are seen by the next look.
 			select {
 			case <-pace.C:
 				pace.Reset(watchAtLeast - watchPace)
@@ -80,6 +83,8 @@ func (c *Client) WatchCluster(ctx context.Context) iter.Seq2[ClusterView, error]
 func (c *Client) look(ctx context.Context, from *wire.ID) (v ClusterView, err error) {
 	err = &Error{Op: wire.OpStatus.String(), Partition: -1, Err: ErrUnavailable, Hint: "no member is known to serve"}
 	ids := c.inTurn()
+
+	// Members learn of changes at different times. Staying with one keeps the view from going back.
 	if !from.IsZero() {
 		ids = append([]wire.ID{*from}, ids...)
 	}
@@ -88,12 +93,14 @@ func (c *Client) look(ctx context.Context, from *wire.ID) (v ClusterView, err er
 			*from = id
 			return v, err
 		}
+		// A member that did not answer is not preferred any more.
 		*from = wire.ID{}
 	}
 	return v, err
 }
 
 func (c *Client) viewOf(ctx context.Context, member wire.ID) (v ClusterView, err error) {
+	// Status and table are two answers, so the table may be newer. The next look brings both up to date.
 	body, err := c.ask(ctx, wire.OpStatus, member, nil)
 	if err != nil {
 		return v, err

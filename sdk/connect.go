@@ -34,13 +34,16 @@ func Connect(ctx context.Context, addrs []string, opts ...Option) (*Client, erro
 		return nil, invalidf("connect", cfg.cluster, "%v", err)
 	}
 
+	// The ID is half of the identity of each write, so no two clients may share one.
 	_, _ = rand.Read(c.id[:]) // never fails
 	c.life, c.end = context.WithCancel(context.Background())
 	c.mu.peers = make(map[wire.ID]*peer)
 	c.events = sync.OnceValue(func() *eventHub { return newHub(c) })
 
+	// keepTime runs before connect, since its ticks end the connection to a member that has fallen silent before it sent a table.
 	c.spawn(c.keepTime)
 	if err := c.connect(ctx); err != nil {
+		// Close waits for the dials that are still under way.
 		_ = c.Close()
 		return nil, err
 	}
@@ -93,6 +96,8 @@ func (c *Client) connect(ctx context.Context) error {
 		}
 
 		pause := time.NewTimer(backoff(round))
+
+		// Not every change brings a table, so the pause goes on after the others.
 		for waiting := true; waiting; {
 			if c.table.Load() != nil {
 				pause.Stop()
@@ -145,10 +150,13 @@ func (c *Client) seed(ctx context.Context) error {
 		case <-c.life.Done():
 			return ErrClosed
 		}
+
+		// Others that are still under way end with ctx, and their results stay in the buffer.
 		if err == nil {
 			return nil
 		}
 
+		// A refusal that stays must not be hidden behind an address that is merely down.
 		var refused *rpc.Refused
 		switch _, other := errors.AsType[*OtherClusterError](err); {
 		case other, errors.As(err, &refused) && (heeded == nil || refused.Code != wire.CodeNotReady):
@@ -166,6 +174,8 @@ func (c *Client) seed(ctx context.Context) error {
 // reseed tries the addresses given to Connect once more, for when no member is reachable under the address it announced.
 func (c *Client) reseed() {
 	c.mu.Lock()
+
+	// One search at a time is enough, however many calls find nobody.
 	if c.mu.seeding {
 		c.mu.Unlock()
 		return

@@ -135,6 +135,8 @@ func Retryable(err error) bool {
 		return false
 	}
 
+	// An error that stands for several also matches the sentinels of its parts, so it is looked at part by part, before the loop
+	// below.
 	var bulk *BulkError
 	if errors.As(err, &bulk) {
 		return allRetryable(bulk.Unwrap())
@@ -145,6 +147,7 @@ func Retryable(err error) bool {
 		return allRetryable(multi.Unwrap())
 	}
 
+	// The error of a task may wrap one of these sentinels, but the task has run.
 	var e *Error
 	if errors.As(err, &e) && e.Code == CodeTaskFailed {
 		return false

@@ -64,6 +64,7 @@ func (h *eventHub) run() {
 		nats.ClosedHandler(func(*nats.Conn) { close(gone) }),
 	)
 
+	// Only now can streams subscribe: nats below waits for this.
 	if err == nil {
 		h.mu.Lock()
 		h.conn = conn
@@ -73,8 +74,10 @@ func (h *eventHub) run() {
 		h.c.cfg.logger.Error("gridiron: there is no connection for events", "error", err)
 	}
 
+	// The NATS client does everything else on goroutines of its own, until the client is closed.
 	<-h.c.life.Done()
 
+	// From here on add refuses streams, so the list below is complete.
 	h.mu.Lock()
 	h.closed = true
 	streams := h.streams
@@ -85,6 +88,7 @@ func (h *eventHub) run() {
 		s.close(ErrClosed)
 	}
 
+	// Close comes after the streams are closed, so that none takes the end of the connection for an outage.
 	if err == nil {
 		conn.Close()
 		<-gone
@@ -104,6 +108,7 @@ func (h *eventHub) stir(up bool) {
 // nats returns the connection, or what ended the wait for it. The connection may be interrupted.
 func (h *eventHub) nats(ctx context.Context) (*nats.Conn, error) {
 	for {
+		// Taken before conn is looked at, so that a connection made in between is not missed.
 		changed := h.changed.wait()
 		h.mu.Lock()
 		conn := h.conn
@@ -169,6 +174,8 @@ func (h *eventHub) Dial(string, string) (net.Conn, error) {
 	var errs []error
 	for i := range members {
 		ctx, cancel := context.WithTimeout(h.c.life, planeTimeout)
+
+		// No more than planeTimeout for each: NATS waits for the whole of Dial before it tries again.
 		nc, err := h.c.dialPlane(ctx, members[i].ID, wire.PlaneEvents)
 		cancel()
 		if err == nil {

@@ -35,6 +35,7 @@ func (s *eventStream) enlistLocked(look bool) {
 			in = &interest{}
 			s.interest[m.ID] = in
 		}
+		// Nothing can be told without a connection. The worker comes back once there is one.
 		if conn == nil {
 			s.c.dial(p)
 			continue
@@ -63,6 +64,8 @@ func (s *eventStream) enlist(in *interest, conn *rpc.Conn) {
 	if err != nil && s.ctx.Err() == nil {
 		s.c.cfg.logger.Debug("gridiron: a member was not told of a listener", "map", s.name, "error", err)
 	}
+
+	// What the member said counts even if this call turns out to be one too many.
 	s.stand(list)
 
 	s.mu.Lock()
@@ -96,6 +99,8 @@ func refused(err error) bool {
 func (s *eventStream) call(ctx context.Context, conn *rpc.Conn, op wire.Op) ([]byte, error) {
 	cl := newCall(op, s.name, wire.NoPartition)
 	defer cl.release()
+
+	// The call does not go through invoke, which would follow the member to its next connection.
 	now := s.c.clock.now()
 	cl.req.Client = s.c.id
 	cl.req.Deadline = s.c.deadline(now + int64(lookTimeout))

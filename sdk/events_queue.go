@@ -27,6 +27,7 @@ func (q *eventQueue) len() int { return len(q.list) - q.head }
 // push appends e, unless the queue is full.
 func (q *eventQueue) push(partition uint32, e *wire.Event) bool {
 	size := eventSize(e)
+	// One event always fits, however large, or the stream would stand still.
 	if q.len() >= maxQueued || q.len() > 0 && q.bytes+size > maxQueuedBytes {
 		return false
 	}

@@ -11,6 +11,7 @@ import (
 
 // start makes the stream flow and returns once events from now on, or from where the stream is to begin, are covered.
 func (s *eventStream) start(ctx context.Context) (err error) {
+	// After a failure everything that was begun is taken back: subscriptions, and the interest that members have counted.
 	defer func() {
 		if err != nil {
 			if s.close(err); !s.c.spawn(s.leave) {
@@ -26,6 +27,8 @@ func (s *eventStream) start(ctx context.Context) (err error) {
 	if err := s.subscribe(ctx); err != nil {
 		return err
 	}
+
+	// Members publish a map's events only while somebody is interested, so they are told before the starting places are fixed.
 	s.enlistAll()
 	if err := s.begin(ctx); err != nil {
 		return err
@@ -36,6 +39,7 @@ func (s *eventStream) start(ctx context.Context) (err error) {
 		return s.stopped(ctx, "")
 	}
 
+	// From here on the worker owns the stream and takes it back when it ends.
 	if !s.c.spawn(s.worker) {
 		return s.fail(ErrClosed, "")
 	}
@@ -66,6 +70,7 @@ func (s *eventStream) subscribe(ctx context.Context) error {
 		return s.stopped(ctx, "no connection for events")
 	}
 
+	// The bounds keep a slow listener from filling the memory. What NATS drops beyond them shows as a gap.
 	for subject, take := range map[string]func(*nats.Msg){wire.EventSubject(s.name): s.onEvents, wire.WatermarkSubject(s.name): s.onWatermark} {
 		sub, err := conn.Subscribe(subject, take)
 		if err == nil {
@@ -118,6 +123,7 @@ func (s *eventStream) begin(ctx context.Context) error {
 		}
 		from, given := s.from[i]
 		b, ok := s.baseline[uint32(i)]
+		// A resume token goes before what owners say now: the listener wants what has happened since.
 		switch {
 		case given:
 			at[i] = from
@@ -130,6 +136,7 @@ func (s *eventStream) begin(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 
+	// No lock is held during the calls. The trackers have not started, so messages only collect in them meanwhile.
 	if err := s.locate(ctx, unknown, at); err != nil {
 		return err
 	}
@@ -141,6 +148,7 @@ func (s *eventStream) begin(ctx context.Context) error {
 		if t == nil {
 			continue
 		}
+		// The epoch comes before the start: a tracker must know whether its place is of the newest generation.
 		b, ok := s.baseline[uint32(i)]
 		if ok {
 			t.hear(now, b.Epoch)
@@ -163,6 +171,7 @@ func (s *eventStream) begin(ctx context.Context) error {
 // locate asks the owners of partitions where the map stands there, as long as ctx lets it.
 func (s *eventStream) locate(ctx context.Context, partitions []int, at []place) error {
 	for len(partitions) > 0 {
+		// All partitions at once, since each may have another owner.
 		list := make([]*call, len(partitions))
 		for i, p := range partitions {
 			list[i] = newCall(wire.OpEvents, s.name, uint32(p))

@@ -92,6 +92,7 @@ func (c *Client) newEventStream(op, name string, cfg streamConfig) *eventStream 
 		interest: make(map[wire.ID]*interest), baseline: make(map[uint32]wire.Position), agenda: agenda{wakeAt: never}, seen: c.table.Load(),
 	}
 
+	// The stream ends with the client's life, not with the context of the call that opens it.
 	s.ctx, s.end = context.WithCancel(c.life)
 	listened := 0
 	for i := range s.trackers {
@@ -132,6 +133,7 @@ func (s *eventStream) leave() {
 	s.calls.Wait()
 
 	for id, in := range s.interest { // interest needs no lock: no other goroutine of the stream is left
+		// Members forget the interest of a connection that has ended, so only live ones need to be told.
 		if in.conn != nil && in.conn.Alive() && s.c.life.Err() == nil {
 			ctx, cancel := context.WithTimeout(s.c.life, lookTimeout)
 			if _, err := s.call(ctx, in.conn, wire.OpUninterest); err != nil {
@@ -155,6 +157,8 @@ func (s *eventStream) next(ctx context.Context) (queuedEvent, ResumeToken, error
 		}
 
 		s.mu.Lock()
+
+		// A closed stream gives out nothing more, not even what is queued.
 		if s.err != nil {
 			defer s.mu.Unlock()
 			return queuedEvent{}, "", s.err
@@ -170,6 +174,7 @@ func (s *eventStream) next(ctx context.Context) (queuedEvent, ResumeToken, error
 				s.unblockLocked()
 			}
 
+			// The token is made under the lock, or it could name places beyond this event.
 			token := s.token.next(s.c.clock.now(), int(e.partition), s.shown[e.partition], s.eachPlaceLocked)
 
 			s.mu.Unlock()
@@ -180,6 +185,7 @@ func (s *eventStream) next(ctx context.Context) (queuedEvent, ResumeToken, error
 		}
 		s.mu.Unlock()
 
+		// Whoever takes the signal looks at the queue again, so one signal may stand for many events.
 		select {
 		case <-s.ready:
 		case <-ctx.Done():
@@ -195,8 +201,10 @@ func (s *eventStream) eachPlaceLocked(f func(int, place)) {
 		switch {
 		case t == nil:
 		case s.queued[i] > 0:
+			// Events of the partition are still queued. A token must not lead past them.
 			f(i, s.shown[i])
 		default:
+			// Nothing is queued, so the listener has come as far as the tracker has.
 			f(i, t.at)
 		}
 	}
@@ -229,6 +237,7 @@ func (s *eventStream) take(partition uint32, e *wire.Event) bool {
 	}
 
 	q := *e
+	// A LOST is no change at any owner, so it has the time at which the client learned of it.
 	if q.Kind == wire.EventLost {
 		q.Time = s.c.clock.cluster(s.c.clock.now())
 	}
@@ -237,6 +246,7 @@ func (s *eventStream) take(partition uint32, e *wire.Event) bool {
 		q.Flags &^= wire.EventOmitted // says that values were too large, but this listener wants none
 	}
 
+	// Keys and values alias the whole message. A listener to few events would keep all of that in memory for them.
 	if s.sparse {
 		q.Key, q.Old, q.New = bytes.Clone(q.Key), bytes.Clone(q.Old), bytes.Clone(q.New)
 	}
@@ -272,6 +282,7 @@ func (s *eventStream) onEvents(m *nats.Msg) {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// The partition's number comes from the network, so it is not trusted as an index.
 	if int64(b.Partition) < int64(len(s.trackers)) && s.err == nil {
 		t := s.trackers[b.Partition]
 		t.batch(s.c.clock.now(), &b)
@@ -300,6 +311,7 @@ func (s *eventStream) stand(list []wire.Position) {
 
 	now := s.c.clock.now()
 	for _, p := range list {
+		// Nobody listens to this partition, or the number is damaged.
 		if int64(p.Partition) >= int64(len(s.trackers)) || s.trackers[p.Partition] == nil {
 			continue
 		}
@@ -312,6 +324,7 @@ func (s *eventStream) stand(list []wire.Position) {
 			continue
 		}
 
+		// Once the trackers run, where an owner stands is as good as a watermark.
 		t := s.trackers[p.Partition]
 		t.watermark(now, &p)
 		s.wakeLocked(t.next())
@@ -356,6 +369,7 @@ func (s *eventStream) worker() {
 		pause := time.Duration(s.wakeAt - now)
 		s.mu.Unlock()
 
+		// The least pause keeps a request that is always due from making the loop spin.
 		timer.Reset(max(pause, time.Millisecond))
 		select {
 		case <-s.ctx.Done():
@@ -377,6 +391,7 @@ func (s *eventStream) worker() {
 func (s *eventStream) reconcileLocked(now int64) int64 {
 	s.followLocked(now)
 
+	// heard is the moment up to which every partition was heard of.
 	next, heard := now+int64(lookEvery), now
 	for i, t := range s.trackers {
 		if t == nil {
@@ -386,6 +401,7 @@ func (s *eventStream) reconcileLocked(now int64) int64 {
 		at := t.next()
 		if at > now {
 			next = min(next, at)
+			// What is due but finds no room is asked when an earlier request has ended and wakes the worker.
 		} else if s.asking < maxAsking {
 			s.askLocked(i, t.ask(now))
 		}
@@ -419,6 +435,8 @@ func (s *eventStream) followLocked(now int64) {
 	if cur == s.seen {
 		return
 	}
+
+	// Positions of two clusters cannot be compared.
 	if cur.cluster != s.seen.cluster {
 		s.restartLocked(now, cur)
 		return
@@ -461,6 +479,7 @@ func (s *eventStream) restartLocked(now int64, cur *table) {
 		s.take(uint32(first), &wire.Event{Kind: wire.EventLost, Version: uint64(wire.StampOf(1, 0))})
 	}
 
+	// The new cluster's members know nothing of the stream yet.
 	s.looks = append(s.looks[:0], now)
 	s.settleLocked(now)
 }
@@ -469,6 +488,7 @@ func (s *eventStream) restartLocked(now int64, cur *table) {
 func (s *eventStream) askLocked(partition int, after place) {
 	s.asking++
 	t := s.trackers[partition]
+	// The call runs outside the lock, under which messages must go on to be taken in.
 	s.spawn(func() {
 		ctx, cancel := context.WithTimeout(s.ctx, askTimeout)
 		defer cancel()
@@ -484,6 +504,7 @@ func (s *eventStream) askLocked(partition int, after place) {
 			}
 		}
 
+		// Nothing is lost by a failure: the tracker asks again a little later.
 		if err != nil && s.ctx.Err() == nil {
 			s.c.cfg.logger.Debug("gridiron: events were not answered", "map", s.name, "partition", partition, "error", err)
 		}

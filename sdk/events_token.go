@@ -67,6 +67,7 @@ func (w *tokenWriter) next(now int64, partition int, p place, all func(func(int,
 	if w.parts == 0 || now >= w.until {
 		return w.begin(now, all)
 	}
+
 	w.parts--
 	b := wire.AppendUvarint(wire.AppendUvarint(wire.AppendUvarint(w.buf[:0], uint64(partition)), p.generation), p.pos)
 	w.append(b)
@@ -77,6 +78,7 @@ func (w *tokenWriter) next(now int64, partition int, p place, all func(func(int,
 func (w *tokenWriter) begin(now int64, all func(func(int, place))) ResumeToken {
 	b, last := append(w.buf[:0], w.head...), -1
 	all(func(partition int, p place) {
+		// Only the distance from the partition before is written. With all partitions listened to, that is one zero byte each.
 		b = wire.AppendUvarint(b, uint64(partition-last-1))
 		b = wire.AppendUvarint(wire.AppendUvarint(b, p.generation), p.pos)
 		last = partition
@@ -84,6 +86,7 @@ func (w *tokenWriter) begin(now int64, all func(func(int, place))) ResumeToken {
 	// Nothing is appended to the old memory any more: tokens that the program keeps still use it.
 	w.text, w.crc, w.until = strings.Builder{}, 0, now+int64(tokenAge)
 
+	// What may follow takes about as much text as the first part, or 64 small parts.
 	size := base64.RawURLEncoding.EncodedLen(len(b) + 6)
 	w.parts = max(minTokenParts, size/tokenPart)
 	w.text.Grow(size)
@@ -94,6 +97,7 @@ func (w *tokenWriter) begin(now int64, all func(func(int, place))) ResumeToken {
 // append appends a part to the text. b becomes w.buf.
 func (w *tokenWriter) append(b []byte) {
 	b = append(b, "\x00\x00"[:tokenPadding(len(b))]...)
+	// The checksum goes on from the earlier parts, so a part cannot be moved to another token unnoticed.
 	w.crc = crc32.Update(w.crc, tokenChecksum, b)
 	b = binary.BigEndian.AppendUint32(b, w.crc)
 
@@ -120,6 +124,7 @@ func parseToken(token ResumeToken, of uint64, partitions int) (map[int]place, er
 		return nil, fmt.Errorf("%w: it is of version %d, this is %d", errToken, b[0], tokenVersion)
 	}
 
+	// A token comes from the program, which may have stored it anywhere. Every number in it is checked.
 	p := tokenParser{all: b, r: wire.NewReader(b[1:]), places: make(map[int]place)}
 	p.first(of, partitions)
 	for p.err == nil && p.r.Len() > 0 {
@@ -148,6 +153,7 @@ func (p *tokenParser) first(of uint64, partitions int) {
 	for range p.r.Count(3) {
 		next += p.r.Uvarint()
 		at := place{p.r.Uvarint(), p.r.Uvarint()}
+		// The number becomes an index of the caller's.
 		if next >= n {
 			p.r.Fail("partition %d of %d", next, n)
 			break
@@ -156,6 +162,7 @@ func (p *tokenParser) first(of uint64, partitions int) {
 		next++
 	}
 
+	// The checksum is judged before the meaning: a damaged token must not be taken for that of another map.
 	p.close()
 	switch {
 	case p.err != nil:
@@ -192,6 +199,7 @@ func (p *tokenParser) close() {
 	}
 
 	sum := p.r.U32()
+	// Without an error the padding is known to lie within the token, so the slice is in bounds.
 	if p.r.Err() == nil {
 		p.crc = crc32.Update(p.crc, tokenChecksum, p.all[p.done:end])
 	}

@@ -115,12 +115,14 @@ func (t *tracker) batch(now int64, b *wire.EventBatch) {
 
 // watermark takes in where the owner says that the map stands.
 func (t *tracker) watermark(now int64, p *wire.Position) {
+	// A deposed owner may not know the last events of its partition.
 	if !t.open || !t.hear(now, p.Epoch) {
 		return
 	}
 
 	switch {
 	case !t.current() || p.Pos <= t.at.pos:
+		// There is nothing to learn: only the owner's answer helps, or the watermark is behind.
 	case p.Quiet <= t.at.pos: // nothing has happened since
 		t.at = placeAt(p)
 		t.release(now)
@@ -198,6 +200,7 @@ func (t *tracker) answered(now int64, res *wire.EventsResult) {
 		t.at = last
 	}
 
+	// What came by message meanwhile may fit right behind the answer.
 	t.release(now)
 	t.review()
 }
@@ -226,6 +229,7 @@ func (t *tracker) hear(now int64, epoch uint64) bool {
 	if epoch < t.epoch {
 		return false
 	}
+	// The partition was recovered. Its history may have lost events that were taken here.
 	if wire.Stamp(epoch).Generation() > t.generation() {
 		t.renew(epoch)
 		if t.open && t.at.generation < t.generation() {
@@ -262,8 +266,10 @@ func (t *tracker) review() {
 func (t *tracker) order(e *wire.Event) int {
 	switch {
 	case !t.current():
+		// Positions of another generation say nothing about this one.
 		return 1
 	case e.Pos <= t.at.pos:
+		// The channel repeats messages, and answers overlap with them.
 		return -1
 	case e.Since <= t.at.pos: // nothing happened to the map before it
 		return 0
@@ -276,8 +282,10 @@ func (t *tracker) receive(now int64, e *wire.Event) {
 	switch order := t.order(e); {
 	case order < 0:
 	case t.blocked:
+		// Only the position is kept, so that the tracker asks once there is room.
 		t.learn(e.Pos)
 	case order > 0:
+		// There may be others before it, and events of one key must come in order.
 		t.hold(now, e)
 	case t.fetch(now, e):
 	case t.accept(e):
@@ -320,6 +328,7 @@ func (t *tracker) offer(e *wire.Event) bool {
 // hold keeps an event until those before it have come.
 func (t *tracker) hold(now int64, e *wire.Event) {
 	t.learn(e.Pos)
+	// Before the start nobody is asked, since nobody knows yet from which place on.
 	if t.open {
 		t.schedule(now, gapWait)
 	}
@@ -352,10 +361,12 @@ func (t *tracker) release(now int64) {
 		}
 
 		t.heldBytes -= size
+		// The array behind the slice must not keep the key and values in memory.
 		*e = wire.Event{}
 		t.held = t.held[1:]
 	}
 
+	// A gap is left. It may close by itself, so the owner is asked only after a while.
 	if len(t.held) == 0 {
 		t.held = nil
 	} else if t.open {

@@ -142,6 +142,7 @@ func (ex *Executor) ExecuteOnKeyOwner(ctx context.Context, key any, task string,
 
 	t, err := ex.submitKeyed(ctx, body, key)
 	if err != nil {
+		// The outcome of the submission is unknown: the task may run although nobody waits for it.
 		if t != nil {
 			t.cancelBehind()
 		}
@@ -149,6 +150,7 @@ func (ex *Executor) ExecuteOnKeyOwner(ctx context.Context, key any, task string,
 	}
 
 	_, err = t.wait(ctx)
+	// ctx has ended the wait, and the contract ends the task with it.
 	if err != nil && !t.isDone() {
 		t.cancelBehind()
 	}
@@ -166,6 +168,7 @@ func untilDeadline(ctx context.Context) []SubmitOption {
 // newTask checks and encodes a task, for one submission. Its ID is its identity, whatever happens to the submission.
 func (ex *Executor) newTask(task string, arg any, opts []SubmitOption) (*wire.TaskBody, error) {
 	op := wire.OpTaskSubmit.String()
+	// Names are checked here, so that a bad one costs no round trip and fails alike on all members.
 	if err := checkTaskName(op, ex.name, "executor", ex.name); err != nil {
 		return nil, err
 	}
@@ -183,6 +186,7 @@ func (ex *Executor) newTask(task string, arg any, opts []SubmitOption) (*wire.Ta
 		}
 	}
 
+	// Arguments are always msgpack, since a task does not know of the codecs of maps.
 	value, err := codec.Msgpack{}.Encode(nil, arg)
 	if err != nil {
 		return nil, invalidf(op, ex.name, "the argument of task %q: %v", task, err)

@@ -20,10 +20,12 @@ func (ex *Executor) submitAny(ctx context.Context, body *wire.TaskBody) (*remote
 	ctx, cancel := c.submitTimeout(ctx)
 	defer cancel()
 	for {
+		// Taken before the members are tried, so that a member that becomes ready meanwhile ends the pause.
 		changed := c.changed.wait()
 		err := ex.fail(wire.OpTaskSubmit, wire.ID{}, ErrUnavailable, "no member is known to be ready")
 		for _, id := range c.readyMembers() {
 			var t *remoteTask
+			// ErrMemberLeft says that the task was not accepted, so another member may be tried. Any other outcome is the caller's to know.
 			if t, err = ex.submitTo(ctx, id, body); !errors.Is(err, ErrMemberLeft) {
 				return t, err
 			}
@@ -50,6 +52,7 @@ func (c *Client) readyMembers() []wire.ID {
 		}
 	}
 
+	// Chance spreads tasks over the members without any state that clients would have to share.
 	for _, list := range [...][]wire.ID{connected, others} {
 		rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	}
@@ -67,6 +70,7 @@ func (ex *Executor) submitKeyed(ctx context.Context, body *wire.TaskBody, key an
 		return nil, ex.fail(wire.OpTaskSubmit, wire.ID{}, ErrTooLarge, fmt.Sprintf("the key has %d bytes, the limit is %d", len(encoded), wire.MaxKey))
 	}
 
+	// The task gets the key itself. Only the partition goes by the routing key.
 	body.Keyed, body.Key = true, encoded
 	if routing, custom := codec.RouteKey(key); custom {
 		if encoded, err = codec.AppendMapKey(nil, routing); err != nil {
@@ -97,6 +101,8 @@ func (ex *Executor) offer(ctx context.Context, body *wire.TaskBody, member wire.
 	cl.body = wire.AppendTaskBody(cl.body, body)
 
 	err = ex.c.invoke(ctx, cl)
+
+	// underWay: the request left this process, and its answer was lost.
 	underWay := cl.Call.Err != nil && cl.Call.Sent
 	unknown := errors.Is(err, ErrUnknownOutcome)
 	if err != nil && !unknown && !(underWay && errors.Is(err, ErrMemberLeft)) {
@@ -104,12 +110,14 @@ func (ex *Executor) offer(ctx context.Context, body *wire.TaskBody, member wire.
 	}
 
 	t := &remoteTask{ex: ex, id: body.ID, member: cl.peer.id, task: body.Task, done: make(chan struct{})}
+	// No goroutine waits for such a task: its caller only wants to cancel it.
 	if unknown {
 		return t, err
 	}
 	if err == nil {
 		t.conn = cl.conn
 	}
+	// The lost answer is no error of the caller's: the result will tell whether the task was accepted.
 	err = nil
 	t.start()
 	return t, nil
@@ -139,6 +147,7 @@ func (ex *Executor) submitMany(ctx context.Context, sel MemberSelector, task str
 		return nil, err
 	}
 
+	// Each member gets the task under another ID, derived from the first: one outcome per ID.
 	m := newMultiTask(ex, targets)
 	var wg sync.WaitGroup
 	for i := range targets {
@@ -169,6 +178,7 @@ func (c *Client) workingMembers() []wire.MemberInfo {
 	for _, m := range c.serving() {
 		if MemberState(m.State) == MemberSuspect {
 			p := c.peer(m.ID)
+			// A suspect that owns partitions counts: without it a task for all members would miss their entries.
 			if p == nil || p.live() == nil && !t.ownsAny(p) {
 				continue
 			}
@@ -191,6 +201,7 @@ func (t *table) ownsAny(p *peer) bool {
 // findMember returns the member with an ID or, where none has that, with a name.
 func (c *Client) findMember(idOrName string) (*wire.MemberInfo, error) {
 	members := c.members()
+	// An ID names one member for ever, so it goes before any name.
 	if id, err := wire.ParseID(idOrName); err == nil {
 		for i := range members {
 			if members[i].ID == id {
@@ -244,6 +255,7 @@ func (c *Client) pauseTask(ctx context.Context, changed <-chan struct{}) error {
 	case <-c.life.Done():
 	}
 
+	// A change and an end may come together. The end counts.
 	switch {
 	case c.life.Err() != nil:
 		return ErrClosed

@@ -42,6 +42,7 @@ func (l *taskLists) keep(t *table, member, incarnation wire.ID, tasks []string) 
 		l.byMember = make(map[wire.ID]taskList)
 	}
 
+	// The incarnation goes with the list: a member that has restarted may have other tasks.
 	l.byMember[member] = taskList{incarnation, tasks}
 	for id := range l.byMember {
 		if t.member(id) == nil {
@@ -66,6 +67,7 @@ func (ex *Executor) Tasks(ctx context.Context) ([]TaskInfo, error) {
 	members := make(map[string][]string)
 	for i, id := range targets {
 		if errs[i] != nil {
+			// A member that has left has no tasks, so its absence is no failure.
 			if !errors.Is(errs[i], ErrMemberLeft) {
 				failed[id.String()] = errs[i]
 			}
@@ -95,6 +97,7 @@ func (ex *Executor) listTasks(ctx context.Context, members []wire.ID) ([][]strin
 	var wg sync.WaitGroup
 	for i, id := range members {
 		wg.Go(func() {
+			// The table from before the call names the incarnation that was asked. A later table may name its successor.
 			t := ex.c.table.Load()
 			answer, err := ex.c.callMember(ctx, wire.OpTaskList, id, wire.AppendString(nil, ex.name))
 			if err != nil {
@@ -123,6 +126,7 @@ func (ex *Executor) haveTask(ctx context.Context, task string, members []wire.ID
 	t := ex.c.table.Load()
 	var ask []wire.ID
 	for _, id := range members {
+		// Lists of one incarnation do not shrink, so a member that is known to have the task is not asked again.
 		if m := t.member(id); m == nil || !ex.known.has(m, task) {
 			ask = append(ask, id)
 		}

@@ -89,6 +89,7 @@ type remoteTask struct {
 func (t *remoteTask) start() {
 	c := t.ex.c
 	c.mu.Lock()
+	// The same check as in spawn, but a closed client must give the future an outcome.
 	closed := c.mu.closed
 	if !closed {
 		c.wg.Go(func() { t.finish(t.await()) })
@@ -113,6 +114,7 @@ func (t *remoteTask) finish(value []byte, err error) {
 // whenDone has f called once the outcome is known, at once if it is. It is for one f only.
 func (t *remoteTask) whenDone(f func()) {
 	t.mu.Lock()
+	// Under the lock, or finish could come between the check and the assignment, and f would never run.
 	done := t.isDone()
 	if !done {
 		t.onFinish = f
@@ -128,7 +130,9 @@ func (t *remoteTask) await() ([]byte, error) {
 	c := t.ex.c
 	var lost int64 // when the member became unreachable; 0: it is reachable
 	for {
+		// Taken before the call, so that a connection that comes during it is not missed.
 		changed := c.changed.wait()
+		// The wait is made of slices, so that no deadline bounds how long a task may run.
 		ctx, cancel := context.WithTimeout(c.life, waitSlice)
 		answer, err := c.callMember(ctx, wire.OpTaskWait, t.member, wire.AppendTaskRef(nil, wire.TaskRef{ID: t.id}))
 		cancel()
@@ -160,6 +164,7 @@ func (t *remoteTask) await() ([]byte, error) {
 				return nil, t.fail(wire.CodeMemberLeft, ErrMemberLeft, "its member is gone, and how far it got is not known: "+err.Error())
 			}
 		case Retryable(err):
+			// The member was too busy to take the question. The task is not affected.
 		default:
 			return nil, named(err, t.ex.name)
 		}
@@ -221,6 +226,7 @@ func (t *remoteTask) wait(ctx context.Context) ([]byte, error) {
 	default:
 	}
 
+	// If the caller is a task itself, its member's executors notice a wait that can never end.
 	stuck, leave := taskwait.Await(ctx, t.id)
 	defer leave()
 	select {
@@ -259,6 +265,7 @@ func (t *remoteTask) cancel(ctx context.Context) (bool, error) {
 		case err == nil && answer[0] == 1:
 			return true, nil
 		case err == nil && copies == 0:
+			// The only copy that was sent had no effect: the task was over.
 			return false, nil
 		case err == nil:
 			// An earlier copy may have cancelled the task. Only the outcome tells.

@@ -95,6 +95,7 @@ func (m *multiTask) submit(ctx context.Context, i int, body *wire.TaskBody) {
 func (m *multiTask) next(ctx context.Context, n int) (int, error) {
 	for {
 		m.mu.Lock()
+		// Taken under the lock, before known is looked at, so that no outcome is missed.
 		more := m.more.wait()
 		if n < len(m.known) {
 			i := m.known[n]
@@ -106,6 +107,7 @@ func (m *multiTask) next(ctx context.Context, n int) (int, error) {
 		waits := m.unknownLocked()
 		m.mu.Unlock()
 
+		// The tasks are named to the pool that may run the caller, so that it can notice a wait without end.
 		stuck, leave := taskwait.Await(ctx, waits...)
 		select {
 		case <-more:
@@ -157,6 +159,8 @@ func (m *multiTask) each(f func(*remoteTask) error) *MultiError {
 		if t == nil || t.isDone() {
 			continue
 		}
+
+		// All at the same time: one member that does not answer must not delay the others.
 		wg.Go(func() {
 			if err := f(t); err != nil {
 				mu.Lock()
@@ -196,6 +200,7 @@ func (m *multiTask) join(ctx context.Context) error {
 		}
 	}
 
+	// The waits may be one after the other: the tasks run at the same time, and the slowest decides.
 	errs := make(map[string]error)
 	for i, t := range m.tasks {
 		err := m.refused[i]

@@ -20,6 +20,7 @@ func (c *Client) invoke(ctx context.Context, cl *call) error {
 	for {
 		sent, done := c.send(cl, true)
 		if sent {
+			// Wait returns also when the connection fails or keepTime ends the call, so every sent call comes back.
 			cl.conn.Wait(ctx.Done(), cl.Call)
 			done = c.settle(ctx, cl)
 		}
@@ -238,8 +239,10 @@ func (c *Client) unanswered(ctx context.Context, cl *call) (done bool) {
 
 	switch {
 	case errors.Is(cl.Err, rpc.ErrAbandoned):
+		// The caller's context has ended, so there is nobody left to try again for.
 		return cl.end(c.outcome(cl, ctx.Err()))
 	case c.life.Err() != nil:
+		// Close fails all connections. That must not look like a member that has left.
 		return cl.end(c.outcome(cl, ErrClosed))
 	case errors.Is(cl.Err, rpc.ErrExpired):
 		if cl.repeatable() && c.clock.now() < cl.limit { // a read may last longer than one deadline
@@ -251,6 +254,7 @@ func (c *Client) unanswered(ctx context.Context, cl *call) (done bool) {
 		// A second copy could be executed twice, so the caller must decide.
 		return cl.end(cl.fail(ErrMemberLeft, cl.Err.Error()))
 	}
+	// The call never left this process, or a copy does no harm.
 	return c.again(cl, cl.Err)
 }
 
@@ -258,12 +262,15 @@ func (c *Client) unanswered(ctx context.Context, cl *call) (done bool) {
 // closed. cause is the context's error or ErrClosed, nil where neither was the reason.
 func (c *Client) outcome(cl *call, cause error) error {
 	sentinel, hint := ErrTimeout, ""
+
+	// The caller learns why the last attempt failed, which says more than that its time was up.
 	if cl.why != nil {
 		hint = cl.why.Error()
 	}
 
 	switch {
 	case cl.unknown:
+		// This goes first: whatever ended the call, an earlier attempt may have been executed.
 		sentinel = ErrUnknownOutcome
 	case errors.Is(cause, ErrClosed):
 		sentinel, cause = ErrClosed, nil
@@ -330,6 +337,7 @@ func (c *Client) pause(ctx context.Context, list []*call) {
 			if cl.done {
 				continue
 			}
+			// The end of one call is news for the caller of pause, so it counts as due.
 			if ctx.Err() != nil || now >= cl.limit || c.life.Err() != nil {
 				cl.end(c.outcome(cl, c.cause(ctx, cl, now)))
 				due = true
@@ -355,6 +363,7 @@ func (c *Client) pause(ctx context.Context, list []*call) {
 		} else {
 			timer.Reset(d)
 		}
+		// life is not watched here: Close signals changed.
 		select {
 		case <-changed:
 		case <-timer.C:

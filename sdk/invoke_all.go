@@ -22,6 +22,7 @@ func (c *Client) invokeAll(ctx context.Context, all []*call) { c.invokeEach(ctx,
 // caller's goroutine and returns further calls to carry through as well. A nil ended does nothing.
 func (c *Client) invokeEach(ctx context.Context, all []*call, ended func(*call) []*call) {
 	g := group{c: c, ctx: ctx, ended: ended, finished: make(chan int, max(len(all), minUnderWay)), conns: make(map[*rpc.Conn]struct{})}
+	// A call that cannot even begin has ended already and is handed on at once.
 	for _, cl := range all {
 		g.add(cl)
 	}
@@ -66,6 +67,8 @@ func (g *group) add(cl *call) {
 		g.hand(cl)
 		return
 	}
+
+	// A tag is a place in calls for ever, so a late result cannot reach another call.
 	g.calls = append(g.calls, cl)
 	g.waiting = append(g.waiting, len(g.calls)-1)
 }
@@ -91,6 +94,8 @@ func (g *group) send() (next int64) {
 	c := g.c
 	next = never
 	clear(g.conns)
+
+	// Calls that cannot go yet are put back below, in their order.
 	list := g.waiting
 	g.waiting = nil
 
@@ -108,6 +113,7 @@ func (g *group) send() (next int64) {
 		if room && c.due(cl) {
 			cl.Finished, cl.Tag = g.finished, tag
 			sent, done := c.send(cl, false)
+			// A call of a group is queued without a write. The flush at the end carries all of them.
 			if sent {
 				cl.queued = true
 				g.underWay++
@@ -149,6 +155,7 @@ func (g *group) wait(changed <-chan struct{}, next int64) {
 		}
 		alarm = g.timer.C
 	}
+
 	if len(g.waiting) == 0 {
 		changed = nil // changes concern only calls that are still to be sent
 	}
@@ -187,6 +194,8 @@ func (g *group) settle(tag int) {
 		g.finish(tag)
 		return
 	}
+
+	// The call needs another attempt. It gives up its room meanwhile, so a slow owner does not hold back the others.
 	g.waiting = append(g.waiting, tag)
 }
 

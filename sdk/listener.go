@@ -116,6 +116,7 @@ func (d *eventDecoder[K, V]) decode(e *queuedEvent, token ResumeToken) (Event[K,
 	}
 
 	err := error(nil)
+	// A CLEARED or LOST concerns no single key.
 	if e.Key != nil {
 		err = codec.DecodeKey(e.Key, &out.Key)
 	}
@@ -126,6 +127,7 @@ func (d *eventDecoder[K, V]) decode(e *queuedEvent, token ResumeToken) (Event[K,
 		err = d.value(e.New, &out.New)
 	}
 
+	// A map of other types would fill the log with one line per event.
 	if err != nil && !d.told {
 		d.told = true
 		d.m.c.cfg.logger.Warn("gridiron: an event is skipped, and so will be others like it: the entry is of other types", "map", d.m.name,

@@ -76,9 +76,11 @@ func (m *Map[K, V]) streamConfig(op string, kinds uint16, opts []ListenerOption)
 		}
 	}
 
+	// LOST is always wanted: without it a listener would take an incomplete history for a complete one.
 	out := streamConfig{kinds: kinds | 1<<wire.EventLost, values: !cfg.noValues, partition: -1,
 		sparse: cfg.keyed || cfg.noValues || kinds&allKinds != allKinds}
 
+	// A TTL event is delivered as an update, so it is of use only to a listener to updates.
 	if cfg.expiry && kinds&(1<<wire.EventUpdated) != 0 {
 		out.kinds |= 1 << wire.EventTTL
 	}
@@ -95,6 +97,7 @@ func (m *Map[K, V]) streamConfig(op string, kinds uint16, opts []ListenerOption)
 		out.key, out.partition = key, partition
 	}
 
+	// The token is checked against the map and the cluster now, since positions mean nothing elsewhere.
 	if cfg.resumable {
 		places, err := parseToken(cfg.from, tokenMap(m.c.table.Load().cluster, m.name), m.c.partitionCount())
 		if err == nil {
@@ -122,6 +125,7 @@ func (m *Map[K, V]) listenedKey(key any) ([]byte, int, error) {
 		}
 	}
 
+	// The call is never sent. It lends its buffers to the encoding.
 	cl := newCall(wire.OpEvents, m.name, 0)
 	defer cl.release()
 	partition, err := m.encodeKey(cl, k)

@@ -101,6 +101,7 @@ func (l *Lock) Lost() <-chan struct{} {
 // Unlock may be called again; ErrClosed.
 func (l *Lock) Unlock(ctx context.Context) error {
 	l.mu.Lock()
+	// A renewal that is under way sees closed and does not begin another one.
 	l.closed = true
 	if l.timer != nil {
 		l.timer.Stop()
@@ -148,6 +149,7 @@ func (c *Client) askLock(ctx context.Context, cl *call, b *wire.LockBody) (r wir
 	if err != nil {
 		return wire.LockResult{}, placed, err
 	}
+
 	r, err = wire.DecodeLockResult(cl.Answer.Body)
 	if err != nil {
 		return wire.LockResult{}, true, cl.fail(ErrUnknownOutcome, "the answer cannot be read: "+err.Error())
@@ -164,9 +166,11 @@ func (l *Lock) acquire(ctx context.Context) error {
 	// placed: members may know the ID. waited: a member said that the caller waits, or did not answer. unreached: the last call found no owner.
 	placed, waited, unreached := false, false, false
 	for pause := firstBackoff; ; {
+		// Long waits are made of slices, so that a lost answer costs one slice and not the whole wait.
 		began := l.c.clock.now()
 		r, may, err := l.ask(ctx, wire.OpLock, lockSlice)
 		placed = placed || may
+		// A call without an answer may stand in the queue.
 		waited = waited || err == nil || errors.Is(err, ErrUnknownOutcome)
 
 		switch {
@@ -270,6 +274,7 @@ func (l *Lock) renewal() {
 func (l *Lock) renew() {
 	for {
 		l.mu.Lock()
+		// until is a local time, so between two answers nothing depends on the estimate of cluster time.
 		closed, left := l.closed, time.Duration(l.until-l.c.clock.now())
 
 		slice := time.Duration(0)
@@ -279,14 +284,18 @@ func (l *Lock) renew() {
 		}
 		l.mu.Unlock()
 
+		// Unlock has ended the renewals, so the end of this lock is no loss.
 		if closed {
 			return
 		}
+
+		// Nobody can tell any more whether the lock is held, so the holder must not rely on it.
 		if left <= 0 || l.c.life.Err() != nil {
 			l.lose()
 			return
 		}
 
+		// The call may wait longer than one attempt, but never beyond the moment at which the lock counts as lost.
 		began := l.c.clock.now()
 		ctx, cancel := context.WithTimeout(l.c.life, min(left, lockSlice))
 		r, _, err := l.ask(ctx, wire.OpRenew, slice)

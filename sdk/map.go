@@ -77,6 +77,7 @@ func OpenMap[K comparable, V any](c *Client, name string, opts ...MapOption) (*M
 	if c.life.Err() != nil {
 		return nil, &Error{Op: "open_map", Name: name, Partition: -1, Err: ErrClosed}
 	}
+	// msgpack without options is what a nil codec means, and nil takes the fast paths of encodeValue.
 	if _, ok := cfg.codec.(codec.Msgpack); ok {
 		cfg.codec = nil
 	}
@@ -120,9 +121,12 @@ func (m *Map[K, V]) encodeKey(cl *call, key K) (partition int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	// Members would refuse the key too, after it had travelled.
 	if len(cl.key) > wire.MaxKey {
 		return 0, fmt.Errorf("%w: a key of %d bytes, the limit is %d", ErrTooLarge, len(cl.key), wire.MaxKey)
 	}
+
+	// A key that names its own partition still is stored under its whole encoding.
 	if m.routed {
 		if routing, custom := codec.RouteKey(key); custom {
 			if cl.value, err = codec.AppendMapKey(cl.value[:0], routing); err != nil {
@@ -157,6 +161,8 @@ func (m *Map[K, V]) encodeValue(op wire.Op, dst []byte, value V) ([]byte, error)
 			dst, err = codec.Msgpack{}.Encode(dst, value)
 		}
 	}
+
+	// A codec of the program may append nothing or return a shorter slice. Both would be stored as no value.
 	n := len(dst) - before
 	switch {
 	case err != nil:

@@ -28,6 +28,7 @@ func (m *Map[K, V]) SetAll(ctx context.Context, entries map[K]V, opts ...WriteOp
 		b.add(k, &v)
 	}
 
+	// A fence belongs to the lock of one key, so an entry of any other key cannot be written under it.
 	if w.Flags&wire.WriteFence != 0 {
 		for i := range b.items {
 			if err := checkFence(wire.OpSetMany, m.name, b.items[i].encoded, opts); err != nil {
@@ -62,6 +63,7 @@ func (m *Map[K, V]) GetAll(ctx context.Context, keys ...K) (map[K]V, error) {
 	var results []wire.GetResult
 	err := b.run(ctx,
 		func(dst []byte, items []bulkItem[K]) []byte {
+			// One list serves all parts: bodies are built one after the other on this goroutine.
 			list = list[:0]
 			for i := range items {
 				list = append(list, items[i].encoded)
@@ -125,6 +127,7 @@ func (b *bulk[K, V]) add(key K, value *V) {
 		return
 	}
 
+	// The call is never sent. It lends its buffers to the encoding.
 	cl := newCall(b.op, b.m.name, 0)
 	defer cl.release()
 	p, err := b.m.encodeKey(cl, key)
@@ -210,6 +213,7 @@ func (b *bulk[K, V]) run(ctx context.Context, body func([]byte, []bulkItem[K]) [
 	items := make(map[*call][]bulkItem[K], len(parts))
 	begin := func(part []bulkItem[K]) *call {
 		cl := newCall(b.op, b.m.name, uint32(part[0].partition))
+		// Each part is a call with an identity of its own, so a repeated part is executed once, whatever becomes of others.
 		cl.body = body(cl.body[:0], part)
 		items[cl] = part
 		return cl

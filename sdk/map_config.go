@@ -187,6 +187,7 @@ func (c *Client) SetMapConfig(ctx context.Context, pattern string, set MapConfig
 		bad = append(bad, errors.New("nothing is set and nothing unset"))
 	}
 
+	// All that is wrong is reported at once, before anything is asked.
 	if err = errors.Join(append(bad, err, wire.CheckMapPattern(pattern))...); err != nil {
 		return wireError(op.String(), pattern, err)
 	}
@@ -250,9 +251,11 @@ func (c *Client) changeMapConfig(ctx context.Context, pattern string, change fun
 		}
 		body.Config.MapConfig = change(body.Config.MapConfig)
 
+		// There is nothing to remove, so there is nothing to change.
 		if body.Config.Fields == 0 && !there {
 			return nil
 		}
+		// Fields may contradict each other only together with those that were set before.
 		if body.Config.Fields != 0 {
 			if err := body.Config.Check(); err != nil {
 				return wireError(op.String(), pattern, err)

@@ -33,6 +33,7 @@ func (s *flights) join(c *Client, at flightKey) *flight {
 	f := s.open[at]
 	if f == nil {
 		f = &flight{at: at, lead: make(chan struct{}, 1), landed: make(chan struct{}), l: newLoading(c, at)}
+		// Whoever takes this leads. Of the callers, at most one does at any time.
 		f.lead <- struct{}{}
 		if s.open == nil {
 			s.open = make(map[flightKey]*flight)
@@ -57,6 +58,7 @@ func (s *flights) leave(f *flight) {
 	s.mu.Lock()
 	f.callers--
 	last := f.callers == 0
+	// A flight that was closed is no longer in open, and another one may have taken its place.
 	if last && s.open[f.at] == f {
 		delete(s.open, f.at)
 	}
@@ -68,6 +70,8 @@ func (s *flights) leave(f *flight) {
 		return
 	default:
 	}
+
+	// Nobody would come for the task, so others would wait for its whole lease.
 	if last && f.l.placed {
 		f.l.leave()
 	}

@@ -109,6 +109,7 @@ func (m *Map[K, V]) scan(ctx context.Context, what uint8, opts []QueryOption, vi
 		}
 	}
 
+	// The walk is bound to the cluster it begins in: pages of two clusters make no iteration.
 	w := walk{c: m.c, cluster: m.c.table.Load().cluster, name: m.name, wire: m.wire, what: what, queryConfig: cfg, visit: visit}
 	for next, ahead := 0, 1; next < m.c.partitionCount(); ahead = min(2*ahead, maxAhead) {
 		end := min(next+ahead, m.c.partitionCount())
@@ -143,6 +144,8 @@ func (w *walk) partitions(ctx context.Context, first, end int) (goOn bool, err e
 	}
 
 	w.fetch(ctx, list)
+
+	// All first pages are here. The pages that follow are fetched one by one.
 	for _, cl := range list {
 		if goOn, err = w.partition(ctx, cl); !goOn || err != nil {
 			return false, err
@@ -208,12 +211,14 @@ func (w *walk) partition(ctx context.Context, cl *call) (goOn bool, err error) {
 // ask makes cl ask for the page after a key.
 func (w *walk) ask(cl *call, after []byte) {
 	limit := w.page
+	// No more entries are asked for than the caller will take.
 	if w.limit > 0 {
 		if left := uint32(min(w.limit-w.seen, 1<<31-1)); limit == 0 || left < limit {
 			limit = left
 		}
 	}
 
+	// All pages are asked of the cluster in which the walk began.
 	cl.renew()
 	cl.cluster = w.cluster
 	cl.body = wire.AppendScanBody(cl.body[:0], &wire.ScanBody{Map: w.wire, After: after, Limit: limit, What: w.what})
@@ -224,6 +229,7 @@ func (w *walk) fetch(ctx context.Context, list []*call) {
 	ctx, span := w.c.tracer.start(ctx, wire.OpScan.String(), w.name)
 	w.c.invokeAll(ctx, list)
 
+	// The span shows the first failure. Each call's own error is judged by its partition.
 	var err error
 	for _, cl := range list {
 		if err == nil {

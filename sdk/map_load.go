@@ -48,6 +48,7 @@ func (m *Map[K, V]) GetOrLoad(ctx context.Context, key K, load func(context.Cont
 		defer cancel()
 	}
 
+	// The call is never sent. It only encodes the key, by which callers of this client find each other.
 	cl, err := m.keyed(wire.OpLoad, key)
 	if err != nil {
 		return zero, err
@@ -115,6 +116,7 @@ func (m *Map[K, V]) lead(ctx context.Context, f *flight, key K, load func(contex
 		}
 	}()
 
+	// The wait has one place in the members' queue for all callers of this client.
 	mine, err := f.l.wait(ctx)
 	if err != nil {
 		return v, true, err
@@ -171,6 +173,7 @@ func (m *Map[K, V]) load(ctx context.Context, f *flight, key K, load func(contex
 		}
 	}()
 
+	// The deferred leave gives the task to the next caller, here or at another client.
 	if v, err = load(ctx, key); err != nil {
 		var zero V
 		return zero, false, err
@@ -255,6 +258,7 @@ func (l *loading) wait(ctx context.Context) (mine bool, err error) {
 		r, placed, err := l.ask(ctx, wire.LockWait)
 		l.placed = l.placed || placed
 
+		// What is remembered here becomes the reason if ctx ends during a later attempt.
 		switch {
 		case err == nil, errors.Is(err, ErrUnknownOutcome):
 			hint, waited = "another loads the value", true

@@ -52,6 +52,7 @@ func (m *Map[K, V]) TryLock(ctx context.Context, key K, opts ...LockOption) (*Lo
 		case r.Flags&wire.LockHeld == 0:
 			return nil, false, nil
 		}
+
 		l.granted(r)
 		return l, true, nil
 	}
@@ -74,6 +75,8 @@ func (m *Map[K, V]) newLock(key K, opts []LockOption) (*Lock, error) {
 		return nil, err
 	}
 	defer cl.release()
+
+	// The key outlives the call, whose buffers go back to the pool.
 	return &Lock{c: m.c, name: m.name, key: append([]byte(nil), cl.key...), partition: int(cl.req.Partition), id: newLockID(),
 		lease: cfg.lease, lost: make(chan struct{})}, nil
 }

@@ -40,6 +40,7 @@ func (m *Map[K, V]) RemoveAll(ctx context.Context, p Predicate) (removed int, er
 		list[i].body = wire.AppendRemoveBody(list[i].body[:0], &wire.RemoveBody{Map: m.wire, Where: where})
 	}
 
+	// A round makes one step in each partition that has not come to its end.
 	for len(list) > 0 {
 		m.c.invokeAll(ctx, list)
 		again := list[:0]
@@ -63,6 +64,7 @@ func (m *Map[K, V]) RemoveAll(ctx context.Context, p Predicate) (removed int, er
 			again = append(again, cl)
 		}
 
+		// The caller gets an error anyhow, so nothing more is removed.
 		if list = again; err != nil {
 			for _, cl := range list {
 				cl.release()
@@ -72,6 +74,8 @@ func (m *Map[K, V]) RemoveAll(ctx context.Context, p Predicate) (removed int, er
 	}
 
 	var detail *Error
+
+	// Some entries may be gone in spite of the error.
 	if errors.As(err, &detail) {
 		detail.Hint = fmt.Sprintf("%s; %d were removed", detail.Hint, removed)
 	}

@@ -123,6 +123,7 @@ func (c *Client) MapStats(ctx context.Context, name string) (stats MapStats, err
 	}
 
 	err = c.repeatedly(ctx, wire.OpMapStats, func(ctx context.Context) error {
+		// Each round begins from zero, or members that answered in an earlier round would be counted twice.
 		stats = MapStats{Name: name, Members: make(map[string]MapCounts)}
 		stats.Operations = make(map[string]OperationStats)
 		answered, err := c.askAll(ctx, wire.OpMapStats, wire.AppendMapBody(nil, name), func(member wire.ID, body []byte) error {
@@ -133,6 +134,7 @@ func (c *Client) MapStats(ctx context.Context, name string) (stats MapStats, err
 			return err
 		})
 
+		// Some members have answered, and those that did not are left out, as the contract says.
 		if answered > 0 && unanswered(err) {
 			return nil
 		}

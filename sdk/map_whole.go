@@ -71,6 +71,8 @@ func (m *Map[K, V]) whole(ctx context.Context, op wire.Op, take func(*call) erro
 	}
 
 	var detail *Error
+
+	// The parts that succeeded stay done, so the caller learns how much that is.
 	if op.IsWrite() && errors.As(err, &detail) {
 		more := fmt.Sprintf("done in %d of %d partitions", done, len(list))
 		if detail.Hint != "" {

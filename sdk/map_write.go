@@ -35,6 +35,7 @@ func (m *Map[K, V]) put(ctx context.Context, op wire.Op, key K, value V, opts []
 		return other, false, err
 	}
 	defer cl.release()
+
 	if cl.value, err = m.encodeValue(op, cl.value[:0], value); err != nil {
 		return other, false, err
 	}
@@ -72,6 +73,7 @@ func (m *Map[K, V]) ReplaceIfSame(ctx context.Context, key K, old, value V, opts
 		return false, err
 	}
 
+	// Only now are the slices taken: appending the second value may have moved the buffer.
 	w.Value, w.Expected = cl.value[:n], cl.value[n:]
 	r, err := m.write(ctx, cl, &w)
 	return r.Flags&wire.ResultApplied != 0, err
@@ -162,6 +164,8 @@ func (m *Map[K, V]) write(ctx context.Context, cl *call, w *wire.WriteBody) (r w
 	if err := m.run(ctx, cl); err != nil {
 		return r, err
 	}
+
+	// The owner has answered, so it has executed the write. What became of it cannot be told.
 	if r, err = wire.DecodeWriteResult(cl.Answer.Body); err != nil {
 		return wire.WriteResult{}, cl.fail(ErrUnknownOutcome, "the answer cannot be read: "+err.Error())
 	}

@@ -56,6 +56,7 @@ func (c *Client) callOne(ctx context.Context, op wire.Op, member wire.ID, body [
 	cl.member = member
 	cl.body = append(cl.body, body...)
 	if err := c.invoke(ctx, cl); err != nil {
+		// The reason is taken before release, which clears the call.
 		if cl.said != nil {
 			said = cl.fail(ErrUnavailable, cl.said.Error())
 		}
@@ -75,6 +76,7 @@ func (c *Client) callAny(ctx context.Context, op wire.Op, body []byte) (answer [
 		first := error(&Error{Op: op.String(), Partition: -1, Err: ErrUnavailable, Hint: "no member is known to serve"})
 		fresh := false
 		for i, id := range c.inTurn() {
+			// A member that is silent gets a part of the time only, so that others can still answer.
 			short, cancel := context.WithTimeout(ctx, askTime)
 			got, said, err := c.callOne(short, op, id, body)
 			cancel()
@@ -105,12 +107,15 @@ func (c *Client) callAny(ctx context.Context, op wire.Op, body []byte) (answer [
 // so do silent members that owe answers.
 func (c *Client) inTurn() []wire.ID {
 	members := c.serving()
+
+	// The turn is kept small enough for an int of 32 bits.
 	start, now := int(c.turn.Add(1)%(1<<30)), c.clock.now()
 	var first, last []wire.ID
 
 	for i := range members {
 		id := members[(start+i)%len(members)].ID
 		if p := c.peer(id); p != nil {
+			// A connected member may still hang. One that owes an answer for long is asked after the others.
 			if conn := p.live(); conn != nil && conn.Owes(now) < ownAnswer {
 				first = append(first, id)
 				continue
@@ -136,6 +141,7 @@ func unanswered(err error) bool {
 // repeatedly calls f until it ends with something else than members that did not answer, or time is up: then the error is
 // ErrUnavailable. Between two rounds it waits for the table or a connection to change.
 func (c *Client) repeatedly(ctx context.Context, op wire.Op, f func(context.Context) error) error {
+	// ctx is kept beside within: only its own error belongs into the result.
 	within := ctx
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -146,12 +152,14 @@ func (c *Client) repeatedly(ctx context.Context, op wire.Op, f func(context.Cont
 	pause := time.NewTimer(maxBackoff)
 	defer pause.Stop()
 	for {
+		// Taken before f runs, so that a change during f ends the pause.
 		changed := c.changed.wait()
 		err := f(within)
 		if err == nil || !unanswered(err) {
 			return err
 		}
 
+		// An old table may be the reason why nobody answered.
 		c.refresh(nil)
 		pause.Reset(maxBackoff)
 		select {
@@ -230,6 +238,7 @@ func (c *Client) dialPlane(ctx context.Context, member wire.ID, plane wire.Plane
 	}
 
 	if err != nil {
+		// The end of life cancels ctx too, and is told apart here.
 		sentinel := ErrUnavailable
 		if c.life.Err() != nil {
 			sentinel = ErrClosed

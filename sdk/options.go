@@ -43,6 +43,7 @@ func newClientConfig(opts []Option) (clientConfig, error) {
 	var errs []error
 	for _, o := range opts {
 		if o == nil {
+			// All contradictions are reported together, so that one run of the program shows them.
 			errs = append(errs, errors.New("a nil option"))
 			continue
 		}

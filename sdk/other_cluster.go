@@ -30,6 +30,7 @@ func otherCluster(h *wire.Hello, a *wire.HelloAnswer, addr string) *OtherCluster
 	if !otherName && !otherID {
 		return nil
 	}
+
 	e := &OtherClusterError{Addr: addr, Name: a.Cluster, WantName: h.Cluster}
 	if !a.ClusterID.IsZero() {
 		e.ID = a.ClusterID.String()

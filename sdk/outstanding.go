@@ -26,6 +26,8 @@ type outstanding struct {
 func (o *outstanding) begin(t *ticket, next *atomic.Uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+
+	// Drawn under the lock: otherwise a later seq could be appended first, and lowest would pass over this one.
 	t.seq = next.Add(1)
 	if t.prev, t.next = o.last, nil; t.prev == nil {
 		o.first = t
@@ -49,6 +51,8 @@ func (o *outstanding) lowest() uint64 {
 func (o *outstanding) end(t *ticket) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+
+	// Writes end in any order, so t may stand anywhere in the list.
 	if t.prev == nil {
 		o.first = t.next
 	} else {
@@ -59,5 +63,7 @@ func (o *outstanding) end(t *ticket) {
 	} else {
 		t.next.prev = t.prev
 	}
+
+	// The call goes back to the pool, where its ticket must not lead into this list.
 	*t = ticket{}
 }

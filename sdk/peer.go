@@ -75,6 +75,8 @@ func (c *Client) dial(p *peer) {
 	if ok {
 		p.mu.dialing = true
 	}
+
+	// The announced address comes first. The others have worked before, say behind a translation of addresses.
 	addrs := append([]string{p.mu.announced}, p.mu.known...)
 	p.mu.Unlock()
 
@@ -90,6 +92,7 @@ func (c *Client) dial(p *peer) {
 				continue
 			}
 			err := c.open(c.life, addr, p.id)
+			// One connection to a member is enough.
 			if err == nil {
 				errs = nil
 				break
@@ -137,6 +140,7 @@ func (c *Client) open(ctx context.Context, addr string, want wire.ID) error {
 		return fmt.Errorf("%s: member %v answers, not %v", addr, answer.Member, want)
 	}
 
+	// Only now is it sure that the clock is that of the cluster.
 	c.clock.sample(answer.Time, sent, c.clock.now())
 	c.adopt(nc, addr, &answer)
 	return nil
@@ -160,6 +164,7 @@ func (c *Client) greetCluster(ctx context.Context, addr string, plane wire.Plane
 
 	if c.cfg.tls != nil {
 		cfg := c.cfg.tls
+		// Without a name in the configuration, the certificate must be valid for the host that is dialed.
 		if cfg.ServerName == "" {
 			host, _, err := net.SplitHostPort(addr)
 			if err != nil {
@@ -218,6 +223,7 @@ func (c *Client) adopt(nc net.Conn, addr string, answer *wire.HelloAnswer) {
 		return
 	}
 
+	// Under c.mu, so that Close either sees the connection among the peers or has made closed true before.
 	conn := rpc.New(nc, rpc.Config{
 		Silence:  c.cfg.silence,
 		PongWait: c.cfg.pongWait,
@@ -236,6 +242,8 @@ func (c *Client) adopt(nc net.Conn, addr string, answer *wire.HelloAnswer) {
 	c.mu.Unlock()
 
 	c.cfg.logger.Info("gridiron: connected", "member", p.id, "name", answer.MemberName, "addr", addr)
+
+	// The question subscribes to later tables as well.
 	conn.AskTable(c.clock.now())
 	c.changed.signal()
 }

@@ -70,10 +70,12 @@ func RecoverCluster(ctx context.Context, addr string, lost []string, opts ...Opt
 		return fail(ErrUnavailable, err.Error())
 	}
 
+	// No Tick runs for this connection: ctx alone bounds the wait for the answer.
 	conn := rpc.New(nc, rpc.Config{Now: c.clock.now, OnTime: func(int64, int64, int64) {}, Goroutines: &c.wg})
 	defer c.wg.Wait()
 	defer conn.Fail(ErrClosed)
 
+	// The request has no identity: RecoverCluster is made to be called again until the recovery is done.
 	var call rpc.Call
 	req := wire.Request{Op: op, Partition: wire.NoPartition, Body: wire.AppendRecoverBody(nil, wire.RecoverBody{Lost: lost})}
 	if err := conn.Start(&req, &call, c.clock.now(), 0); err != nil {

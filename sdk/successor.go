@@ -42,6 +42,7 @@ type clockSample struct{ cluster, sent, received int64 }
 
 // sighted notes what answered at an address to a hello that wanted the client's cluster.
 func (c *Client) sighted(addr string, hello *wire.Hello, a *wire.HelloAnswer) {
+	// Only an answer of the same name counts: another name is another cluster, not a successor.
 	if hello.ClusterID.IsZero() || a.ClusterID.IsZero() || a.Cluster != hello.Cluster {
 		return
 	}
@@ -93,6 +94,7 @@ func (c *Client) succeed() {
 	other := &OtherClusterError{Name: t.name, ID: id.String(), WantName: t.name, WantID: t.cluster.String()}
 	var addrs []string
 	for addr := range s.seen {
+		// Any of the addresses will do for the error.
 		addrs, other.Addr = append(addrs, addr), addr
 	}
 	// Keys lie in other partitions if their number differs, so the client must not move. 0 means that the member that was seen has just
@@ -114,6 +116,8 @@ func (c *Client) succeed() {
 		}
 
 		c.mu.Lock()
+
+		// If no member could be reached, the next tick may choose again.
 		c.mu.succession.asking = false
 		c.mu.Unlock()
 	})
@@ -150,6 +154,7 @@ func (c *Client) successorLocked() (id wire.ID, partitions uint32, ok bool) {
 		return id, 0, false
 	}
 
+	// Every member that should be there must have been tried since the first sighting, and none may be connected.
 	everywhere := true
 	for i := range t.members {
 		m := &t.members[i]
@@ -172,6 +177,8 @@ func (c *Client) successorLocked() (id wire.ID, partitions uint32, ok bool) {
 		_, taken := s.seen[m.Addr]
 		everywhere = everywhere && taken
 	}
+
+	// An address that nobody has taken may belong to a member that is only slow, so its silence must last.
 	return id, partitions, everywhere || now-s.since >= int64(goneAfter)
 }
 
@@ -187,6 +194,7 @@ func (c *Client) openSuccessor(addr, name string, id wire.ID) error {
 		return err
 	}
 
+	// An answer that does not name the chosen cluster proves nothing.
 	if answer.ClusterID != id {
 		_ = nc.Close()
 		return fmt.Errorf("%s: cluster ID %v, not %v", addr, answer.ClusterID, id)
@@ -228,6 +236,7 @@ func (c *Client) moveCluster(cl *call, t *table) (done bool) {
 		return cl.end(cl.fail(cl.bound, textReplaced))
 	}
 
+	// A write was surely not executed, and nothing ties the call to the old cluster, so it goes on as if it had begun here.
 	cl.cluster = t.cluster
 	if cl.req.Seq != 0 {
 		cl.req.Deadline = c.deadline(cl.limit) // by another clock

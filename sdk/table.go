@@ -39,6 +39,7 @@ func (t *table) member(id wire.ID) *wire.MemberInfo {
 func (t *table) merge(v *wire.Table, peerOf func(*wire.MemberInfo) *peer) (*table, bool) {
 	out := *t
 	changed := false
+	// Members come from the metadata and owners from the partitions. The two have versions of their own.
 	if len(t.members) == 0 || v.Meta > t.meta {
 		changed = true
 		out.cluster, out.name, out.meta, out.members = v.Cluster, v.Name, v.Meta, v.Members
@@ -54,6 +55,7 @@ func (t *table) merge(v *wire.Table, peerOf func(*wire.MemberInfo) *peer) (*tabl
 	for i := range v.Partitions {
 		p := &v.Partitions[i]
 		if i < len(out.routes) && !newer(out.routes[i], p.Epoch, p.Owner != wire.NoOwner) {
+			// This table knows the same owner already, or a later one.
 			continue
 		}
 

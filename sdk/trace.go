@@ -64,6 +64,8 @@ func (t *tracer) carry(ctx context.Context, req *wire.Request) {
 	if !sc.IsValid() {
 		return
 	}
+
+	// The order is that of a W3C traceparent: trace ID, span ID, flags.
 	id, span := sc.TraceID(), sc.SpanID()
 	copy(req.Trace[:16], id[:])
 	copy(req.Trace[16:24], span[:])

@@ -18,6 +18,8 @@ func (m *Map[K, V]) Watch(ctx context.Context, opts ...ListenerOption) iter.Seq2
 			yield(Event[K, V]{}, err)
 			return
 		}
+
+		// Leaving the loop in any way ends the stream, and with it the interest at the members.
 		defer s.close(ErrClosed)
 		d := eventDecoder[K, V]{m: m}
 		for {

@@ -77,6 +77,8 @@ func writeOptions(op wire.Op, name string, opts []WriteOption) (w wire.WriteOpti
 			return w, invalidf(op.String(), name, "%v", err)
 		}
 	}
+
+	// Each option is fine by itself. Only together do these contradict each other or the operation.
 	switch {
 	case w.Flags&wire.WriteKeepTTL != 0 && w.Flags&(wire.WriteTTL|wire.WriteMaxIdle) != 0:
 		return w, invalidf(op.String(), name, "KeepTTL together with WithTTL or WithMaxIdle")
