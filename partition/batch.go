@@ -32,6 +32,7 @@ func newBatch(epoch uint64, room int) *batch {
 
 // full reports whether an operation needs the next batch.
 func (b *batch) full(op *entry.Op) bool {
+	// One operation always fits, however large it is: no other entry could carry it.
 	return b.ops.Count() > 0 && (b.ops.Size(len(op.Body)) > maxBatchBytes || b.ops.Count() >= entry.MaxBatchOps || b.keys+op.Keys > maxBatchKeys)
 }
 
@@ -46,6 +47,7 @@ func (b *batch) add(op *entry.Op, size int64, c Completion) {
 // finish returns the entry and gives the builder back.
 func (b *batch) finish(h *entry.Header) []byte {
 	cmd := b.ops.Finish(h)
+	// The entry has memory of its own, so the builder can serve another batch at once.
 	builders.Put(b.ops)
 	b.ops = nil
 	return cmd

@@ -51,6 +51,7 @@ type HostConfig struct {
 // validate returns all that is wrong with the configuration.
 func (c *HostConfig) validate() error {
 	var errs []error
+	// All that is wrong is gathered, so that one attempt to start shows everything.
 	need := func(ok bool, what string) {
 		if !ok {
 			errs = append(errs, fmt.Errorf("no %s", what))
@@ -96,6 +97,7 @@ func (p *Placement) validate(cfg *HostConfig) error {
 	case p.Replica == 0:
 		return fmt.Errorf("partition %d: a replica without an ID", p.Partition)
 	case p.Join && len(p.Initial) != 0:
+		// A group that is bootstrapped names its first members, and one that is joined has them already.
 		return fmt.Errorf("partition %d: replica %d joins a group that is bootstrapped", p.Partition, p.Replica)
 	case !p.Join && p.Initial[p.Replica] != cfg.Incarnation:
 		return fmt.Errorf("partition %d: replica %d is not of this process by its own initial members", p.Partition, p.Replica)
@@ -116,5 +118,6 @@ func partitionOf(shard uint64) (generation uint64, partition int) {
 // DeploymentID returns the number by which Raft messages of one cluster are told from those of another.
 func DeploymentID(cluster wire.ID) uint64 {
 	r := wire.NewReader(cluster[:8])
+	// Never zero: the library takes zero for a NodeHost without a deployment.
 	return r.U64() | 1
 }

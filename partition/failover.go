@@ -19,6 +19,7 @@ func (h *Host) Elect(gone wire.ID, agreed map[wire.ID]bool) bool {
 			continue
 		}
 		if told, led := r.elect(gone, agreed); led && !told {
+			// Only groups that the process has led count: the others have nothing to be told.
 			all = false
 		}
 	}

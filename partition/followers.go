@@ -29,6 +29,7 @@ func (f *followers) heard(id, index uint64, now time.Time) {
 	defer f.Unlock()
 	for i := range f.list {
 		if o := &f.list[i]; o.id == id {
+			// Answers may come out of order, and some do not say how far the log goes.
 			o.match, o.at = max(o.match, index), now
 			return
 		}

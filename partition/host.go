@@ -91,9 +91,13 @@ func Start(cfg HostConfig) (*Host, error) {
 	}
 
 	h := newHost(cfg)
+	// Before the NodeHost is made: from then on the transport needs to know where state snapshots come from.
 	cfg.Transport.Carry((*carried)(h))
 
+	// A step worker that has saved its round has nothing left to do, so a wake-up that is left over is taken back.
 	h.log.OnSaved(h.raft.DropStep)
+
+	// A program with another version of the library cannot take wake-ups back, which changes how many workers pay.
 	w := workers(cfg.Partitions, wakeups.Known() == nil)
 	err := h.raft.Start(config.NodeHostConfig{
 		DeploymentID: DeploymentID(cfg.Cluster),
@@ -155,6 +159,7 @@ func newHost(cfg HostConfig) *Host {
 func (h *Host) Submit(partition int, op *entry.Op, c Completion) {
 	r := h.replicas[partition].Load()
 	if r == nil {
+		// Without a replica this process cannot own the partition, so the operation was certainly not executed.
 		c.Complete(Moved, entry.Result{})
 		return
 	}
@@ -190,6 +195,7 @@ func (h *Host) Inspect(partition int, f func(m Machine)) bool {
 	defer r.state.RUnlock()
 
 	if r.state.machine == nil {
+		// The replica is being removed, and its state was freed.
 		return false
 	}
 	f(r.state.machine)
@@ -222,6 +228,7 @@ func (h *Host) Runs(shard, replicaID uint64) bool {
 func (h *Host) find(shard, replicaID uint64) *replica {
 	_, p := partitionOf(shard)
 	if p >= len(h.replicas) {
+		// The number comes from other processes as well, and may name a partition that this cluster does not have.
 		return nil
 	}
 	if r := h.replicas[p].Load(); r != nil && r.shard == shard && r.id == replicaID {
@@ -306,6 +313,7 @@ func (h *Host) Close() {
 			h.groups[i].Unlock()
 		}
 
+		// No replica is reconciled any more while the replicas stop.
 		h.looping.Wait()
 		for i := range h.replicas {
 			if r := h.replicas[i].Load(); r != nil {
@@ -325,6 +333,7 @@ func (h *Host) free() {
 	for i := range h.groups {
 		g := &h.groups[i]
 		g.Lock()
+		// A replica that is leaving is in no list any more, and may still have its state.
 		for _, r := range [...]*replica{h.replicas[i].Load(), g.leaving} {
 			if r != nil {
 				r.free()
@@ -337,6 +346,7 @@ func (h *Host) free() {
 
 // admit reserves memory for an operation and reports whether there was any.
 func (h *Host) admit(n int64) bool {
+	// First reserved and then compared: two callers together never pass the bound.
 	if h.pending.Add(n) <= pendingBytes {
 		return true
 	}
@@ -352,6 +362,7 @@ func (h *Host) Hold(n int64) bool {
 	if h.waiting.Add(n) <= waitingBytes {
 		return true
 	}
+	// There is no room, so the reservation goes back at once.
 	h.waiting.Add(-n)
 	return false
 }

@@ -17,6 +17,7 @@ func markOf(position uint64) mark { return mark(position) + 1 }
 // An owner that waits for its serve-after time must not say so. Owners before it may read under their leases, and have applied less.
 func (q *readQueue) applied() uint64 {
 	if q.r.host.leaseMillis() == 0 || q.r.leaseWait() > 0 {
+		// Zero promises nothing, so the mark of an earlier entry goes on to count.
 		return 0
 	}
 	return q.position.Load()
@@ -35,10 +36,12 @@ func (q *readQueue) applied() uint64 {
 func (q *readQueue) tryInherited(rd Reader) bool {
 	l := q.inherited.Load()
 	if l == nil {
+		// There is no lease wait in which this process may read.
 		return false
 	}
 	keys, ok := rd.(KeyReader)
 	if !ok || !q.inherits(l, q.clock()) {
+		// A read that names no keys cannot be shown to be of untouched ones.
 		return false
 	}
 
@@ -65,6 +68,7 @@ func (q *readQueue) tryInherited(rd Reader) bool {
 func (q *readQueue) inherits(l *role.Lease, now time.Time) bool {
 	holds, suspended := l.Holds(now, q.wall(now))
 	if suspended && q.inherited.CompareAndSwap(l, nil) {
+		// Of all readers that notice the suspension, one counts it.
 		q.r.host.counts.suspends.Add(1)
 	}
 	return holds

@@ -85,6 +85,7 @@ func (q *readQueue) tryRead(rd Reader) bool {
 
 	r.host.readCounts[r.partition].lease.Add(1)
 	if l.Until.Sub(now) < renewBefore {
+		// Asked for before the end, the next lease comes while this one still holds, and reads go on without a gap.
 		q.renew()
 	}
 	rd.Finish()
@@ -106,6 +107,7 @@ func (q *readQueue) dropSuspended(l *role.Lease) {
 	r.part.Lock()
 	defer r.part.Unlock()
 	if q.lease.Load() == l {
+		// The lease is still this one: no other reader has dropped it, and none has come since.
 		r.decideLocked(role.Suspended{Began: l.Began}) // has no other effect than on the lease
 		r.host.counts.suspends.Add(1)
 	}
@@ -114,8 +116,11 @@ func (q *readQueue) dropSuspended(l *role.Lease) {
 // renewedBy reports whether a command of an epoch that was proposed at a moment would make the lease enough longer to be worth a step.
 func (q *readQueue) renewedBy(epoch uint64, proposed time.Time) bool {
 	if q.r.host.leaseMillis() == 0 {
+		// The members are configured for reads by quorum, so there is no lease to renew.
 		return false
 	}
+
+	// Each renewal is a step of the role under its lock, so writes in quick succession do without.
 	l := q.lease.Load()
 	return l == nil || l.Epoch != epoch || proposed.Sub(l.Began) >= renewEvery
 }

@@ -145,6 +145,7 @@ func (h *Host) removeLocked(ctx context.Context, partition int) error {
 		return err
 	}
 
+	// The library has released the replica, so nobody applies entries to the state any more.
 	h.groups[partition].leaving = nil
 	r.free()
 	return nil

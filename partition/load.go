@@ -56,6 +56,7 @@ func (h *Host) Load() HostLoad {
 		l.LeaseReads += h.readCounts[i].lease.Load()
 		l.InheritedReads += h.readCounts[i].inherited.Load()
 		l.MajorityReads += h.readCounts[i].majority.Load()
+		// A partition's reads stay counted when its replica is removed, so they are summed first.
 		r := h.replicas[i].Load()
 		if r == nil {
 			continue

@@ -32,6 +32,7 @@ func LocateReplicas(reg *raftnet.Registry, before, v *meta.View) {
 			gone[locationOf(before, p, r)] = true
 		}
 
+		// First those that are there, then those that are gone: a replica in both lists is found throughout.
 		for _, r := range now {
 			at := locationOf(v, p, r)
 			reg.Set(at.ShardID, at.ReplicaID, r.Incarnation.String())

@@ -31,6 +31,7 @@ func (l *metaLeader) updateLocked(id, term uint64) {
 	}
 	l.id, l.term, l.changed = id, term, time.Now()
 	if id != 0 {
+		// A leader that is lost is remembered: it is the one in whose place others campaign.
 		l.led, l.ledTerm = id, term
 	}
 }
@@ -72,6 +73,7 @@ func (c *candidacy) term(l *metaLeader, now time.Time) uint64 {
 		// Whoever leads takes no notice of its own term either.
 		return l.term + 1
 	}
+	// The replica acts on its own term as well. This is the first attempt since the leader was lost.
 	return l.term
 }
 
@@ -87,6 +89,7 @@ func (m *MetaHost) startCandidacyLocked(c candidacy) bool {
 	}
 	defer m.raft.Leave()
 
+	// Inside the gate: Close shuts it first, and then waits for the goroutines that are counted.
 	m.leader.campaigning = true
 	m.stopped.Add(1)
 	go m.carryOut(c) // ends with the candidacy, the replica, after campaignFor, or with Close

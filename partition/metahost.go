@@ -193,6 +193,7 @@ func (m *MetaHost) publish(v *meta.View) {
 		return
 	}
 
+	// An equal version is taken too: cluster time changes without counting in the version.
 	m.view.Store(v)
 	m.wakeLocked()
 }
@@ -268,6 +269,7 @@ func (m *MetaHost) ask(ctx context.Context, request func(*dragonboat.NodeHost, *
 
 	select {
 	case res := <-rs.ResultC():
+		// Only a request that was answered goes back to the library, which may use it again.
 		rs.Release()
 		if !res.Completed() {
 			return dragonboat.RequestResult{}, metaError(res)
@@ -344,6 +346,7 @@ func (e *metaEvents) LeaderUpdated(info raftio.LeaderInfo) {
 	m.leader.updateLocked(info.LeaderID, info.Term)
 	m.leader.Unlock()
 
+	// Whoever waits for the metadata to change may also wait for a leader, and looks again.
 	m.wakeAll()
 }
 

@@ -158,6 +158,7 @@ func (p *proposer) tickLocked(c Completion) Outcome {
 		return Moved
 	}
 	if !p.r.host.admit(opOverhead) {
+		// What waits for a tick holds memory, like an operation.
 		return Overloaded
 	}
 
@@ -245,7 +246,11 @@ func (p *proposer) nextLocked() *batch {
 	p.gathered = slices.Delete(p.gathered, 0, 1)
 	p.flight = append(p.flight, b)
 
+	// Before Raft is called: the lease that the batch may prove counts from here, and Update may look for
+	// the number at once.
 	b.number, b.proposed = p.r.host.batches.Add(1), time.Now()
+
+	// The next batch makes room for as many operations, on the guess that it is like this one.
 	p.usual = min(len(b.waiters), maxUsual)
 	return b
 }
@@ -352,6 +357,7 @@ func (p *proposer) take(number uint64) *batch {
 func (p *proposer) servingChanged() {
 	var done finished
 	p.mu.Lock()
+	// Read under the lock, as in gatherLocked: no batch of an older epoch is gathered after this.
 	p.dropLocked(p.r.serving.Load(), Moved, &done)
 	p.mu.Unlock()
 	done.complete()
@@ -362,6 +368,7 @@ func (p *proposer) servingChanged() {
 func (p *proposer) superseded(epoch uint64, done *finished) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	// A copy, since removeLocked changes the list.
 	for _, b := range slices.Clone(p.flight) {
 		if b.epoch != epoch && p.removeLocked(b) {
 			p.spendLocked(b.request)
@@ -387,6 +394,7 @@ func (p *proposer) failInFlight(done *finished) {
 // reconcile looks for entries that were dropped, that hold others back for too long, or of which nothing will be heard.
 func (p *proposer) reconcile(now time.Time) {
 	if p.count.Load() == 0 {
+		// Every partition is looked at ten times a second, and an idle one takes no lock for that.
 		return
 	}
 
@@ -449,6 +457,7 @@ func (p *proposer) stop() {
 		p.removeLocked(b)
 		done.add(b, Unknown)
 	}
+	// Nobody looks at the tickets any more. They are left to the garbage collector.
 	p.spent = nil
 	p.mu.Unlock()
 	done.complete()

@@ -64,6 +64,7 @@ func (q *readQueue) add(rd Reader) (o Outcome, start bool) {
 	case q.stopped:
 		return NotProposed, false
 	case q.r.serving.Load() == 0:
+		// The caller need not wait for a round, which would come to the same.
 		return Moved, false
 	case !h.Hold(held(rd)):
 		return Overloaded, false
@@ -100,6 +101,7 @@ func (q *readQueue) serve() {
 		q.mu.Unlock()
 
 		if len(list) > 0 {
+			// Before the renewal, which is for reads that are still to come.
 			q.serveBatch(list, timer)
 		}
 		switch {
@@ -168,6 +170,7 @@ func (q *readQueue) serveBatch(list []Reader, timer *time.Timer) {
 		at := ReadPoint{Epoch: epoch, Now: now, AsOf: r.host.cfg.Now()}
 		counts := &r.host.readCounts[r.partition].lease
 		if majority || !q.leased(epoch) {
+			// The reads of a batch share one check. If one insists on a majority, all have it.
 			counts = &r.host.readCounts[r.partition].majority
 			switch q.ask(epoch, ended, timer) {
 			case readReady:
@@ -196,6 +199,8 @@ func (q *readQueue) serveBatch(list []Reader, timer *time.Timer) {
 			}
 		}
 	}
+
+	// None of the attempts has answered. The reads had no effect, so the callers may repeat them.
 	q.failAll(list, NotProposed)
 }
 
@@ -286,6 +291,7 @@ func (q *readQueue) stop() {
 	q.waiting = nil
 	q.mu.Unlock()
 
+	// Without the lock: what a reader does when it is told is not known here.
 	q.failAll(list, NotProposed)
 }
 

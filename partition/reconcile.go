@@ -17,6 +17,7 @@ func (h *Host) notify(r *replica) {
 	select {
 	case h.wake.ch <- struct{}{}:
 	default:
+		// A token is there already. The loop takes it later than the replica was entered, and finds the replica.
 	}
 }
 
@@ -24,6 +25,7 @@ func (h *Host) notify(r *replica) {
 func (h *Host) notified(empty map[*replica]struct{}) map[*replica]struct{} {
 	h.wake.Lock()
 	defer h.wake.Unlock()
+	// Two maps take turns, so that no round allocates one.
 	dirty := h.wake.dirty
 	h.wake.dirty = empty
 	return dirty
@@ -46,6 +48,7 @@ func (h *Host) loop() {
 		}
 		if r.reconcile(now) {
 			if len(electing) == 0 {
+				// The timer runs only while a replica campaigns.
 				soon.Reset(electingEvery)
 			}
 			electing[r] = struct{}{}
@@ -66,6 +69,8 @@ func (h *Host) loop() {
 			for r := range dirty {
 				reconcile(r, now)
 			}
+
+			// The spare map must not keep replicas alive that are removed meanwhile.
 			clear(dirty)
 			spare = dirty
 		case now := <-soon.C:

@@ -97,6 +97,7 @@ func newReplica(h *Host, p Placement) *replica {
 	r.state.own.AwaitsState = p.FromSurvivor
 	r.closed.ch, r.whole.ch = make(chan struct{}), make(chan struct{})
 	if !p.FromSurvivor {
+		// The generation begins empty, and an empty state is a whole one.
 		r.becomeWhole()
 	}
 	r.state.machine = h.cfg.Machines.New(p.Partition, p.Generation)
@@ -154,6 +155,8 @@ func (r *replica) Update(entries []sm.Entry) ([]sm.Entry, error) {
 		}
 		r.applyLocked(&entries[i], &fx)
 	}
+
+	// Before the index: whoever sees the index finds notes that are no older.
 	r.noteLocked()
 	r.appliedLocked(entries[len(entries)-1].Index)
 	r.state.Unlock()
@@ -171,6 +174,7 @@ func (r *replica) Update(entries []sm.Entry) ([]sm.Entry, error) {
 	}
 
 	if fx.transferred || r.host.logFull(r) && !r.trimming.held.Load() {
+		// The loop proposes the next piece, or has the log cut.
 		r.host.notify(r)
 	}
 	// The worker has taken all that was ready, and would look at all its groups for a wake-up that came meanwhile.
@@ -237,9 +241,11 @@ func (r *replica) applyOwnLocked(e *sm.Entry, fx *applyEffects) error {
 	was, ok := r.state.own.ApplyOwn(&o, e.Index)
 	switch {
 	case ok:
+		// An Own takes the log's clock on. It says nothing of what was published.
 		r.state.machine.Advance(o.Now, 0)
 		r.decideLater(role.OwnApplied{Own: r.state.own, Superseded: was}, fx)
 	case o.Incarnation == r.host.cfg.Incarnation:
+		// A refused Own concerns only the process that has proposed it.
 		r.decideLater(role.OwnRefused{PrevEpoch: o.PrevEpoch}, fx)
 	}
 	return nil
@@ -281,10 +287,12 @@ func (r *replica) applyBatchLocked(e *sm.Entry, fx *applyEffects) error {
 		return nil
 	}
 
+	// A batch with mark 0 promises nothing, so the largest mark stays.
 	r.state.settled = max(r.state.settled, mark(b.Applied))
 	r.state.machine.Advance(b.Now, b.Published)
 	var results []entry.Result
 	if batch != nil {
+		// On other replicas nobody waits for results.
 		results = make([]entry.Result, 0, b.Ops)
 	}
 	var op entry.Op
@@ -313,6 +321,7 @@ func (r *replica) answer(done finished) {
 		f := &done[i]
 		if !f.notBefore.IsZero() {
 			if now.IsZero() {
+				// The clock is read once, and only if something has to wait.
 				now = time.Now()
 			}
 			if f.notBefore.After(now) && r.hold(f) {
@@ -325,6 +334,7 @@ func (r *replica) answer(done finished) {
 
 // stop ends what the replica does for callers. The replica no longer applies entries. stop may be called twice.
 func (r *replica) stop() {
+	// The serving ends first: what is submitted from here on has moved, and is gathered nowhere.
 	held := r.stopServing()
 	r.proposer.stop()
 	r.reads.stop()

@@ -94,6 +94,7 @@ func (r *replica) decideAtLocked(in role.Input, now role.Now) (d decided) {
 		d.answers = p.takeHeldLocked(d.Answer, d.Abandon)
 	}
 	if !d.WakeAt.IsZero() {
+		// The role names the earliest time of all held batches, so one timer will do.
 		p.stopTimerLocked()
 		p.timer = time.AfterFunc(d.WakeAt.Sub(now.Time), r.answerHeld)
 	}
@@ -137,6 +138,7 @@ func (r *replica) carryOut(d *decided) {
 	}
 
 	if d.Own != nil {
+		// The role knows no cluster time, which the log's clock takes from the Own.
 		d.Own.Now = r.host.cfg.Now()
 		r.proposeControl(entry.AppendOwn(nil, d.Own))
 	}
@@ -160,6 +162,7 @@ func (r *replica) carryOut(d *decided) {
 func (r *replica) proposeRelease(rel *role.Release) {
 	to := rel.To
 	if rel.Choose && r.host.cfg.Transferee != nil {
+		// The role knows nothing of the other members, so the member chooses.
 		to = r.host.cfg.Transferee(r.partition, r.others())
 	}
 	r.proposeControl(entry.AppendRelease(nil, &entry.Release{Epoch: rel.Epoch, To: to}))
@@ -180,6 +183,7 @@ func (r *replica) reconcile(now time.Time) (soon bool) {
 	var piece []byte
 	if d.ProposePiece {
 		if piece = r.pieceLocked(taken); piece != nil {
+			// The role is told only of a piece that was made. Without one it asks again at the next tick.
 			r.decideAtLocked(role.PieceProposed{At: taken}, at)
 		}
 	}
@@ -191,6 +195,7 @@ func (r *replica) reconcile(now time.Time) (soon bool) {
 	r.carryOut(&d)
 	r.proposer.reconcile(now)
 	if due := r.due.Load(); due != noneDue && r.serving.Load() != 0 && due <= r.host.cfg.Now() {
+		// By cluster time: the log's clock stands still while nothing is proposed.
 		r.proposer.keepUp()
 	}
 	return d.LookSoon
@@ -215,6 +220,7 @@ func (r *replica) hold(f *finishedBatch) bool {
 	if r.part.held == nil {
 		r.part.held = make(map[uint64]finishedBatch)
 	}
+	// Before the role decides: a role that was stopped abandons the batch at once, and it must be found.
 	r.part.held[f.batch.number] = *f
 	d := r.decideLocked(role.Hold{Batch: f.batch.number, Epoch: f.batch.epoch, NotBefore: f.notBefore})
 	if len(d.answers) > 0 {

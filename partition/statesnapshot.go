@@ -36,6 +36,7 @@ func (r *replica) freeze() *stateSnapshot {
 	r.state.Lock()
 	defer r.state.Unlock()
 	if r.state.machine == nil {
+		// The replica is being removed.
 		return nil
 	}
 	return &stateSnapshot{applied: r.applied.Load(), own: r.state.own, machine: r.state.machine.Freeze()}
@@ -62,6 +63,7 @@ func (r *replica) install(snap *received) {
 	}
 	r.state.own, r.state.machine = snap.own, snap.machine
 	r.state.settled = 0 // the owner may have applied less than the state snapshot holds
+	// The snapshot holds the whole state, so pieces that have come are of no use.
 	r.dropTransferLocked()
 	r.becomeWhole()
 	r.noteLocked() // before the index, as in Update: what it has in memory is never less than what it has applied

@@ -125,6 +125,7 @@ func (r *replica) keep(generation uint64) (*keptState, error) {
 func payload(e *raftpb.Entry) ([]byte, bool) {
 	switch {
 	case len(e.Cmd) == 0:
+		// A new leader's first entry is empty.
 		return nil, false
 	case e.Type == raftpb.ApplicationEntry:
 		return e.Cmd, true
@@ -273,6 +274,7 @@ func (g *stateReceiver) take(piece []byte) {
 // finish returns the state.
 func (g *stateReceiver) finish() (Machine, error) {
 	_ = g.dst.Close()
+	// Restore runs on a goroutine of its own, which ends with the bytes that it reads.
 	<-g.done
 	return g.m, g.err
 }

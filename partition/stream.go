@@ -71,6 +71,7 @@ func (s *streams) freeze(st *stream, index uint64) {
 
 func (s *streams) end(key streamKey, st *stream, err error) {
 	s.Lock()
+	// First out of the map: those who are woken by the end may begin the next stream.
 	delete(s.byReplica, key)
 	s.Unlock()
 	st.err = err
@@ -262,6 +263,7 @@ func (o *outgoing) At() (index, term uint64, members raftpb.Membership) {
 
 // WriteTo writes the state snapshot no faster than the host's state snapshots may go.
 func (o *outgoing) WriteTo(w io.Writer) (int64, error) {
+	// Each wait sets the timer again. The hour keeps it at rest until then.
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	return o.stateSnapshot.writeTo(&pacedWriter{w: w, out: o, timer: timer})

@@ -81,6 +81,7 @@ func (h *Host) logTooLong(r *replica, now time.Time) bool {
 		return true
 	}
 
+	// Within its bounds it is cut when writes have paused, or after a long time, and not with many others.
 	since := now.Sub(t.cut)
 	if since < cutEvery && (since < stillFor || now.Sub(t.still) < stillFor) {
 		return false
@@ -176,6 +177,7 @@ func (h *Host) trimLog(r *replica, now time.Time, noRoom bool) {
 
 	if !h.logTooLong(r, now) {
 		if !h.logFull(r) {
+			// Update may have the loop look again when the log grows beyond its bounds.
 			t.held.Store(false)
 		}
 		return
@@ -196,6 +198,7 @@ func (h *Host) trimLog(r *replica, now time.Time, noRoom bool) {
 
 	want := applied - keep
 	to := h.mayTrim(r, want, now, noRoom)
+	// Otherwise Update would have the loop look at each entry, though nothing can be cut.
 	t.held.Store(to < want)
 
 	// A log that grows to twice the budget for one receiver would take the memory of all others.
@@ -263,6 +266,7 @@ func (h *Host) shorten(ctx context.Context, r *replica) {
 		keep = max(keep, uint64(int64(entries)*learnerLog/2/bytes))
 	}
 	if bytes <= learnerLog || applied <= keep {
+		// The log is short enough, or has no more entries than stay in any case.
 		return
 	}
 

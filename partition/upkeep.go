@@ -5,6 +5,7 @@ import "github.com/gridiron-io/gridiron/partition/entry"
 // keepUp proposes what the machine wants proposed for its own sake, unless that is under way.
 func (p *proposer) keepUp() {
 	p.mu.Lock()
+	// The claim is made first. The machine is asked without p.mu: the state's lock comes before it in the order.
 	busy := p.upkeep.busy
 	p.upkeep.busy = true
 	op := p.upkeep.op
@@ -55,6 +56,7 @@ func (u *upkeepDone) Complete(o Outcome, r entry.Result) {
 	}
 
 	p.mu.Lock()
+	// The next upkeep may begin from here on.
 	p.upkeep.op, p.upkeep.busy = next, false
 	p.mu.Unlock()
 	if again {

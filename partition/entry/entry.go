@@ -136,6 +136,7 @@ const opSlack = 1 + 16 + 4*binary.MaxVarintLen64
 
 // Add appends an operation, whose body it copies.
 func (b *Builder) Add(op *Op) {
+	// In the order in which Batch.Next reads.
 	b.ops = append(b.ops, byte(op.Code))
 	b.ops = append(b.ops, op.Client[:]...)
 	b.ops = wire.AppendUvarint(b.ops, op.Seq)
@@ -153,6 +154,7 @@ func (b *Builder) Count() int { return b.count }
 
 // Finish returns the entry, in memory of its own, and resets the builder.
 func (b *Builder) Finish(h *Header) []byte {
+	// The library keeps the entry for as long as the log does, and the builder's memory is used again.
 	dst := make([]byte, 0, headerSize+len(b.ops))
 	dst = append(dst, Format, byte(KindBatch))
 	dst = wire.AppendU64(dst, h.Epoch)
@@ -179,6 +181,7 @@ func KindOf(b []byte) (Kind, error) {
 		return 0, fmt.Errorf("%w: an entry of %d bytes", wire.ErrMalformed, len(b))
 	}
 	if b[0] != Format {
+		// Another version may have given the same bytes another meaning.
 		return 0, fmt.Errorf("%w: an entry of format %d, this is %d", wire.ErrMalformed, b[0], Format)
 	}
 	return Kind(b[1]), nil
@@ -241,6 +244,8 @@ func (d *Batch) Next(op *Op) bool {
 	}
 	d.left--
 	*op = Op{Code: wire.Op(d.r.U8()), Client: d.r.ID(), Seq: d.r.Uvarint(), Lowest: d.r.Uvarint(), Deadline: d.r.Varint(), Body: d.r.Bytes()}
+
+	// A part of an operation is none: what was read of it is not executed.
 	return d.r.Err() == nil
 }
 

@@ -120,6 +120,7 @@ func (db *DB) Tail(shardID, replicaID, from uint64) ([]pb.Entry, pb.State, error
 		return nil, pb.State{}, fmt.Errorf("read the tail of shard %d replica %d: %w", shardID, replicaID, err)
 	}
 
+	// No entry has index 0.
 	from = max(from, 1)
 	first, state := r.mu.log.first(), r.mu.state
 	ents := slices.Clone(r.mu.log.between(from, r.mu.log.last()+1))
@@ -192,6 +193,7 @@ func (db *DB) ListNodeInfo() ([]raftio.NodeInfo, error) {
 	db.replicas.each(func(id raftio.NodeInfo, r *replica) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
+		// The replica may have been removed since it was found.
 		if !r.mu.removed && r.mu.bootstrap != nil {
 			infos = append(infos, id)
 		}
@@ -227,6 +229,7 @@ func (db *DB) GetBootstrapInfo(shardID, replicaID uint64) (pb.Bootstrap, error) 
 	}
 	defer r.mu.Unlock()
 	if r.mu.bootstrap == nil {
+		// The replica has other data, and never had a record of how it began.
 		return b, raftio.ErrNoBootstrapInfo
 	}
 
@@ -277,6 +280,7 @@ func (db *DB) lockOrAdd(shardID, replicaID uint64) (*replica, error) {
 		if !r.mu.removed {
 			return r, nil
 		}
+		// The replica was removed after it was found. The next round adds another one.
 		r.mu.Unlock()
 	}
 }
@@ -286,6 +290,7 @@ func (db *DB) drop(r *replica) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.mu.removed = true
+	// Callers may know the replica for longer, and must not keep its entries alive by that.
 	r.mu.log.reset(0, 0)
 	db.countLocked(r)
 	r.mu.state, r.mu.bootstrap, r.mu.snapshot = pb.State{}, nil, nil
@@ -294,6 +299,7 @@ func (db *DB) drop(r *replica) {
 // countLocked publishes the size of r's log after a change. REQUIRES: r.mu.
 func (db *DB) countLocked(r *replica) {
 	bytes := r.mu.log.bytes
+	// The difference, since other replicas change the sum at the same time.
 	db.total.Add(bytes - r.bytes.Load())
 	r.bytes.Store(bytes)
 	r.count.Store(int64(len(r.mu.log.live())))

@@ -32,6 +32,7 @@ func (d *directory) get(id raftio.NodeInfo) *replica {
 // getOrAdd returns a replica, which is new if there was none, or nil if the directory is closed.
 func (d *directory) getOrAdd(id raftio.NodeInfo) *replica {
 	if r := d.get(id); r != nil {
+		// The usual call ends here, without a lock.
 		return r
 	}
 
@@ -101,6 +102,7 @@ func (d *directory) replaceLocked(id raftio.NodeInfo, change func(stripe)) {
 	p := d.stripe(id)
 	next := make(stripe)
 	if m := p.Load(); m != nil {
+		// Readers may still look at the map that is there, so it is never written.
 		next = maps.Clone(*m)
 	}
 	change(next)

@@ -68,6 +68,7 @@ func (db *DB) IterateEntries(ents []pb.Entry, size uint64, shardID, replicaID, l
 		size += uint64(found[n].SizeUpperLimit())
 		n++
 		if size > maxSize {
+			// The library takes a size beyond maxSize as the sign that there is more.
 			break
 		}
 	}
@@ -131,6 +132,7 @@ func (db *DB) SaveSnapshots(updates []pb.Update) error {
 		if err != nil {
 			return fmt.Errorf("save the snapshot of shard %d replica %d: %w", u.ShardID, u.ReplicaID, err)
 		}
+		// A snapshot from another replica may have come meanwhile, and is newer.
 		if u.Snapshot.Index > r.mu.snapshotIndex {
 			r.setSnapshotLocked(&u.Snapshot)
 		}
@@ -166,6 +168,7 @@ func (db *DB) ImportSnapshot(ss pb.Snapshot, replicaID uint64) error {
 	}
 	defer r.mu.Unlock()
 
+	// The replica joins: what its group began with says nothing of it.
 	r.mu.bootstrap = pb.MustMarshal(&pb.Bootstrap{Join: true, Type: ss.Type})
 	r.mu.state = pb.State{Term: ss.Term, Commit: ss.Index}
 	r.setSnapshotLocked(&ss)

@@ -52,6 +52,7 @@ func (r *replica) saveLocked(u *pb.Update) error {
 		r.mu.state = u.State
 	}
 	if received {
+		// In this order: entries of the same update go on behind the snapshot.
 		r.setSnapshotLocked(&u.Snapshot)
 		r.mu.log.reset(u.Snapshot.Index, u.Snapshot.Term)
 	}

@@ -118,6 +118,7 @@ func (w *window) cut(index uint64) {
 	keep := int(index - w.prev - 1)
 	dead := w.live()[keep:]
 	w.bytes -= sizeOf(dead)
+	// The array stays, and must not keep the commands alive.
 	clear(dead)
 	w.buf = w.buf[:w.head+keep]
 }
@@ -129,6 +130,7 @@ func checkFollows(ents []pb.Entry, end uint64) error {
 	}
 	first := ents[0].Index
 	if first == 0 || first > end+1 {
+		// Index 0 is none, and an entry that begins later than after the end leaves a hole.
 		return fmt.Errorf("%w: entries from %d on after %d", ErrHole, first, end)
 	}
 	for i := range ents {

@@ -71,6 +71,7 @@ func (g Group) Membership(ctx context.Context) (m *dragonboat.Membership, err er
 func (g Group) AddLearner(ctx context.Context, replica uint64, target string) error {
 	return g.change(ctx, replica, "add the learner", func(ctx context.Context, nh *dragonboat.NodeHost, m *dragonboat.Membership) error {
 		if has(m.NonVotings, replica) || has(m.Nodes, replica) {
+			// An earlier attempt may have been carried out, and its answer lost.
 			return nil
 		}
 		return nh.SyncRequestAddNonVoting(ctx, g.shard, replica, target, m.ConfigChangeID)
@@ -100,17 +101,20 @@ type Limiter interface {
 // The replica must not hear of its own removal before the others have. So l keeps from it what is committed beyond applied. That ends by itself. It
 // ends at once where the replica certainly stays: then it must hear everything.
 func (g Group) Remove(ctx context.Context, replica, applied uint64, l Limiter) error {
+	// Before the change is proposed: its commit could otherwise be the next thing that the replica hears.
 	l.LimitCommit(g.shard, replica, applied, time.Now().Add(withholdFor))
 	tried := false
 	err := g.change(ctx, replica, "remove the replica", func(ctx context.Context, nh *dragonboat.NodeHost, m *dragonboat.Membership) error {
 		if !has(m.NonVotings, replica) && !has(m.Nodes, replica) {
 			return nil
 		}
+		// From here on an error may hide a change that is made.
 		tried = true
 		return nh.SyncRequestDeleteReplica(ctx, g.shard, replica, m.ConfigChangeID)
 	})
 
 	if err != nil && (!tried || refused(err)) {
+		// The replica stays. After any other error the change may come yet, and the limit ends by itself.
 		l.LimitCommit(g.shard, replica, 0, time.Time{})
 	}
 	return err
@@ -118,6 +122,7 @@ func (g Group) Remove(ctx context.Context, replica, applied uint64, l Limiter) e
 
 // refused reports whether the error of a change says that the change is not made. After other errors it may be made yet.
 func refused(err error) bool {
+	// The first is the group's own answer. After the others the library has proposed nothing.
 	for _, e := range [...]error{dragonboat.ErrRejected, dragonboat.ErrShardNotReady, dragonboat.ErrSystemBusy, dragonboat.ErrShardNotFound} {
 		if errors.Is(err, e) {
 			return true
@@ -134,6 +139,7 @@ func (g Group) StopReplica(replica uint64) error {
 	}
 	defer g.host.Leave()
 
+	// A replica that is not found was stopped before, or never started.
 	if err := nh.StopReplica(g.shard, replica); err != nil && !errors.Is(err, dragonboat.ErrShardNotFound) {
 		return fmt.Errorf("stop replica %d of %s: %w", replica, g.name, err)
 	}
@@ -173,6 +179,7 @@ func (g Group) membership(ctx context.Context, nh *dragonboat.NodeHost) (*dragon
 	for {
 		short, cancel := context.WithTimeout(ctx, askTimeout)
 		m, err := nh.SyncGetShardMembership(short, g.shard)
+		// Before cancel, which sets the context's error as well.
 		timedOut := short.Err() != nil
 		cancel()
 

@@ -100,6 +100,8 @@ func (h *Host) Enter() (*dragonboat.NodeHost, error) {
 		h.gate.RUnlock()
 		return nil, ErrClosed
 	}
+
+	// The gate stays held until Leave.
 	return h.gate.nh, nil
 }
 
@@ -120,6 +122,7 @@ func (h *Host) Close(log *slog.Logger) {
 	nh := h.gate.nh
 	h.gate.RUnlock()
 	if nh == nil {
+		// The NodeHost was never started, or its start has failed.
 		return
 	}
 

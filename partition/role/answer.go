@@ -8,10 +8,13 @@ func (ro *Role) ServeAfter() time.Time { return ro.serveAfter }
 // hold keeps a batch until it may be answered.
 func (ro *Role) hold(in Hold, fx *Effects) {
 	if ro.stopped {
+		// No timer looks at held batches after the stop, so this one would wait for ever.
 		fx.Abandon = append(fx.Abandon, in.Batch)
 		return
 	}
 	ro.held = append(ro.held, in)
+
+	// The replica has one timer for all of them. It is set for the batch that may be answered first.
 	fx.WakeAt = ro.wakeAt()
 }
 

@@ -8,7 +8,10 @@ import (
 
 // ownApplied takes note of an accepted Own.
 func (ro *Role) ownApplied(in OwnApplied, now Now, fx *Effects) {
+	// An Own of this process that is still under way names an older epoch and will be refused. It holds back no other.
 	ro.own, ro.owning.since = in.Own, time.Time{}
+
+	// The transferee was chosen for the ownership that has ended.
 	ro.giving.to = wire.ID{}
 	ro.ownerChanged(fx)
 	ro.endTransfer()
@@ -25,6 +28,8 @@ func (ro *Role) ownApplied(in OwnApplied, now Now, fx *Effects) {
 			ro.serveAfter = after(now, in.Superseded.MaxLease)
 		}
 	}
+
+	// After the serve-after time is known: inherited reads exist only while the process waits for it.
 	ro.inherit(now, ro.owning.first, fx)
 	ro.serve(now, fx)
 }
@@ -44,6 +49,7 @@ func (ro *Role) releaseApplied(in ReleaseApplied, now Now, fx *Effects) {
 	ro.own = in.Own
 	switch {
 	case !in.Previous:
+		// Nobody owns the partition now, so a leader that may own it asks at once.
 		ro.owning.since = time.Time{}
 		ro.ownerChanged(fx)
 		if ro.own.Incarnation == ro.cfg.Incarnation && !ro.own.To.IsZero() && ro.own.To != ro.cfg.Member {
@@ -70,11 +76,13 @@ func (ro *Role) releaseApplied(in ReleaseApplied, now Now, fx *Effects) {
 // before was the same is not known, so the process waits for any lease.
 func (ro *Role) snapshotInstalled(in SnapshotInstalled, now Now, fx *Effects) {
 	ro.own, ro.owning.since = in.Own, time.Time{}
+	// A transfer that the snapshot has passed over is history.
 	ro.endTransfer()
 
 	if ro.mine() {
 		ro.serveAfter = time.Time{}
 		if ro.own.PrevOwned {
+			// The owner before has not released its epoch, so it may still read under a lease.
 			ro.serveAfter = after(now, ro.own.MaxLease)
 		}
 	}
@@ -87,6 +95,7 @@ func (ro *Role) snapshotInstalled(in SnapshotInstalled, now Now, fx *Effects) {
 
 // stateComplete takes note that the generation has its first state: from now on it may be owned.
 func (ro *Role) stateComplete(in StateComplete, fx *Effects) {
+	// The state stands in the log now, so this process has no further piece to propose.
 	ro.own, ro.first = in.Own, firstState{}
 	ro.ownerChanged(fx)
 }

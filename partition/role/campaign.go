@@ -54,6 +54,7 @@ func (c Cause) String() string {
 // is elected.
 func (c *Campaign) Begin(cause Cause, replaces uint64, place, voters int, term uint64, now time.Time) {
 	if c.Replaces == replaces && (c.Cause != Deposed || cause == Deposed) {
+		// To begin again would reset the clock of the schedule, and give the first voter another turn.
 		return
 	}
 	*c = Campaign{Replaces: replaces, Cause: cause, First: term, place: place, voters: voters, term: term, since: now}
@@ -72,6 +73,7 @@ func (c *Campaign) Due(term uint64, now time.Time) bool {
 			c.End() // it has campaigned once, and from here on election timeouts decide
 			return false
 		}
+		// Each new term is another voter's turn, so the periods are counted from its beginning.
 		c.term, c.since = term, now
 	}
 
@@ -86,10 +88,12 @@ func (c *Campaign) Due(term uint64, now time.Time) bool {
 	// Each term that brought no leader is the next voter's, and so is each period that has passed in this one.
 	rounds := int((c.term - c.First) % uint64(c.voters))
 	period := 0
+	// Sixteen periods are more than five hours: the bound only keeps the loop short.
 	for length := FirstPeriod; waited >= length && period < 16; period++ {
 		waited -= length
 		length *= 2
 	}
+	// It is another voter's turn, or the replica was told a moment ago and may be about to act.
 	if (rounds+period)%c.voters != c.place || now.Sub(c.told) < InjectEvery {
 		return false
 	}

@@ -35,11 +35,13 @@ func (ro *Role) campaigns(now Now, fx *Effects) {
 	first, electing := ro.firstElection(now)
 	switch {
 	case due && !ro.leads():
+		// The leader of a transfer has a place in the order too. It campaigns only after it was deposed.
 		fx.Campaign, fx.Replaces, fx.After = true, c.Replaces, term
 	case electing:
 		fx.Campaign, fx.Replaces, fx.After = true, 0, first
 	}
 
+	// Turns pass within tens of milliseconds, so a replica with a schedule wants its ticks more often.
 	fx.LookSoon = electing || c.Replaces != 0
 }
 
@@ -49,6 +51,7 @@ func (ro *Role) campaigns(now Now, fx *Effects) {
 // were not there to vote, or at the same time as another: it campaigns in the next term.
 func (ro *Role) firstElection(now Now) (term uint64, campaign bool) {
 	if !ro.cfg.Preferred || ro.stopped || ro.raft.leader != 0 || !ro.own.Owner.IsZero() {
+		// One replica begins the first election of a partition. The others would only compete with it.
 		return 0, false
 	}
 
@@ -80,6 +83,7 @@ func (ro *Role) memberDown(in MemberDown, now Now, fx *Effects) {
 	agree := 0
 	for _, v := range ro.voters {
 		if v.ID == ro.raft.led || v.ID == ro.cfg.Replica {
+			// The leader is the one in question, and this member has said already what it thinks.
 			continue
 		}
 		down, answered := in.Agreed[v.Incarnation]
@@ -96,6 +100,8 @@ func (ro *Role) memberDown(in MemberDown, now Now, fx *Effects) {
 	}
 
 	ro.allCampaign(Death, now)
+
+	// This replica may be the first to campaign, and need not wait for the next tick.
 	fx.Reconcile = true
 }
 

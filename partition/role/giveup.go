@@ -8,9 +8,11 @@ func (ro *Role) giveUp(now Now, fx *Effects) {
 		return
 	}
 	if ro.giving.epoch != ro.own.Epoch {
+		// Only the first call for an epoch resets the time. Later calls would propose the Release again too soon.
 		ro.giving.epoch, ro.giving.at = ro.own.Epoch, time.Time{}
 	}
 
+	// From here on the epoch is not served again: its Release may be applied at any time.
 	if ro.serve(now, fx) {
 		ro.untold = true
 	}
@@ -24,6 +26,8 @@ func (ro *Role) release(now Now) *Release {
 		return nil
 	}
 	if ro.raft.leader == 0 || now.Time.Before(ro.serveAfter) || now.Time.Sub(ro.giving.at) <= OwnRetry {
+		// Without a leader the Release cannot be committed. It says that no lease is left, which is not so before the
+		// serve-after time.
 		return nil
 	}
 
@@ -36,7 +40,10 @@ func (ro *Role) release(now Now) *Release {
 // transferee.
 func (ro *Role) Leaving() bool {
 	if ro.mine() {
+		// Without a leader the Release cannot be committed, and there is nothing to wait for.
 		return ro.raft.leader != 0
 	}
+
+	// The Release is applied. This process still leads until the transferee is elected.
 	return ro.leads() && ro.own.Released && !ro.own.To.IsZero()
 }

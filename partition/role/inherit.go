@@ -12,8 +12,10 @@ func (ro *Role) inherit(now Now, asked time.Time, fx *Effects) {
 		return
 	}
 
+	// From the first request on: any of the Owns that were proposed since may be the one that was accepted.
 	until := asked.Add(LeaseLength(ro.cfg.LeaseMs))
 	if until.After(ro.serveAfter) {
+		// After the serve-after time a lease or a majority vouches for reads.
 		until = ro.serveAfter
 	}
 	ro.inherits(&Lease{Epoch: ro.own.Epoch, Until: until, Began: asked, wall: asked.UnixNano()}, fx)

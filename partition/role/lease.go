@@ -63,6 +63,7 @@ func (ro *Role) settleLease(fx *Effects) {
 	case l == nil:
 		return
 	case l.Epoch != ro.serving:
+		// Another process may answer under the next epoch, and this one would not know of its writes.
 		ro.lease = nil
 	case !l.From.Equal(ro.serveAfter):
 		// The wait has ended early: the owner before gave up its own lease.

@@ -50,11 +50,13 @@ func (s *Ownership) ApplyOwn(o *entry.Own, index uint64) (Superseded, bool) {
 		MaxLease: s.MaxLease,
 	}
 
+	// A late Release of the superseded owner names PrevEpoch, and can still spare the new owner its wait.
 	s.PrevEpoch, s.PrevOwned = s.Epoch, !was.Clean
 	s.Epoch = uint64(wire.StampOf(s.Generation, index))
 	s.OwnTerm = o.Term
 	s.Owner, s.Incarnation = o.Member, o.Incarnation
 	s.Released, s.To = false, wire.ID{}
+	// Owners before the superseded one may hold leases as well. The largest counts until a clean Release.
 	s.MaxLease = max(s.MaxLease, o.LeaseMs)
 	return was, true
 }
@@ -72,8 +74,10 @@ const (
 func (s *Ownership) ApplyRelease(r *entry.Release) ReleaseEffect {
 	switch {
 	case s.Owner.IsZero() || r.Epoch == uint64(wire.StampOf(s.Generation, 0)):
+		// No process has owned the epoch of count 0. PrevOwned may be set for it, and stands for the generation before.
 		return ReleaseRefused
 	case r.Epoch == s.Epoch && !s.Released:
+		// A clean owner has waited for all leases before its own, and its own ended with its serving. So none is left.
 		s.Released, s.To, s.MaxLease = true, r.To, 0
 		return CurrentReleased
 	case r.Epoch == s.PrevEpoch && s.PrevOwned:

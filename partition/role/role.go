@@ -125,6 +125,7 @@ func (ro *Role) Step(in Input, now Now) (fx Effects) {
 	case GiveUp:
 		ro.giveUp(now, &fx)
 	case Transfer:
+		// Before giveUp, whose Release names the transferee.
 		ro.giving.to = in.To
 		ro.giveUp(now, &fx)
 	case Hold:
@@ -138,6 +139,8 @@ func (ro *Role) Step(in Input, now Now) (fx Effects) {
 	case Stop:
 		ro.stop(now, &fx)
 	}
+
+	// Any input may end the serving or move the serve-after time. So the leases are settled after every step.
 	ro.settleLease(&fx)
 	ro.settleInherited(&fx)
 	return fx
@@ -169,6 +172,7 @@ func (ro *Role) mine() bool { return ro.own.Live() != 0 && ro.own.Incarnation ==
 func (ro *Role) stop(now Now, fx *Effects) {
 	ro.stopped = true
 	ro.first = firstState{}
+	// What was last heard of Raft must not be repeated to those who still ask.
 	ro.raft.leader, ro.raft.term = 0, 0
 	ro.serve(now, fx)
 

@@ -12,6 +12,8 @@ func (ro *Role) tick(in Tick, now Now, fx *Effects) {
 		// Another was elected. This process can answer nothing more, so the next owner need not wait for it.
 		ro.giving.epoch, ro.giving.at = ro.own.Epoch, time.Time{}
 	}
+
+	// The member may allow or forbid to own without an event, so the serving is compared in each tick.
 	fx.TellMember = ro.serve(now, fx) || ro.untold
 	ro.untold = false
 
@@ -24,6 +26,7 @@ func (ro *Role) propose(in Tick, now Now, fx *Effects) {
 	leads := ro.leads()
 	switch {
 	case ro.stopped || ro.serving != 0:
+		// A process that serves has its Own, and a stopped one proposes nothing.
 	case ro.own.AwaitsState:
 		// Nobody may own the generation before it has its state.
 		fx.ProposePiece = leads && ro.pieceDue(in, now)
@@ -32,8 +35,10 @@ func (ro *Role) propose(in Tick, now Now, fx *Effects) {
 	case leads && ro.own.Released && ro.own.Incarnation == ro.cfg.Incarnation && now.Time.Sub(ro.giving.left) < transferFor:
 		// The transferee has its time to be elected.
 	case leads && now.MayOwn && ro.raft.term >= ro.own.OwnTerm && now.Time.Sub(ro.owning.since) > OwnRetry:
+		// An Own of a lower term than that of the last accepted one would be refused, so none is proposed.
 		first := now.Time
 		if ro.owning.prev == ro.own.Epoch {
+			// An earlier attempt for the same epoch may be the one that is accepted, so its time counts.
 			first = ro.owning.first
 		}
 		ro.owning = owning{since: now.Time, prev: ro.own.Epoch, first: first}

@@ -29,6 +29,7 @@ func (w *Workers) DropApply(shard uint64) { w.apply[shard%uint64(len(w.apply))].
 
 // Known returns ErrUnknown unless the library is the version that this package knows, with the fields that it expects.
 func Known() error {
+	// A program that does not name its versions is judged by the fields alone.
 	if v := version(); v != "" && v != Pinned {
 		return fmt.Errorf("%w: version %s, want %s", ErrUnknown, v, Pinned)
 	}
@@ -102,6 +103,7 @@ type (
 // lanes returns a lane for each worker.
 func (r *workReady) lanes() ([]lane, error) {
 	if r == nil || r.count == 0 || r.count != uint64(len(r.maps)) || r.count != uint64(len(r.channels)) {
+		// DropStep and DropApply count workers by the length of these lists, so the lists must agree.
 		return nil, errors.New("as many sets and channels as workers, and at least one, were expected")
 	}
 
@@ -129,6 +131,7 @@ func alike(t, mirror reflect.Type) error {
 		return nil
 	}
 	if t.Kind() != mirror.Kind() || t.Size() != mirror.Size() {
+		// Through a mirror of another size the program would read memory that is not the field's.
 		return fmt.Errorf("%v of %d bytes, want %v of %d", t, t.Size(), mirror, mirror.Size())
 	}
 
@@ -156,6 +159,7 @@ func alikeFields(t, mirror reflect.Type) error {
 	for i := range t.NumField() {
 		f, m := t.Field(i), mirror.Field(i)
 		if f.Name != m.Name || f.Offset != m.Offset {
+			// A field of the same type under another name may mean something else.
 			return fmt.Errorf("%v.%s at %d, want %s at %d", t, f.Name, f.Offset, m.Name, m.Offset)
 		}
 		if err := alike(f.Type, m.Type); err != nil {
@@ -174,6 +178,7 @@ func version() string {
 	for _, m := range info.Deps {
 		if m.Path == "github.com/lni/dragonboat/v4" {
 			if m.Replace != nil {
+				// A replacement may be any code. Its path keeps it from passing for the pinned version.
 				return m.Replace.Path + " " + m.Replace.Version
 			}
 			return m.Version

@@ -36,6 +36,7 @@ type lane struct {
 // worker has just taken what was ready.
 func (l *lane) drop() {
 	if len(l.token) == 0 || !l.idle() {
+		// Without a token there is nothing to take back, and the library's lock need not be taken.
 		return
 	}
 
