@@ -61,6 +61,7 @@ func (m *Member) Kill() {
 
 // leave gives up what this member owns, tells the others that it leaves, and lets callers have their answers.
 func (m *Member) leave(ctx context.Context) {
+	// Until the others have taken over, this member goes on serving: their new replicas learn from the groups that it is in.
 	m.moveAway(ctx)
 	ctx, cancel := context.WithTimeout(ctx, releaseFor)
 	defer cancel()
@@ -75,6 +76,7 @@ func (m *Member) leave(ctx context.Context) {
 	}
 
 	if v := m.metaView(); v != nil && v.Member(m.id) != nil {
+		// The farewell saves the others the wait for this member's silence. It is only tried, for they find out in any case.
 		short, cancel := context.WithTimeout(ctx, goodbyeFor)
 		defer cancel()
 		if _, err := m.meta.Commit(short, &meta.SetState{ID: m.id, Incarnation: m.incarnation, State: meta.StateLeft}); err != nil {
@@ -89,6 +91,7 @@ func (m *Member) leave(ctx context.Context) {
 		m.tasks.Stop()
 	}
 
+	// A client that does not read its answers must not hold up the end for longer than this.
 	draining, cancel := context.WithTimeout(ctx, drainFor)
 	defer cancel()
 	m.server.Drain(draining)
@@ -106,6 +109,8 @@ func (m *Member) moveAway(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, moveFor)
 	defer cancel()
 	defer context.AfterFunc(m.leaving, cancel)()
+
+	// Only the metadata start the moving: each owner and the controller act on the state of this member there.
 	short, cancel := context.WithTimeout(ctx, drainingFor)
 	defer cancel()
 	if res, err := m.meta.Commit(short, &meta.SetState{ID: m.id, Incarnation: m.incarnation, State: meta.StateDraining}); err != nil || !res.OK() {
@@ -118,6 +123,7 @@ func (m *Member) moveAway(ctx context.Context) {
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
 	for m.othersStay() {
+		// This is taken before the view, so that no change between the look and the wait is missed.
 		changed := m.meta.Changed()
 		v := m.metaView()
 		left := m.held(v)
@@ -151,6 +157,7 @@ func (m *Member) moveAway(ctx context.Context) {
 func (m *Member) newerMeta(ctx context.Context, v *meta.View) *meta.View {
 	for i := range v.Members {
 		mb := &v.Members[i]
+		// A silent member would use up its whole time. Any member that answers will do.
 		if mb.ID == m.id || !m.peers.Answers(mb.ID, mb.Incarnation) {
 			continue
 		}
@@ -168,6 +175,7 @@ func (m *Member) newerMeta(ctx context.Context, v *meta.View) *meta.View {
 // held counts the replicas that the table of v gives to this process.
 func (m *Member) held(v *meta.View) (n int) {
 	for p := range v.Table {
+		// Replicas of an earlier start ended with their process, and nobody can take anything over from them.
 		if r, ok := v.Table[p].Replica(m.id); ok && r.Incarnation == m.incarnation {
 			n++
 		}
@@ -181,9 +189,11 @@ func (m *Member) othersStay() bool { return m.control.StaysWithout(m.metaView(),
 // mayLeaveGroup reports whether the metadata group can do without this member, as v has it, and asks for that if it cannot.
 func (m *Member) mayLeaveGroup(ctx context.Context, v *meta.View) bool {
 	me := v.Member(m.id)
+	// A learner's vote is missed by nobody, and neither is that of a voter beside a majority of others.
 	if me == nil || !me.MetaVoter || m.control.Dispensable(v, m.id) {
 		return true
 	}
+	// The leader's own controller keeps the group in order, so no other member need be asked.
 	if _, leads := m.meta.Leads(); leads {
 		if err := m.control.CanSpare(m.id, m.incarnation); err == nil {
 			return true
@@ -192,6 +202,7 @@ func (m *Member) mayLeaveGroup(ctx context.Context, v *meta.View) bool {
 		return false
 	}
 
+	// Only the leader grants this, and the voters are few. So each is asked in turn.
 	for _, id := range m.meta.Voters() {
 		short, cancel := context.WithTimeout(ctx, askFor)
 		a, err := m.peers.Ask(short, id, wire.OpMetaLeave, nil)
@@ -213,6 +224,7 @@ func (m *Member) passLead(ctx context.Context) {
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
 	for {
+		// To ask does not mean that the other is elected, so the question is repeated until another leads.
 		if _, leads := m.meta.Leads(); !leads || !m.control.LetLead(ctx, m.metaView()) {
 			return
 		}
@@ -238,6 +250,7 @@ func (m *Member) stop(abruptly bool) error {
 		m.cutTransports()
 	}
 
+	// From here on nothing new is begun. What runs ends with this context, and is waited for below.
 	m.cancel()
 	if m.metrics != nil {
 		m.metrics.Close()
@@ -245,6 +258,7 @@ func (m *Member) stop(abruptly bool) error {
 	if m.server != nil {
 		m.server.CloseHTTP(abruptly)
 	}
+	// The client goes before the tasks: a task that waits for an answer then ends with an error.
 	if m.client != nil {
 		_ = m.client.Close()
 	}
@@ -270,10 +284,12 @@ func (m *Member) stop(abruptly bool) error {
 		room.Wait()
 	}
 	m.wg.Wait()
+	// The NATS server goes last, since the publisher and the routes use it until they have ended.
 	if m.events != nil {
 		m.events.Close()
 	}
 
+	// The lock of the directory is given back only when nothing can write there any more.
 	var errs []error
 	if m.store != nil {
 		errs = append(errs, m.store.Close())

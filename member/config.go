@@ -110,6 +110,7 @@ func (c Config) WithDefaults() Config {
 	}
 
 	if c.Mono == nil {
+		// Readings of one process are compared with each other only, so the clock may begin at any moment.
 		start := time.Now()
 		c.Mono = func() time.Duration { return time.Since(start) }
 	}
@@ -189,6 +190,7 @@ func (c Config) Validate() error {
 		}
 	}
 
+	// The metadata hold these texts and refuse what is longer, so the start must not get that far.
 	checkText("cluster name", c.ClusterName)
 	checkText("member name", c.Name)
 	checkText("zone", c.Zone)
@@ -198,6 +200,7 @@ func (c Config) Validate() error {
 		bad("%d tags: want at most %d", len(c.Tags), meta.MaxTags)
 	}
 
+	// Sorted, so that the same configuration gives the same error.
 	for _, k := range slices.Sorted(maps.Keys(c.Tags)) {
 		checkText("tag", k)
 		checkText("value of tag "+strconv.Quote(k), c.Tags[k])
@@ -242,6 +245,7 @@ func (c Config) Validate() error {
 		bad("join: %d addresses, at most 64", len(c.Join))
 	}
 
+	// WithDefaults has added the default port where none was given.
 	for _, a := range c.Join {
 		if h, p, err := net.SplitHostPort(a); err != nil || h == "" || !validPort(p) {
 			bad("join %q: want host:port", a)
@@ -298,6 +302,7 @@ func (c Config) patterns() (list wire.MapConfigs, problems []error) {
 		list = append(list, config)
 	}
 
+	// The whole list is one command in the metadata, whose length is bounded.
 	if len(list) > wire.MaxMapConfigs {
 		problems = append(problems, fmt.Errorf("maps: %d patterns, at most %d are possible", len(list), wire.MaxMapConfigs))
 	}
@@ -338,6 +343,7 @@ func DefaultDataDir(cluster, name string) (string, error) {
 
 // pathElement makes a name into one element of a path.
 func pathElement(s string) string {
+	// Names may hold any characters, and these ones mean something in a path, on this system or another.
 	s = strings.Map(func(c rune) rune {
 		if c == '/' || c == '\\' || c == 0 || c == ':' {
 			return '_'

@@ -43,6 +43,7 @@ func (m *Member) dialClientPort(ctx context.Context, addr string, plane wire.Pla
 		Client: m.incarnation, Member: m.id, Incarnation: m.incarnation}, m.cfg.HelloTimeout)
 	if err != nil {
 		_ = nc.Close()
+		// A refusal by a cluster of another name is no passing trouble: the operator has named a wrong address.
 		var r *rpc.Refusal
 		if errors.As(err, &r) && a.Cluster != "" && a.Cluster != m.cfg.ClusterName {
 			return nil, a, &bootstrap.OtherClusterError{Where: "member at " + addr, Want: m.cfg.ClusterName, Got: a.Cluster, ID: a.ClusterID}

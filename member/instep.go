@@ -10,10 +10,12 @@ import (
 // disown has other members own the partitions that this one owns, or nobody where none can take over. It reports whether none is left.
 func (m *Member) disown(ctx context.Context) bool {
 	host := m.dataHost()
+	// Before the host runs, nothing can be owned.
 	if host == nil {
 		return true
 	}
 
+	// Release may end before everything is given up, so the partitions themselves are asked.
 	host.Release(ctx)
 	for p := range m.partitions() {
 		if host.Serving(p) != 0 {
@@ -33,6 +35,7 @@ func (m *Member) outOfStep(v *meta.View) (n uint32) {
 			if s, _ := m.clock.Standing(); s != clock.InStep {
 				n++
 			}
+		// A silent member's clock is not known. It counts when it answers again.
 		case m.peers.Answers(mb.ID, mb.Incarnation) && !m.clock.Agrees(mb.ID):
 			n++
 		}

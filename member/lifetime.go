@@ -42,6 +42,7 @@ func (l *lifetime) isReady() bool   { return l.phase.Load() == phaseReady }
 func (l *lifetime) isClosing() bool { return l.phase.Load() == phaseClosing }
 
 func (l *lifetime) viewChanged() {
+	// To close a channel wakes all who wait. The next ones wait on a new channel.
 	l.watch.Lock()
 	close(l.watch.ch)
 	l.watch.ch = make(chan struct{})

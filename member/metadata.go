@@ -42,6 +42,7 @@ func (m *Member) clusterRef() bootstrap.ClusterRef {
 		}
 	}
 
+	// Members that were found elsewhere come next. Their addresses in the metadata may be old.
 	ref.Addrs = slices.Concat(ref.Addrs, m.locator.Addrs(), others)
 	return ref
 }

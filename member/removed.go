@@ -23,6 +23,7 @@ func (m *Member) Err() error {
 // stopRemoved stops this member as a crash would. Others own and hold by now what it had, so it may answer no caller any more.
 func (m *Member) stopRemoved(reason string) {
 	err := fmt.Errorf("%w: %s", ErrRemoved, reason)
+	// The first reason counts. A member that leaves by itself is expected to be removed.
 	if m.isClosing() || !m.removed.CompareAndSwap(nil, &err) {
 		return
 	}

@@ -37,6 +37,8 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	}
 
 	m := &Member{cfg: cfg, log: cfg.Logger}
+
+	// The member outlives the context of its start, which only bounds how long the start may take.
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.leaving, m.hurry = context.WithCancel(context.Background())
 	ctx, m.abort = context.WithCancelCause(ctx)
@@ -44,6 +46,7 @@ func Start(ctx context.Context, cfg Config) (_ *Member, err error) {
 	m.watch.ch = make(chan struct{})
 
 	telemetry.RaftLogs(cfg.Logger)
+	// Whatever the start has begun by the time of an error is undone by Kill.
 	defer func() {
 		if err != nil {
 			m.Kill()
@@ -107,6 +110,7 @@ func (m *Member) portsConfig() server.PortsConfig {
 
 func (m *Member) openStore() error {
 	if m.cfg.DataDir == "" {
+		// Without a directory the member has no past and no future: it is a new one at each start.
 		dir, err := os.MkdirTemp("", "gridiron-")
 		if err != nil {
 			return fmt.Errorf("make a temporary data directory: %w", err)
@@ -120,6 +124,7 @@ func (m *Member) openStore() error {
 	}
 
 	m.store, m.id = store, store.Member()
+	// Each start is a process of its own to the others, even from the same directory.
 	_, _ = rand.Read(m.incarnation[:]) // never fails
 	m.incarnation[6] = m.incarnation[6]&0x0f | 0x40
 	m.incarnation[8] = m.incarnation[8]&0x3f | 0x80
@@ -136,6 +141,7 @@ func (m *Member) makeTransports() (err error) {
 		return fmt.Errorf("start: %w", err)
 	}
 
+	// There is one metadata group, so it can afford every empty message. Its followers then hear of commits at once.
 	m.metaNet, err = raftnet.New(raftnet.Config{Plane: wire.PlaneMeta, Dial: m.peers.DialMeta, KeepEmpty: true})
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
@@ -165,6 +171,7 @@ func (m *Member) enter(ctx context.Context, found bootstrap.Result) error {
 		return err
 	}
 
+	// From here on stop ends the events too, whatever fails below.
 	m.events = ev
 	m.working = append(m.working, m.events)
 
@@ -172,12 +179,14 @@ func (m *Member) enter(ctx context.Context, found bootstrap.Result) error {
 		return err
 	}
 
+	// There are metadata now, on which all of these work.
 	m.views.Start(m.ctx)
 	m.clockGuard.Start(m.ctx)
 	m.meta.Start(m.ctx)
 	m.control.Start(m.ctx)
 	m.events.Start(m.ctx)
 
+	// The controller creates the table for members that have registered.
 	if err := m.meta.Register(ctx); err != nil {
 		return err
 	}
@@ -201,6 +210,7 @@ func (m *Member) enter(ctx context.Context, found bootstrap.Result) error {
 func (m *Member) awaitRoutes(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, routesFor)
 	defer cancel()
+	// Without a route events are late and none is lost, so a start does not fail for that.
 	if err := m.await(ctx, "its routes", m.events.RoutesComplete); err != nil && ctx.Err() != nil {
 		m.log.Warn("there is no route for events to some members: their events come late; is the port for routes open on both sides?", "err", err)
 	}
@@ -310,6 +320,7 @@ func (m *Member) startData() (err error) {
 	m.replicas.Start(m.ctx, m.host)
 	m.events.Publish(m.ctx, m.publisher, m.maps)
 
+	// The mover comes after the host, whose groups it changes.
 	m.control.StartMover(n)
 
 	m.wg.Add(1)
@@ -343,6 +354,7 @@ func (m *Member) settled() bool {
 		}
 	}
 
+	// A cluster that is short of memory may lack replicas for ever. A start must not wait for those.
 	lacking, noRoom := uint32(0), m.replicasWithoutRoom(v)
 	for p := range v.Table {
 		t := &v.Table[p]

@@ -47,6 +47,7 @@ func (m *Member) status() wire.Status {
 		return st
 	}
 
+	// Who answers is decided once, above, so all counts below rest on the same picture.
 	m.countPartitions(v, alive, &st)
 	if st.NoRoom = m.replicasWithoutRoom(v); st.NoRoom > 0 {
 		st.Reason = m.control.NoRoomReason(v, st.NoRoom)
@@ -73,6 +74,7 @@ func (m *Member) countPartitions(v *meta.View, alive map[wire.ID]wire.ID, st *wi
 		t := &v.Table[p]
 		there, stay, voting, owner, owned := uint32(0), uint32(0), 0, m.views.Owner(p), false
 		for _, r := range t.Replicas {
+			// A learner has no vote, so it helps no majority yet.
 			if r.Role == meta.RoleLearner {
 				continue
 			}
@@ -92,6 +94,7 @@ func (m *Member) countPartitions(v *meta.View, alive map[wire.ID]wire.ID, st *wi
 			st.Moves++
 		}
 
+		// Where one partition is out of service, the cluster bears no further loss, whatever the other partitions could bear.
 		if quorum := uint32(voting/2 + 1); !owned || there < quorum || t.StoppedForRecovery {
 			st.Unavailable++
 			st.Tolerates = 0
@@ -157,6 +160,7 @@ func (m *Member) runningHere() uint32 {
 		return 0
 	}
 	for p := range m.partitions() {
+		// A replica that knows no leader cannot follow, so it does not count as caught up.
 		if st, ok := host.Status(p); ok && st.Leader != 0 {
 			n++
 		}
@@ -244,6 +248,7 @@ func (m *Member) sizeOf(p int) (int64, bool) {
 
 // ownMemory returns how much this member may hold, and what it does hold.
 func (m *Member) ownMemory() (limit, used int64) {
+	// The maps come with the host, and without them nothing is used.
 	if m.dataHost() == nil {
 		return m.cfg.MaxMemory, 0
 	}

@@ -36,6 +36,7 @@ func (m *Member) localEntries(ctx context.Context, name string) iter.Seq2[execsv
 			err = fmt.Errorf("%w: %w", sdk.ErrUnavailable, err)
 		}
 		if err != nil {
+			// The error is the last that the caller is given, after which nothing follows.
 			yield(execsvc.RawEntry{}, err)
 		}
 	}

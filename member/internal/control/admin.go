@@ -186,6 +186,7 @@ func (k *Control) drainMember(ctx context.Context, id wire.ID) (wire.LeavingResu
 		k.Logger.Info("draining a member; other members take over what it holds", "drained", mb.Name)
 	}
 
+	// The table moves behind this answer. The caller repeats the call until the member has nothing left.
 	res := k.left(k.View(), id)
 	res.Done = res.Replicas == 0 && res.Owned == 0
 	return res, nil
@@ -209,6 +210,7 @@ func (k *Control) removeMember(ctx context.Context, id wire.ID, force bool) (wir
 				return res, err
 			}
 		}
+		// Without replicas nothing can be lost, so no force is needed.
 		if res.Replicas > 0 && !force {
 			return res, rpc.Refuse(wire.CodeConflict, "member %q is %s and holds replicas of %d partitions; to remove it by force (--force) is to say that it is "+
 				"confirmed dead: its data is given up, and acknowledged writes that only it has are lost", mb.Name, stateShown(mb), res.Replicas)
@@ -233,6 +235,7 @@ func (k *Control) removeMember(ctx context.Context, id wire.ID, force bool) (wir
 		return res, nil
 	}
 
+	// The change names the incarnation: a member that comes back at this moment registers another one, and stays.
 	if err := k.change(ctx, &meta.Forget{ID: id, Incarnation: mb.Incarnation}); err != nil {
 		return res, err
 	}
@@ -288,6 +291,7 @@ func (k *Control) balance(v *meta.View) (res wire.BalanceResult) {
 			// A learner is not there yet: it cannot vote, and cannot take the partition over.
 			there = there && ok && r.Holder == h && r.Role == meta.RoleVoter
 		}
+		// Who owned an earlier generation does not own this one.
 		if !there || t.StoppedForRecovery || owner.Owner != target.Preferred || wire.Stamp(owner.Epoch).Generation() != t.Generation {
 			res.Left++
 		}
@@ -297,6 +301,7 @@ func (k *Control) balance(v *meta.View) (res wire.BalanceResult) {
 		owned[owner.Owner]++
 	}
 
+	// A member that may hold replicas and has none counts with 0.
 	for i, c := range r.list {
 		if n := replicas[c.ID]; i == 0 || n < res.MinReplicas {
 			res.MinReplicas = n

@@ -97,6 +97,8 @@ func (c *controller) commit(cmd meta.Command) bool {
 	k.At("before", cmd)
 	ctx, cancel := context.WithTimeout(k.ctx, controlTimeout)
 	defer cancel()
+
+	// A proposal that timed out may still be committed. The next step looks at the metadata and not at this answer.
 	res, err := k.Meta.Propose(ctx, meta.Append(nil, cmd))
 	k.At("after", cmd)
 	switch {
@@ -125,6 +127,7 @@ func (c *controller) setTime(v *meta.View, term uint64) bool {
 		return false
 	}
 
+	// The median of the wall clocks: one that is wrong does not move the time of the cluster.
 	slices.Sort(walls)
 	// A majority may be wrong about the wall clock. Time never goes back behind what was kept, or expired entries would return.
 	micros := max(walls[len(walls)/2], v.Time*1000)
@@ -188,6 +191,7 @@ func (c *controller) createTable(v *meta.View) {
 		want = len(v.InitialVoters)
 	}
 
+	// Members count when they have registered. Whether they also answer is looked at below.
 	there := 0
 	for i := range v.Members {
 		if v.Members[i].Live() {
@@ -299,6 +303,7 @@ func (c *controller) recreateLost(v *meta.View) {
 		return
 	}
 
+	// The whole placement is planned, so that the few new partitions are spread as all of them would be.
 	placement := meta.Plan(v.PartitionCount, v.ReplicasWanted, candidates)
 	var list []meta.Command
 	for _, p := range lost {

@@ -72,6 +72,7 @@ func (mv *mover) run() {
 	tick := time.NewTicker(moveEvery)
 	defer tick.Stop()
 	for {
+		// This is taken before the look, so that a change during the look is not missed.
 		changed := k.Meta.Changed()
 		mv.look(k.Meta.View())
 		select {
@@ -138,6 +139,7 @@ func (mv *mover) start(p int, step func(ctx context.Context) error) bool {
 		return false
 	}
 
+	// The partition is busy before the goroutine runs, so the next look does not begin a second step.
 	k := mv.k
 	mv.busy[p].Store(true)
 	mv.running.Add(1)
@@ -209,6 +211,7 @@ func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Rep
 			break
 		}
 		now := k.Meta.View().Table[p]
+		// The controller may give the learner up while it learns. Its owner must not wait for it until stepFor has passed.
 		if n, ok := now.Changing(); now.Generation != t.Generation || now.StoppedForRecovery || !ok || n.ID != r.ID || n.Role != r.Role {
 			// The table has given the learner up, or the partition is of another generation.
 			return nil
@@ -230,6 +233,7 @@ func (mv *mover) learn(ctx context.Context, p int, t *meta.Partition, r meta.Rep
 		return err
 	}
 
+	// The table calls it a voter only when the others know: placement counts on its vote from then on.
 	if err := mv.heard(ctx, p, t, r.ID, true); err != nil {
 		return err
 	}
@@ -270,6 +274,7 @@ func (mv *mover) remove(ctx context.Context, p int, t *meta.Partition, r meta.Re
 		return err
 	}
 
+	// The replica runs on until then, since the table still has it.
 	if err := mv.heard(ctx, p, t, r.ID, false); err != nil {
 		return err
 	}
@@ -398,6 +403,7 @@ func (k *Control) ReplicaState(b wire.ReplicaBody) wire.ReplicaResult {
 		return wire.ReplicaResult{}
 	}
 
+	// To have caught up takes a read of the group, so it is looked at only for those who ask for it.
 	res := wire.ReplicaResult{Runs: true, CaughtUp: b.CaughtUp && host.CaughtUp(b.Shard, b.Replica)}
 	st, _ := host.Status(int(b.Shard & (partition.MaxPartitions - 1)))
 	res.Applied = st.Applied
@@ -414,6 +420,7 @@ func (k *Control) roomAt(ctx context.Context, id wire.ID, size int64) bool {
 		return true
 	}
 
+	// A member without a limit has room for all.
 	said, err := wire.DecodePingResult(a.Body)
 	if err != nil || a.Code != wire.CodeOK || said.Limit == 0 {
 		return true

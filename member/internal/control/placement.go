@@ -125,6 +125,8 @@ func (k *Control) space(v *meta.View, r roster, arrivals map[arrivalKey]arrival)
 	}
 
 	s.sizes = k.Memory.PartitionSizes(v)
+
+	// Members do not count these replicas yet, or not all of their bytes.
 	for key, a := range arrivals {
 		if room, bounded := s.room[key.member]; bounded {
 			s.room[key.member] = room - max(0, a.size)
@@ -163,6 +165,7 @@ func (pl *placer) heardLately(member wire.ID) bool {
 
 // expect notes that a replica is about to come to a member.
 func (pl *placer) expect(member wire.ID, partition int) {
+	// Only where memory is bounded does the size of what comes matter.
 	if _, bounded := pl.space.room[member]; bounded {
 		pl.arrivals[arrivalKey{partition, member}] = arrival{pl.space.sizes[partition], time.Now()}
 	}
@@ -171,6 +174,7 @@ func (pl *placer) expect(member wire.ID, partition int) {
 // planned returns where replicas belong, given where they are, who may hold them and how much room they have.
 func (k *Control) planned(v *meta.View, r roster, arrivals map[arrivalKey]arrival) []meta.Target {
 	s := k.space(v, r, arrivals)
+	// The roster is compared with later ones, so the room, which changes all the time, is written into a copy.
 	list := slices.Clone(r.list)
 	for i := range list {
 		room, bounded := s.room[list[i].ID]
@@ -278,6 +282,7 @@ func (pl *placer) plan(v *meta.View, r roster) {
 		pl.noRoom += pl.targets[p].NoRoom
 	}
 
+	// Heartbeats tell this number to the other members, which show it to operators.
 	pl.k.noRoom.Store(uint32(pl.noRoom))
 	switch {
 	case pl.noRoom > 0 && (was == 0 || time.Since(pl.told) > tellEvery):
@@ -332,6 +337,7 @@ func (pl *placer) steps(v *meta.View, r roster) (steps []meta.Command, moving in
 		switch c.(type) {
 		case nil:
 			continue
+		// A step beyond the bound is left for a later round, and other partitions may still find a place in this one.
 		case *meta.AddReplica:
 			if learners >= learnersAtOnce {
 				continue
@@ -451,6 +457,7 @@ func (c *controller) commitAll(list []meta.Command) (done int) {
 	var mu sync.Mutex
 	slots := make(chan struct{}, commitsAtOnce)
 	for _, cmd := range list {
+		// The slot is taken before the goroutine is started, so their number is bounded as well.
 		slots <- struct{}{}
 		wg.Go(func() { // ends with its proposal
 			defer func() { <-slots }()

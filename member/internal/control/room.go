@@ -17,6 +17,7 @@ func (k *Control) NoRoomReason(v *meta.View, replicas uint32) string {
 	for i := range v.Members {
 		mb := &v.Members[i]
 		limit, used := k.MemoryOf(mb)
+		// Members without a limit, and those that may hold nothing, are not the reason.
 		if limit == 0 || !k.Peers.Answers(mb.ID, mb.Incarnation) || mb.Lite || !mb.Live() || mb.State == meta.StateDraining {
 			continue
 		}
@@ -37,6 +38,7 @@ func (k *Control) MemoryOf(mb *meta.Member) (limit, used int64) {
 		return k.Used()
 	}
 
+	// What an earlier process of the member said does not hold for this one.
 	if said, _, from, ok := k.Peers.Word(mb.ID); ok && from == mb.Incarnation {
 		return memory.Clamp(said.Limit), memory.Clamp(said.Used)
 	}

@@ -96,6 +96,7 @@ func (mv *mover) removeSurplus(ctx context.Context, p int) (surplus int, err err
 		return 0, nil
 	}
 
+	// Compared again with the newest table: the replica may only have been missing in the older one.
 	list := surplusOf(group, t)
 	for _, one := range list {
 		// The surplus replica may be needed for commits until another replica has come.
@@ -130,6 +131,7 @@ func (k *Control) canLose(group []partition.GroupMember, t *meta.Partition, repl
 		if !one.Voter || one.Replica == replica {
 			continue
 		}
+		// Voters that the table does not know count for the majority that is needed, and not among those that answer.
 		voters++
 		if slices.ContainsFunc(t.Replicas, func(r meta.Replica) bool { return r.ID == one.Replica && k.Peers.Answers(r.Member, r.Incarnation) }) {
 			answering++
@@ -168,6 +170,7 @@ func (s *metaVoters) removeSurplus(ctx context.Context) {
 		return
 	}
 
+	// One replica is removed at a time. Whether another may go depends on what is left.
 	for _, one := range group {
 		if one.Replica == at.Replica || hasMetaReplica(v, one.Replica) {
 			continue
@@ -211,6 +214,7 @@ func hasMetaReplica(v *meta.View, replica uint64) bool {
 		return true
 	}
 
+	// The first replica IDs are those of the initial voters, in their order. One that has not registered is still expected.
 	i := int(replica) - 1
 	return i < len(v.InitialVoters) && !v.InitialVoters[i].IsZero() && v.Member(v.InitialVoters[i]) == nil
 }

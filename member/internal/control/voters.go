@@ -79,6 +79,7 @@ func (s *metaVoters) look(v *meta.View) metaGroup {
 			s.away[mb.ID] = time.Now()
 		}
 		since, away := s.away[mb.ID]
+		// An operator's word, or a long absence, ends the wait for a member to return.
 		expired := mb.State == meta.StateDead || away && time.Since(since) > voterAwayFor
 		stays := mb.Live() && s.leaving[mb.ID] != mb.Incarnation && !expired && !mb.Drained
 		if stays {
@@ -161,6 +162,7 @@ func (s *metaVoters) step(c *controller, v *meta.View) {
 		return
 	}
 
+	// The group is as it should be. What nobody counts on any more is cleared away last.
 	s.removeSurplus(ctx)
 	s.forget(c, v)
 }
@@ -208,6 +210,7 @@ func (s *metaVoters) promote(ctx context.Context, c *controller, mb *meta.Member
 // removeVoter removes a member's replica from the metadata group, unless the voters that answer would be no majority any more. Then a silent
 // voter has to be removed first, or to come back. A leader first lets another lead.
 func (s *metaVoters) removeVoter(ctx context.Context, c *controller, v *meta.View, group *metaGroup, mb *meta.Member) {
+	// A silent voter helps no majority, so the group loses nothing with it. One that answers may be needed.
 	if mb.MetaVoter && s.k.Peers.Answers(mb.ID, mb.Incarnation) && group.alive-1 <= (len(group.voters)-1)/2 {
 		return
 	}
@@ -228,6 +231,7 @@ func (s *metaVoters) removeVoter(ctx context.Context, c *controller, v *meta.Vie
 		return // the next step asks again
 	}
 
+	// The metadata come last: as long as they name the replica, the next controller goes on with the removal.
 	c.commit(&meta.DropMeta{ID: mb.ID, Replica: mb.MetaReplica})
 }
 
@@ -264,6 +268,7 @@ func (k *Control) LetLead(ctx context.Context, v *meta.View) bool {
 	for i := range v.Members {
 		mb := &v.Members[i]
 		if mb.MetaVoter && mb.ID != k.Self && mb.Live() && mb.State != meta.StateDraining && k.Peers.Answers(mb.ID, mb.Incarnation) {
+			// One voter is asked. With several campaigning at a time none might win.
 			ctx, cancel := context.WithTimeout(ctx, metaCaughtUpFor)
 			defer cancel()
 			if a, err := k.Peers.Ask(ctx, mb.ID, wire.OpMetaLead, nil); err != nil || a.Code != wire.CodeOK {
@@ -283,11 +288,13 @@ func (s *metaVoters) forget(c *controller, v *meta.View) {
 	var list []meta.Command
 	for i := range v.Members {
 		mb := &v.Members[i]
+		// Without replicas of either kind, nothing in the cluster refers to the member any more.
 		if since, away := s.away[mb.ID]; away && !mb.Live() && mb.MetaReplica == 0 && time.Since(since) > forgetAfter && !v.Holds(mb.ID) {
 			list = append(list, &meta.Forget{ID: mb.ID, Incarnation: mb.Incarnation})
 		}
 	}
 
+	// Members that the metadata have forgotten must not be kept here either.
 	for id := range s.away {
 		if v.Member(id) == nil {
 			delete(s.away, id)
@@ -334,6 +341,7 @@ func (k *Control) Dispensable(v *meta.View, id wire.ID) bool {
 		if !mb.MetaVoter {
 			continue
 		}
+		// Voters that are silent or leave count for the majority, and cannot be part of it.
 		voters++
 		if mb.ID != id && mb.Live() && mb.State != meta.StateDraining && k.Peers.Answers(mb.ID, mb.Incarnation) {
 			staying++
