@@ -92,6 +92,7 @@ func (b *addressBook) targets(now time.Duration, t Timing) []string {
 func (b *addressBook) lately(now time.Duration, t Timing) []string {
 	var addrs []string
 	for _, e := range b.entries {
+		// An address from which nobody has spoken would be passed from member to member for ever.
 		if e.has && now-e.at <= 10*t.HelloEvery {
 			addrs = append(addrs, e.addr)
 		}

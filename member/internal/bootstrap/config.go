@@ -48,6 +48,7 @@ func (c *Config) validate() error {
 	check(c.Dial != nil, "no Dial")
 	check(validText(c.Addr), "Addr %q: 1 to %d bytes are possible", c.Addr, MaxText)
 	check(validText(c.PeersAddr), "PeersAddr %q: 1 to %d bytes are possible", c.PeersAddr, MaxText)
+	// A missing Store is reported above, and cannot be asked for its name.
 	check(c.Store == nil || c.ClusterName == c.Store.ClusterName(), "ClusterName %q is not the Store's", c.ClusterName)
 	check(c.Expect >= 0 && c.Expect <= MaxExpect, "Expect %d: 0 to %d are possible", c.Expect, MaxExpect)
 	check(c.Expect <= 1 || len(c.Join) > 0, "Expect %d without Join: the others cannot be asked", c.Expect)

@@ -25,6 +25,7 @@ func readMessage(r io.Reader) (Message, error) {
 		return Message{}, err
 	}
 
+	// The length is checked before memory is taken for it: the sender may be anybody.
 	n, _, err := wire.FrameLength(head[:], MaxMessage)
 	if err != nil {
 		return Message{}, err

@@ -27,6 +27,7 @@ func (r *Runner) openLinks(ctx context.Context) error {
 	if r.links.byAddr != nil {
 		return errors.New("bootstrap: Run was called while it runs")
 	}
+	// The goroutines of links take their context from here, since send has none.
 	r.links.byAddr = make(map[string]*link)
 	r.links.drive = func(l *link) { r.drive(ctx, l) }
 	return nil
@@ -40,6 +41,7 @@ func (r *Runner) closeLinks() {
 	}
 	r.links.byAddr = nil
 	r.links.Unlock()
+	// The goroutines take r.links when they send, so they are waited for without it.
 	r.links.wg.Wait()
 }
 
@@ -54,6 +56,7 @@ func (r *Runner) send(e Envelope) {
 
 	now := time.Now()
 	l := r.links.byAddr[e.To]
+	// A new address is the moment to look for old ones. So the number of links stays bounded by the addresses in use.
 	if l == nil {
 		r.closeUnusedLocked(now)
 		l = &link{addr: e.To, queue: make(chan Message, linkQueue)}
@@ -89,6 +92,7 @@ func (r *Runner) drive(ctx context.Context, l *link) {
 		}
 	}()
 	for req := range l.queue {
+		// Requests that still wait are of no use to a bootstrap that has ended.
 		if ctx.Err() != nil {
 			return
 		}
@@ -96,6 +100,7 @@ func (r *Runner) drive(ctx context.Context, l *link) {
 		ans, err := r.exchange(ctx, &conn, l.addr, &req)
 		if err != nil {
 			r.cfg.Logger.Debug("no answer while bootstrapping", "to", l.addr, "request", req.Kind.String(), "error", err)
+			// Whether the answer is still to come is unknown, so the connection cannot be used for another request.
 			if conn != nil {
 				_ = conn.Close() // broken
 				conn = nil
@@ -131,6 +136,7 @@ func (r *Runner) Ask(ctx context.Context, addr string) (Hello, error) {
 	err := r.mu.failed
 	req := Message{Kind: KindHello, From: r.mu.machine.hello()}
 	r.mu.Unlock()
+	// After a failed save nothing may be said that could contradict the disk.
 	if err != nil {
 		return Hello{}, err
 	}

@@ -19,6 +19,7 @@ func lockDir(dir string) (io.Closer, error) {
 	}
 
 	for {
+		// Without LOCK_NB a second start would hang in silence. A signal may interrupt the call, which is then repeated.
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if !errors.Is(err, unix.EINTR) {
 			break

@@ -58,6 +58,8 @@ func NewMachine(set Settings, rec Record) *Machine {
 		sight: newSight(set.Timing.StableFor), heard: make(map[wire.ID]time.Duration), logged: make(map[string]time.Duration),
 		waitLogAt: set.Timing.LogEvery,
 	}
+
+	// Acceptances of others are hints. After a crash they are asked for again.
 	m.resetAccepts()
 	return m
 }
@@ -149,6 +151,7 @@ func (m *Machine) SetCluster(now time.Duration, ref ClusterRef) Effects {
 	case !m.settled():
 		// The metadata prove that the cluster exists, which is as good as a decision.
 		m.memberOf(ref)
+	// A member belongs to one cluster for ever, see Record.succeeds.
 	case ref.ID != m.rec.ClusterID:
 		m.out.Err = &OtherClusterError{Where: "this member", Got: m.rec.ClusterID.String(), Want: ref.ID.String()}
 		return m.end()
@@ -221,6 +224,7 @@ func (m *Machine) observe(h *Hello) bool {
 		m.memberOf(ClusterRef{ID: h.ID, Name: h.Cluster, Addrs: h.Addrs})
 		return true
 	}
+	// A member with a cluster keeps no account of who else is fresh: it tells them where its cluster is.
 	if m.settled() {
 		return true
 	}
@@ -236,6 +240,7 @@ func (m *Machine) observe(h *Hello) bool {
 		m.logf("expect "+h.Addr, "the member at %q expects %d members, this one %d: they cannot bootstrap a cluster together", h.Addr, h.Expect, m.set.Expect)
 	}
 
+	// The lines above are for operators. Whether the sender can be in a proposal with this member is decided here.
 	m.sight.saw(h, m.set.Expect, m.now)
 	return true
 }
@@ -368,6 +373,8 @@ func (m *Machine) bury(id wire.ID) bool {
 		m.logf("full", "%d proposals have died; this member takes part in no more until its bootstrap is reset", MaxRefused)
 		return false
 	}
+
+	// The refusal is on disk before anybody hears of it: Effects.Commit sees to that.
 	m.rec.Refused, m.dirty = append(m.rec.Refused, id), true
 	return true
 }
@@ -382,6 +389,7 @@ func (m *Machine) resetAccepts() {
 // learnAccepted counts one acceptance of the accepted Proposal.
 func (m *Machine) learnAccepted(member wire.ID) {
 	f := m.rec.Accepted
+	// Only the participants' acceptances decide. One that comes after the decision changes nothing.
 	if _, in := f.Participant(member); !in || m.settled() {
 		return
 	}

@@ -114,6 +114,7 @@ func DecodeMessage(b []byte) (Message, error) {
 		m.About = r.ID()
 	}
 
+	// The fields are checked only where all could be read. Otherwise the first error is the one that helps.
 	if r.Err() == nil {
 		checkHello(&r, h)
 	}
@@ -128,6 +129,7 @@ func readAddrs(r *wire.Reader) []string {
 	if n > MaxAddresses {
 		r.Fail("%d addresses, at most %d are possible", n, MaxAddresses)
 	}
+	// The count is checked before memory is taken for it.
 	if r.Err() != nil || n == 0 {
 		return nil
 	}
@@ -169,6 +171,7 @@ func boundAddrs(addrs []string) []string {
 	seen := make(map[string]bool, len(addrs))
 	total := 0
 	for _, a := range addrs {
+		// One address that nobody could use must not take the place of another.
 		if !validText(a) || seen[a] {
 			continue
 		}

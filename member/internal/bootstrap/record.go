@@ -49,6 +49,7 @@ func (r Record) validate() error {
 		}
 	}
 
+	// The machine stops before these bounds, so more was not written by it.
 	if len(r.Refused) > MaxRefused {
 		return fmt.Errorf("%d dead proposals, at most %d are kept", len(r.Refused), MaxRefused)
 	}

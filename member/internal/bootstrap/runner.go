@@ -62,6 +62,8 @@ func NewRunner(cfg Config) (*Runner, error) {
 
 	cfg = cfg.withDefaults()
 	r := &Runner{cfg: cfg, start: time.Now(), ended: make(chan struct{})}
+
+	// The machine begins with what an earlier start has promised.
 	rec := cfg.Store.Record()
 	r.mu.machine = NewMachine(Settings{
 		Member: cfg.Store.Member(), Addr: cfg.Addr, PeersAddr: cfg.PeersAddr, ClusterName: cfg.ClusterName,
@@ -143,6 +145,7 @@ func (r *Runner) SetCluster(ref ClusterRef) error {
 // Close ends Run and every Serve, and waits for the latter. The Store stays open.
 func (r *Runner) Close() {
 	r.mu.Lock()
+	// An earlier failure says more than that the Runner was closed.
 	if r.mu.failed == nil {
 		r.mu.failed = fmt.Errorf("bootstrap: %w", ErrClosed)
 	}
@@ -189,6 +192,7 @@ func (r *Runner) step(take func(*Machine, time.Duration) Effects) (Output, error
 		r.cfg.Logger.Info(line, "cluster", r.cfg.ClusterName, "addr", r.cfg.Addr)
 	}
 
+	// Sending takes another lock and may start goroutines, so it happens without r.mu.
 	for _, e := range out.Send {
 		r.send(e)
 	}
@@ -213,6 +217,8 @@ func (r *Runner) result() (Result, error) {
 	if r.endErr != nil {
 		return Result{}, r.endErr
 	}
+
+	// The record on disk is the result, since an earlier start may have written it.
 	rec := r.cfg.Store.Record()
 	f := rec.Decided()
 	// The members may have moved since the record was written. The configured addresses are another way to them.

@@ -31,6 +31,7 @@ func (r *Runner) Serve(conn net.Conn) error {
 // serve returns what ended the connection; io.EOF between two requests.
 func (r *Runner) serve(conn net.Conn) error {
 	for {
+		// A connection without requests ends, since members keep one open to each address that they talk to.
 		if err := conn.SetDeadline(time.Now().Add(r.cfg.Timing.IdleAfter)); err != nil {
 			return err
 		}
@@ -76,6 +77,8 @@ func (r *Runner) memberList() (ClusterRef, bool) {
 	default:
 		return ClusterRef{}, false
 	}
+
+	// Where nobody can be asked, the machine tells the members of its record.
 	if r.cfg.Members == nil {
 		return ClusterRef{}, false
 	}
@@ -86,6 +89,7 @@ func (r *Runner) memberList() (ClusterRef, bool) {
 func (r *Runner) admit(conn net.Conn) bool {
 	r.conns.Lock()
 	defer r.conns.Unlock()
+	// A connection that came after Close would be closed by nobody.
 	if r.conns.closed {
 		return false
 	}

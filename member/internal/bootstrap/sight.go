@@ -28,6 +28,7 @@ func newSight(window time.Duration) sight {
 // that was at its address before.
 func (s *sight) saw(h *Hello, expect int, now time.Duration) {
 	for id, p := range s.peers {
+		// At one address there is one member. The earlier one has lost its directory, or is gone.
 		if id != h.Member && p.participant.Addr == h.Addr || now-p.at >= s.window {
 			delete(s.peers, id)
 		}

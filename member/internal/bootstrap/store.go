@@ -110,6 +110,7 @@ func (s *Store) load(clusterName string) (content, error) {
 	if err != nil {
 		return content{}, &CorruptError{Path: path, Reason: err.Error()}
 	}
+	// What the directory has promised holds for its own cluster, and means nothing in another.
 	if c.cluster != clusterName {
 		return content{}, &OtherClusterError{Where: "data directory " + s.dir, Got: c.cluster, Want: clusterName}
 	}
@@ -126,6 +127,7 @@ func (s *Store) write(c content) error {
 		return fmt.Errorf("write member record: %w", err)
 	}
 
+	// The bytes are on disk before the name leads to them. Otherwise a power cut could leave a name without its content.
 	_, err = f.Write(encodeContent(c))
 	if err == nil {
 		err = f.Sync()
@@ -184,6 +186,8 @@ func (s *Store) Save(r Record) error {
 	if err := r.succeeds(s.mu.content.record); err != nil {
 		return fmt.Errorf("refuse to save a bootstrap record: %w", err)
 	}
+
+	// The identity stays in the same file, so the promise cannot be separated from it.
 	next := s.mu.content
 	next.record = r.clone()
 	return s.replaceLocked(next)
@@ -211,6 +215,8 @@ func Reset(dir, clusterName string) (wire.ID, error) {
 	if _, err := os.Stat(filepath.Join(dir, recordName)); err != nil {
 		return wire.ID{}, fmt.Errorf("reset bootstrap: %w", err)
 	}
+
+	// Open takes the lock, which proves that no member uses the directory.
 	s, err := Open(dir, clusterName)
 	if err != nil {
 		return wire.ID{}, err
@@ -242,6 +248,8 @@ func (s *Store) Close() error {
 	}
 	lock := s.lock
 	s.lock = nil
+
+	// Whoever still has the Store must not write into a directory that another may hold by now.
 	s.mu.failed = fmt.Errorf("data directory %s is %w", s.dir, ErrClosed)
 	return lock.Close()
 }

@@ -65,6 +65,7 @@ func encodeContent(c content) []byte {
 		panic(fmt.Sprintf("bootstrap: a record of texts and numbers does not encode: %v", err))
 	}
 
+	// The checksum covers the whole document, so a file that was cut off is noticed.
 	body = append(body, '\n')
 	return append(fmt.Appendf(nil, recordHeader, recordVersion, crc32.Checksum(body, castagnoli)), body...)
 }
@@ -82,6 +83,7 @@ func decodeContent(b []byte) (content, error) {
 	if err != nil || string(header)+"\n" != fmt.Sprintf(recordHeader, version, sum) {
 		return content{}, errors.New("its first line is not that of a member record")
 	}
+	// The version comes before the checksum: another format may have another one.
 	if version != recordVersion {
 		return content{}, fmt.Errorf("it has format %d, this program reads %d", version, recordVersion)
 	}
@@ -126,6 +128,8 @@ func (j *contentJSON) content() (content, error) {
 	if len(j.Addrs) > 0 {
 		c.record.Addrs = j.Addrs
 	}
+
+	// IDs that do not parse are all reported at once.
 	if err := errors.Join(errs...); err != nil {
 		return content{}, err
 	}

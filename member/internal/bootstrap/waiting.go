@@ -30,6 +30,7 @@ func (m *Machine) logWaiting() {
 	}
 
 	m.waitLogAt = m.now + m.set.Timing.LogEvery
+	// Nothing but the other participants can bring a member further that has accepted a proposal.
 	if m.rec.Accepted != nil {
 		m.logf("", "%s", m.waitingForParticipants())
 		return

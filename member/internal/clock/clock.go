@@ -86,6 +86,8 @@ func (c *Clock) setLocked(micros int64) bool {
 	if c.IsSet() || micros <= 0 || micros > maxMicros {
 		return false
 	}
+
+	// The line is there before ready is closed, so whoever waited finds the clock set.
 	c.line.Store(&line{from: c.mono(), time: time.Duration(micros) * time.Microsecond})
 	// From here on a suspension counts.
 	c.sleptLocked(c.mono())
@@ -154,6 +156,8 @@ func (l *line) at(mono time.Duration) time.Duration {
 	if elapsed < 0 {
 		return l.time
 	}
+
+	// The correction is spread over time: cluster time then neither leaps nor stands still.
 	most := elapsed / 1_000_000 * MaxSlew // elapsed*MaxSlew would overflow after half a year
 	most += elapsed % 1_000_000 * MaxSlew / 1_000_000
 	return l.time + elapsed + max(-most, min(l.correct, most))

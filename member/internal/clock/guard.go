@@ -132,6 +132,7 @@ func (s *Guard) alarm(now time.Time) {
 	apart := s.cfg.Clock.Disagreement()
 	switch {
 	case apart <= AlarmDisagreement:
+		// The end of the alarm is told only to those who have heard of its beginning.
 		if s.alarmed {
 			s.cfg.Log.Info("the members' clocks agree again")
 		}

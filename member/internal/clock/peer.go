@@ -94,6 +94,7 @@ func (c *Clock) Sample(id wire.ID, peerMicros int64, peerSet bool, sent, receive
 		c.mu.peers[id] = p
 	}
 
+	// The peer's clock was read somewhere between the two instants. The middle is wrong by half of the round trip at most.
 	p.add(sample{received: received, trip: trip, ahead: time.Duration(peerMicros)*time.Microsecond + trip/2 - received})
 	p.asked = max(p.asked, sent)
 	c.correctLocked()
@@ -134,6 +135,7 @@ func (c *Clock) Disagreement() time.Duration {
 	own := l.at(now) - now
 	var most time.Duration
 	for _, p := range c.mu.peers {
+		// A peer that was not heard lately neither agrees nor disagrees.
 		if s, n := p.best(now); n > 0 {
 			most = max(most, (s.ahead - own).Abs())
 		}
@@ -157,6 +159,7 @@ func (c *Clock) correctLocked() {
 	}
 
 	if l == nil {
+		// Without a good sample the clock waits for one, since an error at the start is only slewed away.
 		if len(offsets) > 0 {
 			c.setLocked((now + middle(offsets)).Microseconds())
 		}

@@ -77,6 +77,7 @@ func judge(own time.Duration, peers []time.Duration, slept time.Duration, was St
 		}
 	}
 
+	// A clock that is out of step must come closer than it had to be: see backApart.
 	limit := MaxApart
 	if was != InStep {
 		limit = backApart
@@ -144,6 +145,7 @@ func (c *Clock) Agrees(id wire.ID) bool {
 		return true
 	}
 	c.judgeLocked(now)
+	// The peer is compared with the members' time, not with this clock, which may be the one that is wrong.
 	return (l.at(now) - now + c.mu.gap - s.ahead).Abs() <= MaxApart+s.doubt(now)
 }
 
@@ -191,6 +193,7 @@ func (c *Clock) StepForward() time.Duration {
 		return 0
 	}
 
+	// A step beyond the largest time can only come of a mistake, and is left out.
 	gap := c.mu.gap
 	if at := l.at(now) + gap; at <= maxMicros*time.Microsecond {
 		c.line.Store(&line{from: now, time: at})
@@ -200,6 +203,7 @@ func (c *Clock) StepForward() time.Duration {
 		gap = 0
 	}
 
+	// Line and standing are brought up to date at once: the member may own again only when its clock is in step.
 	c.correctLocked()
 	return gap
 }
@@ -256,6 +260,7 @@ func (c *Clock) sleptLocked(now time.Duration) time.Duration {
 		c.mu.slept, c.mu.sleptAt = c.mu.slept+leapt, now
 	}
 
+	// The lead is noted at each look, so slow drifts of the wall clock do not add up to a suspension.
 	c.mu.lead, c.mu.looked = lead, true
 	if now-c.mu.sleptAt > sleptFor {
 		c.mu.slept = 0

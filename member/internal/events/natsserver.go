@@ -95,6 +95,7 @@ func startNATS(cfg *Config) (*natsServer, error) {
 
 	srv.SetLoggerV2(&natsLog{cfg.Log}, false, false, false)
 
+	// The server begins to listen in the background. Only then is the port of its routes known.
 	go srv.Start() // ends with Shutdown
 	if !srv.ReadyForConnections(10 * time.Second) {
 		srv.Shutdown()
@@ -107,6 +108,7 @@ func startNATS(cfg *Config) (*natsServer, error) {
 
 // routePort returns the port on which other members' servers connect.
 func (n *natsServer) routePort() int {
+	// With a port of 0 the system has chosen one, which the others must be told.
 	if a := n.srv.ClusterAddr(); a != nil {
 		return a.Port
 	}

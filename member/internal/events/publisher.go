@@ -95,6 +95,7 @@ func (p *Publisher) Applied(partition int) {
 	}
 
 	p.mu.Lock()
+	// A partition stands in the list once, however many entries are applied before the goroutine looks.
 	if !p.dirty[partition] {
 		p.dirty[partition] = true
 		p.list = append(p.list, partition)
@@ -166,6 +167,7 @@ func (p *Publisher) run(ctx context.Context) {
 		case <-p.wake:
 			p.publishDirty()
 		case <-next.C:
+			// The watermarks of many maps are spread over the second, so the wait differs each time.
 			next.Reset(p.watermark(time.Now()))
 		}
 	}
@@ -181,6 +183,7 @@ func (p *Publisher) publishDirty() {
 	}
 	p.mu.Unlock()
 
+	// Publishing reads partitions and writes to NATS, so Raft's workers must not wait for it at p.mu.
 	for _, i := range list {
 		p.publish(i)
 	}
@@ -208,6 +211,7 @@ func (p *Publisher) publish(part int) {
 	// What the ring has lost and nobody has kept is a gap to the subscriber, who asks.
 	events = p.dropped.Complete(part, after, first, events)
 
+	// Each map has its own subject, so neighbours of one map go out in one message.
 	for len(events) > 0 {
 		name := events[0].Map
 		n := 1
@@ -218,6 +222,7 @@ func (p *Publisher) publish(part int) {
 		events = events[n:]
 	}
 
+	// The position goes into the log with later entries: the next owner begins behind it.
 	p.partitions.SetPublished(part, p.pos[part])
 }
 
@@ -242,6 +247,7 @@ func (p *Publisher) send(part int, epoch uint64, name string, events []state.Map
 		}
 
 		n := len(e.Key) + len(e.Old) + len(e.New) + 64
+		// A message of many events must stay below what the server takes at once.
 		if size+n > maxMessage {
 			flush()
 		}
@@ -272,6 +278,7 @@ func (r *watermarkRound) next(now time.Time, listened func() []string) (name str
 	if r.done == len(r.names) && now.Sub(r.began) >= watermarkEvery {
 		*r = watermarkRound{began: now, names: listened()}
 	}
+	// The names are told at even distances, so no burst of watermarks comes once a second.
 	due := watermarkEvery
 	if r.done < len(r.names) {
 		due = watermarkEvery * time.Duration(r.done) / time.Duration(len(r.names))

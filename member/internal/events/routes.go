@@ -120,6 +120,7 @@ func (r *routes) look() {
 	r.dialed = make(map[wire.ID]*dialing, len(dial))
 	for inc := range dial {
 		switch d := known[inc]; {
+		// The server dials what is new to it by itself.
 		case d == nil:
 			r.dialed[inc] = &dialing{at: now, up: up[inc]}
 		default:
@@ -143,6 +144,7 @@ func (r *routes) look() {
 // complete reports whether there is a route to every member that answers.
 func (r *routes) complete() bool {
 	up := r.nats.connected()
+	// A member that does not answer must not hold up the start of another.
 	return !slices.ContainsFunc(r.peers(), func(p Peer) bool { return p.Wanted && p.Answers && !up[p.Incarnation] })
 }
 
@@ -154,6 +156,7 @@ func (n *natsServer) connected() map[wire.ID]bool {
 		return up
 	}
 	for _, r := range info.Routes {
+		// A server of another kind may have connected. It is no member's.
 		if id, err := wire.ParseID(strings.TrimPrefix(r.RemoteName, serverPrefix)); err == nil {
 			up[id] = true
 		}
