@@ -27,6 +27,7 @@ type failover struct {
 
 // noticed is called when a member is seen in another light. from is the incarnation of it that answered last.
 func (f *failover) noticed(id, from wire.ID) {
+	// Without an incarnation the others could not be asked about a process.
 	if from.IsZero() || !f.peers.Down(id, from) {
 		return
 	}
@@ -64,6 +65,7 @@ func (p *Peers) Down(id, incarnation wire.ID) bool {
 // replace asks the others until they agree and every group was told.
 func (f *failover) replace(id, incarnation wire.ID) {
 	defer f.peers.wg.Done()
+	// Only when this goroutine has ended may another ask about the same incarnation.
 	defer func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -104,6 +106,7 @@ func (f *failover) electMeta(id, incarnation wire.ID, agreed map[wire.ID]bool) b
 		if !mb.MetaVoter || mb.ID == id {
 			continue
 		}
+		// The places are counted alike at each member, so no two voters get the same.
 		if mb.ID == f.peers.cfg.Self {
 			place = left
 		} else if down, answered := agreed[mb.Incarnation]; answered {

@@ -66,6 +66,8 @@ func (pr *peer) adopt(c *rpc.Conn) bool {
 	}
 
 	pr.mu.Unlock()
+
+	// Close waits for the old connection's reader, so the lock is free meanwhile.
 	if ok && old != nil {
 		old.Close()
 	}
@@ -114,6 +116,7 @@ func (pr *peer) heard(said *wire.PingResult, from wire.ID, now time.Time) (chang
 		pr.patience = minPatience // another process, which has given no false alarm
 	}
 
+	// Any answer clears the doubts: only silence makes a member suspect.
 	pr.said, pr.last, pr.from = *said, now, from
 	pr.suspect, pr.unreachable = false, false
 	return changed, owned
@@ -137,6 +140,7 @@ func (pr *peer) missed(began, now time.Time, err error) (changed bool) {
 		return false
 	}
 
+	// The silence counts from the last answer, or from the last time that this process could have noticed one.
 	if !pr.suspect && now.Sub(latest(pr.last, pr.since)) > pr.patience {
 		pr.suspect = true
 		return true

@@ -69,6 +69,8 @@ func (p *Peers) addrOf(id wire.ID) (string, bool) {
 			return mb.PeerAddr, true
 		}
 	}
+
+	// Before the metadata can be read, the members of the metadata group are known from the directory or the bootstrap.
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s, ok := p.group[id]
@@ -160,6 +162,7 @@ func (p *Peers) DialIncarnation(ctx context.Context, target string, stream uint8
 
 	var id wire.ID
 	if v := p.cfg.View(); v != nil {
+		// The transport names processes, and addresses belong to members.
 		for i := range v.Members {
 			if v.Members[i].Incarnation == inc {
 				id = v.Members[i].ID
@@ -197,6 +200,7 @@ func (p *Peers) Update() {
 	v := p.cfg.View()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	// Wait has begun, after which nothing may be added to wg.
 	if p.stopped {
 		return
 	}
@@ -283,6 +287,7 @@ func (p *Peers) ping(ctx context.Context, pr *peer, room *memory.Room) (changed 
 		}
 
 		pr.mu.Lock()
+		// Lists that the member has told already, and sizes that nobody wants, are left out of its answer.
 		body := wire.PingBody{Have: pr.said.Version, Sizes: time.Since(pr.sized) >= PingEvery && p.cfg.Memory.WantSizes()}
 		pr.mu.Unlock()
 		room.Asking(time.Now())
@@ -327,6 +332,7 @@ func (p *Peers) ping(ctx context.Context, pr *peer, room *memory.Room) (changed 
 			said.Sizes = nil // they are kept elsewhere
 		}
 
+		// The incarnation is that of the connection, since the process cannot change behind it.
 		changed, owned := pr.heard(&said, c.Hello().Incarnation, time.Now())
 		if owned != nil {
 			p.cfg.Claimed(pr.id, owned)
@@ -391,6 +397,7 @@ func (p *Peers) Silent(id wire.ID) bool {
 
 // Answers reports whether the process that a member is registered at has answered and goes on to.
 func (p *Peers) Answers(id, incarnation wire.ID) bool {
+	// This process answers itself. An earlier or later start of this member does not.
 	if id == p.cfg.Self {
 		return incarnation == p.cfg.Incarnation
 	}
@@ -417,6 +424,7 @@ func (p *Peers) Said(id, incarnation wire.ID) (wire.PingResult, time.Duration, b
 // Ask sends a call to a member.
 func (p *Peers) Ask(ctx context.Context, id wire.ID, op wire.Op, body []byte) (wire.Answer, error) {
 	if pr := p.find(id); pr != nil {
+		// Questions share the connection of the heartbeats, so an answer costs no dialing.
 		c, err := p.connection(ctx, pr)
 		if err != nil {
 			return wire.Answer{}, err

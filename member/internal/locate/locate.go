@@ -119,6 +119,8 @@ func (l *Locator) Begin(ctx context.Context) error {
 	}
 
 	l.mu.Unlock()
+
+	// Asking takes up to askFor, so it happens without the lock.
 	l.ask(ctx, joins)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -236,6 +238,7 @@ func (l *Locator) Met(a *wire.HelloAnswer, peerAddr string) {
 		}
 	}
 
+	// The bound is against members that name many others. A member that was found once may be found again elsewhere.
 	l.mu.Lock()
 	old, known := l.found[a.Member]
 	if known || len(l.found) < maxLearned {
@@ -258,6 +261,7 @@ func (l *Locator) Heard(h *bootstrap.Hello) {
 	missing := !l.cfg.Peers().Reached(h.Member)
 	l.mu.Lock()
 	for _, a := range append([]string{h.Addr}, h.Addrs...) {
+		// Addresses of other members count too: each may lead to somebody who is missing.
 		if a == l.cfg.Addr || slices.Contains(l.learned, a) {
 			continue
 		}
@@ -283,6 +287,7 @@ func (l *Locator) Heard(h *bootstrap.Hello) {
 // Look goes where members say that they are.
 func (l *Locator) Look(ctx context.Context) {
 	l.mu.Lock()
+	// Claims are taken out at once, so that those which come meanwhile are looked at in the next round.
 	claims := l.claims
 	l.claims = make(map[wire.ID]string)
 	l.mu.Unlock()
@@ -310,6 +315,7 @@ func (l *Locator) ask(ctx context.Context, addrs []string) {
 	for len(addrs) > 0 && ctx.Err() == nil {
 		var wg sync.WaitGroup
 		for _, a := range addrs {
+			// Answers name the same addresses again and again, and each is asked once in a round.
 			if !asked[a] {
 				asked[a] = true
 				wg.Go(func() { l.askOne(ctx, a) }) // ends with its connection
@@ -317,6 +323,8 @@ func (l *Locator) ask(ctx context.Context, addrs []string) {
 		}
 
 		wg.Wait()
+
+		// Answers bring claims and addresses. The claims are looked at first, since they may end the search.
 		l.Look(ctx)
 		l.mu.Lock()
 		addrs = slices.DeleteFunc(slices.Clone(l.learned), func(a string) bool { return asked[a] })
@@ -356,6 +364,7 @@ func (l *Locator) askOne(ctx context.Context, addr string) {
 		result = "member " + h.Member.String()
 	}
 
+	// What came of each address is shown to the operator, who may have named a wrong one.
 	l.mu.Lock()
 	l.tried[addr] = result
 	// Addresses come from others, so their number is bounded. The next round fills the list again.
@@ -397,6 +406,7 @@ func (l *Locator) tellForeign() {
 
 	l.mu.Unlock()
 	switch {
+	// During a start somebody waits for the result. Later only the log can tell.
 	case err != nil && !l.cfg.Started():
 		l.cfg.Abort(err)
 	case due:
@@ -484,6 +494,7 @@ func (l *Locator) warn(missing []lostMember, unled bool) {
 	names := make([]string, 0, len(missing))
 	for _, one := range missing {
 		at := one.peerAddr
+		// Where the member was found says more than where the metadata have it.
 		if found, ok := l.Locate(one.id); ok {
 			at = found.PeerAddr
 		}

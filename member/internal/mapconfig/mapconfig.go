@@ -54,6 +54,7 @@ func (c *Configs) Of(name []byte) wire.MapConfig {
 	}
 
 	known := c.byName.Load()
+	// This is asked for each operation, so it mostly costs one look at a map that nobody changes.
 	if known != nil && known.version == v.MapsVersion {
 		if config := known.byName[string(name)]; config != nil {
 			return *config
@@ -109,6 +110,7 @@ func (c *Configs) Compare(mine wire.MapConfigs, log *slog.Logger) {
 func (c *Configs) AnswerList(ctx context.Context) (wire.Code, []byte) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	// An operator who has just changed something through another member must find it here.
 	if err := c.metadata.Barrier(ctx); err != nil {
 		return wire.CodeUnavailable, []byte(err.Error())
 	}
@@ -121,6 +123,7 @@ func (c *Configs) AnswerSet(ctx context.Context, body wire.SetMapConfigBody) (wi
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	cmd := &meta.SetMapConfig{From: body.From, Config: body.Config}
+	// A command that no replica could decode must not get into the log.
 	if _, err := meta.Decode(meta.Append(nil, cmd)); err != nil {
 		return wire.CodeInvalid, []byte(err.Error())
 	}

@@ -17,6 +17,7 @@ const tryTimeout = 500 * time.Millisecond
 // command may be repeated.
 func (md *Metadata) Commit(ctx context.Context, c meta.Command) (meta.Result, error) {
 	cmd := meta.Append(nil, c)
+	// The first attempts are short: a voter that hangs must not use up the caller's time. Later ones leave a slow group its time.
 	for try := tryTimeout; ; try = min(2*try, timeout) {
 		res, err := md.commitOnce(ctx, cmd, try)
 		if err == nil {
@@ -51,6 +52,7 @@ func (md *Metadata) commitOnce(ctx context.Context, cmd []byte, try time.Duratio
 		short, cancel := context.WithTimeout(ctx, try)
 		a, err := md.cfg.Peers.Ask(short, id, wire.OpMetaPropose, cmd)
 		cancel()
+		// A refusal by the state is an answer too. Any other code only means that this voter cannot help.
 		if err == nil && a.Code == wire.CodeOK {
 			return meta.DecodeResult(a.Body)
 		}
@@ -74,6 +76,7 @@ func (md *Metadata) AnswerPropose(ctx context.Context, cmd []byte) (wire.Code, [
 	if md.View() == nil || !md.Votes() {
 		return wire.CodeNotReady, []byte("this member does not vote")
 	}
+	// The log takes any bytes. A command that does not decode is refused before it gets there.
 	if _, err := meta.Decode(cmd); err != nil {
 		return wire.CodeInvalid, []byte(err.Error())
 	}

@@ -47,6 +47,7 @@ func (md *Metadata) Enter(ctx context.Context, found bootstrap.Result) error {
 		}
 	}
 
+	// From here on the others can be asked, though no metadata can be read yet.
 	md.cfg.Peers.SetMetaMembers(members)
 	kept, givenUp, err := keptPlace(md.cfg.Dir)
 	if err != nil {
@@ -110,6 +111,7 @@ func (md *Metadata) Enter(ctx context.Context, found bootstrap.Result) error {
 	}
 
 	md.joined = !at.first
+	// The registry must know where the others are before the replica runs and sends to them.
 	md.locate(at.generation, members)
 
 	if holds && !md.Has(at.generation, at.replica) {
@@ -128,6 +130,7 @@ func (md *Metadata) Enter(ctx context.Context, found bootstrap.Result) error {
 
 // take runs a replica of the metadata in the place of any other that the directory holds.
 func (md *Metadata) take(ctx context.Context, at place, start partition.MetaStart) error {
+	// A member runs one replica of the metadata. What the directory has of others must never start again.
 	if err := md.Clear(ctx, at.generation, at.replica); err != nil {
 		return err
 	}
@@ -179,6 +182,7 @@ func (md *Metadata) checkCopy(ctx context.Context, kept place) (given place, led
 			v, leads, err := md.Read(ctx, id)
 			mu.Lock()
 			defer mu.Unlock()
+			// One leader that confirms its lead is enough, whoever reaches it.
 			led = led || leads
 			if err == nil && (newest == nil || v.Version > newest.Version) {
 				newest = v

@@ -17,12 +17,14 @@ func (md *Metadata) follow() {
 		// This is taken before the view, so that no change between the two is missed.
 		changed := md.Changed()
 		v := md.View()
+		// The transport finds members by replica. It must know a new replica before the group sends to it.
 		for i := range v.Members {
 			if mb := &v.Members[i]; mb.MetaReplica != 0 {
 				md.cfg.Registry.Set(partition.MetaShard(v.Generation()), mb.MetaReplica, mb.ID.String())
 			}
 		}
 
+		// The list on disk is how a restarted member finds the others, whose addresses may have changed.
 		if now := membersOf(v, md.participants); len(now) > 0 {
 			var err error
 			if saved, err = saveMembers(md.cfg.Dir, saved, now); err != nil {

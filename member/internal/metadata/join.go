@@ -41,6 +41,7 @@ func (md *Metadata) askForPlace(ctx context.Context, found bootstrap.Result, gon
 			return place{}, nil, fmt.Errorf("join the cluster: %w", err)
 		}
 
+		// The voters may be electing a leader, or starting as well.
 		md.log.Info("waiting for a place in the cluster", "err", err)
 		select {
 		case <-time.After(joinRetry):
@@ -126,6 +127,7 @@ func (md *Metadata) joinThrough(ctx context.Context, mb *wire.MemberInfo, gone p
 	switch {
 	case err != nil:
 		return wire.JoinResult{}, fmt.Errorf("member %s: %w", mb.Name, err)
+	// These codes are about this member. Others are about the one that was asked.
 	case ans.Code == wire.CodeConflict || ans.Code == wire.CodeInvalid || ans.Code == wire.CodeMemberLeft:
 		return wire.JoinResult{}, fmt.Errorf("%w: %s", errRefused, ans.Body)
 	case ans.Code != wire.CodeOK:
@@ -156,6 +158,7 @@ func (md *Metadata) AnswerJoin(ctx context.Context, from wire.ID, b wire.JoinBod
 		reg.Takeover = other.Incarnation
 	}
 
+	// Each step may be repeated: a member that hears nothing asks again, and gets what it was given.
 	res, err := md.Propose(ctx, meta.Append(nil, reg))
 	alloc := &meta.AllocMeta{ID: from}
 	// An ID that has voted is never used again, so the new one must follow the one that was given up. IDs of another generation do not count.

@@ -76,6 +76,7 @@ func keepPlace(dir string, s place, givenUp bool) error {
 func loadMembers(dir string) ([]wire.MetaMember, error) {
 	path := filepath.Join(dir, membersFile)
 	b, err := os.ReadFile(path)
+	// The first start has no list yet.
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
@@ -83,6 +84,7 @@ func loadMembers(dir string) ([]wire.MetaMember, error) {
 		return nil, fmt.Errorf("read the list of members: %w", err)
 	}
 
+	// A list that does not decode is damage of the disk, and the rest of the directory may be damaged too.
 	members, err := wire.DecodeMetaMembers(b)
 	if err != nil {
 		return nil, fmt.Errorf("the data directory is damaged: %s: %w", path, err)
@@ -92,6 +94,7 @@ func loadMembers(dir string) ([]wire.MetaMember, error) {
 
 // saveMembers writes the list if it has changed, and returns what is on disk now.
 func saveMembers(dir string, old, members []wire.MetaMember) ([]wire.MetaMember, error) {
+	// The metadata change often, and where the members are does not. A write costs a sync of the disk.
 	if slices.Equal(old, members) {
 		return old, nil
 	}
@@ -105,6 +108,7 @@ func saveMembers(dir string, old, members []wire.MetaMember) ([]wire.MetaMember,
 func loadRecovery(dir string) (*meta.View, error) {
 	path := filepath.Join(dir, recoverFile)
 	b, err := os.ReadFile(path)
+	// As a rule no recovery is under way.
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
@@ -137,6 +141,7 @@ func endRecovery(dir string) error {
 
 // replaceFile writes a file that, whenever the machine stops, holds either what it held or b.
 func replaceFile(dir, name string, b []byte) (err error) {
+	// The file is replaced as a whole: a write in place could be cut off.
 	tmp := filepath.Join(dir, name+".new")
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {

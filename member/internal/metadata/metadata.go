@@ -188,6 +188,7 @@ func (md *Metadata) LeadingMember() *meta.Member {
 	if leader == 0 {
 		return nil
 	}
+	// The view may not know the leader's replica yet. Then nobody can be named.
 	for i := range v.Members {
 		if v.Members[i].MetaReplica == leader {
 			return &v.Members[i]

@@ -49,6 +49,7 @@ func (md *Metadata) Barrier(ctx context.Context) error {
 		return errReplicaGone
 	}
 
+	// What was read is at least as new as what was committed before the call, and the replica catches up later.
 	md.Learn(v)
 	return nil
 }
@@ -75,6 +76,7 @@ func (md *Metadata) read(ctx context.Context, from wire.ID, body []byte) (v *met
 
 	st, err := meta.DecodeSnapshot(a.Body[1:])
 	if err != nil {
+		// The member may run a later version of the program. An operator has to know.
 		md.log.Warn("a member's metadata cannot be read", "of", from.String(), "err", err)
 		return nil, false, fmt.Errorf("read the metadata of member %v: %w", from, err)
 	}

@@ -108,6 +108,7 @@ func lostMembers(v *meta.View, names []string) (ids []wire.ID, err error) {
 	for _, name := range names {
 		// Of several members that had the name in turn, the present one is meant.
 		found := v.Named(name)
+		// An ID says exactly who is meant, so it counts more than a name.
 		for i := range v.Members {
 			if mb := &v.Members[i]; mb.ID.String() == name {
 				found = mb
@@ -230,6 +231,7 @@ func (md *Metadata) begin(ctx context.Context, next *meta.View) error {
 	}
 
 	for {
+		// The first command carries the whole metadata, so the generation exists with it or not at all.
 		md.cfg.At("before", &meta.RecoverMetadata{})
 		res, err := md.Propose(ctx, meta.Append(nil, &meta.RecoverMetadata{View: next}))
 		md.cfg.At("after", &meta.RecoverMetadata{})

@@ -76,8 +76,11 @@ func (md *Metadata) unreachable(ctx context.Context, mb *meta.Member) bool {
 	ctx, cancel := context.WithTimeout(ctx, goneTimeout)
 	defer cancel()
 	nc, a, err := md.cfg.Peers.DialAddr(ctx, mb.ID, mb.PeerAddr, wire.PlaneCalls, 0)
+	// The connection was only to see who answers.
 	if err == nil {
 		_ = nc.Close()
 	}
+
+	// A refused connection, or another process in its place, is enough to take over a name. A time-out is not.
 	return errors.Is(err, syscall.ECONNREFUSED) || !a.Incarnation.IsZero() && a.Incarnation != mb.Incarnation
 }

@@ -29,6 +29,7 @@ func (md *Metadata) notIn(v *meta.View) string {
 // reports whether that has no replica of the metadata.
 func (md *Metadata) Unknown(id, incarnation wire.ID) (unknown, noReplica bool) {
 	v := md.View()
+	// A member without metadata knows nobody, and must not make others doubt themselves.
 	if v == nil || !v.Bootstrapped() {
 		return false, false
 	}
@@ -43,6 +44,7 @@ func (md *Metadata) Unknown(id, incarnation wire.ID) (unknown, noReplica bool) {
 // replica was removed gets no more metadata, so it hears of its removal in no other way. This member reads the other's metadata. It believes only
 // what is committed, or of a later generation, and newer than its own: older metadata may not know this incarnation, or its replica, yet.
 func (md *Metadata) Doubt(other wire.ID) {
+	// One question at a time is enough, for heartbeats bring the doubt ten times a second.
 	if md.cfg.Closing() || !md.doubting.CompareAndSwap(false, true) {
 		return
 	}
@@ -59,6 +61,7 @@ func (md *Metadata) Doubt(other wire.ID) {
 func (md *Metadata) settleDoubt(other wire.ID) {
 	ctx, cancel := context.WithTimeout(md.life, timeout)
 	defer cancel()
+	// The own metadata are taken before the question, so that what comes meanwhile does not hide the news.
 	mine := md.View()
 	v, led, err := md.Read(ctx, other)
 	at := md.Replica()

@@ -83,6 +83,7 @@ func (rs *Replicas) Follow(v *meta.View) {
 		rs.parts = make([]held, len(v.Table))
 	}
 
+	// The registry comes first: a replica that starts sends to the others at once.
 	partition.LocateReplicas(rs.cfg.Registry, rs.located, v)
 	rs.located = v
 	for p := range v.Table {
@@ -123,10 +124,12 @@ func (rs *Replicas) start(v *meta.View, p int) {
 	rs.wg.Add(1)
 	go func() { // ends when the partition is as the view has it or could not be made so, or with the member
 		defer rs.wg.Done()
+		// Many replicas start together when a member joins, and each takes processor and disk.
 		rs.slots <- struct{}{}
 		err := rs.settle(v, p)
 		<-rs.slots
 		if err != nil && rs.life.Err() == nil && !rs.cfg.Closing() {
+			// After the pause the next call of Follow tries again, with what the metadata say by then.
 			rs.cfg.Logger.Warn("a replica is not as the table says", "partition", p, "err", err)
 			select {
 			case <-time.After(retry):
@@ -145,6 +148,7 @@ func (rs *Replicas) settle(v *meta.View, p int) error {
 	mine, ok := t.Replica(rs.cfg.Self)
 	switch {
 	case !ok || mine.Incarnation != rs.cfg.Incarnation:
+		// Only when the host has dropped everything does the partition count as empty here.
 		if err := rs.host.Load().Drop(rs.life, p); err != nil {
 			return err
 		}
@@ -179,6 +183,7 @@ func (rs *Replicas) settle(v *meta.View, p int) error {
 		return err
 	}
 
+	// Follow tells only replicas that run already, so a new one is told here.
 	rs.host.Load().SetVoters(p, t.Generation, voters(t))
 	return nil
 }
