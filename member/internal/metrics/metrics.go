@@ -51,6 +51,7 @@ func (ms *Metrics) Latency(ctx context.Context) (func(name string, op wire.Op) f
 		return nil, fmt.Errorf("register the metric %s: %w", latencyMetric.name, err)
 	}
 
+	// The attributes are made once for each map and operation, since Record is called for every call.
 	return func(name string, op wire.Op) func(time.Duration) {
 		with := []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(mapName(name), attribute.String("gridiron.operation", op.String()),
 			ms.itself()))}
@@ -82,6 +83,7 @@ func (ms *Metrics) Start() error {
 		}
 	}
 
+	// Each value names its member: several members of one process may share a provider.
 	mine := ms.itself()
 	registered, err := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		// All values come from one reading, so that they fit together.

@@ -96,6 +96,7 @@ func readAnswer(r io.Reader) (wire.Answer, error) {
 func (c *Conn) end(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// The first reason counts. What follows from it, such as a failed read, says less.
 	if c.err != nil {
 		return
 	}
@@ -122,6 +123,7 @@ func (c *Conn) Failed() error {
 func (c *Conn) Call(ctx context.Context, op wire.Op, body []byte) (wire.Answer, error) {
 	ch := make(chan wire.Answer, 1)
 	c.mu.Lock()
+	// The check and the entry in waiting are one step. Otherwise the end of the connection could come between them.
 	if c.err != nil {
 		defer c.mu.Unlock()
 		return wire.Answer{}, c.err
@@ -133,6 +135,7 @@ func (c *Conn) Call(ctx context.Context, op wire.Op, body []byte) (wire.Answer, 
 	c.mu.Unlock()
 	defer func() {
 		c.mu.Lock()
+		// Nobody waits any more, whatever has ended the call. A late answer finds no channel and is dropped.
 		delete(c.waiting, id)
 		c.mu.Unlock()
 	}()
@@ -144,6 +147,7 @@ func (c *Conn) Call(ctx context.Context, op wire.Op, body []byte) (wire.Answer, 
 		return wire.Answer{}, ctx.Err()
 	}
 
+	// A peer that takes nothing would hold the slot, and with it all other callers.
 	until, _ := ctx.Deadline()
 	if until.IsZero() {
 		until = time.Now().Add(callTimeout)

@@ -17,6 +17,7 @@ func ReadHello(r io.Reader) ([]byte, error) {
 		return nil, fmt.Errorf("read a hello: %w", err)
 	}
 
+	// The length is checked before memory is taken for it: the sender may be anybody.
 	n, err := wire.HelloLength(head)
 	if err != nil {
 		return nil, err
@@ -59,6 +60,7 @@ func ExchangeHello(ctx context.Context, nc net.Conn, h *wire.Hello, timeout time
 		return a, err
 	}
 
+	// From here on the connection's user sets the deadlines.
 	return a, nc.SetDeadline(time.Time{})
 }
 

@@ -39,6 +39,8 @@ func (s *Server) accept(d *door) {
 			pause = min(2*pause, time.Second)
 			continue
 		}
+
+		// The next failure begins with a short pause again.
 		pause = time.Millisecond
 		select {
 		case d.slots <- struct{}{}:
@@ -47,6 +49,7 @@ func (s *Server) accept(d *door) {
 			_ = nc.Close()
 			continue
 		}
+		// The bound on all connections, and the end of the member, apply to those without a hello too.
 		if !s.sockets.add(nc, s.cfg.MaxConnections) {
 			<-d.slots
 			_ = nc.Close()
@@ -70,6 +73,7 @@ func (s *Server) serve(nc net.Conn, d *door) {
 		return
 	}
 
+	// Calls are answered here. The other planes are served by the functions in Config.
 	if h.Plane == wire.PlaneCalls || h.Plane == wire.PlaneAdmin {
 		newConn(s, nc, h, d.peer).serve()
 		return

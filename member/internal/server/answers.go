@@ -80,6 +80,7 @@ func (c *Conn) send(a *wire.Answer, answers bool, f func(delivered bool)) {
 		c.inFlight.Add(-1)
 	}
 
+	// Nobody reads the answer any more. Who wants to hear of that is told without the lock.
 	if c.out.closed {
 		c.out.Unlock()
 		if f != nil {
@@ -95,6 +96,8 @@ func (c *Conn) send(a *wire.Answer, answers bool, f func(delivered bool)) {
 	}
 
 	c.outBytes.Store(int64(n))
+
+	// One who writes takes these bytes too. While the reader is at work, it writes them itself when it is done.
 	wake := !c.out.writing && !c.out.corked
 	if wake {
 		c.out.writing = true
@@ -139,13 +142,16 @@ func (c *Conn) uncork() {
 	buf, _ := c.takeLocked()
 	c.out.Unlock()
 
+	// This takes no other goroutine for the common case: the network has room for all of it.
 	n, err := c.raw.TryWrite(buf)
 	switch {
 	case err != nil:
 		c.close()
 	case n < len(buf):
+		// The reader must go on reading, so the writer goroutine waits for the network.
 		c.rest = buf[n:]
 		c.wake <- struct{}{}
+	// More answers have come while this one was written. They are left to the writer, since requests may wait too.
 	case c.wrote(buf):
 		c.wake <- struct{}{}
 	}
@@ -166,6 +172,7 @@ func (c *Conn) wrote(buf []byte) (more bool) {
 
 // keepLocked keeps a buffer for later answers. REQUIRES c.out.
 func (c *Conn) keepLocked(buf []byte) {
+	// Two buffers are enough: one is filled while the other is written. A large one is not kept.
 	if c.out.spare == nil && !c.out.closed && cap(buf) <= keptBuffer {
 		c.out.spare = buf[:0]
 	}
@@ -191,6 +198,7 @@ func (c *Conn) write() {
 			return
 		}
 
+		// What the reader has begun to write comes first: the rest of a frame cannot wait behind another.
 		buf, list := c.rest, []told(nil)
 		if c.rest = nil; buf == nil {
 			buf, list = c.take()
@@ -237,6 +245,7 @@ func (c *Conn) takeLocked() ([]byte, []told) {
 	buf, list := c.out.buf, c.out.told
 	c.out.buf, c.out.spare, c.out.told = c.out.spare, nil, nil
 	c.outBytes.Store(0)
+	// The queue is empty now, so the reader may go on with the peer's requests.
 	if c.out.room != nil {
 		close(c.out.room)
 		c.out.room = nil
@@ -280,6 +289,7 @@ func (c *Conn) writeAll(buf []byte) (written int, err error) {
 // awaitRoom waits until the writer has taken what is queued and reports whether the connection goes on.
 func (c *Conn) awaitRoom() bool {
 	c.out.Lock()
+	// The writer may have taken everything since the reader looked.
 	if c.out.closed || len(c.out.buf) <= holdOut {
 		goesOn := !c.out.closed
 		c.out.Unlock()
@@ -325,6 +335,7 @@ var _ maps.Caller = (*readCaller)(nil)
 // Answer queues the answer to a read, or tells the caller to ask again.
 func (r *readCaller) Answer(id uint64, code wire.Code, body []byte) {
 	c := (*Conn)(r)
+	// A read changes nothing, so the client may repeat it. The answer to a write is never left out.
 	if len(body) > largeAnswer && c.outBytes.Load() > holdReads {
 		code, body = wire.CodeNotReady, []byte("too many answers wait to be read on this connection")
 	}

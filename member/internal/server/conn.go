@@ -81,6 +81,7 @@ func (c *Conn) serve() {
 		c.s.log.Debug("a connection ended", "remote", c.nc.RemoteAddr().String(), "client", c.hello.Name, "err", err)
 	}
 
+	// The connection is closed before Gone: a call that is parked later sees that it has ended.
 	c.close()
 
 	services := c.s.services.Load()
@@ -89,6 +90,8 @@ func (c *Conn) serve() {
 	}
 
 	services.Maps.Gone(c)
+
+	// The listeners of a client that has vanished must not have events published for ever.
 	for name, n := range c.interests {
 		for range n {
 			services.Events.Uninterest(name)
@@ -118,6 +121,7 @@ func (c *Conn) read() error {
 			return err
 		}
 		if ok && end-start >= n+4 {
+			// The answers to all requests of one read go out in one write.
 			if !corked {
 				corked = true
 				c.cork()
@@ -160,6 +164,7 @@ func makeRoom(buf []byte, start, end int) ([]byte, int, int) {
 		}
 		return buf, 0, 0
 	case start > 0:
+		// The rest is the beginning of one frame, which has to stand in one piece.
 		copy(buf, buf[start:end])
 		return buf, 0, end - start
 	case end == len(buf):
@@ -173,6 +178,7 @@ func makeRoom(buf []byte, start, end int) ([]byte, int, int) {
 
 func (c *Conn) handle(frame []byte, touched *touched) error {
 	req := &c.req
+	// Without a request that can be read there is no ID to answer to, so the connection ends.
 	if err := wire.DecodeRequest(frame, req); err != nil {
 		return err
 	}
@@ -220,6 +226,7 @@ func (c *Conn) close() {
 	c.closeOnce.Do(func() {
 		c.out.Lock()
 		list := c.out.told
+		// From here on send tells its callers at once, so nobody is left in the list that was taken.
 		c.out.closed = true
 		c.out.buf, c.out.told = nil, nil
 		c.outBytes.Store(0)

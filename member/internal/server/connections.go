@@ -41,6 +41,7 @@ func (s *connections) all() []*Conn {
 
 // drain waits until the answers to what clients have asked are on their way, or until ctx ends.
 func (s *connections) drain(ctx context.Context) {
+	// They are waited for in turn: the drain is as long as the slowest of them.
 	for _, c := range s.all() {
 		// Heartbeats of other members go on until the end, and nothing is lost when one has no answer.
 		if c.peer {

@@ -32,6 +32,7 @@ func (s *Server) dispatch(c *Conn, req *wire.Request, t *touched) {
 		return
 	}
 
+	// What is neither a read nor a write of a partition has a handler of its own.
 	if h := s.handlers[req.Op]; h != nil {
 		h(c, req)
 		return

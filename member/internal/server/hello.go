@@ -76,6 +76,7 @@ func (s *Server) judge(h *wire.Hello, peer bool) *rpc.Refusal {
 		return rpc.Refuse(wire.CodeInvalid, "this is cluster %q, not %q", s.cfg.ClusterName, h.Cluster)
 	}
 
+	// The rest depends on how far this member is in its life, and may be otherwise at the next attempt.
 	standing := s.cfg.Standing()
 	switch id := s.cfg.Identity().ClusterID; {
 	case !peer && !h.Plane.ForClients():

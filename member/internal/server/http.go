@@ -30,6 +30,7 @@ func (s *Server) startHTTP(l net.Listener) *httpServer {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		// A load balancer must send nobody here before clients are let in, nor while the member leaves.
 		if !s.cfg.Standing().Ready {
 			http.Error(w, "starting or stopping", http.StatusServiceUnavailable)
 			return
@@ -58,6 +59,7 @@ func (s *Server) startHTTP(l net.Listener) *httpServer {
 func (a *httpServer) close(abruptly bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), httpDrain)
 	defer cancel()
+	// Shutdown leaves connections open that are still busy when its time is up.
 	if abruptly || a.srv.Shutdown(ctx) != nil {
 		_ = a.srv.Close() // its connections are being given up
 	}

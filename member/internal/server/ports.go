@@ -49,6 +49,7 @@ func Listen(cfg PortsConfig) (_ *Ports, err error) {
 		}
 	}
 
+	// A member that cannot have all its ports must not keep some of them from the next attempt.
 	defer func() {
 		if err != nil {
 			p.Close()
@@ -110,6 +111,7 @@ func outwardHost() string {
 		if !ok || !n.IP.IsGlobalUnicast() {
 			continue
 		}
+		// Addresses of IPv4 are reached from more networks, so the first one is taken at once.
 		if n.IP.To4() != nil {
 			return n.IP.String()
 		}

@@ -149,6 +149,7 @@ func (s *Server) Wait() { s.wg.Wait() }
 // Push sends a table to all connections that have asked for it.
 func (s *Server) Push(table []byte) {
 	for _, c := range s.conns.all() {
+		// Who has asked for the table once hears of later ones. The others learn its version from each answer.
 		if c.tables.Load() {
 			c.push(wire.OpTable, table)
 		}

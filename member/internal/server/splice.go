@@ -24,6 +24,8 @@ func Splice(a net.Conn, connect func() (net.Conn, error)) error {
 	// One direction has ended. The other may wait for bytes that never come, so both connections are closed.
 	_ = a.Close()
 	_ = b.Close()
+
+	// Both copies have ended when Splice returns, so no goroutine outlives the connection.
 	<-done
 	return err
 }

@@ -37,6 +37,7 @@ func (s *Server) task(c *Conn, req *wire.Request) {
 		b.Key = append([]byte(nil), b.Key...)
 		code, text := services.Tasks.Submit(b)
 		c.Answer(id, code, []byte(text))
+	// A task that has ended already, or is not known, is not cancelled: the answer says which.
 	case wire.OpTaskCancel:
 		ref, err := wire.DecodeTaskRef(req.Body)
 		if err != nil {
@@ -79,6 +80,7 @@ func taskWait(deadline, now int64) time.Duration {
 		return 0
 	}
 
+	// The bound is with answerTime, which is taken off again below.
 	left := maxTaskWait + answerTime
 	if ms := uint64(deadline) - uint64(now); ms < uint64(left/time.Millisecond) {
 		left = time.Duration(ms) * time.Millisecond

@@ -20,6 +20,7 @@ func (t *touched) add(p, partitions int) {
 // flush has the gathered partitions proposed. services may be nil as long as nothing was added.
 func (t *touched) flush(services *Services) {
 	for _, p := range t.list {
+		// The marks are taken back one by one: the list is short, and there may be many partitions.
 		t.marked[p] = false
 		services.Maps.Flush(p)
 	}

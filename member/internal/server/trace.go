@@ -21,6 +21,7 @@ func (s *Server) traced(caller maps.Caller, req *wire.Request) maps.Caller {
 		Remote: true,
 	})
 
+	// The names are those of OpenTelemetry's conventions for databases, so that tools know them.
 	attrs := trace.WithAttributes(
 		attribute.String("db.system.name", "gridiron"),
 		attribute.String("db.operation.name", req.Op.String()),
@@ -30,6 +31,7 @@ func (s *Server) traced(caller maps.Caller, req *wire.Request) maps.Caller {
 		trace.WithSpanKind(trace.SpanKindServer), attrs)
 	t := &tracedCall{caller: caller, span: span}
 	if req.Op.IsWrite() {
+		// A write spends its time in the log, so that part has a span of its own.
 		_, t.propose = s.cfg.Tracer.Start(ctx, "propose", trace.WithSpanKind(trace.SpanKindInternal), trace.WithAttributes(attribute.Int64("grid.partition", int64(req.Partition))))
 	}
 
@@ -66,6 +68,7 @@ func (t *tracedCall) Deliver(id uint64, code wire.Code, body []byte, told func(b
 		return
 	}
 
+	// Only a connection can lose an answer. Any other caller has it now.
 	t.caller.Answer(id, code, body)
 	told(true)
 }

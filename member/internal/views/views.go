@@ -117,6 +117,7 @@ func (v *Views) merge(p int, c claim, certain bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if p >= len(v.owners) {
+		// The number comes from the metadata: a claim must not make the list longer than there are partitions.
 		known := v.cfg.Metadata()
 		if known == nil || p >= known.PartitionCount {
 			return
@@ -150,6 +151,8 @@ func (v *Views) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+
+		// The first change is told at once. Those that follow within pushDelay go out together.
 		v.Rebuild()
 		t := time.NewTimer(pushDelay)
 		select {
@@ -177,6 +180,7 @@ func (v *Views) Rebuild() {
 		return
 	}
 
+	// Versions are this member's own, and only tell one of its tables from the next.
 	table.Version++
 	pub := &published{table: table, bytes: wire.AppendTable(nil, table)}
 	v.current.Store(pub)
@@ -203,6 +207,7 @@ func (v *Views) make(known *meta.View, version uint64) *wire.Table {
 	table.Partitions = make([]wire.PartitionRoute, len(known.Table))
 	for i := range known.Table {
 		t, p := &known.Table[i], &table.Partitions[i]
+		// Clients have nobody to ask until an owner is known.
 		p.Owner = wire.NoOwner
 		for _, r := range t.Replicas {
 			if k, ok := index[r.Member]; ok {
