@@ -126,6 +126,7 @@ func (c *RaiseLevel) decode(r *wire.Reader)    { c.Level = r.U32() }
 func (c *RaiseLevel) check() error             { return nil }
 
 func (c *RaiseLevel) apply(s *State) Result {
+	// A proposal may come after a higher one. What was allowed by then stays allowed.
 	if c.Level > s.v.Level {
 		s.change().Level = c.Level
 	}
@@ -146,6 +147,7 @@ func decodeIDs(r *wire.Reader, limit int) []wire.ID {
 		r.Fail("a list of %d, at most %d are allowed", n, limit)
 	}
 	if n == 0 || r.Err() != nil {
+		// No list and an empty one are the same, so that equal states do not differ.
 		return nil
 	}
 
@@ -159,6 +161,7 @@ func decodeIDs(r *wire.Reader, limit int) []wire.ID {
 // decodeInt reads an unsigned varint that is at most limit.
 func decodeInt(r *wire.Reader, limit int) int {
 	u := r.Uvarint()
+	// Compared before it is converted, since an int may be too short for it.
 	if u > uint64(limit) {
 		r.Fail("%d, at most %d is allowed", u, limit)
 		return 0

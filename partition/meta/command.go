@@ -106,6 +106,8 @@ func newCommand(k Kind) Command {
 	case KindSetMapConfig:
 		return new(SetMapConfig)
 	}
+
+	// A later version may know the kind. This one refuses it, on every replica alike.
 	return nil
 }
 

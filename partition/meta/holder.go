@@ -43,6 +43,7 @@ func (v *View) refuseHolders(list []Holder) string {
 // REQUIRES: v is for writing.
 func (v *View) allocate(list []Holder) []Replica {
 	replicas := make([]Replica, len(list))
+	// In the order of the list: all replicas of the metadata give out the same IDs.
 	for i, h := range list {
 		replicas[i] = Replica{ID: v.NextReplica, Holder: h}
 		v.NextReplica++

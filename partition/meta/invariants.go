@@ -12,6 +12,7 @@ import (
 // not is refused.
 func (v *View) check() error {
 	if !v.Bootstrapped() {
+		// No command but the first can have changed anything, and that one names the cluster.
 		if v.Version != 0 || v.Time != 0 || v.Name != "" || v.PartitionCount != 0 || v.ReplicasWanted != 0 || v.Durable || v.Level != 0 ||
 			len(v.InitialVoters) != 0 || len(v.Members) != 0 || len(v.Table) != 0 || v.NextMeta != 0 || v.NextReplica != 0 ||
 			len(v.Maps) != 0 || v.MapsVersion != 0 {
@@ -29,6 +30,7 @@ func (v *View) check() error {
 		return err
 	}
 
+	// The initial voters have the replicas from 1 to n, so the next one is greater.
 	if n := len(v.InitialVoters); n < 1 || n > MaxInitialVoters || v.NextMeta <= uint64(n) || v.NextReplica == 0 {
 		return fmt.Errorf("%d initial voters, next metadata replica %d, next replica %d", n, v.NextMeta, v.NextReplica)
 	}
@@ -50,6 +52,7 @@ func (v *View) check() error {
 }
 
 func (v *View) checkMaps() error {
+	// MapsVersion is the version of a change that was made, so it is never ahead.
 	if v.MapsVersion > v.Version || len(v.Maps) > 0 && v.MapsVersion == 0 {
 		return fmt.Errorf("%d configurations of maps at version %d of %d", len(v.Maps), v.MapsVersion, v.Version)
 	}
@@ -114,6 +117,7 @@ func (v *View) checkTable() error {
 			return fmt.Errorf("partition %d: %w", i, err)
 		}
 		for _, r := range p.Replicas {
+			// A member that holds replicas is not forgotten: see Forget.
 			if v.Member(r.Member) == nil || r.Incarnation.IsZero() {
 				return fmt.Errorf("partition %d: a replica at incarnation %s of unknown member %s", i, r.Incarnation, r.Member)
 			}

@@ -44,6 +44,7 @@ func (c *SetState) apply(s *State) Result {
 	m := &s.v.Members[at]
 	switch {
 	case m.Incarnation != c.Incarnation:
+		// States belong to one start of a member. The command was meant for another.
 		return refuse(wire.CodeConflict, "member %q (%s) is at incarnation %s, not %s", m.Name, m.ID, m.Incarnation, c.Incarnation)
 	case m.State == c.State:
 		// A copy of the command, which has had its effect.
@@ -113,6 +114,7 @@ func (c *Forget) check() error          { return nil }
 func (c *Forget) apply(s *State) Result {
 	at, known := s.v.find(c.ID)
 	if !known {
+		// The member was forgotten before, or never known: nothing is left to do.
 		return Result{}
 	}
 

@@ -10,6 +10,8 @@ func (v *View) ConfirmedDead(r Replica) bool {
 		// In doubt a replica counts as alive: silence is never death.
 		return false
 	}
+
+	// A later start proves that the process has ended. Where data is in memory, the replica has ended with it.
 	return m.State == StateDead || (!v.Durable && m.Incarnation != r.Incarnation)
 }
 
@@ -55,6 +57,7 @@ func (v *View) Uncertain() []uint32 {
 }
 
 func (v *View) partitions(match func(p *Partition, survivors int) bool) []uint32 {
+	// In the order of the table, so the list ascends.
 	var list []uint32
 	for i := range v.Table {
 		if p := &v.Table[i]; match(p, v.survivors(p)) {

@@ -21,6 +21,7 @@ func (c *InitMapConfigs) apply(s *State) Result {
 	v := s.v
 	switch {
 	case slices.Equal(v.Maps, c.List):
+		// Another member may have proposed the same before.
 		return Result{}
 	case v.MapsVersion != 0:
 		return refuse(wire.CodeConflict, "the configurations of maps were set before")
@@ -55,6 +56,7 @@ func (c *SetMapConfig) decode(r *wire.Reader) {
 
 func (c *SetMapConfig) check() error {
 	if c.Config.Fields == 0 {
+		// The command ends a configuration, so there is only the pattern to look at.
 		return wire.CheckMapPattern(c.Config.Pattern)
 	}
 	return c.Config.Check()

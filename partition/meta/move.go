@@ -136,6 +136,7 @@ func (c *ReplicaStep) find(s *State) (Partition, int, Result) {
 		return p, -1, res
 	}
 
+	// Views share the list, and callers write to it.
 	p.Replicas = slices.Clone(p.Replicas)
 	return p, p.replica(c.Replica), Result{}
 }
@@ -157,6 +158,7 @@ func (c *Promote) apply(s *State) Result {
 	case i < 0:
 		return c.missing()
 	case p.Replicas[i].Role == RoleVoter:
+		// A copy of the command, which has had its effect.
 		return Result{}
 	case p.StoppedForRecovery, p.Replicas[i].Role == RoleLeaving:
 		// A removal is not taken back: the group may have carried it out.
@@ -182,6 +184,7 @@ func (c *Retire) apply(s *State) Result {
 		res = mayChange(&p, c.Partition, c.Replica)
 	}
 	if !res.OK() || p.Replicas[i].Role == RoleLeaving {
+		// The step is refused, or the replica leaves already.
 		return res
 	}
 
@@ -314,6 +317,7 @@ func (c *Stopped) apply(s *State) Result {
 	case !res.OK():
 		return res
 	case i < 0:
+		// The generation goes on without this replica, so nobody asks how far its log goes.
 		return c.missing()
 	case !p.StoppedForRecovery || p.Replicas[i].Incarnation != c.Incarnation:
 		// Only the process that held the replica knows how far its log goes.

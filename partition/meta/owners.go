@@ -13,6 +13,7 @@ const (
 func (p *planner) owners() []int {
 	near := make([][]arc, len(p.rows))
 	for i, row := range p.rows {
+		// The owner is one of the planned holders, whether it has its replica yet or not.
 		for _, m := range row {
 			cost := costAwaited
 			switch {
@@ -49,10 +50,12 @@ func balanceOwners(choices [][]arc, n int) []int {
 		share = 0
 	}
 
+	// From level to level each member that can take one more gets it, until every partition has an owner.
 	for !level(f, share) {
 		share++
 	}
 
+	// Each row has one member by now.
 	owners := make([]int, len(choices))
 	for i, row := range f.rows {
 		owners[i] = row[0]

@@ -118,6 +118,7 @@ func (p *Partition) Whole() bool { return p.initialReplicas() == p.InitialReplic
 func (p *Partition) initialReplicas() int {
 	n := 0
 	for _, r := range p.Replicas {
+		// Replicas that joined later do not count: the generation began without them.
 		if !r.Joined {
 			n++
 		}
@@ -206,6 +207,7 @@ func (p *Partition) decode(r *wire.Reader) {
 	p.Generation, p.InitialReplicas = r.Uvarint(), int(r.U8())
 	n := r.Count(minReplica)
 	if n == 0 || n > MaxReplicas+1 {
+		// One more than MaxReplicas may be there while one replaces another.
 		r.Fail("a partition of %d replicas", n)
 		return
 	}

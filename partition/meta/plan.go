@@ -259,6 +259,7 @@ func pricesAt(owned, partitions, members int) prices {
 func (p *planner) cost(partition, member int) int {
 	switch {
 	case !slices.Contains(p.present[partition], member):
+		// A member without a replica has to be sent the whole state.
 		return costNew
 	case member == p.preferred[partition]:
 		return p.prices[partition].owner
@@ -345,6 +346,7 @@ func (p *planner) scatter() {
 func (p *planner) exchange(a, i, b, j int) bool {
 	x, y := p.rows[a][i], p.rows[b][j]
 	if p.cost(a, x)+p.cost(b, y) != p.cost(a, y)+p.cost(b, x) || !p.fits(a, i, y) || !p.fits(b, j, x) {
+		// The plan is one of the cheapest already. An exchange keeps it one only if the costs stay the same.
 		return false
 	}
 	p.rows[a][i], p.rows[b][j] = y, x

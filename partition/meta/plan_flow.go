@@ -54,6 +54,7 @@ func newFlow(want int, near [][]arc, far int, z zones) *flow {
 		queued: make([]bool, partitions+members), seenPartition: make([]bool, partitions), seenMember: make([]bool, members),
 	}
 
+	// All rows are parts of one array.
 	cells := make([]int, partitions*(want+1)) // a row has one too many while it changes
 
 	// In a scattered order, so that neighbouring partitions do not all get the same members.
@@ -99,6 +100,7 @@ func (f *flow) measure() {
 	f.queue = f.queue[:0]
 	for _, p := range f.order {
 		if len(f.rows[p]) < f.want {
+			// A way begins at each partition that is short of a member.
 			f.reach(&f.toPartition[p], 0, p)
 		}
 	}
@@ -127,6 +129,7 @@ func (f *flow) measure() {
 func (f *flow) reach(to *int, length, v int) {
 	if length < *to {
 		*to = length
+		// A place that waits in the queue already goes on with the shorter length.
 		if !f.queued[v] {
 			f.queued[v] = true
 			f.queue = append(f.queue, v)
@@ -252,6 +255,7 @@ func (f *flow) choices(p int, try func(m, cost int) bool) bool {
 		}
 	}
 	if f.far == never {
+		// Members without a cost of their own are out of the question.
 		return false
 	}
 
@@ -281,6 +285,7 @@ func (f *flow) take(p, m, length int) bool {
 // makeRoom sees to it that a member can be given to one more partition: it has room, or it leaves a partition, which takes another.
 func (f *flow) makeRoom(m int) bool {
 	if f.room(m) > 0 && f.toMember[m] == f.nearest {
+		// The way ends here: the member has room.
 		return true
 	}
 
@@ -302,6 +307,7 @@ func (f *flow) makeRoom(m int) bool {
 
 // takeFrom is takeAny for one more member of a full zone, another of which will leave the partition.
 func (f *flow) takeFrom(p, z, length int) bool {
+	// The zone stays as full as it is: one of its members comes, and another leaves.
 	for _, m := range f.zones.all[z] {
 		if f.toMember[m] <= length+f.far && !slices.Contains(f.rows[p], m) && f.take(p, m, length+f.cost(p, m)) {
 			return true

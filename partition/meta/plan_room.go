@@ -16,6 +16,7 @@ type memory struct {
 // bound takes in how much room members have. It does nothing where nobody's memory is bounded.
 func (p *planner) bound(members []Candidate, sizes []int64) {
 	if !slices.ContainsFunc(members, func(c Candidate) bool { return c.Bounded }) {
+		// Without a bound for anybody the planner does not look at sizes at all.
 		return
 	}
 	m := &memory{room: make([]int64, len(members)), sizes: make([]int64, len(p.present)), most: make([]int, len(members))}
@@ -132,6 +133,7 @@ func (p *planner) roomiest(partition int, left []int64) int {
 	best, bestZone := -1, 0
 	for m := range p.holders {
 		if slices.Contains(p.rows[partition], m) || slices.Contains(p.present[partition], m) || left[m] < p.memory.sizes[partition] {
+			// It holds the partition already, or has no room for it.
 			continue
 		}
 

@@ -81,12 +81,15 @@ func (c *RecoverMetadata) check() error {
 
 func (c *RecoverMetadata) apply(s *State) Result {
 	if v := s.v; v.Bootstrapped() {
+		// A repeated command finds its own generation. Any other was not meant for this group.
 		if v.Cluster != c.View.Cluster || v.Generation() != c.View.Generation() {
 			return refuse(wire.CodeConflict, "this is generation %d of the metadata of cluster %s, not %d of %s", v.Generation(), v.Cluster,
 				c.View.Generation(), c.View.Cluster)
 		}
 		return Result{}
 	}
+
+	// The view was decoded for this command, so nobody shares it.
 	*s = State{v: c.View}
 	return Result{}
 }

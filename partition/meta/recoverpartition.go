@@ -100,6 +100,7 @@ func (c *RecoverPartition) apply(s *State) Result {
 	p := Partition{Generation: old.Generation + 1, InitialReplicas: len(c.Replicas), Replicas: v.allocate(c.Replicas), Preferred: c.Preferred,
 		FromSurvivor: !c.Empty, Lost: old.Lost, PossibleLosses: old.PossibleLosses}
 	if lost {
+		// A generation counts once: as lost, or as one that may have lost something.
 		p.Lost++
 	} else if possible {
 		p.PossibleLosses++

@@ -57,6 +57,7 @@ func (c *Register) apply(s *State) Result {
 	}
 
 	if !known && len(v.Members) >= MaxMembers {
+		// Members that have left or are dead count too, until they are forgotten.
 		return refuse(wire.CodeOverloaded, "the cluster knows %d members, more are not possible", len(v.Members))
 	}
 

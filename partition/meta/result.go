@@ -29,6 +29,7 @@ func (r Result) OK() bool { return r.Code == wire.CodeOK }
 // ReplicaID returns the replica ID that the result of an AllocMeta or AddReplica carries, or 0.
 func (r Result) ReplicaID() uint64 {
 	if len(r.Value) != 8 {
+		// The results of other commands carry no ID, and neither do refusals.
 		return 0
 	}
 	return binary.BigEndian.Uint64(r.Value)

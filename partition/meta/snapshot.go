@@ -31,6 +31,7 @@ func AppendSnapshot(dst []byte, v *View) []byte {
 	dst = wire.AppendU16(append(dst, snapshotMagic...), SnapshotFormat)
 	dst = wire.AppendI64(wire.AppendU64(dst, v.Version), v.Time)
 
+	// In the order in which DecodeSnapshot reads. A change of it is another format.
 	dst = append(dst, v.Cluster[:]...)
 	dst = wire.AppendString(dst, v.Name)
 	dst = wire.AppendUvarint(wire.AppendUvarint(dst, uint64(v.PartitionCount)), uint64(v.ReplicasWanted))

@@ -42,6 +42,7 @@ func (s *State) Apply(cmd []byte) Result {
 		}
 	}
 
+	// A refused command has left no trace, so the state holds its invariants after every command.
 	res := c.apply(s)
 	s.mustHold()
 	return res
@@ -50,6 +51,7 @@ func (s *State) Apply(cmd []byte) Result {
 // edit returns the view for writing, with its Members and Table still those of snapshots.
 func (s *State) edit() *View {
 	if s.shared.view {
+		// Readers have the present view. One copy serves until the next view is given out.
 		v := *s.v
 		s.v, s.shared.view = &v, false
 	}
@@ -67,6 +69,7 @@ func (s *State) change() *View {
 func (s *State) changeMembers() *View {
 	v := s.change()
 	if s.shared.members {
+		// The list alone is copied. What its elements refer to is never written.
 		v.Members, s.shared.members = slices.Clone(v.Members), false
 	}
 	return v

@@ -45,6 +45,7 @@ func (c *CreateTable) append(dst []byte) []byte {
 }
 
 func (c *CreateTable) decode(r *wire.Reader) {
+	// A holder takes 32 bytes, so a count that the bytes cannot hold is refused before anything is allocated.
 	distinct := make([]Holder, r.Count(32))
 	for i := range distinct {
 		distinct[i].decode(r)

@@ -61,6 +61,7 @@ func (v *View) find(id wire.ID) (int, bool) {
 func (v *View) Named(name string) *Member {
 	for i := range v.Members {
 		if m := &v.Members[i]; m.Name == name && m.Live() {
+			// A name is free again when its member has left or is dead, so only live ones count.
 			return m
 		}
 	}
@@ -72,6 +73,7 @@ func (v *View) Candidates() []Candidate {
 	var list []Candidate
 	for i := range v.Members {
 		if m := &v.Members[i]; m.State == StateReady {
+			// A member that joins or drains holds what it has, and is planned nothing new.
 			list = append(list, Candidate{ID: m.ID, Incarnation: m.Incarnation, Zone: m.Zone, Lite: m.Lite})
 		}
 	}

@@ -42,6 +42,7 @@ func (c *AllocMeta) apply(s *State) Result {
 		v.NextMeta++
 	}
 
+	// A repeated command is told what the first one gave out.
 	return Result{Value: wire.AppendU64(nil, m.MetaReplica)}
 }
 

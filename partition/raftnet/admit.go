@@ -69,6 +69,7 @@ func admit(m *pb.Message) bool {
 		return false
 	}
 
+	// The table is indexed by type, so a type beyond it was refused above.
 	r := &rules[m.Type]
 	if !r.admitted || r.term == termRequired && m.Term == 0 || r.term == termForbidden && m.Term != 0 {
 		return false
@@ -78,6 +79,7 @@ func admit(m *pb.Message) bool {
 	case pb.Replicate:
 		return admitReplicate(m)
 	case pb.Propose:
+		// Proposals have no place in the log yet, so each entry is checked by itself.
 		return admitPropose(m)
 	case pb.LeaderTransfer:
 		return m.Hint != 0 // without a target it panics
@@ -93,6 +95,7 @@ func admitReplicate(m *pb.Message) bool {
 		return false
 	}
 
+	// Terms begin at 1 in the log, also where the entry before the first is none.
 	index, term := m.LogIndex, max(m.LogTerm, 1)
 	for i := range m.Entries {
 		e := &m.Entries[i]
@@ -123,6 +126,7 @@ func admitEntry(e *pb.Entry) bool {
 	switch e.Type {
 	case pb.ConfigChangeEntry:
 		var cc pb.ConfigChange
+		// Each replica decodes the change when it applies the entry, and panics on what it cannot read.
 		return cc.Unmarshal(e.Cmd) == nil && cc.Type >= pb.AddNode && cc.Type <= pb.AddWitness && cc.ReplicaID != 0
 	case pb.ApplicationEntry:
 		return e.ClientID != 0 || len(e.Cmd) == 0 // a command without a session panics
@@ -131,6 +135,8 @@ func admitEntry(e *pb.Entry) bool {
 	case pb.MetadataEntry:
 		return true
 	}
+
+	// No replica would know what to do with an entry of another type.
 	return false
 }
 
@@ -144,6 +150,7 @@ const (
 
 func admitEncoded(cmd []byte) bool {
 	if len(cmd) < 2 {
+		// A header, and at least one byte that it describes.
 		return false
 	}
 	switch cmd[0] {
@@ -151,6 +158,7 @@ func admitEncoded(cmd []byte) bool {
 		return true
 	case encodedSnappy:
 		size, n := binary.Uvarint(cmd[1:])
+		// The size is claimed by the sender, and each replica allocates that much when it uncompresses.
 		return n > 0 && size > 0 && size <= maxUncompressed
 	}
 	return false
@@ -174,6 +182,7 @@ func (o *chunkOrder) admit(c *pb.Chunk) bool {
 
 	if !o.any {
 		if c.ChunkId != 0 || c.FileChunkId != 0 {
+			// The first chunk of a connection begins the snapshot and its first file.
 			return false
 		}
 	} else {

@@ -79,6 +79,7 @@ func appendBatch(dst []byte, b *pb.MessageBatch, gate *gates, now time.Time) ([]
 		m := &b.Requests[i]
 		switch {
 		case !gate.admits(m, now):
+			// What the gates leave out is said again by a later message: see emptyGate and quietGate.
 			t.suppressed++
 		case w.add(m):
 			t.sent++
@@ -104,6 +105,7 @@ func (w *frameWriter) add(m *pb.Message) bool {
 	}
 	for i := range m.Entries {
 		if messageSlack+entryBound(&m.Entries[i]) > maxFrame-frameSlack {
+			// One entry is above the cap of a frame. Nothing that contains it can be sent.
 			return false
 		}
 	}
@@ -120,6 +122,7 @@ func (w *frameWriter) add(m *pb.Message) bool {
 		part.Entries = rest[:n]
 		w.addPart(&part, size)
 		if m.Type == pb.Replicate {
+			// The next part follows the last entry of this one.
 			part.LogIndex, part.LogTerm = rest[n-1].Index, rest[n-1].Term
 		}
 		rest = rest[n:]
@@ -133,6 +136,7 @@ func (w *frameWriter) addPart(m *pb.Message, bound int) {
 		w.close()
 	}
 
+	// Version and deployment stand once in each frame, which is decoded by itself.
 	if w.start < 0 {
 		w.start = len(w.dst)
 		w.dst = openFrame(w.dst)
@@ -205,6 +209,7 @@ func membershipBound(m *pb.Membership) int {
 }
 
 func isZeroSnapshot(s *pb.Snapshot) bool {
+	// Nil and empty differ here, as they do in the encoding: what was sent arrives unchanged.
 	return s.Index == 0 && s.Term == 0 && s.ShardID == 0 && s.FileSize == 0 && s.OnDiskIndex == 0 && s.Type == 0 &&
 		len(s.Filepath) == 0 && s.Files == nil && s.Checksum == nil && !s.Dummy && !s.Imported && !s.Witness &&
 		s.Membership.ConfigChangeId == 0 && s.Membership.Addresses == nil && s.Membership.Removed == nil &&
@@ -245,6 +250,7 @@ func appendMessage(dst []byte, m *pb.Message) []byte {
 	dst = binary.AppendUvarint(dst, m.From)
 	dst = binary.AppendUvarint(dst, m.ShardID)
 
+	// In the order of the flags, in which the receiver reads.
 	if flags&hasTerm != 0 {
 		dst = binary.AppendUvarint(dst, m.Term)
 	}

@@ -51,6 +51,7 @@ func decodeChunk(payload []byte) (c pb.Chunk, stateSnapshot bool, err error) {
 	d := newDecoder(payload)
 	flags := d.byte()
 	if flags >= chunkUnknown {
+		// A flag that this version does not know may announce bytes that it cannot read.
 		d.fail(errFlags)
 	}
 	c.HasFileInfo, c.Witness, stateSnapshot = flags&chunkFileInfo != 0, flags&chunkWitness != 0, flags&chunkStateSnapshot != 0
@@ -78,5 +79,6 @@ func decodeChunk(payload []byte) (c pb.Chunk, stateSnapshot bool, err error) {
 }
 
 func chunkHeadBound(c *pb.Chunk) int {
+	// The first part covers all numbers and flags at their longest.
 	return 256 + len(c.Filepath) + membershipBound(&c.Membership) + fileBound(&c.FileInfo)
 }

@@ -85,6 +85,7 @@ func (c *chunkConn) Close() {
 func (c *chunkConn) shut(cause error) {
 	c.mu.Lock()
 	if c.mu.err == nil {
+		// The first cause stays. Whatever fails after it is a consequence.
 		c.mu.err = cause
 		close(c.gone)
 	}

@@ -45,6 +45,7 @@ func (t *Transport) LimitCommit(shardID, replica, index uint64, until time.Time)
 func (t *Transport) limitCommits(b *pb.MessageBatch, now time.Time) {
 	limits := t.limits.Load()
 	if limits == nil {
+		// The usual case: no replica is being removed, and no message is looked at.
 		return
 	}
 	for i := range b.Requests {
@@ -54,6 +55,7 @@ func (t *Transport) limitCommits(b *pb.MessageBatch, now time.Time) {
 			continue
 		}
 		if l, ok := (*limits)[raftio.NodeInfo{ShardID: m.ShardID, ReplicaID: m.To}]; ok && now.Before(l.until) {
+			// To Raft this is a follower that learns of commits a little later than others.
 			m.Commit = min(m.Commit, l.index)
 		}
 	}

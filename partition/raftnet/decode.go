@@ -54,6 +54,7 @@ func decodeBatch(payload []byte, dst []pb.Message) (messages []pb.Message, binVe
 	}
 
 	if d.err != nil {
+		// The caller uses dst again, and must not keep half of a message alive by it.
 		clear(dst[had:])
 		return dst[:had], 0, 0, d.err
 	}
@@ -64,6 +65,7 @@ func (d *decoder) fail(err error) {
 	if d.err == nil {
 		d.err = err
 	}
+	// With nothing left to read, every later read fails too, and loops end.
 	d.b = nil
 }
 
@@ -79,6 +81,7 @@ func (d *decoder) byte() uint8 {
 
 func (d *decoder) uvarint() uint64 {
 	if len(d.b) > 0 && d.b[0] < 0x80 {
+		// Numbers below 128, such as types and most lengths, take one byte and no loop.
 		v := d.b[0]
 		d.b = d.b[1:]
 		return uint64(v)
@@ -149,6 +152,8 @@ func (d *decoder) bytes() []byte {
 	if n == 0 {
 		return nil
 	}
+
+	// The length is sent plus one, so that zero can stand for nil.
 	b := d.take(n - 1)
 	if d.err != nil {
 		return nil
@@ -159,10 +164,12 @@ func (d *decoder) bytes() []byte {
 // count reads the count of a list of which every element takes at least minSize bytes, and takes it off the budget.
 func (d *decoder) count(n uint64, minSize int, budget *int) int {
 	if n > uint64(len(d.b)/minSize) {
+		// The payload cannot hold so many, whatever the sender claims.
 		d.fail(errShort)
 		return 0
 	}
 	if n > uint64(*budget) {
+		// A frame of tiny elements takes many times its size in memory.
 		d.fail(errTooMany)
 		return 0
 	}
@@ -209,6 +216,7 @@ func (d *decoder) messageEntries(m *pb.Message) {
 		return
 	}
 
+	// One array for the entries and one for all commands, both of the message's own.
 	m.Entries = make([]pb.Entry, n)
 	slab := make([]byte, 0, commands)
 	index, term := m.LogIndex, m.Term
@@ -230,6 +238,7 @@ func (d *decoder) messageEntries(m *pb.Message) {
 func (d *decoder) entry(e *pb.Entry, index, term uint64, slab []byte) []byte {
 	flags := d.byte()
 	if flags&entryUnknown != 0 || flags&entryOddType != 0 && flags&entryTypeBits != 0 {
+		// An odd type stands behind the flags, so their own two bits must be free.
 		d.fail(errFlags)
 		return slab
 	}
@@ -239,6 +248,7 @@ func (d *decoder) entry(e *pb.Entry, index, term uint64, slab []byte) []byte {
 		e.Type = pb.EntryType(d.uint32())
 	}
 
+	// What the flags do not say otherwise follows from the entry before.
 	e.Index, e.Term = index+1, term
 	if flags&entryNext == 0 {
 		e.Index = d.uvarint()
@@ -256,6 +266,7 @@ func (d *decoder) entry(e *pb.Entry, index, term uint64, slab []byte) []byte {
 
 	size := d.uvarint()
 	if size == 0 {
+		// The command is nil. Zero cannot be the length of an empty one, which is sent as one.
 		return slab
 	}
 	cmd := d.take(size - 1)
@@ -305,6 +316,7 @@ func (d *decoder) membership(m *pb.Membership) {
 	m.ConfigChangeId = d.uvarint()
 	m.Addresses = d.addresses()
 	if n := d.uvarint(); n > 0 {
+		// Without a size: a count that is only claimed allocates nothing.
 		m.Removed = make(map[uint64]bool)
 		for range d.count(n-1, 2, &d.members) {
 			id := d.uvarint()

@@ -51,6 +51,7 @@ type gates struct {
 
 // admits reports whether m is to be sent. Both gates see each message.
 func (g *gates) admits(m *pb.Message, now time.Time) bool {
+	// The quiet gate has to see also what the other leaves out: it tells that something happens in the group.
 	quiet := g.quiet.admits(m, now)
 	return g.empty.admits(m, now) && quiet
 }
@@ -62,6 +63,7 @@ func newEmptyGate(interval time.Duration) emptyGate {
 // admits reports whether m is to be sent.
 func (g *emptyGate) admits(m *pb.Message, now time.Time) bool {
 	if g.interval == 0 || m.Type != pb.Replicate || len(m.Entries) != 0 {
+		// Only Replicates without entries repeat what other messages say.
 		return true
 	}
 
@@ -84,5 +86,6 @@ func (g *emptyGate) sweep(now time.Time) {
 			delete(g.passed, k)
 		}
 	}
+	// Twice what is left, so that the cost of a sweep is spread over as many new replicas.
 	g.sweepAt = max(minGateSweep, 2*len(g.passed))
 }

@@ -67,6 +67,7 @@ func (f *frameReader) next() (payload []byte, ok bool, err error) {
 
 	n, _, err := wire.FrameLength(b, maxFrame)
 	if err != nil {
+		// A length above the cap cannot be skipped: nobody knows where the next frame begins.
 		return nil, false, err
 	}
 	if len(b)-frameHeader < n {
@@ -76,6 +77,7 @@ func (f *frameReader) next() (payload []byte, ok bool, err error) {
 
 	payload = b[frameHeader : frameHeader+n]
 	if crc32.Checksum(payload, castagnoli) != binary.BigEndian.Uint32(b[4:]) {
+		// The length may be wrong as well, so no later frame can be found.
 		return nil, false, ErrChecksum
 	}
 	f.r += frameHeader + n
@@ -89,11 +91,13 @@ func (f *frameReader) fill() (int, error) {
 	for range maxEmpty {
 		n, err := f.src.Read(f.buf[f.w:])
 		f.w += n
+		// A read that fills the buffer suggests that more is waiting, and that a larger buffer pays.
 		f.full = f.w == len(f.buf)
 		if n > 0 {
 			return n, nil // an error that came along comes again
 		}
 		if errors.Is(err, io.EOF) && f.r != f.w {
+			// The peer has gone within a frame, and not between two.
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {
@@ -107,6 +111,7 @@ func (f *frameReader) fill() (int, error) {
 func (f *frameReader) makeRoom() {
 	size := len(f.buf)
 	if f.full && size < readBusy {
+		// The last read has filled the buffer, so there may be more than it holds.
 		size = readBusy
 	}
 

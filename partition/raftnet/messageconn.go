@@ -45,6 +45,7 @@ func newMessageConn(t *Transport, nc net.Conn) *messageConn {
 	c := &messageConn{t: t, nc: nc}
 	interval := t.cfg.EmptyInterval
 	if t.cfg.KeepEmpty {
+		// With an interval of zero both gates let everything pass.
 		interval = 0
 	}
 	c.gate = gates{newEmptyGate(interval), newQuietGate(interval, t.made, t.answers)}
@@ -67,6 +68,7 @@ func (c *messageConn) SendMessageBatch(b pb.MessageBatch) error {
 	c.mu.Lock()
 	if err := c.mu.err; err != nil {
 		c.mu.Unlock()
+		// The NodeHost closes the connection and opens another when it sends next.
 		return err
 	}
 
@@ -107,6 +109,7 @@ func (c *messageConn) Close() {
 func (c *messageConn) shut(cause error) {
 	c.mu.Lock()
 	if c.mu.err == nil {
+		// The first cause stays. Whatever fails after it is a consequence.
 		c.mu.err = cause
 		c.t.counters.discarded.Add(uint64(len(c.mu.pending) + c.mu.writing))
 		c.mu.pending = nil
@@ -121,6 +124,7 @@ func (c *messageConn) write() {
 	var spare []byte
 	for {
 		c.mu.Lock()
+		// Counted as queued until now: bytes on their way take memory as well.
 		c.mu.writing = 0
 		for len(c.mu.pending) == 0 && c.mu.err == nil {
 			c.wake.Wait()
@@ -146,6 +150,7 @@ func (c *messageConn) write() {
 			rest = rest[len(piece):]
 		}
 
+		// One burst must not keep its large buffer for the life of the connection.
 		spare = nil
 		if cap(buf) <= keepBuffer {
 			spare = buf
@@ -169,6 +174,7 @@ func watch(nc net.Conn, shut func(error)) {
 	n, err := nc.Read(b[:])
 	switch {
 	case n > 0:
+		// Whatever the peer is, it does not keep to the protocol of this stream.
 		shut(errSpoke)
 	case err != nil:
 		shut(fmt.Errorf("%w: %w", errPeerClosed, err))

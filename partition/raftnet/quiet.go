@@ -57,6 +57,7 @@ func (g *quietGate) admits(m *pb.Message, now time.Time) bool {
 	if m.Type != pb.Heartbeat {
 		// Something happens in the group.
 		if len(g.passed) > 0 {
+			// The next heartbeat to this replica passes, whatever the replica has answered before.
 			delete(g.passed, key)
 		}
 		return true
@@ -67,8 +68,10 @@ func (g *quietGate) admits(m *pb.Message, now time.Time) bool {
 		return true
 	}
 
+	// The windows are the same for all replicas of the process, so that their heartbeats pass together.
 	last, ok := g.passed[key]
 	if ok && last.term == m.Term && last.commit == m.Commit && g.window(last.at) == g.window(now) && g.answers.since(key, m.Term, last.at) {
+		// The replica has answered the same in this window, so the heartbeat would tell it nothing.
 		return false
 	}
 
@@ -120,6 +123,7 @@ func (a *answers) note(batch []pb.Message) {
 			continue
 		}
 		if !locked {
+			// A batch without answers takes no lock.
 			now, locked = time.Now(), true
 			a.mu.Lock()
 			defer a.mu.Unlock()

@@ -63,6 +63,7 @@ func (r *Registry) Set(shardID, replicaID uint64, target string) {
 	defer r.mu.Unlock()
 	old := *at.Load()
 	if old[key] == target {
+		// When one replica of a partition moves, the others are set again to where they are.
 		return
 	}
 
@@ -89,6 +90,8 @@ func (r *Registry) SetAll(table map[raftio.NodeInfo]string) {
 			next[k.ShardID%stripes][k] = target
 		}
 	}
+
+	// The new stripes are made before the lock is taken, and stored one after the other.
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range next {
@@ -109,6 +112,7 @@ func (r *Registry) Len() (n int) {
 func (r *Registry) Resolve(shardID, replicaID uint64) (target, queue string, err error) {
 	target, ok := (*r.stripe(shardID).Load())[raftio.NodeInfo{ShardID: shardID, ReplicaID: replicaID}]
 	if !ok {
+		// The library drops the message, as Raft allows.
 		return "", "", ErrUnknownReplica
 	}
 	return target, target, nil

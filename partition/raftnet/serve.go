@@ -31,6 +31,7 @@ var (
 func (t *Transport) Serve(nc net.Conn, hello wire.Hello) error {
 	defer nc.Close()
 	if hello.Plane != t.cfg.Plane || hello.Stream > StreamChunks {
+		// The connection was meant for another part of the member.
 		return fmt.Errorf("%w: plane %d, stream %d", wire.ErrMalformed, hello.Plane, hello.Stream)
 	}
 
@@ -114,6 +115,7 @@ func (t *Transport) decodeMessages(payload []byte, batch []pb.Message) ([]pb.Mes
 			continue
 		}
 		if kept != i {
+			// What is kept closes the gap of what was refused, in the order in which it came.
 			batch[kept] = batch[i]
 		}
 		kept++
@@ -133,6 +135,7 @@ func (t *Transport) deliver(batch []pb.Message) {
 	t.counters.deliveries.Add(1)
 	t.counters.receivedMessages.Add(uint64(len(batch)))
 	if !t.cfg.KeepEmpty {
+		// Only the quiet gates ask for answers. With KeepEmpty they let everything pass.
 		t.answers.note(batch)
 	}
 	if t.stateSnapshots != nil {
@@ -186,6 +189,7 @@ func (t *Transport) receiveChunks(nc net.Conn) error {
 		}
 
 		if c.BinVer != raftio.TransportBinVersion || c.DeploymentId != t.deploymentID {
+			// A NodeHost of another cluster, or of another format, has dialed this one.
 			return errStrange
 		}
 
@@ -210,6 +214,7 @@ func (t *Transport) receiveChunks(nc net.Conn) error {
 
 		t.counters.receivedChunks.Add(1)
 		if !t.chunkHandler(c) {
+			// The NodeHost does not take the chunk, so the rest of the snapshot is of no use.
 			return errChunk
 		}
 	}

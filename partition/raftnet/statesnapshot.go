@@ -89,6 +89,7 @@ func (c *chunkConn) sendStateSnapshot(chunk *pb.Chunk) error {
 // writeStateSnapshot writes a state snapshot behind the chunk that announces it.
 func (c *chunkConn) writeStateSnapshot(chunk *pb.Chunk, stateSnapshot StateSnapshot) error {
 	bare := *chunk
+	// The data of the Raft snapshot is replaced by what follows.
 	bare.Data = nil
 	bare.Index, bare.Term, bare.Membership = stateSnapshot.At()
 
@@ -110,6 +111,7 @@ type pieceWriter chunkConn
 
 func (w *pieceWriter) Write(b []byte) (n int, err error) {
 	for len(b) > 0 && err == nil {
+		// Each frame has a write deadline of its own, so a slow receiver that goes on reading is not given up.
 		piece := b[:min(len(b), pieceSize)]
 		if err = (*chunkConn)(w).writeFrame(piece); err == nil {
 			n, b = n+len(piece), b[len(piece):]
@@ -121,6 +123,7 @@ func (w *pieceWriter) Write(b []byte) (n int, err error) {
 // writeFrame writes c.head, in which room for a frame's header was opened, and tail as one frame.
 func (c *chunkConn) writeFrame(tail []byte) error {
 	if len(c.head) == 0 {
+		// Frames of a state snapshot have nothing but their bytes, so the head is opened here.
 		c.head = openFrame(c.head)
 	}
 	closeFrame(c.head, 0, tail)
@@ -128,6 +131,7 @@ func (c *chunkConn) writeFrame(tail []byte) error {
 	if err := c.nc.SetWriteDeadline(time.Now().Add(c.t.cfg.WriteTimeout)); err != nil {
 		return err
 	}
+	// The tail may be large, so it is not copied behind the head.
 	parts := net.Buffers{c.head, tail}
 	n, err := parts.WriteTo(c.nc)
 	c.head = c.head[:0]
@@ -153,6 +157,7 @@ func (r *pieceReader) Read(b []byte) (int, error) {
 		}
 		if ok {
 			r.rest, r.ended = payload, len(payload) == 0
+			// An empty frame sets ended, and leaves nothing to read.
 			continue
 		}
 
@@ -182,6 +187,7 @@ func (r *pieceReader) Read(b []byte) (int, error) {
 // snapshot for the NodeHost.
 func (t *Transport) receiveStateSnapshot(first *pb.Chunk, nc net.Conn, in *frameReader) (pb.Chunk, error) {
 	if t.stateSnapshots == nil || first.ChunkId != 0 || len(first.Data) != 0 {
+		// A state snapshot comes with the first chunk of a Raft snapshot, which then has no data.
 		return pb.Chunk{}, errStateSnapshot
 	}
 

@@ -140,6 +140,7 @@ func (t *Transport) awaitStart() {
 // more than once and before Start, but not from a handler.
 func (t *Transport) Close() error {
 	t.mu.Lock()
+	// From here on nothing is adopted or entered, so the lists below are all that there is.
 	t.mu.state = stateClosed
 	t.beganOnce.Do(func() { close(t.began) })
 
@@ -164,6 +165,7 @@ func (t *Transport) Close() error {
 		c.Close()
 	}
 
+	// Connections are broken, so whatever still calls a handler ends soon.
 	t.busy.Wait()
 	return nil
 }
@@ -305,10 +307,13 @@ func (t *Transport) enter(nc *net.Conn) error {
 	}
 	if nc != nil {
 		if len(t.mu.inbound) >= t.cfg.MaxInbound {
+			// Each connection has buffers of its own, so their number bounds the memory.
 			return ErrTooManyConnections
 		}
 		t.mu.inbound[nc] = struct{}{}
 	}
+
+	// Under the lock in which the state was seen: Close waits only for what entered before.
 	t.busy.Add(1)
 	return nil
 }
