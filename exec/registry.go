@@ -31,6 +31,7 @@ func (r *Registry) Tasks() []string { return (*tasks.Registry)(r).Names() }
 // RegisterTask panics if fn is nil, and if the name is empty, longer than 255 bytes, not UTF-8, contains control characters, or
 // is taken.
 func RegisterTask[In, Out any](r *Registry, name string, fn func(ctx context.Context, tc TaskContext, in In) (Out, error)) {
+	// These are mistakes in the program, which every start shows. A panic names them before a member serves.
 	if fn == nil {
 		panic(fmt.Sprintf("exec: task %q has no function", name))
 	}
@@ -38,8 +39,10 @@ func RegisterTask[In, Out any](r *Registry, name string, fn func(ctx context.Con
 		panic(fmt.Sprintf("exec: the name of task %q %s", name, problem))
 	}
 
+	// From here on the types are hidden: members handle all tasks alike, as bytes.
 	run := func(ctx context.Context, tc tasks.Context, arg []byte) ([]byte, tasks.Stage, error) {
 		var in In
+		// A caller without an argument sends nil, which is the zero value of every type.
 		if !isNil(arg) {
 			if err := (codec.Msgpack{}).Decode(arg, &in); err != nil {
 				return nil, tasks.StageArg, err

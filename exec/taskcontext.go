@@ -36,6 +36,7 @@ type TaskContext interface {
 // error is the last thing that comes. If tc is not the TaskContext that a task was given, the error wraps sdk.ErrInvalid.
 func Local[K comparable, V any](tc TaskContext, mapName string) iter.Seq2[sdk.Entry[K, V], error] {
 	return func(yield func(sdk.Entry[K, V], error) bool) {
+		// TaskContext is an interface that programs may implement for tests. Such a context has no member behind it.
 		local, ok := tc.(tasks.LocalReader)
 		if !ok {
 			yield(sdk.Entry[K, V]{}, fmt.Errorf("local entries of map %q: %w: %T is not the context of a running task", mapName, sdk.ErrInvalid, tc))
@@ -43,11 +44,13 @@ func Local[K comparable, V any](tc TaskContext, mapName string) iter.Seq2[sdk.En
 		}
 
 		for raw, err := range local.LocalEntries(mapName) {
+			// The iteration ends here: it is not known which entries are missing.
 			if err != nil {
 				yield(sdk.Entry[K, V]{}, fmt.Errorf("local entries of map %q: %w", mapName, err))
 				return
 			}
 
+			// One entry of other types does not end the iteration, since maps may hold several kinds.
 			entry, err := decodeEntry[K, V](raw)
 			if err != nil {
 				err = fmt.Errorf("local entries of map %q: %w", mapName, err)

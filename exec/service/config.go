@@ -127,6 +127,7 @@ func (c Config) Validate() error {
 
 // CheckPools returns all that is wrong with the bounds of executors, by name.
 func CheckPools(executors map[string]exec.PoolConfig) (problems []error) {
+	// Sorted, so that the same configuration gives the same text each time.
 	for _, name := range slices.Sorted(maps.Keys(executors)) {
 		p := executors[name]
 		if problem := tasks.CheckName(name); problem != "" {

@@ -48,6 +48,7 @@ func (r *results) add(id wire.ID, size int64, now time.Time) (dropped []wire.ID)
 	r.places[id] = r.unfetched.PushBack(&kept{id: id, size: size + resultOverhead, expires: now.Add(r.ttl)})
 	r.bytes += size + resultOverhead
 
+	// A result that was fetched is kept only for a repeated question, so it goes before those that nobody has seen.
 	for len(r.places) > r.maxCount || r.bytes > r.maxBytes {
 		oldest := r.fetched.Front()
 		if oldest == nil {

@@ -18,9 +18,11 @@ var errGoexit = errors.New("the task ended its goroutine")
 // launchLocked gives j a place in p and runs it. The goroutine that it starts owns the call of the task's function and ends
 // with it; the end of the task's ctx asks it to. REQUIRES mu and a free place.
 func (s *Service) launchLocked(p *pool, j *job) {
+	// The place counts from here on, not from the start of the goroutine: the next task must not take it too.
 	p.running++
 	s.mu.running++
 
+	// The cause tells a cancelled task from one whose member stops.
 	ctx, end := context.WithCancelCause(s.root)
 	j.end = end
 
@@ -34,6 +36,7 @@ func (s *Service) launchLocked(p *pool, j *job) {
 
 // run carries j from the start of its function to its outcome, also where the function panics or ends its goroutine by runtime.Goexit.
 func (s *Service) run(tc *taskContext, j *job, arg []byte) {
+	// The place is given back last, when the outcome is settled.
 	defer s.leave(j)
 
 	ctx := tc.ctx
@@ -50,6 +53,7 @@ func (s *Service) run(tc *taskContext, j *job, arg []byte) {
 		ctx, tc.ctx = limited, limited
 	}
 
+	// The client that the task uses says through this context when it waits for other tasks.
 	ctx = taskwait.NewContext(ctx, &waits{s: s, j: j, goroutine: goroutineID()})
 	tc.ctx = ctx
 

@@ -101,10 +101,12 @@ func (s *Service) Stop() {
 	was := s.mu.phase
 	if was == phaseStopped {
 		s.mu.Unlock()
+		// Another call is stopping the service. Both return when it has stopped.
 		<-s.stopped
 		return
 	}
 
+	// From here on Submit refuses tasks, so the loops below see all of them.
 	s.mu.phase = phaseStopped
 
 	for _, p := range s.mu.pools {
@@ -124,6 +126,7 @@ func (s *Service) Stop() {
 	s.mu.Unlock()
 
 	defer close(s.stopped)
+	// Nothing was started, so there is nothing to wait for.
 	if was == phaseNew {
 		return
 	}
@@ -142,6 +145,7 @@ func (s *Service) Stop() {
 		}
 	}
 
+	// The sweeper ends with the root context. Stop returns only when no goroutine of the service is left but those named above.
 	<-s.janitor
 }
 
@@ -152,6 +156,7 @@ func (s *Service) abandon() []*job {
 
 	var left []*job
 	for _, j := range s.mu.jobs {
+		// Tasks without a context were never launched. Those that waited have been settled.
 		if j.end != nil {
 			left = append(left, j)
 			s.settleLocked(j, memberStopped())
@@ -172,6 +177,7 @@ func (s *Service) sweep() {
 		case <-s.root.Done():
 			return
 		case <-tick.C:
+			// Expired results and their jobs go together, so that Wait never finds one without the other.
 			s.mu.Lock()
 			s.forgetLocked(s.mu.results.expire(time.Now()))
 			s.mu.Unlock()
@@ -204,6 +210,7 @@ func (s *Service) Submit(body wire.TaskBody) (wire.Code, string) {
 		if old.task != j.task || old.executor != j.executor {
 			return wire.CodeInvalid, fmt.Sprintf("task ID %s is taken by task %q of executor %q", j.id, old.task, old.executor)
 		}
+		// The first copy of the same task was accepted, which is what the caller asks for.
 		return wire.CodeOK, ""
 	}
 
@@ -233,6 +240,7 @@ func (s *Service) Submit(body wire.TaskBody) (wire.Code, string) {
 		s.mu.pools[j.executor] = p
 	}
 
+	// The pool exists and is full, so refusing leaves no empty pool behind.
 	if p.running >= p.size && p.waiting.Len() >= p.depth {
 		s.mu.stats.Rejected++
 		return wire.CodeRejected, fmt.Sprintf("executor %q: %d tasks run and %d wait, which is its limit", j.executor, p.running, p.waiting.Len())
@@ -242,6 +250,7 @@ func (s *Service) Submit(body wire.TaskBody) (wire.Code, string) {
 	s.mu.jobs[j.id] = j
 	s.mu.argBytes += j.size
 
+	// A free place means that nobody waits: leave gives places to waiting tasks first.
 	if p.running < p.size {
 		s.launchLocked(p, j)
 	} else {
@@ -252,6 +261,7 @@ func (s *Service) Submit(body wire.TaskBody) (wire.Code, string) {
 
 // prepare checks all of body that does not depend on the service's state and copies it into a job.
 func (s *Service) prepare(body *wire.TaskBody) (*job, wire.Code, string) {
+	// The ID is the identity by which a repeated submission is recognised.
 	if body.ID.IsZero() {
 		return nil, wire.CodeInvalid, "a task without an ID"
 	}
@@ -340,6 +350,7 @@ func (s *Service) Cancel(id wire.ID) bool {
 	}
 
 	s.settleLocked(j, wire.TaskResult{Code: wire.CodeCancelled, Message: fmt.Sprintf("task %q was cancelled", j.task)})
+	// The outcome is settled first, so the function's own end cannot become the outcome.
 	if j.end != nil {
 		j.end(errCancelled)
 	}
@@ -351,6 +362,7 @@ func (s *Service) Names() []string { return s.cfg.Registry.Tasks() }
 
 // settleLocked makes r the outcome of j unless it has one. REQUIRES mu.
 func (s *Service) settleLocked(j *job, r wire.TaskResult) {
+	// The first outcome counts: a caller may have seen it already.
 	if j.settled {
 		return
 	}
@@ -368,6 +380,7 @@ func (s *Service) settleLocked(j *job, r wire.TaskResult) {
 		s.mu.stats.Failed++
 	}
 
+	// The result is set before, so whoever sees the closed channel may read it.
 	close(j.done)
 	s.forgetLocked(s.mu.results.add(j.id, int64(len(r.Value)+len(r.Message)), time.Now()))
 }

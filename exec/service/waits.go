@@ -89,6 +89,7 @@ func (s *Service) breakLocked(j *job) {
 		}
 	}
 
+	// Only the wait that has just begun can have completed a circle.
 	if !waiters[j] {
 		return
 	}

@@ -127,6 +127,8 @@ func (c *Cluster) configure(addr string, join []string, expect int) int {
 	i := len(c.configs)
 	cfg := grid.Config{Name: fmt.Sprintf("m%d", i), Listen: addr, DataDir: c.t.TempDir(), Partitions: c.opts.partitions,
 		Replicas: c.opts.replicas, NoHTTP: true, Registry: c.opts.registry, Logger: c.opts.logger, Join: join, Expect: expect}
+
+	// The test has the last word on each member's Config.
 	if c.opts.configure != nil {
 		c.opts.configure(i, &cfg)
 	}
@@ -154,12 +156,15 @@ func (c *Cluster) close() {
 	}
 	var wg sync.WaitGroup
 	for i := range c.members {
+		// Kill and not Close: nobody needs the data any more, and moving it would take long.
 		if m := c.take(i); m != nil {
 			wg.Go(m.Kill)
 		}
 	}
 
 	wg.Wait()
+
+	// The network goes last, so that no member meets its end.
 	c.network.Close()
 
 	for _, p := range c.ports {
@@ -237,6 +242,7 @@ func (c *Cluster) WaitSafe() {
 			continue
 		}
 
+		// The members do not agree yet, so the count begins again.
 		agree = 0
 		select {
 		case <-tick.C:

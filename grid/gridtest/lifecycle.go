@@ -20,6 +20,7 @@ func (c *Cluster) start(members []int, delay func(i int) time.Duration) {
 	errs := make([]error, len(members))
 	var wg sync.WaitGroup
 	for k, i := range members {
+		// A member alone may wait for the others before it is ready, so they start at the same time.
 		wg.Go(func() {
 			if delay != nil {
 				select {
@@ -31,6 +32,7 @@ func (c *Cluster) start(members []int, delay func(i int) time.Duration) {
 		})
 	}
 
+	// Fatalf may be called on the test's goroutine only.
 	wg.Wait()
 	for k, err := range errs {
 		if err != nil {
@@ -42,6 +44,8 @@ func (c *Cluster) start(members []int, delay func(i int) time.Duration) {
 // startOne starts a member on its port of the network.
 func (c *Cluster) startOne(ctx context.Context, i int) error {
 	c.mu.Lock()
+
+	// A start may take long, so it runs without the lock.
 	cfg := c.configs[i]
 	c.mu.Unlock()
 
@@ -113,6 +117,8 @@ func (c *Cluster) Add() int {
 	if err != nil {
 		c.t.Fatalf("add a member: %v", err)
 	}
+
+	// The port is taken until close, so no other test gets it while the member is down.
 	c.ports = append(c.ports, p)
 
 	i := c.configure(p.Addrs()[0], join, 0)

@@ -42,6 +42,7 @@ func appendBool(dst []byte, v bool) []byte {
 }
 
 func appendUint(dst []byte, n uint64) []byte {
+	// The fewest bytes that hold n. One number has one encoding, since keys are compared by their bytes.
 	switch {
 	case n < 0x80:
 		return append(dst, byte(n))
@@ -58,6 +59,7 @@ func appendUint(dst []byte, n uint64) []byte {
 func appendInt(dst []byte, n int64) []byte {
 	switch {
 	case n >= 0:
+		// A number from 0 is written alike whether its Go type has a sign or not.
 		return appendUint(dst, uint64(n))
 	case n >= -32:
 		return append(dst, byte(n))
@@ -137,12 +139,14 @@ func appendTime(dst []byte, t time.Time) []byte {
 
 func appendInstant(dst []byte, sec int64, nsec uint32) []byte {
 	if uint64(sec)>>34 != 0 {
+		// 96 bits: seconds before 1970 or beyond 34 bits.
 		dst = append(dst, codeExt8, 12, extTime)
 		dst = binary.BigEndian.AppendUint32(dst, nsec)
 		return binary.BigEndian.AppendUint64(dst, uint64(sec))
 	}
 	packed := uint64(nsec)<<34 | uint64(sec)
 	if packed>>32 == 0 {
+		// 32 bits are enough without nanoseconds, until the year 2106.
 		return binary.BigEndian.AppendUint32(append(dst, codeFix4, extTime), uint32(packed))
 	}
 	return binary.BigEndian.AppendUint64(append(dst, codeFix8, extTime), packed)

@@ -12,6 +12,7 @@ func Canonical(dst, b []byte) ([]byte, error) {
 	if err := s.whole(); err != nil {
 		return dst, err
 	}
+	// Most bytes that come from this codec are canonical already.
 	if !s.loose {
 		return append(dst, b...), nil
 	}
@@ -37,6 +38,7 @@ func (e *encoder) rewrite(b []byte) (rest []byte, err error) {
 		return nil, malformed(err, 0)
 	}
 
+	// The scan has checked lengths and depth, so nothing here reads beyond b.
 	body := b[t.size:]
 	switch t.fam {
 	case famNil:
@@ -74,6 +76,7 @@ func (e *encoder) rewrite(b []byte) (rest []byte, err error) {
 		if err != nil {
 			return nil, err
 		}
+		// Entries are written in the order of b and sorted by endMap.
 		start := len(e.dst)
 		for range t.n {
 			at := len(e.dst)

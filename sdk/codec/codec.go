@@ -162,6 +162,7 @@ func decodeScalar(b []byte, v any) (done bool, err error) {
 			t, err := wholeToken(b, famBytes, "[]byte")
 			switch {
 			case err == nil:
+				// A copy that is not nil, also without bytes: empty is another value than nil.
 				*v = append(make([]byte, 0, len(b)-t.size), b[t.size:]...)
 			case len(b) == 1 && b[0] == codeNil:
 				*v, err = nil, nil
@@ -251,6 +252,7 @@ func wholeInt(b []byte, bits int, typ string) (int64, error) {
 		}
 	}
 
+	// Bytes that are damaged are reported as damaged, before any talk about types.
 	if err := Validate(b, Limits{}); err != nil {
 		return 0, err
 	}
@@ -277,6 +279,7 @@ func decode(b []byte, v any) error {
 		return fmt.Errorf("%w: decoding needs a non-nil pointer, got %T", ErrUnsupported, v)
 	}
 
+	// The whole is checked before any of it is decoded, so that lengths in it may be trusted.
 	s := scanner{b: b, maxDepth: MaxDepth, left: len(b)}
 	if err := s.whole(); err != nil {
 		return err

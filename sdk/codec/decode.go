@@ -86,6 +86,7 @@ func (d *decoder) anyMap(n int) (any, error) {
 			return nil, err
 		}
 		if t.fam != famString {
+			// What was read so far moves along. Most maps never come here.
 			mixed := make(map[any]any, n)
 			for k, v := range named {
 				mixed[k] = v
@@ -108,6 +109,7 @@ func (d *decoder) mixedMap(m map[any]any, left, n int) (any, error) {
 		if err != nil {
 			return nil, err
 		}
+		// Go cannot compare slices and maps, so they cannot be keys of a map[any]any.
 		if t.fam == famBytes || t.fam == famArray || t.fam == famMap {
 			return nil, fmt.Errorf("%w: %s as a map key, which any cannot hold", ErrType, t.fam)
 		}
@@ -195,6 +197,7 @@ func (d *decoder) value(p *plan, v reflect.Value) error {
 		return p.unsupported()
 	}
 
+	// nil stands for the zero value of types that have a nil, and v is zero already.
 	if !fits && (t.fam != famNil || !p.holdsNil()) {
 		return mismatch(t, p.typ.String())
 	}
@@ -243,6 +246,7 @@ func (d *decoder) container(p *plan, v reflect.Value, t token) error {
 		v.Set(reflect.MakeSlice(p.typ, n, n))
 		err = d.list(p, v)
 	case p.kind == kindArray && t.fam == famArray && n == v.Len():
+		// An array of another length is another type: nothing is cut off or filled up.
 		err = d.list(p, v)
 	case p.typ == typeDict && t.fam == famMap:
 		err = d.dict(p, v, n)
@@ -283,6 +287,8 @@ func (d *decoder) list(p *plan, v reflect.Value) error {
 
 func (d *decoder) reflectMap(p *plan, v reflect.Value, n int) error {
 	m := reflect.MakeMapWithSize(p.typ, n)
+
+	// Two variables serve all entries, so that a map of any size allocates them once.
 	key, val := reflect.New(p.key.typ).Elem(), reflect.New(p.elem.typ).Elem()
 	for range n {
 		key.SetZero()
@@ -300,6 +306,7 @@ func (d *decoder) reflectMap(p *plan, v reflect.Value, n int) error {
 		m.SetMapIndex(key, val)
 	}
 
+	// Keys that differ in bytes may be equal in Go. One of their values would be lost.
 	if m.Len() != n {
 		return fmt.Errorf("%w: two map keys that %s holds equal", ErrType, p.typ)
 	}
@@ -322,6 +329,7 @@ func (d *decoder) structure(p *plan, v reflect.Value, n int) error {
 		name := d.b[d.pos : d.pos+t.end()]
 		d.pos += t.end()
 
+		// Fields that are not in the bytes stay zero.
 		order := 1
 		for len(next) > 0 {
 			if order = bytes.Compare(next[0].encoded, name); order >= 0 {

@@ -39,10 +39,13 @@ func getEncoder(dst []byte) *encoder {
 
 // putEncoder gives e back, but not dst, which is the caller's.
 func putEncoder(e *encoder) {
+	// One large value must not keep its buffers in the pool.
 	scratch := e.scratch
 	if cap(scratch) > maxPooled {
 		scratch = nil
 	}
+
+	// An entry is 24 bytes.
 	entries := e.entries[:0]
 	if cap(entries) > maxPooled/24 {
 		entries = nil
@@ -68,7 +71,11 @@ func encode(dst []byte, v any, as use) ([]byte, error) {
 	if as != asValue {
 		e.keys = 1
 	}
+
+	// Keys of maps that Go finds equal must encode alike, and -0.0 equals 0.0.
 	e.oneZero = as == asMapKey
+
+	// dst, and not e.dst: after an error nothing counts as appended.
 	if err := e.any(v); err != nil {
 		return dst, err
 	}
@@ -83,6 +90,7 @@ func (e *encoder) any(v any) error {
 	case float32:
 		return e.float(float64(v))
 	case []any:
+		// A nil slice or map is written as nil, which appendScalar and value below do.
 		if v == nil {
 			break
 		}
@@ -101,6 +109,7 @@ func (e *encoder) any(v any) error {
 		if v == nil {
 			break
 		}
+
 		return encodeMap(e, v, (*encoder).string, (*encoder).any)
 	case map[string]string:
 		if v == nil {
@@ -166,8 +175,10 @@ func encodeMap[K comparable, V any](e *encoder, m map[K]V, key func(*encoder, K)
 		return err
 	}
 
+	// Entries are written in Go's order, which is chance, and sorted by endMap.
 	start := len(e.dst)
 	for k, v := range m {
+		// Keys obey stricter rules than values, say about NaN.
 		at := e.beginKey()
 		if err := key(e, k); err != nil {
 			return fmt.Errorf("map key: %w", err)
@@ -262,6 +273,7 @@ func (e *encoder) value(p *plan, v reflect.Value) error {
 			e.dst = append(e.dst, codeNil)
 			return nil
 		}
+		// Pointers may lead back to themselves without taking any bytes, so they are counted.
 		if err := e.hop(); err != nil {
 			return err
 		}
@@ -301,6 +313,8 @@ func (e *encoder) byteArray(v reflect.Value) {
 		copy(e.dst[at:], v.Bytes())
 		return
 	}
+
+	// reflect gives no slice of an array that has no address.
 	for i := range n {
 		e.dst[at+i] = byte(v.Index(i).Uint())
 	}
@@ -315,6 +329,7 @@ func (e *encoder) list(p *plan, v reflect.Value) error {
 	if err := e.enter(); err != nil {
 		return err
 	}
+
 	n := v.Len()
 	e.dst = appendArrayHeader(e.dst, n)
 	for i := range n {
@@ -382,10 +397,12 @@ func (e *encoder) structure(p *plan, v reflect.Value) error {
 		fv, ok := f.of(v)
 		switch {
 		case !p.asArray && !ok:
+			// A map leaves the field out. The count above knows.
 			continue
 		case !p.asArray:
 			e.dst = append(e.dst, f.encoded...)
 		case !fv.IsValid():
+			// An array has a place for each field, so what is missing is nil.
 			e.dst = append(e.dst, codeNil)
 			continue
 		}

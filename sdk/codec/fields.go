@@ -32,6 +32,7 @@ func (f *field) of(strct reflect.Value) (reflect.Value, bool) {
 	v := strct
 	for _, i := range f.index {
 		if v.Kind() == reflect.Pointer {
+			// The fields of an embedded struct that is not there are not there either.
 			if v.IsNil() {
 				return reflect.Value{}, false
 			}
@@ -69,11 +70,14 @@ func isEmpty(v reflect.Value) bool {
 // isZero asks the value's own IsZero method, if it has one.
 func isZero(v reflect.Value) bool {
 	if (v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface) && v.IsNil() {
+		// Asking a nil pointer's method could panic.
 		return true
 	}
 	if z, ok := v.Interface().(interface{ IsZero() bool }); ok {
 		return z.IsZero()
 	}
+
+	// -0.0 is not the zero value: it would come back as 0.0.
 	if v.CanFloat() {
 		return math.Float64bits(v.Float()) == 0
 	}
@@ -93,6 +97,7 @@ func tagOf(f reflect.StructField) tag {
 	var t tag
 	text := f.Tag.Get("msgpack")
 	if text == "" {
+		// Most types have json tags already, and mean the same names.
 		text = f.Tag.Get("json")
 		t.fromJSON = true
 	}
@@ -136,11 +141,14 @@ type embedded struct {
 // structFields fills p's fields, level by level of embedding.
 func (b planBuilder) structFields(p *plan) error {
 	omitAll := false
+
+	// The msgpack library takes options for the whole struct from a field of this name.
 	if f, ok := p.typ.FieldByName("_msgpack"); ok && len(f.Index) == 1 {
 		t := tagOf(f)
 		p.asArray, omitAll = t.asArray, t.omitEmpty
 	}
 
+	// The rules are those of Go's embedding: the field at the least depth has the name.
 	depthOf := map[string]int{}
 	seen := map[reflect.Type]bool{p.typ: true}
 	level := []embedded{{typ: p.typ}}
@@ -152,6 +160,7 @@ func (b planBuilder) structFields(p *plan) error {
 				sf := at.typ.Field(i)
 				t := tagOf(sf)
 				if t.no || sf.Name == "_msgpack" || !sf.IsExported() && !sf.Anonymous {
+					// A field nearer to the top hides this one.
 					continue
 				}
 
@@ -192,6 +201,7 @@ func (b planBuilder) structFields(p *plan) error {
 		level = next
 	}
 
+	// Maps are written in the order of their keys' bytes, arrays in the order of the declaration.
 	slices.SortFunc(p.fields, func(a, b field) int {
 		if p.asArray {
 			return slices.Compare(a.index, b.index)

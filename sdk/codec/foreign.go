@@ -63,6 +63,7 @@ func (e *encoder) foreign(p *plan, v reflect.Value) (err error) {
 		v = c
 	}
 
+	// A method of the program may panic. That must fail one call and not the process.
 	defer caught(p, ErrUnsupported, &err)
 	switch m := v.Addr().Interface(); p.enc {
 	case protoBinary:
@@ -103,6 +104,7 @@ func (e *encoder) foreign(p *plan, v reflect.Value) (err error) {
 
 // adopt appends b, which a method of p's type wrote, in canonical form.
 func (e *encoder) adopt(p *plan, b []byte) error {
+	// Only the depth that is left here counts, so that a method cannot nest deeper than a plain value.
 	s := scanner{b: b, maxDepth: MaxDepth - e.depth, left: len(b)}
 	err := s.value(0, e.keys > 0)
 	if err == nil && s.pos != len(b) {
@@ -194,10 +196,12 @@ func foreignRead(p *plan, m any, b []byte) error {
 	c.in.Reset(b)
 	c.dec.Reset(&c.in)
 	c.dec.SetCustomStructTag("json")
+
 	if err := m.(msgpack.CustomDecoder).DecodeMsgpack(c.dec); err != nil {
 		return refused(p, err)
 	}
 
+	// A method that leaves bytes behind has read something else than what was written.
 	left := c.in.Len()
 	c.put()
 	if left != 0 {
@@ -213,6 +217,7 @@ func narrowFloats(b []byte) (out []byte, some bool) {
 		if err != nil {
 			return nil, false
 		}
+
 		f := float32(t.float())
 		if t.fam == famFloat && math.Float64bits(float64(f)) == t.n {
 			bits := math.Float32bits(f)

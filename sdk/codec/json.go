@@ -25,6 +25,7 @@ import (
 func ToJSON(v any) ([]byte, error) { return appendJSON(nil, v, 0) }
 
 func appendJSON(dst []byte, v any, depth int) ([]byte, error) {
+	// A value of Go may contain itself, and would never end.
 	if depth > MaxDepth {
 		return nil, fmt.Errorf("%w: it nests deeper than %d, or contains itself", ErrUnsupported, MaxDepth)
 	}
@@ -71,6 +72,7 @@ func appendJSON(dst []byte, v any, depth int) ([]byte, error) {
 		if v == nil {
 			return append(dst, "null"...), nil
 		}
+		// JSON is UTF-8, but keys of Go need not be.
 		for k := range v {
 			if !utf8.ValidString(k) {
 				var err error
@@ -92,6 +94,7 @@ func appendJSON(dst []byte, v any, depth int) ([]byte, error) {
 		return appendJSONObject(dst, named, depth)
 	}
 
+	// Everything else is shown as it would be stored and read back.
 	b, err := Msgpack{}.Encode(nil, v)
 	if err != nil {
 		return nil, err
@@ -109,6 +112,8 @@ func appendJSONObject(dst []byte, m map[string]any, depth int) ([]byte, error) {
 	for k := range m {
 		keys = append(keys, k)
 	}
+
+	// The order of a Go map is chance. Equal values have equal texts.
 	slices.Sort(keys)
 
 	dst = append(dst, '{')
@@ -186,6 +191,7 @@ func nameOf(key any) (string, error) {
 }
 
 func appendJSONFloat(dst []byte, f float64) []byte {
+	// JSON has no such numbers. A text is what a reader understands best.
 	switch {
 	case f != f:
 		return append(dst, `"NaN"`...)
@@ -201,6 +207,8 @@ func appendJSONFloat(dst []byte, f float64) []byte {
 	}
 
 	dst = strconv.AppendFloat(dst, f, 'f', -1, 64)
+
+	// Without a point it would be read back as an integer.
 	if !slices.Contains(dst[at:], '.') {
 		dst = append(dst, ".0"...)
 	}

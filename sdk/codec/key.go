@@ -49,6 +49,8 @@ func AppendMapKey[K any](dst []byte, key K) ([]byte, error) {
 			return appendFloat(dst, 0), nil
 		}
 	}
+
+	// The common types of keys take no encoder and no reflection.
 	if out, ok := appendScalarKey(dst, key); ok {
 		return out, nil
 	}
@@ -70,6 +72,7 @@ func DecodeKey(b []byte, key any) error { return Msgpack{}.Decode(b, key) }
 func appendScalarKey(dst []byte, key any) ([]byte, bool) {
 	switch k := key.(type) {
 	case nil:
+		// nil, and what equals nothing, cannot name an entry. encodeKey says so with its reasons.
 		return dst, false
 	case float64:
 		if k != k {
@@ -115,6 +118,8 @@ func KeyText(b []byte) (text []byte, ok bool) {
 	default:
 		return nil, false
 	}
+
+	// Bytes follow, or are missing: this is no encoded key.
 	if len(b) != head+size {
 		return nil, false
 	}

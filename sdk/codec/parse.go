@@ -44,6 +44,7 @@ func ParseJSON(text string) (any, error) {
 		return nil, fmt.Errorf("%w: %w", ErrNotJSON, json.Unmarshal(b, &raw))
 	}
 
+	// The text is valid from here on, so the parser looks at no more than it needs and never runs beyond the end.
 	p := jsonParser{b: b}
 	v, err := p.value()
 	if err != nil {
@@ -107,6 +108,7 @@ func (p *jsonParser) array() (any, error) {
 func (p *jsonParser) object() (any, error) {
 	p.pos++
 	m := map[string]any{}
+
 	for p.next() != '}' {
 		if len(m) > 0 {
 			p.pos++ // the comma
@@ -176,6 +178,7 @@ func (p *jsonParser) string() (string, error) {
 		}
 	}
 	p.pos++
+
 	if !utf8.Valid(out) {
 		return "", fmt.Errorf("%w: the string %s is not UTF-8", ErrInexact, strconv.QuoteToASCII(shortened(string(out))))
 	}
@@ -188,6 +191,8 @@ func (p *jsonParser) escaped() (rune, error) {
 	if !utf16.IsSurrogate(r) {
 		return r, nil
 	}
+
+	// A character beyond 16 bits is written as two halves.
 	if p.b[p.pos] == '\\' && p.b[p.pos+1] == 'u' {
 		p.pos += 2
 		if pair := utf16.DecodeRune(r, p.hex()); pair != utf8.RuneError {
@@ -214,6 +219,7 @@ func (p *jsonParser) number() (any, error) {
 
 	text := string(p.b[start:p.pos])
 	if !strings.ContainsAny(text, ".eE") {
+		// Integers keep all their digits, which a float64 would not.
 		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 			return n, nil
 		}
@@ -228,6 +234,7 @@ func (p *jsonParser) number() (any, error) {
 		return nil, fmt.Errorf("%w: the number %s does not fit into a float64, a string in quotes keeps it", ErrInexact, shortened(text))
 	}
 
+	// A number that would be shown as another one is refused here, rather than changed in silence.
 	if shown := string(appendJSONFloat(nil, f)); !sameNumber(text, shown) {
 		return nil, fmt.Errorf("%w: the number %s would become %s, a string in quotes keeps it", ErrInexact, shortened(text), shown)
 	}
@@ -257,12 +264,14 @@ func decimalOf(text string) (d decimal, ok bool) {
 		text, exponent = text[:at], strings.TrimPrefix(text[at+1:], "+")
 	}
 
+	// The number becomes 0.digits times ten to the exp, in which equal numbers have equal parts.
 	whole, fraction, _ := strings.Cut(text, ".")
 	d.exp = int64(len(whole))
 	all := whole + fraction
 	significant := strings.TrimLeft(all, "0")
 	d.exp -= int64(len(all) - len(significant))
 
+	// Zero has no digits, whatever its exponent.
 	if d.digits = strings.TrimRight(significant, "0"); d.digits == "" {
 		d.exp = 0
 		return d, true

@@ -90,6 +90,8 @@ func planOf(t reflect.Type) *plan {
 	}
 
 	plans.building.Lock()
+
+	// One builder at a time, so that each type has one plan.
 	defer plans.building.Unlock()
 
 	b := planBuilder{}
@@ -112,6 +114,7 @@ func (b planBuilder) plan(t reflect.Type) *plan {
 		return p
 	}
 
+	// Noted before its parts are planned, so that a recursive type finds itself.
 	p := &plan{typ: t}
 	b[t] = p
 
@@ -175,6 +178,7 @@ func protocolsOf(t reflect.Type) (enc, dec protocol) {
 		return protoNone, protoNone
 	}
 
+	// A pointer has the methods of its element too, so one look finds both.
 	ptr := reflect.PointerTo(t)
 	for _, p := range protocols {
 		isEnc, isDec := ptr.Implements(p.enc), ptr.Implements(p.dec)

@@ -252,6 +252,7 @@ func timeToken(b []byte, at int, n uint64) (token, error) {
 		return token{}, errTimestamp
 	}
 
+	// The same instant may stand in a longer form than it needs. Such a form is valid but not canonical.
 	size := at + 1 + int(n)
 	sec, nsec := token{size: size, n: n}.instant(b)
 	if nsec >= 1e9 {

@@ -70,6 +70,7 @@ func (s *scanner) value(depth int, inKey bool) error {
 		return err
 	}
 
+	// By default there are as many values as bytes at most, since each takes at least one.
 	if s.left--; s.left < 0 {
 		return errElements
 	}

@@ -110,12 +110,14 @@ func NewPiped(t testing.TB, n, partitions int) *Grid {
 func (g *Grid) Dial(_ context.Context, addr string) (net.Conn, error) {
 	for _, m := range g.mu.members {
 		if m.Info.Addr == addr {
+			// A pipe needs no port, and works under a clock of the test.
 			near, far := net.Pipe()
 			g.mu.Lock()
 			defer g.mu.Unlock()
 			if m.away {
 				break
 			}
+
 			m.startLocked(far)
 			return near, nil
 		}
@@ -127,19 +129,24 @@ func newGrid(t testing.TB, n, partitions int) *Grid {
 	g := &Grid{Name: "grid", ID: wire.ID{0xc1}, t: t}
 	g.mu.meta, g.mu.version = 1, 1
 	g.mu.records = make(map[identity]record)
+
 	for i := range n {
 		g.mu.members = append(g.mu.members, &Member{
 			Index: i, g: g, conns: make(map[*session]struct{}),
 			Info: wire.MemberInfo{
+				// IDs are fixed, so that logs and orders are the same in every run.
 				ID: wire.ID{0xaa, byte(i + 1)}, Incarnation: wire.ID{0xbb, byte(i + 1)}, Name: "m" + string(rune('1'+i)), State: "ready",
 				Version: "test", Zone: "z1", Tags: map[string]string{"index": string(rune('0' + i))},
 			},
 		})
 	}
+
 	g.mu.parts = make([]partition, partitions)
 	for i := range g.mu.parts {
+		// Epochs begin in generation 1, as in a new cluster.
 		g.mu.parts[i] = partition{owner: i % n, epoch: 1 << 44, maps: make(map[string]*table)}
 	}
+
 	t.Cleanup(func() {
 		for i := range g.mu.members {
 			g.Kill(i)
@@ -161,9 +168,11 @@ func (g *Grid) listen(i int, addr string) {
 		<-again.C
 		l, err = net.Listen("tcp", addr)
 	}
+
 	if err != nil {
 		g.t.Fatalf("fake member: %v", err)
 	}
+
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	m := g.mu.members[i]
@@ -293,14 +302,18 @@ func (g *Grid) Push() {
 	var to []*session
 	for _, m := range g.mu.members {
 		for s := range m.conns {
+			// A frozen member sends nothing, not even what nobody asked for.
 			if s.subscribed && m.frozen == nil {
 				to = append(to, s)
 			}
 		}
 	}
+
 	view := g.viewLocked()
 	a := wire.Answer{ID: uint64(wire.OpTable), Flags: wire.FlagPush, Time: g.nowLocked(), Table: g.mu.version, Body: view}
 	g.mu.Unlock()
+
+	// Without the lock: a write waits for a client that reads slowly.
 	for _, s := range to {
 		s.write(wire.AppendAnswer(nil, &a))
 	}
@@ -321,16 +334,19 @@ func (g *Grid) viewLocked() []byte {
 	v := wire.Table{Version: g.mu.version, Meta: g.mu.meta, Cluster: g.ID, Name: g.Name}
 	place := make([]uint16, len(g.mu.members))
 	for i, m := range g.mu.members {
+		// Tables name members by their places in the list, and members that were forgotten have none.
 		if place[i] = wire.NoOwner; m.Info.State != "" {
 			place[i] = uint16(len(v.Members))
 			v.Members = append(v.Members, m.Info)
 		}
 	}
+
 	for i := range g.mu.parts {
 		p := wire.PartitionRoute{Epoch: g.mu.parts[i].epoch, Owner: wire.NoOwner}
 		if o := g.mu.parts[i].owner; o >= 0 {
 			p.Owner = place[o]
 		}
+		// Every member holds every partition, since there is only one state.
 		for j := range v.Members {
 			p.Replicas = append(p.Replicas, uint16(j))
 		}
@@ -357,11 +373,13 @@ func (g *Grid) Hellos(i int) int {
 func (g *Grid) Freeze(i int) (thaw func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+
 	gate := make(chan struct{})
 	g.mu.members[i].frozen = gate
 	return sync.OnceFunc(func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
+		// The member may have been killed, or frozen once more, in between.
 		if m := g.mu.members[i]; m.frozen == gate {
 			m.frozen = nil
 		}
@@ -377,6 +395,8 @@ func (g *Grid) Kill(i int) {
 		_ = m.listener.Close()
 		m.listener = nil
 	}
+
+	// Sessions that wait for the thaw must end too.
 	if m.frozen != nil {
 		select {
 		case <-m.frozen:
@@ -385,9 +405,12 @@ func (g *Grid) Kill(i int) {
 		}
 		m.frozen = nil
 	}
+
 	conns := m.conns
 	m.conns = make(map[*session]struct{})
 	g.mu.Unlock()
+
+	// Sessions take the lock when they end, so they are closed and waited for without it.
 	for s := range conns {
 		s.close()
 	}
@@ -404,14 +427,18 @@ func (g *Grid) Restart(i int) {
 func (g *Grid) Bootstrap(partitions int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	// Another cluster under the same name has another ID, and so have its members.
 	g.ID[15]++
 	g.mu.meta, g.mu.version = 1, 1
+
+	// A new cluster knows nothing of earlier calls.
 	g.mu.records = make(map[identity]record)
 	for _, m := range g.mu.members {
 		m.Info.ID[15]++
 		m.Info.Incarnation[15]++
 		m.hellos = 0
 	}
+
 	g.mu.parts = make([]partition, partitions)
 	for i := range g.mu.parts {
 		g.mu.parts[i] = partition{owner: i % len(g.mu.members), epoch: 1 << 44, maps: make(map[string]*table)}
@@ -436,6 +463,7 @@ func (g *Grid) Serve(i int, addr string) {
 	if err != nil {
 		g.t.Fatalf("fake member: %v", err)
 	}
+
 	m := g.mu.members[i]
 	g.mu.Lock()
 	m.wg.Go(func() { m.accept(l) })
@@ -456,6 +484,7 @@ func (g *Grid) Cut(i int) {
 	conns := g.mu.members[i].conns
 	g.mu.members[i].conns = make(map[*session]struct{})
 	g.mu.Unlock()
+
 	for s := range conns {
 		s.close()
 	}

@@ -13,6 +13,7 @@ func (p *partition) lock(name, key []byte) *lock {
 	if p.locks == nil {
 		p.locks = make(map[string]*lock)
 	}
+
 	l := p.locks[string(name)+"\x00"+string(key)]
 	if l == nil {
 		l = &lock{}
@@ -38,8 +39,10 @@ func (p *partition) writeLock(req *wire.Request, now int64) (wire.Code, []byte) 
 	if req.Op == wire.OpLoad || req.Op == wire.OpLoaded {
 		return p.writeLoad(req, now)
 	}
+
 	notHeld := []byte("the lock is not held")
 	applied := wire.AppendWriteResult(nil, &wire.WriteResult{Flags: wire.ResultApplied, Version: p.version})
+
 	switch req.Op {
 	case wire.OpForceUnlock:
 		name, key, err := wire.DecodeKeyBody(req.Body)
@@ -60,6 +63,7 @@ func (p *partition) writeLock(req *wire.Request, now int64) (wire.Code, []byte) 
 		l.holder = wire.ID{}
 		return wire.CodeOK, applied
 	}
+
 	b, err := wire.DecodeLockBody(req.Body)
 	if err == nil {
 		err = wire.CheckLock(req.Op, &b)
@@ -67,7 +71,10 @@ func (p *partition) writeLock(req *wire.Request, now int64) (wire.Code, []byte) 
 	if err != nil {
 		return wire.CodeInvalid, []byte(err.Error())
 	}
+
 	l := p.lock(b.Map, b.Key)
+
+	// A repeated grant keeps its fence, as for a caller that asks again after a lost answer.
 	switch mine := l.held(b.ID, now); {
 	case !mine && req.Op == wire.OpRenew:
 		return wire.CodeLockNotHeld, notHeld
@@ -98,6 +105,7 @@ func (p *partition) writeLoad(req *wire.Request, now int64) (wire.Code, []byte) 
 		case b.Flags&wire.LockAgain != 0 && !mine:
 			return wire.CodeLockNotHeld, notHeld
 		case p.table(b.Map).get(b.Key, now) != nil:
+			// The value is there, so nobody has to load it.
 			return wire.CodeOK, wire.AppendLockResult(nil, &wire.LockResult{Flags: wire.LockLoaded})
 		case mine:
 			l.ends = now + int64(b.Lease)
@@ -108,14 +116,17 @@ func (p *partition) writeLoad(req *wire.Request, now int64) (wire.Code, []byte) 
 		}
 		return l.answer(b.ID, now)
 	}
+
 	b, err := wire.DecodeLoadedBody(req.Body)
 	if err != nil {
 		return wire.CodeInvalid, []byte(err.Error())
 	}
+
 	l := p.lock(append([]byte("load "), b.Map...), b.Key)
 	if !l.held(b.ID, now) || b.Value != nil && (b.Fence != l.fence || p.table(b.Map).get(b.Key, now) != nil) {
 		return wire.CodeLockNotHeld, notHeld
 	}
+
 	l.holder = wire.ID{}
 	if b.Value != nil {
 		p.table(b.Map).set(b.Key, b.Value, p.version, &b.WriteOptions, now)

@@ -37,7 +37,10 @@ func (m *Member) accept(l net.Listener) {
 		if err != nil {
 			return
 		}
+
 		m.g.mu.Lock()
+
+		// Kill came between the accept and the lock, and would not find this connection.
 		if m.listener == nil {
 			m.g.mu.Unlock()
 			_ = nc.Close()
@@ -52,6 +55,7 @@ func (m *Member) accept(l net.Listener) {
 func (m *Member) startLocked(nc net.Conn) {
 	s := &session{m: m, nc: nc, done: make(chan struct{})}
 	m.conns[s] = struct{}{}
+
 	m.wg.Go(func() {
 		s.serve()
 		s.close()
@@ -64,11 +68,14 @@ func (m *Member) startLocked(nc net.Conn) {
 // thawed waits while the member is frozen, and reports whether the session goes on.
 func (s *session) thawed() bool {
 	s.m.g.mu.Lock()
+	// The gate is taken under the lock and waited for without it, since thaw needs the lock.
 	gate := s.m.frozen
 	s.m.g.mu.Unlock()
+
 	if gate == nil {
 		return true
 	}
+
 	select {
 	case <-gate:
 		return true
@@ -82,20 +89,25 @@ func (s *session) serve() {
 	if !s.thawed() || !s.hello(r) {
 		return
 	}
+
 	var out, frame []byte
 	for {
 		var head [4]byte
 		if _, err := io.ReadFull(r, head[:]); err != nil {
 			return
 		}
+
+		// Asked again after each read: the member may have been frozen while nothing came.
 		if !s.thawed() {
 			return
 		}
+
 		n := int(binary.BigEndian.Uint32(head[:]))
 		if n > wire.MaxFrame {
 			s.m.g.t.Errorf("fake member: a frame of %d bytes", n)
 			return
 		}
+
 		if cap(frame) < n {
 			frame = make([]byte, n)
 		}
@@ -103,16 +115,21 @@ func (s *session) serve() {
 		if _, err := io.ReadFull(r, frame); err != nil {
 			return
 		}
+
 		var req wire.Request
 		if err := wire.DecodeRequest(frame, &req); err != nil {
+			// A client that sends such a thing has a fault, whatever the test is about.
 			s.m.g.t.Errorf("fake member: %v", err)
 			return
 		}
+
 		var goOn bool
 		if out, goOn = s.handle(&req, out); !goOn {
 			s.write(out)
 			return
 		}
+
+		// Answers to requests that came together go out together, as at a real member.
 		if r.Buffered() == 0 && len(out) > 0 {
 			s.write(out)
 			out = out[:0]
@@ -126,25 +143,32 @@ func (s *session) hello(r *bufio.Reader) bool {
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return false
 	}
+
 	n, err := wire.HelloLength(head)
 	if err != nil {
 		return false
 	}
+
 	body := make([]byte, n)
 	if _, err := io.ReadFull(r, body); err != nil {
 		return false
 	}
+
 	h, err := wire.DecodeHello(body)
 	if err != nil {
 		s.m.g.t.Errorf("fake member: hello: %v", err)
 		return false
 	}
+
 	g := s.m.g
 	g.mu.Lock()
+
+	// Refusals name the cluster too: clients learn from them what stands at an address.
 	a := wire.HelloAnswer{
 		Version: wire.Version, Code: s.m.refuse, Cluster: g.Name, ClusterID: g.ID, Member: s.m.Info.ID, Incarnation: s.m.Info.Incarnation,
 		MemberName: s.m.Info.Name, Time: g.nowLocked(), Partitions: uint32(len(g.mu.parts)),
 	}
+
 	switch {
 	case a.Code != wire.CodeOK:
 		a.Message = "told to refuse"
@@ -158,7 +182,9 @@ func (s *session) hello(r *bufio.Reader) bool {
 		s.m.hellos++
 	}
 	g.mu.Unlock()
+
 	s.write(wire.AppendHelloAnswer(nil, &a))
+
 	if a.Code == wire.CodeOK && h.Plane == wire.PlaneEvents { // echo, in place of an event server
 		_, _ = io.Copy(s.nc, r)
 		return false
@@ -171,9 +197,12 @@ func (s *session) handle(req *wire.Request, out []byte) (_ []byte, goOn bool) {
 	g := s.m.g
 	g.mu.Lock()
 	hook := g.mu.hook
+
+	// Recorded before the hook judges, so that ignored and cut requests count as seen.
 	if g.mu.keepLog {
 		seen := Seen{Member: s.m.Index, Op: req.Op, Flags: req.Flags, Partition: req.Partition, Epoch: req.Epoch, Client: req.Client,
 			Seq: req.Seq, Lowest: req.Lowest, Deadline: req.Deadline, Trace: req.Trace}
+
 		switch req.Op {
 		case wire.OpSetMany, wire.OpDeleteMany:
 			b, _ := wire.DecodeManyBody(req.Body)
@@ -185,10 +214,14 @@ func (s *session) handle(req *wire.Request, out []byte) (_ []byte, goOn bool) {
 		g.mu.log = append(g.mu.log, seen)
 	}
 	g.mu.Unlock()
+
 	var v Verdict
+
+	// Without the lock: hooks may move partitions or kill members.
 	if hook != nil {
 		v = hook(s.m, req)
 	}
+
 	if v.Wait != nil {
 		select {
 		case <-v.Wait:
@@ -196,25 +229,32 @@ func (s *session) handle(req *wire.Request, out []byte) (_ []byte, goOn bool) {
 			return out, false
 		}
 	}
+
 	if v.Ignore {
 		return out, true
 	}
+
 	if v.Raw != nil {
 		return append(out, v.Raw...), true
 	}
+
 	a := wire.Answer{ID: req.ID, Code: v.Code, Body: v.Body}
 	g.mu.Lock()
 	a.Time, a.Table = g.nowLocked(), g.mu.version
 	if v.Execute || !v.Cut && v.Code == wire.CodeOK {
+		// With Execute and a code, the effect stays and the client learns nothing of it, as if the answer were lost.
 		code, body := g.executeLocked(s, req)
 		if v.Code == wire.CodeOK {
 			a.Code, a.Body = code, body
 		}
 	}
 	g.mu.Unlock()
+
 	if v.Cut {
 		return out, false
 	}
+
+	// A real member refuses such an answer in the same way, and clients ask for less.
 	if 4+wire.AnswerHeader+len(a.Body) > wire.MaxFrame {
 		a.Code, a.Body = wire.CodeTooLarge, []byte("the answer is too large")
 	}

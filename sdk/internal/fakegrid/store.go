@@ -55,6 +55,7 @@ func (g *Grid) executeLocked(s *session, req *wire.Request) (wire.Code, []byte) 
 	case wire.OpPing:
 		return wire.CodeOK, nil
 	case wire.OpTable:
+		// As at a real member, asking once is enough to get later tables too.
 		s.subscribed = true
 		return wire.CodeOK, g.viewLocked()
 	case wire.OpStatus:
@@ -69,10 +70,14 @@ func (g *Grid) executeLocked(s *session, req *wire.Request) (wire.Code, []byte) 
 	case wire.OpSetMapConfig:
 		return g.setMapConfigLocked(req.Body)
 	}
+
 	if int(req.Partition) >= len(g.mu.parts) {
 		return wire.CodeInvalid, []byte("no such partition")
 	}
+
 	p := &g.mu.parts[req.Partition]
+
+	// Nothing is executed by a member that does not own the partition, and the answer says so for certain.
 	if p.owner != s.m.Index {
 		moved := wire.Moved{Epoch: p.epoch}
 		if p.owner >= 0 {
@@ -80,28 +85,37 @@ func (g *Grid) executeLocked(s *session, req *wire.Request) (wire.Code, []byte) 
 		}
 		return wire.CodeMoved, wire.AppendMoved(nil, moved)
 	}
+
 	if req.Op.IsRead() {
 		return p.read(req, g.nowLocked())
 	}
 	if !req.Op.IsWrite() {
 		return wire.CodeInvalid, []byte("unknown operation")
 	}
+
 	now := g.nowLocked()
+
 	switch {
 	case req.Seq == 0 || req.Lowest == 0 || req.Lowest > req.Seq:
 		return wire.CodeInvalid, []byte("seq and lowest contradict each other")
 	case req.Deadline == 0 || req.Deadline > now+60_000:
 		return wire.CodeInvalid, []byte("a deadline more than 60 s ahead")
 	}
+
+	// A copy of an executed call gets the first result, wherever it arrives: records are the grid's, not a member's.
 	id := identity{req.Client, req.Seq}
 	if r, ok := g.mu.records[id]; ok {
 		return r.code, r.body
 	}
+
+	// Only after the records: a copy that comes late still gets its result.
 	if req.Deadline < now {
 		return wire.CodeExpired, nil
 	}
+
 	p.version++
 	code, body := p.write(req, now)
+	// A request that could not be read has executed nothing.
 	if code != wire.CodeInvalid {
 		g.mu.records[id] = record{code, body, g.mu.records[id].runs + 1}
 	}
@@ -119,6 +133,7 @@ func (p *partition) table(name []byte) *table {
 
 func (t *table) get(key []byte, now int64) *entry {
 	e := t.entries[string(key)]
+	// Expired entries go when they are looked at. No sweep is needed in a test.
 	if e != nil && e.expires != 0 && now >= e.expires {
 		t.remove(string(key))
 		return nil
@@ -137,12 +152,15 @@ func (t *table) remove(key string) {
 func (t *table) set(key []byte, value []byte, version uint64, o *wire.WriteOptions, now int64) {
 	e := t.entries[string(key)]
 	if e == nil {
+		// The order of keys is kept on insertion, so that a scan can go on after any key.
 		e = &entry{created: now}
 		t.entries[string(key)] = e
 		i := sort.SearchStrings(t.keys, string(key))
 		t.keys = slices.Insert(t.keys, i, string(key))
 	}
+
 	e.value, e.version, e.modified = bytes.Clone(value), version, now
+
 	if o.Flags&wire.WriteKeepTTL == 0 {
 		e.ttl, e.idle, e.expires = o.TTL, o.MaxIdle, 0
 		if o.TTL > 0 {
@@ -167,7 +185,9 @@ func (p *partition) read(req *wire.Request, now int64) (wire.Code, []byte) {
 			return invalid(err)
 		}
 		e := p.table(name).get(key, now)
+
 		r := result(e)
+
 		if req.Op == wire.OpEntryView {
 			if e == nil {
 				return wire.CodeOK, wire.AppendEntryViewResult(nil, &wire.EntryViewResult{})
@@ -175,6 +195,7 @@ func (p *partition) read(req *wire.Request, now int64) (wire.Code, []byte) {
 			return wire.CodeOK, wire.AppendEntryViewResult(nil, &wire.EntryViewResult{Flags: wire.ResultFound, Version: e.version, Created: e.created,
 				Updated: e.modified, Accessed: now, Expires: e.expires, End: e.expires, TTL: e.ttl, MaxIdle: e.idle, Hits: 7, Cost: uint64(len(e.value)), Value: e.value})
 		}
+
 		if req.Op == wire.OpContains {
 			r.Flags, r.Value = r.Flags&^wire.ResultValue, nil
 		}
@@ -208,14 +229,18 @@ func (p *partition) read(req *wire.Request, now int64) (wire.Code, []byte) {
 			return invalid(err)
 		}
 		t := p.table(body.Map)
+
+		// Small pages, so that tests meet several of them.
 		limit := int(body.Limit)
 		if limit == 0 || limit > 100 {
 			limit = 100
 		}
+
 		var r wire.ScanResult
 		if body.What&wire.ScanValues != 0 {
 			r.Values = [][]byte{}
 		}
+
 		at := sort.Search(len(t.keys), func(i int) bool { return t.keys[i] > string(body.After) })
 		for _, k := range t.keys[at:min(at+limit, len(t.keys))] {
 			r.Keys = append(r.Keys, []byte(k))
@@ -223,6 +248,7 @@ func (p *partition) read(req *wire.Request, now int64) (wire.Code, []byte) {
 				r.Values = append(r.Values, t.entries[k].value)
 			}
 		}
+
 		r.More = at+limit < len(t.keys)
 		return wire.CodeOK, wire.AppendScanResult(nil, &r)
 	}
@@ -254,6 +280,7 @@ func (p *partition) write(req *wire.Request, now int64) (wire.Code, []byte) {
 	case wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpForceUnlock, wire.OpLoad, wire.OpLoaded:
 		return p.writeLock(req, now)
 	}
+
 	body, err := wire.DecodeWriteBody(req.Body)
 	if err == nil {
 		err = wire.CheckWrite(req.Op, &body)
@@ -261,14 +288,19 @@ func (p *partition) write(req *wire.Request, now int64) (wire.Code, []byte) {
 	if err != nil {
 		return invalid(err)
 	}
+
+	// In a real member, too, the fence goes before the version: whoever has lost the lock must learn that.
 	if body.Flags&wire.WriteFence != 0 && p.lock(body.Map, body.Key).fence != body.Fence {
 		return wire.CodeFenced, []byte("another fence was given out")
 	}
+
 	t := p.table(body.Map)
 	e := t.get(body.Key, now)
+
 	if body.Flags&wire.WriteVersion != 0 && (e == nil || e.version != body.IfVersion) {
 		return wire.CodeConflict, []byte("the version is another")
 	}
+
 	var r wire.WriteResult
 	if e != nil {
 		r.Flags |= wire.ResultFound
@@ -277,6 +309,7 @@ func (p *partition) write(req *wire.Request, now int64) (wire.Code, []byte) {
 			r.Value = e.value
 		}
 	}
+
 	apply := false
 	switch req.Op {
 	case wire.OpSet, wire.OpPut:
@@ -288,6 +321,7 @@ func (p *partition) write(req *wire.Request, now int64) (wire.Code, []byte) {
 	case wire.OpReplaceIfSame, wire.OpRemoveIfSame:
 		apply = e != nil && bytes.Equal(e.value, body.Expected)
 	}
+
 	if apply {
 		r.Flags |= wire.ResultApplied
 		r.Version = p.version
@@ -308,12 +342,16 @@ func (p *partition) write(req *wire.Request, now int64) (wire.Code, []byte) {
 // removeAll looks at three keys at a time, so that every client meets steps.
 func (p *partition) removeAll(body *wire.RemoveBody, now int64) []byte {
 	t := p.table(body.Map)
+
 	var r wire.RemoveResult
 	at := sort.Search(len(t.keys), func(i int) bool { return t.keys[i] > string(body.After) })
+
+	// A copy, since removing changes the list under the loop.
 	step := slices.Clone(t.keys[at:min(at+3, len(t.keys))])
 	if at+3 < len(t.keys) {
 		r.Next = []byte(step[2])
 	}
+
 	for _, k := range step {
 		if text, ok := codec.KeyText([]byte(k)); ok && t.get([]byte(k), now) != nil && wire.MatchGlob(body.Where.Glob, string(text)) {
 			t.remove(k)
@@ -352,6 +390,7 @@ func (g *Grid) partitionsLocked(m *Member) []byte {
 		if p.owner >= 0 {
 			list[i].Owner = g.mu.members[p.owner].Info.ID
 		}
+		// Each owner tells an index of its own, so that tests see whose answer was taken.
 		if p.owner == m.Index {
 			list[i].Index = 1000 + uint64(i)
 		}
@@ -367,10 +406,12 @@ func (g *Grid) setMapConfigLocked(body []byte) (wire.Code, []byte) {
 	if err != nil {
 		return wire.CodeInvalid, []byte(err.Error())
 	}
+
 	c := &g.mu.configs
 	at, there := c.List.Find(b.Config.Pattern)
 	switch set := b.Config.Fields != 0; {
 	case there == set && (!set || c.List[at] == b.Config):
+		// The change has been made already, perhaps by an earlier copy.
 		return wire.CodeOK, nil
 	case b.From != c.Version:
 		return wire.CodeConflict, []byte("another version")
@@ -381,6 +422,7 @@ func (g *Grid) setMapConfigLocked(body []byte) (wire.Code, []byte) {
 	default:
 		c.List = slices.Insert(c.List, at, b.Config)
 	}
+
 	c.Version++
 	return wire.CodeOK, nil
 }
@@ -388,6 +430,7 @@ func (g *Grid) setMapConfigLocked(body []byte) (wire.Code, []byte) {
 func (g *Grid) mapsLocked(m *Member) []byte {
 	sums := make(map[string]*wire.MapInfo)
 	for i := range g.mu.parts {
+		// Only the owner counts a partition, or sums over members would count it several times.
 		if g.mu.parts[i].owner != m.Index {
 			continue
 		}
@@ -401,6 +444,7 @@ func (g *Grid) mapsLocked(m *Member) []byte {
 			}
 		}
 	}
+
 	var list []wire.MapInfo
 	for _, s := range sums {
 		list = append(list, *s)

@@ -46,11 +46,13 @@ func (c *Call) Shrink() {
 // finish sets the results and wakes the caller. The caller has taken the call out of the connection's table and is the only one to do so.
 func (c *Call) finish(a *wire.Answer, err error, sent bool) {
 	if c.Err, c.Sent = err, sent; err == nil {
+		// The answer aliases the connection's read buffer, which the next read overwrites.
 		c.body = append(c.body[:0], a.Body...)
 		c.Answer = *a
 		c.Answer.Body = c.body
 	}
 	finished, tag := c.Finished, c.Tag // whoever waits may use the call again at once
+	// There is room for the signal: a call is finished once.
 	c.done <- struct{}{}
 	if finished != nil {
 		finished <- tag

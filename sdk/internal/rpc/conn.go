@@ -121,10 +121,13 @@ func New(nc net.Conn, cfg Config) *Conn {
 	if cfg.Goroutines == nil {
 		cfg.Goroutines = new(sync.WaitGroup)
 	}
+
 	c := &Conn{nc: nc, raw: socket.NewWriter(nc), cfg: cfg, ended: make(chan struct{}), wake: make(chan struct{}, 1), wg: cfg.Goroutines}
 	c.alive.Store(true)
 	c.wg.Add(2)
+	// The reader owns the read buffer. Fail ends it by closing the socket.
 	go c.readLoop()
+	// The writer owns what callers leave in rest. Fail ends it by closing ended.
 	go c.writeLoop()
 	return c
 }
@@ -135,11 +138,13 @@ func (c *Conn) Alive() bool { return c.alive.Load() }
 // Fail ends the connection and tells its calls err, which may not be nil. It does not wait for the connection's goroutines.
 func (c *Conn) Fail(err error) {
 	c.mu.Lock()
+	// The first reason counts. Reader, writer and owner may all notice the end.
 	if c.mu.err != nil {
 		c.mu.Unlock()
 		return
 	}
 	c.mu.err = err
+	// From here on no call can be queued, so the slots taken below are all that wait.
 	c.alive.Store(false)
 	slots, handed := c.mu.slots, c.mu.handed
 	c.mu.slots, c.mu.free, c.mu.waiting = nil, nil, 0
@@ -181,6 +186,7 @@ func (c *Conn) Queue(req *wire.Request, call *Call, now, expireAt int64) error {
 // Flush sees to it that what was queued is written.
 func (c *Conn) Flush() {
 	c.mu.Lock()
+	// Whoever holds flushing writes these frames as well.
 	write := !c.mu.flushing && len(c.mu.out) > 0 && c.mu.err == nil
 	if write {
 		c.mu.flushing = true
@@ -208,6 +214,7 @@ func (c *Conn) queue(req *wire.Request, call *Call, now, expireAt int64, flush b
 	if n := len(c.mu.free); n > 0 {
 		i, c.mu.free = c.mu.free[n-1], c.mu.free[:n-1]
 	} else {
+		// The table grows to as many slots as calls ever waited at once, and stays so.
 		i = uint32(len(c.mu.slots))
 		c.mu.slots = append(c.mu.slots, slot{})
 	}
@@ -244,7 +251,9 @@ func (c *Conn) appendLocked(req *wire.Request, now int64) {
 
 // Wait waits until call, which was queued here, has its results or done is closed; done may be nil.
 func (c *Conn) Wait(done <-chan struct{}, call *Call) {
+	// A plain receive is cheaper than a select, and most calls have no context that can end.
 	if done == nil {
+		// Whoever took the call out of the table finishes it, with its answer if that came first.
 		<-call.done
 	} else {
 		select {
@@ -254,6 +263,8 @@ func (c *Conn) Wait(done <-chan struct{}, call *Call) {
 			<-call.done
 		}
 	}
+
+	// The channel is empty again, so the next call may have it.
 	c.chans.Put(call.done)
 	call.done = nil
 }
@@ -271,10 +282,13 @@ func (c *Conn) abandon(call *Call, err error) {
 // takeLocked takes the call that waits under id out of the table; nil if there is none. REQUIRES mu.
 func (c *Conn) takeLocked(id uint64) *Call {
 	i := uint32(id)
+	// The connection has ended and has dropped its table.
 	if int(i) >= len(c.mu.slots) {
 		return nil
 	}
 	s := &c.mu.slots[i]
+
+	// The slot is used by a later call, or by none: this answer came too late.
 	if s.call == nil || s.gen != uint32(id>>32) {
 		return nil
 	}
@@ -317,6 +331,7 @@ func (c *Conn) Tick(now int64) {
 	}
 
 	for i := range c.mu.slots {
+		// Outcomes are handed out below, without the lock.
 		if call := c.mu.slots[i].call; call != nil && call.expireAt != 0 && now >= call.expireAt {
 			expired = append(expired, c.takeLocked(call.id))
 		}
@@ -330,8 +345,10 @@ func (c *Conn) Tick(now int64) {
 
 	switch {
 	case c.mu.pingAt != 0:
+		// The ping is under way, and nothing was read since it was queued.
 		gone = now-c.mu.pingAt >= int64(c.cfg.PongWait)
 	case c.mu.unanswered != 0 && now-max(c.mu.unanswered, last) >= int64(c.cfg.Silence):
+		// An answer is due, and the member has said nothing for long. It may only be slow, so it is asked for a sign of life.
 		c.mu.pingAt = now
 		c.controlLocked(wire.OpPing, pingID, now)
 	}
@@ -363,6 +380,7 @@ func (c *Conn) Release(before int64, moved func(partition uint32) bool) {
 	}
 	c.mu.Unlock()
 
+	// Without the lock: a caller that is woken may use the connection at once.
 	for _, call := range released {
 		call.finish(nil, ErrMoved, true)
 	}
@@ -393,10 +411,13 @@ func (c *Conn) flush(busy bool) {
 		c.wake <- struct{}{}
 		return
 	}
+
+	// One yield costs less than the system calls that it saves.
 	if busy {
 		runtime.Gosched()
 	}
 
+	// A caller must come back to its own answer, so it does not write for others without end.
 	for range flushRounds {
 		buf := c.take()
 		if buf == nil {
@@ -424,6 +445,7 @@ func (c *Conn) take() []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.mu.out) == 0 || c.mu.err != nil {
+		// Under the lock, so that a caller that queues next becomes the writer itself.
 		c.mu.flushing = false
 		return nil
 	}
@@ -453,12 +475,14 @@ func (c *Conn) recycle(buf []byte) {
 func (c *Conn) writeLoop() {
 	defer c.wg.Done()
 	for {
+		// A signal in wake hands the right to write to this goroutine.
 		select {
 		case <-c.ended:
 			return
 		case <-c.wake:
 		}
 
+		// What the caller could not write goes out first, or frames would be mixed.
 		buf := c.rest
 		c.rest = nil
 		for {

@@ -52,6 +52,7 @@ func greet(nc net.Conn, h *wire.Hello) (wire.HelloAnswer, error) {
 		return wire.HelloAnswer{}, fmt.Errorf("hello: %w", err)
 	}
 
+	// HelloLength has bounded n: whoever answers here need not be a member.
 	body := make([]byte, n)
 	if _, err := io.ReadFull(nc, body); err != nil {
 		return wire.HelloAnswer{}, fmt.Errorf("hello: %w", noEOF(err))

@@ -53,6 +53,7 @@ func (c *Conn) readLoop() {
 func makeRoom(buf []byte, start, end int) ([]byte, int, int) {
 	switch {
 	case start == end:
+		// One large answer must not keep its memory for the life of the connection.
 		if len(buf) > maxKeptBuffer {
 			buf = make([]byte, readBuffer)
 		}
@@ -81,6 +82,7 @@ func parse(b []byte, limit int, batch []arrival) (used int, _ []arrival, err err
 		if err != nil {
 			return used, batch, err
 		}
+		// The rest of the frame comes with a later read.
 		if !ok || len(b)-used < 4+n {
 			return used, batch, nil
 		}
@@ -98,26 +100,31 @@ func (c *Conn) deliver(batch []arrival) error {
 	now := c.lastRead.Load()
 	newest := uint64(0)
 	c.mu.Lock()
+	// Fail has told the calls already.
 	if c.mu.err != nil {
 		c.mu.Unlock()
 		return nil
 	}
 
+	// Anything that was read shows that the member is there.
 	c.mu.unanswered = 0
 	for i := range batch {
 		a := &batch[i]
 		newest = max(newest, a.Table)
 		if isView(&a.Answer) {
+			// Only the answer to a question allows the next question. A pushed table says nothing about it.
 			if a.Flags&wire.FlagPush == 0 {
 				c.mu.asked = false
 			}
 			continue
 		}
 
+		// A ping has done its work by being answered. Pushes of other kinds may come from later versions.
 		if a.ID == pingID || a.Flags&wire.FlagPush != 0 {
 			continue
 		}
 
+		// The other side is no member, or confuses connections: nothing that it sends can be trusted.
 		if a.ID >= TableID || int(uint32(a.ID)) >= len(c.mu.slots) {
 			c.mu.Unlock()
 			return fmt.Errorf("%w: request ID %d was never given out", wire.ErrMalformed, a.ID)
@@ -137,6 +144,7 @@ func (c *Conn) deliver(batch []arrival) error {
 	}
 	c.mu.Unlock()
 
+	// Calls are told without the lock: those who are woken may use the connection at once.
 	timed := false
 	for i := range batch {
 		a := &batch[i]
@@ -151,6 +159,7 @@ func (c *Conn) deliver(batch []arrival) error {
 		case isView(&a.Answer) && a.Code == wire.CodeOK && c.cfg.OnView != nil:
 			c.cfg.OnView(c, a.Body)
 		}
+		// The batch is used again and must not keep answers in memory.
 		*a = arrival{}
 	}
 	return nil
