@@ -23,6 +23,7 @@ func CheckMapName[T string | []byte](name T) error {
 		if c == utf8.RuneError && n == 1 {
 			return fmt.Errorf("%w: the map name is not UTF-8", ErrMalformed)
 		}
+		// Controls could change what a terminal or a log shows.
 		if c < 0x20 || c >= 0x7f && c <= 0x9f {
 			return fmt.Errorf("%w: the map name has a control character", ErrMalformed)
 		}

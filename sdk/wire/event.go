@@ -166,10 +166,12 @@ func AppendWatermark(dst []byte, b *Watermark) []byte {
 func DecodeWatermark(b []byte) (Watermark, error) {
 	r := NewReader(b)
 	watermark := Watermark{Member: r.ID(), AsOf: r.I64()}
+
 	rest := r.Rest()
 	if err := r.Err(); err != nil {
 		return Watermark{}, err
 	}
+
 	var err error
 	watermark.Positions, err = DecodePositions(rest)
 	return watermark, err
@@ -214,10 +216,12 @@ type EventsResult struct {
 func AppendEventsResult(dst []byte, e *EventsResult) []byte {
 	dst = e.Last.append(dst)
 	dst = AppendI64(dst, e.AsOf)
+
 	more := uint8(0)
 	if e.More {
 		more = 1
 	}
+
 	dst = append(dst, more)
 	dst = AppendUvarint(dst, uint64(len(e.Events)))
 	for i := range e.Events {
@@ -232,6 +236,8 @@ func DecodeEventsResult(b []byte) (e EventsResult, err error) {
 	e.Last.decode(&r)
 	e.AsOf = r.I64()
 	e.More = r.U8() != 0
+
+	// Count has checked that so many events can be there, so a false number takes no memory.
 	e.Events = make([]Event, r.Count(minEvent))
 	for i := range e.Events {
 		e.Events[i] = DecodeEvent(&r)

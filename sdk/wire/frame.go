@@ -45,6 +45,8 @@ func AppendRequest(dst []byte, r *Request) []byte {
 	if r.Flags&FlagTrace != 0 {
 		n += traceSize
 	}
+
+	// The order and the widths are the protocol's: DecodeRequest reads at fixed offsets.
 	dst = AppendU32(dst, uint32(n))
 	dst = append(dst, Version, byte(r.Op), r.Flags, 0)
 	dst = AppendU64(dst, r.ID)
@@ -54,6 +56,8 @@ func AppendRequest(dst []byte, r *Request) []byte {
 	dst = AppendU64(dst, r.Seq)
 	dst = AppendU64(dst, r.Lowest)
 	dst = AppendI64(dst, r.Deadline)
+
+	// The trace context is optional, and costs nothing where there is none.
 	if r.Flags&FlagTrace != 0 {
 		dst = append(dst, r.Trace[:]...)
 	}
@@ -68,6 +72,8 @@ func DecodeRequest(b []byte, r *Request) error {
 	if b[0] != Version {
 		return fmt.Errorf("%w: request of protocol version %d, this is %d", ErrMalformed, b[0], Version)
 	}
+
+	// A byte in reserve. Refusing other values now lets a later version give it a meaning.
 	if b[3] != 0 {
 		return fmt.Errorf("%w: a request's byte 3 is %d, not 0", ErrMalformed, b[3])
 	}
@@ -89,6 +95,7 @@ func DecodeRequest(b []byte, r *Request) error {
 		r.Trace = Trace(b[:traceSize])
 		b = b[traceSize:]
 	} else {
+		// r is used again for request after request.
 		r.Trace = Trace{}
 	}
 
@@ -127,6 +134,7 @@ func DecodeAnswer(b []byte, a *Answer) error {
 	if b[0] != Version {
 		return fmt.Errorf("%w: answer of protocol version %d, this is %d", ErrMalformed, b[0], Version)
 	}
+
 	a.Flags = b[1]
 	a.Code = Code(binary.BigEndian.Uint16(b[2:]))
 	a.ID = binary.BigEndian.Uint64(b[4:])

@@ -44,6 +44,7 @@ func nextGlob(p string) (part globPart, c rune, set, rest string) {
 		}
 		return globSet, 0, p[1:end], p[end+1:]
 	case '\\':
+		// The character after a backslash stands for itself, so there must be one.
 		if p = p[1:]; p == "" {
 			return globBad, 0, "", ""
 		}
@@ -62,6 +63,8 @@ func setEnd(p string) int {
 	if i < len(p) && (p[i] == '^' || p[i] == '!') {
 		i++
 	}
+
+	// A bracket that comes first is a member of the set, and a backslash takes the next character with it.
 	for first := i; i < len(p); i++ {
 		switch {
 		case p[i] == ']' && i > first:
@@ -125,6 +128,7 @@ func CheckGlob(p string) error {
 		case globBad:
 			return fmt.Errorf("%w: glob %q: %q is neither a character nor a complete set", ErrMalformed, p, rest)
 		case globSet:
+			// A set is checked now, so that Match need not deal with bad ones.
 			for inside, _ := negated(set); inside != ""; {
 				_, _, more, ok := setRange(inside)
 				if !ok {
@@ -158,6 +162,7 @@ func CompileGlob(p string) (Glob, error) {
 	if err := CheckGlob(p); err != nil {
 		return Glob{}, err
 	}
+
 	var g Glob
 	for {
 		part, c, set, rest := nextGlob(p)
@@ -165,6 +170,7 @@ func CompileGlob(p string) (Glob, error) {
 		case part == globEnd:
 			return g, nil
 		case part == globAny && len(g.parts) > 0 && g.parts[len(g.parts)-1].part == globAny:
+			// Two stars in a row match what one does, and would only cost time.
 		default:
 			g.parts = append(g.parts, globElement{part, c, set})
 		}
@@ -222,6 +228,7 @@ func GlobText(p string) (text string, ok bool) {
 	if !strings.ContainsAny(p, `*?[\`) {
 		return p, CheckGlob(p) == nil
 	}
+
 	var b strings.Builder
 	for {
 		part, c, _, rest := nextGlob(p)
@@ -259,6 +266,7 @@ func globLiterals(p string) (all, prefix int) {
 				prefix++
 			}
 		default:
+			// From here on no character counts as part of the prefix.
 			leading = false
 		}
 		p = rest

@@ -30,18 +30,22 @@ func keyHash(b []byte) uint32 {
 	if len(b) == 0 {
 		return murmur3(nil, nil)
 	}
+	// All forms of one value hash alike: an integer as eight bytes, a text as its length and bytes.
 	var eight [8]byte
 	long := func(v uint64) uint32 {
 		binary.BigEndian.PutUint64(eight[:], v)
 		return murmur3(nil, eight[:])
 	}
+
 	text := func(header int) uint32 {
+		// Such bytes are no key. They hash all the same, since nothing here may panic.
 		if header > len(b) {
 			return murmur3(nil, b)
 		}
 		binary.BigEndian.PutUint32(eight[:4], uint32(len(b)-header))
 		return murmur3(eight[:4], b[header:])
 	}
+
 	c := b[0]
 	switch {
 	case c < 0x80:
@@ -51,7 +55,10 @@ func keyHash(b []byte) uint32 {
 	case c >= 0xa0 && c < 0xc0:
 		return text(1)
 	}
+
 	need := func(k int) bool { return len(b) == k }
+
+	// The codes are those of msgpack. What has another length than its code says is hashed as it is.
 	switch {
 	case c == 0xc2, c == 0xc3:
 		return murmur3(nil, []byte{c - 0xc2})
@@ -94,6 +101,8 @@ func murmur3(prefix, b []byte) uint32 {
 	if len(prefix) == 4 {
 		mix(binary.LittleEndian.Uint32(prefix))
 	}
+
+	// All constants and steps are those of the reference. Another hash would look for entries where they are not.
 	for len(b) >= 4 {
 		mix(binary.LittleEndian.Uint32(b))
 		b = b[4:]

@@ -43,11 +43,14 @@ type LoadedBody struct {
 func AppendLoadedBody(dst []byte, l *LoadedBody) []byte {
 	dst = AppendBytes(AppendBytes(dst, l.Map), l.Key)
 	dst = AppendU64(append(dst, l.ID[:]...), l.Fence)
+
+	// Flags say what follows, so they are made from what is there and not taken from the caller.
 	o := l.WriteOptions
 	o.Flags &^= WriteValue | WriteExpect
 	if l.Value != nil {
 		o.Flags |= WriteValue
 	}
+
 	dst = o.append(dst)
 	if l.Value != nil {
 		dst = AppendBytes(dst, l.Value)
@@ -64,6 +67,7 @@ func DecodeLoadedBody(b []byte) (l LoadedBody, err error) {
 		l.Value = r.Bytes()
 	}
 
+	// A value comes with the fence under which it was loaded. Giving the task up needs neither.
 	if l.ID.IsZero() || (l.Fence != 0) != (l.Flags&WriteValue != 0) {
 		r.Fail("loaded by %v under fence %d, with flags %x", l.ID, l.Fence, l.Flags)
 	}

@@ -61,15 +61,19 @@ func AppendLockBody(dst []byte, l *LockBody) []byte {
 func DecodeLockBody(b []byte) (l LockBody, err error) {
 	r := NewReader(b)
 	l = LockBody{Map: r.Bytes(), Key: r.Bytes(), ID: r.ID(), Lease: r.Uvarint(), Keep: r.Uvarint(), Flags: r.U8()}
+
+	// A place is kept only for a call that waits.
 	if l.Flags&^(LockWait|LockAgain) != 0 || l.Flags == LockWait|LockAgain || l.Flags&LockWait == 0 && l.Keep != 0 {
 		r.Fail("a lock with flags %x, kept for %d", l.Flags, l.Keep)
 	}
 	if l.ID.IsZero() || l.Lease == 0 {
 		r.Fail("a lock for nobody, or for no time")
 	}
+
 	if err := r.Done(); err != nil {
 		return LockBody{}, err
 	}
+
 	if err := CheckMapName(l.Map); err != nil {
 		return LockBody{}, err
 	}
@@ -103,9 +107,12 @@ func AppendUnlockBody(dst []byte, u *UnlockBody) []byte {
 func DecodeUnlockBody(b []byte) (u UnlockBody, err error) {
 	r := NewReader(b)
 	u = UnlockBody{Map: r.Bytes(), Key: r.Bytes(), ID: r.ID(), Fence: r.U64()}
+
+	// Either names the holder. Without both, the body would mean any holder.
 	if u.ID.IsZero() && u.Fence == 0 {
 		r.Fail("nobody's lock")
 	}
+
 	if err := r.Done(); err != nil {
 		return UnlockBody{}, err
 	}

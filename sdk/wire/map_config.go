@@ -135,9 +135,11 @@ func (c *MapConfig) Check() error {
 	bad := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("%w: "+format, append([]any{ErrMalformed}, args...)...))
 	}
+
 	if c.Fields&^AllMapFields != 0 {
 		bad("a field that is not known here")
 	}
+
 	for _, d := range [...]struct {
 		name  string
 		value uint64
@@ -146,6 +148,8 @@ func (c *MapConfig) Check() error {
 			bad("%s of %d ms: want less than %d, or 0 for none", d.name, d.value, Forever)
 		}
 	}
+
+	// The policy and the bounds make sense only together.
 	switch {
 	case c.Eviction > EvictLFU:
 		bad("eviction %v: want none, lru or lfu", c.Eviction)
@@ -155,9 +159,12 @@ func (c *MapConfig) Check() error {
 	case c.Eviction != EvictNone && c.MaxEntries == 0 && c.MaxBytes == 0:
 		bad("eviction %v without a bound: want max_entries or max_bytes too", c.Eviction)
 	}
+
 	if c.Reads > ReadQuorum {
 		bad("reads %v: want lease or quorum", c.Reads)
 	}
+
+	// Members compare configurations, so what is not set must be zero.
 	if *c != c.only(c.Fields) {
 		bad("a value of a field that is not set")
 	}
@@ -211,6 +218,8 @@ const minMapConfig = 1
 
 func (c *MapConfig) append(dst []byte) []byte {
 	dst = append(dst, byte(c.Fields))
+
+	// The order of the fields is the protocol's. What is not set takes no bytes.
 	for _, f := range [...]struct {
 		field MapFields
 		value uint64
@@ -219,6 +228,7 @@ func (c *MapConfig) append(dst []byte) []byte {
 			dst = AppendUvarint(dst, f.value)
 		}
 	}
+
 	if c.Fields&MapStats != 0 {
 		var stats byte
 		if c.Stats {
@@ -226,6 +236,7 @@ func (c *MapConfig) append(dst []byte) []byte {
 		}
 		dst = append(dst, stats)
 	}
+
 	if c.Fields&MapReads != 0 {
 		dst = append(dst, byte(c.Reads))
 	}
@@ -234,10 +245,13 @@ func (c *MapConfig) append(dst []byte) []byte {
 
 func (c *MapConfig) decode(r *Reader) {
 	c.Fields = MapFields(r.U8())
+
+	// A field that is not known has no known length, so nothing after it could be read.
 	if c.Fields&^AllMapFields != 0 {
 		r.Fail("fields %08b of a map's configuration, of which some are not known here", c.Fields)
 		return
 	}
+
 	var policy uint64
 	for _, f := range [...]struct {
 		field MapFields
@@ -247,11 +261,15 @@ func (c *MapConfig) decode(r *Reader) {
 			*f.value = r.Uvarint()
 		}
 	}
+
+	// Checked before the conversion, which would cut the number down to a byte.
 	if policy > uint64(EvictLFU) {
 		r.Fail("eviction policy %d", policy)
 		return
 	}
+
 	c.Eviction = EvictionPolicy(policy)
+
 	if c.Fields&MapStats != 0 {
 		stats := r.U8()
 		if stats > 1 {
@@ -259,6 +277,7 @@ func (c *MapConfig) decode(r *Reader) {
 		}
 		c.Stats = stats == 1
 	}
+
 	if c.Fields&MapReads != 0 {
 		if c.Reads = ReadPolicy(r.U8()); c.Reads > ReadQuorum {
 			r.Fail("reads %v", c.Reads)
@@ -308,6 +327,8 @@ func ComparePatterns(a, b string) int {
 		}
 		return 1
 	}
+
+	// More literal characters make a pattern more specific. The bytes decide last, so that the order is total.
 	allA, prefixA := globLiterals(a)
 	allB, prefixB := globLiterals(b)
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(allB, allA), cmp.Compare(prefixB, prefixA), cmp.Compare(a, b))
@@ -331,10 +352,13 @@ func (l MapConfigs) problems() iter.Seq[error] {
 			!yield(fmt.Errorf("%w: %d patterns of map names, at most %d are possible", ErrTooLarge, len(l), MaxMapConfigs)) {
 			return
 		}
+
 		for i := range l {
 			if err := l[i].Check(); err != nil && !yield(fmt.Errorf("maps %q: %w", l[i].Pattern, err)) {
 				return
 			}
+
+			// The order is part of the meaning: the first pattern that matches decides.
 			if i > 0 && ComparePatterns(l[i-1].Pattern, l[i].Pattern) >= 0 &&
 				!yield(fmt.Errorf("%w: patterns %q and %q out of order", ErrMalformed, l[i-1].Pattern, l[i].Pattern)) {
 				return
@@ -351,17 +375,20 @@ func (l MapConfigs) Resolve(name string) MapConfig {
 	for i := range l {
 		c := &l[i]
 
+		// f is what this pattern can still decide. Earlier patterns are more specific.
 		f := c.Fields &^ out.Fields
 		if out.Fields&mapEvictionFields != 0 {
 			f &^= mapEvictionFields
 		}
 
+		// Matching is the costly part, so it comes last.
 		if f == 0 || !MatchGlob(c.Pattern, name) {
 			continue
 		}
 
 		out.take(&c.MapConfig, f)
 		out.Fields |= f
+		// A bound without a policy would evict nothing. The least recently used entries go then.
 		if f&mapEvictionFields != 0 && f&MapEviction == 0 && (out.MaxEntries != 0 || out.MaxBytes != 0) {
 			out.Eviction = EvictLRU
 		}
@@ -395,9 +422,12 @@ func ReadMapConfigs(r *Reader) MapConfigs {
 	if n > MaxMapConfigs {
 		r.Fail("%d patterns of map names, at most %d are possible", n, MaxMapConfigs)
 	}
+
+	// nil and not an empty list, so that equal configurations are equal values.
 	if n == 0 || r.Err() != nil {
 		return nil
 	}
+
 	l := make(MapConfigs, n)
 	for i := range l {
 		l[i].Pattern = r.String()
@@ -424,6 +454,8 @@ func DecodeMapConfigsResult(b []byte) (MapConfigsResult, error) {
 	if err := r.Done(); err != nil {
 		return MapConfigsResult{}, err
 	}
+
+	// The first problem is enough to refuse the list.
 	for err := range m.List.problems() {
 		return MapConfigsResult{}, err
 	}

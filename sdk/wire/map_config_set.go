@@ -27,6 +27,7 @@ func (s MapConfigSet) MapConfig() (out MapConfig, err error) {
 		from  *time.Duration
 		field *uint64
 	}{{"ttl", MapTTL, s.TTL, &out.TTL}, {"max_idle", MapMaxIdle, s.MaxIdle, &out.MaxIdle}} {
+		// nil leaves the field as it is. A zero value sets it.
 		if d.from == nil {
 			continue
 		}
@@ -63,6 +64,7 @@ func (s MapConfigSet) MapConfig() (out MapConfig, err error) {
 		if *n.from < 0 {
 			errs = append(errs, fmt.Errorf("%s %d: want 0 or more", n.what, *n.from))
 		}
+		// A negative number has been reported, and must not become a huge one.
 		*n.field = uint64(max(0, *n.from))
 		out.Fields |= n.bit
 	}

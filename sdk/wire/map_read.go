@@ -35,14 +35,18 @@ func checkKeysBody(_ Op, body []byte) (Contents, error) {
 	// The keys are looked at and not listed: members check many of these bodies.
 	r := NewReader(body)
 	c := Contents{Map: r.Bytes(), Keys: r.Count(2)}
+
+	// The number is checked before the loop that it drives.
 	if err := checkKeys(c.Keys); err != nil {
 		return Contents{}, err
 	}
+
 	for range c.Keys {
 		if err := checkKey(r.Bytes()); r.Err() == nil && err != nil {
 			return Contents{}, err
 		}
 	}
+
 	if err := r.Done(); err != nil {
 		return Contents{}, err
 	}
@@ -79,9 +83,11 @@ func DecodeKeyBody(b []byte) (name, key []byte, err error) {
 	if err := r.Done(); err != nil {
 		return nil, nil, err
 	}
+
 	if err := CheckMapName(name); err != nil {
 		return nil, nil, err
 	}
+
 	return name, key, checkKey(key)
 }
 
@@ -112,13 +118,17 @@ func DecodeKeysInto(list [][]byte, b []byte) (k KeysBody, err error) {
 	if err := checkKeys(n); err != nil {
 		return KeysBody{}, err
 	}
+
+	// The number was checked before any memory is taken for it.
 	k.Keys = slices.Grow(list[:0], n)[:n]
 	for i := range k.Keys {
 		k.Keys[i] = r.Bytes()
+		// A key that could not be read is reported by Done.
 		if err := checkKey(k.Keys[i]); r.Err() == nil && err != nil {
 			return KeysBody{}, err
 		}
 	}
+
 	if err := r.Done(); err != nil {
 		return KeysBody{}, err
 	}

@@ -54,6 +54,7 @@ func AppendBulkResult(dst []byte, b *BulkResult) []byte {
 func DecodeBulkResult(b []byte) (BulkResult, error) {
 	r := NewReader(b)
 	res := BulkResult{Applied: r.Uvarint()}
+	// Most parts have no failures, and allocate nothing for them.
 	if n := r.Count(6); n > 0 {
 		res.Failed = make([]BulkError, n)
 		for i := range res.Failed {
@@ -105,6 +106,7 @@ func AppendGetResults(out []GetResult, b []byte, n int) ([]GetResult, error) {
 	for range n {
 		var g GetResult
 		g.decode(&r)
+		// The rest would be zero results, which look like keys without entries.
 		if r.Err() != nil {
 			break
 		}
@@ -161,6 +163,7 @@ type ScanResult struct {
 
 // AppendScanResult appends s.
 func AppendScanResult(dst []byte, s *ScanResult) []byte {
+	// The flags say which parts follow.
 	var flags uint8
 	if s.More {
 		flags |= 1
@@ -171,10 +174,12 @@ func AppendScanResult(dst []byte, s *ScanResult) []byte {
 	if s.Next != nil {
 		flags |= 4
 	}
+
 	dst = append(dst, flags)
 	if s.Next != nil {
 		dst = AppendBytes(dst, s.Next)
 	}
+
 	dst = AppendUvarint(dst, uint64(len(s.Keys)))
 	for i, k := range s.Keys {
 		dst = AppendBytes(dst, k)
@@ -197,11 +202,14 @@ func DecodeScanResult(b []byte) (ScanResult, error) {
 	if flags&2 != 0 {
 		least = 3
 	}
+
+	// Count compares the number with the bytes that are left, so it may be trusted for make.
 	n := r.Count(least)
 	s.Keys = make([][]byte, n)
 	if flags&2 != 0 {
 		s.Values = make([][]byte, n)
 	}
+
 	for i := range s.Keys {
 		if s.Keys[i] = r.Bytes(); s.Keys[i] == nil {
 			r.Fail("an empty key")

@@ -18,11 +18,14 @@ func LatencyBucket(micros uint64) int {
 	if micros == 0 {
 		return 0
 	}
+
+	// The highest bit gives the power of two, and the next bit its half.
 	k := bits.Len64(micros) - 1
 	at := 1 + 2*k
 	if k > 0 {
 		at += int(micros >> (k - 1) & 1)
 	}
+
 	return min(at, LatencyBuckets-1)
 }
 
@@ -71,6 +74,7 @@ func AppendMapCounts(dst []byte, m *MapCounts) []byte {
 	for _, n := range m.numbers() {
 		dst = AppendUvarint(dst, *n)
 	}
+
 	dst = AppendUvarint(dst, uint64(len(m.Ops)))
 	for i := range m.Ops {
 		o := &m.Ops[i]
@@ -89,6 +93,7 @@ func DecodeMapCounts(b []byte) (m MapCounts, err error) {
 	for _, n := range m.numbers() {
 		*n = r.Uvarint()
 	}
+
 	if n := r.Count(3); n > 0 {
 		m.Ops = make([]OpStats, n)
 	}
@@ -107,6 +112,7 @@ func DecodeMapCounts(b []byte) (m MapCounts, err error) {
 			o.Buckets[j] = r.Uvarint()
 		}
 	}
+
 	if err := r.Done(); err != nil {
 		return MapCounts{}, err
 	}

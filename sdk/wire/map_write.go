@@ -119,6 +119,7 @@ type WriteOptions struct {
 
 func (o *WriteOptions) append(dst []byte) []byte {
 	dst = append(dst, byte(o.Flags))
+	// Without options a write pays one byte for them.
 	if o.Flags&WriteTTL != 0 {
 		dst = AppendUvarint(dst, o.TTL)
 	}
@@ -136,6 +137,7 @@ func (o *WriteOptions) append(dst []byte) []byte {
 
 func (o *WriteOptions) decode(r *Reader) {
 	o.Flags = WriteFlags(r.U8())
+	// The order is that of append. A flag without its field leaves the reader with an error.
 	if o.Flags&WriteTTL != 0 {
 		o.TTL = r.Uvarint()
 	}
@@ -173,6 +175,7 @@ func AppendWriteBody(dst []byte, w *WriteBody) []byte {
 	dst = AppendBytes(dst, w.Map)
 	dst = AppendBytes(dst, w.Key)
 
+	// Flags say what follows, so they are made from what is there and not taken from the caller.
 	o := w.WriteOptions
 	o.Flags &^= WriteValue | WriteExpect
 	if w.Value != nil {
@@ -199,6 +202,7 @@ func DecodeWriteBody(b []byte) (w WriteBody, err error) {
 	w.WriteOptions.decode(&r)
 
 	if w.Flags&WriteValue != 0 {
+		// Every value has at least one byte of encoding. nil stands for no value.
 		if w.Value = r.Bytes(); w.Value == nil {
 			r.Fail("a value without an encoding")
 		}
@@ -225,6 +229,7 @@ func CheckWrite(op Op, w *WriteBody) error {
 		return fmt.Errorf("%w: %v is no write of one key", ErrMalformed, op)
 	}
 
+	// A write with a field too many was meant for another operation, so it is refused like one that lacks a field.
 	value, expected := need&needsValue != 0, need&needsExpected != 0
 	if (w.Value != nil) != value || (w.Expected != nil) != expected || need&needsTTL != 0 && w.Flags&WriteTTL == 0 {
 		return fmt.Errorf("%w: %v with the wrong fields", ErrMalformed, op)
@@ -255,11 +260,14 @@ type ManyBody struct {
 // AppendManyBody appends m.
 func AppendManyBody(dst []byte, m *ManyBody) []byte {
 	dst = AppendBytes(dst, m.Map)
+
+	// One set of options serves all keys.
 	o := m.WriteOptions
 	o.Flags &^= WriteValue | WriteExpect
 	if m.Values != nil {
 		o.Flags |= WriteValue
 	}
+
 	dst = o.append(dst)
 	dst = AppendUvarint(dst, uint64(len(m.Keys)))
 	for i, k := range m.Keys {

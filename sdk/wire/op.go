@@ -74,6 +74,7 @@ func init() {
 func described(families ...[]Descriptor) (all [256]Descriptor) {
 	for _, family := range families {
 		for _, d := range family {
+			// The table is made when the program starts, so every test would notice.
 			if all[d.Op].Kind != KindUnknown {
 				panic(fmt.Sprintf("wire: operation %d is both %s and %s", d.Op, all[d.Op].Name, d.Name))
 			}

@@ -87,12 +87,15 @@ type PingResult struct {
 func AppendPingResult(dst []byte, p *PingResult) []byte {
 	dst = AppendI64(AppendI64(appendFlags(dst, p.ClockSet, p.Changed, p.Unknown, p.NoMetaReplica), p.Clock), p.Wall)
 	dst = AppendU64(AppendU32(dst, p.Replicas), p.Version)
+
 	dst = AppendUvarint(dst, uint64(len(p.Owned)))
 	for _, o := range p.Owned {
 		dst = AppendU64(AppendU32(dst, o.Partition), o.Epoch)
 	}
+
 	dst = AppendU32(AppendUvarint(AppendUvarint(AppendUvarint(dst, p.Limit), p.Used), p.Expected), p.NoRoom)
 	dst = AppendUvarint(dst, uint64(len(p.Sizes)))
+
 	for _, s := range p.Sizes {
 		dst = AppendUvarint(AppendU32(dst, s.Partition), s.Bytes)
 	}
@@ -105,15 +108,19 @@ func DecodePingResult(b []byte) (PingResult, error) {
 	flags := r.U8()
 	p := PingResult{ClockSet: flags&1 != 0, Changed: flags&2 != 0, Unknown: flags&4 != 0, NoMetaReplica: flags&8 != 0, Clock: r.I64(), Wall: r.I64(),
 		Replicas: r.U32(), Version: r.U64()}
+
 	p.Owned = make([]Owned, r.Count(12))
 	for i := range p.Owned {
 		p.Owned[i] = Owned{Partition: r.U32(), Epoch: r.U64()}
 	}
+
 	p.Limit, p.Used, p.Expected, p.NoRoom = r.Uvarint(), r.Uvarint(), r.Uvarint(), r.U32()
 	p.Sizes = make([]PartitionSize, r.Count(5))
 	for i := range p.Sizes {
 		p.Sizes[i] = PartitionSize{Partition: r.U32(), Bytes: r.Uvarint()}
 	}
+
+	// Err and not Done: members of a later version may send more.
 	return p, r.Err()
 }
 

@@ -39,6 +39,7 @@ func (r *Reader) Done() error {
 }
 
 func (r *Reader) take(n int) []byte {
+	// After the first error everything reads as zero, so callers check once, at the end.
 	if r.err != nil {
 		return nil
 	}
@@ -46,6 +47,8 @@ func (r *Reader) take(n int) []byte {
 		r.Fail("%d bytes wanted, %d left", n, len(r.b))
 		return nil
 	}
+
+	// The capacity ends with the slice, so that nobody can append into what follows.
 	b := r.b[:n:n]
 	r.b = r.b[n:]
 	return b
@@ -91,11 +94,13 @@ func (r *Reader) Uvarint() uint64 {
 	if r.err != nil {
 		return 0
 	}
+
 	v, n := binary.Uvarint(r.b)
 	if n <= 0 {
 		r.Fail("bad varint")
 		return 0
 	}
+
 	r.b = r.b[n:]
 	return v
 }
@@ -105,11 +110,13 @@ func (r *Reader) Varint() int64 {
 	if r.err != nil {
 		return 0
 	}
+
 	v, n := binary.Varint(r.b)
 	if n <= 0 {
 		r.Fail("bad varint")
 		return 0
 	}
+
 	r.b = r.b[n:]
 	return v
 }
@@ -128,6 +135,7 @@ func (r *Reader) Count(minSize int) int {
 // Bytes reads a length and that many bytes. The result aliases the input; nil for length 0.
 func (r *Reader) Bytes() []byte {
 	n := r.Uvarint()
+	// Compared as unsigned numbers: a huge length must not become a negative int.
 	if n > uint64(len(r.b)) {
 		r.Fail("%d bytes wanted, %d left", n, len(r.b))
 		return nil

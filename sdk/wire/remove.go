@@ -58,9 +58,12 @@ func AppendRemoveBody(dst []byte, r *RemoveBody) []byte {
 func DecodeRemoveBody(b []byte) (out RemoveBody, err error) {
 	r := NewReader(b)
 	out = RemoveBody{Map: r.Bytes(), After: r.Bytes(), Where: Predicate{Kind: PredicateKind(r.U8()), Glob: string(r.Bytes())}}
+
 	if err := r.Done(); err != nil {
 		return RemoveBody{}, err
 	}
+
+	// An empty After means the beginning. It is no key, so checkKey is asked for its error alone.
 	if len(out.After) > MaxKey {
 		return RemoveBody{}, checkKey(out.After)
 	}
@@ -96,13 +99,16 @@ func DecodeRemovalBody(b []byte) (out RemovalBody, err error) {
 	if err := checkKeys(n); err != nil {
 		return RemovalBody{}, err
 	}
+
 	out.Keys, out.Versions = make([][]byte, n), make([]uint64, n)
 	for i := range out.Keys {
 		out.Keys[i], out.Versions[i] = r.Bytes(), r.U64()
 	}
+
 	if err := endKeys(&r, out.Map, out.Keys); err != nil {
 		return RemovalBody{}, err
 	}
+
 	if len(out.Next) > MaxKey {
 		return RemovalBody{}, checkKey(out.Next)
 	}

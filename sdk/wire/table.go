@@ -126,6 +126,7 @@ func AppendTable(dst []byte, v *Table) []byte {
 	for i := range v.Partitions {
 		p := &v.Partitions[i]
 		dst = AppendU64(dst, p.Epoch)
+		// Members are named by their places in the list, so a partition takes few bytes.
 		dst = AppendU16(dst, p.Owner)
 		dst = AppendUvarint(dst, uint64(len(p.Replicas)))
 		for _, m := range p.Replicas {
@@ -139,6 +140,8 @@ func AppendTable(dst []byte, v *Table) []byte {
 func DecodeTable(b []byte) (*Table, error) {
 	r := NewReader(b)
 	v := &Table{Version: r.U64(), Meta: r.U64(), Cluster: r.ID(), Name: r.String()}
+
+	// 39 is the least size of a member: two IDs and seven lengths.
 	v.Members = make([]MemberInfo, r.Count(39))
 	for i := range v.Members {
 		v.Members[i].decode(&r)
@@ -147,6 +150,7 @@ func DecodeTable(b []byte) (*Table, error) {
 		r.Fail("%d members", len(v.Members))
 	}
 
+	// 11 is the least size of a partition: epoch, owner and number of replicas.
 	n := r.Count(11)
 	if n > MaxPartitions {
 		r.Fail("%d partitions, the limit is %d", n, MaxPartitions)
@@ -154,6 +158,8 @@ func DecodeTable(b []byte) (*Table, error) {
 	}
 
 	v.Partitions = make([]PartitionRoute, n)
+
+	// Places become indexes later, so a wrong one must not get through.
 	check := func(m uint16) uint16 {
 		if int(m) >= len(v.Members) && m != NoOwner {
 			r.Fail("member %d of %d", m, len(v.Members))
@@ -205,13 +211,17 @@ func AppendStatus(dst []byte, s *Status) []byte {
 	dst = AppendString(dst, s.Name)
 	dst = AppendString(dst, s.State)
 	dst = appendFlags(dst, s.Safe, s.MetadataLed)
+
+	// numbers lists the counts once, for writing and for reading, so that the two cannot part.
 	for _, n := range s.numbers() {
 		dst = AppendU32(dst, *n)
 	}
+
 	dst = AppendUvarint(dst, uint64(len(s.Versions)))
 	for _, v := range s.Versions {
 		dst = AppendString(dst, v)
 	}
+
 	return AppendString(AppendU32(AppendU32(dst, s.Skew), s.OutOfStep), s.Reason)
 }
 
@@ -221,13 +231,16 @@ func DecodeStatus(b []byte) (s Status, err error) {
 	s.ID, s.Name, s.State = r.ID(), r.String(), r.String()
 	flags := r.U8()
 	s.Safe, s.MetadataLed = flags&1 != 0, flags&2 != 0
+
 	for _, n := range s.numbers() {
 		*n = r.U32()
 	}
+
 	s.Versions = make([]string, r.Count(1))
 	for i := range s.Versions {
 		s.Versions[i] = r.String()
 	}
+
 	s.Skew, s.OutOfStep, s.Reason = r.U32(), r.U32(), r.String()
 	return s, r.Done()
 }
@@ -246,6 +259,7 @@ func AppendPartitionInfos(dst []byte, list []PartitionInfo) []byte {
 	for i := range list {
 		p := &list[i]
 		dst = AppendU64(AppendU64(dst, p.Epoch), p.Index)
+
 		dst = append(dst, p.Owner[:]...)
 		dst = AppendUvarint(dst, uint64(len(p.Replicas)))
 		for _, id := range p.Replicas {
@@ -258,9 +272,11 @@ func AppendPartitionInfos(dst []byte, list []PartitionInfo) []byte {
 // DecodePartitionInfos reads what AppendPartitionInfos wrote.
 func DecodePartitionInfos(b []byte) ([]PartitionInfo, error) {
 	r := NewReader(b)
+	// 33 is the least size of an element: epoch, index, owner and number of replicas.
 	list := make([]PartitionInfo, r.Count(33))
 	for i := range list {
 		list[i].Epoch, list[i].Index, list[i].Owner = r.U64(), r.U64(), r.ID()
+
 		list[i].Replicas = make([]ID, r.Count(16))
 		for j := range list[i].Replicas {
 			list[i].Replicas[j] = r.ID()

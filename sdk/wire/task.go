@@ -35,6 +35,8 @@ func AppendTaskBody(dst []byte, t *TaskBody) []byte {
 	dst = append(dst, t.ID[:]...)
 	dst = AppendString(AppendString(dst, t.Executor), t.Task)
 	dst = AppendBytes(dst, t.Arg)
+
+	// A task without a key is another thing than one with an empty key.
 	if t.Keyed {
 		dst = AppendBytes(append(dst, 1), t.Key)
 	} else {
@@ -51,6 +53,7 @@ func DecodeTaskBody(b []byte) (TaskBody, error) {
 		t.Key = r.Bytes()
 	}
 	t.Attempt, t.Timeout = r.U32(), r.Uvarint()
+
 	if len(t.Executor) > MaxTaskName || len(t.Task) > MaxTaskName {
 		r.Fail("a name of more than %d bytes", MaxTaskName)
 	}

@@ -53,10 +53,12 @@ func DecodeEvictBody(b []byte) (e EvictBody, err error) {
 	if err := checkKeys(n); err != nil {
 		return EvictBody{}, err
 	}
+
 	e.Keys, e.Versions = make([][]byte, n), make([]uint64, n)
 	for i := range e.Keys {
 		e.Keys[i], e.Versions[i] = r.Bytes(), r.U64()
 	}
+
 	return e, endKeys(&r, e.Map, e.Keys)
 }
 
@@ -85,10 +87,12 @@ func DecodeTouchBody(b []byte) (t TouchBody, err error) {
 	if err := checkKeys(n); err != nil {
 		return TouchBody{}, err
 	}
+
 	t.Keys, t.At = make([][]byte, n), make([]int64, n)
 	for i := range t.Keys {
 		t.Keys[i], t.At[i] = r.Bytes(), r.Varint()
 	}
+
 	return t, endKeys(&r, t.Map, t.Keys)
 }
 
@@ -97,6 +101,7 @@ func endKeys(r *Reader, name []byte, keys [][]byte) error {
 	if err := r.Done(); err != nil {
 		return err
 	}
+
 	for _, k := range keys {
 		if err := checkKey(k); err != nil {
 			return err
