@@ -33,7 +33,7 @@ func (q *readQueue) applied() uint64 {
 //     this process finds.
 //   - An owner after this one answers nothing yet; see role.Role. So nobody was told of a write that this process lacks.
 //   - What this process itself has applied under its epoch has touched its keys.
-func (q *readQueue) tryInherited(rd Reader) bool {
+func (q *readQueue) tryInherited(rd Reader, asOf int64) bool {
 	l := q.inherited.Load()
 	if l == nil {
 		// There is no lease wait in which this process may read.
@@ -46,8 +46,7 @@ func (q *readQueue) tryInherited(rd Reader) bool {
 	}
 
 	r := q.r
-	at := ReadPoint{Epoch: l.Epoch, Now: r.host.cfg.Now()}
-	at.AsOf = at.Now
+	at := ReadPoint{Epoch: l.Epoch, Now: asOf, AsOf: asOf}
 
 	r.state.RLock()
 	m := r.state.machine

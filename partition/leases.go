@@ -59,20 +59,22 @@ func (h *Host) TryRead(partition int, rd Reader) (done bool) {
 // A pause after (a) is harmless, even if the lease ends or is given up meanwhile: what others are told after (a) is concurrent with this
 // read.
 func (q *readQueue) tryRead(rd Reader) bool {
-	l := q.lease.Load()
 	if rd.Quorum() {
 		return false
 	}
-	if l == nil {
-		return q.tryInherited(rd)
-	}
 
 	r := q.r
-	at := ReadPoint{Epoch: l.Epoch, Now: r.host.cfg.Now()}
-	at.AsOf = at.Now // before (a)
+	// Before the lease is looked at: a lease that was given up since says nothing of this moment.
+	asOf := r.host.cfg.Now()
+	l := q.lease.Load()
+	if l == nil {
+		return q.tryInherited(rd, asOf)
+	}
+
+	at := ReadPoint{Epoch: l.Epoch, Now: asOf, AsOf: asOf}
 	now := q.clock()
 	if !q.holds(l, now) { // (a)
-		return q.tryInherited(rd)
+		return q.tryInherited(rd, asOf)
 	}
 
 	r.state.RLock()
