@@ -210,6 +210,15 @@ func (h *Host) Serving(partition int) uint64 {
 	return 0
 }
 
+// AnswersIn returns for how long this process must not tell anybody what stands in a partition that it owns: owners before it may still read
+// under their leases, and know less.
+func (h *Host) AnswersIn(partition int) time.Duration {
+	if r := h.replicas[partition].Load(); r != nil {
+		return max(0, r.leaseWait())
+	}
+	return 0
+}
+
 // Owner returns the newest owner of a partition that this process has applied; a zero member if it was released, epoch 0
 // if this process holds no replica.
 func (h *Host) Owner(partition int) (epoch uint64, member, incarnation wire.ID) {

@@ -99,6 +99,37 @@ func TestLeaseEndsWithServing(t *testing.T) {
 	}
 }
 
+// What a read is as new as, is a moment at which the process had the lease.
+func TestLeaseGivenUpBeforeTheRead(t *testing.T) {
+	s := newLeased(t)
+	s.owned(alice, 300)
+	s.renewed()
+	now := s.host.cfg.Now
+	s.host.cfg.Now = func() int64 {
+		s.host.cfg.Now = now
+		s.giveUp()
+		return now()
+	}
+	require.False(t, s.tryRead())
+}
+
+// What stands in the state is told to nobody before the serve-after time.
+func TestAnswersIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newLeased(t)
+		require.Zero(t, s.host.AnswersIn(0))
+		s.owned(bob, 300)
+		s.owned(alice, 300)
+		require.Equal(t, 300*time.Millisecond, s.host.AnswersIn(0))
+		time.Sleep(299 * time.Millisecond)
+		require.Equal(t, time.Millisecond, s.host.AnswersIn(0))
+		time.Sleep(time.Second)
+		require.Zero(t, s.host.AnswersIn(0))
+		s.owned(alice, 300)
+		require.Zero(t, s.host.AnswersIn(0), "the owner before was the same")
+	})
+}
+
 // Nothing is read under a lease before the serve-after time, unless the owner before gave its lease up.
 func TestLeaseBeginsWithTheServeAfterTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

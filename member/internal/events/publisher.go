@@ -49,8 +49,9 @@ type Publisher struct {
 	list  []int
 
 	// The following belong to the goroutine.
-	epochs []uint64 // under which positions were read
-	pos    []uint64 // published up to
+	epochs []uint64    // under which positions were read
+	pos    []uint64    // published up to
+	again  []time.Time // when a partition is looked at again that must not be told of yet
 	round  watermarkRound
 
 	wake chan struct{} // one slot
@@ -67,6 +68,8 @@ type watermarkRound struct {
 type Partitions interface {
 	// Serving returns the epoch under which this process owns a partition now, or 0.
 	Serving(partition int) uint64
+	// AnswersIn returns for how long this process must not tell anybody what stands in a partition that it owns.
+	AnswersIn(partition int) time.Duration
 	// Inspect runs f on the state of a partition under its read lock. f must not block.
 	Inspect(partition int, f func(*state.State)) bool
 	// SetPublished tells up to which position the events of a partition were published by this process.
@@ -78,7 +81,7 @@ var _ Partitions = (*mapsvc.Service)(nil)
 // newPublisher returns a publisher of a cluster with so many partitions. It takes interest from Events.Publish on.
 func newPublisher(self wire.ID, partitions int, conn *nats.Conn, log *slog.Logger) *Publisher {
 	p := &Publisher{self: self, conn: conn, log: log, dirty: make([]bool, partitions), epochs: make([]uint64, partitions),
-		pos: make([]uint64, partitions), wake: make(chan struct{}, 1)}
+		pos: make([]uint64, partitions), again: make([]time.Time, partitions), wake: make(chan struct{}, 1)}
 	p.interests.listeners = make(map[string]int)
 	p.dropped = mapsvc.NewDroppedEvents(p.wanted)
 	return p
@@ -144,12 +147,16 @@ func (p *Publisher) positions(name string) []wire.Position {
 	var out []wire.Position
 	for i := range len(p.dirty) {
 		epoch := p.partitions.Serving(i)
-		if epoch == 0 {
-			continue // its owner says so
+		// Its owner says so. One that may not answer yet says nothing either: who hears the place reads what was written before it.
+		if epoch == 0 || p.partitions.AnswersIn(i) > 0 {
+			continue
 		}
 
 		var pos wire.Position
 		p.partitions.Inspect(i, func(st *state.State) { pos = st.Standing([]byte(name)) })
+		if p.partitions.Serving(i) != epoch {
+			continue // the place may be of a later owner
+		}
 		pos.Partition, pos.Epoch = uint32(i), epoch
 		out = append(out, pos)
 	}
@@ -195,6 +202,11 @@ func (p *Publisher) publish(part int) {
 	if epoch == 0 {
 		return // the next owner goes on where the log says that this one had got to
 	}
+	// Whoever hears of a write must not read what was before it. An owner before this one may still read that under its lease.
+	if wait := p.partitions.AnswersIn(part); wait > 0 {
+		p.later(part, wait)
+		return
+	}
 
 	var events []state.MapEvent
 	var after, first uint64
@@ -207,6 +219,9 @@ func (p *Publisher) publish(part int) {
 		events, _ = st.EventsFrom(after, p.wanted)
 		p.pos[part] = st.LastPos()
 	})
+	if p.partitions.Serving(part) != epoch {
+		return // what was found may be of a later owner, which must wait in turn
+	}
 
 	// What the ring has lost and nobody has kept is a gap to the subscriber, who asks.
 	events = p.dropped.Complete(part, after, first, events)
@@ -224,6 +239,16 @@ func (p *Publisher) publish(part int) {
 
 	// The position goes into the log with later entries: the next owner begins behind it.
 	p.partitions.SetPublished(part, p.pos[part])
+}
+
+// later has a partition looked at again after a while, unless it is about to be.
+func (p *Publisher) later(part int, wait time.Duration) {
+	now := time.Now()
+	if p.again[part].After(now) {
+		return
+	}
+	p.again[part] = now.Add(wait)
+	time.AfterFunc(wait, func() { p.Applied(part) })
 }
 
 func (p *Publisher) send(part int, epoch uint64, name string, events []state.MapEvent) {
