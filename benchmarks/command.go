@@ -48,6 +48,7 @@ func (o Options) Validate() error {
 		errs = append(errs, fmt.Errorf("%w: "+format, append([]any{sdk.ErrInvalid}, args...)...))
 	}
 
+	// One of the two: a cluster that is there, or one that is started.
 	switch {
 	case o.Members == 0 && len(o.Servers) == 0:
 		bad("neither servers to run against nor a number of members to start")
@@ -96,6 +97,7 @@ func Measure(ctx context.Context, o Options) (_ Result, err error) {
 	}
 	defer func() { err = errors.Join(err, cl.Close()) }()
 
+	// The processes are this program's own, so their CPU time can be read.
 	o.Servers, o.PIDs = cl.Addrs(), cl.PIDs()
 	o.Started(cl)
 	return Run(ctx, o.Config)

@@ -89,6 +89,8 @@ func (c Config) WithDefaults() Config {
 	if c.Map == "" {
 		c.Map = "grid-bench"
 	}
+
+	// A function in any case, so that callers need not ask.
 	if c.Measuring == nil {
 		c.Measuring = func(bool) {}
 	}

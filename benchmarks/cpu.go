@@ -27,6 +27,7 @@ func cpuTime(pid int) (time.Duration, error) {
 
 		return 0, fmt.Errorf("read the CPU time of process %d: %w", pid, err)
 	}
+
 	d, err := parseStat(b)
 	if err != nil {
 		return 0, fmt.Errorf("read the CPU time of process %d: %w", pid, err)
@@ -64,7 +65,9 @@ func readCPU(members []int) (t cpuTimes, err error) {
 	if t.client, err = cpuTime(self); err != nil {
 		return t, err
 	}
+
 	for _, pid := range members {
+		// A member inside this process was counted with the client, and cannot be told apart.
 		if pid == self {
 			continue
 		}

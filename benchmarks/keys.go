@@ -30,6 +30,7 @@ func ParseKeys(text string) (keys int, theta float64, err error) {
 	for part := range strings.SplitSeq(text, ",") {
 		n, notNumber := strconv.Atoi(part)
 
+		// A part is a number, or a way of drawing with or without an exponent.
 		way, exponent, given := strings.Cut(part, ":")
 		seen := &drawn
 		switch {

@@ -44,6 +44,7 @@ func newIdleLoad(cfg Config) *Load {
 		l.draw = newZipf(cfg.Keys, cfg.Zipf).draw
 	}
 
+	// Names are made before any measurement, so that making them costs no operation anything.
 	for i := range l.keys {
 		l.keys[i] = keyName(i)
 	}
@@ -57,6 +58,7 @@ func keyName(i int) string { return fmt.Sprintf("key-%08d", i) }
 
 // Fill writes all keys, one chunk after the other.
 func (l *Load) Fill(ctx context.Context) error {
+	// Chunks are bounded, since stores bound the size of one call.
 	chunk := max(1, min(1000, (1<<20)/l.cfg.ValueSize))
 	values := make([][]byte, chunk)
 	for i := range values {
@@ -103,6 +105,7 @@ func (l *Load) call(ctx context.Context, p *pace, r *recorder) {
 		if !ok {
 			return
 		}
+
 		err := w.work(ctx)
 		free = time.Now()
 		r.add(free.Sub(from), err)

@@ -38,6 +38,7 @@ func ParseMix(text string) (Mix, error) {
 		case err != nil || n < 1 || n > maxWeight:
 			errs = append(errs, fmt.Errorf("%w: mix %q: want a weight from 1 to %d", sdk.ErrInvalid, part, maxWeight))
 		case *weight != 0:
+			// A weight is at least one, so zero means that none was given yet.
 			errs = append(errs, fmt.Errorf("%w: mix %q: a second weight of one operation", sdk.ErrInvalid, part))
 		default:
 			*weight = n

@@ -27,6 +27,7 @@ func (p *pace) next(ctx context.Context, free time.Time) (from time.Time, ok boo
 		return free, false
 	}
 
+	// A closed load: the caller begins as soon as it is free, until the number or the time is reached.
 	if p.rate == 0 {
 		if p.operations > 0 {
 			return free, p.taken.Add(1) <= p.operations
@@ -34,6 +35,7 @@ func (p *pace) next(ctx context.Context, free time.Time) (from time.Time, ok boo
 		return free, free.Before(p.at)
 	}
 
+	// An open load: operation n has a time of its own, whoever takes it.
 	n := p.taken.Add(1) - 1
 	due := p.start.Add(p.offset(n))
 

@@ -32,12 +32,14 @@ func (r *recorder) add(d time.Duration, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil {
+		// The first error is kept: those that follow mostly follow from it.
 		if r.failed++; r.err == nil {
 			r.err = err
 		}
 		return
 	}
 
+	// The histogram has a highest value. The longest operation is kept beside it as it was.
 	r.max = max(r.max, d)
 	_ = r.latencies.RecordValue(min(max(int64(d), lowest), highest)) // in its range
 }

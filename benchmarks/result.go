@@ -71,6 +71,7 @@ func (r *Round) setCPU(client, members time.Duration, knownMembers bool) {
 	}
 
 	r.CPU.Client = each(client)
+	// Without the members' times a total would be the client's alone, and look cheap.
 	if knownMembers {
 		r.CPU.Members, r.CPU.Total = each(members), each(client+members)
 	}
@@ -180,6 +181,7 @@ func (s Result) MarshalJSON() ([]byte, error) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
+		// Written by hand, so that the fields have the order of the table's columns.
 		for j, v := range row {
 			b, err := json.Marshal(v)
 			if err != nil {

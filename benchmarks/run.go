@@ -48,6 +48,7 @@ func Run(ctx context.Context, cfg Config) (_ Result, err error) {
 		return Result{}, err
 	}
 
+	// The size of the cluster stands in the result, since numbers mean little without it.
 	status, err := client.Cluster(ctx)
 	if err != nil {
 		return Result{}, err
@@ -78,6 +79,7 @@ func (l *Load) Round(ctx context.Context, callers int) (Round, error) {
 		l.run(ctx, callers, &pace{start: now, at: now.Add(l.cfg.WarmUp), rate: int64(l.cfg.Rate)})
 	}
 
+	// From here on everything counts. The warm-up has filled caches and opened connections.
 	l.cfg.Measuring(true)
 	before, err := readCPU(l.cfg.PIDs)
 	known := err == nil
@@ -108,6 +110,7 @@ func (l *Load) Round(ctx context.Context, callers int) (Round, error) {
 		return Round{}, fmt.Errorf("no operation of %d callers succeeded: %w", callers, r.err)
 	}
 
+	// Operations that nobody began count as overruns too: a rate that was not kept must not look kept.
 	if l.cfg.Rate > 0 {
 		round.NotBegun = p.planned() - round.Operations - round.Errors
 		round.Overruns = p.late.Load() + round.NotBegun

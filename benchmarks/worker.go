@@ -23,13 +23,17 @@ type worker struct {
 
 func (l *Load) newWorker() *worker {
 	w := &worker{l: l, caller: l.stamp.Add(1)}
+	// The seed is the caller's number, so that runs draw the same keys.
 	w.random = rand.New(rand.NewPCG(w.caller, uint64(len(l.keys))))
 	w.keys, w.values = make([]string, max(1, l.cfg.Batch)), make([][]byte, max(1, l.cfg.Batch))
 	if l.mix.Sets > 0 {
 		for i := range w.values {
+			// A copy for each caller, since each write puts a stamp into its value.
 			w.values[i] = append([]byte(nil), l.filler...)
 		}
 	}
+
+	// Made once: a function made for each operation would allocate.
 	w.count = func(v []byte) {
 		if len(v) == l.cfg.ValueSize {
 			w.found++

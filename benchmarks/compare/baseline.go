@@ -45,10 +45,12 @@ func (b *baseline) measure(ctx context.Context, cfg *Config, c Cell) Round {
 		"--duration", cfg.Duration.String(), "--warm-up", max(cfg.WarmUp, baselineWarmUp).String())
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
+
 	out, err := cmd.Output()
 	if err != nil {
 		return Round{Error: fmt.Sprintf("%v: %s", err, bytes.TrimSpace(stderr.Bytes()))}
 	}
+
 	r, err := parseBenched(out)
 	if err != nil {
 		return Round{Error: err.Error()}
@@ -62,6 +64,8 @@ func parseBenched(out []byte) (Round, error) {
 	if err := json.Unmarshal(out, &list); err != nil {
 		return Round{}, fmt.Errorf("read what grid bench printed: %w", err)
 	}
+
+	// One number of callers was asked for, so one round must come back.
 	if len(list) != 1 {
 		return Round{}, errors.New("grid bench printed not one round")
 	}

@@ -90,6 +90,7 @@ func parseFlags(args []string, w io.Writer) (Config, error) {
 	given := make(map[string]bool)
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	if c.Quick {
+		// A flag that was given goes before what -quick sets.
 		for name, value := range quick {
 			if !given[name] {
 				_ = fs.Set(name, value) // a constant that fits
@@ -97,6 +98,7 @@ func parseFlags(args []string, w io.Writer) (Config, error) {
 		}
 	}
 
+	// All that is wrong is gathered, so that one run shows every mistake.
 	var errs []error
 	take := func(err error) { errs = append(errs, err) }
 	if fs.NArg() > 0 {
@@ -132,6 +134,7 @@ func parseFlags(args []string, w io.Writer) (Config, error) {
 	if c.Duration <= 0 || c.WarmUp < 0 || c.Settle < 0 {
 		take(fmt.Errorf("duration %v, warm-up %v, settle %v: want more than 0, 0 or more, 0 or more", c.Duration, c.WarmUp, c.Settle))
 	}
+
 	if err := errors.Join(errs...); err != nil {
 		return Config{}, err
 	}

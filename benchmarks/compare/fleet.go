@@ -42,6 +42,7 @@ func startFleet(ctx context.Context, site *peers.Site, list []peers.Peer, member
 
 		begin := time.Now()
 		r, err := f.start(ctx, site, p, members)
+		// A peer that is missing must not keep the others from being measured.
 		if err != nil {
 			say("%s is left out: %v", p.Name, err)
 			skip(p.Name, err.Error())
@@ -81,6 +82,8 @@ func (f *fleet) stop() error {
 			errs = append(errs, fmt.Errorf("close the client of %s: %w", r.peer.Name, err))
 		}
 	}
+
+	// Clients go first, or they would try to reach clusters that have ended.
 	for name, c := range f.clusters {
 		if err := c.Stop(); err != nil {
 			errs = append(errs, fmt.Errorf("stop %s: %w", name, err))
@@ -94,15 +97,19 @@ func (r *runner) fill(ctx context.Context, keys, size int) error {
 	if r.size == size {
 		return nil
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	l, err := benchmarks.NewLoad(r.client, benchmarks.Config{Keys: keys, ValueSize: size})
 	if err != nil {
 		return err
 	}
+
 	if err := l.Fill(ctx); err != nil {
 		return err
 	}
+
+	// Only now: a fill that failed half-way is done again.
 	r.size = size
 	return nil
 }

@@ -63,6 +63,7 @@ type Reached struct {
 
 // judge returns all goals of which both sides were measured, of clusters with that many members.
 func judge(r *Result, members int) (list []Reached) {
+	// The goals were set for three members.
 	if members != 3 {
 		return nil
 	}
@@ -97,6 +98,7 @@ func judge(r *Result, members int) (list []Reached) {
 			out.CPU, _ = stats.Ratios(other.values(cpu), mine.values(cpu))
 			out.Text += " over " + g.other.against(g.mine)
 		}
+
 		if out.Pairs == 0 {
 			continue
 		}

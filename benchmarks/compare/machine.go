@@ -20,13 +20,17 @@ func machine(ctx context.Context) Machine {
 			m.CPU = strings.TrimSpace(strings.TrimLeft(line, "\t :"))
 		}
 	}
+
 	if b, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		m.Kernel = string(bytes.TrimSpace(b))
 	}
+
+	// Numbers of a machine that was busy before say little, so the load stands in the report.
 	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
 		first, _, _ := strings.Cut(string(b), " ")
 		m.Load, _ = strconv.ParseFloat(first, 64) // 0 where it is something else
 	}
+
 	if b, err := exec.CommandContext(ctx, "git", "rev-parse", "--short", "HEAD").Output(); err == nil {
 		m.Commit = string(bytes.TrimSpace(b))
 	}
@@ -49,6 +53,7 @@ func parseResident(b []byte) (int64, error) {
 		if !ok {
 			continue
 		}
+
 		n, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
 		if err != nil {
 			return 0, fmt.Errorf("VmRSS: %w", err)

@@ -42,6 +42,7 @@ func compare(ctx context.Context, args []string, out, progress io.Writer) (err e
 	if err != nil {
 		return err
 	}
+
 	begin := time.Now()
 	say := func(format string, args ...any) {
 		fmt.Fprintf(progress, "%6.1f s  %s\n", time.Since(begin).Seconds(), fmt.Sprintf(format, args...))
@@ -52,6 +53,7 @@ func compare(ctx context.Context, args []string, out, progress io.Writer) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+
 	site := &peers.Site{Dir: dir, Bin: cfg.Bin, Heap: cfg.Heap, Grid: cfg.Grid}
 	if site.Self, err = os.Executable(); err != nil {
 		return err
@@ -99,6 +101,7 @@ func report(r *Result, dir string, out io.Writer) error {
 		}
 		errs = append(errs, do(f), f.Close())
 	}
+
 	for _, p := range plots {
 		write(p.file, p.figure.WriteSVG)
 	}

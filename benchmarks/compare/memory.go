@@ -24,6 +24,7 @@ func idle(ctx context.Context, f *fleet, r *Result) error {
 	if err := wait(ctx, idleTime); err != nil { // what a start leaves to do
 		return err
 	}
+
 	before := make(map[string]time.Duration)
 	begin := time.Now()
 	for name, c := range f.clusters {
@@ -37,12 +38,15 @@ func idle(ctx context.Context, f *fleet, r *Result) error {
 	if err := wait(ctx, idleTime); err != nil {
 		return err
 	}
+
+	// Several peers may be clients of one cluster, which counts once.
 	seen := make(map[string]bool)
 	for _, one := range f.running {
 		if seen[one.peer.System] {
 			continue
 		}
 		seen[one.peer.System] = true
+
 		d, err := benchmarks.CPUTime(one.cluster.PIDs)
 		if err != nil {
 			return err
@@ -60,6 +64,8 @@ func memory(ctx context.Context, cfg *Config, site *peers.Site, r *Result, say f
 			continue // another client of the same cluster
 		}
 		seen[p.System] = true
+
+		// Each cluster is alone on the machine, so that its memory is not pushed out by another.
 		if err := memoryOf(ctx, cfg, site, p, r, say); err != nil {
 			return err
 		}
@@ -83,6 +89,7 @@ func memoryOf(ctx context.Context, cfg *Config, site *peers.Site, p peers.Peer, 
 		}
 
 		m, err := one.grow(ctx, filled, n, cfg.Settle)
+		// The end of the run is no failure of the peer's.
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -91,7 +98,9 @@ func memoryOf(ctx context.Context, cfg *Config, site *peers.Site, p peers.Peer, 
 			r.skip(p.Name, stageMemory, fmt.Sprintf("%d entries: %v", n, err))
 			return nil
 		}
+
 		filled = n
+
 		r.Memory = append(r.Memory, m)
 		say("%s with %d entries: %d MB in all, %.1f CPU-µs an entry", p.System, n, m.Bytes>>20, m.FillUS)
 	}
@@ -105,10 +114,12 @@ func (one *runner) grow(ctx context.Context, from, to int, settle time.Duration)
 	if err != nil {
 		return Memory{}, err
 	}
+
 	begin := time.Now()
 	if err := one.write(ctx, from, to); err != nil {
 		return Memory{}, err
 	}
+
 	took := time.Since(begin)
 	after, err := benchmarks.CPUTime(pids)
 	if err != nil {
@@ -118,6 +129,8 @@ func (one *runner) grow(ctx context.Context, from, to int, settle time.Duration)
 	if err := wait(ctx, settle); err != nil {
 		return Memory{}, err
 	}
+
+	// Memory is read only now: collectors and logs need a while after the load.
 	m := Memory{Peer: one.peer.System, Entries: to, Copies: one.cluster.Copies}
 	for _, pid := range one.cluster.PIDs {
 		n, err := resident(pid)
@@ -127,6 +140,7 @@ func (one *runner) grow(ctx context.Context, from, to int, settle time.Duration)
 		m.Bytes += n
 		m.Largest = max(m.Largest, n)
 	}
+
 	m.FillUS = float64((after-before)/time.Microsecond) / float64(to-from)
 	m.FillPS = float64(to-from) / took.Seconds()
 	m.PerCopy = float64(m.Bytes) / float64(to) / float64(m.Copies)
@@ -137,16 +151,20 @@ func (one *runner) grow(ctx context.Context, from, to int, settle time.Duration)
 func (one *runner) write(ctx context.Context, from, to int) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+
+	// Writers take batches from one counter, so a slow one does not hold back the others.
 	var next atomic.Int64
 	next.Store(int64(from))
 	var wg sync.WaitGroup
 	for w := range memoryWriters {
 		wg.Go(func() {
+			// The seed differs by step, so that values of different steps differ.
 			random := rand.NewChaCha8([32]byte{byte(w), byte(from >> 16)})
 			keys, values := make([]string, memoryBatch), make([][]byte, memoryBatch)
 			for i := range values {
 				values[i] = make([]byte, memoryValue)
 			}
+
 			for ctx.Err() == nil {
 				first := int(next.Add(memoryBatch)) - memoryBatch
 				n := min(memoryBatch, to-first)
@@ -163,6 +181,7 @@ func (one *runner) write(ctx context.Context, from, to int) error {
 			}
 		})
 	}
+
 	wg.Wait()
 	return context.Cause(ctx)
 }

@@ -67,12 +67,15 @@ func (r *Result) bars(title string, m metric, callers int) chart.Panel {
 	if callers == 0 {
 		ops = []string{opGetAll, opSetAll}
 	}
+
 	names := r.names()
 	ops = slices.DeleteFunc(ops, func(op string) bool {
 		return !slices.ContainsFunc(names, func(name string) bool { return r.find(side{name, op, callers}) != nil })
 	})
+
 	for _, name := range names {
 		s := line(name)
+
 		for i, op := range ops {
 			if one := r.find(side{name, op, callers}); one != nil {
 				s.Points = append(s.Points, one.point(float64(i), m))
@@ -96,9 +99,11 @@ func (r *Result) percentiles(op string, callers int) chart.Panel {
 		of   metric
 	}{{"p50", p50}, {"p90", func(r *Round) float64 { return r.P90 }}, {"p99", p99}, {"p99.9", func(r *Round) float64 { return r.P999 }},
 		{"max", func(r *Round) float64 { return r.Max }}}
+
 	for i, l := range list {
 		p.X = append(p.X, chart.Label{At: float64(i), Text: l.text})
 	}
+
 	for _, name := range r.names() {
 		one := r.find(side{name, op, callers})
 		if one == nil {
@@ -130,6 +135,7 @@ var (
 // over returns a panel of operations per second over a dimension. It is empty unless some peer has two points.
 func (r *Result) over(op string, d dimension) chart.Panel {
 	p := chart.Panel{Title: Cell{Op: op}.title(), XLabel: d.label, YLabel: "operations per second", LogX: d.log, LogY: true}
+
 	most := 0
 	var at []int
 	for _, name := range r.names() {
@@ -147,6 +153,7 @@ func (r *Result) over(op string, d dimension) chart.Panel {
 		most = max(most, len(s.Points))
 		p.Series = append(p.Series, s)
 	}
+	// A single point is no line.
 	if most < 2 {
 		p.Series = nil
 	}
@@ -164,12 +171,14 @@ func (r *Result) memoryPanel(each bool) chart.Panel {
 	if each {
 		p = chart.Panel{Title: "for each entry and copy", XLabel: "entries", YLabel: "bytes"}
 	}
+
 	var names []string
 	for _, m := range r.Memory {
 		if !slices.Contains(names, m.Peer) {
 			names = append(names, m.Peer)
 		}
 	}
+
 	for _, name := range names {
 		s := line(name)
 		for _, m := range r.Memory {

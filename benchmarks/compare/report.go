@@ -33,6 +33,7 @@ func (r *Result) WriteMarkdown(w io.Writer, plots []plot) error {
 	r.writeCells(&b)
 	r.writeIdle(&b)
 	r.writeMemory(&b)
+
 	for _, p := range plots {
 		fmt.Fprintf(&b, "\n![%s](%s)\n", p.figure.Title, p.file)
 	}
@@ -74,6 +75,7 @@ func (r *Result) writeGoals(b *strings.Builder) {
 		}
 		fmt.Fprintf(b, "| %s | %s | %s %s | %s | %s |\n", g.Text, g.Want, spread(g.Is), g.Unit, times, verdict)
 	}
+
 	fmt.Fprintf(b, "\n%d of %d reached.\n", reached, len(r.Goals))
 }
 
@@ -144,6 +146,7 @@ func (c Cell) row() string {
 func (r *Result) writeCells(b *strings.Builder) {
 	for _, c := range r.cellsOf() {
 		fmt.Fprintf(b, "\n## %s\n\n", c.row())
+		// A batch counts as its entries, so that rates of different batches can be compared.
 		what := "operations"
 		if c.Batch > 1 {
 			what = "entries"
@@ -161,6 +164,7 @@ func (r *Result) writeCells(b *strings.Builder) {
 			failed, first := s.failed()
 			text := fmt.Sprint(failed)
 			if first != "" {
+				// A bar would end the cell of the table.
 				text += ": " + strings.ReplaceAll(first, "|", "/")
 			}
 			fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", name, spread(s.summary(perSecond)), ms(p50), ms(p99),
@@ -186,6 +190,7 @@ func (r *Result) writeMemory(b *strings.Builder) {
 	b.WriteString("\n## Entries and resident memory\n\nKeys of 16 bytes and values of 100, written by SetAll of 1,000 and 4 callers.\n\n")
 	b.WriteString("| | entries | copies | all processes | largest | bytes for each entry and copy | written per second | CPU-µs to write one |\n")
 	b.WriteString("|---|---|---|---|---|---|---|---|\n")
+
 	for _, m := range r.Memory {
 		fmt.Fprintf(b, "| %s | %d | %d | %d MB | %d MB | %.0f | %s | %.1f |\n", m.Peer, m.Entries, m.Copies, m.Bytes>>20, m.Largest>>20, m.PerCopy,
 			chart.Short(m.FillPS), m.FillUS)

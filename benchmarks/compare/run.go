@@ -31,6 +31,8 @@ func run(ctx context.Context, cfg *Config, site *peers.Site, say func(string, ..
 	if err == nil && slices.Contains(cfg.Stages, stageMemory) {
 		err = memory(ctx, cfg, site, r, say)
 	}
+
+	// Also after an error: what was measured until then may reach goals.
 	r.Goals = judge(r, cfg.Members)
 	return r, err
 }
@@ -40,6 +42,7 @@ func speed(ctx context.Context, cfg *Config, site *peers.Site, r *Result, say fu
 	say("speed: %d cells, %d peers, %d rounds: about %.0f minutes", len(cfg.Cells), len(cfg.Peers), cfg.Rounds, cfg.estimate().Minutes())
 	f := startFleet(ctx, site, cfg.Peers, cfg.Members, say, func(peer, why string) { r.skip(peer, "all", why) })
 	defer func() { err = errors.Join(err, f.stop()) }()
+
 	for _, one := range f.running {
 		r.Peers = append(r.Peers, Took{Name: one.peer.Name, About: one.cluster.About, Copies: one.cluster.Copies})
 	}
@@ -106,6 +109,7 @@ func rounds(ctx context.Context, cfg *Config, f *fleet, list []Cell, r *Result, 
 				}
 			}
 
+			// The older program comes last in its cell, right after the others.
 			if round > 0 && base.measures(c) {
 				measured := base.measure(ctx, cfg, c)
 				r.add(baselineName, c, measured)
@@ -128,6 +132,7 @@ func (one *runner) measure(ctx context.Context, cfg *Config, c Cell, pass bool) 
 	if pass {
 		load.Duration, load.WarmUp = min(passDuration, cfg.Duration), 0
 	}
+
 	l, err := benchmarks.NewLoad(one.client, load)
 	if err != nil {
 		return Round{Error: err.Error()}

@@ -61,6 +61,7 @@ func (o *options) start(ctx context.Context, members int, args ...string) (_ *cl
 		}
 	}()
 
+	// Two clients: questions about the state must not warm up the connections that are measured.
 	if cl.measured, err = sdk.Connect(ctx, cl.Addrs(), sdk.WithClientName("failover"), sdk.WithDialer(cl.sight.dial)); err != nil {
 		return nil, err
 	}
@@ -134,6 +135,7 @@ func (o *options) profile(cl *cluster, sig syscall.Signal) error {
 	if o.profiles == "" {
 		return nil
 	}
+
 	for i := range cl.Addrs() {
 		select {
 		case <-cl.Exited(i):
@@ -153,6 +155,7 @@ func (cl *cluster) id(ctx context.Context, i int) (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	for _, m := range members {
 		if m.Addr == cl.Addr(i) {
 			return m.ID, nil
@@ -197,6 +200,7 @@ func (cl *cluster) noticed(after time.Time) (first time.Time, err error) {
 		if err != nil {
 			return first, err
 		}
+
 		for in := bufio.NewScanner(strings.NewReader(logs)); in.Scan(); {
 			line, ok := strings.CutPrefix(in.Text(), "time=")
 			if !ok || !strings.Contains(line, "member down; electing other leaders") {

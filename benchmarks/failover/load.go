@@ -67,6 +67,7 @@ func startLoad(ctx context.Context, c *sdk.Client, partitions, writes, reads int
 		if l.still, err = keysOf("still", partitions); err != nil {
 			return nil, err
 		}
+
 		entries := make(map[string][]byte, partitions)
 		for _, k := range l.still {
 			entries[k] = l.value
@@ -87,6 +88,7 @@ func startLoad(ctx context.Context, c *sdk.Client, partitions, writes, reads int
 // keysOf returns a key of each partition.
 func keysOf(name string, partitions int) ([]string, error) {
 	keys := make([]string, partitions)
+	// Names are tried until each partition has one, since a key chooses its partition by its hash.
 	for i, left := 0, partitions; left > 0; i++ {
 		k := fmt.Sprint(name, "-", i)
 		b, err := codec.AppendKey(nil, k)
@@ -111,6 +113,7 @@ func (l *load) run(ctx context.Context, k kind, rate int) {
 	for n := 0; ; {
 		for now := time.Now(); ; n++ {
 			due := began.Add(time.Duration(n) * time.Second / time.Duration(rate))
+			// What the ticker was late for is begun at once, so the rate holds on average.
 			if due.After(now) {
 				break
 			}
@@ -185,6 +188,7 @@ func (l *load) await(ctx context.Context, partitions []int, after time.Time) err
 		if missing == 0 {
 			return nil
 		}
+
 		select {
 		case <-tick.C:
 		case <-late.C:
@@ -202,6 +206,7 @@ func (l *load) firsts(k kind, partitions []int, after time.Time) (first map[int]
 	first = make(map[int]time.Time, len(partitions))
 	for i := range l.samples {
 		s := &l.samples[i]
+		// Calls that began before the fault may have been answered before it.
 		if s.kind != k || s.err != nil || !s.began.After(after) {
 			continue
 		}

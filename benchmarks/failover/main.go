@@ -92,6 +92,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 
 	fmt.Fprintf(out, "%d partitions, %d writes per second of 100 bytes; load average %s\n", o.partitions, o.rate, loadAverage())
 	for _, name := range scenarios {
+		// The scenarios run in their own order, whatever the flag's order is.
 		if !slices.Contains(o.scenarios, name) {
 			continue
 		}

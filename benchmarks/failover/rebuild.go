@@ -101,6 +101,7 @@ func (o *options) rebuild(ctx context.Context) (r report, err error) {
 		return o.profile(cl, standin.EndProfile)
 	}
 
+	// Both loads end in any case, before the error is looked at.
 	err = work()
 	written := writes.stop()
 	samples := l.stop()
@@ -205,6 +206,7 @@ func (o *options) startWrites(ctx context.Context, cl *cluster) (*writes, error)
 
 // run begins the calls that are due.
 func (w *writes) run(ctx context.Context, m *sdk.Map[int, []byte], keys, megabytes int) {
+	// Each tick is due for one call of writeAtOnce values.
 	every := time.Second * fillSize * writeAtOnce / time.Duration(megabytes*1_000_000)
 	tick := time.NewTicker(every)
 	defer tick.Stop()

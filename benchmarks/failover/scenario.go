@@ -95,11 +95,13 @@ func (o *options) fault(ctx context.Context, kind faultKind) (r report, err erro
 		if err != nil {
 			return r, err
 		}
+
 		id, err := cl.id(ctx, victim)
 		if err != nil {
 			return r, err
 		}
 
+		// The load is started for each round, so that a round's calls are its own.
 		l, err := startLoad(ctx, cl.measured, o.partitions, o.rate, o.reads)
 		if err != nil {
 			return r, err
@@ -118,6 +120,8 @@ func (o *options) fault(ctx context.Context, kind faultKind) (r report, err erro
 		}
 
 		began := time.Now()
+
+		// A killed process is waited for. A paused one stays, and only falls silent.
 		if err = cl.Signal(victim, kind.sig); err == nil && kind.sig == syscall.SIGKILL {
 			<-cl.Exited(victim)
 		}
@@ -160,6 +164,7 @@ func (o *options) fault(ctx context.Context, kind faultKind) (r report, err erro
 			detection = append(detection, noticed.Sub(began))
 		}
 
+		// Times count from the signal, which includes what detection and election take.
 		first, _ := l.firsts(write, partitions, down)
 		firstRead, _ := l.firsts(read, partitions, down)
 		var mine, theirs durations
@@ -263,6 +268,7 @@ func (o *options) leave(ctx context.Context) (r report, err error) {
 		if err != nil {
 			return r, err
 		}
+
 		affected += len(partitions)
 
 		l, err := startLoad(ctx, cl.measured, o.partitions, o.rate, o.reads)

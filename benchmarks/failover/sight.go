@@ -57,6 +57,7 @@ func (s *sight) saw(v *wire.Table, now time.Time) {
 			continue
 		}
 
+		// A table repeats what is known. Only a later epoch is news.
 		list := s.told[p]
 		if n := len(list); n == 0 || list[n-1].epoch < pv.Epoch {
 			s.told[p] = append(list, owned{at: now, owner: v.Members[pv.Owner].ID, epoch: pv.Epoch})
@@ -98,6 +99,7 @@ func (c *seenConn) look(now time.Time) {
 		c.greeted, c.buf = true, c.buf[helloHead+n:]
 	}
 
+	// A read may bring several frames, or a part of one.
 	for {
 		n, ok, err := wire.FrameLength(c.buf, wire.MaxFrame)
 		if c.blind = err != nil; c.blind || !ok || len(c.buf) < 4+n {

@@ -47,6 +47,7 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 		return nil, fmt.Errorf("start a cluster: %w", err)
 	}
 
+	// The ports stay taken until Close, so that no other process gets one while its member is down.
 	c.ports, c.addrs = append(c.ports, ports), ports.Addrs()
 	if c.dir == "" {
 		c.remove = true
@@ -75,6 +76,8 @@ func (c *Cluster) startAll(ctx context.Context) error {
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+
+	// Members bootstrap together, so none is ready before the others run.
 	var wg sync.WaitGroup
 	for i, p := range c.processes {
 		wg.Go(func() {
@@ -128,6 +131,7 @@ func (c *Cluster) PIDs() []int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	pids := make([]int, 0, len(c.processes))
+
 	for _, p := range c.processes {
 		if p.running() {
 			pids = append(pids, p.cmd.Process.Pid)
@@ -223,6 +227,7 @@ func (c *Cluster) relaunch(i int) (*Process, error) {
 		return nil, fmt.Errorf("restart member %d of %d: %w", i, len(c.processes), ErrNotRunning)
 	}
 
+	// The directory has one owner at a time, so the earlier process must have ended.
 	if err := c.processes[i].Kill(); err != nil {
 		return nil, err
 	}
@@ -256,6 +261,7 @@ func (c *Cluster) launchNext() (i int, p *Process, err error) {
 		return 0, nil, fmt.Errorf("add a member: %w", err)
 	}
 
+	// launch reads the address by the member's number, so it is set before.
 	c.addrs = append(c.addrs, ports.Addrs()...)
 	if p, err = c.launch(i); err != nil {
 		c.addrs = c.addrs[:i]
@@ -286,6 +292,8 @@ func (c *Cluster) Close() error {
 		return nil
 	}
 	c.closed = true
+
+	// Without the lock from here on: processes may take until the stop timeout to end.
 	list := append([]*Process(nil), c.processes...)
 	c.mu.Unlock()
 
@@ -297,6 +305,8 @@ func (c *Cluster) Close() error {
 	}
 
 	wg.Wait()
+
+	// What has not obeyed in time is killed.
 	return errors.Join(c.kill(), c.cleanUp())
 }
 

@@ -65,9 +65,11 @@ func (c Config) Validate() error {
 // args returns the command line of a member, without the binary: of one of the initial members, or of one that joins them.
 func (c *Config) args(name, addr, dir string, firsts []string, bootstraps bool) []string {
 	args := []string{"start", "--name", name, "--listen", addr, "--data-dir", dir}
+	// A member that is alone has nobody to join.
 	if len(firsts) > 1 || !bootstraps {
 		args = append(args, "--join", strings.Join(firsts, ","))
 	}
+	// A member that joins later bootstraps nothing, so it expects nobody.
 	if len(firsts) > 1 && bootstraps {
 		args = append(args, "--expect", strconv.Itoa(len(firsts)))
 	}

@@ -19,6 +19,7 @@ func (f *firstLine) Write(b []byte) (int, error) {
 			break
 		}
 
+		// There is room for one line, and only one is ever given.
 		if c == '\n' {
 			f.got <- string(f.line)
 			f.line, f.done = nil, true
@@ -29,5 +30,7 @@ func (f *firstLine) Write(b []byte) (int, error) {
 			return 0, fmt.Errorf("a first line of more than %d bytes", maxLine)
 		}
 	}
+
+	// What follows the first line is taken and dropped, or the member would wait for a reader.
 	return len(b), nil
 }

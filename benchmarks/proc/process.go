@@ -32,6 +32,7 @@ func Launch(name string, cmd *exec.Cmd, log string) (*Process, error) {
 	}
 	defer func() { _ = f.Close() }() // the process has a descriptor of its own
 
+	// The log may have lines of an earlier start, which are not this process's last words.
 	from, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return nil, fmt.Errorf("start member %s: %w", name, err)
@@ -97,6 +98,7 @@ func (p *Process) lastWords() string {
 		return ""
 	}
 
+	// The end of the log is enough for one line.
 	b := make([]byte, min(tail, end-p.from))
 	if _, err := f.ReadAt(b, end-int64(len(b))); err != nil {
 		return ""
@@ -141,6 +143,7 @@ func (p *Process) Kill() error {
 //
 // Errors: ctx's where the process had to be killed; an *exec.ExitError where its exit status was not 0.
 func (p *Process) Stop(ctx context.Context) error {
+	// A process that has ended by itself is judged below by how it ended.
 	if err := p.signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}

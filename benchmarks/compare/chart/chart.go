@@ -74,11 +74,13 @@ func (f *Figure) WriteSVG(w io.Writer) error {
 	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="#ffffff"/>`+"\n", width, height)
 	text(&b, left, 22, "start", `font-size="15" font-weight="bold"`, f.Title)
 	text(&b, left, 40, "start", `fill="#555555"`, f.Note)
+
 	for i := range f.Panels {
 		fmt.Fprintf(&b, `<g transform="translate(%d,0)">`+"\n", i*panelWidth)
 		f.Panels[i].draw(&b)
 		b.WriteString("</g>\n")
 	}
+
 	for i, s := range names {
 		x, y := left+(i%columns)*legendColumn, top+panelHeight+bottom+(i/columns)*legendRow
 		fmt.Fprintf(&b, `<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="%s" stroke-width="4"%s/>`+"\n", x, y, x+22, y, color(s.Color), dash(s.Dashed))
@@ -139,6 +141,7 @@ func (p *Panel) draw(b *strings.Builder) {
 			labels = append(labels, Label{t, Short(t)})
 		}
 	}
+
 	for _, l := range labels {
 		at := x.at(l.At)
 		if !p.Bars {
@@ -176,7 +179,11 @@ func (p *Panel) line(b *strings.Builder, s *Series, x, y scale) {
 		if !p.drawn(pt) {
 			continue
 		}
+
+		// A path begins with a move and goes on with lines.
 		command := "L"
+
+		// No point can be drawn on this scale.
 		if path.Len() == 0 {
 			command = "M"
 		}
@@ -204,6 +211,7 @@ func (p *Panel) bars(b *strings.Builder, n int, x, y scale) {
 		if !p.drawn(pt) {
 			continue
 		}
+
 		from, to := x.at(pt.X)-group/2+float64(n)*width, y.at(pt.Y)
 		fmt.Fprintf(b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"><title>%s</title></rect>`+"\n", from, to, max(1, width-1),
 			max(0, top+panelHeight-to), color(s.Color), html.EscapeString(s.Name+": "+Short(pt.Y)))
@@ -236,6 +244,7 @@ func (p *Panel) scales() (x, y scale) {
 			}
 		}
 	}
+
 	for _, l := range p.X {
 		x.take(l.At)
 	}
@@ -243,9 +252,11 @@ func (p *Panel) scales() (x, y scale) {
 	if p.Bars {
 		x.low, x.high = -0.5, float64(max(1, len(p.X)))-0.5
 	}
+	// Heights are compared by eye, so a linear scale begins at zero.
 	if !y.log {
 		y.take(0)
 	}
+
 	x.settle()
 	y.settle()
 	y.round()

@@ -23,8 +23,10 @@ func (s *scale) take(v float64) {
 // settle makes a scale of no or one value wide enough to be one.
 func (s *scale) settle() {
 	if s.low > s.high {
+		// There are no values at all.
 		s.low, s.high = 1, 2
 	}
+
 	if s.low < s.high {
 		return
 	}
@@ -71,6 +73,7 @@ var logSteps = []float64{1, 2, 5}
 
 // logStep returns the next tick of a logarithmic scale at or below a value, or at or above it.
 func logStep(v float64, up bool) float64 {
+	// Powers of ten are not exact in binary, so a value this near counts as the step itself.
 	const near = 1e-9
 	power := math.Pow(10, math.Floor(math.Log10(v)+near))
 	below := power
@@ -136,6 +139,8 @@ func digits(v float64) string {
 		decimals = 1
 	}
 	text := strconv.FormatFloat(v, 'f', decimals, 64)
+
+	// Formatted once more, which drops zeros at the end.
 	rounded, err := strconv.ParseFloat(text, 64)
 	if err != nil {
 		return text // no finite number

@@ -26,6 +26,7 @@ func etcd(ctx context.Context, site *Site, members int) (*Cluster, error) {
 		return nil, err
 	}
 	var initial []string
+
 	for i := range members {
 		initial = append(initial, fmt.Sprintf("m%d=http://%s", i, g.addr(i, 1)))
 	}
@@ -66,6 +67,7 @@ func etcdReady(ctx context.Context, addrs []string) (version string, err error) 
 		if err != nil {
 			return "", err
 		}
+		// Without a leader nothing can be written, so the cluster is not ready.
 		if status.Leader == 0 {
 			return "", fmt.Errorf("%s knows no leader", a)
 		}
@@ -116,10 +118,12 @@ func (e etcdClient) GetAll(ctx context.Context, keys []string, each func(value [
 	for i, k := range keys {
 		ops[i] = clientv3.OpGet(k)
 	}
+
 	answer, err := e.client.Txn(ctx).Then(ops...).Commit()
 	if err != nil {
 		return err
 	}
+
 	for _, r := range answer.Responses {
 		for _, kv := range r.GetResponseRange().GetKvs() {
 			each(kv.Value)

@@ -55,6 +55,8 @@ func (g *goRedisClient) GetAll(ctx context.Context, keys []string, each func(val
 		}
 		return nil
 	})
+
+	// A pipeline reports the first missing key as its error. That is no failure here.
 	if err != nil && !errors.Is(err, goredis.Nil) {
 		return err
 	}

@@ -40,6 +40,7 @@ func connectGridiron(ctx context.Context, c *Cluster) (Client, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	m, err := sdk.OpenMap[string, []byte](client, "compare")
 	if err != nil {
 		return nil, errors.Join(err, client.Close())

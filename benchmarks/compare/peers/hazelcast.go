@@ -49,6 +49,7 @@ func hazelcast(ctx context.Context, site *Site, members int) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	jar, err := site.hazelcastJar(ctx)
 	if err != nil {
 		return nil, err
@@ -58,6 +59,7 @@ func hazelcast(ctx context.Context, site *Site, members int) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	backups := min(members, 3) - 1
 	join := "<member>" + strings.Join(g.addrs(members), "</member><member>") + "</member>"
 
@@ -94,6 +96,7 @@ func (s *Site) hazelcastJar(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	cmd := exec.CommandContext(ctx, mvn, "-q", "-B", "dependency:copy", "-Dartifact=com.hazelcast:hazelcast:"+hazelcastVersion,
 		"-DoutputDirectory="+s.Dir)
 	cmd.Dir = s.Dir
@@ -125,6 +128,7 @@ func connectHazelcast(ctx context.Context, c *Cluster) (Client, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	m, err := client.GetMap(ctx, "compare")
 	if err != nil {
 		_ = client.Shutdown(ctx)
@@ -144,6 +148,7 @@ func (h *hazelcastClient) Get(ctx context.Context, key string) ([]byte, error) {
 	if err != nil || v == nil {
 		return nil, err
 	}
+
 	b, ok := v.([]byte)
 	if !ok {
 		return nil, fmt.Errorf("a value is a %T", v)
@@ -166,6 +171,7 @@ func (h *hazelcastClient) GetAll(ctx context.Context, keys []string, each func(v
 	for i, k := range keys {
 		list[i] = k
 	}
+
 	entries, err := h.m.GetAll(ctx, list...)
 	for _, e := range entries {
 		if b, ok := e.Value.([]byte); ok {

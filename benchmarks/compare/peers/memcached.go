@@ -23,6 +23,7 @@ func memcached(ctx context.Context, site *Site, members int) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	out, err := exec.CommandContext(ctx, server, "-V").Output()
 	if err != nil {
 		return nil, err
@@ -32,6 +33,7 @@ func memcached(ctx context.Context, site *Site, members int) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	for i := range members {
 		// As many connections as there may be callers, and as much memory as the largest number of entries takes.
 		cmd := exec.Command(server, "-u", "nobody", "-l", "127.0.0.1", "-p", strconv.Itoa(g.port(i, 0)), "-U", "0", "-c", "8192", "-m", "4096")
@@ -39,6 +41,7 @@ func memcached(ctx context.Context, site *Site, members int) (*Cluster, error) {
 			return g.failed(err)
 		}
 	}
+
 	if err := g.poll(ctx, func() error { return dialed(g.addrs(members)) }); err != nil {
 		return g.failed(err)
 	}
@@ -77,6 +80,7 @@ func (m memcachedClient) SetAll(ctx context.Context, keys []string, values [][]b
 	errs := make([]error, 0, memcachedWriters)
 	var mu sync.Mutex // guards errs
 	var wg sync.WaitGroup
+
 	next := 0
 	for list := range slices.Chunk(keys, part) {
 		first := next
@@ -92,6 +96,7 @@ func (m memcachedClient) SetAll(ctx context.Context, keys []string, values [][]b
 			}
 		})
 	}
+
 	wg.Wait()
 	return errors.Join(errs...)
 }

@@ -64,6 +64,7 @@ func olricReady(ctx context.Context, c *Cluster) error {
 	if err != nil {
 		return err
 	}
+
 	for id, route := range table {
 		if len(route.PrimaryOwners) != 1 || len(route.ReplicaOwners) != c.Copies-1 {
 			return fmt.Errorf("partition %d has %d owners and %d replicas", id, len(route.PrimaryOwners), len(route.ReplicaOwners))
@@ -85,6 +86,7 @@ func OlricMember(args []string) error {
 	if cfg.BindAddr, cfg.BindPort, err = split(args[0]); err != nil {
 		return err
 	}
+
 	m := cfg.MemberlistConfig
 	if m.BindAddr, m.BindPort, err = split(args[1]); err != nil {
 		return err
@@ -97,6 +99,7 @@ func OlricMember(args []string) error {
 		cfg.Peers = strings.Split(args[3], ",")
 	}
 
+	// The line tells the parent process that the member serves.
 	cfg.Started = func() { fmt.Println(args[0]) }
 	db, err := olric.New(cfg)
 	if err != nil {
@@ -108,11 +111,13 @@ func OlricMember(args []string) error {
 
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
+
 	select {
 	case err := <-ended:
 		return err
 	case <-stop:
 	}
+
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	return db.Shutdown(ctx)
@@ -144,6 +149,7 @@ func connectOlric(_ context.Context, c *Cluster) (Client, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	m, err := client.NewDMap("compare")
 	if err != nil {
 		return nil, errors.Join(err, client.Close(context.Background()))
@@ -182,9 +188,11 @@ func (o *olricClient) SetAll(ctx context.Context, keys []string, values [][]byte
 			return err
 		}
 	}
+
 	if err := p.Exec(ctx); err != nil {
 		return err
 	}
+
 	var errs []error
 	for _, f := range futures {
 		errs = append(errs, f.Result())
@@ -204,9 +212,11 @@ func (o *olricClient) GetAll(ctx context.Context, keys []string, each func(value
 	for i, k := range keys {
 		futures[i] = p.Get(ctx, k)
 	}
+
 	if err := p.Exec(ctx); err != nil {
 		return err
 	}
+
 	for _, f := range futures {
 		answer, err := f.Result()
 		if errors.Is(err, olric.ErrKeyNotFound) {

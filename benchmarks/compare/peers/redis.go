@@ -25,6 +25,7 @@ func redisCluster(ctx context.Context, site *Site, members int) (*Cluster, error
 	if err != nil {
 		return nil, err
 	}
+
 	for i := range 2 * members {
 		name := fmt.Sprintf("n%d", i)
 		// What has no flag is as the server has it without a file, but nothing goes to disk.
@@ -40,6 +41,7 @@ func redisCluster(ctx context.Context, site *Site, members int) (*Cluster, error
 		nodes[i] = goredis.NewClient(&goredis.Options{Addr: a})
 		defer func() { _ = nodes[i].Close() }()
 	}
+
 	if err := formRedis(ctx, g, nodes, members); err != nil {
 		return g.failed(err)
 	}
@@ -70,6 +72,7 @@ func formRedis(ctx context.Context, g *group, nodes []*goredis.Client, primaries
 				return err
 			}
 		}
+		// Each server meets the first one. They tell each other of the rest.
 		if i > 0 {
 			if err := n.Do(ctx, "CLUSTER", "MEET", "127.0.0.1", g.port(0, 0), g.port(0, 1)).Err(); err != nil {
 				return err
@@ -84,6 +87,7 @@ func formRedis(ctx context.Context, g *group, nodes []*goredis.Client, primaries
 		}
 	}
 
+	// Replicas must have copied their primaries, or writes would be measured with no copy.
 	for i, n := range nodes {
 		if err := g.poll(ctx, func() error { return redisReady(ctx, n, len(nodes), i >= primaries) }); err != nil {
 			return err

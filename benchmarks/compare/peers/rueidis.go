@@ -39,6 +39,7 @@ func (r rueidisClient) SetAll(ctx context.Context, keys []string, values [][]byt
 	for i, k := range keys {
 		commands[i] = r.client.B().Set().Key(k).Value(rueidis.BinaryString(values[i])).Build()
 	}
+
 	var errs []error
 	for _, answer := range r.client.DoMulti(ctx, commands...) {
 		errs = append(errs, answer.Error())
@@ -52,6 +53,7 @@ func (r rueidisClient) GetAll(ctx context.Context, keys []string, each func(valu
 	if err != nil {
 		return err
 	}
+
 	for _, m := range answers {
 		v, err := m.AsBytes()
 		if err == nil {

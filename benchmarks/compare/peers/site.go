@@ -133,6 +133,7 @@ func (g *group) poll(ctx context.Context, ready func() error) error {
 			return nil
 		}
 
+		// A process that has ended will never be ready, so waiting longer is of no use.
 		for _, p := range g.list {
 			select {
 			case <-p.Exited():

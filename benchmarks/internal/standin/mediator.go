@@ -51,6 +51,7 @@ func newMediator(listen, host string) (m *mediator, behind string, err error) {
 	}
 
 	m = &mediator{signals: make(chan os.Signal, 2)}
+
 	for _, offset := range mediated {
 		at := strconv.Itoa(base + offset)
 		l, err := net.Listen("tcp", net.JoinHostPort(front, at))
@@ -127,6 +128,7 @@ func (m *mediator) carry(nc net.Conn, to string, members bool) {
 		_, _ = io.Copy(nc, up)
 	}
 
+	// Closing both sides ends the copy in the other direction too.
 	_ = up.Close()
 	_ = nc.Close()
 	wg.Wait()
@@ -162,6 +164,7 @@ type late struct {
 func (m *mediator) answers(to, from net.Conn) {
 	queue := make(chan late, 1024)
 	var wg sync.WaitGroup
+
 	wg.Go(func() {
 		for l := range queue {
 			<-time.After(time.Until(l.at))
@@ -172,6 +175,7 @@ func (m *mediator) answers(to, from net.Conn) {
 	})
 
 	for {
+		// A new buffer each time, since the bytes wait in the queue.
 		b := make([]byte, 32<<10)
 		n, err := from.Read(b)
 		if n > 0 {

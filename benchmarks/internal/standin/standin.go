@@ -36,6 +36,8 @@ func Main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+
+	// The test's own main must not run in a process that is a member.
 	os.Exit(0)
 }
 

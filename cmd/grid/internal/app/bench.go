@@ -43,6 +43,7 @@ func (p *Process) benchCommand() *cli.Command {
 			var mixErr error
 			op := benchmarks.Op(c.String("op"))
 			if c.IsSet("mix") {
+				// --op has a default, which must not contradict --mix.
 				if mix, mixErr = benchmarks.ParseMix(c.String("mix")); !c.IsSet("op") && mixErr == nil {
 					op = ""
 				}
@@ -57,6 +58,7 @@ func (p *Process) benchCommand() *cli.Command {
 				},
 			}}
 
+			// The default of --server does not count as servers beside --members.
 			if o.Members == 0 || c.IsSet("server") {
 				o.Servers = inv.conn.servers
 			}

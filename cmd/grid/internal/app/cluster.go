@@ -110,6 +110,7 @@ func (p *Process) clusterSafe() *cli.Command {
 					return err
 				}
 
+				// The status is printed in any case, so that a script that waits sees why.
 				err = inv.print(render.Record(render.Field{Name: "safe", Value: s.Safe}, render.Field{Name: "tolerates", Value: s.Tolerates}))
 				switch {
 				case err != nil:

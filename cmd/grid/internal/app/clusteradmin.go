@@ -57,12 +57,14 @@ func (p *Process) clusterRemove() *cli.Command {
 			"removal. On a terminal --force asks first, unless --yes is given.",
 		run: func(ctx context.Context, inv *invocation) error {
 			member, force := inv.args[0], inv.flags.Bool("force")
+			// Only force can lose data, so only force asks.
 			if force {
 				if err := inv.confirm(ctx, fmt.Sprintf("Is member %q confirmed dead? What only it has is lost.", member)); err != nil {
 					return err
 				}
 			}
 			return inv.withClient(ctx, func(ctx context.Context, c *sdk.Client) error {
+				// After the first success the member may vanish between two looks, which is what was wanted.
 				begun := false
 				return inv.waitFor(ctx, "remove "+member, func(ctx context.Context) (bool, string, error) {
 					l, err := c.RemoveMember(ctx, member, force)
@@ -83,6 +85,7 @@ func (p *Process) clusterRebalance() *cli.Command {
 		details: "The cluster does the same by itself within seconds of a change. The command exits with 6 when its time is up; the moves go on.",
 		run: func(ctx context.Context, inv *invocation) error {
 			return inv.withClient(ctx, func(ctx context.Context, c *sdk.Client) error {
+				// Comparing the partitions before and after tells what was moved.
 				before, err := c.Partitions(ctx)
 				if err != nil {
 					return err
@@ -133,6 +136,7 @@ func moved(before, after []sdk.Partition) (replicas, owners int) {
 				replicas++
 			}
 		}
+
 		if before[i].Owner != after[i].Owner {
 			owners++
 		}
@@ -149,6 +153,7 @@ func (inv *invocation) waitFor(ctx context.Context, what string, look func(conte
 	tick := time.NewTicker(repairLook)
 	defer tick.Stop()
 	for {
+		// Each look has a time of its own, so that one member that hangs does not use up --timeout.
 		call, cancel := context.WithTimeout(ctx, defaultTimeout)
 
 		done, progress, err := look(call)
@@ -160,10 +165,12 @@ func (inv *invocation) waitFor(ctx context.Context, what string, look func(conte
 			return err
 		}
 
+		// The last thing that is known is shown instead of the error, which passes.
 		if err != nil {
 			progress = last
 		}
 
+		// The same line is not repeated.
 		shown := last == progress
 		last = progress
 		if terminal && !shown {

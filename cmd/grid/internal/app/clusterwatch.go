@@ -20,6 +20,7 @@ func (p *Process) clusterWatch() *cli.Command {
 
 // watchCluster prints the cluster's status until ctx ends.
 func (inv *invocation) watchCluster(ctx context.Context) error {
+	// --timeout bounds the connecting alone. The watch itself ends with an interrupt.
 	connecting, cancel := context.WithTimeout(ctx, inv.conn.timeout)
 	defer cancel()
 	c, err := inv.connect(connecting)
@@ -42,6 +43,7 @@ func (inv *invocation) watchCluster(ctx context.Context) error {
 			columns, row = append(columns, f.Name), append(row, f.Value)
 		}
 
+		// The first view changes nothing: it is where the changes begin.
 		if out == nil {
 			before = v.Members
 			out = inv.out.Stream(append(columns, "changes"), []int{36, 8, 11}, "state")
@@ -53,6 +55,7 @@ func (inv *invocation) watchCluster(ctx context.Context) error {
 		before = v.Members
 	}
 
+	// The cause is the interrupt, which has an exit code of its own.
 	return context.Cause(ctx)
 }
 
@@ -78,6 +81,7 @@ func memberChanges(before, now []sdk.Member) []any {
 	for i := range now {
 		add(&now[i], state(before, now[i].ID), now[i].State)
 	}
+
 	for i := range before {
 		if state(now, before[i].ID) == "" {
 			add(&before[i], before[i].State, "")

@@ -42,6 +42,7 @@ func (p *Process) command(l leaf) *cli.Command {
 		flags = append(flags, remoteFlags(l.timeout)...)
 	}
 
+	// A command that prints nothing still has --output if it has connection flags: scripts may give it to all.
 	formats := !l.quiet || l.remote
 	if formats {
 		flags = append(flags, &cli.StringFlag{Name: "output", Aliases: []string{"o"},
@@ -50,6 +51,7 @@ func (p *Process) command(l leaf) *cli.Command {
 
 	for _, f := range flags {
 		if b, ok := f.(*cli.BoolFlag); ok {
+			// The help would say "default: false" behind each switch.
 			b.DisableDefaultText = true
 		}
 	}

@@ -79,6 +79,8 @@ func candidates(a *cli.App, words []string) []string {
 	}
 
 	typed, before := words[len(words)-1], words[:len(words)-1]
+
+	// The line is walked from its start, as argv does, to know which command the last word belongs to.
 	commands, flags := a.Commands, []cli.Flag(nil)
 	var waiting cli.Flag // a flag whose value comes next
 
@@ -87,6 +89,7 @@ func candidates(a *cli.App, words []string) []string {
 		case waiting != nil:
 			waiting = nil
 		case w == "--":
+			// What follows are arguments, which only the user knows.
 			return nil
 		case len(w) > 1 && w[0] == '-':
 			if f := argv.Find(flags, strings.TrimLeft(w, "-")); f != nil && !argv.IsSwitch(f) {

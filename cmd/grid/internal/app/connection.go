@@ -38,6 +38,7 @@ func remoteFlags(timeout time.Duration) []cli.Flag {
 // connection returns what the flags and the environment say; timeout is the default of --timeout.
 func (inv *invocation) connection(timeout time.Duration) (connection, error) {
 	c := connection{timeout: timeout}
+	// Only likely mistakes count: other programs may have variables that begin alike.
 	if err := config.CheckEnvironment(inv.environ(), true); err != nil {
 		return c, usagef("%w", err)
 	}
@@ -46,6 +47,7 @@ func (inv *invocation) connection(timeout time.Duration) (connection, error) {
 	if server == "" {
 		server = defaultServer
 	}
+
 	for _, addr := range strings.Split(server, ",") {
 		addr = strings.TrimSpace(addr)
 		if _, _, err := config.ParseAddress(addr); err != nil {
@@ -75,6 +77,7 @@ func (inv *invocation) nameCluster(c *connection) (err error) {
 	case inv.flags.IsSet("cluster-name"):
 		c.cluster, c.named = inv.flags.String("cluster-name"), "--cluster-name says"
 		if c.cluster == "" {
+			// An empty flag says on purpose that any cluster will do.
 			return nil
 		}
 	case inv.env("GRID_CLUSTER_NAME") != "":

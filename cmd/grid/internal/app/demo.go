@@ -39,6 +39,7 @@ func runDemo(ctx context.Context, inv *invocation) error {
 		log = inv.logger(level, config.FormatAuto)
 	}
 
+	// The folder is removed in every end of the program, also at a second interrupt.
 	var dir removable
 	defer dir.remove()
 	ctx, stop := inv.untilInterrupted(ctx, dir.remove)
@@ -53,6 +54,7 @@ func runDemo(ctx context.Context, inv *invocation) error {
 		err = errInterrupted
 	}
 
+	// The farewell is true only if nothing failed and the cluster has been closed.
 	if err = errors.Join(err, d.close()); err == nil {
 		err = d.say("That is all. The cluster is gone, and nothing is left of it.\n")
 	}

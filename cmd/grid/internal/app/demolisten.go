@@ -43,6 +43,7 @@ func (d *demo) listen(ctx context.Context) (string, error) {
 		}
 	}
 
+	// The TTL adds an event that no call makes: the entry's end.
 	want := []sdk.EventKind{sdk.EventAdded, sdk.EventUpdated, sdk.EventRemoved, sdk.EventAdded, sdk.EventExpired}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

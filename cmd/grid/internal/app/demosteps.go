@@ -42,6 +42,7 @@ func (d *demo) start(ctx context.Context) (string, error) {
 		return "", err
 	}
 
+	// Later steps kill a member, so the cluster must be safe before.
 	var status sdk.ClusterStatus
 	err = poll(ctx, func() (ok bool, err error) {
 		status, err = d.c.Cluster(ctx)
@@ -71,6 +72,7 @@ func (d *demo) expire(ctx context.Context) (string, error) {
 		return "", err
 	}
 
+	// Taken before the call, so that the time of the call cannot make the entry seem short-lived.
 	before := time.Now()
 	if err := sessions.Set(ctx, "alice", "token-1", sdk.WithTTL(ttl)); err != nil {
 		return "", err
@@ -112,6 +114,7 @@ func (d *demo) executeOnAll(ctx context.Context) (string, error) {
 	}
 
 	names := make(map[string]bool)
+
 	for r, err := range f.All(ctx) {
 		if err = errors.Join(err, r.Err); err != nil {
 			return "", err
@@ -163,6 +166,7 @@ func (d *demo) check(ctx context.Context, round int64) error {
 			wrong++
 		}
 	}
+
 	if missing+wrong > 0 {
 		return fmt.Errorf("of %d entries %d are missing and %d have another value", demoEntries, missing, wrong)
 	}
@@ -179,6 +183,7 @@ func (d *demo) fill(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	if size != demoEntries {
 		return "", fmt.Errorf("the map has %d entries", size)
 	}
@@ -210,6 +215,7 @@ func (d *demo) memberSums(ctx context.Context) (sum int64, parts []string, err e
 	if err != nil {
 		return 0, nil, err
 	}
+
 	for r, err := range f.All(ctx) {
 		if err = errors.Join(err, r.Err); err != nil {
 			return 0, nil, err
@@ -235,6 +241,7 @@ func (d *demo) kill(ctx context.Context) (string, error) {
 		return "", err
 	}
 
+	// close must not stop the member once more.
 	d.l.members[victim] = nil
 	m.Kill()
 	return fmt.Sprintf("m%d is dead, and %d partitions have lost their owner", victim+1, owned), nil
@@ -246,6 +253,7 @@ func (d *demo) ownedBy(ctx context.Context, member string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+
 	n := 0
 	for _, p := range partitions {
 		if p.Owner == member {
@@ -281,6 +289,7 @@ func poll(ctx context.Context, f func() (bool, error)) error {
 		if ok {
 			return nil
 		}
+
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

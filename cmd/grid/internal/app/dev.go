@@ -64,6 +64,7 @@ func runDev(ctx context.Context, inv *invocation) error {
 		return err
 	}
 
+	// The folder is removed in every end of the program, also at a second interrupt.
 	dir := removable{}
 	defer dir.remove()
 	ctx, stop := inv.untilInterrupted(ctx, dir.remove)
@@ -77,6 +78,7 @@ func runDev(ctx context.Context, inv *invocation) error {
 		return startFailure(err)
 	}
 
+	// Scripts wait for these lines, so they come only when all members serve.
 	if _, err := fmt.Fprintln(inv.Out, strings.Join(l.addrs, "\n")); err != nil {
 		return errors.Join(fmt.Errorf("write the output: %w", err), l.close())
 	}

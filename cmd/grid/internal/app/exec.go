@@ -35,6 +35,7 @@ func (p *Process) execList() *cli.Command {
 				if err != nil {
 					return err
 				}
+
 				rows := make([][]any, len(tasks))
 				for i, t := range tasks {
 					rows[i] = []any{t.Name, texts(t.Members)}
@@ -90,6 +91,7 @@ func runTask(ctx context.Context, inv *invocation) error {
 		return err
 	}
 
+	// The argument may come from standard input, which may never end.
 	var arg any
 	if len(inv.args) == 2 {
 		err = inv.interruptible(ctx, func(ctx context.Context) error {
@@ -108,6 +110,8 @@ func runTask(ctx context.Context, inv *invocation) error {
 		}
 
 		failed, answered := judge(task, outcomes)
+
+		// No member ran the task, so there are no results to print.
 		if failed != nil && !answered {
 			return failed
 		}
@@ -115,6 +119,7 @@ func runTask(ctx context.Context, inv *invocation) error {
 		if err := inv.print(outcomeDocument(outcomes)); err != nil || failed == nil {
 			return err
 		}
+		// The results that came are printed, and the exit code tells of the failure.
 		return &failure{exitOther, failed}
 	})
 }

@@ -89,6 +89,7 @@ func exitCode(err error) int {
 		return exitUsage
 	}
 
+	// The first that fits counts: an error may match several.
 	for _, c := range codes {
 		if errors.Is(err, c.err) {
 			return c.code

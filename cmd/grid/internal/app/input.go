@@ -21,6 +21,7 @@ const maxInput = 6*wire.MaxValueHard + 16
 // checkMap returns an error unless a map may have the name.
 func checkMap(name string) error {
 	err := wire.CheckMapName(name)
+	// A person gets the reason in words of the command line.
 	switch {
 	case err == nil:
 		return nil
@@ -73,6 +74,7 @@ func (inv *invocation) valueOf(ctx context.Context, what, arg string) (any, erro
 		if err != nil {
 			return nil, err
 		}
+		// echo and editors end a text with a line break that is not meant.
 		arg = strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
 	}
 
@@ -81,6 +83,7 @@ func (inv *invocation) valueOf(ctx context.Context, what, arg string) (any, erro
 		return nil, usagef("%s: %w", what, err)
 	}
 
+	// Checked before anything is sent, so that a mistake costs no connection.
 	b, err := codec.Msgpack{}.Encode(nil, v)
 	if err != nil {
 		return nil, usagef("%s: %w", what, err)
@@ -100,6 +103,7 @@ func readAll(ctx context.Context, in io.Reader) (string, error) {
 	}
 	read := make(chan result, 1)
 	go func() {
+		// One byte more than the limit, so that a longer input shows.
 		text, err := io.ReadAll(io.LimitReader(in, maxInput+1))
 		read <- result{text, err}
 	}()

@@ -17,6 +17,7 @@ func (p *Process) untilInterrupted(ctx context.Context, atOnce func()) (_ contex
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	done := make(chan struct{})
 
+	// Two slots in the channel keep both signals, also while this goroutine does not run.
 	go func() {
 		for n := 0; ; n++ {
 			select {

@@ -50,6 +50,7 @@ func startLocal(ctx context.Context, cfg localConfig, made func(dir string)) (*l
 	}
 
 	made(dir)
+
 	const attempts = 5
 	for attempt := 1; ; attempt++ {
 		l := &local{dir: dir, members: make([]*grid.Member, cfg.members)}
@@ -79,6 +80,7 @@ func (l *local) start(ctx context.Context, cfg localConfig, ports []int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
+	// All addresses are known before the first member starts, since each member gets the whole list.
 	for _, port := range ports {
 		l.addrs = append(l.addrs, net.JoinHostPort(cfg.host, strconv.Itoa(port)))
 	}
@@ -100,6 +102,7 @@ func (l *local) start(ctx context.Context, cfg localConfig, ports []int) error {
 			mu.Lock()
 			defer mu.Unlock()
 			l.members[i] = m
+			// Without one of the members the others would wait for it until ctx ends.
 			if err != nil && first == nil {
 				first = err
 				cancel()
@@ -134,6 +137,8 @@ func choosePorts(cfg localConfig) ([]int, error) {
 	for i := range ports {
 		ports[i] = cfg.port + i*portsApart
 	}
+
+	// Ports that were asked for are used or fail: others would surprise the caller.
 	if cfg.port != 0 {
 		return ports, nil
 	}
@@ -157,6 +162,7 @@ func choosePorts(cfg localConfig) ([]int, error) {
 
 // allFree reports whether a base port and those that follow from it are free.
 func allFree(host string, base int) bool {
+	// A member listens for clients at its port, for members at +1, for routes of events at +2, and for HTTP at +79.
 	for _, offset := range []int{0, 1, 2, 79} {
 		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(base+offset)))
 		if err != nil {

@@ -24,6 +24,7 @@ func mapLeaf(l leaf, keys int) leaf {
 			return err
 		}
 
+		// Names and keys are checked before a connection is made: a mistake of typing costs no time.
 		others := inv.args[1:]
 		if keys >= 0 {
 			others = others[:keys]

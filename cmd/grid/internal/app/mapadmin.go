@@ -97,6 +97,7 @@ func (p *Process) mapDestroy() *cli.Command {
 			if err := inv.confirm(ctx, fmt.Sprintf("Destroy map %q with all its entries?", name)); err != nil {
 				return err
 			}
+
 			return inv.withMap(ctx, name, func(ctx context.Context, m *sdk.Map[string, any]) error { return m.Destroy(ctx) })
 		},
 	}, 0))
@@ -105,6 +106,7 @@ func (p *Process) mapDestroy() *cli.Command {
 // confirm asks on standard error and returns an error unless the answer on standard input is yes. It asks only on a terminal, and not if
 // --yes was given.
 func (inv *invocation) confirm(ctx context.Context, question string) error {
+	// A script has nobody who could answer, and has said what it wants.
 	if !isTerminal(inv.In) || inv.flags.Bool("yes") {
 		return nil
 	}
@@ -140,6 +142,7 @@ func (p *Process) mapList() *cli.Command {
 				if err != nil {
 					return err
 				}
+
 				rows := make([][]any, len(maps))
 				for i, m := range maps {
 					rows[i] = []any{m.Name, m.Entries, m.Bytes}

@@ -39,6 +39,7 @@ func (p *Process) mapConfig() *cli.Command {
 
 			drop := inv.flags.Bool("drop")
 			changes := change != (sdk.MapConfig{}) || len(unset) > 0
+			// Contradictions are told before a connection is made.
 			switch {
 			case len(inv.args) == 0 && (changes || drop):
 				return usagef("a change needs the name of a map, or a pattern")
@@ -66,6 +67,7 @@ func (p *Process) mapConfig() *cli.Command {
 					}
 				}
 
+				// After a change the result is shown, so that it is seen which patterns decide now.
 				if !strings.ContainsAny(pattern, `*?[\`) {
 					return inv.printMapSettings(ctx, c, pattern)
 				}
@@ -77,6 +79,7 @@ func (p *Process) mapConfig() *cli.Command {
 
 // mapChange returns what flags say.
 func (inv *invocation) mapChange() (change sdk.MapConfig, unset []sdk.MapField, err error) {
+	// A flag that is set to zero is another thing than a flag that is not given.
 	given := func(flag string) (string, bool) { return inv.flags.String(flag), inv.flags.IsSet(flag) }
 	for _, f := range []struct {
 		flag string
@@ -172,6 +175,7 @@ func (inv *invocation) printMapConfigs(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+
 		rows := make([][]any, len(list))
 		for i := range list {
 			rows[i] = patternRow(&list[i])

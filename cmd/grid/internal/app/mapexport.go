@@ -42,6 +42,7 @@ func (inv *invocation) exportTo(ctx context.Context, format, name string) error 
 			return err
 		}
 
+		// A pipe that nobody reads would hold the export up for ever.
 		stop := out.until(ctx)
 		defer stop()
 
@@ -66,6 +67,7 @@ func (inv *invocation) export(ctx context.Context, format string, out io.Writer)
 	bar := inv.progress(0)
 	defer bar.end()
 
+	// What no file can hold does not end the export. It is told at the end.
 	left := leftOuts{inv: inv}
 	err = inv.longRunning(ctx, func(ctx context.Context, _ *sdk.Client, m *storedMap) error {
 		var batch []storedKey
@@ -74,6 +76,7 @@ func (inv *invocation) export(ctx context.Context, format string, out io.Writer)
 				return err
 			}
 			if batch = append(batch, key); len(batch) == importBatch {
+				// The last batch, which need not be full.
 				if err := exportBatch(ctx, m, batch, w, &left); err != nil {
 					return err
 				}

@@ -147,6 +147,7 @@ func (t *lineText) record(n notation) (r record, err error) {
 	var key []byte
 	switch {
 	case t.keyEncoded != "":
+		// The encoding counts, since the readable form may stand for several values.
 		if key, err = decoded(fieldKeyEncoded, t.keyEncoded); err == nil && t.hasKey {
 			err = agree(fieldKeyEncoded, "key", t.key, n.readKey, n.key(key))
 		}
@@ -160,6 +161,7 @@ func (t *lineText) record(n notation) (r record, err error) {
 	if err != nil {
 		return r, err
 	}
+
 	if len(key) > wire.MaxKey {
 		return r, fmt.Errorf("key: %d bytes, at most %d are allowed", len(key), wire.MaxKey)
 	}
@@ -167,6 +169,7 @@ func (t *lineText) record(n notation) (r record, err error) {
 		return r, fmt.Errorf("key: %w", err)
 	}
 
+	// The value, by the same rules as the key.
 	switch {
 	case t.valueEncoded != "":
 		if r.value, err = decoded(fieldValueEncoded, t.valueEncoded); err == nil && t.hasValue {
@@ -213,6 +216,7 @@ func agree(field, name string, says any, read func(string) (any, error), text st
 		return err
 	}
 
+	// Two values are the same if they encode alike: Go cannot compare slices and maps.
 	a, errA := codec.Msgpack{}.Encode(nil, says)
 	b, errB := codec.Msgpack{}.Encode(nil, want)
 	if err := errors.Join(errA, errB); err != nil {
@@ -255,6 +259,7 @@ func writtenOf(n notation, r record) written {
 		w.valueEncoded = base64.StdEncoding.EncodeToString(r.value)
 	}
 
+	// The key's program chose the partition, which the key alone does not tell.
 	if r.key.of > 0 {
 		w.partition = fmt.Sprintf("%d/%d", r.key.partition, r.key.of)
 	}
@@ -287,6 +292,7 @@ func jsonOf(encoded []byte) (text string, v any) {
 		return "null", nil
 	}
 
+	// A long text is worth its room only if it can be read back.
 	if len(b) > maxReadable {
 		if said, err := codec.ParseJSON(string(b)); err != nil || !encodesAs(said, encoded) {
 			return "null", nil

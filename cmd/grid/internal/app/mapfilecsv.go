@@ -66,6 +66,7 @@ type csvReader struct {
 }
 
 func newCSVReader(in io.Reader) (*csvReader, error) {
+	// The bound is for each record: a quote that is never closed would else take in the whole file.
 	text := &bounded{in: in, left: maxLine}
 	r := &csvReader{in: csv.NewReader(text), text: text, at: make(map[string]int)}
 	header, err := r.in.Read()
@@ -76,12 +77,14 @@ func newCSVReader(in io.Reader) (*csvReader, error) {
 		return nil, badLine(1, err)
 	}
 
+	// The header is line 1.
 	r.n = 2
 	known := make(map[string]bool)
 	for _, name := range csvColumns {
 		known[name] = true
 	}
 
+	// An unknown column is most likely a misspelled one, whose values would be lost.
 	for i, name := range header {
 		if _, twice := r.at[name]; twice || !known[name] {
 			return nil, badLine(1, fmt.Errorf("column %q: want key, value and ttl_ms, each once; there are %s", name, strings.Join(csvColumns, ", ")))
@@ -115,6 +118,7 @@ func (r *csvReader) next() (record, error) {
 		return record{}, fmt.Errorf("line %d: %w", r.n, err) // which is the end
 	}
 
+	// A record may take several lines, so the reader's own positions count.
 	line, _ := r.in.FieldPos(0)
 	last, _ := r.in.FieldPos(len(fields) - 1)
 	r.n = last + strings.Count(fields[len(fields)-1], "\n") + 1
@@ -135,6 +139,7 @@ func (r *csvReader) parse(fields []string) (rec record, err error) {
 		}
 		return "", false
 	}
+
 	var t lineText
 	n := csvNotation{}
 	t.keyEncoded, _ = field(fieldKeyEncoded)
@@ -165,6 +170,7 @@ func (r *csvReader) parse(fields []string) (rec record, err error) {
 		if err != nil {
 			return rec, fmt.Errorf("%s is %q: want a number of milliseconds", name, text)
 		}
+
 		d, err := millisecondsOf(name, ms)
 		if err != nil {
 			return rec, err

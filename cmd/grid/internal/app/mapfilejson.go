@@ -48,6 +48,7 @@ func (r *jsonReader) next() (record, error) {
 		if len(line) == 0 {
 			continue
 		}
+
 		rec, err := parseJSONRecord(string(line))
 		if err != nil {
 			return record{}, badLine(r.n, err)
@@ -82,6 +83,7 @@ func parseJSONRecord(line string) (rec record, err error) {
 		return rec, errors.New(want)
 	}
 
+	// An unknown name is most likely a misspelled one, whose value would be lost.
 	var t lineText
 	for name, v := range fields {
 		switch name {
@@ -91,6 +93,7 @@ func parseJSONRecord(line string) (rec record, err error) {
 			t.value, t.hasValue = v, true
 		case fieldTTL, fieldMaxIdle:
 			t.given = true
+			// null says that the entry never expires, which is another thing than to leave the name out.
 			if v == nil {
 				continue
 			}
@@ -131,6 +134,7 @@ func (w jsonWriter) write(r record) error {
 	var line strings.Builder
 
 	if x.ttl == "" {
+		// Written even where there is none: without it the import would apply the map's own TTL.
 		x.ttl = "null"
 	}
 	fmt.Fprintf(&line, `{"key":%s,"value":%s,"%s":%s`, x.key, x.value, fieldTTL, x.ttl)
@@ -148,6 +152,7 @@ func (w jsonWriter) write(r record) error {
 	if again, err := parseJSONRecord(line.String()); err != nil || !r.same(again) {
 		return &leftOut{errors.Join(errNotTheSame, err)}
 	}
+
 	line.WriteByte('\n')
 	_, err := w.out.WriteString(line.String())
 	return err

@@ -78,6 +78,7 @@ func (inv *invocation) importFrom(ctx context.Context, format, name string, from
 			}
 		}
 
+		// A pipe whose writer says nothing would hold the import up after an interrupt.
 		stop := context.AfterFunc(ctx, func() {
 			_ = f.SetReadDeadline(time.Unix(1, 0)) // of a pipe: regular files have none, and need none
 		})
@@ -122,6 +123,7 @@ func (inv *invocation) longRunning(ctx context.Context, f func(context.Context, 
 			return err
 		}
 
+		// f has no time limit: a file may be of any size.
 		m, err := openStored(c, inv.args[0])
 		if err == nil {
 			err = f(ctx, c, m)
@@ -174,10 +176,12 @@ func (i *importing) run(ctx context.Context) error {
 			continue
 		}
 
+		// What came before the bad line is stored first, so that --from-line can go on at that line.
 		if err := i.checkPlace(ctx, r); err != nil {
 			return cmp.Or(flush(), err)
 		}
 
+		// Within a batch the order is chance, so a key must not come twice in it.
 		if len(batch) == importBatch || keys[r.key] {
 			if err := flush(); err != nil {
 				return err
@@ -195,6 +199,7 @@ func (i *importing) checkPlace(ctx context.Context, r record) error {
 		return nil
 	}
 
+	// Asked for once: few files have such keys, and the number never changes.
 	if i.partitions == 0 {
 		list, err := i.c.Partitions(ctx)
 		if err != nil {
@@ -226,6 +231,7 @@ func (i *importing) store(ctx context.Context, batch []record) error {
 		alike[r.expiry][r.key] = r.value
 	}
 
+	// SetAll has one set of options for all its entries, so entries go together that expire alike.
 	for expiry, entries := range alike {
 		if len(entries) < bulkFrom {
 			continue
@@ -244,6 +250,7 @@ func (i *importing) store(ctx context.Context, batch []record) error {
 		}
 	}
 
+	// What is left are few of a kind. Written one by one, they still go at the same time.
 	single := slices.DeleteFunc(slices.Clone(batch), func(r record) bool { return len(alike[r.expiry]) >= bulkFrom })
 	var mu sync.Mutex // guards failed
 	var writers sync.WaitGroup
@@ -265,6 +272,7 @@ func (i *importing) store(ctx context.Context, batch []record) error {
 		return nil
 	}
 
+	// The first line that failed is where the user goes on.
 	first := slices.Min(slices.Collect(maps.Keys(failed)))
 	return badLine(first, failed[first])
 }

@@ -156,6 +156,7 @@ func sortByKey[T any](list []T, key func(T) any) error {
 		items[i].encoded = string(b)
 	}
 
+	// Encodings are made once for each key, not once for each comparison.
 	slices.SortFunc(items, func(a, b item) int {
 		if c := strings.Compare(a.encoded, b.encoded); c != 0 { // strings have none
 			return c

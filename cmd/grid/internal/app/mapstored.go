@@ -70,6 +70,8 @@ func routesTo(of int) []int64 {
 	if list, ok := routes.Load(of); ok {
 		return list.([]int64)
 	}
+
+	// Integers are tried from zero on, until each partition has one. Two programs find the same ones.
 	list, found := make([]int64, of), make([]bool, of)
 	var b []byte
 	for key, left := int64(0), of; left > 0; key++ {
@@ -79,6 +81,7 @@ func routesTo(of int) []int64 {
 			left--
 		}
 	}
+
 	routes.Store(of, list)
 	return list
 }

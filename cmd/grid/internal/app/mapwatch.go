@@ -67,6 +67,7 @@ func (inv *invocation) watch(ctx context.Context, opts []sdk.ListenerOption) err
 	}
 	defer func() { _ = c.Close() }()
 
+	// The codec shows whatever values there are, since other programs have written them.
 	m, err := sdk.OpenMap[any, any](c, inv.args[0], sdk.WithCodec(shownCodec{}))
 	if err != nil {
 		return err
@@ -79,6 +80,7 @@ func (inv *invocation) watch(ctx context.Context, opts []sdk.ListenerOption) err
 		}
 
 		row := []any{string(e.Kind), e.Key, e.Old, e.New, e.Version, instant(e.Time), orNull(string(e.Token))}
+		// A value that was left out must not look like one that never was.
 		if !e.Omitted {
 			err = out.Write(row)
 		} else {
@@ -97,6 +99,7 @@ func withoutValues(kind sdk.EventKind, row []any) []any {
 	const old, now, text = 2, 3, "(left out)"
 	row = slices.Clone(row)
 
+	// Which events have a new value, and which an old one.
 	switch kind {
 	case sdk.EventAdded, sdk.EventUpdated, sdk.EventLoaded:
 		if row[now] == nil {

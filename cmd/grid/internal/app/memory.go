@@ -21,6 +21,7 @@ const (
 // limitMemory sets the memory limit of the garbage collector for a member, unless the environment says it already. root is the root of the
 // file system. It returns the memory limit in bytes, 0 if there is none.
 func (p *Process) limitMemory(root fs.FS) (limit int64) {
+	// The environment knows better than what is found here.
 	if p.env("GOMEMLIMIT") != "" {
 		// A negative limit changes nothing and returns the limit that the environment has set.
 		return debug.SetMemoryLimit(-1)
@@ -30,6 +31,8 @@ func (p *Process) limitMemory(root fs.FS) (limit int64) {
 	if memory == 0 {
 		return 0
 	}
+
+	// The rest is for what the collector does not count, such as the program's own text and the page cache.
 	limit = memory / 100 * memoryShare
 	debug.SetMemoryLimit(limit)
 	return limit
@@ -39,6 +42,7 @@ func (p *Process) limitMemory(root fs.FS) (limit int64) {
 // control groups. It is 0 where none of them is known.
 func availableMemory(root fs.FS) int64 {
 	least := int64(math.MaxInt64)
+
 	take := func(n int64, ok bool) {
 		if ok && n > 0 {
 			least = min(least, n)

@@ -31,6 +31,7 @@ func createFile(ctx context.Context, name string) (*outFile, error) {
 		return nil, err
 	}
 
+	// The order matters: an open descriptor has no path that could be replaced.
 	switch {
 	case p.descriptor >= 0:
 		// Opening it once more would begin at its first byte, and overwrite what the shell appends to.
@@ -69,6 +70,7 @@ func createFile(ctx context.Context, name string) (*outFile, error) {
 // createAside makes the file that is to stand at a place, beside it.
 func createAside(p place, perm fs.FileMode) (*outFile, error) {
 	for {
+		// Beside the place and not in a temporary folder: a rename works only within one file system.
 		name := filepath.Join(filepath.Dir(p.path), fmt.Sprintf(".export-%016x", rand.Uint64()))
 		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
 		if errors.Is(err, fs.ErrExist) {
@@ -119,6 +121,7 @@ func (o *outFile) until(ctx context.Context) (stop func() bool) {
 
 // complete closes the file and puts it where it belongs.
 func (o *outFile) complete() error {
+	// The output went right to where it belongs.
 	if o.place == "" {
 		return o.f.Close()
 	}
@@ -128,6 +131,7 @@ func (o *outFile) complete() error {
 		err = os.Rename(o.f.Name(), o.place)
 	}
 
+	// The old file stays, and nothing is left beside it.
 	if err != nil {
 		_ = os.Remove(o.f.Name())
 	}

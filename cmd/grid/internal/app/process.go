@@ -37,6 +37,7 @@ func (p *Process) Run(ctx context.Context) int {
 }
 
 func (p *Process) run(ctx context.Context) error {
+	// A shell asks for completions at every key press, so nothing else is done before.
 	if len(p.Args) > 0 && p.Args[0] == completeWord {
 		return p.complete(p.Args[1:])
 	}
@@ -119,6 +120,7 @@ func isTerminal(stream any) bool {
 		return false
 	}
 
+	// /dev/null is a character device too, but nobody looks at it.
 	null, err := os.Stat(os.DevNull)
 	return err != nil || !os.SameFile(info, null)
 }

@@ -46,11 +46,13 @@ func (p *progress) stored(n int) {
 	}
 
 	bar := ""
+	// The size of a pipe is not known, so there is a count and no bar.
 	if p.size > 0 {
 		done := int(min(p.read, p.size) * barWidth / p.size)
 		bar = "[" + strings.Repeat("#", done) + strings.Repeat(".", barWidth-done) + "] "
 	}
 
+	// A return without a new line overwrites the bar in place.
 	_, _ = fmt.Fprintf(p.out, "\r%s%d entries", bar, p.entries)
 }
 

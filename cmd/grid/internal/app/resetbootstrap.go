@@ -35,6 +35,7 @@ func (p *Process) clusterResetBootstrap() *cli.Command {
 				return err
 			}
 
+			// Each reason has an exit code, so that a script can tell a wrong folder from a member that runs.
 			id, err := grid.ResetBootstrap(dir, name)
 			switch {
 			case errors.Is(err, fs.ErrNotExist):

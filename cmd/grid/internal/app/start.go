@@ -34,6 +34,7 @@ func (p *Process) startCommand() *cli.Command {
 			flags = append(flags, &cli.StringFlag{Name: f.Name, Usage: f.Usage})
 		}
 	}
+
 	return p.command(leaf{
 		name: "start", usage: "run a member", quiet: true, flags: flags,
 		details: "It prints the address for clients on one line once the member is ready; logs go to standard error. The first SIGINT or SIGTERM " +
@@ -61,6 +62,8 @@ func (inv *invocation) memberConfig() (config.Config, error) {
 			given = append(given, config.Given{Flag: f.Name, Value: inv.flags.String(f.Name)})
 		}
 	}
+
+	// Mistakes in the environment and in the file are told together.
 	cfg, err := config.Load(inv.setting("config", "GRID_CONFIG"), inv.LookupEnv, given)
 	return cfg, errors.Join(config.CheckEnvironment(inv.environ(), false), err)
 }
@@ -123,8 +126,10 @@ func (inv *invocation) serve(ctx context.Context, cfg config.Config) error {
 
 	log.Info("leaving the cluster", "timeout", leaveTimeout.String())
 
+	// What was measured until now goes out first, since leaving may take the whole minute.
 	inv.flush(ctx, telemetry.Flush, log)
 
+	// ctx has ended, but leaving must still take its time.
 	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer cancel()
 	if err := m.Close(leaving); err != nil {

@@ -28,6 +28,8 @@ func (s submission) run(ctx context.Context, where target) ([]outcome, error) {
 	if err != nil {
 		return nil, err
 	}
+
+	// Results name members by ID. People know them by name.
 	names := make(map[string]string, len(members))
 	for _, m := range members {
 		names[m.ID] = m.Name
@@ -107,9 +109,11 @@ func hasTag(tags map[string]string, tag string) bool {
 func (s submission) waitAll(ctx context.Context, f *sdk.MultiFuture[any]) ([]outcome, error) {
 	results, err := f.Wait(ctx)
 	if err != nil {
+		// Nobody will ask for the results, so the tasks need not go on.
 		cancelling(ctx, func(ctx context.Context) { _, _ = f.Cancel(ctx) })
 		return nil, s.unfinished(err)
 	}
+
 	outcomes := make([]outcome, 0, len(results))
 	for id, r := range results {
 		outcomes = append(outcomes, outcome{member: id, result: r.Value, err: r.Err})

@@ -54,6 +54,7 @@ func commitOf(info *debug.BuildInfo, ok bool) (commit, unknown string) {
 		return commit + mark, ""
 	}
 
+	// A pseudo-version ends with the commit.
 	version := info.Main.Version
 	if m := pseudo.FindStringSubmatch(version); m != nil {
 		if strings.HasSuffix(version, "+dirty") {

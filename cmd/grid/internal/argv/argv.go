@@ -36,6 +36,7 @@ func Arrange(app *cli.App, args []string) ([]string, error) {
 		return []string{"--help"}, nil
 	}
 
+	// --version is what many programs have, so it works too. The command shows the same.
 	if args[0] == "--version" {
 		args = append([]string{"version"}, args[1:]...)
 	}
@@ -47,6 +48,7 @@ func Arrange(app *cli.App, args []string) ([]string, error) {
 		a := args[i]
 		switch {
 		case a == "--":
+			// After the two dashes a word is an argument whatever it begins with, as a key may.
 			for _, rest := range args[i+1:] {
 				if err := l.word(rest); err != nil {
 					return nil, err
@@ -124,6 +126,7 @@ func (l *line) word(w string) error {
 		}
 	}
 
+	// A guess is worth more than the list, which may be long.
 	if n := nearest.Name(w, names); n != "" {
 		return usage("unknown command %q of %q; did you mean %q?", w, l.title(), n)
 	}
@@ -149,6 +152,7 @@ func (l *line) flag(word string, following []string) (taken int, err error) {
 	case !hasValue && len(following) == 0:
 		return 0, usage("flag %s needs a value", word)
 	case !hasValue:
+		// The value may begin with a dash, say a negative number. So it is taken whatever it is.
 		value, taken = following[0], 1
 	}
 
@@ -168,6 +172,7 @@ func (l *line) find(name string) cli.Flag {
 func findBelow(commands []*cli.Command, name string) cli.Flag {
 	for _, c := range commands {
 		f := Find(c.Flags, name)
+		// Flags may come before the command is known. Any command below may be the one that has them.
 		if f == nil {
 			f = findBelow(c.Subcommands, name)
 		}
@@ -244,5 +249,6 @@ func (l *line) arranged() ([]string, error) {
 		out = append(out, dashed(g.name)+"="+g.value)
 	}
 
+	// The dashes keep the library from taking an argument for a flag.
 	return append(append(out, "--"), l.arguments...), nil
 }

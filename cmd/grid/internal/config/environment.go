@@ -39,6 +39,7 @@ func CheckEnvironment(variables []string, onlyLikely bool) error {
 			continue
 		}
 
+		// A typing mistake would leave a setting at its default without a word.
 		switch guess := nearest.Name(strings.TrimPrefix(name, prefix), known); {
 		case guess != "":
 			errs = append(errs, fmt.Errorf("unknown variable %s in the environment; did you mean %s%s?", name, prefix, guess))

@@ -30,6 +30,7 @@ func applyFile(c *Config, name string) error {
 		return fmt.Errorf("configuration file: %w", err)
 	}
 
+	// One byte more than the limit was asked for, so that a longer file shows.
 	if len(text) > maxFile {
 		return fmt.Errorf("configuration file %s: larger than %d bytes", name, maxFile)
 	}
@@ -53,6 +54,7 @@ func applyYAML(c *Config, name string, text []byte) error {
 		return fmt.Errorf("%s: more than one document", name)
 	}
 
+	// All that is wrong is gathered, so that one start shows every mistake.
 	r := fileReader{config: c, file: name}
 	r.root(resolve(root.Content[0]))
 	return errors.Join(r.errs...)
@@ -70,6 +72,7 @@ func (r *fileReader) wrong(at *yaml.Node, format string, args ...any) {
 }
 
 func (r *fileReader) root(n *yaml.Node) {
+	// An empty file sets nothing.
 	if isNull(n) {
 		return
 	}
@@ -79,6 +82,7 @@ func (r *fileReader) root(n *yaml.Node) {
 		return
 	}
 
+	// Settings of one section stand together, so comparing with the last is enough.
 	var sections []string
 	for _, s := range settings {
 		if section, _, ok := strings.Cut(s.key, "."); ok && (len(sections) == 0 || sections[len(sections)-1] != section) {
@@ -100,6 +104,7 @@ func (r *fileReader) root(n *yaml.Node) {
 }
 
 func (r *fileReader) section(section string, n *yaml.Node) {
+	// A section without keys is as good as none.
 	if isNull(n) {
 		return
 	}
@@ -117,6 +122,7 @@ func (r *fileReader) section(section string, n *yaml.Node) {
 	}
 
 	r.pairs(n, "key", names, func(name string, at, body *yaml.Node) {
+		// A key without a value leaves the setting to other sources.
 		if isNull(body) {
 			return
 		}
@@ -139,6 +145,7 @@ func (r *fileReader) pairs(n *yaml.Node, what string, known []string, f func(nam
 		name := key.Value
 		switch {
 		case seen[name]:
+			// YAML's last value would win without a word.
 			r.wrong(key, "%s %q is given twice", what, name)
 		case key.Kind == yaml.ScalarNode && slices.Contains(known, name):
 			f(name, key, body)
@@ -175,6 +182,7 @@ func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!
 
 // valueOf returns a scalar, a list of scalars or a table of scalars.
 func valueOf(n *yaml.Node) (value, error) {
+	// Texts are taken as written, so that a zone named "no" or a version 1.10 stays what it is.
 	item := func(n *yaml.Node) (string, error) {
 		if n = resolve(n); n.Kind != yaml.ScalarNode || isNull(n) {
 			return "", fmt.Errorf("line %d: want a text or a number", n.Line)

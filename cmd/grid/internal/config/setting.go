@@ -127,6 +127,7 @@ func integer(least, most int, field func(*Config) *int) func(*Config, value) err
 		case err != nil:
 			return fmt.Errorf("%q: want a whole number", s)
 		case n < least && most == math.MaxInt32:
+			// MaxInt32 stands for no upper bound, which the message need not name.
 			return fmt.Errorf("%d: want %d or more", n, least)
 		case n < least || n > most:
 			return fmt.Errorf("%d: want %d to %d", n, least, most)
@@ -158,6 +159,7 @@ func boolean(v value) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+
 	b, err := strconv.ParseBool(s)
 	if err != nil {
 		return false, fmt.Errorf("%q: want true or false", s)
@@ -179,6 +181,7 @@ func list(v value) ([]string, error) {
 	out := make([]string, 0, len(items))
 	for _, item := range items {
 		if item = strings.TrimSpace(item); item == "" {
+			// An empty item is most likely a mistake, such as a variable that was not set.
 			return nil, fmt.Errorf("an empty item")
 		}
 		out = append(out, item)
@@ -220,6 +223,7 @@ func size(v value) (int, error) {
 	}
 
 	digits, unit := strings.ToUpper(strings.TrimSpace(s)), 1
+	// No suffix ends another one, so the order of the map does not matter.
 	for suffix, n := range map[string]int{"KB": 1 << 10, "MB": 1 << 20} {
 		if d, ok := strings.CutSuffix(digits, suffix); ok {
 			digits, unit = strings.TrimSpace(d), n
@@ -239,6 +243,7 @@ func memory(v value) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+
 	n, err := ParseBytes(s)
 	if err == nil && n == 0 {
 		err = fmt.Errorf("%q: want more than nothing", s)
@@ -261,6 +266,7 @@ func ParseLevel(name string) (slog.Level, error) {
 func ParseAddress(s string) (host string, port int, err error) {
 	host, digits, err := net.SplitHostPort(s)
 	if err != nil {
+		// Without a port the text is tried once more with the default one.
 		if host, digits, err = net.SplitHostPort(s + ":" + strconv.Itoa(DefaultPort)); err != nil || s == "" {
 			return "", 0, fmt.Errorf("%q: want host:port", s)
 		}

@@ -9,11 +9,14 @@ import (
 func applyEnv(c *Config, lookup func(string) (string, bool)) error {
 	var errs []error
 	for _, s := range settings {
+		// Such a setting exists on the command line alone.
 		if s.key == "" {
 			continue
 		}
 
 		text, ok := lookup(s.env())
+
+		// An empty variable counts as not set: many tools cannot unset one.
 		if !ok || text == "" {
 			continue
 		}

@@ -77,6 +77,7 @@ func readNamed[T any](r *fileReader, section string, n *yaml.Node, fields []fiel
 			r.wrong(key, "name %q is given twice", key.Value)
 			continue
 		case isNull(body):
+			// A name without fields is listed with its defaults.
 		case body.Kind != yaml.MappingNode:
 			r.wrong(body, "%s %q: want fields and values", section, key.Value)
 		default:
@@ -95,6 +96,7 @@ func readFields[T any](r *fileReader, of string, n *yaml.Node, fields []field[T]
 	}
 
 	r.pairs(n, "key", names, func(name string, at, body *yaml.Node) {
+		// A field without a value is left out.
 		if isNull(body) {
 			return
 		}

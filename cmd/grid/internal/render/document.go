@@ -68,6 +68,7 @@ func (d Document) only(name string) [][]any {
 		if c != name {
 			continue
 		}
+
 		rows := make([][]any, len(d.rows))
 		for j, row := range d.rows {
 			rows[j] = row[i : i+1]

@@ -5,6 +5,7 @@ import "github.com/gridiron-io/gridiron/sdk/codec"
 // appendJSON appends the document as JSON in one line, without a newline.
 func (d Document) appendJSON(dst []byte) ([]byte, error) {
 	var err error
+	// A record stands alone. Everything else is a list, also with one row or none.
 	if d.shape != record {
 		dst = append(dst, '[')
 	}
@@ -37,6 +38,7 @@ func appendObject(dst []byte, names []string, row []any) ([]byte, error) {
 			dst = append(dst, ',')
 		}
 
+		// Names of columns are the program's own and need no escapes.
 		dst = append(append(append(dst, '"'), names[i]...), `":`...)
 		var err error
 		if dst, err = appendValue(dst, v); err != nil {

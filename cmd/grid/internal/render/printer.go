@@ -33,6 +33,7 @@ func (p *Printer) Print(d Document) error {
 	case Raw:
 		b, err = appendRaw(nil, d.only(d.value), p.Terminal)
 	case Plain:
+		// A pipe gets what a script wants first: the one value of a document that has one.
 		if d.plain != "" {
 			b, err = appendRaw(nil, d.only(d.plain), p.Terminal)
 		} else {
@@ -47,6 +48,8 @@ func (p *Printer) Print(d Document) error {
 	if err != nil {
 		return fmt.Errorf("render: %w", err)
 	}
+
+	// One write, and none for a document that cannot be rendered.
 	return p.write(b)
 }
 

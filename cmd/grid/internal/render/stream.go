@@ -51,9 +51,11 @@ func (s *Stream) Write(row []any) error {
 			b = append(b, '\n')
 		}
 	case YAML:
+		// Each record is a document of its own, so that a reader need not wait for the end.
 		b, err = d.appendYAML([]byte("---\n"))
 	case CSV:
 		rows := d.rows
+		// The header comes with the first record, not before: a stream without records prints nothing.
 		if !s.begun {
 			rows = append([][]any{names(s.columns)}, rows...)
 		}
@@ -84,6 +86,7 @@ func (s *Stream) appendTable(row []any) ([]byte, error) {
 		dst = appendAligned(dst, header(s.columns), s.widths, s.p.Color)
 	}
 
+	// Widths are fixed from the start, since later rows are not known yet.
 	line, err := escaped(row)
 	if err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ func (d Document) appendTable(dst []byte, bold bool) ([]byte, error) {
 		cells = append(cells, line)
 	}
 
+	// A column is as wide as its widest cell, header included.
 	widths := make([]int, len(d.columns))
 	for _, line := range cells {
 		for i, cell := range line {
@@ -49,6 +50,7 @@ func appendAligned(dst []byte, line []string, widths []int, bold bool) []byte {
 
 	for i, cell := range line {
 		dst = append(dst, cell...)
+		// The last cell needs no padding, which would wrap lines on a narrow terminal.
 		if i < len(line)-1 {
 			dst = append(dst, strings.Repeat(" ", max(0, widths[i]-width(cell))+2)...)
 		}
@@ -99,6 +101,8 @@ func writeCSV(out io.Writer, rows [][]any, terminal bool) error {
 			if err != nil {
 				return err
 			}
+
+			// A file gets the values unchanged. A terminal would obey what is in them.
 			if terminal {
 				s = Escape(s)
 			}

@@ -28,6 +28,7 @@ func escape(s, keep string) string {
 		r, n := utf8.DecodeRuneInString(s)
 		switch {
 		case r == utf8.RuneError && n == 1:
+			// A byte that is no UTF-8 is shown by its number, so that nothing is lost.
 			b.WriteString(`\x` + strconv.FormatUint(uint64(s[0])|0x100, 16)[1:])
 		case !obeyed(r) || strings.ContainsRune(keep, r):
 			b.WriteString(s[:n])
@@ -76,6 +77,7 @@ func width(s string) int {
 	for _, r := range s {
 		switch {
 		case unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf):
+			// Marks stand on the character before them, and formats are not shown. Neither takes a column.
 		case unicode.In(r, unicode.Han, unicode.Hangul, unicode.Hiragana, unicode.Katakana), r >= 0xff01 && r <= 0xff60, r >= 0x1f300 && r <= 0x1faff:
 			n += 2
 		default:

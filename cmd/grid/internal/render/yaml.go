@@ -18,6 +18,7 @@ func (d Document) appendYAML(dst []byte) ([]byte, error) {
 		return nil, err
 	}
 
+	// Numbers are kept as texts: a float64 would change long integers.
 	y := yamlWriter{in: json.NewDecoder(bytes.NewReader(text)), out: dst}
 	y.in.UseNumber()
 
@@ -76,6 +77,7 @@ func (y *yamlWriter) block(indent int, inline bool, empty string, end json.Delim
 		y.out = append(y.out, '\n')
 	}
 
+	// The first item goes on where the line stands, so that a list in a list takes no line of its own.
 	for first := true; y.in.More(); first = false {
 		if !first || !inline {
 			y.out = append(y.out, strings.Repeat("  ", indent)...)
@@ -107,6 +109,7 @@ func yamlScalar(token json.Token) string {
 	case json.Number:
 		return v.String()
 	case string:
+		// YAML readers take words such as yes or null for something else, so these are quoted.
 		if plainWord.MatchString(v) && !yamlWords[strings.ToLower(v)] {
 			return v
 		}
