@@ -251,7 +251,7 @@ func (c *Conn) appendLocked(req *wire.Request, now int64) {
 
 // Wait waits until call, which was queued here, has its results or done is closed; done may be nil.
 func (c *Conn) Wait(done <-chan struct{}, call *Call) {
-	// A plain receive is cheaper than a select, and most calls have no context that can end.
+	// Where the context can never end, a plain receive is enough, and cheaper than a select.
 	if done == nil {
 		// Whoever took the call out of the table finishes it, with its answer if that came first.
 		<-call.done
