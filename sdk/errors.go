@@ -70,6 +70,7 @@ func (e *Error) Error() string {
 	if e.Name != "" {
 		fmt.Fprintf(&b, " %q", e.Name)
 	}
+	// What does not apply is left out: below zero there is no partition.
 	if e.Partition >= 0 {
 		fmt.Fprintf(&b, " partition %d", e.Partition)
 	}

@@ -62,6 +62,7 @@ func (ex *Executor) Tasks(ctx context.Context) ([]TaskInfo, error) {
 		targets = append(targets, m.ID)
 	}
 
+	// Every member is asked, since members with other programs may have other tasks.
 	lists, errs := ex.listTasks(ctx, targets)
 	failed := make(map[string]error)
 	members := make(map[string][]string)
@@ -131,10 +132,12 @@ func (ex *Executor) haveTask(ctx context.Context, task string, members []wire.ID
 			ask = append(ask, id)
 		}
 	}
+
 	lists, errs := ex.listTasks(ctx, ask)
 
 	var without []string
 	for i, id := range ask {
+		// The submission will show what is wrong with this member.
 		if errs[i] != nil {
 			continue
 		}

@@ -203,6 +203,7 @@ func (m *multiTask) join(ctx context.Context) error {
 	// The waits may be one after the other: the tasks run at the same time, and the slowest decides.
 	errs := make(map[string]error)
 	for i, t := range m.tasks {
+		// A member has either a task or a refusal.
 		err := m.refused[i]
 		if t != nil {
 			if _, err = t.wait(ctx); err != nil && !t.isDone() {

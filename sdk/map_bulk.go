@@ -81,6 +81,7 @@ func (m *Map[K, V]) GetAll(ctx context.Context, keys ...K) (map[K]V, error) {
 				}
 				v, err := m.decodeValue(cl, r.Value)
 				if err != nil {
+					// One value that cannot be read fails alone.
 					b.fail(items[i].key, err)
 					continue
 				}
@@ -183,11 +184,13 @@ func (b *bulk[K, V]) write(ctx context.Context, w wire.WriteOptions, applied fun
 			applied(r.Applied)
 			for _, f := range r.Failed {
 				if int(f.Index) >= len(items) {
+					// An answer that contradicts its request tells nothing of any key.
 					return cl.fail(ErrUnknownOutcome, "the answer names a key that was not sent")
 				}
 
 				sentinel := sentinelOf(f.Code)
 				if sentinel == nil {
+					// A code that is not known here says that something failed, and not whether it took effect.
 					sentinel = ErrUnknownOutcome
 				}
 				err := cl.fail(sentinel, "").(*Error)
@@ -275,6 +278,7 @@ func (b *bulk[K, V]) parts() [][]bulkItem[K] {
 	for i := range b.items {
 		it := &b.items[i]
 		n := len(it.encoded) + len(it.value)
+		// The first item always goes, however large, or a part would never fill.
 		if i > first && (it.partition != b.items[first].partition || i-first == maxPartKeys || size+n > maxPartBytes) {
 			out = append(out, b.items[first:i])
 			first, size = i, 0

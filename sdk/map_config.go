@@ -94,6 +94,7 @@ func (c MapConfig) wire() (wire.MapConfig, error) {
 }
 
 func mapConfigOf(c *wire.MapConfig) (out MapConfig) {
+	// nil says that other patterns decide. A zero value is a setting.
 	if c.Fields&wire.MapTTL != 0 {
 		out.TTL = new(duration(c.TTL))
 	}
@@ -148,6 +149,7 @@ func (c *Client) MapConfig(ctx context.Context, name string) (s MapSettings, err
 		return s, err
 	}
 
+	// Resolved here by the rules that owners use, since both have them from package wire.
 	r := res.List.Resolve(name)
 	return MapSettings{Patterns: res.List.Matching(name), TTL: duration(r.TTL), MaxIdle: duration(r.MaxIdle),
 		Eviction: EvictionPolicy(r.Eviction.String()), MaxEntries: int64(r.MaxEntries), MaxBytes: int64(r.MaxBytes), Stats: r.Stats,

@@ -112,6 +112,7 @@ func (m *Map[K, V]) scan(ctx context.Context, what uint8, opts []QueryOption, vi
 	// The walk is bound to the cluster it begins in: pages of two clusters make no iteration.
 	w := walk{c: m.c, cluster: m.c.table.Load().cluster, name: m.name, wire: m.wire, what: what, queryConfig: cfg, visit: visit}
 	for next, ahead := 0, 1; next < m.c.partitionCount(); ahead = min(2*ahead, maxAhead) {
+		// The number doubles, so the first entries come soon and a whole map takes few rounds.
 		end := min(next+ahead, m.c.partitionCount())
 		goOn, err := w.partitions(ctx, next, end)
 		if !goOn || err != nil {

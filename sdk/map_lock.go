@@ -132,10 +132,13 @@ func (m *Map[K, V]) LockInfo(ctx context.Context, key K) (LockInfo, error) {
 	if err := m.run(ctx, cl); err != nil {
 		return LockInfo{}, err
 	}
+
 	r, err := wire.DecodeLockResult(cl.Answer.Body)
 	if err != nil {
 		return LockInfo{}, unreadable(cl.req.Op, m.name, int(cl.req.Partition), err)
 	}
+
+	// Fence and end may be those of the last holder, and mean nothing any more.
 	if r.Flags&wire.LockHeld == 0 {
 		return LockInfo{}, nil
 	}

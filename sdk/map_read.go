@@ -70,6 +70,8 @@ func (m *Map[K, V]) EntryView(ctx context.Context, key K) (view EntryView[K, V],
 	if err != nil {
 		return view, false, err
 	}
+
+	// What remains is reckoned from the time in the answer, which is the owner's own.
 	return EntryView[K, V]{
 		Key: key, Value: value, Version: r.Version, Created: instant(r.Created), Updated: instant(r.Updated), Accessed: instant(r.Accessed),
 		Expires: instant(r.Expires), Remaining: remaining(r.Expires, cl.Answer.Time),

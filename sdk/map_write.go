@@ -36,6 +36,7 @@ func (m *Map[K, V]) put(ctx context.Context, op wire.Op, key K, value V, opts []
 	}
 	defer cl.release()
 
+	// The value is encoded into the call's own buffer, which is used again.
 	if cl.value, err = m.encodeValue(op, cl.value[:0], value); err != nil {
 		return other, false, err
 	}

@@ -138,6 +138,8 @@ func parseFlags(args []string, w io.Writer) (Config, error) {
 	if err := errors.Join(errs...); err != nil {
 		return Config{}, err
 	}
+
+	// Only now, when all numbers are in their bounds.
 	c.Cells = cells(opNames, sizeList, callerList, *batch, *batchCallers)
 	return c, nil
 }
@@ -148,6 +150,7 @@ func words(what, list string, there []string) (out []string, err error) {
 	for w := range strings.SplitSeq(list, ",") {
 		w = strings.TrimSpace(w)
 		if !slices.Contains(there, w) {
+			// All that is wrong is gathered, so that one run shows every mistake.
 			errs = append(errs, fmt.Errorf("%s %q: there are %s", what, w, strings.Join(there, ", ")))
 			continue
 		}

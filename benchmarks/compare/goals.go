@@ -103,6 +103,7 @@ func judge(r *Result, members int) (list []Reached) {
 			continue
 		}
 
+		// The median decides. The lowest and the highest round stand beside it.
 		if out.Reached = out.Is.Median >= g.want; g.atMost {
 			out.Reached = out.Is.Median <= g.want
 		}

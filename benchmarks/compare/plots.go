@@ -16,6 +16,7 @@ type plot struct {
 
 // plots returns the figures for which there are at least two points.
 func (r *Result) plots() (list []plot) {
+	// A figure without series would be an empty frame, so it is left out.
 	add := func(file, title string, panels ...chart.Panel) {
 		panels = slices.DeleteFunc(panels, func(p chart.Panel) bool { return len(p.Series) == 0 })
 		if len(panels) > 0 {
@@ -149,6 +150,8 @@ func (r *Result) over(op string, d dimension) chart.Panel {
 		if len(s.Points) == 0 {
 			continue
 		}
+
+		// A line goes from left to right, whatever the order of the cells was.
 		slices.SortFunc(s.Points, func(a, b chart.Point) int { return int(a.X - b.X) })
 		most = max(most, len(s.Points))
 		p.Series = append(p.Series, s)

@@ -105,6 +105,8 @@ func (r *Result) writeRatios(b *strings.Builder) {
 // writeTimes writes one table of ratios.
 func (r *Result) writeTimes(b *strings.Builder, title, mine string, times func(own, other *Series) (stats.Summary, int)) {
 	names := r.names()
+
+	// Gridiron with another number of partitions is no peer of itself.
 	others := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == many || n == few })
 	if !slices.Contains(names, mine) || len(others) == 0 {
 		return

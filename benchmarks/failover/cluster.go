@@ -116,6 +116,7 @@ func (cl *cluster) owners(ctx context.Context) (map[int][]int, []sdk.Partition, 
 
 	owned := make(map[int][]int)
 	for i := range cl.Addrs() {
+		// Partitions name their owners by ID, and this program names members by address.
 		id, err := cl.id(ctx, i)
 		if err != nil {
 			return nil, nil, err
@@ -181,6 +182,7 @@ func (cl *cluster) most(ctx context.Context, members int) (member int, partition
 			}
 		}
 
+		// A few more than its share is as even as owners get. After a while any spread will do.
 		if len(partitions) <= cl.partitions/members+2 && len(partitions) > 0 || time.Since(began) > balanceFor {
 			return member, partitions, nil
 		}

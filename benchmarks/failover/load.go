@@ -118,6 +118,7 @@ func (l *load) run(ctx context.Context, k kind, rate int) {
 				break
 			}
 
+			// How late calls begin tells whether this machine kept up with the rate.
 			l.mu.Lock()
 			l.late = max(l.late, now.Sub(due))
 			l.mu.Unlock()

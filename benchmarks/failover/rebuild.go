@@ -28,6 +28,7 @@ func (o *options) rebuild(ctx context.Context) (r report, err error) {
 	}
 	defer cl.close()
 
+	// Replicas need content, or rebuilding them would take no time.
 	if err := o.fill(ctx, cl); err != nil {
 		return r, err
 	}
@@ -36,6 +37,7 @@ func (o *options) rebuild(ctx context.Context) (r report, err error) {
 	if err != nil {
 		return r, err
 	}
+
 	lost, err := cl.held(ctx, victim)
 	if err != nil {
 		return r, err
@@ -63,6 +65,7 @@ func (o *options) rebuild(ctx context.Context) (r report, err error) {
 			return err
 		}
 
+		// The logs tell how many replicas needed the whole state, and not only the end of a log.
 		before, err := cl.stateSnapshotsSent()
 		if err != nil {
 			return err

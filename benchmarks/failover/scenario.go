@@ -107,6 +107,7 @@ func (o *options) fault(ctx context.Context, kind faultKind) (r report, err erro
 			return r, err
 		}
 
+		// Load before the fault shows that the calls went well until then.
 		if err := goOn(ctx, o.settle); err != nil {
 			l.stop()
 			return r, err
@@ -283,6 +284,8 @@ func (o *options) leave(ctx context.Context) (r report, err error) {
 		}
 
 		began := time.Now()
+
+		// The leave is bounded, since a member that never ends would stop the measurement.
 		stopping, cancel := context.WithTimeout(ctx, awaitFor)
 		err = cl.Stop(stopping, victim)
 		cancel()

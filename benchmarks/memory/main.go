@@ -92,6 +92,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	defer func() { _ = cl.Close() }()
 
+	// Each look has a purpose: what an empty member takes, what the load left, and what stays.
 	empty, err := sights(ctx, cl)
 	if err != nil {
 		return err
@@ -101,6 +102,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+
 	started := time.Now()
 	if err := o.fill(ctx, cl); err != nil {
 		return err
@@ -121,6 +123,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+
 	settled, err := sights(ctx, cl)
 	if err != nil {
 		return err
@@ -158,6 +161,7 @@ func (o *options) fill(ctx context.Context, cl *proc.Cluster) error {
 		return err
 	}
 	defer func() { _ = client.Close() }()
+
 	users, err := sdk.OpenMap[string, []byte](client, "users")
 	if err != nil {
 		return err
@@ -165,6 +169,8 @@ func (o *options) fill(ctx context.Context, cl *proc.Cluster) error {
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+
+	// Callers take batches from one counter, so a slow one does not hold back the others.
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range o.callers {
@@ -175,6 +181,7 @@ func (o *options) fill(ctx context.Context, cl *proc.Cluster) error {
 				if from >= o.entries || ctx.Err() != nil {
 					return
 				}
+
 				clear(part)
 				for i := from; i < min(o.entries, from+o.batch); i++ {
 					part[fmt.Sprintf("%0*d", o.keySize, i)] = value
@@ -193,6 +200,7 @@ func (o *options) fill(ctx context.Context, cl *proc.Cluster) error {
 			}
 		})
 	}
+
 	wg.Wait()
 	return context.Cause(ctx)
 }
@@ -247,19 +255,23 @@ func metrics(ctx context.Context, addr string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	n, err := strconv.Atoi(port)
 	if err != nil {
 		return "", err
 	}
+
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, strconv.Itoa(n+httpOffset))+"/metrics", nil)
 	if err != nil {
 		return "", err
 	}
+
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = resp.Body.Close() }()
+
 	b, err := io.ReadAll(resp.Body)
 	return string(b), err
 }
@@ -269,9 +281,12 @@ func sum(page, name string) int64 {
 	total := 0.0
 	for line := range strings.Lines(page) {
 		rest, ok := strings.CutPrefix(line, name)
+		// Another metric may have a name that begins with this one.
 		if !ok || rest[0] != ' ' && rest[0] != '{' {
 			continue
 		}
+
+		// The value is the last field, since labels may hold spaces.
 		f := strings.Fields(rest)
 		if v, err := strconv.ParseFloat(f[len(f)-1], 64); err == nil {
 			total += v

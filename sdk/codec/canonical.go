@@ -61,6 +61,7 @@ func (e *encoder) rewrite(b []byte) (rest []byte, err error) {
 		e.dst = append(appendBytesHeader(e.dst, int(t.n)), body[:t.n]...)
 		body = body[t.n:]
 	case famArray:
+		// What is written here may stand inside other containers, so the depth is counted as in the encoder.
 		if err := e.enter(); err != nil {
 			return nil, err
 		}
@@ -87,6 +88,7 @@ func (e *encoder) rewrite(b []byte) (rest []byte, err error) {
 			if body, err = e.rewrite(body); err != nil {
 				return nil, err
 			}
+			// Keys are compared by their canonical bytes, so the order in b says nothing.
 			e.entries = append(e.entries, entry{at, mid, len(e.dst)})
 		}
 

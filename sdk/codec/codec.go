@@ -102,6 +102,7 @@ func (Msgpack) Decode(b []byte, v any) error {
 
 // appendScalar appends v if it is of a predeclared scalar type. It lets v not escape.
 func appendScalar(dst []byte, v any) ([]byte, bool) {
+	// Named types are not among these: they have plans.
 	switch v := v.(type) {
 	case string:
 		return appendString(dst, v), true
@@ -183,6 +184,7 @@ func decodeScalar(b []byte, v any) (done bool, err error) {
 		}
 	case *uint64:
 		if v != nil {
+			// A negative number is a token of another family, so nothing wraps around.
 			t, err := wholeToken(b, famUint, "uint64")
 			*v = t.n
 			return true, err

@@ -60,6 +60,7 @@ func (d *decoder) any() (any, error) {
 	switch t.fam {
 	case famArray:
 		d.pos += t.size
+		// readToken has seen that there are bytes for so many elements.
 		list := make([]any, t.n)
 		for i := range list {
 			if list[i], err = d.any(); err != nil {
@@ -172,6 +173,7 @@ func (d *decoder) value(p *plan, v reflect.Value) error {
 			v.SetBytes(bytes.Clone(d.body(t)))
 		}
 	case kindByteArray:
+		// An array of another length is another type.
 		if fits = t.fam == famBytes && int(t.n) == v.Len(); fits {
 			copy(v.Bytes(), d.body(t))
 		}
@@ -180,6 +182,7 @@ func (d *decoder) value(p *plan, v reflect.Value) error {
 			v.Set(reflect.ValueOf(errors.New(string(d.body(t)))))
 		}
 	case kindAny:
+		// An any takes whatever stands here, and has moved on behind it.
 		x, err := d.any()
 		if err == nil && x != nil {
 			v.Set(reflect.ValueOf(x))

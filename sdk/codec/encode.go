@@ -322,6 +322,7 @@ func (e *encoder) byteArray(v reflect.Value) {
 
 func (e *encoder) list(p *plan, v reflect.Value) error {
 	if p.kind == kindSlice && v.IsNil() {
+		// A nil slice is another value than an empty one, and decoding must give it back.
 		e.dst = append(e.dst, codeNil)
 		return nil
 	}
@@ -343,6 +344,7 @@ func (e *encoder) list(p *plan, v reflect.Value) error {
 
 func (e *encoder) reflectMap(p *plan, v reflect.Value) error {
 	if v.IsNil() {
+		// A nil map is another value than an empty one, and decoding must give it back.
 		e.dst = append(e.dst, codeNil)
 		return nil
 	}
@@ -352,6 +354,8 @@ func (e *encoder) reflectMap(p *plan, v reflect.Value) error {
 		return err
 	}
 	start := len(e.dst)
+
+	// Two variables serve all entries, so that a map of any size allocates them once.
 	key, val := reflect.New(p.key.typ).Elem(), reflect.New(p.elem.typ).Elem()
 	for it := v.MapRange(); it.Next(); {
 		key.SetIterKey(it)

@@ -221,6 +221,7 @@ func narrowFloats(b []byte) (out []byte, some bool) {
 		f := float32(t.float())
 		if t.fam == famFloat && math.Float64bits(float64(f)) == t.n {
 			bits := math.Float32bits(f)
+			// The value stays the same: only floats that a float32 holds exactly are narrowed.
 			out = append(out, codeF32, byte(bits>>24), byte(bits>>16), byte(bits>>8), byte(bits))
 			some = true
 		} else {

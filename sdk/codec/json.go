@@ -47,6 +47,7 @@ func appendJSON(dst []byte, v any, depth int) ([]byte, error) {
 			return append(dst, "null"...), nil
 		}
 		dst = append(dst, '"')
+		// As package encoding/json does, so that other tools read the same.
 		dst = base64.StdEncoding.AppendEncode(dst, v)
 		return append(dst, '"'), nil
 	case time.Time:
@@ -234,6 +235,7 @@ func appendJSONString(dst []byte, s string) []byte {
 		case r == '\t':
 			dst = append(dst, `\t`...)
 		case unicode.IsControl(r), unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control):
+			// All of these are below 65,536, so four digits are enough.
 			dst = append(dst, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
 		default:
 			dst = utf8.AppendRune(dst, r)

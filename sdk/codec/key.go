@@ -104,6 +104,7 @@ func encodeKey(dst []byte, key any, as use) ([]byte, error) {
 // KeyText returns the text that an encoded key is; false if it is no text. The text aliases b.
 func KeyText(b []byte) (text []byte, ok bool) {
 	head, size := 0, 0
+	// The forms of a msgpack string, by the size of its length.
 	switch {
 	case len(b) == 0:
 		return nil, false

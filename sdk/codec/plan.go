@@ -152,6 +152,7 @@ func (b planBuilder) plan(t reflect.Type) *plan {
 			p.kind = kindArray
 		}
 	case reflect.Map:
+		// Plans of parts may be this very plan, where the type contains itself.
 		p.kind, p.key, p.elem = kindMap, b.plan(t.Key()), b.plan(t.Elem())
 	case reflect.Struct:
 		p.kind = kindStruct

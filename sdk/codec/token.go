@@ -82,6 +82,7 @@ func (t token) scalar(b []byte) any {
 	case famBool:
 		return t.n != 0
 	case famUint:
+		// An int64 where it fits, as decoding into an any promises.
 		if t.n > math.MaxInt64 {
 			return t.n
 		}
@@ -132,6 +133,8 @@ func readToken(b []byte) (token, error) {
 	}
 
 	var n uint64 // what follows the code, in as many bytes as width says
+
+	// Checked once here, so that no form below reads beyond b.
 	width := widths[c-codeNil]
 	if len(b) <= width {
 		return token{}, errTruncated
@@ -199,6 +202,7 @@ func readToken(b []byte) (token, error) {
 	case codeMap16 + 1:
 		return lengthToken(b, famMap, 5, n, 1<<16)
 	}
+
 	return token{}, errNever
 }
 

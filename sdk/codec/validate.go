@@ -84,6 +84,7 @@ func (s *scanner) value(depth int, inKey bool) error {
 	s.loose = s.loose || !t.ok
 	s.pos += t.end()
 
+	// The stack is as deep as the value, and maxDepth bounds that.
 	switch t.fam {
 	case famArray:
 		for range t.n {

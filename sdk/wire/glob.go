@@ -50,6 +50,7 @@ func nextGlob(p string) (part globPart, c rune, set, rest string) {
 		}
 	}
 
+	// Globs match characters, and not bytes.
 	c, n := utf8.DecodeRuneInString(p)
 	if c == utf8.RuneError && n == 1 {
 		return globBad, 0, "", ""
@@ -225,6 +226,7 @@ func (g Glob) Match(s string) bool {
 
 // GlobText returns the one text that a glob without *, ? and sets matches; false for another.
 func GlobText(p string) (text string, ok bool) {
+	// Most patterns are plain names, and need no copy.
 	if !strings.ContainsAny(p, `*?[\`) {
 		return p, CheckGlob(p) == nil
 	}

@@ -190,6 +190,7 @@ func (c *MapConfig) only(f MapFields) MapConfig {
 
 // take gives fields of c the values that they have in o.
 func (c *MapConfig) take(o *MapConfig, f MapFields) {
+	// Field by field, since each may come from another pattern.
 	if f&MapTTL != 0 {
 		c.TTL = o.TTL
 	}

@@ -101,6 +101,7 @@ func DecodeMapCounts(b []byte) (m MapCounts, err error) {
 		o := &m.Ops[i]
 		o.Op, o.Nanos = Op(r.U8()), r.Uvarint()
 		n := r.Count(1)
+		// A later version may count in more buckets, which could not be told apart here.
 		if n > LatencyBuckets {
 			r.Fail("%d buckets of latencies, at most %d are possible", n, LatencyBuckets)
 			break

@@ -213,6 +213,7 @@ func DecodeWriteBody(b []byte) (w WriteBody, err error) {
 		}
 	}
 
+	// Done comes before the checks of content, since a body cut short has other faults than its sender's.
 	if err := r.Done(); err != nil {
 		return WriteBody{}, err
 	}
@@ -310,6 +311,7 @@ func DecodeManyBody(b []byte) (m ManyBody, err error) {
 		}
 
 		if r.Err() != nil {
+			// Done reports what the reader has met.
 			break
 		}
 

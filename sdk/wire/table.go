@@ -232,6 +232,7 @@ func DecodeStatus(b []byte) (s Status, err error) {
 	flags := r.U8()
 	s.Safe, s.MetadataLed = flags&1 != 0, flags&2 != 0
 
+	// The same list as in AppendStatus, so the order is the same.
 	for _, n := range s.numbers() {
 		*n = r.U32()
 	}

@@ -65,6 +65,7 @@ func (f *Figure) WriteSVG(w io.Writer) error {
 	var b strings.Builder
 	width := panelWidth * max(1, len(f.Panels))
 	names := f.names()
+	// The legend stands below all panels, since it is the same for all.
 	columns := max(1, (width-left)/legendColumn)
 	rows := (len(names) + columns - 1) / columns
 	height := top + panelHeight + bottom + rows*legendRow + 10
@@ -97,6 +98,7 @@ func (f *Figure) names() (list []Series) {
 	seen := make(map[string]bool)
 	for i := range f.Panels {
 		for _, s := range f.Panels[i].Series {
+			// A name has one color in all panels, so one entry of the legend is enough.
 			if !seen[s.Name] {
 				seen[s.Name] = true
 				list = append(list, s)
@@ -135,6 +137,7 @@ func (p *Panel) draw(b *strings.Builder) {
 		text(b, left-6, at+4, "end", "", Short(t))
 	}
 
+	// Labels that were given stand in for numbers, say the names of operations.
 	labels := p.X
 	if labels == nil {
 		for _, t := range x.ticks() {

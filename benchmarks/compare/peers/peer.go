@@ -48,6 +48,7 @@ func Select(names string) ([]Peer, error) {
 		wanted[strings.TrimSpace(name)] = true
 	}
 
+	// The order is that of All, whatever the order of the names was.
 	var list []Peer
 	var all []string
 	for _, p := range All {

@@ -102,6 +102,7 @@ func (g *group) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
+	// Kill does nothing to a process that has ended, so asking all of them is safe.
 	for _, p := range g.list {
 		wg.Go(func() { _ = p.Stop(ctx) }) // a status is nothing to anybody: it has ended, or is killed below
 	}

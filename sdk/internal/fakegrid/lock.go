@@ -101,6 +101,8 @@ func (p *partition) writeLoad(req *wire.Request, now int64) (wire.Code, []byte) 
 		}
 		l := p.lock(append([]byte("load "), b.Map...), b.Key)
 		mine := l.held(b.ID, now)
+
+		// A caller that renews must hold the task, whatever else is there.
 		switch {
 		case b.Flags&wire.LockAgain != 0 && !mine:
 			return wire.CodeLockNotHeld, notHeld

@@ -205,6 +205,7 @@ func (p *partition) read(req *wire.Request, now int64) (wire.Code, []byte) {
 		if err != nil {
 			return invalid(err)
 		}
+		// The zero ID asks whether anybody holds the lock.
 		return p.lock(name, key).answer(wire.ID{}, now)
 	case wire.OpGetMany:
 		body, err := wire.DecodeKeysBody(req.Body)
@@ -263,6 +264,7 @@ func (p *partition) write(req *wire.Request, now int64) (wire.Code, []byte) {
 		if err != nil {
 			return invalid(err)
 		}
+		// Only this partition's part goes. The client clears each partition by a call of its own.
 		delete(p.maps, string(name))
 		return wire.CodeOK, wire.AppendWriteResult(nil, &wire.WriteResult{Flags: wire.ResultApplied, Version: p.version})
 	case wire.OpSetMany, wire.OpDeleteMany:
@@ -366,6 +368,7 @@ func (p *partition) writeMany(body *wire.ManyBody, now int64) []byte {
 	t := p.table(body.Map)
 	for i, k := range body.Keys {
 		e := t.get(k, now)
+		// Each key succeeds or fails alone, as at a real member.
 		switch {
 		case body.Flags&wire.WriteVersion != 0 && (e == nil || e.version != body.IfVersion):
 			r.Failed = append(r.Failed, wire.BulkError{Index: uint32(i), Code: wire.CodeConflict})

@@ -43,6 +43,7 @@ func greet(nc net.Conn, h *wire.Hello) (wire.HelloAnswer, error) {
 		return wire.HelloAnswer{}, fmt.Errorf("hello: %w", err)
 	}
 
+	// The answer is read by its own length and no further: what follows belongs to the connection.
 	var head [8]byte
 	if _, err := io.ReadFull(nc, head[:]); err != nil {
 		return wire.HelloAnswer{}, fmt.Errorf("hello: %w", noEOF(err))
@@ -65,6 +66,7 @@ func greet(nc net.Conn, h *wire.Hello) (wire.HelloAnswer, error) {
 	case a.Code != wire.CodeOK:
 		return a, &Refused{Code: a.Code, Message: a.Message}
 	case a.Version < 1 || a.Version > wire.Version:
+		// A refusal is told before this, since its text says more.
 		return a, fmt.Errorf("hello: %w: the member speaks protocol version %d, this is %d", wire.ErrMalformed, a.Version, wire.Version)
 	}
 	return a, nil
