@@ -97,6 +97,7 @@ func (ex *Executor) offer(ctx context.Context, body *wire.TaskBody, member wire.
 	defer func() { endSpan(span, err) }()
 	cl := newCall(wire.OpTaskSubmit, ex.name, partition)
 	defer cl.release()
+	// NoPartition makes the call one to a member. Otherwise it follows the partition's owner.
 	cl.member = member
 	cl.body = wire.AppendTaskBody(cl.body, body)
 

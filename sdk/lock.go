@@ -197,6 +197,7 @@ func (l *Lock) acquire(ctx context.Context) error {
 			}
 			unreached = errors.Is(err, ErrUnavailable)
 		default:
+			// Any other answer is final: the next call would get the same.
 			if placed {
 				l.leave()
 			}
@@ -208,6 +209,7 @@ func (l *Lock) acquire(ctx context.Context) error {
 			continue
 		}
 
+		// If ctx or the client has ended, the next call fails at once and ends the wait.
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -236,6 +238,7 @@ func (l *Lock) leave() {
 func (l *Lock) granted(r wire.LockResult) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	// Nobody else has the Lock yet. The mutex is for extendLocked, which requires it.
 	l.fence, l.cluster = r.Fence, l.c.table.Load().cluster
 	l.extendLocked(r, false)
 }
@@ -245,7 +248,9 @@ func (l *Lock) granted(r wire.LockResult) {
 func (l *Lock) extendLocked(r wire.LockResult, again bool) {
 	now := l.c.clock.now()
 	left := ahead(uint64(max(0, r.Ends-l.c.clock.cluster(now))))
+	// Ends is cluster time. From here on the lease is reckoned by the local clock.
 	l.until = now + int64(left) + int64(lockDoubt)
+	// A third of the lease passes before a renewal, so two thirds are left for further attempts.
 	next := left - 2*l.third()
 	if again {
 		// A holder that waits for Lost keeps a renewal open at the owner, which answers when the lock is lost.
@@ -333,6 +338,7 @@ func (l *Lock) renew() {
 func (l *Lock) lose() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	// After Unlock nothing is lost, and a channel can be closed only once.
 	if !l.closed {
 		l.closed = true
 		close(l.lost)

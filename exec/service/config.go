@@ -67,6 +67,7 @@ func (c Config) WithDefaults() Config {
 	setDefault(&c.ResultTTL, DefaultResultTTL)
 	setDefault(&c.FetchedTTL, DefaultFetchedTTL)
 	setDefault(&c.StopTimeout, DefaultStopTimeout)
+
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -84,6 +85,7 @@ func (c Config) Validate() error {
 	var problems []error
 	wrong := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 
+	// Without these the first task would panic, so the member must not start.
 	if c.Registry == nil {
 		wrong("no Registry")
 	}
@@ -109,6 +111,7 @@ func (c Config) Validate() error {
 		}
 	}
 
+	// Below a millisecond none of these would be of use.
 	for _, d := range [...]struct {
 		name  string
 		value time.Duration

@@ -64,11 +64,13 @@ func (inv *invocation) watchCluster(ctx context.Context) error {
 func memberChanges(before, now []sdk.Member) []any {
 	changes := []any{}
 	add := func(m *sdk.Member, from, to sdk.MemberState) {
+		// Most members have not changed since the last view.
 		if from != to {
 			changes = append(changes, map[string]any{"id": m.ID, "name": m.Name, "from": orNull(string(from)), "to": orNull(string(to))})
 		}
 	}
 
+	// A member that is not in the list has no state, which is the empty one.
 	state := func(list []sdk.Member, id string) sdk.MemberState {
 		for i := range list {
 			if list[i].ID == id {

@@ -60,6 +60,7 @@ func (inv *invocation) connection(timeout time.Duration) (connection, error) {
 		return c, err
 	}
 
+	// The variable is a text like any other, so it is checked here and not by the flag's type.
 	if text := inv.setting("timeout", "GRID_TIMEOUT"); text != "" {
 		d, err := time.ParseDuration(text)
 		if err != nil || d <= 0 {

@@ -25,6 +25,7 @@ func (d *demo) listen(ctx context.Context) (string, error) {
 		}
 	}
 
+	// It returns once it covers all later changes, so nothing below can be missed.
 	sub, err := users.AddEntryListener(ctx, sdk.EntryListener[string, string]{Added: hear, Updated: hear, Removed: hear, Expired: hear, Lost: hear})
 	if err != nil {
 		return "", err

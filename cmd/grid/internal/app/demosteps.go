@@ -94,6 +94,7 @@ func (d *demo) expire(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("the entry did not end: %w", err)
 	}
 
+	// Expiry goes by cluster time, and the entry is looked at every 20 ms. Both may shift it a little.
 	lived := time.Since(before)
 	if lived < ttl-early || lived > ttl+late {
 		return "", fmt.Errorf("the entry was there for %v, not for %v", lived, ttl)
@@ -119,6 +120,7 @@ func (d *demo) executeOnAll(ctx context.Context) (string, error) {
 		if err = errors.Join(err, r.Err); err != nil {
 			return "", err
 		}
+		// The answer must come from the member that ran the task, not from whoever was asked.
 		if r.Value.ID != r.Member {
 			return "", fmt.Errorf("member %s answered that it is %s", r.Member, r.Value.ID)
 		}

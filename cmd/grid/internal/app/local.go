@@ -53,6 +53,7 @@ func startLocal(ctx context.Context, cfg localConfig, made func(dir string)) (*l
 
 	const attempts = 5
 	for attempt := 1; ; attempt++ {
+		// Each attempt has members and ports of its own, so nothing of a failed one is left.
 		l := &local{dir: dir, members: make([]*grid.Member, cfg.members)}
 
 		ports, err := choosePorts(cfg)

@@ -47,6 +47,7 @@ func (p *Process) mapTTL() *cli.Command {
 			key := inv.args[1]
 			return inv.withMap(ctx, inv.args[0], func(ctx context.Context, m *sdk.Map[string, any]) error {
 				if set {
+					// Set first and read afterwards, so that the answer shows what holds now.
 					found, err := m.SetTTL(ctx, key, ttl)
 					if err != nil {
 						return err
@@ -64,6 +65,7 @@ func (p *Process) mapTTL() *cli.Command {
 					return noSuchKey(inv)
 				}
 
+				// Three answers: null for an entry without an end, 0 for one that has ended, else what is left.
 				var remaining any
 				switch {
 				case !found:

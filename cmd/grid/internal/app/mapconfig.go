@@ -134,6 +134,7 @@ func (inv *invocation) mapChange() (change sdk.MapConfig, unset []sdk.MapField, 
 
 	if s, ok := given("unset"); ok {
 		for name := range strings.SplitSeq(s, ",") {
+			// Both spellings are taken: flags have dashes, and fields have underscores.
 			unset = append(unset, sdk.MapField(strings.ReplaceAll(strings.TrimSpace(name), "-", "_")))
 		}
 	}

@@ -160,6 +160,7 @@ func (r *csvReader) parse(fields []string) (rec record, err error) {
 		t.hasValue = true
 	}
 
+	// A column that is there counts as given, also where its cell is empty: that means never.
 	for _, name := range [...]string{fieldTTL, fieldMaxIdle} {
 		text, ok := field(name)
 		t.given = t.given || ok

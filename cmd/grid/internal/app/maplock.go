@@ -85,6 +85,7 @@ func (p *Process) mapUnlock() *cli.Command {
 		},
 		run: func(ctx context.Context, inv *invocation) error {
 			force := inv.flags.Bool("force")
+			// The two exclude each other, and without either it would not be clear whose lock is meant.
 			if force == inv.flags.IsSet("fence") {
 				return usagef("want either --fence or --force")
 			}

@@ -34,6 +34,7 @@ func (p *Process) mapStats() *cli.Command {
 					return inv.print(operations(&stats))
 				case "member":
 					rows := make([][]any, 0, len(stats.Members))
+					// Sorted, so that two runs can be compared line by line.
 					for _, id := range slices.Sorted(maps.Keys(stats.Members)) {
 						counts := stats.Members[id]
 						rows = append(rows, append([]any{id}, countValues(&counts)...))

@@ -52,6 +52,7 @@ func (inv *invocation) write(ctx context.Context) (w write, err error) {
 	}
 
 	if inv.flags.Bool("keep-ttl") {
+		// Only the two options above can be in the list so far.
 		if len(w.opts) > 0 {
 			return w, usagef("--keep-ttl contradicts --ttl and --max-idle; give one or the other")
 		}

@@ -34,6 +34,7 @@ func (p *Process) clusterRecover() *cli.Command {
 			case len(lost) == 0:
 				return usagef("--lost is missing: name each member that is lost for good")
 			case len(inv.conn.servers) != 1:
+				// Two members that both continue the metadata would make two clusters of one.
 				return usagef("--server: want the one member that recovers the metadata, not %d", len(inv.conn.servers))
 			}
 			if err := inv.confirm(ctx, fmt.Sprintf("Are %s confirmed dead? What only they have is lost.", strings.Join(lost, ", "))); err != nil {

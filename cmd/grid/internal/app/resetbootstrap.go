@@ -27,6 +27,7 @@ func (p *Process) clusterResetBootstrap() *cli.Command {
 				return usagef("--data-dir is missing")
 			}
 
+			// The default is that of start, so that the same environment names the same cluster.
 			name := inv.setting("cluster-name", "GRID_CLUSTER_NAME")
 			if name == "" {
 				name = "grid"

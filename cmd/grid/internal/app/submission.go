@@ -24,6 +24,7 @@ type submission struct {
 // run submits the task and waits for its outcomes, ordered by the members' names. The task ends with ctx. An error says
 // that there are no outcomes.
 func (s submission) run(ctx context.Context, where target) ([]outcome, error) {
+	// Asked for before the task runs: a member that dies meanwhile still has a name.
 	members, err := s.c.Members(ctx)
 	if err != nil {
 		return nil, err

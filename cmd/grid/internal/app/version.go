@@ -45,6 +45,7 @@ func commitOf(info *debug.BuildInfo, ok bool) (commit, unknown string) {
 	for _, s := range info.Settings {
 		switch {
 		case s.Key == "vcs.revision":
+			// The go command notes these when it builds in a checkout.
 			commit = s.Value
 		case s.Key == "vcs.modified" && s.Value == "true":
 			mark = "+"
