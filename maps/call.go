@@ -77,6 +77,7 @@ func (c *call) free() {
 		c.s.cfg.Host.Free(c.held)
 		c.held = 0
 	}
+	// A pooled call must not keep a connection or a map's counts alive.
 	c.s, c.caller, c.tally, c.bound, c.keys, c.locks, c.hurry, c.quorum, c.removal = nil, nil, nil, nil, 0, false, false, false, nil
 
 	// A large buffer would stay in the pool for as long as calls go on.

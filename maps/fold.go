@@ -42,6 +42,7 @@ const mapsAtOnce = 512
 func (s *Service) eachMap(p int, f func(name string, instance, seq uint64, stats state.MapStats)) {
 	last := ""
 	for more := true; more; {
+		// Without a replica here Inspect calls nothing, and the walk ends.
 		more = false
 		s.cfg.Host.Inspect(p, func(m partition.Machine) {
 			more = stateOf(m).EachMap(last, mapsAtOnce, func(name string, instance, seq uint64, stats state.MapStats) {
@@ -81,6 +82,7 @@ func (s *Service) look(p int) (list []mapOfState, remembered int) {
 func (s *Service) Maps() []wire.MapInfo {
 	sums := make(map[string]*wire.MapInfo)
 	for p := range s.cfg.Partitions {
+		// Replicas of partitions that others own are counted by their owners.
 		if s.cfg.Host.Serving(p) == 0 {
 			continue
 		}
@@ -99,6 +101,8 @@ func (s *Service) Maps() []wire.MapInfo {
 	for _, i := range sums {
 		out = append(out, *i)
 	}
+
+	// A Go map has no order, and the answer should not differ from call to call.
 	slices.SortFunc(out, func(a, b wire.MapInfo) int { return cmp.Compare(a.Name, b.Name) })
 	return out
 }

@@ -110,6 +110,7 @@ func merged(a, b []seenKey) []seenKey {
 	if len(b) == 0 {
 		return a
 	}
+	// No key is in both lists: a load exists only while the key has no entry.
 	out := make([]seenKey, 0, len(a)+len(b))
 	for len(a) > 0 && len(b) > 0 {
 		if state.CompareKeys(a[0].key, b[0].key) < 0 {
@@ -144,6 +145,7 @@ func (r *removal) choose(late func() bool) {
 
 		if glob.Match(string(text)) {
 			r.chosen.Keys, r.chosen.Versions = append(r.chosen.Keys, k.key), append(r.chosen.Versions, k.version)
+			// Keys count for the size of the operation. Values stay where they are.
 			size += len(k.key)
 		}
 

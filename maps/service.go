@@ -170,6 +170,7 @@ func refuse(id uint64, caller Caller, err error) {
 	case errors.Is(err, wire.ErrTooLarge):
 		code = wire.CodeTooLarge
 	case errors.Is(err, errMemory), errors.Is(err, errNoRoom), errors.Is(err, errWaiting):
+		// The caller may try again later, when memory is free. Other errors would come again.
 		code = wire.CodeOverloaded
 	}
 
@@ -194,10 +195,12 @@ func (s *Service) prepare(c *call, op wire.Op, body []byte) ([]byte, error) {
 		return nil, err
 	}
 
+	// This bound is the member's own and may be below that of the wire format.
 	if in.Largest > s.cfg.MaxValue {
 		return nil, fmt.Errorf("%w: a value of %d bytes, the limit is %d: raise limits.max_value of the members", wire.ErrTooLarge, in.Largest, s.cfg.MaxValue)
 	}
 
+	// A caller may not give all the options that storing adds below.
 	if err := in.Options.CheckRequest(); err != nil {
 		return nil, err
 	}
@@ -303,6 +306,7 @@ func (s *Service) answerOutcome(o partition.Outcome, p uint32, id uint64, caller
 		caller.Answer(id, wire.CodeNotReady, nil)
 	case partition.Overloaded:
 		caller.Answer(id, wire.CodeOverloaded, []byte("too much waits to be applied"))
+	// Nobody knows whether the operation will be applied, so the caller must not take it for refused.
 	default:
 		caller.Answer(id, wire.CodeUnknown, nil)
 	}

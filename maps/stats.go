@@ -122,6 +122,7 @@ func (t *tally) sum(c *wire.MapCounts) {
 		var o wire.OpStats
 		for i := range t.shards {
 			l := t.shards[i].ops[index].Load()
+			// A shard has a histogram only for operations that it has seen.
 			if l == nil {
 				continue
 			}
@@ -135,6 +136,7 @@ func (t *tally) sum(c *wire.MapCounts) {
 			}
 		}
 
+		// Operations that were never called are left out of the answer.
 		if o.Buckets != nil {
 			c.Ops = append(c.Ops, o)
 		}
@@ -211,6 +213,7 @@ func (t *tallies) forget() {
 
 	last := t.walk.Load()
 	t.each(func(name string, of *tally) {
+		// One walk may miss a map that is made behind it. Two in a row have met every map that lives.
 		if of.walk.Load() <= last-2 {
 			t.byName.Delete(name)
 			t.n--
@@ -232,6 +235,7 @@ func (s *Service) tallyOf(name []byte, begin bool) *tally {
 func (s *Service) Counts(name string) wire.MapCounts {
 	var c wire.MapCounts
 	for p := range s.cfg.Partitions {
+		// Folding brings expirations, evictions and events up to date before they are summed.
 		list, remembered := s.fold(p)
 		c.Remembered += uint64(remembered)
 		if at, there := slices.BinarySearchFunc(list, name, func(m mapOfState, name string) int { return cmp.Compare(m.name, name) }); there {
@@ -265,6 +269,7 @@ func (s *Service) AllCounts() map[string]*wire.MapCounts {
 		}
 	}
 
+	// Maps that have no entries any more still have counts.
 	s.tallies.each(func(name string, t *tally) { t.sumCounts(of(name)) })
 	return all
 }

@@ -14,6 +14,7 @@ type Usage struct {
 // Usage returns what the member carries now.
 func (s *Service) Usage() Usage {
 	u := Usage{MaxBytes: s.cfg.MaxMemory, LockWaiters: int(s.waitQueue.total.Load())}
+	// Each partition is locked for a moment, one after the other: the sums are not of one instant.
 	for p := range s.cfg.Partitions {
 		s.cfg.Host.Inspect(p, func(m partition.Machine) {
 			st := stateOf(m)

@@ -104,6 +104,7 @@ func choose(list []candidate, entries, bytes int64) []candidate {
 	})
 
 	for i, c := range list {
+		// Both bounds must be met, whichever needs more victims.
 		if int64(i) >= entries && bytes <= 0 {
 			return list[:i]
 		}

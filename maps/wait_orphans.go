@@ -103,12 +103,14 @@ func (q *waitQueue) returned(mine claim) bool {
 
 // returnedLocked is returned. REQUIRES q.mu.
 func (q *waitQueue) returnedLocked(mine claim) bool {
+	// An earlier answer on its way does not matter any more: the caller hears a later one.
 	delete(q.grants, mine)
 
 	o := q.orphans[mine]
 	switch {
 	case o == nil:
 		return true
+	// The operation is in the log or on its way there, and cannot be taken back.
 	case o.leaving:
 		return false
 	}
@@ -242,6 +244,7 @@ func (a *abandoned) Complete(o partition.Outcome, _ entry.Result) {
 		}
 	}
 
+	// Calls of callers that came back were left out of earlier looks. Now the log has decided.
 	q.dirty[a.c.part] = true
 	q.mu.Unlock()
 	q.wakeUp()

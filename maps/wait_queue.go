@@ -270,8 +270,12 @@ func (q *waitQueue) park(w *parked, b *wire.LockBody) {
 		byKey[w.key] = make(map[wire.ID]*parked)
 	}
 	byKey[w.key][w.id] = w
+
+	// touched asks count without the lock. It is raised before the look that park itself asks for.
 	q.count[part].Add(1)
 	q.total.Add(1)
+
+	// The timer starts under the lock, so giveUp finds the call parked.
 	w.timer = time.AfterFunc(left, func() { q.giveUp(part, w) })
 	q.dirty[part] = true
 	q.mu.Unlock()

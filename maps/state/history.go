@@ -88,6 +88,7 @@ func (s *State) checkHistory() error {
 
 	last := generationStart{}
 	for _, start := range s.starts {
+		// Generations and positions grow together, and none begins after the last event.
 		if start.generation <= last.generation || start.generation > s.generation || start.pos < last.pos || start.pos > s.ring.last {
 			return fmt.Errorf("generation %d began at %d, after %d at %d; this is generation %d at %d", start.generation, start.pos,
 				last.generation, last.pos, s.generation, s.ring.last)

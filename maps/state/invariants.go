@@ -12,6 +12,7 @@ func (s *State) checkInvariants() error {
 	if s.clock < 0 {
 		return fmt.Errorf("clock %d", s.clock)
 	}
+	// The parts are looked at one by one, so the error names the one that is wrong.
 	if err := s.checkMaps(); err != nil {
 		return err
 	}
@@ -42,12 +43,14 @@ func (s *State) checkMaps() (err error) {
 			return false
 		}
 
+		// A map with a later stamp than the state's would some day be changed although a view shows it.
 		if slot.name != m.ref.name || slot.name <= prev || m.stamp > s.stamp {
 			err = fmt.Errorf("map %q in the place of %q after %q, stamp %d of %d", m.ref.name, slot.name, prev, m.stamp, s.stamp)
 			return false
 		}
 
 		prev, bytes, named = slot.name, bytes+m.bytes, named+m.cost()
+		// Such a map should have ended when its last event left the ring.
 		if m.entries.Len() == 0 && m.pos < s.ring.first() {
 			err = fmt.Errorf("map %q is empty, and its last event is gone", slot.name)
 			return false
@@ -55,6 +58,7 @@ func (s *State) checkMaps() (err error) {
 
 		if first := m.earliest(); first != 0 {
 			due++
+			// A sweep finds entries through s.due alone. A map that is missing there would keep them for ever.
 			if _, ok := s.due.Get(dueSlot{first, slot.name}); !ok {
 				err = fmt.Errorf("map %q is not due at %d", slot.name, first)
 			}
@@ -62,6 +66,7 @@ func (s *State) checkMaps() (err error) {
 		return err == nil
 	})
 
+	// A wrong sum would let the member take too much memory, or refuse writes for none.
 	if err == nil && bytes != s.bytes {
 		err = fmt.Errorf("%d bytes of maps counted as %d", bytes, s.bytes)
 	}
@@ -81,6 +86,8 @@ func (m *mapState) check(s *State) (err error) {
 	if m.pos > s.ring.last {
 		return fmt.Errorf("at position %d, the last event is %d", m.pos, s.ring.last)
 	}
+
+	// The sums and the order of expiry are worked out anew, and compared with what is kept.
 	bytes, expiring := 0, 0
 	prev := item{}
 	m.entries.Scan(func(e item) bool {
@@ -88,6 +95,7 @@ func (m *mapState) check(s *State) (err error) {
 		if prev.data != nil && !lessKey(prev, e) {
 			err = fmt.Errorf("key %x after %x", e.keyBytes(), prev.keyBytes())
 		}
+		// Times of entries come from the clock of the log, so none lies ahead of it.
 		if e.key == 0 || e.hash != hashOf(e.keyBytes()) || e.valueLen() == 0 || e.isLong() != meta.long() || meta.version > s.version() || meta.updated > s.clock || meta.touched > s.clock {
 			err = fmt.Errorf("entry %x: %+v", e.keyBytes(), meta)
 		}
@@ -95,6 +103,7 @@ func (m *mapState) check(s *State) (err error) {
 		bytes += e.cost()
 		if at := e.expires(); at != 0 {
 			expiring++
+			// The order of expiry must lead to the entry itself. An equal copy would keep memory that nobody counts.
 			if m.expiry == nil {
 				err = fmt.Errorf("no entry is to expire, but %x is", e.keyBytes())
 			} else if slot, ok := m.expiry.Get(expirySlot{at, e}); !ok || slot.item != e {
@@ -126,6 +135,7 @@ func (c *calls) check() (err error) {
 		records++
 		bytes += r.result.cost()
 		w, ok := c.windows.Get(requestWindow{client: r.client})
+		// Only records whose deadline is the end of time may outlive the window: see admit.
 		late := r.result.deadline > w.until && r.result.deadline != math.MaxInt64
 		if _, ends := c.ends.Get(callEnd{r.result.deadline, r.client, r.seq}); !ok || !ends || r.seq == 0 || late {
 			err = fmt.Errorf("call %d of %v until %d: window %+v", r.seq, r.client, r.result.deadline, w)
@@ -142,6 +152,8 @@ func (c *calls) check() (err error) {
 		}
 		return err == nil
 	})
+
+	// Every record and every window has one place in the order of ends. Whatever has none is never forgotten.
 	if err == nil && (bytes != c.bytes || c.ends.Len() != c.windows.Len()+int(records)) {
 		err = fmt.Errorf("%d bytes of calls counted as %d, %d ends of %d calls and %d windows", bytes, c.bytes, c.ends.Len(), records, c.windows.Len())
 	}
@@ -164,6 +176,7 @@ func (s *State) checkRing() error {
 		if r.isLarge(e) {
 			large++
 		}
+		// Within an instance the seqs leave out no event.
 		if last, ok := seqs[e.ref.mapID]; ok && e.seq != last+1 {
 			return fmt.Errorf("event %d of map %q after %d", e.seq, e.ref.name, last)
 		}
@@ -171,6 +184,7 @@ func (s *State) checkRing() error {
 		if m := s.find([]byte(e.ref.name)); m != nil && m.ref.instance == e.ref.instance && e.seq > m.seq {
 			return fmt.Errorf("event %d of map %q, which has come to %d", e.seq, e.ref.name, m.seq)
 		}
+		// Each event names the one before of its map. Where that is in the ring, both must agree.
 		at := r.first() + uint64(i)
 		if before, ok := places[e.ref.mapID]; e.since >= at || ok && e.since != before {
 			return fmt.Errorf("event %d of map %q at position %d, the one before at %d, not %d", e.seq, e.ref.name, at, e.since, before)

@@ -142,11 +142,14 @@ type headReader struct{ at unsafe.Pointer }
 func (r *headReader) uvarint() uint64 {
 	v := uint64(*(*byte)(r.at))
 	r.at = unsafe.Add(r.at, 1)
+	// Lengths and generations mostly fit in one byte.
 	if v < 0x80 {
 		return v
 	}
 
 	v &= 0x7f
+
+	// The head was checked when it was made, so the loop needs no bound.
 	for shift := 7; ; shift += 7 {
 		c := *(*byte)(r.at)
 		r.at = unsafe.Add(r.at, 1)
@@ -169,6 +172,7 @@ func (e item) meta() (m meta) {
 	first, generation := r.uvarint(), r.uvarint()
 	m.version = uint64(wire.StampOf(generation, r.uvarint()))
 	m.created = int64(r.uvarint())
+	// updated stands in the head as its distance from created: see appendHead.
 	m.updated = m.created + int64(r.uvarint())
 	if first&1 != 0 {
 		m.ttl, m.end = r.uvarint(), int64(r.uvarint())

@@ -90,6 +90,7 @@ func newLocks(most int) locks {
 			return a.key < b.key
 		}),
 		ends: newTree(func(a, b lockEnd) bool {
+			// Two leases may end in the same millisecond, and replicas must agree on which is passed on first.
 			switch {
 			case a.at != b.at:
 				return a.at < b.at
@@ -98,6 +99,7 @@ func newLocks(most int) locks {
 			}
 			return a.ref.key < b.ref.key
 		}),
+		// No two locks are released at the same version, so it is enough as an order.
 		free: newTree(func(a, b lockFree) bool { return a.version < b.version }),
 	}
 }
@@ -281,6 +283,8 @@ func (s *State) HeldLocks() map[string]uint64 {
 	if s.locks.ends.Len() == 0 {
 		return nil
 	}
+
+	// Only held locks stand in ends, so released ones cost nothing here.
 	held := make(map[string]uint64)
 	s.locks.ends.Scan(func(e lockEnd) bool {
 		held[e.ref.name]++

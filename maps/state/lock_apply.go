@@ -45,6 +45,7 @@ func (s *State) readIsLocked(r *Reading, at *ReadPoint) bool {
 
 func (s *State) applyLock(op *entry.Op) outcome {
 	b, err := wire.DecodeLockBody(op.Body)
+	// The owner has checked the body. Replicas check it again, since nothing that stands in the log may make them fail.
 	if err == nil {
 		err = wire.CheckLock(op.Code, &b)
 	}
@@ -278,6 +279,7 @@ func (k *locks) extendAll(until int64) (n uint64) {
 	for _, l := range late {
 		l = k.take(l)
 
+		// Only leases count in the answer. A lock may be here for its waiters alone.
 		if l.ends < until {
 			l.ends = until
 			n++

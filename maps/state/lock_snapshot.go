@@ -90,6 +90,7 @@ func (s *State) checkLocks(k *locks) (err error) {
 	prev := lockRef{}
 	k.byKey.Scan(func(slot lockSlot) bool {
 		l := slot.l
+		// Locks stand by map and key. One with a later stamp than the counter's would some day be changed although a view shows it.
 		if slot.name != l.ref.name || slot.key != l.ref.key || l.ref.key == "" || *l.ref == prev ||
 			prev.name > l.ref.name || prev.name == l.ref.name && prev.key > l.ref.key || l.stamp > k.stamp {
 			err = fmt.Errorf("lock %v in the place of %q %q after %v, stamp %d of %d", l.ref, slot.name, slot.key, prev, l.stamp, k.stamp)
@@ -112,6 +113,7 @@ func (s *State) checkLocks(k *locks) (err error) {
 		return true
 	})
 
+	// A sweep in the future would end leases that still run.
 	if k.swept < 0 || k.swept > s.clock {
 		return fmt.Errorf("locks swept at %d", k.swept)
 	}

@@ -36,6 +36,7 @@ func (s *State) visible(m *mapState, key []byte) item {
 	}
 
 	e, ok := m.entries.Get(probe(key))
+	// An entry that waits to be removed is gone for every reader.
 	if !ok || expired(e, s.clock) {
 		return item{}
 	}

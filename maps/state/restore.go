@@ -200,6 +200,7 @@ func (d *decoder) window(prev wire.ID) wire.ID {
 		return prev
 	}
 
+	// From here on the window is known to fit, so it enters the accounts.
 	c := &d.s.calls
 	c.bytes += windowCost
 	c.windows.Load(w)
@@ -300,6 +301,7 @@ func (d *decoder) event() *ringEvent {
 			continue
 		}
 
+		// The values are copied into memory of their own, apart from the map's entries.
 		value := d.bytes(wire.MaxValueHard)
 		d.must(len(value) > 0, "an event's empty value")
 		*part.to = newItem(key, value, &meta{})
@@ -391,6 +393,7 @@ func (b *blockReader) takeInto(n, capacity int) []byte {
 		return nil
 	}
 
+	// The length was checked by the caller, so it bounds the memory that damaged bytes can take.
 	p := make([]byte, n, capacity)
 	if b.read(p); b.err != nil {
 		return nil

@@ -119,6 +119,7 @@ func (i *Snapshot) WriteTo(w io.Writer) (int64, error) {
 		return 0, errClosed
 	}
 
+	// The head stands before all blocks, so a reader knows the version before it reads any.
 	b := blockWriter{w: w}
 	b.raw(append([]byte(snapshotMagic), snapshotVersion))
 	i.encode(&b)
@@ -128,6 +129,7 @@ func (i *Snapshot) WriteTo(w io.Writer) (int64, error) {
 }
 
 func (i *Snapshot) encode(w *blockWriter) {
+	// What later parts are checked against comes first: see decoder.state.
 	w.u64(i.generation)
 	w.u64(i.counter)
 	w.u64(uint64(i.clock))
@@ -153,6 +155,7 @@ func (i *Snapshot) encode(w *blockWriter) {
 	w.u64(uint64(i.loadsSwept))
 	encodeLocks(w, i.loads)
 
+	// The ring comes last, since its events belong to maps that the reader must know.
 	w.u64(i.ring.last)
 	w.uvarint(uint64(i.ring.n))
 	for n := range i.ring.n {
@@ -187,6 +190,7 @@ func (i *Snapshot) encodeWindow(w *blockWriter, c *requestWindow) {
 		return
 	}
 
+	// Records stand by client and seq, so those of this client follow each other.
 	i.records.Ascend(record{client: c.client}, func(r record) bool {
 		if r.client != c.client {
 			return false
@@ -259,6 +263,7 @@ func (w *blockWriter) raw(b []byte) {
 }
 
 func (w *blockWriter) write(b []byte) {
+	// The room for the length stands before the block, and the room for the checksum behind it.
 	if w.buf == nil {
 		w.buf = make([]byte, 4, 4+snapshotBlock+crcSize)
 	}

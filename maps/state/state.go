@@ -108,7 +108,9 @@ func New(generation uint64, lim Limits) *State {
 			return a.name < b.name
 		}),
 	}
+
 	s.recent.least = lim.EndedBytes
+	// The ring tells when the last event of an instance leaves. An empty map ends then.
 	s.ring.left = s.forgotten
 	if generation > 1 { // a later generation that begins empty has lost what the generation before had
 		s.begin(generationStart{generation, 0, true})
@@ -225,6 +227,7 @@ func (s *State) drop(m *mapState, e item) {
 // reindex brings s.due up to date after a change of m, whose earliest expiry was before; 0 is none.
 func (s *State) reindex(m *mapState, before int64) {
 	after := m.earliest()
+	// Most changes do not concern the entry that expires first.
 	if before == after {
 		return
 	}

@@ -21,6 +21,7 @@ func (s *State) Untouched(op wire.Op, body []byte, pos uint64, now int64) bool {
 		if err != nil || pos < s.ring.last && uint64(len(k.Keys))*(s.ring.last-pos) > maxTouchLook {
 			return false
 		}
+		// One key that was touched is enough: the read is answered as a whole.
 		for _, key := range k.Keys {
 			if !s.untouched(k.Map, key, pos, now) {
 				return false

@@ -49,6 +49,7 @@ func (s *State) sweep(limit uint32) outcome {
 
 	for ; n < most; n++ {
 		next, ok := s.due.Min()
+		// Maps stand by their earliest expiry, so the first that is not due ends the sweep.
 		if !ok || next.expires > s.clock {
 			break
 		}
@@ -65,6 +66,7 @@ func (s *State) sweep(limit uint32) outcome {
 func (s *State) evictMany(b *wire.EvictBody) outcome {
 	n := uint64(0)
 	for i, key := range b.Keys {
+		// The choice was made on an earlier state, so each entry is looked at again.
 		e := s.lookup(b.Map, key)
 		if e.data != nil && e.version() == b.Versions[i] && !s.holdsLock(b.Map, key) {
 			s.remove(s.find(b.Map), e, wire.EventEvicted)

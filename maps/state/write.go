@@ -150,6 +150,7 @@ func checkVersion(o *wire.WriteOptions, cur item) string {
 	if o.Flags&wire.WriteVersion == 0 {
 		return ""
 	}
+	// The texts differ, so that the caller can tell a removal from another write.
 	if cur.data == nil {
 		return textNoKey
 	}
@@ -236,6 +237,7 @@ func (s *State) setLifetime(e *meta, flags wire.WriteFlags, o *wire.WriteOptions
 		}
 	}
 
+	// The time of the last use stands in an entry only where a max-idle needs it.
 	e.touched = 0
 	if e.maxIdle != 0 {
 		e.touched = s.clock
@@ -252,6 +254,7 @@ func (s *State) retime(m *mapState, cur item, o *wire.WriteOptions) uint64 {
 	next.version = v
 	s.setLifetime(&next, o.Flags, o)
 
+	// The value stays, and with it what reads have kept of the entry.
 	e := newItem(cur.keyBytes(), cur.valueBytes(), &next)
 	e.inherit(cur)
 
