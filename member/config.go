@@ -229,6 +229,7 @@ func (c Config) Validate() error {
 		bad("durability %q: want \"memory\"", c.Durability)
 	}
 
+	// Shard IDs and the wire format have room for so many partitions.
 	if c.Partitions < 1 || c.Partitions > wire.MaxPartitions {
 		bad("partitions %d: want 1 to %d", c.Partitions, wire.MaxPartitions)
 	}
@@ -252,6 +253,7 @@ func (c Config) Validate() error {
 		}
 	}
 
+	// Every replica holds the value and every frame carries it, so no member may allow more than the format.
 	if c.MaxValue < 1 || c.MaxValue > wire.MaxValueHard {
 		bad("max value %d: want 1 to %d bytes", c.MaxValue, wire.MaxValueHard)
 	}
@@ -277,6 +279,7 @@ func (c Config) Validate() error {
 		bad("max connections %d: want at least 1", c.MaxConnections)
 	}
 
+	// Maps and executors have rules of their own, and their packages check them.
 	_, problems := c.patterns()
 	for _, err := range append(problems, execsvc.CheckPools(c.Executors)...) {
 		bad("%w", err)
@@ -331,6 +334,7 @@ func loopback(host string) bool {
 // DefaultDataDir returns where a member of the given names keeps its metadata and identity when nothing else is said.
 func DefaultDataDir(cluster, name string) (string, error) {
 	base := os.Getenv("XDG_STATE_HOME")
+	// The XDG directories name ~/.local/state as the default for what a program keeps.
 	if base == "" {
 		home, err := os.UserHomeDir()
 		if err != nil {

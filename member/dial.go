@@ -17,6 +17,7 @@ func (m *Member) dialMembersPort(ctx context.Context, addr string, plane wire.Pl
 		return nil, wire.HelloAnswer{}, err
 	}
 
+	// The hello names the cluster by its ID too: a member of another cluster of the same name refuses it.
 	h := wire.Hello{Version: wire.Version, Plane: plane, Cluster: m.cfg.ClusterName, ClusterID: m.clusterID(), Name: m.cfg.Name,
 		Member: m.id, Incarnation: m.incarnation, Stream: stream}
 	a, err := rpc.ExchangeHello(ctx, nc, &h, m.cfg.HelloTimeout)
@@ -60,6 +61,7 @@ func (m *Member) tableFrom(ctx context.Context, addr string) (*wire.Table, error
 		return nil, err
 	}
 
+	// One question is all that is asked here, so the connection is not kept.
 	c := rpc.New(nc, a)
 	defer c.Close()
 	ans, err := c.Call(ctx, wire.OpTable, nil)

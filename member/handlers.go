@@ -17,6 +17,7 @@ const tracerName = "github.com/gridiron-io/gridiron/member"
 
 // makeServer makes the server of the member's ports, and says which request goes where.
 func (m *Member) makeServer() {
+	// Without a provider the server makes no spans, and requests do not pay for them.
 	var tracer trace.Tracer
 	if m.cfg.TracerProvider != nil {
 		tracer = m.cfg.TracerProvider.Tracer(tracerName)
@@ -79,6 +80,7 @@ func (m *Member) handleClients() {
 		c.Answer(req.ID, wire.CodeOK, wire.AppendPartitionInfos(nil, m.partitionInfos()))
 	})
 
+	// All partitions are looked at, which the reader of a connection must not wait for.
 	handle(wire.OpMaps, func(c *server.Conn, req *wire.Request) {
 		id := req.ID
 		c.Later(func(context.Context) { c.Answer(id, wire.CodeOK, wire.AppendMapInfos(nil, m.maps.Maps())) })
@@ -107,6 +109,7 @@ func (m *Member) handleClients() {
 		later(c, req, func(ctx context.Context) (wire.Code, []byte) { return m.mapConfigs.AnswerSet(ctx, b) })
 	})
 
+	// The leader of the metadata carries these out, which may take until it has committed something.
 	for _, op := range [...]wire.Op{wire.OpDrainMember, wire.OpRemoveMember, wire.OpRebalance} {
 		handle(op, func(c *server.Conn, req *wire.Request) {
 			m.dispatchAdmin(c, req, wire.AdminBody{Op: req.Op, Body: req.Body}, m.control.Administer)
@@ -134,6 +137,7 @@ func (m *Member) handleMembers() {
 		later(c, req, func(ctx context.Context) (wire.Code, []byte) { return m.meta.AnswerLead(ctx, c.Hello().Member) })
 	})
 	handle(wire.OpMetaRead, func(c *server.Conn, req *wire.Request) {
+		// The answer comes after the handler has returned, when the frame is used again.
 		body := slices.Clone(req.Body)
 		later(c, req, func(ctx context.Context) (wire.Code, []byte) { return m.meta.AnswerRead(ctx, body) })
 	})
@@ -161,6 +165,7 @@ func (m *Member) upToDate(c *server.Conn, req *wire.Request, f func()) {
 		return
 	}
 
+	// The reader must not wait for the metadata group. Other requests of the connection come behind this one.
 	c.Later(func(ctx context.Context) {
 		patience := upToDateFor
 		if m.metaLed() {
@@ -168,9 +173,11 @@ func (m *Member) upToDate(c *server.Conn, req *wire.Request, f func()) {
 		}
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
+		// A picture that may be old is better than none: the operator may ask because nobody leads.
 		if err := m.meta.Barrier(ctx); err != nil {
 			m.log.Debug("answered without the newest metadata", "err", err)
 		}
+		// The table follows the metadata with a delay. The answer must show what the barrier has brought.
 		m.views.Rebuild()
 		f()
 	})
@@ -193,6 +200,7 @@ func (m *Member) handleMemberPing(c *server.Conn, req *wire.Request) {
 		return
 	}
 	res := m.pong(p)
+	// The sender may have been removed from the cluster, and hear of it in no other way.
 	res.Unknown, res.NoMetaReplica = m.meta.Unknown(c.Hello().Member, c.Hello().Incarnation)
 	c.Answer(id, wire.CodeOK, wire.AppendPingResult(nil, &res))
 }
@@ -205,6 +213,7 @@ func (m *Member) handleMemberDown(c *server.Conn, req *wire.Request) {
 		return
 	}
 
+	// A member that answers this question runs, so it never calls itself down.
 	var down byte
 	if d.Member != m.id && m.peers.Down(d.Member, d.Incarnation) {
 		down = 1
@@ -219,6 +228,8 @@ func (m *Member) handleReplica(c *server.Conn, req *wire.Request) {
 		c.Answer(id, wire.CodeInvalid, []byte(err.Error()))
 		return
 	}
+
+	// The answer may wait for a read of the replica's group.
 	c.Later(func(context.Context) {
 		c.Answer(id, wire.CodeOK, wire.AppendReplicaResult(nil, m.control.ReplicaState(b)))
 	})

@@ -62,6 +62,7 @@ func (m *Member) makeRooms() (err error) {
 		return err
 	}
 
+	// The metadata need the transports, which need to know how peers are dialed.
 	m.meta = m.newMetadata()
 	m.mapConfigs = mapconfig.New(m.meta)
 	m.replicas = m.newReplicas()
@@ -82,6 +83,7 @@ func (m *Member) newViews() *views.Views {
 	return views.New(views.Config{
 		Metadata: m.metaView,
 		Owner: func(p int) (epoch uint64, owner wire.ID, ok bool) {
+			// The host comes late in a start, and views are made before it.
 			host := m.dataHost()
 			if host == nil {
 				return 0, owner, false

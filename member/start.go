@@ -264,6 +264,7 @@ func (m *Member) open(ctx context.Context) error {
 func (m *Member) clientOptions() []sdk.Option {
 	opts := []sdk.Option{sdk.WithClusterName(m.cfg.ClusterName), sdk.WithClientName(m.cfg.Name), sdk.WithMaxValue(m.cfg.MaxValue),
 		sdk.WithDialer(m.cfg.Network.Dial)}
+	// What the operator measures of the member holds for its own client too.
 	if m.cfg.TracerProvider != nil {
 		opts = append(opts, sdk.WithTracerProvider(m.cfg.TracerProvider))
 	}

@@ -134,6 +134,7 @@ func (m *Member) replicasWithoutRoom(v *meta.View) uint32 {
 	case mb.ID == m.id:
 		return m.control.NoRoom()
 	default:
+		// The controller's member tells this number in each answer to a heartbeat.
 		said, _, _ := m.peers.Said(mb.ID, mb.Incarnation)
 		return said.NoRoom
 	}
@@ -178,6 +179,7 @@ func (m *Member) partitionInfos() []wire.PartitionInfo {
 		for _, r := range v.Table[p].Replicas {
 			out[p].Replicas = append(out[p].Replicas, r.Member)
 		}
+		// Only members with a replica can say how far the partition's log was applied.
 		if st, ok := m.host.Status(p); ok {
 			out[p].Index = st.Applied
 		}
@@ -202,6 +204,7 @@ func (m *Member) pong(b wire.PingBody) wire.PingResult {
 		res.Used, res.Expected = uint64(m.maps.Used()), uint64(m.memory.Expected())
 	}
 
+	// What is owned is told by epochs: of two members that claim a partition, the later epoch counts.
 	owned := make([]wire.Owned, 0, 64)
 	for p := range m.partitions() {
 		if e := host.Serving(p); e != 0 {

@@ -12,6 +12,7 @@ import (
 func (m *Member) transferee(partition int, others []wire.ID) wire.ID {
 	var able []wire.ID
 	for _, mb := range m.metaView().Members {
+		// Replicas belong to processes. A member that was started again holds none of the partition.
 		if slices.Contains(others, mb.Incarnation) && mb.State == meta.StateReady && m.peers.Answers(mb.ID, mb.Incarnation) && m.clock.Agrees(mb.ID) {
 			able = append(able, mb.ID)
 		}

@@ -161,6 +161,8 @@ func (r *Runner) exchange(ctx context.Context, conn *net.Conn, addr string, req 
 		if err != nil {
 			return Message{}, fmt.Errorf("dial %s: %w", addr, err)
 		}
+
+		// The connection is kept for the next request, since requests come several times a second.
 		*conn = c
 	}
 

@@ -19,6 +19,7 @@ func lockDir(dir string) (io.Closer, error) {
 		return nil, err
 	}
 
+	// Without LOCKFILE_FAIL_IMMEDIATELY a second start would hang in silence.
 	flags := uint32(windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY)
 	err = windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, &windows.Overlapped{Offset: lockOffset})
 	switch {

@@ -341,6 +341,7 @@ func (m *Machine) consider(f *Proposal) Kind {
 func (m *Machine) hear(id wire.ID) {
 	if len(m.heard) >= maxHeard {
 		oldest := id
+		// Equal times are told apart by the ID: a Go map has no order, and the machine must do the same each time.
 		for other, at := range m.heard {
 			if first := m.heard[oldest]; oldest == id || at < first || at == first && compareIDs(other, oldest) < 0 {
 				oldest = other
@@ -432,6 +433,7 @@ func (m *Machine) memberOf(ref ClusterRef) {
 		// A dead proposal cannot have been decided. The sender is in error, or its directory was copied.
 		m.logf("foreign", "a member at %q says that proposal %v is decided, but it is dead", ref.Addrs, ref.ID)
 	default:
+		// The addresses go into the record, whose bounds hold for whatever others have sent.
 		ref.Addrs = boundAddrs(ref.Addrs)
 		m.rec.ClusterID, m.rec.Addrs, m.dirty = ref.ID, slices.Clone(ref.Addrs), true
 		m.out.Join = &ref

@@ -71,6 +71,7 @@ func (k Kind) hasAbout() bool    { return k == KindAccept || k == KindRefuse || 
 // longer than MaxMessage.
 func AppendMessage(dst []byte, m *Message) []byte {
 	h := &m.From
+	// The version comes first, so a later format may differ in everything behind it.
 	dst = append(dst, messageVersion, byte(m.Kind))
 	dst = append(dst, h.Member[:]...)
 	dst = wire.AppendString(dst, h.Addr)
@@ -160,6 +161,7 @@ func checkHello(r *wire.Reader, h *Hello) {
 		r.Fail("expect %d, at most %d is possible", h.Expect, MaxExpect)
 	case h.State < StateFresh || h.State > StateMember:
 		r.Fail("unknown state %d", h.State)
+	// Only a fresh member has nothing that an ID could name.
 	case (h.State == StateFresh) != h.ID.IsZero():
 		r.Fail("state %d with ID %v", h.State, h.ID)
 	}

@@ -119,6 +119,7 @@ func (r *Runner) tick(ctx context.Context) error {
 	ticker := time.NewTicker(max(r.cfg.Timing.HelloEvery/4, time.Millisecond))
 	defer ticker.Stop()
 	for {
+		// The machine has no clock of its own: all that depends on time happens in these steps.
 		if _, err := r.step((*Machine).Tick); err != nil {
 			return err
 		}

@@ -41,6 +41,7 @@ func (m *Machine) logWaiting() {
 		silent = "; no answer from " + strings.Join(s, ", ")
 	}
 
+	// Such a member bootstraps nothing and waits for a cluster that is there.
 	if m.set.Expect == 0 {
 		m.logf("", "waiting for a member of cluster %q to join%s", m.set.ClusterName, silent)
 		return

@@ -77,6 +77,7 @@ func (s *Guard) run(ctx context.Context) {
 			s.say(standing, gap)
 		}
 
+		// Disagreement is told whether or not this clock is the one that is wrong.
 		s.alarm(time.Now())
 
 		select {

@@ -225,6 +225,7 @@ func (k *Control) candidates(v *meta.View) ([]meta.Candidate, bool) {
 	var list []meta.Candidate
 	for i := range v.Members {
 		mb := &v.Members[i]
+		// What a member that leaves is given would have to be moved again at once.
 		if mb.State != meta.StateJoining && mb.State != meta.StateReady || mb.Lite {
 			continue
 		}

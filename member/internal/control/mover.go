@@ -368,6 +368,7 @@ func (k *Control) transferees(v *meta.View, t *meta.Partition) []meta.Replica {
 		return 0
 	}
 
+	// Among equals the order of the table stays, so that repeated calls choose the same.
 	slices.SortStableFunc(list, func(a, b meta.Replica) int { return rank(a) - rank(b) })
 	return list
 }

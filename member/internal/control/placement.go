@@ -282,7 +282,7 @@ func (pl *placer) plan(v *meta.View, r roster) {
 		pl.noRoom += pl.targets[p].NoRoom
 	}
 
-	// Heartbeats tell this number to the other members, which show it to operators.
+	// Answers to heartbeats tell this number to the other members, which show it to operators.
 	pl.k.noRoom.Store(uint32(pl.noRoom))
 	switch {
 	case pl.noRoom > 0 && (was == 0 || time.Since(pl.told) > tellEvery):
@@ -440,6 +440,7 @@ func (pl *placer) counted(r roster, one meta.Replica) bool {
 func (pl *placer) rank(r roster, t *meta.Partition, i int) int {
 	one := t.Replicas[i]
 	switch {
+	// A replica that does not answer helps the majority least.
 	case !pl.k.Peers.Answers(one.Member, one.Incarnation):
 		return 0
 	case !pl.counted(r, one):

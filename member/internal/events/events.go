@@ -46,6 +46,7 @@ func Open(cfg Config) (*Events, error) {
 
 	conn, err := n.connect()
 	if err != nil {
+		// A start that fails must leave no server behind.
 		n.close()
 		return nil, err
 	}

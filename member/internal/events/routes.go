@@ -63,6 +63,8 @@ func (d *dialing) due(up bool, now time.Time) bool {
 		d.up, d.again = true, 0
 		return false
 	}
+
+	// A route that has ended soon after it was dialed was dropped by the other side. That is no reason to dial at once.
 	ended := d.up && now.Sub(d.at) >= RouteSilence
 	if d.up = false; !ended && (d.again >= redials || now.Sub(d.at) < redialAfter) {
 		return false

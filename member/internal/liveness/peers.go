@@ -108,6 +108,7 @@ func (p *Peers) MetaMemberIDs() []wire.ID {
 	defer p.mu.Unlock()
 	var ids []wire.ID
 	for id := range p.group {
+		// This member would only ask itself.
 		if id != p.cfg.Self {
 			ids = append(ids, id)
 		}
@@ -361,6 +362,7 @@ func (p *Peers) connection(ctx context.Context, pr *peer) (*rpc.Conn, error) {
 		return c, nil
 	}
 
+	// One caller dials, and the others use its connection: a member that is down is not dialed by many at once.
 	nc, a, err := p.dial(ctx, pr.id, wire.PlaneCalls, 0)
 	if err != nil {
 		return nil, err

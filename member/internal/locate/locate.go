@@ -382,6 +382,8 @@ func (l *Locator) askOne(ctx context.Context, addr string) {
 	}
 
 	l.mu.Unlock()
+
+	// Only a member of this cluster may name addresses that are asked next.
 	if err == nil && cluster == "" {
 		l.Heard(&h)
 	}
@@ -461,6 +463,7 @@ func (l *Locator) missing() []lostMember {
 
 // candidates returns all client addresses at which members may be, this member's own former one among them: another may be there now.
 func (l *Locator) candidates() []string {
+	// The operator's addresses come first. Those of the directory are as old as this member's entry into the cluster.
 	list := append(slices.Clone(l.cfg.Join), l.cfg.Addrs()...)
 	if v := l.cfg.Metadata(); v != nil {
 		for i := range v.Members {

@@ -85,6 +85,8 @@ func (c *Configs) Compare(mine wire.MapConfigs, log *slog.Logger) {
 	}
 
 	v := c.metadata.View()
+
+	// The cluster's configuration counts in any case. An operator who edits a file must hear that it has no effect.
 	var differ, missing, more []string
 	for _, one := range mine {
 		if at, there := v.Maps.Find(one.Pattern); !there {

@@ -38,6 +38,7 @@ func (md *Metadata) commitOnce(ctx context.Context, cmd []byte, try time.Duratio
 	defer cancel()
 	var errs []error
 	if md.Votes() {
+		// The own replica is asked first, for which no other member need be reached.
 		short, cancel := context.WithTimeout(ctx, try)
 		res, err := md.Propose(short, cmd)
 		cancel()

@@ -148,6 +148,7 @@ func (md *Metadata) initialStart(found bootstrap.Result) (start partition.MetaSt
 		return start, nil
 	}
 
+	// All who bootstrapped the cluster are told to those who join early, voters or not.
 	md.participants = found.Proposal.Participants
 	for _, s := range found.Proposal.Participants {
 		members = append(members, wire.MetaMember{Replica: s.ReplicaID, Member: s.Member, PeerAddr: s.PeersAddr})

@@ -60,6 +60,7 @@ func (md *Metadata) askToJoin(ctx context.Context, found bootstrap.Result, gone 
 	asked := map[wire.ID]bool{md.cfg.Self: true}
 	if found.Proposal != nil {
 		for _, s := range found.Proposal.Voters() {
+			// A member may be at another address by now. Whoever has found it knows better than the proposal.
 			res, err := md.joinThrough(ctx, &wire.MemberInfo{ID: s.Member, Name: s.Addr, PeerAddr: md.cfg.Peers.Whereabouts(s.Member, s.PeersAddr)}, gone)
 			if err == nil || errors.Is(err, errRefused) {
 				return res, err

@@ -48,6 +48,8 @@ func keptPlace(dir string) (kept place, givenUp bool, err error) {
 
 	r := wire.NewReader(b)
 	kept = place{generation: r.U64(), replica: r.U64()}
+
+	// A place that was given up stays on record: its replica ID has voted and must never be used again.
 	flags := r.U8()
 	kept.first = flags&replicaFirst != 0
 	if r.Done() == nil {
@@ -59,6 +61,7 @@ func keptPlace(dir string) (kept place, givenUp bool, err error) {
 // keepPlace writes what keptPlace reads.
 func keepPlace(dir string, s place, givenUp bool) error {
 	var flags uint8
+	// At a restart, a replica with which the group began must be started in the same way again.
 	if s.first {
 		flags |= replicaFirst
 	}

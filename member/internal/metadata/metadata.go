@@ -185,6 +185,7 @@ func (md *Metadata) LeadingMember() *meta.Member {
 		return nil
 	}
 	leader := md.Leader()
+	// Nobody leads, or this replica has not heard of a leader yet.
 	if leader == 0 {
 		return nil
 	}

@@ -98,6 +98,7 @@ func (md *Metadata) AnswerRead(ctx context.Context, body []byte) (wire.Code, []b
 		barrier = md.MetaHost.Barrier
 	}
 
+	// A member that asks may be looking for any word at all, as after a start. So metadata that may be old are sent too, and marked.
 	newest := byte(1)
 	if err := barrier(ctx); err != nil {
 		md.log.Debug("metadata are read as they are known here", "err", err)

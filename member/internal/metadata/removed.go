@@ -15,6 +15,7 @@ func (md *Metadata) notIn(v *meta.View) string {
 	switch mb := v.Member(md.cfg.Self); {
 	case mb == nil:
 		return "it was removed"
+	// A directory that was copied, or a start beside this one, makes a second process. The later one counts.
 	case mb.Incarnation != md.cfg.Incarnation:
 		return "another process was started as the same member"
 	case mb.State == meta.StateDead:
@@ -150,6 +151,7 @@ func (md *Metadata) changeReplica(ctx context.Context, v *meta.View) error {
 			continue
 		}
 
+		// Any voter can give a place. The first that does ends the search.
 		info := mb.Info()
 		res, err := md.joinThrough(ctx, &info, gone)
 		if err != nil {

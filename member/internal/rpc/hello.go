@@ -79,6 +79,7 @@ func sayHello(nc net.Conn, h *wire.Hello) (wire.HelloAnswer, error) {
 		return a, err
 	}
 
+	// A refusal is returned with the answer: it may tell who is there instead.
 	if a.Code != wire.CodeOK {
 		return a, &Refusal{Code: a.Code, Text: a.Message}
 	}

@@ -221,6 +221,7 @@ func (c *Conn) write() {
 				return
 			}
 
+			// The buffer is free now. What has gathered in the other one is next.
 			c.out.Lock()
 			c.keepLocked(buf)
 			c.out.Unlock()
@@ -315,6 +316,7 @@ func (c *Conn) awaitRoom() bool {
 func (c *Conn) drained() <-chan struct{} {
 	c.out.Lock()
 	defer c.out.Unlock()
+	// A closed connection delivers nothing more, so nobody need wait for it.
 	if c.out.closed || len(c.out.buf) == 0 && !c.out.writing && c.inFlight.Load() == 0 {
 		return nil
 	}

@@ -71,6 +71,7 @@ type sockets struct {
 func (r *sockets) add(nc net.Conn, limit int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	// A connection that is accepted while the member ends would be closed by nobody.
 	if r.closed || len(r.list) >= limit {
 		return false
 	}

@@ -134,6 +134,7 @@ func listenPort(host string, port int, what string) (net.Listener, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(context.Background(), "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 	switch {
+	// This is the mistake that operators make most, so the error says which port it is and what for.
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%w: %s, wanted for %s", ErrPortInUse, net.JoinHostPort(host, strconv.Itoa(port)), what)
 	case err != nil:

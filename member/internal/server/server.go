@@ -97,6 +97,7 @@ type Server struct {
 // New returns a Server that accepts nothing yet.
 func New(cfg Config) *Server {
 	s := &Server{cfg: cfg, log: cfg.Logger}
+	// Whoever gets an answer knows that the connection and its reader are alive.
 	s.handlers[wire.OpPing] = func(c *Conn, req *wire.Request) { c.Answer(req.ID, wire.CodeOK, nil) }
 
 	for _, op := range [...]wire.Op{wire.OpInterest, wire.OpUninterest} {

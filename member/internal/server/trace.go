@@ -74,6 +74,7 @@ func (t *tracedCall) Deliver(id uint64, code wire.Code, body []byte, told func(b
 }
 
 func (t *tracedCall) end(code wire.Code) {
+	// The inner span ends before the one that contains it.
 	if t.propose != nil {
 		t.propose.End()
 	}
