@@ -87,7 +87,7 @@ func (m *mapState) check(s *State) (err error) {
 		return fmt.Errorf("at position %d, the last event is %d", m.pos, s.ring.last)
 	}
 
-	// The sums and the order of expiry are worked out anew, and compared with what is kept.
+	// The sums and the order of expiry are worked out from the entries, and compared with what is kept.
 	bytes, expiring := 0, 0
 	prev := item{}
 	m.entries.Scan(func(e item) bool {
