@@ -199,6 +199,7 @@ func (c *Client) finish(ctx context.Context, cl *call) {
 		c.meter.record(ctx, cl, time.Duration(c.clock.now()-cl.since))
 	}
 
+	// From here on lowest may pass over this seq, so members may drop its result.
 	if cl.begun {
 		cl.begun = false
 		(*c.writes.Load())[cl.req.Partition].end(&cl.ticket)

@@ -31,6 +31,7 @@ func (c *Client) DrainMember(ctx context.Context, member string) (l Leaving, err
 	op := wire.OpDrainMember
 	ctx, span := c.tracer.start(ctx, op.String(), member)
 	defer func() { endSpan(span, err) }()
+
 	id, err := c.memberID(ctx, op, member)
 	if err != nil {
 		return l, err
@@ -52,6 +53,7 @@ func (c *Client) RemoveMember(ctx context.Context, member string, force bool) (l
 	op := wire.OpRemoveMember
 	ctx, span := c.tracer.start(ctx, op.String(), member)
 	defer func() { endSpan(span, err) }()
+
 	id, err := c.memberID(ctx, op, member)
 	if err != nil {
 		return l, err
@@ -64,6 +66,7 @@ func (c *Client) leaving(ctx context.Context, op wire.Op, body []byte) (Leaving,
 	if err != nil {
 		return Leaving{}, err
 	}
+
 	res, err := wire.DecodeLeavingResult(answer)
 	if err != nil {
 		return Leaving{}, unreadable(op, "", -1, err)
@@ -114,6 +117,7 @@ func (c *Client) balance(ctx context.Context, begin bool) (b Balance, err error)
 	if err != nil {
 		return b, err
 	}
+
 	res, err := wire.DecodeBalanceResult(answer)
 	if err != nil {
 		return b, unreadable(op, "", -1, err)

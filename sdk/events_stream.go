@@ -214,6 +214,7 @@ func (s *eventStream) eachPlaceLocked(f func(int, place)) {
 func (s *eventStream) unblockLocked() {
 	now := s.c.clock.now()
 	for _, t := range s.trackers {
+		// A tracker that was not blocked ignores this.
 		if t != nil {
 			t.unblock(now)
 		}

@@ -64,6 +64,7 @@ func newTokenWriter(of uint64, partitions, places int) *tokenWriter {
 // next returns the token after an event, which has led to a place. all calls its argument for every partition that is listened
 // to, in ascending order, with how far the listener has come there.
 func (w *tokenWriter) next(now int64, partition int, p place, all func(func(int, place))) ResumeToken {
+	// Places without events stand in the first part alone, so it must not grow old.
 	if w.parts == 0 || now >= w.until {
 		return w.begin(now, all)
 	}

@@ -53,6 +53,7 @@ func Submit[R any](ctx context.Context, ex *Executor, task string, arg any, opts
 	if err != nil {
 		return nil, err
 	}
+
 	t, err := ex.submitAny(ctx, body)
 	if err != nil {
 		return nil, err
@@ -67,6 +68,7 @@ func SubmitToKeyOwner[R any](ctx context.Context, ex *Executor, key any, task st
 	if err != nil {
 		return nil, err
 	}
+
 	t, err := ex.submitKeyed(ctx, body, key)
 	if err != nil {
 		return nil, err
@@ -81,10 +83,12 @@ func SubmitToMember[R any](ctx context.Context, ex *Executor, member string, tas
 	if err != nil {
 		return nil, err
 	}
+
 	m, err := ex.c.findMember(member)
 	if err != nil {
 		return nil, ex.fail(wire.OpTaskSubmit, wire.ID{}, ErrNotFound, err.Error())
 	}
+
 	t, err := ex.submitTo(ctx, m.ID, body)
 	if err != nil {
 		return nil, err
@@ -98,6 +102,7 @@ func SubmitToMembers[R any](ctx context.Context, ex *Executor, sel MemberSelecto
 	if sel == nil {
 		return nil, invalidf(wire.OpTaskSubmit.String(), ex.name, "the selector is nil")
 	}
+
 	m, err := ex.submitMany(ctx, sel, task, arg, opts)
 	if err != nil {
 		return nil, err
@@ -210,6 +215,7 @@ func checkTaskName(op, executor, what, name string) error {
 	case !utf8.ValidString(name):
 		return invalidf(op, executor, "the name of the %s is not UTF-8", what)
 	}
+
 	for _, r := range name {
 		if unicode.IsControl(r) {
 			return invalidf(op, executor, "the name of the %s contains control characters", what)

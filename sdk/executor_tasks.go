@@ -27,6 +27,7 @@ func (l *taskLists) has(m *wire.MemberInfo, task string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	list, ok := l.byMember[m.ID]
+	// A later start of the member may have other tasks.
 	if !ok || list.incarnation != m.Incarnation {
 		return false
 	}

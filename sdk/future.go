@@ -102,10 +102,13 @@ func (t *remoteTask) start() {
 
 func (t *remoteTask) finish(value []byte, err error) {
 	t.mu.Lock()
+	// The connection is dropped, so that a future that is kept does not keep it in memory.
 	t.value, t.err, t.conn = value, err, nil
 	close(t.done)
 	f := t.onFinish
 	t.mu.Unlock()
+
+	// Without the lock, since f takes locks of its own.
 	if f != nil {
 		f()
 	}

@@ -21,6 +21,7 @@ type MultiFuture[R any] struct{ m *multiTask }
 func (f *MultiFuture[R]) All(ctx context.Context) iter.Seq2[MemberResult[R], error] {
 	return func(yield func(MemberResult[R], error) bool) {
 		for n := range f.m.members {
+			// n counts outcomes in the order in which they came, so each call of All sees all of them.
 			i, err := f.m.next(ctx, n)
 			if err != nil {
 				yield(MemberResult[R]{}, err)

@@ -286,6 +286,7 @@ func (c *Client) outcome(cl *call, cause error) error {
 func (c *Client) cause(ctx context.Context, cl *call, now int64) error {
 	switch {
 	case c.life.Err() != nil:
+		// The end of the client goes first: it ends calls whose context goes on.
 		return ErrClosed
 	case ctx.Err() != nil:
 		return ctx.Err()

@@ -87,9 +87,11 @@ func (m *Map[K, V]) listen(ctx context.Context, op string, kinds uint16, opts []
 	if err != nil {
 		return nil, err
 	}
+	// The hub must not be made for a client that is closed.
 	if m.c.life.Err() != nil {
 		return nil, &Error{Op: op, Name: m.name, Partition: -1, Err: ErrClosed}
 	}
+
 	s := m.c.newEventStream(op, m.name, cfg)
 	if err := s.start(ctx); err != nil {
 		return nil, err

@@ -197,6 +197,8 @@ func (m *Map[K, V]) decodeKey(cl *call, b []byte) (k K, err error) {
 		var zero K
 		return zero, cl.fail(because(ErrInvalid, err), fmt.Sprintf("a stored key is no %T", zero))
 	}
+
+	// A program that copies entries needs to know where the key was found, which the key alone may not say.
 	if m.placed {
 		any(&k).(codec.Placed).PlacedIn(int(cl.req.Partition), m.c.partitionCount())
 	}

@@ -92,12 +92,14 @@ func (m *Map[K, V]) fly(ctx context.Context, f *flight, key K, load func(context
 	defer m.c.loads.leave(f)
 	select {
 	case <-f.landed:
+		// Nothing was stored that this caller could share, so the caller begins again.
 		if f.value == nil {
 			return v, false, nil
 		}
 		v, err = m.decodeLoaded(f)
 		return v, true, err
 	case <-f.lead:
+		// The leader before has failed, or there was none yet.
 		return m.lead(ctx, f, key, load, w)
 	case <-m.c.life.Done():
 		return v, true, f.l.fail(ErrClosed, "")
@@ -146,10 +148,13 @@ func (m *Map[K, V]) getEncoded(ctx context.Context, key K) (value []byte, found 
 		return nil, false, err
 	}
 	defer cl.release()
+
 	r, err := m.read(ctx, cl)
 	if err != nil || r.Flags&wire.ResultFound == 0 {
 		return nil, false, err
 	}
+
+	// A copy, since several callers share the value and the call goes back to the pool.
 	return append([]byte(nil), r.Value...), true, nil
 }
 

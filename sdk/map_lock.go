@@ -98,6 +98,7 @@ func (m *Map[K, V]) UnlockFence(ctx context.Context, key K, fence uint64) error 
 	if fence == 0 {
 		return invalidf(wire.OpUnlock.String(), m.name, "fence 0: no lock has that")
 	}
+
 	cl, err := m.keyed(wire.OpUnlock, key)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ func (m *Map[K, V]) Get(ctx context.Context, key K) (value V, found bool, err er
 		return value, false, err
 	}
 	defer cl.release()
+
 	r, err := m.read(ctx, cl)
 	if err != nil || r.Flags&wire.ResultFound == 0 {
 		return value, false, err

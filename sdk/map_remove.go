@@ -89,6 +89,7 @@ func (m *Map[K, V]) removedBy(cl *call) (next []byte, n int, err error) {
 	}
 	r, err := wire.DecodeRemoveResult(cl.Answer.Body)
 	if err != nil {
+		// The owner has answered, so it has executed the step. How much it removed nobody can tell.
 		return nil, 0, cl.fail(ErrUnknownOutcome, "the answer cannot be read: "+err.Error())
 	}
 	return r.Next, int(r.Removed), nil

@@ -82,6 +82,7 @@ func mapCountsOf(c *wire.MapCounts) MapCounts {
 		o := OperationStats{Time: time.Duration(c.Ops[i].Nanos)}
 		for b, n := range c.Ops[i].Buckets {
 			o.buckets[b] = n
+			// Every execution is in one bucket, so the buckets make the count.
 			o.Count += n
 		}
 		out.Operations[c.Ops[i].Op.String()] = o

@@ -104,6 +104,7 @@ func (m *Map[K, V]) RemoveIfSame(ctx context.Context, key K, value V) (bool, err
 	if cl.value, err = m.encodeValue(wire.OpRemoveIfSame, cl.value[:0], value); err != nil {
 		return false, err
 	}
+
 	w.Expected = cl.value
 	r, err := m.write(ctx, cl, &w)
 	return r.Flags&wire.ResultApplied != 0, err

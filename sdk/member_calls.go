@@ -181,6 +181,7 @@ func (c *Client) repeatedly(ctx context.Context, op wire.Op, f func(context.Cont
 func gaveUp(op wire.Op, ended, last error) error {
 	e := &Error{Op: op.String(), Partition: -1, Err: because(ErrUnavailable, ended), Hint: last.Error()}
 	if l, ok := errors.AsType[*Error](last); ok && l.Op == e.Op {
+		// The inner error names the same operation, so only what it adds is taken over.
 		e.Member, e.Hint = l.Member, l.said()
 		if !errors.Is(l.Err, ErrUnavailable) || e.Hint == "" {
 			e.Hint = strings.TrimSuffix(l.Err.Error()+": "+e.Hint, ": ")

@@ -63,6 +63,7 @@ func newMeter(cfg *clientConfig) (*meter, error) {
 func (m *meter) record(ctx context.Context, cl *call, took time.Duration) {
 	key := measuredCall{op: cl.req.Op, name: cl.name}
 	if cl.err != nil {
+		// The word that OpenTelemetry's conventions have for errors without a name.
 		key.code = "_OTHER"
 		if code, ok := CodeOf(cl.err); ok {
 			key.code = code.String()

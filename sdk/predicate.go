@@ -19,6 +19,7 @@ func (g keyGlob) predicate(key reflect.Type) (wire.Predicate, error) {
 	if k := key.Kind(); k != reflect.String && k != reflect.Interface {
 		return p, &Error{Partition: -1, Err: ErrInvalid, Hint: "KeyGlob on keys that are no strings but " + key.String()}
 	}
+
 	if err := p.Check(); err != nil {
 		return p, wireError("", "", err)
 	}

@@ -212,9 +212,11 @@ func (c *Client) openSuccessor(addr, name string, id wire.ID) error {
 // goOverLocked makes v, the first table of the chosen successor, the client's table. It forgets all that was known of the earlier
 // cluster. It returns peers as reviseLocked does. REQUIRES c.mu.
 func (c *Client) goOverLocked(v *wire.Table) (fresh, gone []*peer) {
+	// The new table grows from an empty one: epochs of two clusters cannot be compared.
 	next, _ := (&table{}).merge(v, func(m *wire.MemberInfo) *peer { return c.peerLocked(m.ID) })
 	fresh, gone = c.reviseLocked(next)
 
+	// The clock goes over before the table, so that no call gets a deadline by the old clock in the new cluster.
 	s := c.mu.succession.sample
 	c.clock.restart(s.cluster, s.sent, s.received)
 	c.mu.succession = succession{}

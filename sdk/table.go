@@ -82,6 +82,7 @@ func (t *table) mergeOwner(partition int, epoch uint64, owner *peer) (*table, bo
 		return t, false
 	}
 
+	// Readers use tables without a lock, so this one is copied and not changed.
 	out := *t
 	out.routes = slices.Clone(t.routes)
 	out.routes[partition] = route{epoch: epoch, owner: owner}

@@ -62,6 +62,7 @@ func (r *results) add(id wire.ID, size int64, now time.Time) (dropped []wire.ID)
 // fetch notes that a result was handed to its caller. Only the first time counts, so that asking again does not keep it.
 func (r *results) fetch(id wire.ID, now time.Time) {
 	at, ok := r.places[id]
+	// Only the first fetch moves a result. Fetching it again and again must not keep it for ever.
 	if !ok || at.Value.(*kept).fetched {
 		return
 	}
@@ -83,6 +84,7 @@ func (r *results) expire(now time.Time) (dropped []wire.ID) {
 
 func (r *results) drop(at *list.Element) wire.ID {
 	k := at.Value.(*kept)
+	// A list element knows nothing of its list, so the mark says which one it is in.
 	l := &r.unfetched
 	if k.fetched {
 		l = &r.fetched

@@ -36,6 +36,8 @@ func (s *Service) Stats() Stats {
 	for _, p := range s.mu.pools {
 		st.Executors = append(st.Executors, ExecutorStats{Name: p.name, Running: p.running, Waiting: p.waiting.Len()})
 	}
+
+	// The order of a Go map is chance.
 	slices.SortFunc(st.Executors, func(a, b ExecutorStats) int { return cmp.Compare(a.Name, b.Name) })
 	return st
 }

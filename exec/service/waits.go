@@ -47,6 +47,7 @@ func (w *waits) Await(tasks []wire.ID, until time.Time) (stuck <-chan struct{}, 
 		w.s.mu.Lock()
 		defer w.s.mu.Unlock()
 
+		// The wait may have been ended as stuck, and the function may wait for something else by now.
 		if w.j.waits == this {
 			w.j.waits = nil
 		}

@@ -460,9 +460,11 @@ func (c *Conn) take() []byte {
 
 // recycle keeps buf for later frames.
 func (c *Conn) recycle(buf []byte) {
+	// One burst must not keep its buffer for the life of the connection.
 	if cap(buf) > maxKeptWrite {
 		return
 	}
+
 	c.mu.Lock()
 	if c.mu.spare == nil && c.mu.err == nil {
 		c.mu.spare = buf[:0]
