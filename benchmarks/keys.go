@@ -80,6 +80,7 @@ type zipf struct {
 // newZipf returns a generator of numbers below n. It takes time in proportion to n. REQUIRES 0 < theta <= maxTheta.
 func newZipf(n int, theta float64) *zipf {
 	z := &zipf{n: n, theta: theta, alpha: 1 / (1 - theta), firstTwo: 1 + math.Pow(0.5, theta), width: uint64(bits.Len(uint(n - 1)))}
+
 	z.mask = 1<<z.width - 1
 	for i := n; i > 0; i-- { // the small terms first, for their digits
 		z.zeta += 1 / math.Pow(float64(i), theta)

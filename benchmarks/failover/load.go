@@ -239,6 +239,7 @@ func (l *load) last(partitions []int, after time.Time) (last time.Time) {
 // stop ends the load, waits for its calls, and returns all of them.
 func (l *load) stop() []sample {
 	l.end()
+	// Calls that have begun are waited for: leaving them out would hide the longest ones.
 	l.wg.Wait()
 	return l.samples
 }

@@ -113,6 +113,7 @@ func (o *options) rebuild(ctx context.Context) (r report, err error) {
 		return r, err
 	}
 
+	// Calls that began shortly before the kill may have met it, so they count as later ones.
 	var before, waiting, during seen
 	before.add(samples, write, started.Add(o.settle), began.Add(-aside))
 	waiting.add(samples, write, began.Add(-aside), moving)
@@ -219,6 +220,7 @@ func (w *writes) run(ctx context.Context, m *sdk.Map[int, []byte], keys, megabyt
 	for n := 0; ; n++ {
 		// What the ticker has left out is made up for.
 		if due := w.began.Add(time.Duration(n) * every); time.Now().Before(due) {
+			// A call that finds no slot waits here, so a slow cluster gets less than was asked for, and the report says so.
 			select {
 			case <-tick.C:
 			case <-ctx.Done():

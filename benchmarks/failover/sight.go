@@ -40,6 +40,7 @@ func (s *sight) since(partition int, other string, after time.Time) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, o := range s.told[partition] {
+		// The member itself may have been the owner again in between. Another owner is what was waited for.
 		if o.at.After(after) && o.owner.String() != other {
 			return o.at
 		}
@@ -79,6 +80,7 @@ const helloHead = 8
 
 func (c *seenConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
+	// A connection that cannot be read as frames, say one with TLS, is passed on all the same.
 	if n > 0 && !c.blind {
 		c.buf = append(c.buf, b[:n]...)
 		c.look(time.Now())

@@ -95,6 +95,7 @@ func (c *Cluster) startAll(ctx context.Context) error {
 func (c *Cluster) launch(i int) (*Process, error) {
 	name := fmt.Sprintf("m%d", i)
 	path := filepath.Join(c.dir, name)
+	// The first members bootstrap the cluster. Those that are added later join it.
 	cmd := exec.Command(c.cfg.Binary, c.cfg.args(name, c.addrs[i], path, c.addrs[:c.cfg.Members], i < c.cfg.Members)...)
 	cmd.Env = c.env
 	return Launch(name, cmd, path+".log")
@@ -106,6 +107,8 @@ func (c *Cluster) waitReady(ctx context.Context, i int, p *Process) error {
 	if err != nil {
 		return err
 	}
+
+	// A member at another address would be measured under a wrong name.
 	if want := c.Addr(i); line != want {
 		return fmt.Errorf("member %s should be ready at %s and printed %q", p.name, want, line)
 	}

@@ -70,6 +70,7 @@ func (p *Process) WaitReady(ctx context.Context) (string, error) {
 	case line := <-p.ready:
 		return line, nil
 	case <-p.exited:
+		// Without this a member that fails at its start would be waited for until ctx ends.
 		return "", fmt.Errorf("member %s ended before it was ready: %w%s", p.name, p.exit(), p.lastWords())
 	case <-ctx.Done():
 		return "", fmt.Errorf("wait for member %s to be ready: %w%s", p.name, context.Cause(ctx), p.lastWords())

@@ -35,6 +35,7 @@ func newProfiler(dir, name string) *profiler {
 func (p *profiler) run() {
 	defer close(p.done)
 	for s := range p.signals {
+		// A second begin replaces the first profile, and an end without a begin does nothing.
 		p.end()
 		if s == BeginProfile {
 			p.begin()
@@ -73,5 +74,6 @@ func (p *profiler) end() {
 func (p *profiler) stop() {
 	signal.Stop(p.signals)
 	close(p.signals)
+	// The profile is complete only when the goroutine has ended.
 	<-p.done
 }

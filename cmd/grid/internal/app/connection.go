@@ -106,6 +106,7 @@ func (inv *invocation) setting(flag, env string) string {
 
 // connect connects to the cluster. The caller closes the client.
 func (inv *invocation) connect(ctx context.Context) (*sdk.Client, error) {
+	// The command line stores whatever members take, so the client's own limit is the hard one.
 	opts := append(inv.conn.options(), sdk.WithClientName("grid "+inv.flags.Command.Name), sdk.WithMaxValue(wire.MaxValueHard))
 	c, err := sdk.Connect(ctx, inv.conn.servers, opts...)
 	return c, inv.conn.explain(err)

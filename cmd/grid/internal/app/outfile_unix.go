@@ -25,6 +25,7 @@ func keepOwner(f *os.File, of fs.FileInfo) {
 	if !ok {
 		return
 	}
+	// Only root may give files away. Others keep at least the group, where they are in it.
 	if f.Chown(int(was.Uid), int(was.Gid)) != nil {
 		_ = f.Chown(-1, int(was.Gid)) // a group that the user is in
 	}

@@ -169,6 +169,7 @@ func (s submission) unfinished(err error) error {
 
 // cancelling calls f with a context that goes on for a moment after ctx has ended.
 func cancelling(ctx context.Context, f func(context.Context)) {
+	// ctx may have ended, and the task must be cancelled all the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
 	defer cancel()
 	f(ctx)
