@@ -75,6 +75,7 @@ func (f *finishedBatch) complete() {
 		}
 	}
 
+	// Whoever waits for a tick wants to know only that the entry was applied.
 	for _, w := range f.batch.ticks {
 		w.Complete(f.outcome, entry.Result{})
 	}

@@ -143,9 +143,11 @@ func newHost(cfg HostConfig) *Host {
 	h.readCounts = make([]readCounts, cfg.Partitions)
 	h.groups = make([]group, cfg.Partitions)
 
+	// Each stream that sends has put something into the channel, so its length bounds them.
 	h.stateSnapshots.slots = make(chan struct{}, stateSnapshotsAtOnce)
 	h.stateSnapshots.byReplica = make(map[streamKey]*stream)
 	h.wake.dirty = make(map[*replica]struct{})
+	// One slot is enough: for each token the loop takes all replicas that were entered.
 	h.wake.ch = make(chan struct{}, 1)
 
 	h.transferMax = transferBytes
@@ -371,6 +373,7 @@ func (h *Host) Hold(n int64) bool {
 	if h.waiting.Add(n) <= waitingBytes {
 		return true
 	}
+
 	// There is no room, so the reservation goes back at once.
 	h.waiting.Add(-n)
 	return false

@@ -68,6 +68,7 @@ func (q *readQueue) tryRead(rd Reader) bool {
 	asOf := r.host.cfg.Now()
 	l := q.lease.Load()
 	if l == nil {
+		// In its lease wait a new owner may already make some reads.
 		return q.tryInherited(rd, asOf)
 	}
 

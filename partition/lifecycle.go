@@ -62,6 +62,7 @@ func (h *Host) StartReplica(p Placement) error {
 
 	if cur := h.replicas[p.Partition].Load(); cur != nil {
 		if cur.shard == ShardOf(p.Generation, p.Partition) && cur.id == p.Replica {
+			// The caller goes by the placement table, and may ask for the same again.
 			return nil
 		}
 		if g, _ := partitionOf(cur.shard); g > p.Generation {
@@ -88,6 +89,7 @@ func (h *Host) startLocked(p Placement) error {
 			if p.Losses > k.losses {
 				k.machine.MarkLoss()
 			}
+
 			// The role proposes the pieces of this state once the replica leads.
 			r.part.stateTransfer = k
 			r.step(role.StateKept{})
@@ -114,6 +116,7 @@ func (h *Host) startLocked(p Placement) error {
 		return fmt.Errorf("start replica %d of partition %d: %w", p.Replica, p.Partition, err)
 	}
 
+	// A replica that is preferred may have to campaign before the library tells of any leader.
 	h.notify(r)
 	return nil
 }
@@ -127,6 +130,7 @@ func (h *Host) Drop(ctx context.Context, partition int) error {
 	if g.closed {
 		return errClosed
 	}
+
 	// The table wants nothing of the partition here, so nobody will ask for the kept state.
 	g.keptState = nil
 	return h.removeLocked(ctx, partition)

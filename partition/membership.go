@@ -29,6 +29,8 @@ func (h *Host) owned(partition int) (*replica, error) {
 	if r == nil || r.serving.Load() == 0 {
 		return nil, fmt.Errorf("change the group of partition %d: %w", partition, errNotServing)
 	}
+
+	// Changes of a group go through its leader, and a process that serves leads.
 	return r, nil
 }
 
@@ -39,6 +41,7 @@ func (h *Host) AddLearner(ctx context.Context, partition int, replica uint64, in
 	if err != nil {
 		return err
 	}
+
 	// A learner applies a long log more slowly than it takes a state snapshot, so what it does not need is cut first.
 	h.shorten(ctx, r)
 	return r.group().AddLearner(ctx, replica, incarnation.String())
@@ -143,6 +146,7 @@ func (h *Host) Retry(partition int, learner uint64) {
 	if r == nil || r.serving.Load() == 0 {
 		return
 	}
+
 	// Only the leader sends to learners, and what it sends carries its term.
 	if leader, term := r.leader(); leader == r.id && term != 0 {
 		h.cfg.Transport.Retry(r.shard, r.id, learner, term)

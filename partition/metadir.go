@@ -101,6 +101,7 @@ func writeSynced(path string, b []byte) error {
 		f.Close()
 		return err
 	}
+
 	// Without this the renamed file could be empty after a crash.
 	if err := f.Sync(); err != nil {
 		f.Close()

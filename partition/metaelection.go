@@ -73,6 +73,7 @@ func (c *candidacy) term(l *metaLeader, now time.Time) uint64 {
 		// Whoever leads takes no notice of its own term either.
 		return l.term + 1
 	}
+
 	// The replica acts on its own term as well. This is the first attempt since the leader was lost.
 	return l.term
 }
@@ -83,6 +84,7 @@ func (m *MetaHost) startCandidacyLocked(c candidacy) bool {
 	if m.leader.campaigning {
 		return false
 	}
+
 	// Close waits for candidacies, and none may begin once it waits.
 	if _, err := m.raft.Enter(); err != nil {
 		return false

@@ -72,6 +72,7 @@ func StartMeta(cfg MetaConfig) (*MetaHost, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("start the metadata host: %w", err)
 	}
+
 	// The library refuses a directory that was written under another hostname.
 	if err := adoptHostname(cfg.Dir, hostname); err != nil {
 		return nil, err
@@ -81,6 +82,7 @@ func StartMeta(cfg MetaConfig) (*MetaHost, error) {
 	m.life, m.end = context.WithCancel(context.Background())
 	m.raft = raftgroup.New(m.life)
 	m.changed.ch = make(chan struct{})
+	// View never returns nil, also before anything was applied.
 	m.view.Store(meta.New().View())
 
 	// The metadata are small and seldom written, so one shard of everything will do.
@@ -300,6 +302,7 @@ func (m *MetaHost) Close() {
 }
 
 func metaTimeout(ctx context.Context) time.Duration {
+	// The library wants a timeout also where the caller has none.
 	d := 5 * time.Second
 	if t, ok := ctx.Deadline(); ok {
 		d = min(d, time.Until(t))
@@ -361,6 +364,7 @@ var _ sm.IStateMachine = (*metaMachine)(nil)
 // Update applies one command. It never fails.
 func (m *metaMachine) Update(e sm.Entry) (sm.Result, error) {
 	res := m.state.Apply(e.Cmd)
+	// Before the view: whoever sees the change finds an index that is no older.
 	m.host.applied.Store(e.Index)
 	m.host.publish(m.state.View())
 	return sm.Result{Data: meta.AppendResult(nil, &res)}, nil

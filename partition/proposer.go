@@ -94,6 +94,7 @@ func (p *proposer) submit(op *entry.Op, c Completion) {
 // serving is read under the lock. Whoever changes serving calls servingChanged afterwards, which drops what was gathered before.
 func (p *proposer) gatherLocked(op *entry.Op, c Completion) (o Outcome, full bool) {
 	if p.stopped {
+		// The replica applies nothing any more, so no outcome could ever be learned.
 		return NotProposed, false
 	}
 
@@ -153,6 +154,8 @@ func (p *proposer) tickLocked(c Completion) Outcome {
 	if p.stopped {
 		return NotProposed
 	}
+
+	// The epoch first, as in gatherLocked.
 	epoch, servingTerm := p.r.serving.Load(), p.r.servingTerm.Load()
 	if epoch == 0 {
 		return Moved
@@ -457,6 +460,7 @@ func (p *proposer) stop() {
 		p.removeLocked(b)
 		done.add(b, Unknown)
 	}
+
 	// Nobody looks at the tickets any more. They are left to the garbage collector.
 	p.spent = nil
 	p.mu.Unlock()

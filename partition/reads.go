@@ -175,6 +175,7 @@ func (q *readQueue) serveBatch(list []Reader, timer *time.Timer) {
 			switch q.ask(epoch, ended, timer) {
 			case readReady:
 			case readAgain:
+				// The next attempt looks first whether this process still serves.
 				continue
 			default:
 				q.failAll(list, NotProposed)
@@ -190,6 +191,7 @@ func (q *readQueue) serveBatch(list []Reader, timer *time.Timer) {
 			if !whole {
 				break // another epoch: begin again
 			}
+
 			// The reads that are left met entries that are due by cluster time, and not yet by the log's clock. Or they need
 			// something else in the log first. Once that was applied, the state is as new as after a ReadIndex: the entry was proposed under this
 			// epoch, after the reads had come.
@@ -319,6 +321,7 @@ func (r *replica) commitFor(list []Reader, ended <-chan struct{}) Outcome {
 		select {
 		case o := <-done:
 			if o != Applied {
+				// The read for which it was proposed cannot be made, and the others are told the same.
 				return o
 			}
 		case <-ended:

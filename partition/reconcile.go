@@ -81,6 +81,7 @@ func (h *Host) loop() {
 				soon.Reset(electingEvery)
 			}
 		case now := <-tick.C:
+			// Some things are due without an event, such as a proposal of which nothing was heard.
 			for i := range h.replicas {
 				if r := h.replicas[i].Load(); r != nil {
 					reconcile(r, now)

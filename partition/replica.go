@@ -42,6 +42,7 @@ type replica struct {
 		stateTransfer *stateReceiver // what has come of the state that the generation is being given; nil otherwise
 		settled       mark           // position that everybody has applied who may read
 	}
+
 	// What the state was when an entry was last applied, for readers without its lock.
 	applied     atomic.Uint64 // index
 	records     atomic.Int64  // memory held by results of calls that may be repeated
@@ -177,6 +178,7 @@ func (r *replica) Update(entries []sm.Entry) ([]sm.Entry, error) {
 		// The loop proposes the next piece, or has the log cut.
 		r.host.notify(r)
 	}
+
 	// The worker has taken all that was ready, and would look at all its groups for a wake-up that came meanwhile.
 	r.host.raft.DropApply(r.shard)
 	return entries, nil
@@ -277,8 +279,10 @@ func (r *replica) applyBatchLocked(e *sm.Entry, fx *applyEffects) error {
 
 	var batch *batch // those who wait here
 	if b.Proposer == r.host.cfg.Incarnation {
+		// Each process numbers its own batches, so a number means nothing without the proposer.
 		batch = r.proposer.take(b.Header.Batch)
 	}
+
 	// An owner that was superseded may have proposed it: then it has no effect, on any replica.
 	if !r.state.own.Accepts(b.Epoch) {
 		if batch != nil {

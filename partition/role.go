@@ -85,6 +85,7 @@ func (r *replica) decideAtLocked(in role.Input, now role.Now) (d decided) {
 		p.ended = make(chan struct{})
 	}
 	if d.LeaseChanged {
+		// Readers take no lock to look at it, so it is published with the step that has decided.
 		r.reads.lease.Store(d.Lease)
 	}
 	if d.InheritedChanged {
@@ -206,6 +207,7 @@ func (r *replica) reconcile(now time.Time) (soon bool) {
 func (r *replica) giveUp() (waits bool) {
 	r.part.Lock()
 	d := r.decideLocked(role.GiveUp{})
+	// Asked under the same lock, since the next step may change the answer.
 	waits = r.part.role.Leaving()
 	r.part.Unlock()
 
@@ -220,6 +222,7 @@ func (r *replica) hold(f *finishedBatch) bool {
 	if r.part.held == nil {
 		r.part.held = make(map[uint64]finishedBatch)
 	}
+
 	// Before the role decides: a role that was stopped abandons the batch at once, and it must be found.
 	r.part.held[f.batch.number] = *f
 	d := r.decideLocked(role.Hold{Batch: f.batch.number, Epoch: f.batch.epoch, NotBefore: f.notBefore})

@@ -103,6 +103,7 @@ func (r *replica) readStateSnapshot(src io.Reader) (*received, error) {
 	}
 
 	if generation, _ := partitionOf(r.shard); snap.own.Generation != generation {
+		// The shard's number holds the generation, so the sender contradicts itself.
 		return nil, fmt.Errorf("%w: of generation %d, this is %d", wire.ErrMalformed, snap.own.Generation, generation)
 	}
 

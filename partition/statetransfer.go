@@ -86,6 +86,7 @@ func (h *Host) StopForRecovery(ctx context.Context, partition int, generation ui
 	if err != nil {
 		return 0, 0, fmt.Errorf("stop partition %d for recovery: %w", partition, err)
 	}
+
 	// This generation ended before it had its state. That of the generation before is still the newest.
 	if was := g.keptState; r.awaitsState() && was != nil && was.machine != nil {
 		k.machine, k.maxLease = was.machine, was.maxLease
@@ -147,6 +148,7 @@ type stateSender struct {
 
 // newStateSender begins to write a state, of which it takes a frozen view.
 func newStateSender(m Machine, cost int64) *stateSender {
+	// The pipe holds nothing: the view is written as fast as pieces are taken from it.
 	src, dst := io.Pipe()
 	snap := m.Freeze()
 	go func() { // ends when the view was written or nobody reads it any more
@@ -160,6 +162,7 @@ func newStateSender(m Machine, cost int64) *stateSender {
 // next makes the piece that follows the one that is there.
 func (s *stateSender) next() error {
 	if s.piece == nil {
+		// An entry copies its piece, so one buffer serves for all of them.
 		s.piece = make([]byte, transferPiece)
 	}
 
@@ -219,6 +222,7 @@ func (r *replica) pieceLocked(taken uint64) []byte {
 // transferCost returns what it takes to give a state to the next generation: another one, a piece, and the log.
 func transferCost(m Machine) int64 {
 	bytes := int64(m.Bytes())
+	// A small state has smaller pieces, and a shorter log.
 	return bytes + min(2*bytes, transferOverhead)
 }
 
@@ -312,6 +316,7 @@ func (r *replica) applyStateCompleteLocked(e *sm.Entry, fx *applyEffects) error 
 
 	g := r.state.stateTransfer
 	if g == nil || d.Size != g.size || d.Sum != g.sum {
+		// Every replica has taken the same pieces, so all refuse alike.
 		return fmt.Errorf("a first state of %d bytes with checksum %08x, of which %d have come", d.Size, d.Sum, r.transferred.Load())
 	}
 

@@ -75,6 +75,7 @@ func (s *streams) end(key streamKey, st *stream, err error) {
 	delete(s.byReplica, key)
 	s.Unlock()
 	st.err = err
+	// It frees the context. A cause that was set before stays.
 	st.cancel(nil)
 	close(st.done)
 }
@@ -228,6 +229,7 @@ func (h *Host) place(r *replica, st *stream, of *raftnet.Request) (*frozen, erro
 			// The group may have no majority now. That is not the receiver's fault, and the library asks again.
 			return nil, fmt.Errorf("%w: %w", raftnet.ErrGiveUp, err)
 		}
+
 		// The newer membership belongs to a newer state, so the state is frozen again.
 	}
 }
@@ -272,6 +274,7 @@ func (o *outgoing) WriteTo(w io.Writer) (int64, error) {
 func (o *outgoing) Close(err error) {
 	h := o.r.host
 	o.stateSnapshot.machine.Close()
+	// The slot first: whoever is woken by the end of the stream may need one.
 	<-h.stateSnapshots.slots
 	h.stateSnapshots.end(o.key, o.stream, err)
 
@@ -296,6 +299,7 @@ func (c *carried) Incoming(shard, replica uint64, src io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("read a state snapshot of partition %d: %w", r.partition, err)
 	}
+
 	// A state that is older than the replica's own is read and dropped.
 	if snap != nil {
 		r.install(snap)
@@ -334,6 +338,7 @@ func (p *pace) reserve(n int, now time.Time) time.Duration {
 	if earliest := now.Add(-stateSnapshotBurst * time.Second / stateSnapshotRate); p.due.Before(earliest) {
 		p.due = earliest
 	}
+
 	// The bytes are taken first and waited for afterwards, so several streams share the rate in the order of their writes.
 	p.due = p.due.Add(time.Duration(n) * time.Second / stateSnapshotRate)
 	return p.due.Sub(now)

@@ -100,6 +100,7 @@ func (db *DB) BytesAfter(shardID, replicaID, index uint64) int64 {
 		return 0
 	}
 	defer r.mu.Unlock()
+	// Entries that were cut take nothing, so the count begins with the first that is there.
 	return sizeOf(r.mu.log.between(max(index+1, r.mu.log.first()), r.mu.log.last()+1))
 }
 
@@ -123,6 +124,7 @@ func (db *DB) Tail(shardID, replicaID, from uint64) ([]pb.Entry, pb.State, error
 	// No entry has index 0.
 	from = max(from, 1)
 	first, state := r.mu.log.first(), r.mu.state
+	// A copy: the window's array may change when the lock is released.
 	ents := slices.Clone(r.mu.log.between(from, r.mu.log.last()+1))
 	r.mu.Unlock()
 
@@ -255,6 +257,7 @@ func (db *DB) lock(shardID, replicaID uint64) (*replica, error) {
 		r := db.replicas.get(id)
 		if r == nil {
 			if db.replicas.closed() {
+				// A closed DB has lost all replicas, which is not the same as never having had one.
 				return nil, ErrClosed
 			}
 			return nil, nil
@@ -263,6 +266,7 @@ func (db *DB) lock(shardID, replicaID uint64) (*replica, error) {
 		if !r.mu.removed {
 			return r, nil
 		}
+
 		// The replica was removed after it was found. The directory no longer has it.
 		r.mu.Unlock()
 	}
@@ -280,6 +284,7 @@ func (db *DB) lockOrAdd(shardID, replicaID uint64) (*replica, error) {
 		if !r.mu.removed {
 			return r, nil
 		}
+
 		// The replica was removed after it was found. The next round adds another one.
 		r.mu.Unlock()
 	}

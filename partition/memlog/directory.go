@@ -41,6 +41,7 @@ func (d *directory) getOrAdd(id raftio.NodeInfo) *replica {
 	if d.ended.Load() {
 		return nil
 	}
+
 	// Another caller may have added the replica while this one waited for the lock.
 	if r := d.get(id); r != nil {
 		return r
@@ -70,6 +71,7 @@ func (d *directory) close() []*replica {
 
 	var all []*replica
 	for i := range d.stripes {
+		// Readers that have the map already find replicas that the caller marks as removed.
 		if m := d.stripes[i].Swap(nil); m != nil {
 			for _, r := range *m {
 				all = append(all, r)

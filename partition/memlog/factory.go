@@ -25,6 +25,7 @@ func (f factory) Create(cfg config.NodeHostConfig, _ config.LogDBCallback, _, _ 
 		return nil, ErrOnDisk
 	}
 	if !f.db.taken.CompareAndSwap(false, true) {
+		// A log belongs to one start of a NodeHost. Another would find the votes of the first.
 		return nil, ErrTaken
 	}
 	return f.db, nil

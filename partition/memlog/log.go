@@ -27,6 +27,7 @@ func (db *DB) SaveRaftState(updates []pb.Update, workerID uint64) error {
 		}
 	}
 
+	// At the end of the round, when the worker has nothing left to save.
 	if f := db.saved.Load(); f != nil {
 		(*f)(workerID)
 	}
@@ -93,6 +94,7 @@ func (db *DB) ReadRaftState(shardID, replicaID, snapshotIndex uint64) (raftio.Ra
 		return raftio.RaftState{}, raftio.ErrNoSavedLog
 	}
 
+	// The replica has the effect of entries up to snapshotIndex, so only those behind it count.
 	rs := raftio.RaftState{State: r.mu.state, FirstIndex: snapshotIndex}
 	if log := &r.mu.log; len(log.live()) > 0 && log.last() > snapshotIndex {
 		rs.FirstIndex = max(snapshotIndex, log.first())
@@ -132,6 +134,7 @@ func (db *DB) SaveSnapshots(updates []pb.Update) error {
 		if err != nil {
 			return fmt.Errorf("save the snapshot of shard %d replica %d: %w", u.ShardID, u.ReplicaID, err)
 		}
+
 		// A snapshot from another replica may have come meanwhile, and is newer.
 		if u.Snapshot.Index > r.mu.snapshotIndex {
 			r.setSnapshotLocked(&u.Snapshot)
@@ -150,6 +153,7 @@ func (db *DB) GetSnapshot(shardID, replicaID uint64) (pb.Snapshot, error) {
 	}
 	defer r.mu.Unlock()
 	if r.mu.snapshot != nil {
+		// Decoded for each caller, who may change what it is given.
 		pb.MustUnmarshal(&ss, r.mu.snapshot)
 	}
 	return ss, nil
@@ -170,6 +174,7 @@ func (db *DB) ImportSnapshot(ss pb.Snapshot, replicaID uint64) error {
 
 	// The replica joins: what its group began with says nothing of it.
 	r.mu.bootstrap = pb.MustMarshal(&pb.Bootstrap{Join: true, Type: ss.Type})
+	// Without a vote: the replica has taken part in no election yet.
 	r.mu.state = pb.State{Term: ss.Term, Commit: ss.Index}
 	r.setSnapshotLocked(&ss)
 	r.mu.log.reset(ss.Index, ss.Term)

@@ -42,6 +42,7 @@ func (r *replica) saveLocked(u *pb.Update) error {
 	if err := checkFollows(u.EntriesToSave, end); err != nil {
 		return err
 	}
+
 	// These entries would replace the log again, and end before the snapshot.
 	if n := len(u.EntriesToSave); received && n > 0 && u.EntriesToSave[n-1].Index < end {
 		return fmt.Errorf("%w: entries up to %d with a snapshot at %d", ErrHole, u.EntriesToSave[n-1].Index, end)

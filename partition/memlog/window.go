@@ -50,6 +50,7 @@ func (w *window) last() uint64 { return w.prev + uint64(len(w.live())) }
 func (w *window) between(low, high uint64) []pb.Entry {
 	high = min(high, w.last()+1)
 	if low <= w.prev || low >= high {
+		// A part that begins later than asked would look as if the log had a hole.
 		return nil
 	}
 	return w.live()[low-w.prev-1 : high-w.prev-1]
@@ -105,6 +106,7 @@ func (w *window) reset(prev, term uint64) { *w = window{prev: prev, prevTerm: te
 // term returns the term of an entry, or of the one before the first; 0 if it is not known.
 func (w *window) term(index uint64) uint64 {
 	if index == w.prev {
+		// A state snapshot may end there: see DB.Since.
 		return w.prevTerm
 	}
 	if e := w.between(index, index+1); len(e) > 0 {

@@ -59,6 +59,8 @@ func (c *Init) check() error {
 	if n := len(c.InitialVoters); n < 1 || n > MaxInitialVoters {
 		return fmt.Errorf("%d initial voters, 1 to %d are allowed", n, MaxInitialVoters)
 	}
+
+	// A place in the list is a replica ID, so each member stands there once.
 	for i, id := range c.InitialVoters {
 		if id.IsZero() || slices.Contains(c.InitialVoters[:i], id) {
 			return fmt.Errorf("initial voter %s is none or stands twice", id)

@@ -77,18 +77,22 @@ func (v *View) checkMembers() error {
 		if rank := stateRank(m.State); rank < 0 || m.Drained && rank < stateRank(StateDraining) {
 			return fmt.Errorf("member %s in state %q, drained %t", m.ID, m.State, m.Drained)
 		}
+
 		// find searches by halves, so the order counts.
 		if i > 0 && bytes.Compare(v.Members[i-1].ID[:], m.ID[:]) >= 0 {
 			return fmt.Errorf("members %s and %s out of order", v.Members[i-1].ID, m.ID)
 		}
+
 		// A name is free again when the member that held it has left or is dead.
 		if other, taken := names[m.Name]; taken && m.Live() {
 			return fmt.Errorf("members %s and %s have the name %q", other, m.ID, m.Name)
 		}
+
 		// Holders of replicas are told apart by their incarnations.
 		if other, taken := incarnations[m.Incarnation]; taken {
 			return fmt.Errorf("members %s and %s have the incarnation %s", other, m.ID, m.Incarnation)
 		}
+
 		// A replica ID is one vote in the metadata group. Two members with one ID would both cast it.
 		if other, taken := replicas[m.MetaReplica]; taken || m.MetaReplica >= v.NextMeta || (m.MetaVoter && m.MetaReplica == 0) {
 			return fmt.Errorf("members %s and %s: metadata replica %d, next %d, voter %t", other, m.ID, m.MetaReplica, v.NextMeta, m.MetaVoter)
@@ -121,6 +125,7 @@ func (v *View) checkTable() error {
 			if v.Member(r.Member) == nil || r.Incarnation.IsZero() {
 				return fmt.Errorf("partition %d: a replica at incarnation %s of unknown member %s", i, r.Incarnation, r.Member)
 			}
+
 			// A replica ID is started at most once, by one process.
 			if other, taken := used[r.ID]; taken || r.ID == 0 || r.ID >= v.NextReplica {
 				return fmt.Errorf("partitions %d and %d: replica %d, next %d", other, i, r.ID, v.NextReplica)

@@ -81,6 +81,7 @@ func (c *Drain) apply(s *State) Result {
 
 	switch m := &s.v.Members[at]; {
 	case m.Incarnation != c.Incarnation:
+		// The operator meant an earlier start. This one may be wanted.
 		return refuse(wire.CodeConflict, "member %q (%s) is at incarnation %s, not %s", m.Name, m.ID, m.Incarnation, c.Incarnation)
 	case m.Drained:
 		// A copy of the command. It must not draw a member back that has gone on since.

@@ -100,6 +100,8 @@ func (v *View) withAndWithout(p *Partition, holds func(voters, dead int) bool) b
 			*d++
 		}
 	}
+
+	// With the replica that comes or goes only if there is one.
 	return holds(voters, dead) || one > 0 && holds(voters+one, dead+oneDead)
 }
 

@@ -71,6 +71,7 @@ func (c *SetMapConfig) apply(s *State) Result {
 		// A repeated command finds what the first one did. The version has moved on by then.
 		return Result{}
 	case c.From != v.MapsVersion:
+		// Somebody has changed the configurations since the proposer looked at them.
 		return refuse(wire.CodeConflict, "the configurations of maps are at version %d, not %d", v.MapsVersion, c.From)
 	case set && !there && len(v.Maps) >= wire.MaxMapConfigs:
 		return refuse(wire.CodeOverloaded, "%d patterns of map names are configured, more are not possible", len(v.Maps))

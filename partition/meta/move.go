@@ -75,10 +75,12 @@ func (c *AddReplica) apply(s *State) Result {
 	if res := mayChange(&p, c.Partition, 0); !res.OK() {
 		return res
 	}
+
 	// The controller chose the member from an older view. It may have left, or started again, since.
 	if text := s.v.refuseHolders([]Holder{c.Holder}); text != "" {
 		return refuse(wire.CodeConflict, "partition %d: %s", c.Partition, text)
 	}
+
 	// One more than MaxReplicas may be there, until the replica that it replaces has left.
 	if len(p.Replicas) > MaxReplicas {
 		return refuse(wire.CodeOverloaded, "partition %d has %d replicas", c.Partition, len(p.Replicas))

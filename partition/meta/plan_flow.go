@@ -180,6 +180,7 @@ func (f *flow) leaveZone(p, z, length int) {
 	place := slices.IndexFunc(f.rows[p], func(m int) bool { return f.zones.of[m] == z })
 	to := &f.toZone[p*f.want+place]
 	if length >= *to {
+		// A way that is no shorter leads nowhere new.
 		return
 	}
 	*to = length
@@ -240,6 +241,7 @@ func (f *flow) takeAny(p int) bool {
 	f.seenPartition[p] = true
 	// No member at hand has room. One of them may leave another partition, which takes another member in its place.
 	if best >= 0 && f.choices(p, func(m, cost int) bool { return f.fits(p, m) && f.take(p, m, length+cost) }) {
+		// The row is another now, so other ways may lead through it.
 		f.seenPartition[p] = false
 		return true
 	}

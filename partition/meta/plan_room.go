@@ -60,6 +60,7 @@ func (p *planner) bound(members []Candidate, sizes []int64) {
 		// The flow counts replicas and not bytes, so room is turned into replicas of average size.
 		m.room[i] = max(0, c.Room)
 		if average > 0 && m.room[i]/average < int64(len(p.present)-held[i]) {
+			// Compared as a quotient, since room may be far more than all partitions together take.
 			m.most[i] = held[i] + int(m.room[i]/average)
 		}
 	}

@@ -74,6 +74,7 @@ func (c *RecoverMetadata) decode(r *wire.Reader) {
 
 func (c *RecoverMetadata) check() error {
 	if c.View == nil || c.View.Generation() == 0 || !c.View.Bootstrapped() {
+		// Generation 0 begins with Init.
 		return fmt.Errorf("not the metadata of a later generation")
 	}
 	return nil

@@ -97,6 +97,7 @@ func (c *Register) repeat(old *Member) Result {
 		// By now the name, or the replicas, of this start may belong to another.
 		return refuse(wire.CodeMemberLeft, "this start of member %q (%s) is %s", old.Name, old.ID, old.State)
 	case !c.Registration.equal(&old.Registration):
+		// The log has one registration for each start, and others may have acted on it.
 		return refuse(wire.CodeConflict, "start %d of member %q (%s) has registered with other properties", c.Start, c.Name, c.ID)
 	}
 	return Result{}

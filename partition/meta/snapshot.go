@@ -77,6 +77,7 @@ func DecodeSnapshot(b []byte) (*State, error) {
 		PartitionCount: decodeInt(&r, MaxPartitions), ReplicasWanted: decodeInt(&r, MaxReplicas), Durable: decodeBool(&r), Level: r.U32(),
 		InitialVoters: decodeIDs(&r, MaxInitialVoters), NextMeta: r.U64(), NextReplica: r.U64()}
 
+	// Count refuses what the bytes cannot hold, so nothing is allocated for a mere claim.
 	if n := r.Count(minMember); n > 0 {
 		v.Members = make([]Member, n)
 		for i := range v.Members {

@@ -84,6 +84,7 @@ func (g Group) AddLearner(ctx context.Context, replica uint64, target string) er
 func (g Group) Promote(ctx context.Context, replica uint64, target string) error {
 	return g.change(ctx, replica, "promote the learner", func(ctx context.Context, nh *dragonboat.NodeHost, m *dragonboat.Membership) error {
 		if has(m.Nodes, replica) {
+			// An earlier attempt may have been carried out, and its answer lost.
 			return nil
 		}
 		return nh.SyncRequestAddReplica(ctx, g.shard, replica, target, m.ConfigChangeID)
@@ -106,8 +107,10 @@ func (g Group) Remove(ctx context.Context, replica, applied uint64, l Limiter) e
 	tried := false
 	err := g.change(ctx, replica, "remove the replica", func(ctx context.Context, nh *dragonboat.NodeHost, m *dragonboat.Membership) error {
 		if !has(m.NonVotings, replica) && !has(m.Nodes, replica) {
+			// The group has removed it before, or never had it.
 			return nil
 		}
+
 		// From here on an error may hide a change that is made.
 		tried = true
 		return nh.SyncRequestDeleteReplica(ctx, g.shard, replica, m.ConfigChangeID)
@@ -151,6 +154,7 @@ func (g Group) StopReplica(replica uint64) error {
 func (g Group) RemoveData(ctx context.Context, replica uint64) error {
 	return g.call(ctx, removeTimeout, func(ctx context.Context, nh *dragonboat.NodeHost) error {
 		if err := nh.SyncRemoveData(ctx, g.shard, replica); err != nil {
+			// The library may still be releasing it. The caller may try again.
 			return fmt.Errorf("remove replica %d of %s: %w", replica, g.name, err)
 		}
 		return nil
@@ -163,6 +167,7 @@ func (g Group) change(ctx context.Context, replica uint64, what string,
 	f func(context.Context, *dragonboat.NodeHost, *dragonboat.Membership) error,
 ) error {
 	return g.call(ctx, changeTimeout, func(ctx context.Context, nh *dragonboat.NodeHost) error {
+		// The membership that was read goes into the change, which is refused if another has come between.
 		m, err := g.membership(ctx, nh)
 		if err == nil {
 			err = f(ctx, nh, m)
@@ -186,6 +191,7 @@ func (g Group) membership(ctx context.Context, nh *dragonboat.NodeHost) (*dragon
 		if err == nil {
 			return m, nil
 		}
+
 		// Only an answer that may have been lost is asked for again.
 		if !timedOut || ctx.Err() != nil {
 			return nil, fmt.Errorf("read who belongs to %s: %w", g.name, err)

@@ -44,6 +44,7 @@ func New(life context.Context) *Host { return &Host{life: life} }
 func (h *Host) Start(cfg config.NodeHostConfig) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
+			// A wrong directory or address is the operator's to correct, and no reason to end the program.
 			err = fmt.Errorf("dragonboat: %v", r)
 		}
 	}()
@@ -117,6 +118,7 @@ func (h *Host) Shut() {
 
 // Close shuts the host and closes the NodeHost. What the NodeHost has started may run on for a while, and know its replicas.
 func (h *Host) Close(log *slog.Logger) {
+	// The library sets its fields to nil under calls that still run, so those end first.
 	h.Shut()
 	h.gate.RLock()
 	nh := h.gate.nh

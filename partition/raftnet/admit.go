@@ -102,6 +102,7 @@ func admitReplicate(m *pb.Message) bool {
 		if e.Index != index+1 || e.Index == 0 || e.Term < term || e.Term > m.Term || !admitEntry(e) {
 			return false
 		}
+
 		// A metadata entry stands in for an entry that a witness does not need, and is empty.
 		if e.Type == pb.MetadataEntry && (len(e.Cmd) != 0 || e.ClientID != 0) {
 			return false
@@ -191,6 +192,7 @@ func (o *chunkOrder) admit(c *pb.Chunk) bool {
 			c.ChunkId != l.ChunkId+1 || l.IsLastChunk() {
 			return false
 		}
+
 		// dragonboat panics on a chunk that goes on with a file that it has not begun.
 		if c.FileChunkId != 0 && (c.FileChunkId != l.FileChunkId+1 || name != path.Base(l.Filepath)) {
 			return false

@@ -176,6 +176,7 @@ func batchBound(b *pb.MessageBatch) int {
 }
 
 func messageBound(m *pb.Message) int {
+	// A bound is enough: it only decides where a frame ends.
 	n := messageSlack
 	for i := range m.Entries {
 		n += entryBound(&m.Entries[i])
@@ -298,6 +299,7 @@ func appendEntry(dst []byte, e *pb.Entry, index, term uint64) []byte {
 	// The entries of a message mostly follow each other in one term, so index and term take no bytes.
 	flags := uint8(e.Type) & entryTypeBits
 	if e.Type&^pb.EntryType(entryTypeBits) != 0 {
+		// The type does not fit its two bits, and follows the flags.
 		flags = entryOddType
 	}
 	if e.Index == index+1 {

@@ -87,6 +87,7 @@ func (c *chunkConn) shut(cause error) {
 	if c.mu.err == nil {
 		// The first cause stays. Whatever fails after it is a consequence.
 		c.mu.err = cause
+		// A stream that waits for its state snapshot gives up.
 		close(c.gone)
 	}
 	c.mu.Unlock()

@@ -65,6 +65,7 @@ func (d *decoder) fail(err error) {
 	if d.err == nil {
 		d.err = err
 	}
+
 	// With nothing left to read, every later read fails too, and loops end.
 	d.b = nil
 }
@@ -139,6 +140,8 @@ func (d *decoder) take(n uint64) []byte {
 		d.fail(errShort)
 		return nil
 	}
+
+	// The capacity ends with the bytes, so that an append cannot reach what follows.
 	b := d.b[:n:n]
 	d.b = d.b[n:]
 	return b
@@ -181,6 +184,7 @@ func (d *decoder) message(m *pb.Message) {
 	m.Type = pb.MessageType(d.uint32())
 	flags := d.byte()
 	m.To, m.From, m.ShardID = d.uvarint(), d.uvarint(), d.uvarint()
+	// In the order in which appendMessage writes.
 	m.Reject = flags&hasReject != 0
 	if flags&hasTerm != 0 {
 		m.Term = d.uvarint()
@@ -295,6 +299,7 @@ func (d *decoder) snapshot(s *pb.Snapshot) {
 	s.OnDiskIndex = d.uvarint()
 	d.membership(&s.Membership)
 	if n := d.uvarint(); n > 0 {
+		// The count is checked against the payload before the list is allocated.
 		files := make([]*pb.SnapshotFile, 0, d.count(n-1, 4, &d.files))
 		for range cap(files) {
 			f := &pb.SnapshotFile{}

@@ -86,6 +86,7 @@ func (g *emptyGate) sweep(now time.Time) {
 			delete(g.passed, k)
 		}
 	}
+
 	// Twice what is left, so that the cost of a sweep is spread over as many new replicas.
 	g.sweepAt = max(minGateSweep, 2*len(g.passed))
 }

@@ -104,6 +104,8 @@ func (f *frameReader) fill() (int, error) {
 			return 0, err
 		}
 	}
+
+	// A connection that brings neither bytes nor an error would keep this goroutine busy for ever.
 	return 0, io.ErrNoProgress
 }
 

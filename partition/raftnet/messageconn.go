@@ -86,6 +86,7 @@ func (c *messageConn) SendMessageBatch(b pb.MessageBatch) error {
 	c.mu.Unlock()
 
 	if sums.sent > 0 {
+		// A batch of which nothing is sent wakes nobody.
 		c.wake.Signal()
 		counters.sentBatches.Add(1)
 		counters.sentMessages.Add(uint64(sums.sent))

@@ -87,6 +87,7 @@ func (g *quietGate) window(at time.Time) int64 { return int64(at.Sub(g.start) / 
 
 func (g *quietGate) sweep(now time.Time) {
 	for k, last := range g.passed {
+		// A heartbeat of two windows ago counts in no present one.
 		if now.Sub(last.at) >= 2*g.interval {
 			delete(g.passed, k)
 		}

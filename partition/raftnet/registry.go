@@ -67,6 +67,7 @@ func (r *Registry) Set(shardID, replicaID uint64, target string) {
 		return
 	}
 
+	// Senders read the old map without a lock, so it is never written.
 	next := maps.Clone(old)
 	if target == "" {
 		delete(next, key)

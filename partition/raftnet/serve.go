@@ -83,6 +83,7 @@ func (t *Transport) receiveMessages(nc net.Conn) error {
 			return err
 		}
 		if ok {
+			// The buffer may hold another frame.
 			continue
 		}
 
@@ -197,11 +198,13 @@ func (t *Transport) receiveChunks(nc net.Conn) error {
 			t.counters.refused.Add(1)
 			return errChunkOrder
 		}
+
 		// dragonboat panics on a snapshot for a replica whose data it has removed: see Config.Hosts.
 		if t.cfg.Hosts != nil && !t.cfg.Hosts(c.ShardID, c.ReplicaID) {
 			t.counters.refused.Add(1)
 			return errChunk
 		}
+
 		// Either both sides carry state snapshots, or neither does.
 		if stateSnapshot != (t.stateSnapshots != nil) {
 			return errStateSnapshot

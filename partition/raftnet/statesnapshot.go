@@ -131,6 +131,7 @@ func (c *chunkConn) writeFrame(tail []byte) error {
 	if err := c.nc.SetWriteDeadline(time.Now().Add(c.t.cfg.WriteTimeout)); err != nil {
 		return err
 	}
+
 	// The tail may be large, so it is not copied behind the head.
 	parts := net.Buffers{c.head, tail}
 	n, err := parts.WriteTo(c.nc)

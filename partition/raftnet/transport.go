@@ -56,6 +56,7 @@ type Transport struct {
 		inbound  map[*net.Conn]struct{} // by identity: a connection's type need not be comparable
 		outbound map[outbound]struct{}
 	}
+
 	// busy counts what may be calling the handlers: connections being served and messages being injected. It grows only under
 	// mu while the Transport is running.
 	busy sync.WaitGroup
@@ -118,6 +119,7 @@ func (t *Transport) Start() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.mu.state != stateCreated {
+		// It was closed before, or belongs to no NodeHost yet.
 		return ErrNotRunning
 	}
 	t.mu.state = stateRunning
@@ -179,6 +181,7 @@ func (t *Transport) GetConnection(ctx context.Context, target string) (raftio.IC
 	}
 	c := newMessageConn(t, nc)
 	if err := t.adopt(c); err != nil {
+		// Close came first, and adopt has ended the connection.
 		return nil, err
 	}
 	return c, nil
@@ -286,6 +289,7 @@ func (t *Transport) Inject(shardID, to, from, term uint64) bool {
 // be there, and may send it a snapshot.
 func (t *Transport) Retry(shardID, leader, learner, term uint64) bool {
 	if shardID == 0 || leader == 0 || learner == 0 || term == 0 || t.enter(nil) != nil {
+		// A message of term 0 is not compared with the replica's own term, and would always be acted on.
 		return false
 	}
 	defer t.busy.Done()

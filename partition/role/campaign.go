@@ -73,6 +73,7 @@ func (c *Campaign) Due(term uint64, now time.Time) bool {
 			c.End() // it has campaigned once, and from here on election timeouts decide
 			return false
 		}
+
 		// Each new term is another voter's turn, so the periods are counted from its beginning.
 		c.term, c.since = term, now
 	}
@@ -93,6 +94,7 @@ func (c *Campaign) Due(term uint64, now time.Time) bool {
 		waited -= length
 		length *= 2
 	}
+
 	// It is another voter's turn, or the replica was told a moment ago and may be about to act.
 	if (rounds+period)%c.voters != c.place || now.Sub(c.told) < InjectEvery {
 		return false

@@ -31,6 +31,7 @@ func (ro *Role) leaderChanged(in LeaderChanged, now Now, fx *Effects) {
 	if ro.serve(now, fx) {
 		ro.untold = true
 	}
+
 	// The new leader may learn the outcome of what is in flight sooner, so the callers ask there.
 	fx.FailInFlight = lost
 	fx.Reconcile = true

@@ -31,6 +31,7 @@ func (l *Lease) Holds(now time.Time, wall int64) (holds, suspended bool) {
 	if apart > suspendedFor || apart < -suspendedFor {
 		return false, true
 	}
+
 	// A shorter suspend ends the lease earlier: it is over as soon as either clock says so.
 	return byWall < l.Until.Sub(l.Began), false
 }
