@@ -146,6 +146,8 @@ func (d *DroppedEvents) Complete(partition int, pos, first uint64, list []state.
 
 	d.mu.Lock()
 	defer d.mu.Unlock()
+
+	// Nothing is kept, so no position need be looked up.
 	if d.head == len(d.queue) {
 		return list
 	}

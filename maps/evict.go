@@ -325,6 +325,7 @@ func (e *evictor) evict(ctx context.Context, name []byte, victims []candidate) (
 		byPartition[v.partition] = append(byPartition[v.partition], v)
 	}
 
+	// There is room for every answer: an operation that comes late must not block the goroutine that applies it.
 	done := make(evictions, len(victims))
 	ops := 0
 	for p, list := range byPartition {

@@ -71,6 +71,7 @@ func (s *Service) eachOf(ctx context.Context, p int, name string, f func(key, va
 			}
 		}
 
+		// Each page is a read of its own, so the partition may pass to another member between two.
 		if rd.next == nil {
 			return true, nil
 		}

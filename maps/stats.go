@@ -87,6 +87,7 @@ func (t *tally) done(s *Service, op wire.Op, partition uint32, took time.Duratio
 	l.nanos.Add(uint64(took))
 	l.buckets[wire.LatencyBucket(uint64(took/time.Microsecond))].Add(1)
 
+	// The meter keeps sums of its own, beside those that the cluster's commands show.
 	if l.tell != nil {
 		l.tell(took)
 	}

@@ -77,6 +77,7 @@ func touchOps(used map[touched]int64) (ops []*entry.Op) {
 		}
 	}
 
+	// What is left of each map makes an operation of its own, however small.
 	for _, b := range byMap {
 		add(b)
 	}

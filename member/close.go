@@ -133,6 +133,7 @@ func (m *Member) moveAway(ctx context.Context) {
 			left, asked = m.held(v), time.Now()
 		}
 
+		// The replicas go first. The place in the metadata group is needed as long as the member must hear what becomes of them.
 		if left == 0 && m.mayLeaveGroup(ctx, v) {
 			return
 		}
@@ -246,6 +247,7 @@ func (m *Member) stop(abruptly bool) error {
 	if m.server != nil {
 		m.server.Cut(abruptly)
 	}
+	// After a crash nobody gets a last message, so the transports are cut before anything can send one.
 	if abruptly {
 		m.cutTransports()
 	}

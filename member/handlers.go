@@ -116,6 +116,7 @@ func (m *Member) handleClients() {
 		})
 	}
 
+	// A recovery is asked of one member, which uses its own copy of the metadata. So it is not passed on.
 	handle(wire.OpRecover, func(c *server.Conn, req *wire.Request) {
 		b, err := wire.DecodeRecoverBody(req.Body)
 		if err != nil {

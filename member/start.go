@@ -399,6 +399,7 @@ func (m *Member) await(ctx context.Context, what string, ok func() bool) error {
 			return nil
 		}
 
+		// Silence changes no view and no metadata, so the tick asks as well.
 		select {
 		case <-ch:
 		case <-changed:

@@ -90,6 +90,7 @@ func (m *Member) countPartitions(v *meta.View, alive map[wire.ID]wire.ID, st *wi
 			}
 		}
 
+		// A surplus replica and a stopped partition count too: their next steps are not in the table yet.
 		if _, changing := t.Changing(); changing || t.StoppedForRecovery || t.Voters() > int(st.Replicas) {
 			st.Moves++
 		}

@@ -138,6 +138,8 @@ func (s *State) checkEnded() error {
 	if bytes != k.bytes || bytes > endedMost*k.least || len(last) != len(k.last) {
 		return fmt.Errorf("ended maps of %d bytes counted as %d, %d names as %d", bytes, k.bytes, len(last), len(k.last))
 	}
+
+	// The names lead to the newest of each, by which a listener is answered.
 	for _, e := range k.list {
 		if k.last[e.name] != last[e.name] {
 			return fmt.Errorf("map %q ended at %d, not %d", e.name, last[e.name], k.last[e.name])

@@ -27,6 +27,7 @@ func encodeLocks(w *blockWriter, list *btree.BTreeG[lockSlot]) {
 		w.uvarint(l.lease)
 		w.u64(uint64(l.ends))
 
+		// The order of the waiters is the order in which they get the lock.
 		w.uvarint(uint64(len(l.waiters)))
 		for i := range l.waiters {
 			c := &l.waiters[i]
@@ -142,6 +143,7 @@ func (l *lock) check(s *State, k *locks) error {
 		return fmt.Errorf("held by %v for %d until %d", l.holder, l.lease, l.ends)
 	}
 
+	// Nobody waits twice, nor for a lock that it holds.
 	seen := map[wire.ID]bool{{}: true, l.holder: true}
 	for _, w := range l.waiters {
 		if seen[w.id] || w.lease == 0 || w.until < 0 {

@@ -28,6 +28,7 @@ func (s *State) readScan(r *Reading, at *ReadPoint) bool {
 		return false
 	}
 
+	// A page of keys alone holds more of them, for it copies no values.
 	values := b.What&wire.ScanValues != 0
 	limit, most := pageEntries, pageBytes
 	var res wire.ScanResult

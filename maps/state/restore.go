@@ -85,10 +85,12 @@ func (d *decoder) state(lim Limits) *State {
 		s.reindex(m, 0)
 	}
 
+	// Each window brings its records, which must not outlive it.
 	for n, prev := d.uvarint(), (wire.ID{}); n > 0 && d.err == nil; n-- {
 		prev = d.window(prev)
 	}
 
+	// Locks and loads have one form. They differ in that no released load is kept.
 	d.locks(&s.locks)
 	d.locks(&s.loads)
 	d.must(s.loads.free.Len() == 0, "%d values that nobody loads", s.loads.free.Len())
@@ -206,6 +208,7 @@ func (d *decoder) window(prev wire.ID) wire.ID {
 	c.windows.Load(w)
 	c.ends.Set(callEnd{at: w.look, client: w.client})
 
+	// Records come by seq, and each seq once: a second record of a call would answer its copies differently.
 	last := uint64(0)
 	for n := w.records; n > 0 && d.err == nil; n-- {
 		o := &outcome{}
@@ -234,6 +237,8 @@ func (d *decoder) window(prev wire.ID) wire.ID {
 func (d *decoder) ring(r *ring) {
 	r.last = d.u64()
 	n := d.uvarint()
+
+	// Positions begin at 1, so no more events can be held than were given out.
 	d.must(n <= r.last, "%d events up to position %d", n, r.last)
 
 	refs := map[mapID]*ringEvent{}
@@ -350,6 +355,7 @@ func (b *blockReader) next() int {
 		return 0
 	}
 
+	// The block is read whole before anything of it is used, since its checksum stands behind it.
 	if _, err := io.ReadFull(b.r, b.mem[:n+crcSize]); err != nil {
 		b.err = readError(err)
 		return 0

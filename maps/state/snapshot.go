@@ -234,6 +234,7 @@ func encodeEvent(w *blockWriter, e *ringEvent) {
 		parts |= partNew
 	}
 
+	// parts stands before what it announces.
 	w.write(append(w.tmp[:0], byte(e.kind), e.flags, parts))
 	for _, b := range [...][]byte{key, old, after} {
 		if b != nil {

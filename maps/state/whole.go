@@ -58,6 +58,7 @@ func (s *State) destroy(name []byte) outcome {
 		return outcome{}
 	}
 
+	// Locks alone make a change too, since those who write under their fences are refused from now on.
 	o := outcome{flags: wire.ResultApplied, version: s.nextVersion()}
 	if m == nil {
 		return o

@@ -93,6 +93,7 @@ func (s *State) write(does *keyWrite, w *wire.WriteBody) outcome {
 		return refused(wire.CodeFenced, text)
 	}
 
+	// current removes an expired entry first, so the conditions below are about what is visible.
 	m, cur := s.current(w.Map, w.Key)
 	if text := checkVersion(&w.WriteOptions, cur); text != "" {
 		return refused(wire.CodeConflict, text)

@@ -93,7 +93,7 @@ func (f *Proposal) validate() error {
 		if s.ReplicaID != uint64(i+1) {
 			return fmt.Errorf("%w: participant %d has replica ID %d", wire.ErrMalformed, i+1, s.ReplicaID)
 		}
-		// The order makes the replica IDs the same at every member, and excludes that one stands twice.
+		// The order makes the replica IDs the same at every member, and keeps a member from standing twice.
 		if s.Member.IsZero() || i > 0 && bytes.Compare(f.Participants[i-1].Member[:], s.Member[:]) >= 0 {
 			return fmt.Errorf("%w: the participants of a proposal are not in ascending order", wire.ErrMalformed)
 		}

@@ -198,6 +198,7 @@ func (r *Runner) step(take func(*Machine, time.Duration) Effects) (Output, error
 		r.send(e)
 	}
 
+	// The end comes after the messages are on their way: Run lets the links deliver them.
 	if out.Decided != nil || out.Join != nil {
 		r.end(nil)
 	}

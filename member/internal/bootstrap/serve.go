@@ -41,6 +41,7 @@ func (r *Runner) serve(conn net.Conn) error {
 			return err
 		}
 
+		// answer returns only when everything that the reply promises is on disk.
 		reply, err := r.answer(req)
 		if err != nil {
 			return err

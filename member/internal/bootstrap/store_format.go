@@ -133,6 +133,8 @@ func (j *contentJSON) content() (content, error) {
 	if err := errors.Join(errs...); err != nil {
 		return content{}, err
 	}
+
+	// No program writes such a record, though its checksum is right.
 	if c.member.IsZero() || !validText(c.cluster) || c.starts == 0 {
 		return content{}, errors.New("it names no member, no cluster or no start")
 	}

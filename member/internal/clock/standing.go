@@ -172,6 +172,7 @@ func (c *Clock) Confirmed(deadline int64) bool {
 		c.mu.doubts[deadline] = now
 	}
 
+	// Only a ping that was sent after the doubt says anything about it.
 	for _, p := range c.mu.peers {
 		if s, n := p.best(now); p.count == 0 || n > 0 && (p.asked <= doubtedAt || s.doubt(now) > maxDoubt) {
 			// The peer was not asked since, or its answer was too slow to say anything.

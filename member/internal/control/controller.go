@@ -173,6 +173,7 @@ func (c *controller) walls(v *meta.View) ([]int64, bool) {
 		}
 	}
 
+	// With fewer than a majority, a voter whose clock is set already might be left out.
 	return walls, voters > 0 && len(walls) >= voters/2+1
 }
 

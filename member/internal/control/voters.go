@@ -259,6 +259,7 @@ func (s *metaVoters) heard(ctx context.Context, v *meta.View, gone wire.ID) bool
 		})
 	}
 
+	// The removed voter does not count, so the majority is that of the smaller group.
 	wg.Wait()
 	return applied.Load() > int64(voters/2)
 }

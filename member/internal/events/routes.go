@@ -132,6 +132,8 @@ func (r *routes) look() {
 			}
 		}
 	}
+
+	// One call for all of them: the server looks at all its routes at each change.
 	r.nats.routeTo(dial, again)
 
 	for inc := range up {

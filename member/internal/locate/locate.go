@@ -228,6 +228,8 @@ func (l *Locator) Met(a *wire.HelloAnswer, peerAddr string) {
 	}
 
 	at := liveness.Location{PeerAddr: peerAddr, Incarnation: a.Incarnation, Registered: l.registered(a.Member)}
+
+	// What the metadata have already need not be kept here, nor told again.
 	v := l.cfg.Metadata()
 	name, was := "", ""
 	if v != nil {

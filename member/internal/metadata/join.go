@@ -177,6 +177,7 @@ func (md *Metadata) AnswerJoin(ctx context.Context, from wire.ID, b wire.JoinBod
 		err = md.AddLearner(ctx, res.ReplicaID(), from)
 	}
 
+	// What was committed so far stays. The member asks again and goes on from there.
 	switch {
 	case err != nil:
 		return wire.CodeUnavailable, []byte(err.Error())

@@ -97,6 +97,7 @@ func (md *Metadata) recoverGroup(ctx context.Context, names []string) (res wire.
 		md.cfg.At("saved", &meta.RecoverMetadata{})
 	}
 
+	// From here on it makes no difference whether this call or an earlier one has decided on the recovery.
 	if err := md.begin(ctx, next); err != nil {
 		return res, err
 	}

@@ -36,6 +36,7 @@ func (md *Metadata) Register(ctx context.Context) error {
 			return fmt.Errorf("register: %w: %s", errRefused, res.Text)
 		}
 
+		// Nothing tells when the reason has passed, so the question is repeated.
 		select {
 		case <-time.After(retry):
 		case <-ctx.Done():

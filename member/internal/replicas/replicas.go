@@ -167,6 +167,7 @@ func (rs *Replicas) settle(v *meta.View, p int) error {
 		return err
 	}
 
+	// The member holds the replica and it does not run yet.
 	place := partition.Placement{Partition: p, Generation: t.Generation, Replica: mine.ID, Join: mine.Joined || !t.Whole(), Learner: mine.Joined, Preferred: t.Preferred == rs.cfg.Self,
 		FromSurvivor: t.FromSurvivor, Losses: t.Lost + t.PossibleLosses}
 	// The replicas that a group begins with know each other from the start. One that joins hears of the others from the group.

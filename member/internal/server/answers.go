@@ -301,6 +301,7 @@ func (c *Conn) awaitRoom() bool {
 		c.out.room = make(chan struct{})
 	}
 
+	// The channel is taken under the lock: takeLocked replaces it when it closes it.
 	room := c.out.room
 	c.out.Unlock()
 	select {

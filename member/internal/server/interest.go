@@ -27,6 +27,7 @@ func (s *Server) interest(c *Conn, req *wire.Request) {
 		return
 	}
 
+	// Each map that is listened to costs a watermark each second, at every member.
 	if c.interests[n] == 0 && len(c.interests) >= maxInterests {
 		c.Answer(req.ID, wire.CodeOverloaded, []byte("too many maps listened to on one connection"))
 		return

@@ -154,6 +154,8 @@ func (v *Views) run(ctx context.Context) {
 
 		// The first change is told at once. Those that follow within pushDelay go out together.
 		v.Rebuild()
+
+		// Changes during the pause stay in the wake slot, and are seen when it is over.
 		t := time.NewTimer(pushDelay)
 		select {
 		case <-t.C:
