@@ -30,6 +30,7 @@ func (h *Host) Elect(gone wire.ID, agreed map[wire.ID]bool) bool {
 // was told, and whether the process leads, or led last.
 func (r *replica) elect(gone wire.ID, agreed map[wire.ID]bool) (told, led bool) {
 	r.part.Lock()
+	// Asked together with the step, so that both speak of the same leader.
 	led = r.part.role.Led(gone)
 	d := r.decideLocked(role.MemberDown{Incarnation: gone, Agreed: agreed})
 	r.part.Unlock()

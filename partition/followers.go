@@ -48,6 +48,7 @@ func (f *followers) floor(before uint64, now time.Time) (index uint64, ok bool) 
 	for i := range f.list {
 		o := &f.list[i]
 		if o.match < before || now.Sub(o.at) > aliveFor {
+			// Nothing that is kept helps a replica that is behind the log, and the silent one may never return.
 			continue
 		}
 		if !ok || o.match < index {

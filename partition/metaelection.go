@@ -106,6 +106,7 @@ func (m *MetaHost) carryOut(c candidacy) {
 	defer tick.Stop()
 
 	for {
+		// Leader events come on other goroutines, so each look at them takes the lock.
 		m.leader.Lock()
 		l, now := &m.leader, time.Now()
 		// A replica that does not win in time may lack entries that others have. The election timeouts decide then.
@@ -185,6 +186,7 @@ func (m *MetaHost) campaign(at *metaReplica, after time.Duration) {
 		if id != 0 || m.at.Load() != at {
 			return // from here on elections by timeout will do: data does not wait for metadata
 		}
+		// Nobody leads, so no replica is named as the one to be replaced.
 		m.cfg.Transport.Inject(at.shard, at.id, 0, term)
 		t.Reset(after + 100*time.Millisecond)
 	}

@@ -97,5 +97,6 @@ func (m *MetaHost) held() ([]raftio.NodeInfo, error) {
 		return nil, err
 	}
 	defer m.raft.Leave()
+	// The logs are what counts: a replica that does not run may still have votes there.
 	return nh.GetNodeHostInfo(dragonboat.NodeHostInfoOption{}).LogInfo, nil
 }

@@ -74,6 +74,7 @@ func workers(partitions int, spared bool) uint64 {
 	case partitions <= 48:
 		return uint64(min(2, processors))
 	default:
+		// More workers have fewer groups each, so a useless wake-up looks at fewer.
 		return mostWorkers
 	}
 }

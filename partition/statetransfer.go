@@ -118,6 +118,7 @@ func (r *replica) keep(generation uint64) (*keptState, error) {
 			r.applyLocked(&sm.Entry{Index: tail[i].Index, Cmd: cmd}, &fx)
 		}
 	}
+	// The kept state refers to the machine, so the machine outlives this replica.
 	k.machine, k.maxLease = r.state.machine, r.state.own.MaxLease
 	return k, nil
 }
@@ -271,6 +272,7 @@ func (g *stateReceiver) take(piece []byte) {
 	if _, err := g.dst.Write(piece); err != nil {
 		g.sum = ^g.sum
 	}
+	// Counted in any case, so that all replicas agree on which piece is the next.
 	g.size += uint64(len(piece))
 	g.sum = crc32.Update(g.sum, castagnoli, piece)
 }

@@ -54,6 +54,7 @@ func (s *streams) begin(life context.Context, key streamKey) (st *stream, mine b
 	s.Lock()
 	defer s.Unlock()
 	if st := s.byReplica[key]; st != nil {
+		// The stream that is there serves this request too.
 		st.asked++
 		return st, false
 	}

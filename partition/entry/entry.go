@@ -86,6 +86,7 @@ type Result struct {
 // AppendOwn appends an entry that holds o.
 func AppendOwn(dst []byte, o *Own) []byte {
 	dst = append(dst, Format, byte(KindOwn))
+	// All fields have a fixed length, so the form needs no counts.
 	dst = append(dst, o.Member[:]...)
 	dst = append(dst, o.Incarnation[:]...)
 	dst = wire.AppendU64(wire.AppendU64(dst, o.Term), o.PrevEpoch)
@@ -189,6 +190,7 @@ func KindOf(b []byte) (Kind, error) {
 
 // DecodeOwn reads what AppendOwn wrote.
 func DecodeOwn(b []byte) (Own, error) {
+	// The first two bytes were looked at by KindOf. An entry without them fails in the reader.
 	r := wire.NewReader(b[min(2, len(b)):])
 	o := Own{Member: r.ID(), Incarnation: r.ID(), Term: r.U64(), PrevEpoch: r.U64(), LeaseMs: r.U32(), Now: r.I64()}
 	return o, r.Done()

@@ -153,6 +153,7 @@ func (db *DB) Bounds(shardID, replicaID uint64) (first, lastTerm, last uint64, e
 	if live := r.mu.log.live(); len(live) > 0 {
 		lastTerm = live[len(live)-1].Term
 	} else if r.mu.snapshot != nil {
+		// The record is kept in the form of a disk, and is decoded for the rare reader.
 		var ss pb.Snapshot
 		pb.MustUnmarshal(&ss, r.mu.snapshot)
 		lastTerm = ss.Term
@@ -181,6 +182,7 @@ func (db *DB) Since(shardID, replicaID, from, to uint64) (term uint64, changed b
 	}
 
 	between := log.between(max(from+1, log.first()), to+1)
+	// Entries that are gone may have held a change of the group, so they count as one.
 	changed = from < log.prev || slices.ContainsFunc(between, func(e pb.Entry) bool { return e.Type == pb.ConfigChangeEntry })
 	return term, changed, nil
 }

@@ -47,6 +47,7 @@ func (d *directory) getOrAdd(id raftio.NodeInfo) *replica {
 		return r
 	}
 
+	// The stripe with the replica is published as a whole, so readers never find a part of a change.
 	r := new(replica)
 	d.replaceLocked(id, func(m stripe) { m[id] = r })
 	return r
@@ -87,6 +88,7 @@ func (d *directory) closed() bool { return d.ended.Load() }
 // each calls f for every replica, in no order. Replicas added or removed meanwhile may be left out or included.
 func (d *directory) each(f func(raftio.NodeInfo, *replica)) {
 	for i := range d.stripes {
+		// The map never changes, so it is walked without a lock.
 		if m := d.stripes[i].Load(); m != nil {
 			for id, r := range *m {
 				f(id, r)

@@ -23,6 +23,7 @@ func (db *DB) SaveRaftState(updates []pb.Update, workerID uint64) error {
 			continue // messages only: by far the most
 		}
 		if err := db.save(u); err != nil {
+			// The NodeHost ends its process, so the updates that were saved before are never used without the rest.
 			return fmt.Errorf("save shard %d replica %d: %w", u.ShardID, u.ReplicaID, err)
 		}
 	}
@@ -44,6 +45,7 @@ func (db *DB) save(u *pb.Update) error {
 	if err := r.saveLocked(u); err != nil {
 		return err
 	}
+	// Inside the lock, so that the counts follow the changes in their order.
 	db.countLocked(r)
 	return nil
 }

@@ -36,6 +36,7 @@ func (r *replica) saveLocked(u *pb.Update) error {
 	end := r.mu.log.last()
 	received := u.Snapshot.Index > r.mu.snapshotIndex
 	if received {
+		// The snapshot replaces the log, so the entries have to follow the snapshot.
 		end = u.Snapshot.Index
 	}
 

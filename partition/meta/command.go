@@ -123,6 +123,7 @@ func Decode(b []byte) (Command, error) {
 		return nil, fmt.Errorf("%w: a metadata command of %d bytes", wire.ErrMalformed, len(b))
 	}
 	if b[0] != Format {
+		// Bytes of another format may look like a command of this one.
 		return nil, fmt.Errorf("%w: a metadata command of format %d, this is %d", wire.ErrMalformed, b[0], Format)
 	}
 

@@ -22,6 +22,7 @@ func (h *Holder) decode(r *wire.Reader) { h.Member, h.Incarnation = r.ID(), r.ID
 // refuseHolders says why replicas cannot be placed on the holders; "" if they can.
 func (v *View) refuseHolders(list []Holder) string {
 	for _, h := range list {
+		// The holders were chosen from a view that may be old by now.
 		m := v.Member(h.Member)
 		switch {
 		case m == nil:

@@ -119,6 +119,7 @@ func (g *Registration) check() error {
 
 func (g *Registration) equal(o *Registration) bool {
 	a, b := *g, *o
+	// Maps are compared at the end, by what is in them.
 	a.Tags, b.Tags = nil, nil
 	for i, s := range a.texts() {
 		if *s != *b.texts()[i] {

@@ -106,6 +106,7 @@ func (p *Partition) Voters() int {
 func (p *Partition) Changing() (Replica, bool) {
 	for _, r := range p.Replicas {
 		if r.Role != RoleVoter {
+			// There is at most one: see check.
 			return r, true
 		}
 	}

@@ -272,6 +272,7 @@ func (p *planner) place() {
 	near := make([][]arc, len(p.present))
 	for i, list := range p.present {
 		for _, m := range list {
+			// Only live holders have a cost of their own. All other members cost as much as a new replica.
 			near[i] = append(near[i], arc{m, p.cost(i, m)})
 		}
 	}

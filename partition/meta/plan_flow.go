@@ -211,6 +211,7 @@ func (f *flow) pass() bool {
 	clear(f.seenMember)
 	found := false
 	for _, p := range f.order {
+		// A partition from which no way was found is not tried again in this pass.
 		if len(f.rows[p]) < f.want && !f.seenPartition[p] && f.takeAny(p) {
 			f.size++
 			found = true
@@ -339,6 +340,7 @@ func (f *flow) room(m int) int { return f.limit[m] - len(f.held[m]) }
 
 // cost returns what it costs that a partition has a member.
 func (f *flow) cost(p, m int) int {
+	// A partition has few members with a cost of their own, so a search is enough.
 	for _, a := range f.near[p] {
 		if a.member == m {
 			return a.cost
@@ -353,6 +355,8 @@ func (f *flow) full(p, z int) bool {
 	if f.zones.cap >= f.want {
 		return false
 	}
+
+	// Rows are short, so they are counted each time.
 	n := 0
 	for _, m := range f.rows[p] {
 		if f.zones.of[m] == z {

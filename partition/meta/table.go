@@ -87,6 +87,7 @@ func (c *CreateTable) check() error {
 		return fmt.Errorf("a table without partitions")
 	}
 	for p, list := range c.Placement {
+		// Whether the members exist is for apply, which knows the state.
 		if err := checkHolders(list); err != nil {
 			return fmt.Errorf("partition %d: %w", p, err)
 		}

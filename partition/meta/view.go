@@ -94,6 +94,7 @@ func (v *View) Runs(t *Partition, member wire.ID) bool {
 
 // names reports whether an incarnation stands anywhere in the view.
 func (v *View) names(incarnation wire.ID) bool {
+	// The table may still name starts that their members have left behind.
 	return slices.ContainsFunc(v.Members, func(m Member) bool { return m.Incarnation == incarnation }) ||
 		slices.ContainsFunc(v.Table, func(p Partition) bool {
 			return slices.ContainsFunc(p.Replicas, func(r Replica) bool { return r.Incarnation == incarnation })

@@ -151,6 +151,7 @@ func (w *frameWriter) addPart(m *pb.Message, bound int) {
 
 func (w *frameWriter) close() {
 	if w.start >= 0 {
+		// The header holds length and checksum, which are known only now.
 		closeFrame(w.dst, w.start, nil)
 		w.start, w.messages, w.entries = -1, 0, 0
 	}
@@ -286,6 +287,7 @@ func appendEntries(dst []byte, m *pb.Message) []byte {
 
 	dst = binary.AppendUvarint(dst, uint64(len(m.Entries)))
 	dst = binary.AppendUvarint(dst, uint64(commands))
+	// The first entry is compared with what the message itself says.
 	index, term := m.LogIndex, m.Term
 	for i := range m.Entries {
 		dst = appendEntry(dst, &m.Entries[i], index, term)
@@ -406,6 +408,7 @@ func appendMembership(dst []byte, m *pb.Membership) []byte {
 
 func appendAddresses(dst []byte, addresses map[uint64]string) []byte {
 	if addresses == nil {
+		// Zero stands for nil. Other counts are sent plus one.
 		return append(dst, 0)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(addresses))+1)

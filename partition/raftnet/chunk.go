@@ -32,6 +32,7 @@ func appendChunkHead(dst []byte, c *pb.Chunk, stateSnapshot bool) []byte {
 		flags |= chunkStateSnapshot
 	}
 
+	// In the order in which decodeChunk reads.
 	dst = append(dst, flags)
 	for _, v := range [...]uint64{
 		uint64(c.BinVer), c.DeploymentId, c.ShardID, c.ReplicaID, c.From, c.ChunkId, c.ChunkSize, c.ChunkCount, c.Index, c.Term,

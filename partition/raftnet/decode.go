@@ -96,6 +96,7 @@ func (d *decoder) longUvarint() uint64 {
 		if n == 0 {
 			d.fail(errShort)
 		} else {
+			// The number does not end within 64 bits.
 			d.fail(errVarint)
 		}
 		return 0
@@ -337,6 +338,7 @@ func (d *decoder) addresses() map[uint64]string {
 	if n == 0 {
 		return nil
 	}
+	// Without a size: a count that is only claimed allocates nothing.
 	addresses := make(map[uint64]string)
 	for range d.count(n-1, 2, &d.members) {
 		id := d.uvarint()

@@ -141,6 +141,7 @@ func (a *answers) note(batch []pb.Message) {
 func (a *answers) since(replica raftio.NodeInfo, term uint64, at time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	// An answer of another term may have been given to another leader.
 	last, ok := a.last[replica]
 	return ok && last.term == term && !last.at.Before(at)
 }

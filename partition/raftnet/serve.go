@@ -176,6 +176,7 @@ func (t *Transport) receiveChunks(nc net.Conn) error {
 			return err
 		}
 		if !ok {
+			// No whole frame is in the buffer, so more has to come.
 			n, err := in.fill()
 			if err != nil {
 				return err

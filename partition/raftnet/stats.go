@@ -58,6 +58,7 @@ func (t *Transport) Stats() Stats {
 		Malformed:              c.malformed.Load(),
 		Injected:               c.injected.Load(),
 	}
+
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s.Inbound, s.Outbound = len(t.mu.inbound), len(t.mu.outbound)

@@ -213,6 +213,7 @@ func (t *Transport) dial(ctx context.Context, target string, stream uint8) (net.
 		return nil, ErrNotRunning
 	}
 
+	// The NodeHost's context may have no end of its own.
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.DialTimeout)
 	defer cancel()
 	nc, err := t.cfg.Dial(ctx, target, stream)
