@@ -53,6 +53,15 @@ func TestEvictLRU(t *testing.T) {
 					t.Fatal("the entry just written was evicted")
 				}
 			}
+			// Victims of one round go in the order in which their partitions commit: the map may fit before the last of them is gone.
+			oldest := n - c.bound - 1
+			o.await(fmt.Sprintf("of those used once only %d to %d are left", oldest, n-1), func() bool {
+				there := o.there("m", n)
+				if c.bound >= 200 && there[0] == 0 {
+					there = there[1:]
+				}
+				return there[0] >= oldest
+			})
 			o.fits("m", c.bound)
 			st := o.stats("m")
 			if least := c.bound - c.bound/slackShare - 1; st.Entries < least || st.Entries == 0 {
@@ -68,7 +77,7 @@ func TestEvictLRU(t *testing.T) {
 				}
 				there = there[1:]
 			}
-			if there[0] < n-c.bound-1 || there[len(there)-1] != n-1 {
+			if there[0] < oldest || there[len(there)-1] != n-1 {
 				t.Errorf("%d to %d of %d are left", there[0], there[len(there)-1], n)
 			}
 		})
