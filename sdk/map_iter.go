@@ -157,8 +157,8 @@ func (w *walk) partitions(ctx context.Context, first, end int) (goOn bool, err e
 
 // partition walks through one partition, whose first page cl has fetched.
 func (w *walk) partition(ctx context.Context, cl *call) (goOn bool, err error) {
-	var last, asked []byte // keys: the last one that was seen, and the one behind which the page begins
-	for {
+	var last, mark []byte // keys: the last one that was seen, and the one behind which an earlier page began
+	for pages := 1; ; pages++ {
 		if cl.err != nil {
 			return false, cl.err
 		}
@@ -197,13 +197,16 @@ func (w *walk) partition(ctx context.Context, cl *call) (goOn bool, err error) {
 			return false, unreadable(cl.req.Op, w.name, int(cl.req.Partition), fmt.Errorf("%w: an empty page with more to come", wire.ErrMalformed))
 		}
 
-		// The order of keys is the members' own. A page that ends where it began could make the iteration never end.
-		if asked != nil && bytes.Equal(last, asked) {
-			return false, unreadable(cl.req.Op, w.name, int(cl.req.Partition), fmt.Errorf("%w: a page that leads nowhere", wire.ErrMalformed))
+		// The order of keys is the members' own. Pages that go in a circle, whatever its length, must not make the iteration never end.
+		if mark != nil && bytes.Equal(last, mark) {
+			return false, unreadable(cl.req.Op, w.name, int(cl.req.Partition), fmt.Errorf("%w: pages that lead in a circle", wire.ErrMalformed))
 		}
 
 		last = append([]byte(nil), last...) // the answer is about to be overwritten
-		asked = last
+		// A mark that stays for twice as many pages each time lies on the circle in the end, and for long enough to be met again.
+		if pages&(pages-1) == 0 {
+			mark = last
+		}
 		w.ask(cl, last)
 		w.fetch(ctx, []*call{cl})
 	}

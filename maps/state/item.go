@@ -17,8 +17,10 @@ import (
 //
 // A head is, integers in the shortest form of package wire:
 //
-//	length of the head (1) · value's length times two, plus one for the long form · generation and count of the version · created · updated less created
-//	the long form: ttl · end · maxIdle · touched
+//	length of the head (1) · value's length times two, plus one for the long form · the long form's own: end · maxIdle · touched · ttl
+//	generation and count of the version · created · updated less created
+//
+// What decides when an entry expires stands first, for every look-up asks for that.
 type item struct {
 	data *byte
 	hash uint32 // of the key
@@ -59,17 +61,17 @@ func appendHead(dst []byte, m *meta, value int) []byte {
 	}
 
 	begin := len(dst)
+	dst = wire.AppendUvarint(append(dst, 0), first)
+	if m.long() {
+		dst = wire.AppendUvarint(wire.AppendUvarint(dst, uint64(m.end)), m.maxIdle)
+		dst = wire.AppendUvarint(wire.AppendUvarint(dst, uint64(m.touched)), m.ttl)
+	}
 
 	// Generation and counter are short apart. The version as one integer would take seven bytes at least.
 	generation := wire.Stamp(m.version).Generation()
-	dst = wire.AppendUvarint(wire.AppendUvarint(append(dst, 0), first), generation)
-	dst = wire.AppendUvarint(dst, m.version-uint64(wire.StampOf(generation, 0)))
+	dst = wire.AppendUvarint(wire.AppendUvarint(dst, generation), m.version-uint64(wire.StampOf(generation, 0)))
 	// The distance between the two times is short, and zero for an entry that was written once.
 	dst = wire.AppendUvarint(wire.AppendUvarint(dst, uint64(m.created)), uint64(m.updated-m.created))
-	if m.long() {
-		dst = wire.AppendUvarint(wire.AppendUvarint(dst, m.ttl), uint64(m.end))
-		dst = wire.AppendUvarint(wire.AppendUvarint(dst, m.maxIdle), uint64(m.touched))
-	}
 
 	// The length is known only now. It fits in its byte, since maxHead is below 256.
 	dst[begin] = byte(len(dst) - begin)
@@ -111,13 +113,15 @@ func itemOf(b []byte, key int) (e item, ok bool) {
 	}
 
 	// Whoever reads the head later checks nothing. So the bounds here must keep sums and shifts from overflowing.
-	first, generation, count := next(), next(), next()
-	created, age := next(), next()
-	ok = ok && generation <= wire.MaxGeneration && count < uint64(wire.StampOf(1, 0)) && created <= math.MaxInt64 && age <= math.MaxInt64-created
+	first := next()
 	if first&1 != 0 {
-		_, end, _, touched := next(), next(), next(), next()
+		end, _, touched, _ := next(), next(), next(), next()
 		ok = ok && max(end, touched) <= math.MaxInt64
 	}
+
+	generation, count := next(), next()
+	created, age := next(), next()
+	ok = ok && generation <= wire.MaxGeneration && count < uint64(wire.StampOf(1, 0)) && created <= math.MaxInt64 && age <= math.MaxInt64-created
 
 	// Head and value must fill the bytes exactly: later reads trust the lengths in the head.
 	if !ok || uint64(len(rest)) != first>>1 || len(b)-len(rest) != key+length {
@@ -169,15 +173,16 @@ func (e item) reader() headReader { return headReader{unsafe.Add(unsafe.Pointer(
 // meta reads the entry's meta.
 func (e item) meta() (m meta) {
 	r := e.reader()
-	first, generation := r.uvarint(), r.uvarint()
+	if r.uvarint()&1 != 0 {
+		m.end, m.maxIdle = int64(r.uvarint()), r.uvarint()
+		m.touched, m.ttl = int64(r.uvarint()), r.uvarint()
+	}
+
+	generation := r.uvarint()
 	m.version = uint64(wire.StampOf(generation, r.uvarint()))
 	m.created = int64(r.uvarint())
 	// updated stands in the head as its distance from created: see appendHead.
 	m.updated = m.created + int64(r.uvarint())
-	if first&1 != 0 {
-		m.ttl, m.end = r.uvarint(), int64(r.uvarint())
-		m.maxIdle, m.touched = r.uvarint(), int64(r.uvarint())
-	}
 	return m
 }
 
@@ -219,7 +224,9 @@ func (e item) valueBytes() []byte {
 // version reads the entry's version alone.
 func (e item) version() uint64 {
 	r := e.reader()
-	r.uvarint()
+	if r.uvarint()&1 != 0 {
+		_, _, _, _ = r.uvarint(), r.uvarint(), r.uvarint(), r.uvarint()
+	}
 	generation := r.uvarint()
 	return uint64(wire.StampOf(generation, r.uvarint()))
 }
@@ -233,7 +240,9 @@ func (e item) expires() int64 {
 		return 0
 	}
 
-	m := e.meta()
+	r := e.reader()
+	r.uvarint()
+	m := meta{end: int64(r.uvarint()), maxIdle: r.uvarint(), touched: int64(r.uvarint())}
 	return m.expires()
 }
 

@@ -24,6 +24,7 @@ func (p *Process) devCommand() *cli.Command {
 			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:5701", Usage: "`HOST:PORT` of the first member for clients; each further member is 10 above; port 0 means free ports"},
 			&cli.StringFlag{Name: "partitions", Usage: "`N` partitions (default: 271)"},
 			&cli.StringFlag{Name: "rebuild-delay", Usage: "rebuild the replicas of a member on others when it has been silent for `DURATION` (default: 10s)"},
+			&cli.StringFlag{Name: "reads", Usage: "`POLICY` by which the members answer reads: lease, or quorum to ask a majority each time (default: lease)"},
 			&cli.StringFlag{Name: "cluster-name", Value: "grid", Usage: "`NAME` of the cluster"},
 			&cli.StringFlag{Name: "log-level", Value: "warn", Usage: "lowest `LEVEL` that is logged: debug, info, warn or error"},
 			&cli.StringFlag{Name: "log-format", Value: config.FormatAuto, Usage: "`FORMAT` of logs: text, json, or auto"},
@@ -37,7 +38,7 @@ func (inv *invocation) devConfig() (localConfig, error) {
 	var cfg localConfig
 	given := []config.Given{{Flag: "cluster-name", Value: inv.flags.String("cluster-name")}, {Flag: "listen", Value: inv.flags.String("listen")},
 		{Flag: "log-level", Value: inv.flags.String("log-level")}, {Flag: "log-format", Value: inv.flags.String("log-format")}}
-	for _, flag := range []string{"partitions", "rebuild-delay"} {
+	for _, flag := range []string{"partitions", "rebuild-delay", "reads"} {
 		if inv.flags.IsSet(flag) {
 			given = append(given, config.Given{Flag: flag, Value: inv.flags.String(flag)})
 		}
