@@ -439,12 +439,14 @@ func TestResume(t *testing.T) {
 	must(t, m.Set(ctx, "k0", n+1))
 	one.count(t, 1)
 	late, _ := listen(t, m, sdk.From(token), sdk.OnKey("k0"))
-	list = late.wait(t, "what is lost", func(list []sdk.Event[string, int]) bool { return len(list) >= 2 })
-	if list[0].Kind != sdk.EventLost || list[1].New != n+1 {
+	// On a busy machine the owner may be so late with its messages that some of what the ring has forgotten still comes.
+	newest := func(e sdk.Event[string, int]) bool { return e.New == n+1 }
+	list = late.wait(t, "what is lost", func(list []sdk.Event[string, int]) bool { return slices.ContainsFunc(list, newest) })
+	if list[0].Kind != sdk.EventLost {
 		t.Errorf("heard %s", tail(list))
 	}
 	// That listener's token does not say where the other partitions stood.
-	if _, err := m.AddEntryListener(ctx, late.all(), sdk.From(list[1].Token)); !errors.Is(err, sdk.ErrInvalid) {
+	if _, err := m.AddEntryListener(ctx, late.all(), sdk.From(list[len(list)-1].Token)); !errors.Is(err, sdk.ErrInvalid) {
 		t.Errorf("a token of one key for all: %v", err)
 	}
 	elsewhere := openMap[string, int](t, cl.Client(), "elsewhere")

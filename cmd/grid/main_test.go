@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,6 +96,7 @@ func TestClusterScripts(t *testing.T) {
 			"member-kill":    eachMember((*gridtest.Cluster).Kill),
 			"member-stop":    eachMember((*gridtest.Cluster).Stop),
 			"known":          known,
+			"until-not":      untilNot,
 			"suspect":        suspect,
 			"led":            led,
 			"member-restart": eachMember(func(cl *gridtest.Cluster, i int) { cl.Restart(i) }),
@@ -110,6 +112,25 @@ func known(ts *testscript.TestScript, neg bool, args []string) {
 	n, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	untilAll(ts, func(members []sdk.Member) bool { return len(members) == n })
+}
+
+// until-not PATTERN COMMAND… runs a command until its output does not match: a member that is busy answers with what it knows.
+func untilNot(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until-not PATTERN COMMAND [ARG…]")
+	}
+	pattern, err := regexp.Compile(args[0])
+	ts.Check(err)
+	for until := time.Now().Add(2 * time.Minute); ; {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		out := ts.ReadFile("stdout")
+		if !pattern.MatchString(out) {
+			return
+		}
+		if time.Now().After(until) {
+			ts.Fatalf("it still says %s", out)
+		}
+	}
 }
 
 // suspect MEMBER waits until all members that run find one silent that does not.
