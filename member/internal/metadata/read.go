@@ -22,7 +22,6 @@ var askedAsLeader = []byte{1}
 
 var (
 	errNotConfirmed = errors.New("the leader of the metadata group could not confirm that it leads")
-	errReplicaGone  = errors.New("the metadata group has removed this member's replica")
 	errOtherCluster = errors.New("the member that led the metadata group is in another cluster")
 )
 
@@ -45,13 +44,30 @@ func (md *Metadata) Barrier(ctx context.Context) error {
 	case v.Cluster != md.cluster:
 		return errOtherCluster
 	case md.replicaGone(v):
-		// Doubt looks for metadata that are newer than this member's, and finds another replica by them. So they are not taken over here.
-		return errReplicaGone
+		// Doubt looks for metadata that are newer than this member's, and finds another replica by them. So they are not taken over here. The
+		// other replica brings them.
+		return md.reached(ctx, v.Version)
 	}
 
 	// What was read is at least as new as what was committed before the call, and the replica catches up later.
 	md.Learn(v)
 	return nil
+}
+
+// reached returns when this member knows a version of the metadata, or a later one.
+func (md *Metadata) reached(ctx context.Context, version uint64) error {
+	for {
+		// The channel is taken before the view, so that no change between the two is missed.
+		changed := md.Changed()
+		if md.View().Version >= version {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // replicaGone reports whether metadata have another replica of this member than the one that runs here, or none, or are of another generation.
