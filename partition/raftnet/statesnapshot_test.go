@@ -289,7 +289,8 @@ func TestStateSnapshotsFromHandToHand(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, leader.nh.SyncRequestAddNonVoting(ctx, testShard, replica, m.id, membership.ConfigChangeID))
 		awaitApplied(t, m, commands)
-		require.NotZero(t, m.tr.Stats().ReceivedChunks, "by a state snapshot")
+		// The state is there a moment before its chunk is handed over and counted.
+		require.Eventually(t, func() bool { return m.tr.Stats().ReceivedChunks > 0 }, patience, time.Millisecond, "by a state snapshot")
 	}
 	join(first, 2)
 	join(first, 3)
