@@ -289,7 +289,7 @@ func TestStateSnapshotsFromHandToHand(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, leader.nh.SyncRequestAddNonVoting(ctx, testShard, replica, m.id, membership.ConfigChangeID))
 		awaitApplied(t, m, commands)
-		// The state is there a moment before its chunk is handed over and counted.
+		// The state is there a moment before its chunk is counted.
 		require.Eventually(t, func() bool { return m.tr.Stats().ReceivedChunks > 0 }, patience, time.Millisecond, "by a state snapshot")
 	}
 	join(first, 2)

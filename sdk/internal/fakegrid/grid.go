@@ -144,7 +144,7 @@ func newGrid(t testing.TB, n, partitions int) *Grid {
 	g.mu.parts = make([]partition, partitions)
 	for i := range g.mu.parts {
 		// Epochs begin in generation 1, as in a new cluster.
-		g.mu.parts[i] = partition{owner: i % n, epoch: 1 << 44, maps: make(map[string]*table)}
+		g.mu.parts[i] = partition{owner: i % n, epoch: uint64(wire.StampOf(1, 0)), maps: make(map[string]*table)}
 	}
 
 	t.Cleanup(func() {
@@ -441,7 +441,7 @@ func (g *Grid) Bootstrap(partitions int) {
 
 	g.mu.parts = make([]partition, partitions)
 	for i := range g.mu.parts {
-		g.mu.parts[i] = partition{owner: i % len(g.mu.members), epoch: 1 << 44, maps: make(map[string]*table)}
+		g.mu.parts[i] = partition{owner: i % len(g.mu.members), epoch: uint64(wire.StampOf(1, 0)), maps: make(map[string]*table)}
 	}
 }
 
