@@ -37,11 +37,8 @@ import (
 // The gate belongs to one connection and is used by its sender alone.
 type emptyGate struct {
 	interval time.Duration // 0: everything passes
-	passed   map[raftio.NodeInfo]time.Time
-	sweepAt  int // size at which replicas that have been silent for an interval are forgotten
+	passed   recent[time.Time]
 }
-
-const minGateSweep = 1024
 
 // gates decide which messages of a connection are sent.
 type gates struct {
@@ -57,7 +54,7 @@ func (g *gates) admits(m *pb.Message, now time.Time) bool {
 }
 
 func newEmptyGate(interval time.Duration) emptyGate {
-	return emptyGate{interval: interval, passed: make(map[raftio.NodeInfo]time.Time), sweepAt: minGateSweep}
+	return emptyGate{interval: interval, passed: newRecent(interval, func(at time.Time) time.Time { return at })}
 }
 
 // admits reports whether m is to be sent.
@@ -68,25 +65,10 @@ func (g *emptyGate) admits(m *pb.Message, now time.Time) bool {
 	}
 
 	key := raftio.NodeInfo{ShardID: m.ShardID, ReplicaID: m.To}
-	if last, ok := g.passed[key]; ok && now.Sub(last) < g.interval {
+	if last, ok := g.passed.of[key]; ok && now.Sub(last) < g.interval {
 		return false
 	}
 
-	// Without this the gate would remember every replica that ever was.
-	if len(g.passed) >= g.sweepAt {
-		g.sweep(now)
-	}
-	g.passed[key] = now
+	g.passed.note(key, now, now)
 	return true
-}
-
-func (g *emptyGate) sweep(now time.Time) {
-	for k, last := range g.passed {
-		if now.Sub(last) >= g.interval {
-			delete(g.passed, k)
-		}
-	}
-
-	// Twice what is left, so that the cost of a sweep is spread over as many new replicas.
-	g.sweepAt = max(minGateSweep, 2*len(g.passed))
 }

@@ -20,7 +20,7 @@ func TestEmptyGate(t *testing.T) {
 		}
 		var passed []event
 		g := newEmptyGate(interval)
-		g.sweepAt = 3
+		g.passed.sweepAt = 3
 		now := time.Unix(1000, 0)
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 300).Draw(t, "ms")) * time.Millisecond)
@@ -51,10 +51,10 @@ func TestEmptyGate(t *testing.T) {
 func TestEmptyGateForgets(t *testing.T) {
 	g := newEmptyGate(time.Second)
 	now := time.Unix(1000, 0)
-	for i := range 100 * minGateSweep {
+	for i := range 100 * minSweep {
 		now = now.Add(10 * time.Millisecond) // 100 replicas within the interval
 		require.True(t, g.admits(&pb.Message{Type: pb.Replicate, ShardID: uint64(i), To: 1}, now))
-		require.LessOrEqual(t, len(g.passed), minGateSweep)
+		require.LessOrEqual(t, len(g.passed.of), minSweep)
 	}
 }
 
@@ -63,5 +63,5 @@ func TestEmptyGateOpen(t *testing.T) {
 	for range 3 {
 		require.True(t, g.admits(&pb.Message{Type: pb.Replicate, ShardID: 1, To: 1}, time.Unix(0, 0)))
 	}
-	require.Empty(t, g.passed)
+	require.Empty(t, g.passed.of)
 }

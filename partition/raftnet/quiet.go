@@ -32,8 +32,7 @@ type quietGate struct {
 	interval time.Duration // length of a window; 0: everything passes
 	start    time.Time     // of the first window
 	answers  *answers
-	passed   map[raftio.NodeInfo]sentHeartbeat
-	sweepAt  int // size at which replicas that were sent no heartbeat for two windows are forgotten
+	passed   recent[sentHeartbeat]
 }
 
 // sentHeartbeat is one that has passed.
@@ -43,7 +42,8 @@ type sentHeartbeat struct {
 }
 
 func newQuietGate(interval time.Duration, start time.Time, a *answers) quietGate {
-	return quietGate{interval: interval, start: start, answers: a, passed: make(map[raftio.NodeInfo]sentHeartbeat), sweepAt: minGateSweep}
+	// A heartbeat of two windows ago counts in no present one.
+	return quietGate{interval: interval, start: start, answers: a, passed: newRecent(2*interval, func(s sentHeartbeat) time.Time { return s.at })}
 }
 
 // admits reports whether m is to be sent.
@@ -56,9 +56,9 @@ func (g *quietGate) admits(m *pb.Message, now time.Time) bool {
 	key := raftio.NodeInfo{ShardID: m.ShardID, ReplicaID: m.To}
 	if m.Type != pb.Heartbeat {
 		// Something happens in the group.
-		if len(g.passed) > 0 {
+		if len(g.passed.of) > 0 {
 			// The next heartbeat to this replica passes, whatever the replica has answered before.
-			delete(g.passed, key)
+			delete(g.passed.of, key)
 		}
 		return true
 	}
@@ -69,37 +69,22 @@ func (g *quietGate) admits(m *pb.Message, now time.Time) bool {
 	}
 
 	// The windows are the same for all replicas of the process, so that their heartbeats pass together.
-	last, ok := g.passed[key]
+	last, ok := g.passed.of[key]
 	if ok && last.term == m.Term && last.commit == m.Commit && g.window(last.at) == g.window(now) && g.answers.since(key, m.Term, last.at) {
 		// The replica has answered the same in this window, so the heartbeat would tell it nothing.
 		return false
 	}
 
-	// Without this the gate would remember every replica that ever was.
-	if len(g.passed) >= g.sweepAt {
-		g.sweep(now)
-	}
-	g.passed[key] = sentHeartbeat{m.Term, m.Commit, now}
+	g.passed.note(key, sentHeartbeat{m.Term, m.Commit, now}, now)
 	return true
 }
 
 func (g *quietGate) window(at time.Time) int64 { return int64(at.Sub(g.start) / g.interval) }
 
-func (g *quietGate) sweep(now time.Time) {
-	for k, last := range g.passed {
-		// A heartbeat of two windows ago counts in no present one.
-		if now.Sub(last.at) >= 2*g.interval {
-			delete(g.passed, k)
-		}
-	}
-	g.sweepAt = max(minGateSweep, 2*len(g.passed))
-}
-
 // answers is when replicas of other processes have last answered a heartbeat.
 type answers struct {
-	mu      sync.Mutex // guards the following
-	last    map[raftio.NodeInfo]answer
-	sweepAt int
+	mu   sync.Mutex // guards the following
+	last recent[answer]
 }
 
 type answer struct {
@@ -111,7 +96,7 @@ type answer struct {
 const answersFor = time.Minute
 
 func newAnswers() *answers {
-	return &answers{last: make(map[raftio.NodeInfo]answer), sweepAt: minGateSweep}
+	return &answers{last: newRecent(answersFor, func(a answer) time.Time { return a.at })}
 }
 
 // note remembers the answers in a batch of messages.
@@ -130,10 +115,7 @@ func (a *answers) note(batch []pb.Message) {
 			defer a.mu.Unlock()
 		}
 
-		if len(a.last) >= a.sweepAt {
-			a.sweepLocked(now)
-		}
-		a.last[raftio.NodeInfo{ShardID: m.ShardID, ReplicaID: m.From}] = answer{m.Term, now}
+		a.last.note(raftio.NodeInfo{ShardID: m.ShardID, ReplicaID: m.From}, answer{m.Term, now}, now)
 	}
 }
 
@@ -142,16 +124,6 @@ func (a *answers) since(replica raftio.NodeInfo, term uint64, at time.Time) bool
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	// An answer of another term may have been given to another leader.
-	last, ok := a.last[replica]
+	last, ok := a.last.of[replica]
 	return ok && last.term == term && !last.at.Before(at)
-}
-
-// sweepLocked forgets old answers. REQUIRES: a.mu.
-func (a *answers) sweepLocked(now time.Time) {
-	for k, last := range a.last {
-		if now.Sub(last.at) > answersFor {
-			delete(a.last, k)
-		}
-	}
-	a.sweepAt = max(minGateSweep, 2*len(a.last))
 }

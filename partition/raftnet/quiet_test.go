@@ -20,7 +20,7 @@ func TestQuietGate(t *testing.T) {
 		now := start
 		a := newAnswers()
 		g := newQuietGate(interval, now, a)
-		g.sweepAt = 2
+		g.passed.sweepAt = 2
 
 		type sent struct {
 			m        pb.Message
@@ -42,7 +42,7 @@ func TestQuietGate(t *testing.T) {
 				require.True(t, g.admits(&pb.Message{Type: pb.Replicate, ShardID: 1, To: to, Term: 1}, now))
 			case 1, 2, 3: // an answer, perhaps of an earlier term
 				term := rapid.Uint64Range(1, 2).Draw(t, "answer's term")
-				a.last[raftio.NodeInfo{ShardID: 1, ReplicaID: to}] = answer{term, now}
+				a.last.of[raftio.NodeInfo{ShardID: 1, ReplicaID: to}] = answer{term, now}
 				if b != nil {
 					b.answered = term == b.m.Term
 				}
@@ -94,20 +94,20 @@ func TestQuietGateForgets(t *testing.T) {
 	now := time.Unix(1000, 0)
 	a := newAnswers()
 	g := newQuietGate(time.Second, now, a)
-	for i := range uint64(20 * minGateSweep) {
+	for i := range uint64(20 * minSweep) {
 		now = now.Add(10 * time.Millisecond)
 		require.True(t, g.admits(&pb.Message{Type: pb.Heartbeat, ShardID: i + 1, To: 1, Term: 1}, now))
-		require.LessOrEqual(t, len(g.passed), minGateSweep)
+		require.LessOrEqual(t, len(g.passed.of), minSweep)
 	}
 }
 
 func TestAnswersAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAnswers()
-		for i := range uint64(5 * minGateSweep) {
+		for i := range uint64(5 * minSweep) {
 			time.Sleep(answersFor / 100)
 			a.note([]pb.Message{{Type: pb.ReplicateResp, ShardID: i + 1, From: 1}, {Type: pb.HeartbeatResp, ShardID: i + 1, From: 1, Term: 1}})
-			require.LessOrEqual(t, len(a.last), minGateSweep)
+			require.LessOrEqual(t, len(a.last.of), minSweep)
 		}
 	})
 }
