@@ -36,14 +36,10 @@ const (
 // keptPlace returns the metadata replica that a data directory says it holds, zero if it says nothing. One that was removed is not held any
 // more, and must never be started again; a member that has given one up has no other yet, not even the one with which it bootstrapped the cluster.
 func keptPlace(dir string) (kept place, givenUp bool, err error) {
-	path := filepath.Join(dir, placeFile)
-	b, err := os.ReadFile(path)
+	b, path, err := readKept(dir, placeFile, "the place in the metadata group")
 	// Only a missing file means that there is none. A damaged one may stand for a replica that has voted.
-	if errors.Is(err, os.ErrNotExist) {
-		return place{}, false, nil
-	}
-	if err != nil {
-		return place{}, false, fmt.Errorf("read the place in the metadata group: %w", err)
+	if b == nil {
+		return place{}, false, err
 	}
 
 	r := wire.NewReader(b)
@@ -77,14 +73,10 @@ func keepPlace(dir string, s place, givenUp bool) error {
 }
 
 func loadMembers(dir string) ([]wire.MetaMember, error) {
-	path := filepath.Join(dir, membersFile)
-	b, err := os.ReadFile(path)
+	b, path, err := readKept(dir, membersFile, "the list of members")
 	// The first start has no list yet.
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the list of members: %w", err)
+	if b == nil {
+		return nil, err
 	}
 
 	// A list that does not decode is damage of the disk, and the rest of the directory may be damaged too.
@@ -109,14 +101,10 @@ func saveMembers(dir string, old, members []wire.MetaMember) ([]wire.MetaMember,
 
 // loadRecovery returns the metadata whose generation this member was to begin, nil if none.
 func loadRecovery(dir string) (*meta.View, error) {
-	path := filepath.Join(dir, recoverFile)
-	b, err := os.ReadFile(path)
+	b, path, err := readKept(dir, recoverFile, "the metadata that are to begin")
 	// As a rule no recovery is under way.
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the metadata that are to begin: %w", err)
+	if b == nil {
+		return nil, err
 	}
 
 	st, err := meta.DecodeSnapshot(b)
@@ -140,6 +128,19 @@ func endRecovery(dir string) error {
 		return fmt.Errorf("forget the metadata that have begun: %w", err)
 	}
 	return nil
+}
+
+// readKept reads a file of the data directory; nil if there is none. The error says what was to be read.
+func readKept(dir, name, what string) (b []byte, path string, err error) {
+	path = filepath.Join(dir, name)
+	b, err = os.ReadFile(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil, path, nil
+	case err != nil:
+		return nil, path, fmt.Errorf("read %s: %w", what, err)
+	}
+	return b, path, nil
 }
 
 // replaceFile writes a file that, whenever the machine stops, holds either what it held or b.

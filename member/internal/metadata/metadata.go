@@ -54,7 +54,7 @@ type Config struct {
 	Closing func() bool
 	// Leaving reports whether the member is about to leave: it must not lead, and asks for no other replica.
 	Leaving func() bool
-	// Removed is called when this process is none of the cluster's members any more. It does not block.
+	// Removed is called when the cluster has removed this process from its members. It does not block.
 	Removed func(reason string)
 	// Followed is called after each change of the metadata, and once at the beginning, by one goroutine.
 	Followed func(v *meta.View)
