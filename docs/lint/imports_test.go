@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -151,7 +152,15 @@ type listed struct {
 // list returns the packages of the module and all that they import, by path.
 func list(t *testing.T) map[string]listed {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-json=ImportPath,Imports", "./...")
+	all := make(map[string]listed)
+	goList(t, func(p listed) { all[p.ImportPath] = p }, "-deps", "-json=ImportPath,Imports", "./...")
+	return all
+}
+
+// goList calls f for each package that go list tells of in JSON.
+func goList[P any](t *testing.T, f func(P), args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list"}, args...)...)
 	cmd.Dir = root(t)
 	out, err := cmd.Output()
 	if err != nil {
@@ -161,15 +170,15 @@ func list(t *testing.T) map[string]listed {
 		}
 		t.Fatal(err)
 	}
-	all := make(map[string]listed)
-	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
-		var p listed
+
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p P
 		if err := d.Decode(&p); errors.Is(err, io.EOF) {
-			return all
+			return
 		} else if err != nil {
 			t.Fatalf("go list: %v", err)
 		}
-		all[p.ImportPath] = p
+		f(p)
 	}
 }
 

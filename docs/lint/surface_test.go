@@ -1,15 +1,12 @@
 package lint
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"go/importer"
 	"go/token"
 	"go/types"
 	"io"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -80,31 +77,13 @@ func TestPublicSurfaceSees(t *testing.T) {
 // typesOf returns an importer that knows some packages of the module, and all that they import, from the compiler's output.
 func typesOf(t *testing.T, dirs []string) types.Importer {
 	t.Helper()
-	args := []string{"list", "-export", "-deps", "-json=ImportPath,Export"}
+	args := []string{"-export", "-deps", "-json=ImportPath,Export"}
 	for _, d := range dirs {
 		args = append(args, "./"+d)
 	}
-	cmd := exec.CommandContext(t.Context(), "go", args...)
-	cmd.Dir = root(t)
-	out, err := cmd.Output()
-	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			t.Fatalf("go list: %v\n%s", err, exit.Stderr)
-		}
-		t.Fatal(err)
-	}
 
 	at := make(map[string]string)
-	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
-		var p struct{ ImportPath, Export string }
-		if err := d.Decode(&p); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			t.Fatalf("go list: %v", err)
-		}
-		at[p.ImportPath] = p.Export
-	}
+	goList(t, func(p struct{ ImportPath, Export string }) { at[p.ImportPath] = p.Export }, args...)
 	return importer.ForCompiler(token.NewFileSet(), "gc", func(path string) (io.ReadCloser, error) { return os.Open(at[path]) })
 }
 
