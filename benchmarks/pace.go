@@ -55,13 +55,18 @@ func (p *pace) next(ctx context.Context, free time.Time) (from time.Time, ok boo
 		return due, true
 	}
 
-	wait := time.NewTimer(time.Until(due))
-	defer wait.Stop()
+	return due, Wait(ctx, time.Until(due)) == nil
+}
+
+// Wait returns after a time, or with ctx's cause if ctx ends before.
+func Wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
 	select {
-	case <-wait.C:
-		return due, true
+	case <-t.C:
+		return nil
 	case <-ctx.Done():
-		return due, false
+		return context.Cause(ctx)
 	}
 }
 

@@ -21,7 +21,7 @@ const (
 
 // idle watches clusters that have no work.
 func idle(ctx context.Context, f *fleet, r *Result) error {
-	if err := wait(ctx, idleTime); err != nil { // what a start leaves to do
+	if err := benchmarks.Wait(ctx, idleTime); err != nil { // what a start leaves to do
 		return err
 	}
 
@@ -35,7 +35,7 @@ func idle(ctx context.Context, f *fleet, r *Result) error {
 		before[name] = d
 	}
 
-	if err := wait(ctx, idleTime); err != nil {
+	if err := benchmarks.Wait(ctx, idleTime); err != nil {
 		return err
 	}
 
@@ -126,7 +126,7 @@ func (one *runner) grow(ctx context.Context, from, to int, settle time.Duration)
 		return Memory{}, err
 	}
 
-	if err := wait(ctx, settle); err != nil {
+	if err := benchmarks.Wait(ctx, settle); err != nil {
 		return Memory{}, err
 	}
 
@@ -184,16 +184,4 @@ func (one *runner) write(ctx context.Context, from, to int) error {
 
 	wg.Wait()
 	return context.Cause(ctx)
-}
-
-// wait returns after a time, or with ctx's cause.
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -162,18 +162,6 @@ func (l *load) call(ctx context.Context, k kind, partition int) {
 	})
 }
 
-// goOn waits for some time of load.
-func goOn(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // await waits until a call of each kind to each of some partitions that began after a moment has succeeded.
 func (l *load) await(ctx context.Context, partitions []int, after time.Time) error {
 	tick := time.NewTicker(20 * time.Millisecond)

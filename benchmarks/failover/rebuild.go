@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gridiron-io/gridiron/benchmarks"
 	"github.com/gridiron-io/gridiron/benchmarks/internal/standin"
 	"github.com/gridiron-io/gridiron/sdk"
 )
@@ -61,7 +62,7 @@ func (o *options) rebuild(ctx context.Context) (r report, err error) {
 	started := time.Now()
 
 	work := func() error {
-		if err := goOn(ctx, 2*o.settle); err != nil {
+		if err := benchmarks.Wait(ctx, 2*o.settle); err != nil {
 			return err
 		}
 

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/gridiron-io/gridiron/benchmarks"
 	"github.com/gridiron-io/gridiron/benchmarks/internal/standin"
 	"github.com/gridiron-io/gridiron/benchmarks/proc"
 )
@@ -108,7 +109,7 @@ func (o *options) fault(ctx context.Context, kind faultKind) (r report, err erro
 		}
 
 		// Load before the fault shows that the calls went well until then.
-		if err := goOn(ctx, o.settle); err != nil {
+		if err := benchmarks.Wait(ctx, o.settle); err != nil {
 			l.stop()
 			return r, err
 		}
@@ -132,7 +133,7 @@ func (o *options) fault(ctx context.Context, kind faultKind) (r report, err erro
 
 		if err == nil {
 			if err = l.await(ctx, partitions, down); err == nil {
-				err = goOn(ctx, o.settle)
+				err = benchmarks.Wait(ctx, o.settle)
 			}
 		}
 
@@ -278,7 +279,7 @@ func (o *options) leave(ctx context.Context) (r report, err error) {
 		}
 
 		started := time.Now()
-		if err = goOn(ctx, o.settle); err != nil {
+		if err = benchmarks.Wait(ctx, o.settle); err != nil {
 			l.stop()
 			return r, err
 		}
@@ -291,7 +292,7 @@ func (o *options) leave(ctx context.Context) (r report, err error) {
 		cancel()
 		took := time.Since(began)
 		if err == nil {
-			err = goOn(ctx, o.settle)
+			err = benchmarks.Wait(ctx, o.settle)
 		}
 
 		samples := l.stop()

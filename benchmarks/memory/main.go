@@ -25,6 +25,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/gridiron-io/gridiron/benchmarks"
 	"github.com/gridiron-io/gridiron/benchmarks/proc"
 	"github.com/gridiron-io/gridiron/sdk"
 )
@@ -118,10 +119,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 
-	select {
-	case <-time.After(o.settle):
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if err := benchmarks.Wait(ctx, o.settle); err != nil {
+		return err
 	}
 
 	settled, err := sights(ctx, cl)
