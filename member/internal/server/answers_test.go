@@ -22,23 +22,27 @@ func (echo) Handle(req *wire.Request, caller maps.Caller) bool {
 func (echo) Flush(int)        {}
 func (echo) Gone(maps.Caller) {}
 
-// connected returns a connection of a server that answers by echo, and the client's end of it.
-func connected(t testing.TB, slow time.Duration) (*Conn, net.Conn) {
+// pairOf returns the two ends of a connection, which the caller closes.
+func pairOf(t testing.TB) (dialed, accepted net.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
-	client, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
+	if dialed, err = net.Dial("tcp", l.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
-	nc, err := l.Accept()
-	if err != nil {
+	if accepted, err = l.Accept(); err != nil {
 		t.Fatal(err)
 	}
+	return dialed, accepted
+}
 
+// connected returns a connection of a server that answers by echo, and the client's end of it.
+func connected(t testing.TB, slow time.Duration) (*Conn, net.Conn) {
+	t.Helper()
+	client, nc := pairOf(t)
 	s := &Server{log: slog.New(slog.DiscardHandler)}
 	s.cfg = Config{SlowPeer: slow, Stamp: func() (int64, uint64) { return 1, 1 }}
 	s.Provide(Services{Partitions: 1, Maps: echo{}})

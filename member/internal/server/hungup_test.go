@@ -10,20 +10,8 @@ import (
 
 // A connection has hung up once the peer has closed it and all that it sent was read, whether or not somebody waits to read.
 func TestHungUp(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	peer, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	peer, nc := pairOf(t)
 	defer func() { _ = peer.Close() }()
-	nc, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
 	defer func() { _ = nc.Close() }()
 
 	if hungUp(nc) {
