@@ -33,22 +33,12 @@ func (d *decoder) take(t token) []byte {
 // skip steps over one value and returns its bytes.
 func (d *decoder) skip() ([]byte, error) {
 	at := d.pos
-	// A count in place of recursion: the depth of what is skipped costs no stack.
-	for left := uint64(1); left > 0; left-- {
-		t, err := d.token()
-		if err != nil {
-			return nil, err
-		}
-
-		d.pos += t.end()
-		switch t.fam {
-		case famArray:
-			left += t.n
-		case famMap:
-			left += 2 * t.n
-		}
+	end, err := skip(d.b, at)
+	if err != nil {
+		return nil, err
 	}
-	return d.b[at:d.pos], nil
+	d.pos = end
+	return d.b[at:end], nil
 }
 
 // any reads one value as an any holds it.
