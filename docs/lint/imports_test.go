@@ -31,10 +31,11 @@ var layers = []struct {
 }{
 	{"sdk/wire", nil},
 	{"sdk/codec", []string{"sdk/wire"}},
+	{"sdk/predicate", []string{"sdk/wire", "sdk/codec"}},
 	{"sdk", nil},
 	{"maps/internal/use", nil},
 	{"maps/state", []string{"maps/internal/use", "partition/entry", "sdk/wire"}},
-	{"maps/query", []string{"sdk/wire", "sdk/codec"}},
+	{"maps/query", []string{"sdk/predicate", "sdk/wire", "sdk/codec"}},
 	{"maps", []string{"partition", "sdk"}},
 	{"exec", []string{"partition", "sdk"}},
 	{"partition/entry", []string{"sdk/wire"}},
