@@ -94,8 +94,17 @@ var (
 	_ func(uint64) sdk.WriteOption        = sdk.IfVersion
 	_ func(*sdk.Lock) sdk.WriteOption     = sdk.WithFence
 	_ func(string) sdk.Predicate          = sdk.KeyGlob
-	_ func(int) sdk.QueryOption           = sdk.Limit
-	_ func(int) sdk.QueryOption           = sdk.PageSize
+
+	_ func(string) sdk.Predicate              = sdk.SQL
+	_ [6]func(string, any) sdk.Predicate      = [...]func(string, any) sdk.Predicate{sdk.Eq, sdk.Ne, sdk.Gt, sdk.Ge, sdk.Lt, sdk.Le}
+	_ func(string, any, any) sdk.Predicate    = sdk.Between
+	_ func(string, ...any) sdk.Predicate      = sdk.In
+	_ [2]func(string, string) sdk.Predicate   = [...]func(string, string) sdk.Predicate{sdk.Like, sdk.ILike}
+	_ func(string) sdk.Predicate              = sdk.IsNull
+	_ [2]func(...sdk.Predicate) sdk.Predicate = [...]func(...sdk.Predicate) sdk.Predicate{sdk.And, sdk.Or}
+	_ func(sdk.Predicate) sdk.Predicate       = sdk.Not
+	_ func(int) sdk.QueryOption               = sdk.Limit
+	_ func(int) sdk.QueryOption               = sdk.PageSize
 )
 
 // Executors.
