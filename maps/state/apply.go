@@ -52,7 +52,7 @@ func (s *State) apply(op *entry.Op) entry.Result {
 	}
 
 	// This is a copy of an executed call: the same answer goes out, and the state does not change twice.
-	if o := s.calls.get(op.Client, op.Seq); o != nil {
+	if o := w.get(op.Seq); o != nil {
 		return o.entryResult()
 	}
 

@@ -54,13 +54,18 @@ func BenchmarkApply(b *testing.B) {
 		{"op=set/size=100/call=true", wire.OpSet, 100, 0, true},
 		{"op=put/size=100/call=true", wire.OpPut, 100, 0, true},
 		{"op=set/size=10000", wire.OpSet, 10_000, 0, false},
+		{"op=setttl/size=100", wire.OpSetTTL, 100, 3_600_000, false},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			const n = 10_000
 			s := fill(n, c.size, c.ttl)
+			size := c.size
+			if c.code == wire.OpSetTTL {
+				size = 0 // the value stays
+			}
 			ops := make([]*entry.Op, n)
 			for i := range ops {
-				ops[i] = benchOp(c.code, benchKey(i), c.size, c.ttl)
+				ops[i] = benchOp(c.code, benchKey(i), size, c.ttl)
 			}
 			b.ReportAllocs()
 			i := 0

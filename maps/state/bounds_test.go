@@ -89,7 +89,7 @@ func TestResultsAreDroppedInParts(t *testing.T) {
 		if got := call(uint64(n+1+i), n+1); got != wire.CodeOK {
 			t.Fatalf("%v", got)
 		}
-		if got := s.calls.records.Len(); got != want {
+		if got := len(s.calls.take(wire.ID{1}).records()); got != want {
 			t.Errorf("after call %d %d results are kept, want %d", i, got, want)
 		}
 	}

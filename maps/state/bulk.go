@@ -44,15 +44,15 @@ func (s *State) writeMany(code wire.Op, b *wire.ManyBody) outcome {
 		}
 
 		// The map is looked up for each key: the write before may have created, copied or ended it.
-		m, cur := s.current(b.Map, key)
+		at := s.current(b.Map, key)
 		switch {
-		case checkVersion(&b.WriteOptions, cur) != "":
+		case checkVersion(&b.WriteOptions, at.cur) != "":
 			res.Failed = append(res.Failed, wire.BulkError{Index: uint32(i), Code: wire.CodeConflict})
 		case code == wire.OpSetMany:
-			s.store(m, cur, b.Map, key, b.Values[i], &b.WriteOptions)
+			s.store(&at, b.Map, b.Values[i], &b.WriteOptions)
 			res.Applied++
-		case cur.data != nil:
-			s.remove(m, cur, wire.EventRemoved)
+		case at.cur.data != nil:
+			s.remove(at.m, at.cur, wire.EventRemoved)
 			res.Applied++
 
 		// There is nothing to delete, but a value that is being loaded would come back after the deletion.

@@ -2,7 +2,9 @@ package state
 
 import (
 	"bytes"
+	"cmp"
 	"math"
+	"slices"
 
 	"github.com/tidwall/btree"
 
@@ -24,28 +26,22 @@ const (
 
 // calls remembers the results of executed calls: until their deadlines, or until they are below their client's request window.
 type calls struct {
-	windows *btree.BTreeG[requestWindow] // by client
-	records *btree.BTreeG[record]        // by client and seq
-	bytes   int                          // Invariant: the sum of the windows' and records' costs
+	windows *btree.BTreeG[windowSlot] // by client
+	bytes   int                       // Invariant: the sum of the windows' and records' costs
 
-	// ends orders records by deadline and windows by the time at which they are looked at. Derived from the other two.
+	// ends orders the windows by the time up to which nothing of them is to be forgotten. Derived from windows.
 	ends *btree.BTreeG[callEnd]
+
+	last *requestWindow // the window that was taken last, where it still exists. Derived from windows.
+
+	// stamp counts frozen views. Invariant: a window with an older stamp may be part of a view and is never changed.
+	stamp uint64
 }
 
-// requestWindow is the client request window: which calls of a client may still be repeated, and how many of their results are kept.
-type requestWindow struct {
-	client  wire.ID
-	floor   uint64 // lowest seq that the client may still repeat. Each call drops some of the records below.
-	records uint64 // Invariant: how many records the client has
-	until   int64  // no copy of a call below floor can be in time after it. Invariant: not before any record's deadline, MaxInt64 excepted.
-	look    int64  // place in calls.ends. Invariant: look ≤ until+1.
-}
-
-// record is the result of one executed call.
-type record struct {
+// windowSlot finds a window by its client.
+type windowSlot struct {
 	client wire.ID
-	seq    uint64
-	result *outcome // immutable
+	w      *requestWindow
 }
 
 // callEnd is when a record (seq > 0) is forgotten, or a window (seq 0) is looked at.
@@ -53,6 +49,14 @@ type callEnd struct {
 	at     int64
 	client wire.ID
 	seq    uint64
+}
+
+// compare orders ends by time. Each log entry forgets a bounded number, so replicas must agree on the order within one millisecond.
+func (e callEnd) compare(other callEnd) int {
+	if c := cmp.Compare(e.at, other.at); c != 0 {
+		return c
+	}
+	return cmp.Or(bytes.Compare(e.client[:], other.client[:]), cmp.Compare(e.seq, other.seq))
 }
 
 // outcome is the result of executing an operation, in the form in which it is remembered.
@@ -67,26 +71,9 @@ type outcome struct {
 
 func newCalls() calls {
 	return calls{
-		windows: newTree(func(a, b requestWindow) bool { return bytes.Compare(a.client[:], b.client[:]) < 0 }),
-		records: newTree(lessRecord),
-		ends: newTree(func(a, b callEnd) bool {
-			if a.at != b.at {
-				return a.at < b.at
-			}
-			// Each log entry forgets a bounded number, so replicas must agree on the order within one millisecond.
-			if c := bytes.Compare(a.client[:], b.client[:]); c != 0 {
-				return c < 0
-			}
-			return a.seq < b.seq
-		}),
+		windows: newTree(func(a, b windowSlot) bool { return bytes.Compare(a.client[:], b.client[:]) < 0 }),
+		ends:    newTree(func(a, b callEnd) bool { return a.compare(b) < 0 }),
 	}
-}
-
-func lessRecord(a, b record) bool {
-	if c := bytes.Compare(a.client[:], b.client[:]); c != 0 {
-		return c < 0
-	}
-	return a.seq < b.seq
 }
 
 // body returns the answer's body.
@@ -104,11 +91,31 @@ func (o *outcome) entryResult() entry.Result { return entry.Result{Code: o.code,
 
 func (o *outcome) cost() int { return recordCost + len(o.data) }
 
-// admit notes that a call of a client has come, and moves the floor of its request window up to lowest. It returns the window.
-func (c *calls) admit(client wire.ID, lowest uint64, deadline, clock int64) requestWindow {
-	w, known := c.windows.Get(requestWindow{client: client})
-	before := w
+// share returns a view of the windows that stays as it is.
+func (c *calls) share() *btree.BTreeG[windowSlot] {
+	c.stamp++
+	return c.windows.Copy()
+}
 
+// take returns the window of a client for a change; nil if there is none. If it may be part of a frozen view, it returns a copy in its place.
+func (c *calls) take(client wire.ID) *requestWindow {
+	w := c.last
+	if w == nil || w.client != client {
+		slot, _ := c.windows.Get(windowSlot{client: client})
+		w = slot.w
+	}
+
+	if w != nil && w.stamp != c.stamp {
+		w = w.clone(c.stamp)
+		c.windows.Set(windowSlot{client, w})
+	}
+	c.last = w
+	return w
+}
+
+// admit notes that a call of a client has come, and moves the floor of its request window up to lowest. It returns the window, which is good
+// for changes until the next freeze.
+func (c *calls) admit(client wire.ID, lowest uint64, deadline, clock int64) *requestWindow {
 	// No record may outlive its window, so the window reaches as far as the deadline of this call.
 	until := max(deadline, clock)
 	// The sum below must not overflow at the end of time.
@@ -116,101 +123,116 @@ func (c *calls) admit(client wire.ID, lowest uint64, deadline, clock int64) requ
 		until = max(until, clock+windowKeep)
 	}
 
-	// One below the end of time, so that the place in c.ends can be one later than all deadlines.
-	w.client, w.until = client, max(w.until, min(until, math.MaxInt64-1))
+	// One below the end of time, so that the look can be one later than all deadlines.
+	until = min(until, math.MaxInt64-1)
 
-	// A known window keeps its place in c.ends. forget moves it on when that place comes up.
-	if !known {
-		w.look = w.until + 1
-		c.ends.Set(callEnd{at: w.look, client: client})
-		c.bytes += windowCost
+	w := c.take(client)
+	if w == nil {
+		w = &requestWindow{client: client, look: until + 1, stamp: c.stamp}
+		c.insert(w)
 	}
+
+	// A known window keeps its look. forget moves it on when that time comes.
+	w.until = max(w.until, until)
 
 	// A copy that was delayed carries an older floor, and must not open the window again.
 	w.floor = max(w.floor, lowest)
-	c.dropBelow(&w)
-	if w != before {
-		c.windows.Set(w)
+
+	// A floor that leaps must not make one entry of the log long: what is left goes with the client's next calls.
+	for n := 0; n < forgetMax && w.lowest() < w.floor; n++ {
+		c.bytes -= w.pop()
 	}
 	return w
 }
 
-// dropBelow forgets records below w's floor, the oldest first, at most forgetMax.
-func (c *calls) dropBelow(w *requestWindow) {
-	// A floor that leaps must not make one entry of the log long: what is left goes with the client's next calls.
-	for range forgetMax {
-		if w.records == 0 {
-			return
-		}
-
-		var first record
-		// Records stand by client and seq. Without an end to the walk, it would go on into the next client's.
-		c.records.Ascend(record{client: w.client}, func(r record) bool {
-			first = r
-			return false
-		})
-		if first.seq >= w.floor {
-			return
-		}
-
-		c.drop(first)
-		w.records--
+// insert adds a window that the calls do not know yet, with its records.
+func (c *calls) insert(w *requestWindow) {
+	c.windows.Set(windowSlot{w.client, w})
+	c.bytes += windowCost
+	for i := range w.records() {
+		c.bytes += w.records()[i].cost()
 	}
-}
 
-// drop removes a record. The caller brings its window up to date.
-func (c *calls) drop(r record) {
-	c.records.Delete(r)
-	c.ends.Delete(callEnd{r.result.deadline, r.client, r.seq})
-	c.bytes -= r.result.cost()
-}
-
-// get returns the result of a call, or nil.
-func (c *calls) get(client wire.ID, seq uint64) *outcome {
-	r, _ := c.records.Get(record{client: client, seq: seq})
-	return r.result
+	w.next = w.earliest()
+	c.ends.Set(callEnd{at: w.next, client: w.client})
 }
 
 // add remembers the result of a call that has none, in the window of its client.
-func (c *calls) add(w requestWindow, seq uint64, o *outcome) {
-	c.records.Set(record{w.client, seq, o})
-	c.ends.Set(callEnd{o.deadline, w.client, seq})
+func (c *calls) add(w *requestWindow, seq uint64, o *outcome) {
+	w.add(record{seq, *o})
 	c.bytes += o.cost()
-	w.records++
-	c.windows.Set(w)
+	// Deadlines mostly grow. The window's place is brought up to date when its time comes, and here only for a deadline that comes before.
+	if o.deadline < w.next {
+		c.move(w, o.deadline)
+	}
+}
+
+// move gives a window another place in ends.
+func (c *calls) move(w *requestWindow, next int64) {
+	c.ends.Delete(callEnd{at: w.next, client: w.client})
+	w.next = next
+	c.ends.Set(callEnd{at: next, client: w.client})
 }
 
 // forget drops records whose deadline is before clock, and windows that can no longer matter.
 func (c *calls) forget(clock int64) {
-	// Many calls may end in the same millisecond. What is left is forgotten with the next entries of the log.
-	for range forgetMax {
-		end, ok := c.ends.Min()
-		if !ok || end.at >= clock {
-			return
+	// Most entries of the log find nothing to forget.
+	if first, ok := c.ends.Min(); !ok || first.at >= clock {
+		return
+	}
+
+	// A window's place may be earlier than it need be, and differ between replicas. So what is forgotten follows from the windows themselves.
+	var clients []wire.ID
+	first := firstEnds{before: callEnd{at: clock}}
+	c.ends.Scan(func(end callEnd) bool {
+		if end.at >= clock {
+			return false
 		}
+		slot, _ := c.windows.Get(windowSlot{client: end.client})
+		slot.w.eachEnd(first.add)
+		clients = append(clients, end.client)
+		return true
+	})
+	first.trim()
 
-		w, _ := c.windows.Get(requestWindow{client: end.client})
-
-		// A copy that comes from here on is refused by its deadline, so the record has done its service.
-		if end.seq != 0 {
-			r, _ := c.records.Get(record{client: end.client, seq: end.seq})
-			c.drop(r)
-			w.records--
-			c.windows.Set(w)
-			continue
-		}
-
-		c.ends.Delete(end)
-		if end.at == w.until+1 {
-			// No record has a deadline after until: all of them are forgotten already.
-			c.windows.Delete(w)
+	for _, client := range clients {
+		w := c.take(client)
+		// A copy that comes from here on is refused by its deadline, so the records have done their service.
+		c.bytes -= w.drop(first.before)
+		if w.ended(first.before) {
+			c.ends.Delete(callEnd{at: w.next, client: client})
+			c.windows.Delete(windowSlot{client: client})
+			c.last = nil
 			c.bytes -= windowCost
 			continue
 		}
+		c.move(w, w.earliest())
+	}
+}
 
-		// The client has called since: look again when its window may end now.
-		w.look = w.until + 1
-		c.windows.Set(w)
-		c.ends.Set(callEnd{at: w.look, client: w.client})
+// firstEnds are the first forgetMax ends of those that are added before a given one. Many calls may end in the same millisecond. What is left
+// is forgotten with the next entries of the log.
+type firstEnds struct {
+	before callEnd // those from here on are left
+	list   []callEnd
+}
+
+func (f *firstEnds) add(end callEnd) {
+	if end.compare(f.before) >= 0 {
+		return
+	}
+
+	f.list = append(f.list, end)
+	// However many there are, few are sorted.
+	if len(f.list) == 4*forgetMax {
+		f.trim()
+	}
+}
+
+// trim leaves out what is behind the first forgetMax.
+func (f *firstEnds) trim() {
+	if len(f.list) > forgetMax {
+		slices.SortFunc(f.list, callEnd.compare)
+		f.before, f.list = f.list[forgetMax], f.list[:forgetMax]
 	}
 }

@@ -180,7 +180,7 @@ func TestRecordRefersToTheEntry(t *testing.T) {
 	s.do(wire.OpSet, "m", "k", "previous")
 	v, _ := s.Get([]byte("m"), []byte("k"))
 	s.raw(call(1, 1, 1, 9000, writeOp(wire.OpPut, "m", "k", "v")))
-	if o := s.calls.get(wire.ID{1}, 1); &o.data[0] != &v.Value[0] {
+	if o := s.calls.take(wire.ID{1}).get(1); &o.data[0] != &v.Value[0] {
 		t.Fatal("the record holds a copy")
 	}
 }

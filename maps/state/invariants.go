@@ -3,8 +3,6 @@ package state
 import (
 	"fmt"
 	"math"
-
-	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
 // checkInvariants looks at everything and returns the first thing that is not as it must be.
@@ -44,8 +42,8 @@ func (s *State) checkMaps() (err error) {
 		}
 
 		// A map with a later stamp than the state's would some day be changed although a view shows it.
-		if slot.name != m.ref.name || slot.name <= prev || m.stamp > s.stamp {
-			err = fmt.Errorf("map %q in the place of %q after %q, stamp %d of %d", m.ref.name, slot.name, prev, m.stamp, s.stamp)
+		if slot.name != m.ref.name || slot.name <= prev || m.entries.stamp > s.stamp {
+			err = fmt.Errorf("map %q in the place of %q after %q, stamp %d of %d", m.ref.name, slot.name, prev, m.entries.stamp, s.stamp)
 			return false
 		}
 
@@ -66,6 +64,12 @@ func (s *State) checkMaps() (err error) {
 		return err == nil
 	})
 
+	// Writes to a map that has ended, or was copied, would be lost.
+	if s.last != nil {
+		if slot, _ := s.maps.Get(mapSlot{name: s.last.ref.name}); err == nil && slot.m != s.last {
+			err = fmt.Errorf("map %q was changed last and is not there", s.last.ref.name)
+		}
+	}
 	// A wrong sum would let the member take too much memory, or refuse writes for none.
 	if err == nil && bytes != s.bytes {
 		err = fmt.Errorf("%d bytes of maps counted as %d", bytes, s.bytes)
@@ -128,34 +132,36 @@ func (m *mapState) check(s *State) (err error) {
 }
 
 func (c *calls) check() (err error) {
-	bytes, records := 0, uint64(0)
-	counts := map[wire.ID]uint64{}
-	c.records.Scan(func(r record) bool {
-		counts[r.client]++
-		records++
-		bytes += r.result.cost()
-		w, ok := c.windows.Get(requestWindow{client: r.client})
-		// Only records whose deadline is the end of time may outlive the window: see admit.
-		late := r.result.deadline > w.until && r.result.deadline != math.MaxInt64
-		if _, ends := c.ends.Get(callEnd{r.result.deadline, r.client, r.seq}); !ok || !ends || r.seq == 0 || late {
-			err = fmt.Errorf("call %d of %v until %d: window %+v", r.seq, r.client, r.result.deadline, w)
-		}
-		return err == nil
-	})
-	if err != nil {
-		return err
-	}
-	c.windows.Scan(func(w requestWindow) bool {
+	bytes := 0
+	c.windows.Scan(func(slot windowSlot) bool {
+		w := slot.w
 		bytes += windowCost
-		if _, ends := c.ends.Get(callEnd{at: w.look, client: w.client}); !ends || w.look > w.until+1 || w.records != counts[w.client] || w.client.IsZero() {
-			err = fmt.Errorf("window %+v of %d calls", w, counts[w.client])
+		_, placed := c.ends.Get(callEnd{at: w.next, client: w.client})
+		if !placed || w.next > w.earliest() || w.look > w.until+1 || w.client != slot.client || w.client.IsZero() || w.stamp > c.stamp {
+			err = fmt.Errorf("window %+v of stamp %d", w, c.stamp)
+		}
+
+		last := uint64(0)
+		for _, r := range w.records() {
+			// Only records whose deadline is the end of time may outlive the window: see admit.
+			if late := r.deadline > w.until && r.deadline != math.MaxInt64; late || r.seq <= last {
+				err = fmt.Errorf("call %d until %d after call %d: window %+v", r.seq, r.deadline, last, w)
+			}
+			bytes += r.cost()
+			last = r.seq
 		}
 		return err == nil
 	})
 
-	// Every record and every window has one place in the order of ends. Whatever has none is never forgotten.
-	if err == nil && (bytes != c.bytes || c.ends.Len() != c.windows.Len()+int(records)) {
-		err = fmt.Errorf("%d bytes of calls counted as %d, %d ends of %d calls and %d windows", bytes, c.bytes, c.ends.Len(), records, c.windows.Len())
+	if c.last != nil {
+		if slot, _ := c.windows.Get(windowSlot{client: c.last.client}); err == nil && slot.w != c.last {
+			err = fmt.Errorf("the window of %v was taken last and is not there", c.last.client)
+		}
+	}
+
+	// Every window has one place in the order of ends. Whatever has none is never forgotten.
+	if err == nil && (bytes != c.bytes || c.ends.Len() != c.windows.Len()) {
+		err = fmt.Errorf("%d bytes of calls counted as %d, %d ends of %d windows", bytes, c.bytes, c.ends.Len(), c.windows.Len())
 	}
 	return err
 }

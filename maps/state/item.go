@@ -45,7 +45,7 @@ const (
 	maxHead = 1 + 9*binary.MaxVarintLen64
 	// itemCost is what an entry is counted with beside its key, head and value: its use, its place in the tree, and what the allocator
 	// rounds up.
-	itemCost = useSize + 34
+	itemCost = useSize + 28
 	// expiryCost is what an entry that expires is counted with on top: its place in the order of expiry.
 	expiryCost = 40
 )
@@ -78,15 +78,15 @@ func appendHead(dst []byte, m *meta, value int) []byte {
 	return dst
 }
 
-// newItem returns an entry. It copies key and value.
-func newItem(key, value []byte, m *meta) item {
+// newItem returns an entry with the key of another one, or of a probe. It copies key and value.
+func newItem(key item, value []byte, m *meta) item {
 	var buf [maxHead]byte
 	h := appendHead(buf[:0], m, len(value))
 
 	// One allocation holds everything, and the room for the use lies behind what is written here.
-	b := make([]byte, 0, allocation(len(key)+len(h)+len(value)))
-	b = append(append(append(b, key...), h...), value...)
-	return item{data: unsafe.SliceData(b), hash: hashOf(key), key: uint32(len(key))}
+	b := make([]byte, 0, allocation(int(key.key)+len(h)+len(value)))
+	b = append(append(append(b, key.keyBytes()...), h...), value...)
+	return item{data: unsafe.SliceData(b), hash: key.hash, key: key.key}
 }
 
 // allocation returns the size of the allocation of an entry whose key, head and value take n bytes.
@@ -267,7 +267,7 @@ func after(start int64, d uint64) int64 {
 // keyOnly returns a copy of e without its value, so that the value's memory can go.
 func (e item) keyOnly() item {
 	m := e.meta()
-	return newItem(e.keyBytes(), nil, &meta{version: m.version})
+	return newItem(e, nil, &meta{version: m.version})
 }
 
 // lessKey orders entries by the hashes of their keys, and by the bytes of keys with equal hashes.

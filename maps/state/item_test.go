@@ -34,7 +34,7 @@ func TestItem(t *testing.T) {
 		key := rapid.SliceOfN(rapid.Byte(), 1, 300).Draw(t, "key")
 		value := rapid.SliceOfN(rapid.Byte(), 0, 20_000).Draw(t, "value")
 		m := metas.Draw(t, "meta")
-		e := newItem(key, value, &m)
+		e := newItem(probe(key), value, &m)
 		e.use().Count(0, 5)
 		hits := e.use().Hits()
 
@@ -64,7 +64,7 @@ func TestItem(t *testing.T) {
 // Only what newItem makes is an entry: equal entries are equal bytes.
 func FuzzItemOf(f *testing.F) {
 	for _, m := range []meta{{version: 1 << 44}, {version: 1<<45 + 7, created: 1000, updated: 1200, ttl: 10, end: 1210}} {
-		f.Add(newItem([]byte("key"), []byte("value"), &m).all(), 3)
+		f.Add(newItem(probe([]byte("key")), []byte("value"), &m).all(), 3)
 	}
 	f.Fuzz(func(t *testing.T, b []byte, key int) {
 		if key < 0 {
@@ -79,7 +79,7 @@ func FuzzItemOf(f *testing.F) {
 		if e.isLong() != m.long() {
 			return // Restore refuses it
 		}
-		if again := newItem(e.keyBytes(), e.valueBytes(), &m); !bytes.Equal(again.all(), b) {
+		if again := newItem(e, e.valueBytes(), &m); !bytes.Equal(again.all(), b) {
 			t.Fatalf("%x is read as %x", b, again.all())
 		}
 	})

@@ -71,8 +71,8 @@ func (s *State) loaded(b *wire.LoadedBody) outcome {
 			break
 		}
 		// Storing the value also ends the load, see endLoad.
-		m, cur := s.current(b.Map, b.Key)
-		return outcome{flags: wire.ResultApplied, version: s.store(m, cur, b.Map, b.Key, b.Value, &b.WriteOptions)}
+		at := s.current(b.Map, b.Key)
+		return outcome{flags: wire.ResultApplied, version: s.store(&at, b.Map, b.Value, &b.WriteOptions)}
 
 	// The holder brings no value, so the next waiter loads in its place.
 	case l.holder == b.ID:

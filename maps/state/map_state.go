@@ -21,11 +21,10 @@ type mapRef struct {
 // mapState is one map's part of the partition.
 type mapState struct {
 	ref     *mapRef
-	seq     uint64              // of the instance's last event
-	pos     uint64              // of the same; before the first, of the last event of an earlier instance, or one after that
-	entries *btree.BTreeG[item] // in the order of CompareKeys
-	bytes   int                 // Invariant: the sum of the entries' costs
-	stamp   uint64              // State.stamp when it became this one
+	seq     uint64   // of the instance's last event
+	pos     uint64   // of the same; before the first, of the last event of an earlier instance, or one after that
+	entries itemTree // its stamp is State.stamp when the mapState became this one
+	bytes   int      // Invariant: the sum of the entries' costs
 
 	// How many entries ended so since the process has the map. Not replicated: a restored map begins at 0.
 	expired, evicted uint64
@@ -49,7 +48,7 @@ func lessExpiry(a, b expirySlot) bool {
 }
 
 func newMapState(name string, instance, stamp uint64) *mapState {
-	return &mapState{ref: &mapRef{mapID: mapID{name, instance}}, entries: newTree(lessKey), stamp: stamp}
+	return &mapState{ref: &mapRef{mapID: mapID{name, instance}}, entries: itemTree{stamp: stamp}}
 }
 
 // cost returns the bytes that the map is counted with beside its entries.
@@ -64,8 +63,9 @@ func (m *mapState) earliest() int64 {
 	return slot.expires
 }
 
-func (m *mapState) put(e item) {
-	old, replaced := m.entries.Set(e)
+// put stores e at the path that Find has left for its key.
+func (m *mapState) put(e item, p *path) {
+	old, replaced := m.entries.Put(e, p)
 	m.bytes += e.cost()
 
 	expires := e.expires()

@@ -192,44 +192,34 @@ func (d *decoder) item() item {
 
 // window reads a client's window, whose client comes after prev.
 func (d *decoder) window(prev wire.ID) wire.ID {
-	w := requestWindow{client: d.id()}
-	w.floor, w.until, w.look, w.records = d.uvarint(), d.i64(), d.i64(), d.uvarint()
+	w := &requestWindow{client: d.id(), stamp: d.s.calls.stamp}
+	w.floor, w.until, w.look = d.uvarint(), d.i64(), d.i64()
+	n := d.uvarint()
 
 	d.must(bytes.Compare(prev[:], w.client[:]) < 0, "client %v after %v", w.client, prev)
 	d.must(0 <= w.until && w.until < math.MaxInt64 && 0 < w.look && w.look <= w.until+1, "a window until %d, looked at by %d", w.until, w.look)
 
-	if d.err != nil {
-		return prev
+	// Records come by seq, and each seq once: a second record of a call would answer its copies differently.
+	last := uint64(0)
+	for ; n > 0 && d.err == nil; n-- {
+		r := record{seq: d.uvarint()}
+		r.deadline, r.version = d.i64(), d.version()
+		r.code = wire.Code(binary.BigEndian.Uint16(d.array(2)))
+		b := d.array(2)
+		r.flags, r.whole = b[0], b[1] == 1
+		r.data = d.bytes(maxResult)
+
+		// A record beyond its window's end would stay behind when the window is forgotten.
+		d.must(last < r.seq && b[1] <= 1, "call %d after %d", r.seq, last)
+		d.must(r.deadline <= w.until || r.deadline == math.MaxInt64, "a call until %d in a window until %d", r.deadline, w.until)
+
+		last = r.seq
+		w.add(r)
 	}
 
 	// From here on the window is known to fit, so it enters the accounts.
-	c := &d.s.calls
-	c.bytes += windowCost
-	c.windows.Load(w)
-	c.ends.Set(callEnd{at: w.look, client: w.client})
-
-	// Records come by seq, and each seq once: a second record of a call would answer its copies differently.
-	last := uint64(0)
-	for n := w.records; n > 0 && d.err == nil; n-- {
-		o := &outcome{}
-		seq := d.uvarint()
-		o.deadline, o.version = d.i64(), d.version()
-		o.code = wire.Code(binary.BigEndian.Uint16(d.array(2)))
-		b := d.array(2)
-		o.flags, o.whole = b[0], b[1] == 1
-		o.data = d.bytes(maxResult)
-
-		// A record beyond its window's end would stay behind when the window is forgotten.
-		d.must(last < seq && b[1] <= 1, "call %d after %d", seq, last)
-		d.must(o.deadline <= w.until || o.deadline == math.MaxInt64, "a call until %d in a window until %d", o.deadline, w.until)
-		if d.err != nil {
-			break
-		}
-
-		last = seq
-		c.records.Load(record{w.client, seq, o})
-		c.ends.Set(callEnd{o.deadline, w.client, seq})
-		c.bytes += o.cost()
+	if d.err == nil {
+		d.s.calls.insert(w)
 	}
 	return w.client
 }
@@ -309,12 +299,12 @@ func (d *decoder) event() *ringEvent {
 		// The values are copied into memory of their own, apart from the map's entries.
 		value := d.bytes(wire.MaxValueHard)
 		d.must(len(value) > 0, "an event's empty value")
-		*part.to = newItem(key, value, &meta{})
+		*part.to = newItem(probe(key), value, &meta{})
 	}
 
 	// Without values the key stands in new, as strip leaves it.
 	if parts == partKey {
-		e.new = newItem(key, nil, &meta{})
+		e.new = newItem(probe(key), nil, &meta{})
 	}
 
 	return e

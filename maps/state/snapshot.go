@@ -66,8 +66,7 @@ type Snapshot struct {
 	starts              []generationStart
 	recent              []endedMap
 	maps                *btree.BTreeG[mapSlot]
-	windows             *btree.BTreeG[requestWindow]
-	records             *btree.BTreeG[record]
+	windows             *btree.BTreeG[windowSlot]
 	locks               *btree.BTreeG[lockSlot]
 	swept               int64
 	loads               *btree.BTreeG[lockSlot]
@@ -82,7 +81,7 @@ func (s *State) Freeze() *Snapshot {
 
 	// The view carries the stamp before this one. From here on own and take copy what the view shows before they change it.
 	img := s.snapshot()
-	img.maps, img.windows, img.records = s.maps.Copy(), s.calls.windows.Copy(), s.calls.records.Copy()
+	img.maps, img.windows = s.maps.Copy(), s.calls.share()
 	img.locks, img.loads, img.ring, img.recent = s.locks.share(), s.loads.share(), s.ring.share(), s.recent.share()
 
 	return img
@@ -91,7 +90,7 @@ func (s *State) Freeze() *Snapshot {
 // snapshot returns a view that is good until the state is changed.
 func (s *State) snapshot() *Snapshot {
 	return &Snapshot{generation: s.generation, counter: s.counter, clock: s.clock, published: s.published, ended: s.ended, loss: s.loss, starts: s.starts, recent: s.recent.list,
-		maps: s.maps, windows: s.calls.windows, records: s.calls.records, locks: s.locks.byKey,
+		maps: s.maps, windows: s.calls.windows, locks: s.locks.byKey,
 		swept: s.locks.swept, loads: s.loads.byKey, loadsSwept: s.loads.swept, ring: s.ring}
 }
 
@@ -145,8 +144,8 @@ func (i *Snapshot) encode(w *blockWriter) {
 	})
 
 	w.uvarint(uint64(i.windows.Len()))
-	i.windows.Scan(func(c requestWindow) bool {
-		i.encodeWindow(w, &c)
+	i.windows.Scan(func(slot windowSlot) bool {
+		encodeWindow(w, slot.w)
 		return w.err == nil
 	})
 
@@ -180,36 +179,30 @@ func encodeMap(w *blockWriter, m *mapState) {
 	})
 }
 
-func (i *Snapshot) encodeWindow(w *blockWriter, c *requestWindow) {
+func encodeWindow(w *blockWriter, c *requestWindow) {
 	w.write(c.client[:])
 	w.uvarint(c.floor)
 	w.u64(uint64(c.until))
 	w.u64(uint64(c.look))
-	w.uvarint(c.records)
-	if c.records == 0 {
-		return
-	}
 
-	// Records stand by client and seq, so those of this client follow each other.
-	i.records.Ascend(record{client: c.client}, func(r record) bool {
-		if r.client != c.client {
-			return false
-		}
-
-		o := r.result
+	w.uvarint(uint64(len(c.records())))
+	for i := range c.records() {
+		r := &c.records()[i]
 		w.uvarint(r.seq)
-		w.u64(uint64(o.deadline))
-		w.u64(o.version)
-		w.write(wire.AppendU16(w.tmp[:0], uint16(o.code)))
+		w.u64(uint64(r.deadline))
+		w.u64(r.version)
+		w.write(wire.AppendU16(w.tmp[:0], uint16(r.code)))
 		whole := byte(0)
-		if o.whole {
+		if r.whole {
 			whole = 1
 		}
-		w.write(append(w.tmp[:0], o.flags, whole))
+		w.write(append(w.tmp[:0], r.flags, whole))
 
-		w.bytes(o.data)
-		return w.err == nil
-	})
+		w.bytes(r.data)
+		if w.err != nil {
+			return
+		}
+	}
 }
 
 func encodeEvent(w *blockWriter, e *ringEvent) {

@@ -137,18 +137,14 @@ func TestHashSeesEverything(t *testing.T) {
 		"entry":      func(s *State) { s.Apply(writeOp(wire.OpSet, "users", "zoe", "v")) },
 		"floor":      func(s *State) { s.calls.admit(wire.ID{1}, 3, 1025, s.clock) },
 		"window":     func(s *State) { s.calls.admit(wire.ID{2}, 0, 1025, s.clock) },
-		"look": func(s *State) {
-			w, _ := s.calls.windows.Get(requestWindow{client: wire.ID{1}})
-			w.look--
-			s.calls.windows.Set(w)
-		},
-		"swept":  func(s *State) { s.locks.swept++ },
-		"lock":   func(s *State) { s.locks.find([]byte("users"), []byte("alice")).lease++ },
-		"load":   func(s *State) { s.loads.find([]byte("users"), []byte("zed")).lease++ },
-		"loads":  func(s *State) { s.loads.swept++ },
-		"waiter": func(s *State) { s.locks.find([]byte("users"), []byte("alice")).waiters[1].until-- },
-		"fence":  func(s *State) { s.locks.find([]byte("users"), []byte("bob")).fence-- },
-		"record": func(s *State) { s.calls.get(wire.ID{1}, 4).flags ^= 1 },
+		"look":       func(s *State) { s.calls.take(wire.ID{1}).look-- },
+		"swept":      func(s *State) { s.locks.swept++ },
+		"lock":       func(s *State) { s.locks.find([]byte("users"), []byte("alice")).lease++ },
+		"load":       func(s *State) { s.loads.find([]byte("users"), []byte("zed")).lease++ },
+		"loads":      func(s *State) { s.loads.swept++ },
+		"waiter":     func(s *State) { s.locks.find([]byte("users"), []byte("alice")).waiters[1].until-- },
+		"fence":      func(s *State) { s.locks.find([]byte("users"), []byte("bob")).fence-- },
+		"record":     func(s *State) { s.calls.take(wire.ID{1}).get(4).flags ^= 1 },
 	} {
 		s := populate(t)
 		change(s)

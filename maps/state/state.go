@@ -64,6 +64,7 @@ type State struct {
 	recent     endedMaps         // maps that have ended and are not forgotten
 
 	maps  *btree.BTreeG[mapSlot] // by name
+	last  *mapState              // the map that was changed last, where it still exists. Derived from maps.
 	bytes int                    // Invariant: the sum of the maps' bytes
 	named int                    // Invariant: the sum of the maps' costs without entries
 	calls calls
@@ -176,6 +177,11 @@ func (s *State) nextVersion() uint64 {
 
 // find returns the map with the given name, or nil. The caller must not change it.
 func (s *State) find(name []byte) *mapState {
+	// Most operations concern the same map as the one before.
+	if m := s.last; m != nil && m.ref.name == string(name) {
+		return m
+	}
+
 	slot, _ := s.maps.Get(mapSlot{name: asString(name)})
 	return slot.m
 }
@@ -190,28 +196,27 @@ func (s *State) create(name []byte, instance uint64) *mapState {
 	return m
 }
 
-// own returns m for a change: m itself, or a copy in its place if m may be part of a frozen view.
-//
-// NOTE: copying a tree writes its isolation mark. Reads of a frozen view do not look at the mark.
+// own returns m for a change: m itself, or a copy in its place if m may be part of a frozen view. A path in the tree stays good.
 func (s *State) own(m *mapState) *mapState {
-	if m.stamp == s.stamp {
+	if m.entries.stamp == s.stamp {
+		s.last = m
 		return m
 	}
 
-	// Copying a tree copies none of its nodes: they are copied when one side changes them.
+	// The copy of the tree shares its nodes: they are copied before they are changed.
 	c := *m
-	c.entries = m.entries.Copy()
-	c.stamp = s.stamp
+	c.entries.stamp = s.stamp
 	s.maps.Set(mapSlot{name: c.ref.name, m: &c})
+	s.last = &c
 	return &c
 }
 
-// put stores e in m, which the caller owns, in place of the entry with the same key.
-func (s *State) put(m *mapState, e item) {
+// put stores e in m, which the caller owns, at the path that was found for its key.
+func (s *State) put(m *mapState, e item, p *path) {
 	// s.due has one element for each map, so only a change of the earliest expiry concerns it.
 	before := m.earliest()
 	s.bytes -= m.bytes
-	m.put(e)
+	m.put(e, p)
 	s.bytes += m.bytes
 	s.reindex(m, before)
 }

@@ -96,9 +96,12 @@ func (s *State) touch(b *wire.TouchBody) outcome {
 		next.touched = at
 
 		// Entries are never changed: a frozen view or a caller may still read the old one.
-		e := newItem(cur.keyBytes(), cur.valueBytes(), &next)
+		e := newItem(cur, cur.valueBytes(), &next)
 		e.inherit(cur)
-		s.put(s.own(s.find(b.Map)), e)
+		m := s.own(s.find(b.Map))
+		var p path
+		m.entries.Find(cur, &p)
+		s.put(m, e, &p)
 		n++
 	}
 	return counted(n)

@@ -43,7 +43,7 @@ func (s *State) clear(name []byte) outcome {
 	// A new tree costs the same for any number of entries, and views keep the old tree.
 	m = s.own(m)
 	s.bytes -= m.bytes
-	m.entries, m.expiry, m.bytes = newTree(lessKey), nil, 0
+	m.entries.root, m.expiry, m.bytes = nil, nil, 0
 
 	s.reindex(m, first)
 	s.emit(m, wire.EventCleared, v, item{}, item{})

@@ -94,7 +94,8 @@ func (s *State) write(does *keyWrite, w *wire.WriteBody) outcome {
 	}
 
 	// current removes an expired entry first, so the conditions below are about what is visible.
-	m, cur := s.current(w.Map, w.Key)
+	at := s.current(w.Map, w.Key)
+	cur := at.cur
 	if text := checkVersion(&w.WriteOptions, cur); text != "" {
 		return refused(wire.CodeConflict, text)
 	}
@@ -121,13 +122,13 @@ func (s *State) write(does *keyWrite, w *wire.WriteBody) outcome {
 	o.flags |= wire.ResultApplied
 	switch does.change {
 	case retimes:
-		o.version = s.retime(m, cur, &w.WriteOptions)
+		o.version = s.retime(&at, &w.WriteOptions)
 	case evicts:
-		o.version = s.remove(m, cur, wire.EventEvicted)
+		o.version = s.remove(at.m, cur, wire.EventEvicted)
 	case removes:
-		o.version = s.remove(m, cur, wire.EventRemoved)
+		o.version = s.remove(at.m, cur, wire.EventRemoved)
 	default: // stores
-		o.version = s.store(m, cur, w.Map, w.Key, w.Value, &w.WriteOptions)
+		o.version = s.store(&at, w.Map, w.Value, &w.WriteOptions)
 	}
 	return o
 }
@@ -161,25 +162,38 @@ func checkVersion(o *wire.WriteOptions, cur item) string {
 	return ""
 }
 
-// current returns the map with the given name and its entry under key, if they exist. It first removes an expired entry, with its event.
-func (s *State) current(name, key []byte) (*mapState, item) {
-	m := s.find(name)
-	if m == nil {
-		return nil, item{}
+// place is where a key stands, or is to stand. It is good until the state is changed.
+type place struct {
+	key  item      // a probe
+	m    *mapState // nil: the map does not exist
+	path path      // in m
+	cur  item      // the entry; it may be none
+}
+
+// current returns the place of a key in the map with the given name. It first removes an expired entry, with its event. It aliases key.
+func (s *State) current(name, key []byte) place {
+	at := place{key: probe(key), m: s.find(name)}
+	if at.m == nil {
+		return at
 	}
-	e, ok := m.entries.Get(probe(key))
-	if !ok {
-		return m, item{}
+	e, found := at.m.entries.Find(at.key, &at.path)
+	if !found {
+		return at
 	}
 
 	// Every write meets an expired entry as none. The removal comes first, so that listeners hear EXPIRED before the event of
 	// the write.
 	if expired(e, s.clock) {
-		s.remove(m, e, wire.EventExpired)
-		// The removal may have copied the map, or ended it: m may be out of date.
-		return s.find(name), item{}
+		s.remove(at.m, e, wire.EventExpired)
+		// The removal has changed the tree. It may have copied the map, or ended it.
+		if at.m = s.find(name); at.m != nil {
+			at.m.entries.Find(at.key, &at.path)
+		}
+		return at
 	}
-	return m, e
+
+	at.cur = e
+	return at
 }
 
 // expired reports whether e has expired at the given time.
@@ -188,9 +202,10 @@ func expired(e item, at int64) bool {
 	return expires != 0 && expires <= at
 }
 
-// store writes value under key of m, where cur stands. m is nil if the map does not exist yet. It returns the entry's version.
-func (s *State) store(m *mapState, cur item, name, key, value []byte, o *wire.WriteOptions) uint64 {
+// store writes value at a place in the map with the given name. It returns the entry's version.
+func (s *State) store(at *place, name, value []byte, o *wire.WriteOptions) uint64 {
 	v := s.nextVersion()
+	m, cur := at.m, at.cur
 	if m == nil {
 		// The write's version names the instance that begins with it.
 		m = s.create(name, v)
@@ -211,13 +226,13 @@ func (s *State) store(m *mapState, cur item, name, key, value []byte, o *wire.Wr
 
 	s.setLifetime(&next, flags, o)
 
-	e := newItem(key, value, &next)
+	e := newItem(at.key, value, &next)
 	e.inherit(cur)
-	s.put(m, e)
+	s.put(m, e, &at.path)
 
 	s.emit(m, kind, v, cur, e)
 	// A loader read the store before this write. Its value must not replace the newer one.
-	s.endLoad(name, key)
+	s.endLoad(name, at.key.keyBytes())
 	return v
 }
 
@@ -247,19 +262,19 @@ func (s *State) setLifetime(e *meta, flags wire.WriteFlags, o *wire.WriteOptions
 
 // retime gives the entry another TTL, and another max-idle if the options carry one. It does not write the value, but it uses the entry: the
 // max-idle runs from now. It returns the entry's new version.
-func (s *State) retime(m *mapState, cur item, o *wire.WriteOptions) uint64 {
+func (s *State) retime(at *place, o *wire.WriteOptions) uint64 {
 	v := s.nextVersion()
-	m = s.own(m)
+	m, cur := s.own(at.m), at.cur
 
 	next := cur.meta()
 	next.version = v
 	s.setLifetime(&next, o.Flags, o)
 
 	// The value stays, and with it what reads have kept of the entry.
-	e := newItem(cur.keyBytes(), cur.valueBytes(), &next)
+	e := newItem(cur, cur.valueBytes(), &next)
 	e.inherit(cur)
 
-	s.put(m, e)
+	s.put(m, e, &at.path)
 	s.emit(m, wire.EventTTL, v, cur, e)
 	return v
 }

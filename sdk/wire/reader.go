@@ -91,6 +91,16 @@ func (r *Reader) I64() int64 { return int64(r.U64()) }
 
 // Uvarint reads an unsigned varint.
 func (r *Reader) Uvarint() uint64 {
+	// Lengths and counts are mostly short. After an error nothing is left, so there is none.
+	if len(r.b) > 0 && r.b[0] < 0x80 {
+		v := r.b[0]
+		r.b = r.b[1:]
+		return uint64(v)
+	}
+	return r.longUvarint()
+}
+
+func (r *Reader) longUvarint() uint64 {
 	if r.err != nil {
 		return 0
 	}
