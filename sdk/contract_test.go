@@ -83,6 +83,7 @@ var (
 	_ func(*anyMap, ctx, sdk.EntryListener[string, int], ...sdk.ListenerOption) (*sdk.Subscription, error) = (*anyMap).AddEntryListener
 	_ func(*anyMap, ctx, ...sdk.ListenerOption) iter.Seq2[sdk.Event[string, int], error]                   = (*anyMap).Watch
 	_ func(*sdk.Subscription) error                                                                        = (*sdk.Subscription).Close
+	_ func(*sdk.Subscription) (sdk.SubscriptionState, time.Time)                                           = (*sdk.Subscription).State
 	_ func(any) sdk.ListenerOption                                                                         = sdk.OnKey
 	_ func() sdk.ListenerOption                                                                            = sdk.WithoutValues
 	_ func() sdk.ListenerOption                                                                            = sdk.WithExpiryChanges

@@ -96,7 +96,7 @@ func (g *eventGrid) judge(m *fakegrid.Member, req *wire.Request) fakegrid.Verdic
 		g.asks++
 		g.noteLocked()
 		res := g.rings[req.Partition].events(place{b.Generation, b.Pos}, 100)
-		res.Last.Partition = req.Partition
+		res.Last.Partition, res.AsOf = req.Partition, g.Now()
 		a.Body = wire.AppendEventsResult(nil, res)
 	default:
 		return fakegrid.Verdict{}
@@ -122,12 +122,21 @@ func (g *eventGrid) put(key string, value any) {
 	noErr(g.t, err)
 	v, err := codec.Msgpack{}.Encode(nil, value)
 	noErr(g.t, err)
+	partition := g.partitionOf(key)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	r := g.rings[wire.PartitionOf(k, len(g.rings))]
+	r := g.rings[partition]
 	r.emit(wire.EventAdded, 0)
 	e := &r.history[len(r.history)-1]
 	e.Key, e.New, e.Time = k, v, 1
+}
+
+// partitionOf returns the partition of a key.
+func (g *eventGrid) partitionOf(key string) int {
+	g.t.Helper()
+	k, err := codec.EncodeKey(nil, key)
+	noErr(g.t, err)
+	return wire.PartitionOf(k, len(g.rings))
 }
 
 // publish sends what is not published yet to all who are connected.
@@ -147,7 +156,7 @@ func (g *eventGrid) watermark() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for i := range g.interest {
-		g.sendLocked(wire.WatermarkSubject(g.mapName), wire.AppendWatermark(nil, &wire.Watermark{Member: g.MemberID(i), Positions: g.positionsLocked(i)}))
+		g.sendLocked(wire.WatermarkSubject(g.mapName), wire.AppendWatermark(nil, &wire.Watermark{Member: g.MemberID(i), AsOf: g.Now(), Positions: g.positionsLocked(i)}))
 	}
 }
 

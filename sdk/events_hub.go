@@ -23,6 +23,7 @@ type eventHub struct {
 	c    *Client
 	turn atomic.Uint32 // which member is tried first
 	up   atomic.Bool   // conn is connected to a member now
+	upAt atomic.Int64  // since when up has its value
 
 	mu      sync.Mutex // guards the following
 	conn    *nats.Conn // nil until the first connection, which stays
@@ -97,12 +98,28 @@ func (h *eventHub) run() {
 
 // stir makes all streams find out what they miss: the connection has ended, or there is one again.
 func (h *eventHub) stir(up bool) {
-	h.up.Store(up)
+	if h.up.Swap(up) != up {
+		h.upAt.Store(h.c.clock.now())
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for s := range h.streams {
 		s.lookSoon()
 	}
+}
+
+// connected reports whether there is a connection to a member at a moment, and since when.
+func (h *eventHub) connected(now int64) (up bool, since int64) {
+	h.mu.Lock()
+	conn := h.conn
+	h.mu.Unlock()
+
+	up = conn != nil && conn.IsConnected()
+	// The connection knows first. Its handlers, which note the time, run a moment later.
+	if up != h.up.Load() {
+		return up, now
+	}
+	return up, h.upAt.Load()
 }
 
 // nats returns the connection, or what ended the wait for it. The connection may be interrupted.

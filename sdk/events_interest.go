@@ -66,7 +66,7 @@ func (s *eventStream) enlist(in *interest, conn *rpc.Conn) {
 	}
 
 	// What the member said counts even if this call turns out to be one too many.
-	s.stand(list)
+	s.stand(list, 0)
 
 	s.mu.Lock()
 	known := in.conn == conn

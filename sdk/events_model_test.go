@@ -19,8 +19,17 @@ type modelRing struct {
 	generation uint64
 	epoch      uint64
 	begun      []modelBegin
-	sent       int // history[:sent] are published
+	sent       int   // history[:sent] are published
+	clock      int64 // cluster time, which goes on with each change
 }
+
+// modelWatermark is where the map stood at a cluster time.
+type modelWatermark struct {
+	wire.Position
+	asOf int64
+}
+
+func (r *modelRing) watermark() modelWatermark { return modelWatermark{r.stand(), r.clock} }
 
 // modelBegin is where a generation began with what was left of the one before.
 type modelBegin struct {
@@ -35,8 +44,10 @@ func (r *modelRing) stand() wire.Position {
 func (r *modelRing) emit(kind wire.EventKind, flags uint8) {
 	r.exists = true
 	r.pos++
-	r.history = append(r.history, wire.Event{Kind: kind, Flags: flags, Pos: r.pos, Since: r.quiet, Version: uint64(wire.StampOf(r.generation, r.pos))})
+	r.history = append(r.history, wire.Event{Kind: kind, Flags: flags, Pos: r.pos, Since: r.quiet, Version: uint64(wire.StampOf(r.generation, r.pos)),
+		Time: r.clock})
 	r.quiet = r.pos
+	r.clock++ // whoever made the change hears of it a little later
 }
 
 // otherEnds makes another map end that had an event last.
@@ -68,9 +79,9 @@ func (r *modelRing) publish() (messages []wire.EventBatch) {
 	for _, e := range r.history[max(r.sent, r.gone):] {
 		n := len(messages) - 1
 		if n >= 0 && messages[n].Events[len(messages[n].Events)-1].Pos == e.Pos-1 {
-			messages[n].Events = append(messages[n].Events, e)
+			messages[n].Events, messages[n].AsOf = append(messages[n].Events, e), e.Time
 		} else {
-			messages = append(messages, wire.EventBatch{Partition: 3, Epoch: epochOf(r.generation, r.epoch), Events: []wire.Event{e}})
+			messages = append(messages, wire.EventBatch{Partition: 3, Epoch: epochOf(r.generation, r.epoch), AsOf: e.Time, Events: []wire.Event{e}})
 		}
 	}
 	r.sent = len(r.history)
@@ -80,7 +91,7 @@ func (r *modelRing) publish() (messages []wire.EventBatch) {
 // events answers like a member, from the description of the answer: everything after the place, with a sign where some is
 // not to be had or was lost with a generation.
 func (r *modelRing) events(from place, limit int) *wire.EventsResult {
-	res := &wire.EventsResult{Last: r.stand()}
+	res := &wire.EventsResult{Last: r.stand(), AsOf: r.clock}
 	if from.pos == wire.PosNow {
 		return res
 	}
@@ -238,7 +249,7 @@ func TestTrackerAgainstModel(t *testing.T) {
 		tr.start(now, placeAt(&start))
 
 		var messages []wire.EventBatch
-		var watermarks []wire.Position
+		var watermarks []modelWatermark
 		var answer *wire.EventsResult // what the owner has answered to the request under way; nil: nothing yet
 		pick := func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "which") }
 		write := func(*rapid.T) {
@@ -297,13 +308,13 @@ func TestTrackerAgainstModel(t *testing.T) {
 				i := pick(len(messages))
 				messages = append(messages[:i:i], messages[i+1:]...)
 			},
-			"watermark": func(*rapid.T) { watermarks = append(watermarks, ring.stand()) },
+			"watermark": func(*rapid.T) { watermarks = append(watermarks, ring.watermark()) },
 			"hear watermark": func(t *rapid.T) {
 				if len(watermarks) == 0 {
 					t.Skip()
 				}
 				i := pick(len(watermarks))
-				tr.watermark(now, &watermarks[i])
+				tr.watermark(now, &watermarks[i].Position, watermarks[i].asOf)
 				watermarks = append(watermarks[:i:i], watermarks[i+1:]...)
 			},
 			"time": func(t *rapid.T) {
@@ -336,6 +347,12 @@ func TestTrackerAgainstModel(t *testing.T) {
 						t.Fatalf("held is out of order or past %v: %v", tr.at, tr.held)
 					}
 				}
+				// Whoever was told of a change before the tracker's freshness, must not find it missing here.
+				for _, e := range ring.history {
+					if e.Time < tr.fresh && tr.at.generation == ring.generation && e.Pos > tr.at.pos {
+						t.Fatalf("fresh as of %d at %v, without the event at %d of %d", tr.fresh, tr.at, e.Pos, e.Time)
+					}
+				}
 			},
 		})
 
@@ -346,8 +363,8 @@ func TestTrackerAgainstModel(t *testing.T) {
 		}
 		for range 100 {
 			now += int64(askEvery)
-			watermark := ring.stand()
-			tr.watermark(now, &watermark)
+			watermark := ring.watermark()
+			tr.watermark(now, &watermark.Position, watermark.asOf)
 			for asks := 0; tr.next() <= now+int64(gapWait); asks++ {
 				if asks > len(ring.history)+2*len(ring.begun)+4 {
 					t.Fatalf("asks again and again at %v, the owner is at %+v", tr.at, ring.stand())
@@ -359,7 +376,7 @@ func TestTrackerAgainstModel(t *testing.T) {
 		if tr.at != placeAt(&end) {
 			t.Fatalf("in the end it is at %v, the owner at %+v", tr.at, end)
 		}
-		if tr.askAt != never || tr.blocked || len(tr.held) > 0 {
+		if tr.fresh != ring.clock || tr.broken != 0 || tr.askAt != never || tr.blocked || len(tr.held) > 0 {
 			t.Fatalf("in the end it is not at rest: %+v", tr)
 		}
 		sink.check(knew, mustLose)

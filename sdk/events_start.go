@@ -163,7 +163,7 @@ func (s *eventStream) begin(ctx context.Context) error {
 	}
 
 	// From here on the trackers hear what members say.
-	s.baseline = nil
+	s.baseline, s.startedAt = nil, now
 	s.settleLocked(now)
 	return nil
 }

@@ -63,6 +63,7 @@ type eventStream struct {
 	baseline map[uint32]wire.Position // what members said before the trackers were started; nil afterwards
 	seen     *table                   // the table from which the trackers know the owners
 	agenda
+	standing
 }
 
 // agenda is when the worker of a stream looks at what. It belongs to the stream's mu.
@@ -80,6 +81,10 @@ type streamConfig struct {
 	key       []byte        // if not nil: only events of this key
 	partition int           // the partition of key; -1: all partitions
 	from      map[int]place // if not nil: where to begin
+	// deliver, if not nil, takes the events in place of the queue: those of a partition in order, LOST among them. It is called with the
+	// stream locked, must be quick and must not call the stream. Somebody then relies on how fresh the stream is: owners are asked before
+	// that is too old.
+	deliver func(partition uint32, e *wire.Event)
 }
 
 // newEventStream returns a stream that start makes flow. If it is not started, or not with success, close it.
@@ -94,17 +99,28 @@ func (c *Client) newEventStream(op, name string, cfg streamConfig) *eventStream 
 
 	// The stream ends with the client's life, not with the context of the call that opens it.
 	s.ctx, s.end = context.WithCancel(c.life)
+	if cfg.deliver != nil {
+		s.fresh = newFreshnesses(partitions)
+	}
 	listened := 0
 	for i := range s.trackers {
 		if cfg.partition < 0 || cfg.partition == i {
 			listened++
-			// Pauses differ by chance, so that the streams of many clients do not ask an owner at the same moment.
-			s.trackers[i] = newTracker(uint32(i), s, cfg.values, func(d time.Duration) time.Duration { return d + rand.N(d/4) })
+			s.trackers[i] = s.newTracker(i)
 		}
 	}
 
 	s.token = newTokenWriter(tokenMap(s.seen.cluster, name), partitions, listened)
 	return s
+}
+
+func (s *eventStream) newTracker(partition int) *tracker {
+	// Pauses differ by chance, so that the streams of many clients do not ask an owner at the same moment.
+	t := newTracker(uint32(partition), s, s.values, func(d time.Duration) time.Duration { return d + rand.N(d/4) })
+	if s.deliver != nil {
+		t.cluster = s.c.clock.cluster
+	}
+	return t
 }
 
 // close ends the stream. What is queued is dropped. It does not wait for anything and may be called more than once, from
@@ -113,8 +129,11 @@ func (s *eventStream) close(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err == nil {
-		s.err = err
+		s.err, s.closedAt = err, s.c.clock.now()
 		s.queue = eventQueue{}
+		for i := range s.fresh {
+			s.fresh[i].Store(0) // nothing is delivered any more
+		}
 		s.end()
 	}
 }
@@ -246,6 +265,10 @@ func (s *eventStream) take(partition uint32, e *wire.Event) bool {
 		q.Old, q.New = nil, nil
 		q.Flags &^= wire.EventOmitted // says that values were too large, but this listener wants none
 	}
+	if s.deliver != nil {
+		s.deliver(partition, &q)
+		return true
+	}
 
 	// Keys and values alias the whole message. A listener to few events would keep all of that in memory for them.
 	if s.sparse {
@@ -256,9 +279,15 @@ func (s *eventStream) take(partition uint32, e *wire.Event) bool {
 		s.shown[partition] = s.trackers[partition].at
 	}
 
+	if q.Kind == wire.EventLost {
+		q.Seq = s.losses.queued + 1 // has no other meaning in a LOST
+	}
 	if !s.queue.push(partition, &q) {
 		s.blocked = true
 		return false
+	}
+	if q.Kind == wire.EventLost {
+		s.losses.add(s.c.clock.now())
 	}
 
 	s.queued[partition]++
@@ -287,7 +316,7 @@ func (s *eventStream) onEvents(m *nats.Msg) {
 	if int64(b.Partition) < int64(len(s.trackers)) && s.err == nil {
 		t := s.trackers[b.Partition]
 		t.batch(s.c.clock.now(), &b)
-		s.wakeLocked(t.next())
+		s.heardLocked(t)
 	}
 }
 
@@ -298,15 +327,15 @@ func (s *eventStream) onWatermark(m *nats.Msg) {
 		s.unreadable(err)
 		return
 	}
-	s.stand(b.Positions)
+	s.stand(b.Positions, b.AsOf)
 }
 
 func (s *eventStream) unreadable(err error) {
 	s.c.cfg.logger.Warn("gridiron: a message of events cannot be read", "map", s.name, "error", err)
 }
 
-// stand takes in where partitions stand, as their owner says.
-func (s *eventStream) stand(list []wire.Position) {
+// stand takes in where partitions stand, as their owner says, who vouches for that as of a cluster time; 0 if it does not.
+func (s *eventStream) stand(list []wire.Position, asOf int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -327,9 +356,17 @@ func (s *eventStream) stand(list []wire.Position) {
 
 		// Once the trackers run, where an owner stands is as good as a watermark.
 		t := s.trackers[p.Partition]
-		t.watermark(now, &p)
-		s.wakeLocked(t.next())
+		t.watermark(now, &p, asOf)
+		s.heardLocked(t)
 	}
+}
+
+// heardLocked follows up what a tracker has taken in. REQUIRES s.mu.
+func (s *eventStream) heardLocked(t *tracker) {
+	if s.fresh != nil && s.err == nil {
+		s.fresh[t.partition].Store(t.fresh)
+	}
+	s.wakeLocked(t.next())
 }
 
 // wakeLocked sees to it that the worker is awake at a time. REQUIRES s.mu.
@@ -457,7 +494,9 @@ func (s *eventStream) followLocked(now int64) {
 // what is queued, since tokens could not say from which cluster it came. The listener hears LOST. REQUIRES s.mu.
 func (s *eventStream) restartLocked(now int64, cur *table) {
 	s.seen, s.queue, s.blocked, s.baseline = cur, eventQueue{}, false, nil
+	s.losses.tell(now, s.losses.queued) // those that were queued are dropped
 
+	lost := &wire.Event{Kind: wire.EventLost, Version: uint64(wire.StampOf(1, 0))}
 	listened, first := 0, -1
 	for i, t := range s.trackers {
 		if t == nil {
@@ -467,17 +506,23 @@ func (s *eventStream) restartLocked(now int64, cur *table) {
 			first = i
 		}
 		// From its beginning, so that the listener gets the new cluster's events as far as owners still have them.
-		fresh := newTracker(uint32(i), s, s.values, t.spread)
-		fresh.start(now, place{generation: 1})
-		fresh.suspect(now, 0)
-		s.trackers[i], s.queued[i], s.shown[i] = fresh, 0, place{}
+		other := s.newTracker(i)
+		other.start(now, place{generation: 1})
+		other.suspect(now, 0)
+		s.trackers[i], s.queued[i], s.shown[i] = other, 0, place{}
+		s.heardLocked(other)
+
+		// Whoever keeps what was delivered keeps it by partition.
+		if s.deliver != nil {
+			s.take(uint32(i), lost)
+		}
 	}
 
 	s.token = newTokenWriter(tokenMap(cur.cluster, s.name), len(s.trackers), listened)
 
-	// One LOST is enough for all partitions. It must name one of them, and names the first.
-	if first >= 0 {
-		s.take(uint32(first), &wire.Event{Kind: wire.EventLost, Version: uint64(wire.StampOf(1, 0))})
+	// One LOST is enough for all partitions of a listener. It must name one of them, and names the first.
+	if first >= 0 && s.deliver == nil {
+		s.take(uint32(first), lost)
 	}
 
 	// The new cluster's members know nothing of the stream yet.
@@ -514,6 +559,7 @@ func (s *eventStream) askLocked(partition int, after place) {
 		s.asking--
 		if s.trackers[partition] == t { // otherwise the answer is that of an earlier cluster
 			t.answered(s.c.clock.now(), res)
+			s.heardLocked(t)
 		}
 		s.mu.Unlock()
 		signal(s.wake)

@@ -16,6 +16,8 @@ const (
 	askEvery = time.Second
 	// silence is how long nothing may be heard of a partition before its owner is asked.
 	silence = 4 * time.Second
+	// staleAfter is how old a freshness may become before the owner is asked, where somebody relies on it.
+	staleAfter = 2 * time.Second
 	// maxHeld and maxHeldBytes bound the events of one partition that wait for an earlier one.
 	maxHeld      = 256
 	maxHeldBytes = 1 << 20
@@ -67,19 +69,34 @@ type tracker struct {
 	asking  bool
 	from    place // what the request under way asks for
 	asked   int64 // when the last request began
+	again   int64 // the earliest time of another one, unless the last one has left something to ask for
 	askAt   int64 // when to ask; never: there is no need
 	must    bool  // ask even if all known events come by themselves
 	blocked bool  // the sink had no room: nothing is taken until unblock
 	heard   int64 // when the owner was last heard of
+
+	// fresh is the tracker's freshness, a cluster time in milliseconds: what anybody was told before that moment is taken in. 0: nothing is
+	// known. vouched is the newest moment that was heard of, and up to which position of the newest generation it needs all events.
+	fresh   int64
+	vouched struct {
+		asOf int64
+		pos  uint64
+	}
+	// cluster returns the cluster time at a local time. nil: nobody relies on the freshness, and it may become old.
+	cluster func(now int64) int64
+	freshAt int64 // the freshness as a local time
+	broken  int64 // since when something is missing or may be; 0: nothing is
+	wholeAt int64 // when the last gap ended that did not close by itself
 }
 
 func newTracker(partition uint32, sink eventSink, values bool, spread func(time.Duration) time.Duration) *tracker {
-	return &tracker{partition: partition, sink: sink, values: values, spread: spread, asked: math.MinInt64 / 2, askAt: never}
+	return &tracker{partition: partition, sink: sink, values: values, spread: spread, asked: math.MinInt64 / 2, again: math.MinInt64 / 2,
+		askAt: never}
 }
 
 // start says where the listener begins. What was held until now and comes later is taken.
 func (t *tracker) start(now int64, at place) {
-	t.open, t.at, t.heard = true, at, now
+	t.open, t.at, t.heard, t.freshAt = true, at, now, now
 	switch {
 	case at.generation < t.generation():
 		// The listener resumes from an earlier generation. Only the owner knows what has become of its place.
@@ -90,7 +107,7 @@ func (t *tracker) start(now int64, at place) {
 	}
 
 	t.release(now)
-	t.review()
+	t.review(now)
 }
 
 // generation returns the newest generation that was heard of.
@@ -110,16 +127,21 @@ func (t *tracker) batch(now int64, b *wire.EventBatch) {
 	for i := range b.Events {
 		t.receive(now, &b.Events[i])
 	}
-	t.review()
+	if n := len(b.Events); n > 0 {
+		t.vouch(b.AsOf, b.Events[n-1].Pos)
+	}
+	t.review(now)
 }
 
-// watermark takes in where the owner says that the map stands.
-func (t *tracker) watermark(now int64, p *wire.Position) {
+// watermark takes in where the owner says that the map stands. It vouches for the position as of a cluster time; 0 if it does not.
+func (t *tracker) watermark(now int64, p *wire.Position, asOf int64) {
 	// A deposed owner may not know the last events of its partition.
 	if !t.open || !t.hear(now, p.Epoch) {
+		t.review(now)
 		return
 	}
 
+	t.vouch(asOf, p.Quiet)
 	switch {
 	case !t.current() || p.Pos <= t.at.pos:
 		// There is nothing to learn: only the owner's answer helps, or the watermark is behind.
@@ -131,13 +153,21 @@ func (t *tracker) watermark(now int64, p *wire.Position) {
 		t.learn(p.Quiet)
 		t.schedule(now, gapWait)
 	}
-	t.review()
+	t.review(now)
+}
+
+// vouch notes that there were no events after a position of the newest generation of which anybody had been told at a cluster time.
+func (t *tracker) vouch(asOf int64, pos uint64) {
+	if asOf > t.vouched.asOf {
+		t.vouched.asOf, t.vouched.pos = asOf, pos
+	}
 }
 
 // suspect makes the tracker ask within delay, or as soon as it may ask again, whatever else it hears.
 func (t *tracker) suspect(now int64, delay time.Duration) {
 	t.must = true
 	t.schedule(now, delay)
+	t.review(now)
 }
 
 // unblock says that the sink has room again. What it had no room for is asked for.
@@ -152,20 +182,31 @@ func (t *tracker) next() int64 {
 	if !t.open || t.asking || t.blocked {
 		return never
 	}
-	return min(t.askAt, max(t.heard+int64(silence), t.asked+int64(askEvery)))
+
+	due := t.heard + int64(silence)
+	if t.cluster != nil {
+		due = min(due, t.freshAt+int64(staleAfter))
+	}
+	return min(t.askAt, max(due, t.again))
 }
 
 // ask returns the place after which the owner is to be asked for events. Until answered, there is no other request.
 func (t *tracker) ask(now int64) place {
-	t.asking, t.from, t.asked = true, t.at, now
+	t.asking, t.from, t.asked, t.again = true, t.at, now, now+int64(t.spread(askEvery))
 	t.must, t.askAt = false, never
+	t.review(now)
 	return t.at
 }
 
 // answered takes in what the owner answered to the request under way. A nil res is a request without an answer.
 func (t *tracker) answered(now int64, res *wire.EventsResult) {
 	t.asking = false
+	t.take(now, res)
+	t.review(now)
+}
 
+// take takes in an answer.
+func (t *tracker) take(now int64, res *wire.EventsResult) {
 	// No answer, an answer without progress, or one from before a recovery: ask again a little later.
 	if res == nil || res.More && len(res.Events) == 0 || wire.Stamp(res.Last.Epoch).Generation() < t.generation() {
 		t.suspect(now, askEvery)
@@ -198,11 +239,13 @@ func (t *tracker) answered(now int64, res *wire.EventsResult) {
 		t.must, t.askAt = true, now
 	case last.generation > t.at.generation || last.pos > t.at.pos:
 		t.at = last
+		fallthrough
+	default:
+		t.vouch(res.AsOf, last.pos)
 	}
 
 	// What came by message meanwhile may fit right behind the answer.
 	t.release(now)
-	t.review()
 }
 
 // follow takes in the next event of an answer. It reports false if the sink has no room.
@@ -245,20 +288,50 @@ func (t *tracker) hear(now int64, epoch uint64) bool {
 func (t *tracker) renew(epoch uint64) {
 	t.epoch = epoch
 	t.held, t.heldBytes, t.known = nil, 0, 0
+	t.fresh, t.vouched.asOf = 0, 0
 }
 
 func (t *tracker) learn(pos uint64) { t.known = max(t.known, pos) }
 
 // schedule makes the tracker ask after a delay, or later where it has asked within askEvery.
 func (t *tracker) schedule(now int64, delay time.Duration) {
-	t.askAt = min(t.askAt, max(now+int64(delay), t.asked+int64(t.spread(askEvery))))
+	t.askAt = min(t.askAt, max(now+int64(delay), t.again))
 }
 
-// review takes back the intent to ask if what it was for has come.
-func (t *tracker) review() {
-	if t.current() && !t.must && len(t.held) == 0 && t.known <= t.at.pos {
+// review draws the conclusions from what has come: whether there is anything left to ask for, and how fresh the tracker is.
+func (t *tracker) review(now int64) {
+	whole := t.current() && !t.must && len(t.held) == 0 && t.known <= t.at.pos
+	if whole {
 		t.askAt = never
 	}
+
+	switch whole = whole && !t.asking && !t.blocked; {
+	case whole:
+		if t.brokenSince(now) != 0 {
+			t.wholeAt = now
+		}
+		t.broken = 0
+	case t.broken == 0:
+		t.broken = now
+	}
+
+	if v := t.vouched; t.current() && v.asOf > t.fresh && v.pos <= t.at.pos {
+		t.fresh = v.asOf
+		if t.cluster != nil {
+			t.freshAt = now - (t.cluster(now)-v.asOf)*int64(time.Millisecond)
+		}
+	}
+}
+
+// brokenSince returns since when something is missing or nothing is heard; 0 if nothing is missing, or what is may still come by itself.
+func (t *tracker) brokenSince(now int64) int64 {
+	switch {
+	case t.broken != 0 && now-t.broken >= int64(gapWait):
+		return t.broken
+	case now-t.heard >= int64(quiet):
+		return t.heard
+	}
+	return 0
 }
 
 // order compares an event of the newest generation with the place. Below zero the event is past. Zero means that it is the next

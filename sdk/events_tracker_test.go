@@ -93,7 +93,7 @@ func answerOf(pos uint64, events ...wire.Event) *wire.EventsResult {
 	return &wire.EventsResult{Last: stands(pos, 0), Events: events}
 }
 
-func (t *tracker) watermarkAt(now int64, p wire.Position) { t.watermark(now, &p) }
+func (t *tracker) watermarkAt(now int64, p wire.Position) { t.watermark(now, &p, 0) }
 
 // expect checks what was taken and when the owner is to be asked, never if that is only for silence.
 func expect(t *testing.T, tr *tracker, s *plainSink, taken string, askAt int64) {

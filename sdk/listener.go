@@ -75,6 +75,9 @@ func (m *Map[K, V]) AddEntryListener(ctx context.Context, l EntryListener[K, V],
 					f(event)
 				}
 			}
+			if e.Kind == wire.EventLost {
+				s.toldLost(&e)
+			}
 		}
 	}()
 

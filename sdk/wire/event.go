@@ -245,6 +245,12 @@ func DecodeEventsResult(b []byte) (e EventsResult, err error) {
 	return e, r.Done()
 }
 
+// Subjects of all maps.
+const (
+	EventSubjects     = "grid.ev.*"
+	WatermarkSubjects = "grid.beat.*"
+)
+
 // EventSubject returns the NATS subject of a map's events. The name is encoded: it may hold any UTF-8.
 func EventSubject(mapName string) string { return "grid.ev." + subjectToken(mapName) }
 
