@@ -68,6 +68,9 @@ type Config struct {
 	Insecure bool
 	// NoHTTP leaves out the HTTP port, which serves health checks and metrics.
 	NoHTTP bool
+	// NATS names NATS servers outside of the members that carry events between them. The default is none: each member has its own
+	// server, and these are connected to each other.
+	NATS NATSConfig
 
 	// Maps holds configurations by a map's name, or by a glob that matches several. It counts when this member bootstraps the
 	// cluster; of several that bootstrap together, one member's Maps count. Change it later by sdk.Client.SetMapConfig or
@@ -86,6 +89,9 @@ type Config struct {
 	// MetricsPage answers GET /metrics on the HTTP port, as the Prometheus exporter of a MeterProvider can. The default is no page.
 	MetricsPage http.Handler
 }
+
+// NATSConfig names NATS servers that run outside of the members, and what lets a member in there.
+type NATSConfig = member.NATSConfig
 
 // Validate returns everything that is wrong with c in one error, which wraps ErrConfig. Start does the same before anything else.
 func (c Config) Validate() error {

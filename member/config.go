@@ -90,6 +90,7 @@ type Settings struct {
 	MaxMemory int64
 	Insecure  bool
 	NoHTTP    bool
+	NATS      NATSConfig
 
 	Maps           map[string]sdk.MapConfig
 	Executors      map[string]exec.PoolConfig
@@ -277,6 +278,10 @@ func (c Config) Validate() error {
 	}
 	if c.MaxConnections < 1 {
 		bad("max connections %d: want at least 1", c.MaxConnections)
+	}
+
+	for _, err := range c.NATS.check() {
+		bad("nats: %w", err)
 	}
 
 	// Maps and executors have rules of their own, and their packages check them.

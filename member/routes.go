@@ -21,7 +21,8 @@ func (m *Member) routePeers() []events.Peer {
 	var list []events.Peer
 	for i := range v.Members {
 		mb := &v.Members[i]
-		if mb.ID == m.id || mb.RouteAddr == "" {
+		// Over an external server members need no address of each other, and have none.
+		if mb.ID == m.id || mb.RouteAddr == "" && m.cfg.NATS.URL == "" {
 			continue
 		}
 		list = append(list, events.Peer{ID: mb.ID, Incarnation: mb.Incarnation, Addr: m.cfg.Network.Route(mb.RouteAddr),
@@ -30,4 +31,10 @@ func (m *Member) routePeers() []events.Peer {
 	return list
 }
 
-func routeAddr(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
+// routeAddr returns where other members' NATS servers find this one; "" if they need not.
+func routeAddr(host string, port int) string {
+	if port == 0 {
+		return ""
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port))
+}

@@ -104,7 +104,7 @@ func defaultName(p *server.Ports) string {
 }
 
 func (m *Member) portsConfig() server.PortsConfig {
-	return server.PortsConfig{Listen: m.cfg.Listen, Advertise: m.cfg.Advertise, NoHTTP: m.cfg.NoHTTP, Wrap: m.cfg.Network.Listener,
+	return server.PortsConfig{Listen: m.cfg.Listen, Advertise: m.cfg.Advertise, NoHTTP: m.cfg.NoHTTP, NoRoutes: m.cfg.NATS.URL != "", Wrap: m.cfg.Network.Listener,
 		PeerOffset: peerOffset, RouteOffset: routeOffset, HTTPOffset: httpOffset}
 }
 
@@ -166,7 +166,7 @@ func (m *Member) enter(ctx context.Context, found bootstrap.Result) error {
 	// The registration names the port for routes, so the events begin before it.
 	routeHost, routePort := m.ports.Route()
 	ev, err := events.Open(events.Config{Self: m.id, Incarnation: m.incarnation, Cluster: found.ClusterID, RouteHost: routeHost,
-		RoutePort: routePort, Log: m.log, Peers: m.routePeers})
+		RoutePort: routePort, Now: m.clock.Now, Log: m.log, Peers: m.routePeers, External: events.External(m.cfg.NATS)})
 	if err != nil {
 		return err
 	}
@@ -212,7 +212,11 @@ func (m *Member) awaitRoutes(ctx context.Context) {
 	defer cancel()
 	// Without a route events are late and none is lost, so a start does not fail for that.
 	if err := m.await(ctx, "its routes", m.events.RoutesComplete); err != nil && ctx.Err() != nil {
-		m.log.Warn("there is no route for events to some members: their events come late; is the port for routes open on both sides?", "err", err)
+		hint := "is the port for routes open on both sides?"
+		if m.cfg.NATS.URL != "" {
+			hint = "is the NATS server reachable, and are the credentials right?"
+		}
+		m.log.Warn("there is no route for events to some members: their events come late; "+hint, "err", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package events
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -50,6 +51,13 @@ func routeName(incarnation wire.ID) string {
 	return hex.EncodeToString(incarnation[:]) + hex.EncodeToString(incarnation[:]) + ":1"
 }
 
+// routePassword is what servers of one cluster let each other in by. It keeps clusters apart, and is no protection from who can reach the port
+// and knows the cluster's ID. It is not the ID itself, which stands in logs.
+func routePassword(cluster wire.ID) string {
+	sum := sha256.Sum256(append([]byte("gridiron routes "), cluster[:]...))
+	return hex.EncodeToString(sum[:])
+}
+
 // startNATS starts the server and returns once it takes connections.
 func startNATS(cfg *Config) (*natsServer, error) {
 	var secret [16]byte
@@ -72,7 +80,7 @@ func startNATS(cfg *Config) (*natsServer, error) {
 		NoFastProducerStall: true,
 		Cluster: server.ClusterOpts{
 			Name: cfg.Cluster.String(), Host: cfg.RouteHost, Port: port,
-			Username: "route", Password: cfg.Cluster.String(), AuthTimeout: 5, PoolSize: 1,
+			Username: "route", Password: routePassword(cfg.Cluster), AuthTimeout: 5, PoolSize: 1,
 			Advertise:     routeName(cfg.Incarnation),
 			WriteDeadline: routeDeadline, WriteTimeout: server.WriteTimeoutPolicyClose,
 		},
@@ -86,6 +94,11 @@ func startNATS(cfg *Config) (*natsServer, error) {
 				Subscribe: &server.SubjectPermission{Allow: []string{"grid.ev.>", "grid.beat.>"}},
 			}},
 		},
+	}
+
+	// Nobody connects over the network, so nothing listens.
+	if cfg.External.URL != "" {
+		opts.DontListen, opts.Cluster = true, server.ClusterOpts{}
 	}
 
 	srv, err := server.NewServer(opts)

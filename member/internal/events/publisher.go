@@ -3,13 +3,9 @@ package events
 import (
 	"context"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/nats-io/nats.go"
 
 	mapsvc "github.com/gridiron-io/gridiron/maps"
 	"github.com/gridiron-io/gridiron/maps/state"
@@ -17,23 +13,20 @@ import (
 )
 
 const (
-	// watermarkEvery is how often the members say where the events of a map stand that somebody listens to.
-	watermarkEvery = time.Second
 	// maxEventValues is how large an event may be to be sent over NATS with its values; a larger one is fetched by those who
 	// want it.
 	maxEventValues = 256 << 10
 	// maxMessage bounds one message of events, unless it holds one event only.
 	maxMessage = 512 << 10
-	// watermarkPause is the least time between two looks at which watermarks are due.
-	watermarkPause = 5 * time.Millisecond
 )
 
 // Publisher sends the events of the partitions owned here over NATS, for the maps that somebody listens to. The log is the
 // truth: what NATS loses, the subscriber sees missing and asks for. It owns one goroutine.
 type Publisher struct {
 	self       wire.ID
-	conn       *nats.Conn
-	partitions Partitions // set by Events.Publish
+	bus        *bus
+	now        func() int64 // cluster time in milliseconds
+	partitions Partitions   // set by Events.Publish
 	log        *slog.Logger
 	dropped    *mapsvc.DroppedEvents
 
@@ -44,9 +37,10 @@ type Publisher struct {
 		listeners map[string]int // by map
 	}
 
-	mu    sync.Mutex // guards the following
-	dirty []bool
-	list  []int
+	mu     sync.Mutex // guards the following
+	dirty  []bool
+	list   []int
+	looked []*survey // that have ended, and whose watermarks are not sent yet
 
 	// The following belong to the goroutine.
 	epochs []uint64    // under which positions were read
@@ -57,13 +51,6 @@ type Publisher struct {
 	wake chan struct{} // one slot
 }
 
-// watermarkRound is one second of watermarks: one map after the other, spread over it.
-type watermarkRound struct {
-	began time.Time
-	names []string
-	done  int // of them
-}
-
 // Partitions are the partitions of this process, of which the publisher reads those that are owned here.
 type Partitions interface {
 	// Serving returns the epoch under which this process owns a partition now, or 0.
@@ -72,6 +59,11 @@ type Partitions interface {
 	AnswersIn(partition int) time.Duration
 	// Inspect runs f on the state of a partition under its read lock. f must not block.
 	Inspect(partition int, f func(*state.State)) bool
+	// Vouch has f run on the state of a partition that this process owns, once it is shown that the state holds whatever anybody had been
+	// told by asOf. See mapsvc.Service.
+	Vouch(partition int, majority bool, f func(st *state.State, epoch uint64, asOf int64), done func(vouched bool))
+	// Majority reports whether a map's reads insist on asking a majority.
+	Majority(name string) bool
 	// SetPublished tells up to which position the events of a partition were published by this process.
 	SetPublished(partition int, pos uint64)
 }
@@ -79,8 +71,8 @@ type Partitions interface {
 var _ Partitions = (*mapsvc.Service)(nil)
 
 // newPublisher returns a publisher of a cluster with so many partitions. It takes interest from Events.Publish on.
-func newPublisher(self wire.ID, partitions int, conn *nats.Conn, log *slog.Logger) *Publisher {
-	p := &Publisher{self: self, conn: conn, log: log, dirty: make([]bool, partitions), epochs: make([]uint64, partitions),
+func newPublisher(self wire.ID, partitions int, bus *bus, now func() int64, log *slog.Logger) *Publisher {
+	p := &Publisher{self: self, bus: bus, now: now, log: log, dirty: make([]bool, partitions), epochs: make([]uint64, partitions),
 		pos: make([]uint64, partitions), again: make([]time.Time, partitions), wake: make(chan struct{}, 1)}
 	p.interests.listeners = make(map[string]int)
 	p.dropped = mapsvc.NewDroppedEvents(p.wanted)
@@ -104,7 +96,11 @@ func (p *Publisher) Applied(partition int) {
 		p.list = append(p.list, partition)
 	}
 	p.mu.Unlock()
+	p.notify()
+}
 
+// notify wakes the publisher's goroutine. It never blocks.
+func (p *Publisher) notify() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
@@ -163,7 +159,7 @@ func (p *Publisher) positions(name string) []wire.Position {
 	return out
 }
 
-// run publishes until ctx ends. Events go before watermarks, of which it sends one map's at a time.
+// run publishes until ctx ends. Events go before watermarks.
 func (p *Publisher) run(ctx context.Context) {
 	next := time.NewTimer(watermarkEvery)
 	defer next.Stop()
@@ -173,9 +169,10 @@ func (p *Publisher) run(ctx context.Context) {
 			return
 		case <-p.wake:
 			p.publishDirty()
+			p.sendWatermarks()
 		case <-next.C:
 			// The watermarks of many maps are spread over the second, so the wait differs each time.
-			next.Reset(p.watermark(time.Now()))
+			next.Reset(p.survey(time.Now()))
 		}
 	}
 }
@@ -210,6 +207,8 @@ func (p *Publisher) publish(part int) {
 
 	var events []state.MapEvent
 	var after, first uint64
+	// Before the look: a state's clock that runs ahead of this process's must not vouch for what is still to come.
+	now := p.now()
 	p.partitions.Inspect(part, func(st *state.State) {
 		if p.epochs[part] != epoch {
 			p.epochs[part], p.pos[part] = epoch, st.Published()
@@ -233,7 +232,7 @@ func (p *Publisher) publish(part int) {
 		for n < len(events) && events[n].Map == name {
 			n++
 		}
-		p.send(part, epoch, name, events[:n])
+		p.send(part, epoch, name, now, events[:n])
 		events = events[n:]
 	}
 
@@ -251,13 +250,16 @@ func (p *Publisher) later(part int, wait time.Duration) {
 	time.AfterFunc(wait, func() { p.Applied(part) })
 }
 
-func (p *Publisher) send(part int, epoch uint64, name string, events []state.MapEvent) {
+// send sends events of one map. A message vouches for the time of its last event: what anybody was told of before that stands in the log
+// before the event. It does not need a lease for that, nor to be of the present owner.
+func (p *Publisher) send(part int, epoch uint64, name string, now int64, events []state.MapEvent) {
 	batch := wire.EventBatch{Partition: uint32(part), Epoch: epoch}
 	size := 0
 
 	flush := func() {
-		if len(batch.Events) > 0 {
-			if err := p.conn.Publish(wire.EventSubject(name), wire.AppendEventBatch(nil, &batch)); err != nil {
+		if n := len(batch.Events); n > 0 {
+			batch.AsOf = min(batch.Events[n-1].Time, now)
+			if err := p.bus.publish(wire.EventSubject(name), wire.AppendEventBatch(nil, &batch)); err != nil {
 				p.log.Debug("events were not published", "map", name, "partition", part, "err", err)
 			}
 			batch.Events, size = batch.Events[:0], 0
@@ -280,51 +282,4 @@ func (p *Publisher) send(part int, epoch uint64, name string, events []state.Map
 		size += n
 	}
 	flush()
-}
-
-// watermark says where the next maps stand that somebody listens to, as many as are due, and returns when to go on.
-func (p *Publisher) watermark(now time.Time) time.Duration {
-	for {
-		name, wait := p.round.next(now, p.listened)
-		if name == "" {
-			p.dropped.Expire()
-			return wait
-		}
-		p.sendWatermark(name)
-		if len(p.wake) > 0 { // events go first
-			return 0
-		}
-	}
-}
-
-// next returns the next map of which to tell, if one is due, else how long to wait. All that listened returns at the beginning of a
-// round are told of in its second, evenly, so that no event waits for more than one of them.
-func (r *watermarkRound) next(now time.Time, listened func() []string) (name string, wait time.Duration) {
-	if r.done == len(r.names) && now.Sub(r.began) >= watermarkEvery {
-		*r = watermarkRound{began: now, names: listened()}
-	}
-	// The names are told at even distances, so no burst of watermarks comes once a second.
-	due := watermarkEvery
-	if r.done < len(r.names) {
-		due = watermarkEvery * time.Duration(r.done) / time.Duration(len(r.names))
-	}
-	if wait := due - now.Sub(r.began); r.done == len(r.names) || wait > 0 {
-		return "", max(wait, watermarkPause)
-	}
-	r.done++
-	return r.names[r.done-1], 0
-}
-
-// listened returns the maps that somebody listens to.
-func (p *Publisher) listened() []string {
-	p.interests.RLock()
-	defer p.interests.RUnlock()
-	return slices.Collect(maps.Keys(p.interests.listeners))
-}
-
-func (p *Publisher) sendWatermark(name string) {
-	b := wire.Watermark{Member: p.self, Positions: p.positions(name)}
-	if err := p.conn.Publish(wire.WatermarkSubject(name), wire.AppendWatermark(nil, &b)); err != nil {
-		p.log.Debug("a watermark was not published", "map", name, "err", err)
-	}
 }

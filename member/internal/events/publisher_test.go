@@ -1,7 +1,6 @@
 package events
 
 import (
-	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -13,49 +12,33 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// Each map is told of once a second, and never many of them at a time.
-func TestWatermarkRound(t *testing.T) {
-	for _, maps := range []int{0, 1, 3, 1200} {
-		var names []string
-		for i := range maps {
-			names = append(names, fmt.Sprint("map", i))
-		}
-		var r watermarkRound
-		start := time.Unix(100, 0)
-		now := start
-		last := make(map[string]time.Time)
-		heard, burst, most := 0, 0, 0
-		for now.Before(start.Add(10 * watermarkEvery)) {
-			name, wait := r.next(now, func() []string { return names })
-			if name == "" {
-				if wait < watermarkPause || wait > watermarkEvery {
-					t.Fatalf("%d maps: a pause of %v", maps, wait)
-				}
-				now, most, burst = now.Add(wait), max(most, burst), 0
-				continue
-			}
-			heard++
-			burst++
-			if before, ok := last[name]; ok && now.Sub(before) > watermarkEvery+2*watermarkPause {
-				t.Fatalf("%d maps: %s is not told of for %v", maps, name, now.Sub(before))
-			}
-			last[name] = now
-		}
-		if len(last) != maps || heard < 9*maps || heard > 10*maps {
-			t.Errorf("%d maps: %d of them are told of, %d times", maps, len(last), heard)
-		}
-		if limit := 2 + maps*int(2*watermarkPause)/int(watermarkEvery); most > limit {
-			t.Errorf("%d maps: %d at a time", maps, most)
-		}
-	}
-}
-
 // ownedPartition is one partition that this process owns, and of which it must not tell before a time.
 type ownedPartition struct {
 	st     *state.State
 	epoch  uint64
 	before time.Time
 	taken  func() // called when the state was looked at
+
+	silent   bool     // the partition cannot show that it is owned here
+	vouching []func() // if not nil: what Vouch leaves to be done later
+	majority []bool   // what Vouch was asked for
+}
+
+func (o *ownedPartition) Majority(name string) bool { return name == "quorum" }
+
+func (o *ownedPartition) Vouch(_ int, majority bool, f func(*state.State, uint64, int64), done func(bool)) {
+	o.majority = append(o.majority, majority)
+	vouch := func() {
+		if !o.silent {
+			f(o.st, o.epoch, 0)
+		}
+		done(!o.silent)
+	}
+	if o.vouching != nil {
+		o.vouching = append(o.vouching, vouch)
+		return
+	}
+	vouch()
 }
 
 func (o *ownedPartition) Serving(int) uint64          { return o.epoch }
@@ -76,7 +59,13 @@ func (o *ownedPartition) write(key string) {
 // publisherOf returns a publisher of one partition whose goroutine is the test, and what a subscriber hears.
 func publisherOf(t *testing.T, o *ownedPartition) (*Publisher, func() *nats.Msg) {
 	t.Helper()
-	e, err := Open(Config{Self: wire.ID{1}, Incarnation: wire.ID{2}, Cluster: wire.ID{9}, RouteHost: "127.0.0.1", Log: slog.New(slog.DiscardHandler)})
+	return publisherFor(t, o, 1, wire.EventSubject("m"))
+}
+
+// publisherFor does so for some partitions and another subject.
+func publisherFor(t *testing.T, o *ownedPartition, partitions int, subject string) (*Publisher, func() *nats.Msg) {
+	t.Helper()
+	e, err := Open(Config{Self: wire.ID{1}, Incarnation: wire.ID{2}, Cluster: wire.ID{9}, RouteHost: "127.0.0.1", Now: func() int64 { return 5000 }, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,18 +75,18 @@ func publisherOf(t *testing.T, o *ownedPartition) (*Publisher, func() *nats.Msg)
 		t.Fatal(err)
 	}
 	t.Cleanup(subscriber.Close)
-	sub, err := subscriber.SubscribeSync(wire.EventSubject("m"))
+	sub, err := subscriber.SubscribeSync(subject)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := subscriber.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	p := e.NewPublisher(1)
+	p := e.NewPublisher(partitions)
 	p.partitions = o
 	return p, func() *nats.Msg {
 		// What the server has taken, it sends to the subscriber before it answers the second flush.
-		for _, c := range []*nats.Conn{e.conn, subscriber} {
+		for _, c := range []*nats.Conn{e.bus.local, subscriber} {
 			if err := c.Flush(); err != nil {
 				t.Fatal(err)
 			}
@@ -165,5 +154,22 @@ func TestNothingIsToldOfALaterOwner(t *testing.T) {
 	p.publish(0)
 	if heard() == nil {
 		t.Error("the event was not published by the next owner")
+	}
+}
+
+// A message vouches for the time of its last event, and never for what is still to come.
+func TestMessagesVouch(t *testing.T) {
+	for clock, want := range map[int64]int64{4000: 4000, 5000: 5000, 6000: 5000} { // it is 5000
+		o := &ownedPartition{st: state.New(1, state.Limits{}), epoch: 7}
+		p, heard := publisherOf(t, o)
+		p.Interest("m")
+		o.write("before")
+		o.st.Advance(clock, 0)
+		o.write("k")
+		p.publish(0)
+		b, err := wire.DecodeEventBatch(heard().Data)
+		if err != nil || len(b.Events) != 2 || b.AsOf != want {
+			t.Errorf("at %d: %d events vouch for %d, want %d: %v", clock, len(b.Events), b.AsOf, want, err)
+		}
 	}
 }

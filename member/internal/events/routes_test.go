@@ -110,6 +110,9 @@ func TestRoutesDoNotCollide(t *testing.T) {
 				}
 			}
 			r.close()
+			if strings.Contains(logs[i].Text(), routePassword(wire.ID{9})) {
+				t.Error("the password for routes is logged")
+			}
 		}
 	}
 }

@@ -23,6 +23,7 @@ type PortsConfig struct {
 	Listen    string // host:port of the client port; the others follow it
 	Advertise string // host under which others reach this member; empty: the host of Listen, or an address of this machine
 	NoHTTP    bool
+	NoRoutes  bool                            // the member's NATS server has none, so nobody needs the port for them
 	Wrap      func(net.Listener) net.Listener // what to accept from in the place of a listener
 
 	PeerOffset, RouteOffset, HTTPOffset int // of the other ports from the client port
@@ -85,7 +86,7 @@ func Listen(cfg PortsConfig) (_ *Ports, err error) {
 		}
 	}
 
-	if p.routePort = at(cfg.RouteOffset); p.routePort != 0 {
+	if p.routePort = at(cfg.RouteOffset); p.routePort != 0 && !cfg.NoRoutes {
 		// The NATS server listens itself, and would say nothing clear of a port in use.
 		l, err := listenPort(host, p.routePort, "NATS routes")
 		if err != nil {

@@ -158,8 +158,8 @@ func gridConfig(cfg config.Config) (grid.Config, error) {
 		Advertise: cfg.Listen.Advertise, Zone: cfg.Member.Zone, Tags: cfg.Member.Tags, DataDir: cfg.Storage.Dir,
 		Durability: cfg.Storage.Durability, Join: cfg.Cluster.Join, Expect: cfg.Cluster.Expect, Partitions: cfg.Cluster.Partitions,
 		Replicas: cfg.Cluster.Replicas, RebuildDelay: cfg.Cluster.RebuildDelay, Reads: sdk.ReadPolicy(cfg.Cluster.Reads), Lite: cfg.Member.Lite, MaxValue: cfg.Limits.MaxValue, MaxMemory: cfg.Limits.MaxMemory,
-		Insecure: cfg.Listen.Insecure,
-		Maps:     cfg.Maps, Executors: cfg.Executors,
+		Insecure: cfg.Listen.Insecure, NATS: grid.NATSConfig(cfg.NATS),
+		Maps: cfg.Maps, Executors: cfg.Executors,
 	}
 
 	// The name must be the same after a restart, for it leads to the data directory. With a free port no such name can be made.

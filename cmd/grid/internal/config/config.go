@@ -47,6 +47,16 @@ type Config struct {
 		MaxValue  int   // bytes
 		MaxMemory int64 // bytes; 0: what the process may use decides
 	}
+	NATS struct {
+		URL         string
+		User        string
+		Password    string
+		Token       string
+		Credentials string // file
+		CA          string // file
+		Cert        string // file
+		Key         string // file
+	}
 	Log struct {
 		Level  slog.Level
 		Format string // FormatText, FormatJSON, or FormatAuto

@@ -57,6 +57,7 @@ storage: {durability: memory, dir: /var/lib/grid}
 limits:
   max_value: 2MB
   max_memory: 4GB
+nats: {url: "nats://a:4222", user: grid, password: secret, token: other, credentials: grid.creds, ca: ca.pem, cert: m1.pem, key: m1.key}
 log:
   level: debug
   format: json
@@ -80,6 +81,8 @@ func full() Config {
 	c.Listen.Host, c.Listen.Port, c.Listen.Advertise, c.Listen.Insecure = "0.0.0.0", 5711, "m1.example", true
 	c.Storage.Durability, c.Storage.Dir = "memory", "/var/lib/grid"
 	c.Limits.MaxValue, c.Limits.MaxMemory = 2<<20, 4<<30
+	c.NATS.URL, c.NATS.User, c.NATS.Password, c.NATS.Token, c.NATS.Credentials = "nats://a:4222", "grid", "secret", "other", "grid.creds"
+	c.NATS.CA, c.NATS.Cert, c.NATS.Key = "ca.pem", "m1.pem", "m1.key"
 	c.Log.Level, c.Log.Format = slog.LevelDebug, FormatJSON
 	return c
 }
@@ -128,7 +131,7 @@ func TestFileWithNothing(t *testing.T) {
 func TestFileRefused(t *testing.T) {
 	for text, want := range map[string]string{
 		"clustre:\n  name: a":                               `grid.yaml:1: unknown section "clustre"; did you mean "cluster"?`,
-		"zzz: 1":                                            `grid.yaml:1: unknown section "zzz": there are cluster, member, listen, storage, limits, log, maps, executors`,
+		"zzz: 1":                                            `grid.yaml:1: unknown section "zzz": there are cluster, member, listen, storage, limits, nats, log, maps, executors`,
 		"cluster:\n  nmae: a":                               `grid.yaml:2: unknown key "nmae"; did you mean "name"?`,
 		"cluster:\n  grace: 5s":                             `grid.yaml:2: unknown key "grace"; did you mean "rebuild_delay"?`,
 		"cluster:\n  size: 3":                               `grid.yaml:2: unknown key "size": there are name, join, expect, replicas, partitions, rebuild_delay, reads`,
@@ -216,6 +219,8 @@ func TestEnvironmentAndFlags(t *testing.T) {
 		"member.name": "m1", "member.zone": "eu-1", "member.tags": "rack=r7,size=4", "listen.host": "0.0.0.0", "listen.port": "5711",
 		"listen.advertise": "m1.example", "listen.insecure": "true", "storage.durability": "memory", "storage.dir": "/var/lib/grid",
 		"limits.max_value": "2048KB", "limits.max_memory": "4096MB", "log.level": "debug", "log.format": "json",
+		"nats.url": "nats://a:4222", "nats.user": "grid", "nats.password": "secret", "nats.token": "other", "nats.credentials": "grid.creds",
+		"nats.ca": "ca.pem", "nats.cert": "m1.pem", "nats.key": "m1.key",
 	}
 	want := full()
 	want.Member.Tags = map[string]string{"rack": "r7", "size": "4"}
@@ -235,6 +240,7 @@ func TestEnvironmentAndFlags(t *testing.T) {
 	require.Equal(t, want, got)
 	got, err = Load("", noEnv, given)
 	require.NoError(t, err)
+	want.NATS.User, want.NATS.Password, want.NATS.Token = "", "", "" // no flags: others could read them
 	require.Equal(t, want, got)
 }
 

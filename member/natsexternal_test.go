@@ -1,0 +1,85 @@
+package member
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/gridiron-io/gridiron/sdk"
+)
+
+// Members use a NATS server outside, by their credentials. Clients of any member hear of all writes, also while that server is away.
+func TestMembersUseAnExternalNATSServer(t *testing.T) {
+	t.Parallel()
+	outside := func(port int) *server.Server {
+		srv, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, NoSigs: true, NoLog: true, Username: "grid", Password: "open sesame"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		go srv.Start() // ends with Shutdown
+		t.Cleanup(srv.Shutdown)
+		if !srv.ReadyForConnections(10 * time.Second) {
+			t.Fatal("the NATS server is not ready")
+		}
+		return srv
+	}
+	srv := outside(server.RANDOM_PORT)
+	members := runningMembers(t, 3, func(_ int, cfg *Config) {
+		cfg.NATS = NATSConfig{URL: srv.ClientURL(), User: "grid", Password: "open sesame"}
+	})
+	for _, m := range members {
+		eventually(t, "the others to be there", func() bool { return m.events.Routes() == 2 })
+		if m.events.RoutePort() != 0 {
+			t.Errorf("%s listens for routes at port %d", m.Name(), m.events.RoutePort())
+		}
+	}
+
+	ctx := testContext(t)
+	m := newcomer(t, members)
+	var heard atomic.Int64
+	sub, err := m.AddEntryListener(ctx, sdk.EntryListener[string, string]{Added: func(sdk.Event[string, string]) { heard.Add(1) },
+		Lost: func(e sdk.Event[string, string]) { t.Errorf("events were lost: %+v", e) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sub.Close() }()
+
+	const keys = 50
+	write := func(round string) {
+		before := heard.Load()
+		for i := range keys {
+			if err := m.Set(ctx, fmt.Sprint(round, i), "v"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		eventually(t, "all events "+round, func() bool { return heard.Load() == before+keys })
+	}
+	write("with the server")
+	if v, err := srv.Varz(nil); err != nil || v.InMsgs == 0 || v.OutMsgs == 0 {
+		t.Errorf("the server has taken %d messages and sent %d, %v", v.InMsgs, v.OutMsgs, err)
+	}
+
+	port := srv.Addr().String()[strings.LastIndex(srv.Addr().String(), ":")+1:]
+	srv.Shutdown()
+	srv.WaitForShutdown()
+	write("without the server")
+
+	var n int
+	if _, err := fmt.Sscan(port, &n); err != nil {
+		t.Fatal(err)
+	}
+	outside(n)
+	eventually(t, "the connections", func() bool {
+		for _, m := range members {
+			if m.events.Routes() != 2 {
+				return false
+			}
+		}
+		return true
+	})
+	write("with the server again")
+}
