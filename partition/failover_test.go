@@ -194,6 +194,7 @@ func TestTransferIsHeardOf(t *testing.T) {
 	require.Equal(t, 1, s.onItsWay())
 	s.commitNext()
 	require.Equal(t, 1, s.onItsWay(), "an entry behind it")
+	require.Equal(t, uint64(1), s.host.cfg.Transport.Stats().Hurried, "which says at once that the Release is committed")
 	before, _, _ := s.owner()
 	s.commitNext()
 	after, owner, _ := s.owner()
@@ -203,6 +204,7 @@ func TestTransferIsHeardOf(t *testing.T) {
 	s.owned(bob, 0)
 	s.commit(entry.AppendRelease(nil, &entry.Release{Epoch: s.state.own.Epoch, To: carol}))
 	require.Zero(t, s.onItsWay(), "another's is another's business")
+	require.Equal(t, uint64(1), s.host.cfg.Transport.Stats().Hurried)
 }
 
 // A partition that returns to a process right after its transfer is owned at once: the time that a transferee is given is not for that.

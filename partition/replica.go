@@ -163,6 +163,7 @@ func (r *replica) Update(entries []sm.Entry) ([]sm.Entry, error) {
 	r.state.Unlock()
 
 	if fx.role.RepeatRelease {
+		r.host.cfg.Transport.TellCommits(r.shard)
 		r.proposeControl(fx.release) // the second one has no effect of its own
 	}
 	r.carryOut(&fx.role)

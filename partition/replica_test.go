@@ -2,7 +2,10 @@ package partition
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -61,8 +64,12 @@ func (e *scriptedEntry) poll() ticketState {
 // newScripted returns the replica with ID 1 of a partition of the given generation, held by alice.
 func newScripted(tb testing.TB, generation uint64) *scripted {
 	s := &scripted{tb: tb, index: 10}
+	transport, err := raftnet.New(raftnet.Config{Plane: wire.PlaneRaft, Dial: func(context.Context, string, uint8) (net.Conn, error) {
+		return nil, errors.New("there is nobody to dial")
+	}})
+	require.NoError(tb, err)
 	h := newHost(HostConfig{Member: alice, Incarnation: alice, Partitions: 1, Machines: registerMachines{},
-		Registry: raftnet.NewRegistry(), Now: func() int64 { return 1000 }, Logger: slog.New(slog.DiscardHandler)})
+		Transport: transport, Registry: raftnet.NewRegistry(), Now: func() int64 { return 1000 }, Logger: slog.New(slog.DiscardHandler)})
 	h.raft.Shut() // there is no NodeHost
 	tb.Cleanup(h.end)
 	s.replica = newReplica(h, Placement{Generation: generation, Replica: 1})

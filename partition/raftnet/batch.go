@@ -57,8 +57,8 @@ const (
 	snapshotUnknown
 )
 
-// tally is what became of a batch's messages.
-type tally struct{ sent, suppressed, tooLarge int }
+// tally is what became of a batch's messages. Of those that were sent, paced are the ones that tell of fewer commits.
+type tally struct{ sent, suppressed, tooLarge, paced int }
 
 // frameWriter appends messages to dst as frames.
 type frameWriter struct {
@@ -77,12 +77,16 @@ func appendBatch(dst []byte, b *pb.MessageBatch, gate *gates, now time.Time) ([]
 	w := frameWriter{dst: dst, binVer: b.BinVer, deploymentID: b.DeploymentId, start: -1}
 	for i := range b.Requests {
 		m := &b.Requests[i]
+		commit := m.Commit
 		switch {
 		case !gate.admits(m, now):
 			// What the gates leave out is said again by a later message: see emptyGate and quietGate.
 			t.suppressed++
 		case w.add(m):
 			t.sent++
+			if m.Commit != commit {
+				t.paced++
+			}
 		default:
 			t.tooLarge++
 		}

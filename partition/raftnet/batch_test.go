@@ -19,7 +19,7 @@ import (
 
 // openGate lets everything pass.
 func openGate() *gates {
-	return &gates{newEmptyGate(0), newQuietGate(0, time.Time{}, newAnswers())}
+	return &gates{newEmptyGate(0), newQuietGate(0, time.Time{}, newAnswers()), newPacer(0, new(hurried))}
 }
 
 // frames encodes a batch that must be complete.

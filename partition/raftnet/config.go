@@ -45,8 +45,9 @@ type Config struct {
 
 	// KeepEmpty sends Replicate messages that carry nothing but a commit index as dragonboat emits them, and all heartbeats. Without it, at
 	// most one such Replicate per replica and EmptyInterval is sent: cheaper by far, but followers may apply up to a heartbeat later. Of
-	// the heartbeats of a group in which nothing happens, one per replica and EmptyInterval is sent. EmptyInterval must be a third of an
-	// election timeout at most.
+	// the heartbeats of a group in which nothing happens, one per replica and EmptyInterval is sent. Followers of a busy group hear of commits
+	// in each fifth of EmptyInterval, and acknowledgements that move no commit index wait. EmptyInterval must be a third of an election timeout
+	// at most.
 	KeepEmpty     bool
 	EmptyInterval time.Duration
 

@@ -12,9 +12,9 @@
 //
 // A NodeHost resolves (shard, replica) to a target in the Registry, which also makes all messages to that target share one
 // stream. Its sender goroutine calls SendMessageBatch, which leaves out superfluous commit-only Replicates and heartbeats (see gates),
-// encodes the rest into the connection's queue and returns; it never waits for the peer. The connection's writer sends
+// lowers the commit indexes of others (see pacer), encodes them into the connection's queue and returns; it never waits for the peer. The connection's writer sends
 // all that is queued in one write. At the other side Serve reads; everything that one read of the socket brought is checked
-// (see admit) and handed to the NodeHost as one batch.
+// (see admit) and handed to the NodeHost as one batch, without acknowledgements that may wait (see acks).
 //
 // # Promises
 //

@@ -40,17 +40,24 @@ type emptyGate struct {
 	passed   recent[time.Time]
 }
 
-// gates decide which messages of a connection are sent.
+// gates decide which messages of a connection are sent, and which commit index they carry.
 type gates struct {
 	empty emptyGate
 	quiet quietGate
+	pacer pacer
 }
 
 // admits reports whether m is to be sent. Both gates see each message.
 func (g *gates) admits(m *pb.Message, now time.Time) bool {
 	// The quiet gate has to see also what the other leaves out: it tells that something happens in the group.
 	quiet := g.quiet.admits(m, now)
-	return g.empty.admits(m, now) && quiet
+	if !g.empty.admits(m, now) || !quiet {
+		return false
+	}
+
+	// What is not sent tells the replica of no commit.
+	g.pacer.pace(m, now)
+	return true
 }
 
 func newEmptyGate(interval time.Duration) emptyGate {

@@ -440,6 +440,48 @@ func TestLostEntriesAreRepairedWhenIdle(t *testing.T) {
 	require.NotZero(t, leader.tr.Stats().Suppressed)
 }
 
+// In a busy group followers hear of several commits at once. They hear of all in the end, also if messages were lost meanwhile on a connection
+// that lives on, and also a follower that was cut off.
+func TestFollowersOfABusyGroupHearOfAll(t *testing.T) {
+	n := newTestNet()
+	members := startShard(t, n, 20, config.Config{ElectionRTT: 50, HeartbeatRTT: 2})
+	leader := members[injectUntilLed(t, members, 1, 0, 1).LeaderID-1]
+	follower := otherThan(members, leader)
+
+	count := 0
+	busy := func(paced uint64) {
+		t.Helper()
+		deadline := time.Now().Add(patience)
+		for until := leader.tr.Stats().Paced + paced; leader.tr.Stats().Paced < until; count++ {
+			require.True(t, time.Now().Before(deadline), "%d of %d", leader.tr.Stats().Paced, until)
+			propose(t, leader, command(count, 10))
+		}
+	}
+	applied := func() {
+		t.Helper()
+		for _, m := range members {
+			awaitApplied(t, m, count)
+		}
+	}
+
+	busy(50)
+	applied()
+
+	n.lossy[follower.id].Store(true)
+	busy(20)
+	n.lossy[follower.id].Store(false)
+	applied()
+
+	busy(20)
+	n.setCut(follower.id, true)
+	busy(20)
+	n.setCut(follower.id, false)
+	applied()
+	for _, m := range members {
+		require.Equal(t, leader.machine.Load().keys(), m.machine.Load().keys())
+	}
+}
+
 // A group at rest keeps its leader for many election timeouts, though most of its heartbeats are left out. What is written then is applied
 // everywhere.
 func TestQuietGroupKeepsItsLeader(t *testing.T) {

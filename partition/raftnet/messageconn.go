@@ -48,7 +48,7 @@ func newMessageConn(t *Transport, nc net.Conn) *messageConn {
 		// With an interval of zero both gates let everything pass.
 		interval = 0
 	}
-	c.gate = gates{newEmptyGate(interval), newQuietGate(interval, t.made, t.answers)}
+	c.gate = gates{newEmptyGate(interval), newQuietGate(interval, t.made, t.answers), newPacer(interval, &t.hurried)}
 	c.wake.L = &c.mu
 	c.done.Go(c.write)
 	c.done.Go(func() { watch(c.nc, c.shut) })
@@ -63,6 +63,10 @@ func (c *messageConn) SendMessageBatch(b pb.MessageBatch) error {
 	now := time.Now()
 	// A replica that is being removed must not hear of that before the others.
 	c.t.limitCommits(&b, now)
+	if !c.t.cfg.KeepEmpty {
+		// Before the gates, which leave most of that out.
+		c.t.acks.said(b.Requests, now)
+	}
 	counters := &c.t.counters
 
 	c.mu.Lock()
@@ -94,6 +98,9 @@ func (c *messageConn) SendMessageBatch(b pb.MessageBatch) error {
 	if sums.suppressed > 0 {
 		counters.suppressed.Add(uint64(sums.suppressed))
 	}
+	if sums.paced > 0 {
+		counters.paced.Add(uint64(sums.paced))
+	}
 	if sums.tooLarge > 0 {
 		counters.dropped.Add(uint64(sums.tooLarge))
 	}
@@ -108,6 +115,8 @@ func (c *messageConn) Close() {
 }
 
 func (c *messageConn) shut(cause error) {
+	// The library has not noticed yet, and will have the leaders here try again.
+	c.t.acks.unsettle()
 	c.mu.Lock()
 	if c.mu.err == nil {
 		// The first cause stays. Whatever fails after it is a consequence.

@@ -142,6 +142,16 @@ func (t *Transport) deliver(batch []pb.Message) {
 	if t.stateSnapshots != nil {
 		t.hear(batch)
 	}
+	if !t.cfg.KeepEmpty {
+		// Behind those above, who want to hear of what is held as well.
+		var held int
+		if batch, held = t.acks.sift(batch); held > 0 {
+			t.counters.held.Add(uint64(held))
+		}
+		if len(batch) == 0 {
+			return
+		}
+	}
 	t.handler(pb.MessageBatch{Requests: batch, DeploymentId: t.deploymentID, BinVer: raftio.TransportBinVersion})
 }
 

@@ -9,6 +9,7 @@ type Stats struct {
 	SentBytes          uint64 // bytes written to sockets, frame headers and chunks included
 	Writes             uint64 // writes of message batches; SentBatches / Writes is how well they coalesce
 	Suppressed         uint64 // Replicates with nothing but a commit index, and heartbeats of quiet groups, that were left out
+	Paced              uint64 // Replicates that were sent with a lower commit index, so that followers hear of several commits at once
 	DroppedBatches     uint64 // whole batches dropped because the peer's queue was full
 	Dropped            uint64 // messages in them, and messages too large for a frame
 	Discarded          uint64 // bytes that were queued when their connection broke
@@ -23,6 +24,8 @@ type Stats struct {
 	Refused                uint64 // messages and chunks that may not come from another process, or could harm this one
 	Malformed              uint64 // connections ended for bytes that are not a frame of ours: length, checksum, content
 	Injected               uint64 // messages passed on by Inject
+	Hurried                uint64 // calls of TellCommits
+	Held                   uint64 // acknowledgements that were held back
 
 	Inbound  int // connections being served
 	Outbound int // connections to others, snapshot streams included
@@ -30,9 +33,9 @@ type Stats struct {
 
 // counters are the Transport's own, written without a lock.
 type counters struct {
-	sentBatches, sentMessages, sentBytes, writes, suppressed, droppedBatches, dropped, discarded, sentChunks, sentStateSnapshots atomic.Uint64
+	sentBatches, sentMessages, sentBytes, writes, suppressed, paced, droppedBatches, dropped, discarded, sentChunks, sentStateSnapshots atomic.Uint64
 
-	deliveries, receivedMessages, receivedBytes, receivedChunks, receivedStateSnapshots, refused, malformed, injected atomic.Uint64
+	deliveries, receivedMessages, receivedBytes, receivedChunks, receivedStateSnapshots, refused, malformed, injected, hurried, held atomic.Uint64
 }
 
 // Stats returns the counters. It may be called at any time, also before Start and after Close.
@@ -44,6 +47,7 @@ func (t *Transport) Stats() Stats {
 		SentBytes:              c.sentBytes.Load(),
 		Writes:                 c.writes.Load(),
 		Suppressed:             c.suppressed.Load(),
+		Paced:                  c.paced.Load(),
 		DroppedBatches:         c.droppedBatches.Load(),
 		Dropped:                c.dropped.Load(),
 		Discarded:              c.discarded.Load(),
@@ -57,6 +61,8 @@ func (t *Transport) Stats() Stats {
 		Refused:                c.refused.Load(),
 		Malformed:              c.malformed.Load(),
 		Injected:               c.injected.Load(),
+		Hurried:                c.hurried.Load(),
+		Held:                   c.held.Load(),
 	}
 
 	t.mu.Lock()

@@ -38,6 +38,7 @@ type Transport struct {
 	counters counters
 	made     time.Time
 	answers  *answers // to heartbeats
+	acks     *acks    // to leaders here
 
 	// Set by Create, before the state leaves stateNew.
 	handler        raftio.MessageHandler
@@ -45,7 +46,8 @@ type Transport struct {
 	deploymentID   uint64
 	stateSnapshots StateSnapshots // set by Carry, before that
 
-	limits atomic.Pointer[map[raftio.NodeInfo]commitLimit] // replaced under mu; nil: there are none
+	limits  atomic.Pointer[map[raftio.NodeInfo]commitLimit] // replaced under mu; nil: there are none
+	hurried hurried                                         // likewise
 
 	began     chan struct{} // closed by Start and Close
 	beganOnce sync.Once
@@ -76,7 +78,7 @@ func New(cfg Config) (*Transport, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("raftnet: %w", err)
 	}
-	t := &Transport{cfg: cfg, began: make(chan struct{}), made: time.Now(), answers: newAnswers()}
+	t := &Transport{cfg: cfg, began: make(chan struct{}), made: time.Now(), answers: newAnswers(), acks: newAcks()}
 	t.mu.inbound = make(map[*net.Conn]struct{})
 	t.mu.outbound = make(map[outbound]struct{})
 	return t, nil
@@ -177,6 +179,8 @@ func (t *Transport) Close() error {
 func (t *Transport) GetConnection(ctx context.Context, target string) (raftio.IConnection, error) {
 	nc, err := t.dial(ctx, target, StreamMessages)
 	if err != nil {
+		// The library has the leaders here try again.
+		t.acks.unsettle()
 		return nil, err
 	}
 	c := newMessageConn(t, nc)
@@ -190,6 +194,8 @@ func (t *Transport) GetConnection(ctx context.Context, target string) (raftio.IC
 // GetSnapshotConnection opens a connection for the chunks of one snapshot. Its only error is ErrNotRunning: where the process cannot be dialed
 // it returns a connection that drops all chunks, as one does that has failed. See chunkConn.SendChunk.
 func (t *Transport) GetSnapshotConnection(ctx context.Context, target string) (raftio.ISnapshotConnection, error) {
+	// A replica that is sent a snapshot says with an acknowledgement that it has it.
+	t.acks.unsettle()
 	nc, err := t.dial(ctx, target, StreamChunks)
 	if errors.Is(err, ErrNotRunning) {
 		return nil, err
