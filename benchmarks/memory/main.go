@@ -4,7 +4,8 @@
 //
 // It starts members in processes of their own, writes entries with SetAll and waits until the members have settled. Then it prints the
 // resident memory of each member, the most that each member ever had, its retained Raft log, what its entries are counted with, and the
-// processor time of all processes for one entry.
+// processor time of all processes for one entry. With -mixed it then reads and writes these entries for a while, and prints which part of the
+// processor time the collector of each member takes.
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -41,6 +43,7 @@ type options struct {
 	members    int
 	partitions int
 	settle     time.Duration
+	mixed      time.Duration
 	dir        string
 }
 
@@ -67,6 +70,7 @@ func parse(args []string) (o options, err error) {
 	flags.IntVar(&o.partitions, "partitions", 271, "of the cluster")
 	flags.StringVar(&o.dir, "dir", "", "an empty `DIRECTORY` that keeps the members' logs (default: none is kept)")
 	flags.DurationVar(&o.settle, "settle", 10*time.Second, "wait after the last write")
+	flags.DurationVar(&o.mixed, "mixed", 0, "how long 64 callers then read and write, four reads to a write")
 
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -74,8 +78,11 @@ func parse(args []string) (o options, err error) {
 	if o.binary == "" || flags.NArg() > 0 {
 		return o, errors.New("want -binary, and nothing but flags")
 	}
-	if min(o.entries, o.batch, o.callers, o.members, o.partitions, o.valueSize) < 1 || o.keySize < len(strconv.Itoa(o.entries)) || o.settle < 0 {
+	if min(o.entries, o.batch, o.callers, o.members, o.partitions, o.valueSize) < 1 || o.keySize < len(strconv.Itoa(o.entries)) || min(o.settle, o.mixed) < 0 {
 		return o, errors.New("want positive numbers, and keys that have room for the number of an entry")
+	}
+	if o.mixed > 0 && o.keySize < loadDigits {
+		return o, fmt.Errorf("want keys of %d bytes or more with -mixed", loadDigits)
 	}
 	return o, nil
 }
@@ -144,27 +151,38 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		fmt.Fprintf(w, "m%d\t%d MB\t%d MB\t%d MB\t%d MB\t%d MB\t%d MB\t%d MB\n", i, mb(empty[i].resident), mb(loaded[i].resident), mb(settled[i].resident),
 			mb(settled[i].most), mb(loaded[i].log), mb(settled[i].log), mb(settled[i].counted))
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil || o.mixed == 0 {
+		return err
+	}
+	return o.work(ctx, cl, out)
 }
 
 // mb returns so many bytes in millions, rounded.
 func mb(bytes int64) int64 { return (bytes + 500_000) / 1_000_000 }
+
+// open connects to a cluster, and returns the map of the entries with the client.
+func open(ctx context.Context, cl *proc.Cluster) (*sdk.Client, *sdk.Map[string, []byte], error) {
+	client, err := sdk.Connect(ctx, cl.Addrs(), sdk.WithClientName("memory"))
+	if err != nil {
+		return nil, nil, err
+	}
+	users, err := sdk.OpenMap[string, []byte](client, "users")
+	if err != nil {
+		_ = client.Close()
+	}
+	return client, users, err
+}
 
 // mostTries is how often entries are written whose outcome is not known.
 const mostTries = 20
 
 // fill writes the entries.
 func (o *options) fill(ctx context.Context, cl *proc.Cluster) error {
-	client, err := sdk.Connect(ctx, cl.Addrs(), sdk.WithClientName("memory"))
+	client, users, err := open(ctx, cl)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = client.Close() }()
-
-	users, err := sdk.OpenMap[string, []byte](client, "users")
-	if err != nil {
-		return err
-	}
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -204,6 +222,106 @@ func (o *options) fill(ctx context.Context, cl *proc.Cluster) error {
 	return context.Cause(ctx)
 }
 
+const (
+	workers = 64              // callers of the mixed load
+	warmUp  = 5 * time.Second // until the collector has found its pace
+	// loadPrefix and loadDigits are what the keys of a benchmarks.Load are made of.
+	loadPrefix, loadDigits = "key-", 8
+)
+
+// entryStore is a store whose keys stand for those that fill has written.
+type entryStore struct {
+	benchmarks.Store
+	zeros string // what the keys begin with
+}
+
+func (s entryStore) key(of string) string { return s.zeros + of[len(loadPrefix):] }
+
+func (s entryStore) Set(ctx context.Context, key string, value []byte) error {
+	return s.Store.Set(ctx, s.key(key), value)
+}
+
+func (s entryStore) Get(ctx context.Context, key string) ([]byte, error) {
+	return s.Store.Get(ctx, s.key(key))
+}
+
+// work reads and writes the entries, and writes to out what that took of the processors.
+func (o *options) work(ctx context.Context, cl *proc.Cluster, out io.Writer) error {
+	client, users, err := open(ctx, cl)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+
+	store := entryStore{benchmarks.NewMapStore(users), strings.Repeat("0", o.keySize-loadDigits)}
+	var looks [2][]collector // when the callers have warmed up, and at the end
+	var lookErr error
+	load, err := benchmarks.NewLoad(store, benchmarks.Config{Op: benchmarks.OpMixed, Keys: o.entries, ValueSize: o.valueSize, Duration: o.mixed,
+		WarmUp: warmUp, PIDs: cl.PIDs(), Measuring: func(begin bool) {
+			at := 1
+			if begin {
+				at = 0
+			}
+			var err error
+			looks[at], err = collectors(ctx, cl)
+			lookErr = errors.Join(lookErr, err)
+		}})
+	if err != nil {
+		return err
+	}
+
+	round, err := load.Round(ctx, workers)
+	if err = errors.Join(err, lookErr); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\n%d callers for %v, four reads to a write: %.0f operations a second, %d failed", workers, o.mixed, round.PerSecond, round.Errors)
+	if round.CPU.Total != nil {
+		fmt.Fprintf(out, ", %.1f CPU-µs each in all processes", *round.CPU.Total)
+	}
+	fmt.Fprintln(out)
+
+	after, err := sights(ctx, cl)
+	if err != nil {
+		return err
+	}
+	for i := range after {
+		took := looks[1][i].less(looks[0][i])
+		fmt.Fprintf(out, "m%d: %.0f collections, which took %.1f %% of the processor time; %d MB resident\n", i, took.cycles, 100*took.share(),
+			mb(after[i].resident))
+	}
+	return nil
+}
+
+// collector is what a member's collector has done so far.
+type collector struct {
+	cycles float64
+	took   float64 // processor seconds, but for those in which nothing else was to be done
+	others float64 // processor seconds of the program
+}
+
+func (c collector) less(before collector) collector {
+	return collector{c.cycles - before.cycles, c.took - before.took, c.others - before.others}
+}
+
+// share returns which part of the processor time the collector took.
+func (c collector) share() float64 { return c.took / max(c.took+c.others, math.SmallestNonzeroFloat64) }
+
+// collectors looks at the collectors of all members.
+func collectors(ctx context.Context, cl *proc.Cluster) (list []collector, err error) {
+	for i := range cl.PIDs() {
+		page, err := metrics(ctx, cl.Addr(i))
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, collector{
+			cycles: sum(page, "go_gc_duration_seconds_count"),
+			took:   sum(page, "go_cpu_classes_gc_total_cpu_seconds_total") - sum(page, "go_cpu_classes_gc_mark_idle_cpu_seconds_total"),
+			others: sum(page, "go_cpu_classes_user_cpu_seconds_total"),
+		})
+	}
+	return list, nil
+}
+
 // sight is what one look at a member shows, in bytes.
 type sight struct {
 	resident, most int64
@@ -239,7 +357,7 @@ func sights(ctx context.Context, cl *proc.Cluster) (list []sight, err error) {
 		if err != nil {
 			return nil, err
 		}
-		s.log, s.counted = sum(page, "gridiron_raft_log_size_bytes"), sum(page, "gridiron_memory_size_bytes")
+		s.log, s.counted = int64(sum(page, "gridiron_raft_log_size_bytes")), int64(sum(page, "gridiron_memory_size_bytes"))
 		list = append(list, s)
 	}
 	return list, nil
@@ -276,8 +394,7 @@ func metrics(ctx context.Context, addr string) (string, error) {
 }
 
 // sum returns the sum of a metric's values on a page, over all its labels.
-func sum(page, name string) int64 {
-	total := 0.0
+func sum(page, name string) (total float64) {
 	for line := range strings.Lines(page) {
 		rest, ok := strings.CutPrefix(line, name)
 		// Another metric may have a name that begins with this one.
@@ -291,7 +408,7 @@ func sum(page, name string) int64 {
 			total += v
 		}
 	}
-	return int64(total)
+	return total
 }
 
 // processorTime returns what this process and the members have used so far.

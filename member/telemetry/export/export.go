@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -58,7 +59,7 @@ func Start(ctx context.Context, cfg Config) (_ *Exporters, err error) {
 	}
 	e := &Exporters{}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(processorTime)), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	pages, err := otelprometheus.New(otelprometheus.WithRegisterer(registry))
 	if err != nil {
 		return nil, fmt.Errorf("make the page of metrics: %w", err)
@@ -82,6 +83,9 @@ func Start(ctx context.Context, cfg Config) (_ *Exporters, err error) {
 	}
 	return e, nil
 }
+
+// processorTime are the runtime's figures of what the collector and the program have taken of the processors.
+var processorTime = collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile("^/cpu/classes/(gc/|user)")}
 
 // maxPages bounds the pages that are made at the same time: each asks every partition.
 const maxPages = 4
