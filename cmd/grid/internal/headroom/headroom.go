@@ -35,6 +35,10 @@ const (
 	freeEvery = 4 * time.Second
 	// worthFreeing is how many bytes must be there to go back. Giving them back takes a collection.
 	worthFreeing = 16 << 20
+	// Memory also goes back without a load that was seen to end, once in freeMuchEvery, if more is spare than muchSpare and a fourth of what is
+	// in use. A slow load leaves it, and so does the cutting of logs on a busy machine.
+	freeMuchEvery = time.Minute
+	muchSpare     = 2 * least
 )
 
 // Sample is what the runtime says at one moment. All but Live, Spare and At only grow.
@@ -73,6 +77,10 @@ func (c *Controller) Step(s Sample) (percent int, free bool) {
 	}
 	free = c.settled(&s)
 	c.last = s
+	if free {
+		// A member at rest takes minutes from one collection to the next, so judge would shrink the headroom far too late.
+		c.headroom = least
+	}
 
 	// Before the first collection nothing is known to be live, and the percentage would have no bound.
 	live := float64(max(s.Live, leastLive))
@@ -121,10 +129,13 @@ func (c *Controller) settled(s *Sample) bool {
 	if rate > quietRate {
 		c.quietFrom = s.At
 	}
-	if !c.loaded || s.At-c.quietFrom < quietFor || s.At-c.freed < freeEvery {
+	if s.At-c.quietFrom < quietFor || s.At-c.freed < freeEvery {
 		return false
 	}
 
-	c.loaded, c.freed = false, s.At
-	return s.Spare >= worthFreeing
+	free := c.loaded && s.Spare >= worthFreeing || s.At-c.freed >= freeMuchEvery && s.Spare > muchSpare+s.Live/4
+	if free || c.loaded {
+		c.loaded, c.freed = false, s.At
+	}
+	return free
 }

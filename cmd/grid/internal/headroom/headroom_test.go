@@ -134,6 +134,34 @@ func TestMemoryGoesBackOnceAfterALoad(t *testing.T) {
 	}
 }
 
+// A member at rest would take minutes from one collection to the next, and longer until its headroom was small again.
+func TestHeadroomIsSmallOnceALoadHasEnded(t *testing.T) {
+	p := newProcess(400*mb, 100*mb, 0.5, 0)
+	p.run(time.Minute)
+	if p.room() < 4*least {
+		t.Fatalf("a headroom of %.0f bytes under a load whose collections cost much", p.room())
+	}
+	p.rate, p.idle = 1*mb, 0.95
+	p.run(2*quietFor + freeEvery)
+	if room := p.room(); room > 1.1*least && p.percent > leastPercent {
+		t.Errorf("a headroom of %.0f bytes at rest, want %d", room, least)
+	}
+}
+
+// A load that is slow, as where the processors have much else to do, is none that was seen. It leaves memory all the same.
+func TestMemoryGoesBackAfterASlowLoad(t *testing.T) {
+	p := newProcess(400*mb, 0.9*busyRate, 0.5, 0)
+	p.run(2 * time.Minute)
+	if p.freed != 0 {
+		t.Fatal("the load goes on")
+	}
+	p.rate, p.idle = 1*mb, 0.95
+	p.run(10 * time.Minute)
+	if p.freed != 1 {
+		t.Errorf("freed %d times after a slow load, want once", p.freed)
+	}
+}
+
 // A process that has never collected must begin to.
 func TestFirstCollectionComes(t *testing.T) {
 	var c Controller
