@@ -57,8 +57,10 @@ type Controller struct {
 	MaxMemory int64 // bytes that entries may take; 0: no bound is known
 
 	headroom  float64
-	last      Sample // the last one of all
-	judged    Sample // the last one after which the headroom was decided
+	resting   bool    // no load has come since memory last went back
+	busy      float64 // while resting, the headroom under load
+	last      Sample  // the last one of all
+	judged    Sample  // the last one after which the headroom was decided
 	begun     bool
 	loaded    bool          // there was a load since memory last went back
 	quietFrom time.Duration // since when there is none
@@ -79,7 +81,7 @@ func (c *Controller) Step(s Sample) (percent int, free bool) {
 	c.last = s
 	if free {
 		// A member at rest takes minutes from one collection to the next, so judge would shrink the headroom far too late.
-		c.headroom = least
+		c.busy, c.headroom, c.resting = max(c.busy, c.headroom), least, true
 	}
 
 	// Before the first collection nothing is known to be live, and the percentage would have no bound.
@@ -128,6 +130,10 @@ func (c *Controller) settled(s *Sample) bool {
 	}
 	if rate > quietRate {
 		c.quietFrom = s.At
+		// The load goes on, so judge need not find the headroom for it again.
+		if c.resting {
+			c.headroom, c.busy, c.resting = max(c.headroom, c.busy), 0, false
+		}
 	}
 	if s.At-c.quietFrom < quietFor || s.At-c.freed < freeEvery {
 		return false

@@ -146,6 +146,13 @@ func TestHeadroomIsSmallOnceALoadHasEnded(t *testing.T) {
 	if room := p.room(); room > 1.1*least && p.percent > leastPercent {
 		t.Errorf("a headroom of %.0f bytes at rest, want %d", room, least)
 	}
+
+	// What the load needs is known when it goes on.
+	p.rate, p.idle = 100*mb, 0
+	p.run(every)
+	if p.room() < 4*least {
+		t.Errorf("a headroom of %.0f bytes when the load goes on", p.room())
+	}
 }
 
 // A load that is slow, as where the processors have much else to do, is none that was seen. It leaves memory all the same.
