@@ -65,11 +65,11 @@ func TestSettingsTookEffect(t *testing.T) {
 	const partitions = 64
 	heap := emptyHeap(t, partitions)
 	t.Logf("%d KB per replica", heap>>10/partitions)
-	require.Less(t, heap, int64(partitions*200<<10))
+	require.Less(t, heap, int64(partitions*80<<10))
 }
 
 func TestEmptyPartitionsAreSmall(t *testing.T) {
 	heap := emptyHeap(t, 271)
 	t.Logf("%d MB for 271 empty partitions", heap>>20)
-	require.Less(t, heap, int64(45<<20))
+	require.Less(t, heap, int64(24<<20))
 }
