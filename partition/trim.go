@@ -25,7 +25,7 @@ const (
 	logBytesAtLeast = 16 << 20
 	// logShare is the part of a partition's state that its log should take, as a divisor. A replica that has missed more of the log is sent
 	// the state, which is not much longer.
-	logShare = 4
+	logShare = 8
 	// A log that is longer than it should be, and within its bounds, is cut when nothing has come to it for stillFor, and else once in
 	// cutEvery. For each cut the library takes half a millisecond and two megabytes, so short logs must not be cut as fast as they grow, and
 	// not all at the same time.
@@ -62,7 +62,7 @@ func (h *Host) logFull(r *replica) bool {
 	return entries > logEntries || bytes > h.logMax
 }
 
-// logLength returns how many bytes of log a replica should keep: a quarter of its state, within its shares.
+// logLength returns how many bytes of log a replica should keep: an eighth of its state, within its shares.
 func (h *Host) logLength(r *replica) int64 {
 	return max(logShareOf(logBytesAtLeast, len(h.replicas)), min(r.bytes.Load()/logShare, h.logMax))
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A log should take a quarter of the data, within its share of what a member keeps at least and at most.
+// A log should take an eighth of the data, within its share of what a member keeps at least and at most.
 func TestLogLengthFollowsTheData(t *testing.T) {
 	for name, c := range map[string]struct {
 		partitions int
@@ -16,8 +16,8 @@ func TestLogLengthFollowsTheData(t *testing.T) {
 		want       int64
 	}{
 		"nothing":                {271, 0, 16 << 20 / 271},
-		"a million entries":      {271, 200 << 20 / 271, 200 << 20 / 271 / 4},
-		"more than is kept":      {271, 2 << 30 / 271, 256 << 20 / 271},
+		"a million entries":      {271, 200 << 20 / 271, 200 << 20 / 271 / 8},
+		"more than is kept":      {271, 4 << 30 / 271, 256 << 20 / 271},
 		"few partitions":         {2, 0, 2 << 20},
 		"few with much":          {2, 1 << 30, 2 << 20},
 		"some without much data": {64, 1 << 20, 256 << 10},

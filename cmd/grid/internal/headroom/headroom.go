@@ -33,6 +33,10 @@ const (
 	// quietFor is how long there must be no load before memory goes back to the system. It does not go back more often than once in freeEvery.
 	quietFor  = 1500 * time.Millisecond
 	freeEvery = 4 * time.Second
+	// A load that goes on soon after that had only paused, as loads do on a busy machine: from then on it must be absent for twice as long, up
+	// to quietMost. Soon is up to soonFactor times as long as it must have been absent.
+	quietMost  = 30 * time.Second
+	soonFactor = 8
 	// worthFreeing is how many bytes must be there to go back. Giving them back takes a collection.
 	worthFreeing = 16 << 20
 	// Memory also goes back without a load that was seen to end, once in freeMuchEvery, if more is spare than muchSpare and a fourth of what is
@@ -64,13 +68,14 @@ type Controller struct {
 	begun     bool
 	loaded    bool          // there was a load since memory last went back
 	quietFrom time.Duration // since when there is none
+	wait      time.Duration // how long there must be none
 	freed     time.Duration // when memory last went back
 }
 
 // Step takes the next sample and returns the percentage for debug.SetGCPercent, and whether memory should go back to the system now.
 func (c *Controller) Step(s Sample) (percent int, free bool) {
 	if !c.begun {
-		c.begun, c.headroom, c.last, c.judged, c.quietFrom = true, least, s, s, s.At
+		c.begun, c.headroom, c.last, c.judged, c.quietFrom, c.wait = true, least, s, s, s.At, quietFor
 	}
 
 	// The runtime counts processor time when a collection ends.
@@ -130,12 +135,11 @@ func (c *Controller) settled(s *Sample) bool {
 	}
 	if rate > quietRate {
 		c.quietFrom = s.At
-		// The load goes on, so judge need not find the headroom for it again.
 		if c.resting {
-			c.headroom, c.busy, c.resting = max(c.headroom, c.busy), 0, false
+			c.goOn(s.At - c.freed)
 		}
 	}
-	if s.At-c.quietFrom < quietFor || s.At-c.freed < freeEvery {
+	if s.At-c.quietFrom < c.wait || s.At-c.freed < freeEvery {
 		return false
 	}
 
@@ -144,4 +148,16 @@ func (c *Controller) settled(s *Sample) bool {
 		c.loaded, c.freed = false, s.At
 	}
 	return free
+}
+
+// goOn notes that a load goes on after a rest.
+func (c *Controller) goOn(rest time.Duration) {
+	// What the load needs was found before.
+	c.headroom, c.busy, c.resting = max(c.headroom, c.busy), 0, false
+
+	if rest > soonFactor*c.wait {
+		c.wait = quietFor
+	} else {
+		c.wait = min(2*c.wait, quietMost)
+	}
 }

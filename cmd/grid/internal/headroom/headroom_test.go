@@ -155,6 +155,24 @@ func TestHeadroomIsSmallOnceALoadHasEnded(t *testing.T) {
 	}
 }
 
+// Each time that memory goes back takes a collection, and the headroom must grow again. A load with pauses must not pay for that in each.
+func TestLoadWithPausesIsLeftAlone(t *testing.T) {
+	p := newProcess(400*mb, 100*mb, 0.5, 0)
+	for range 60 {
+		p.rate = 100 * mb
+		p.run(2 * time.Second)
+		p.rate = 1 * mb
+		p.run(2 * quietFor)
+	}
+	if p.freed > 3 {
+		t.Errorf("freed %d times in the pauses of a load", p.freed)
+	}
+	p.run(quietMost + freeEvery)
+	if room := p.room(); room > 1.1*least && p.percent > leastPercent {
+		t.Errorf("a headroom of %.0f bytes at rest, want %d", room, least)
+	}
+}
+
 // A load that is slow, as where the processors have much else to do, is none that was seen. It leaves memory all the same.
 func TestMemoryGoesBackAfterASlowLoad(t *testing.T) {
 	p := newProcess(400*mb, 0.9*busyRate, 0.5, 0)
