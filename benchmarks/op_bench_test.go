@@ -19,18 +19,27 @@ func BenchmarkOp(b *testing.B) {
 		for _, members := range []int{1, 3} {
 			for _, partitions := range []int{271, 24} {
 				b.Run(fmt.Sprintf("op=%s/members=%d/partitions=%d", op, members, partitions), func(b *testing.B) {
-					benchmarkOp(b, op, members, partitions)
+					benchmarkOp(b, op, members, partitions, 0, 64, 512)
 				})
 			}
 		}
 	}
 }
 
-func benchmarkOp(b *testing.B, op Op, members, partitions int) {
+// BenchmarkBatch is one SetAll or GetAll of 1,000 keys.
+func BenchmarkBatch(b *testing.B) {
+	for _, op := range []Op{OpSet, OpGet} {
+		for _, partitions := range []int{271, 24} {
+			b.Run(fmt.Sprintf("op=%s/partitions=%d", op, partitions), func(b *testing.B) { benchmarkOp(b, op, 3, partitions, 1000, 1, 8) })
+		}
+	}
+}
+
+func benchmarkOp(b *testing.B, op Op, members, partitions, batch int, callers ...int) {
 	cl := startProcesses(b, members, partitions)
-	for _, callers := range []int{64, 512} {
+	for _, callers := range callers {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
-			result, err := Run(b.Context(), Config{Servers: cl.Addrs(), PIDs: cl.PIDs(), Op: op, Callers: []int{callers},
+			result, err := Run(b.Context(), Config{Servers: cl.Addrs(), PIDs: cl.PIDs(), Op: op, Batch: batch, Callers: []int{callers},
 				Operations: int64(b.N), WarmUp: time.Second, Measuring: func(begin bool) {
 					b.StopTimer() // profiles are not part of it
 					profile(b, cl, begin)
@@ -52,6 +61,9 @@ func benchmarkOp(b *testing.B, op Op, members, partitions int) {
 			if r.CPU.Total != nil {
 				b.ReportMetric(*r.CPU.Total, "cpu-µs/op")
 				b.ReportMetric(*r.CPU.Client, "client-cpu-µs/op")
+				if batch > 0 {
+					b.ReportMetric(*r.CPU.Total/float64(batch), "cpu-µs/entry")
+				}
 			}
 		})
 	}

@@ -39,6 +39,7 @@ type call struct {
 	peer   *peer   // the member that was asked last
 	conn   *rpc.Conn
 	route  route // the route of the last attempt
+	place  int   // bulk calls: of the part that the call carries
 
 	schedule
 	attempts int
@@ -139,8 +140,24 @@ func (cl *call) fail(sentinel error, hint string) error {
 	return e
 }
 
-// begin fixes the call's end and, for a write, its identity. After an error the call has ended.
-func (c *Client) begin(ctx context.Context, cl *call) error {
+// scheduleOf returns the schedule of a call that begins now.
+func (c *Client) scheduleOf(ctx context.Context, slice time.Duration) schedule {
+	now := c.clock.now()
+	s := schedule{slice: slice, since: now, limit: later(now, c.cfg.timeout)}
+	// A slice is part of a longer wait, which the client's timeout does not bound.
+	if slice > 0 {
+		s.limit = later(now, slice)
+	}
+	if at, ok := ctx.Deadline(); ok {
+		if end := later(now, time.Until(at)); slice == 0 || end < s.limit {
+			s.limit, s.byContext = end, true
+		}
+	}
+	return s
+}
+
+// begin fixes the call's end and, for a write, its identity. s was made for the call's slice. After an error the call has ended.
+func (c *Client) begin(ctx context.Context, cl *call, s schedule) error {
 	// Until the ticket is drawn below, nothing is registered that a failed call would have to take back.
 	if c.life.Err() != nil {
 		return cl.fail(ErrClosed, "")
@@ -161,23 +178,11 @@ func (c *Client) begin(ctx context.Context, cl *call) error {
 		cl.cluster = c.table.Load().cluster
 	}
 
-	now := c.clock.now()
-	cl.since = now
-	cl.limit, cl.byContext = later(now, c.cfg.timeout), false
-	// A slice is part of a longer wait, which the client's timeout does not bound.
-	if cl.slice > 0 {
-		cl.limit = later(now, cl.slice)
-	}
-	if at, ok := ctx.Deadline(); ok {
-		if end := later(now, time.Until(at)); cl.slice == 0 || end < cl.limit {
-			cl.limit, cl.byContext = end, true
-		}
-	}
-
+	cl.schedule = s
 	cl.req.Client = c.id
 	if cl.req.Op.IsWrite() {
 		// Owners remember a result until the deadline of its identity, so they refuse deadlines that are too far ahead.
-		if most := now + int64(maxCall-clockMargin); cl.limit > most {
+		if most := s.since + int64(maxCall-clockMargin); cl.limit > most {
 			cl.limit, cl.byContext = most, false
 		}
 		cl.req.Deadline = c.deadline(cl.limit)

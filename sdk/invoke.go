@@ -12,13 +12,13 @@ import (
 // invoke carries a call through: to the owner, and to each later owner, until the call has an answer or its time is up. Without an
 // error, cl.Answer is the answer. It is valid until cl is released.
 func (c *Client) invoke(ctx context.Context, cl *call) error {
-	if err := c.begin(ctx, cl); err != nil {
+	if err := c.begin(ctx, cl, c.scheduleOf(ctx, cl.slice)); err != nil {
 		return err
 	}
 	defer c.finish(ctx, cl)
 
 	for {
-		sent, done := c.send(cl, true)
+		sent, done := c.send(cl, c.clock.now(), true)
 		if sent {
 			// Wait returns also when the connection fails or keepTime ends the call, so every sent call comes back.
 			cl.conn.Wait(ctx.Done(), cl.Call)
@@ -46,10 +46,9 @@ func (c *Client) run(ctx context.Context, cl *call) error {
 	return err
 }
 
-// send makes one attempt: it queues the call for the peer that can execute it now, and writes it if flush is set. With sent,
+// send makes one attempt at the time now: it queues the call for the peer that can execute it now, and writes it if flush is set. With sent,
 // Wait and settle must follow. With done, the call has ended in cl.err instead. With neither, nobody can be asked now.
-func (c *Client) send(cl *call, flush bool) (sent, done bool) {
-	now := c.clock.now()
+func (c *Client) send(cl *call, now int64, flush bool) (sent, done bool) {
 	t := c.table.Load()
 
 	if other := c.replaced.Load(); other != nil {

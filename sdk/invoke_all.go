@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/gridiron-io/gridiron/sdk/internal/rpc"
@@ -21,10 +22,13 @@ func (c *Client) invokeAll(ctx context.Context, all []*call) { c.invokeEach(ctx,
 // invokeEach is invokeAll with a callback: ended gets each call as soon as it has ended, whatever the others do. It runs on the
 // caller's goroutine and returns further calls to carry through as well. A nil ended does nothing.
 func (c *Client) invokeEach(ctx context.Context, all []*call, ended func(*call) []*call) {
-	g := group{c: c, ctx: ctx, ended: ended, finished: make(chan int, max(len(all), minUnderWay)), conns: make(map[*rpc.Conn]struct{})}
-	// A call that cannot even begin has ended already and is handed on at once.
+	g := group{c: c, ctx: ctx, ended: ended, finished: make(chan int, max(len(all), minUnderWay)), calls: make([]*call, 0, len(all)),
+		waiting: make([]int, 0, len(all))}
+	// Calls that begin together have one deadline, so they can share frames. One that cannot even begin has ended already and is handed on
+	// at once.
+	together := c.scheduleOf(ctx, 0)
 	for _, cl := range all {
-		g.add(cl)
+		g.add(cl, together)
 	}
 
 	for g.underWay > 0 || len(g.waiting) > 0 {
@@ -49,20 +53,23 @@ type group struct {
 	calls    []*call // all calls that were ever added; nil: the call has ended. A call's place is its tag
 	waiting  []int   // tags of the calls that are to be sent, now or later
 	underWay int
-	bytes    int      // of the bodies of calls under way
-	finished chan int // tags of calls under way that have their results. It has room for all of them.
-	conns    map[*rpc.Conn]struct{}
+	bytes    int         // of the bodies of calls under way
+	finished chan int    // tags of calls under way that have their results. It has room for all of them.
+	conns    []*rpc.Conn // on which calls were queued, and not written yet
 	timer    *time.Timer
 }
 
-// add takes in a call.
-func (g *group) add(cl *call) {
+// add takes in a call, which s was made for unless it is part of a longer wait.
+func (g *group) add(cl *call, s schedule) {
 	// An operation must not be done half in one cluster and half in its successor.
 	if cl.bound == nil {
 		cl.bound = ErrUnavailable
 	}
 
-	if err := g.c.begin(g.ctx, cl); err != nil {
+	if cl.slice != s.slice {
+		s = g.c.scheduleOf(g.ctx, cl.slice)
+	}
+	if err := g.c.begin(g.ctx, cl, s); err != nil {
 		cl.end(err)
 		g.hand(cl)
 		return
@@ -84,7 +91,7 @@ func (g *group) finish(tag int) {
 func (g *group) hand(cl *call) {
 	if g.ended != nil {
 		for _, more := range g.ended(cl) {
-			g.add(more)
+			g.add(more, g.c.scheduleOf(g.ctx, more.slice))
 		}
 	}
 }
@@ -93,15 +100,14 @@ func (g *group) hand(cl *call) {
 func (g *group) send() (next int64) {
 	c := g.c
 	next = never
-	clear(g.conns)
 
 	// Calls that cannot go yet are put back below, in their order.
 	list := g.waiting
 	g.waiting = nil
 
+	now := c.clock.now()
 	for _, tag := range list {
 		cl := g.calls[tag]
-		now := c.clock.now()
 		if g.ctx.Err() != nil || now >= cl.limit || c.life.Err() != nil {
 			cl.end(c.outcome(cl, c.cause(g.ctx, cl, now)))
 			g.finish(tag)
@@ -112,13 +118,15 @@ func (g *group) send() (next int64) {
 		room := g.underWay == 0 || g.underWay < cap(g.finished) && g.bytes <= maxBurst
 		if room && c.due(cl) {
 			cl.Finished, cl.Tag = g.finished, tag
-			sent, done := c.send(cl, false)
-			// A call of a group is queued without a write. The flush at the end carries all of them.
+			sent, done := c.send(cl, now, false)
+			// A call of a group is queued without a write. The flush at the end carries all of them, as parts of few frames.
 			if sent {
 				cl.queued = true
 				g.underWay++
 				g.bytes += len(cl.body)
-				g.conns[cl.conn] = struct{}{}
+				if !slices.Contains(g.conns, cl.conn) {
+					g.conns = append(g.conns, cl.conn)
+				}
 				continue
 			}
 			if done {
@@ -137,9 +145,11 @@ func (g *group) send() (next int64) {
 	}
 
 	// One write per connection for all calls that were queued above.
-	for conn := range g.conns {
+	for _, conn := range g.conns {
 		conn.Flush()
 	}
+	clear(g.conns)
+	g.conns = g.conns[:0]
 	return next
 }
 
@@ -184,8 +194,6 @@ func (g *group) wait(changed <-chan struct{}, next int64) {
 // settle judges an attempt that has its results.
 func (g *group) settle(tag int) {
 	cl := g.calls[tag]
-	// The result is there, or the context has ended: this waits for neither.
-	cl.conn.Wait(g.ctx.Done(), cl.Call)
 	cl.queued = false
 	g.underWay--
 	g.bytes -= len(cl.body)
@@ -199,12 +207,15 @@ func (g *group) settle(tag int) {
 	g.waiting = append(g.waiting, tag)
 }
 
-// abandon settles all calls under way, with or without results: the context has ended, and nothing is sent any more. Nobody reads
-// what arrives in finished meanwhile.
+// abandon settles all calls under way, with or without results: the context has ended, and nothing is sent any more.
 func (g *group) abandon() {
-	for tag, cl := range g.calls {
+	for _, cl := range g.calls {
 		if cl != nil && cl.queued {
-			g.settle(tag)
+			cl.conn.Abandon(cl.Call)
 		}
+	}
+	// Each of them has been finished, or is being finished by the one who took it from its connection.
+	for g.underWay > 0 {
+		g.settle(<-g.finished)
 	}
 }

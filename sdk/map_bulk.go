@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"reflect"
-	"slices"
 
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -59,16 +58,10 @@ func (m *Map[K, V]) GetAll(ctx context.Context, keys ...K) (map[K]V, error) {
 	}
 
 	out := make(map[K]V, len(b.items))
-	var list [][]byte
 	var results []wire.GetResult
 	err := b.run(ctx,
 		func(dst []byte, items []bulkItem[K]) []byte {
-			// One list serves all parts: bodies are built one after the other on this goroutine.
-			list = list[:0]
-			for i := range items {
-				list = append(list, items[i].encoded)
-			}
-			return wire.AppendKeysBody(dst, m.name, list)
+			return wire.AppendKeysBody(dst, m.name, b.encoded(items))
 		},
 		func(cl *call, items []bulkItem[K]) error {
 			var err error
@@ -98,7 +91,11 @@ type bulk[K comparable, V any] struct {
 	op    wire.Op
 	items []bulkItem[K]
 	arena []byte // encodings; items keep slices of it and of its predecessors
+	enc   *call  // never sent: it lends its buffers to the encoding of keys
 	errs  map[any]error
+
+	// The lists serve all parts: their bodies are built one after the other.
+	keys, values [][]byte
 
 	refused error // the whole call
 }
@@ -110,7 +107,7 @@ type bulkItem[K comparable] struct {
 }
 
 func newBulk[K comparable, V any](m *Map[K, V], op wire.Op, n int) *bulk[K, V] {
-	return &bulk[K, V]{m: m, op: op, items: make([]bulkItem[K], 0, n)}
+	return &bulk[K, V]{m: m, op: op, items: make([]bulkItem[K], 0, n), enc: newCall(op, m.name, 0)}
 }
 
 // fail notes that key failed.
@@ -128,10 +125,7 @@ func (b *bulk[K, V]) add(key K, value *V) {
 		return
 	}
 
-	// The call is never sent. It lends its buffers to the encoding.
-	cl := newCall(b.op, b.m.name, 0)
-	defer cl.release()
-	p, err := b.m.encodeKey(cl, key)
+	p, err := b.m.encodeKey(b.enc, key)
 	if err != nil {
 		b.fail(key, b.m.keyError(b.op, err))
 		return
@@ -139,7 +133,7 @@ func (b *bulk[K, V]) add(key K, value *V) {
 
 	item := bulkItem[K]{key: key, partition: p}
 	at := len(b.arena)
-	b.arena = append(b.arena, cl.key...)
+	b.arena = append(b.arena, b.enc.key...)
 	// The capacity ends with the slice, so that nobody can append into the next item.
 	item.encoded = b.arena[at:len(b.arena):len(b.arena)]
 
@@ -157,20 +151,26 @@ func (b *bulk[K, V]) add(key K, value *V) {
 	b.items = append(b.items, item)
 }
 
+// encoded returns the encoded keys of items. The list is valid until the next call.
+func (b *bulk[K, V]) encoded(items []bulkItem[K]) [][]byte {
+	b.keys = b.keys[:0]
+	for i := range items {
+		b.keys = append(b.keys, items[i].encoded)
+	}
+	return b.keys
+}
+
 // write runs a bulk write. applied is told of each part how many of its keys changed something.
 func (b *bulk[K, V]) write(ctx context.Context, w wire.WriteOptions, applied func(uint64)) error {
 	return b.run(ctx,
 		func(dst []byte, items []bulkItem[K]) []byte {
-			body := wire.ManyBody{Map: b.m.wire, WriteOptions: w, Keys: make([][]byte, len(items))}
+			body := wire.ManyBody{Map: b.m.wire, WriteOptions: w, Keys: b.encoded(items)}
 			if b.op == wire.OpSetMany {
-				body.Values = make([][]byte, len(items))
-			}
-
-			for i := range items {
-				body.Keys[i] = items[i].encoded
-				if body.Values != nil {
-					body.Values[i] = items[i].value
+				b.values = b.values[:0]
+				for i := range items {
+					b.values = append(b.values, items[i].value)
 				}
+				body.Values = b.values
 			}
 			return wire.AppendManyBody(dst, &body)
 		},
@@ -205,6 +205,7 @@ func (b *bulk[K, V]) write(ctx context.Context, w wire.WriteOptions, applied fun
 // again, holds back no other. A part that fails, or whose answer take refuses, fails all its keys. A read whose answer would be
 // too large is asked for in halves.
 func (b *bulk[K, V]) run(ctx context.Context, body func([]byte, []bulkItem[K]) []byte, take func(*call, []bulkItem[K]) error) (err error) {
+	b.enc.release()
 	if b.refused != nil {
 		return b.refused
 	}
@@ -213,30 +214,28 @@ func (b *bulk[K, V]) run(ctx context.Context, body func([]byte, []bulkItem[K]) [
 	defer func() { endSpan(span, err) }()
 
 	parts := b.parts()
-	items := make(map[*call][]bulkItem[K], len(parts))
-	begin := func(part []bulkItem[K]) *call {
+	begin := func(place int) *call {
+		part := parts[place]
 		cl := newCall(b.op, b.m.name, uint32(part[0].partition))
 		// Each part is a call with an identity of its own, so a repeated part is executed once, whatever becomes of others.
-		cl.body = body(cl.body[:0], part)
-		items[cl] = part
+		cl.body, cl.place = body(cl.body[:0], part), place
 		return cl
 	}
 
 	list := make([]*call, 0, len(parts))
-	for _, part := range parts {
-		list = append(list, begin(part))
+	for place := range parts {
+		list = append(list, begin(place))
 	}
 
 	b.m.c.invokeEach(ctx, list, func(cl *call) (more []*call) {
-		part, err := items[cl], cl.err
-		// The call goes back to the pool, and may come again for another part.
-		delete(items, cl)
+		part, err := parts[cl.place], cl.err
 		defer cl.release()
 		if err == nil {
 			err = take(cl, part)
 		} else if b.op.IsRead() && len(part) > 1 && errors.Is(err, ErrTooLarge) {
 			// The answer for all keys is too large. Halves may fit.
-			return []*call{begin(part[:len(part)/2]), begin(part[len(part)/2:])}
+			parts = append(parts, part[:len(part)/2], part[len(part)/2:])
+			return []*call{begin(len(parts) - 2), begin(len(parts) - 1)}
 		}
 
 		if err != nil {
@@ -255,16 +254,25 @@ func (b *bulk[K, V]) run(ctx context.Context, body func([]byte, []bulkItem[K]) [
 
 // sort puts the items in the order of their partitions. Items of one partition stay in their order: of two with the same key the later wins.
 func (b *bulk[K, V]) sort() {
-	// Items are large and full of pointers. Numbers that say where they go are sorted instead, and each item moves once.
-	order := make([]uint64, len(b.items))
+	most := 0
 	for i := range b.items {
-		order[i] = uint64(b.items[i].partition)<<32 | uint64(i)
+		most = max(most, b.items[i].partition)
 	}
-	slices.Sort(order)
 
-	sorted := make([]bulkItem[K], len(order))
-	for i, o := range order {
-		sorted[i] = b.items[uint32(o)]
+	// Items are large and full of pointers. Counting says where each goes, so it moves once.
+	next := make([]int, most+2) // by partition: the place of its next item
+	for i := range b.items {
+		next[b.items[i].partition+1]++
+	}
+	for p := range most {
+		next[p+1] += next[p]
+	}
+
+	sorted := make([]bulkItem[K], len(b.items))
+	for i := range b.items {
+		at := &next[b.items[i].partition]
+		sorted[*at] = b.items[i]
+		*at++
 	}
 	b.items = sorted
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -54,6 +55,73 @@ func TestBulk(t *testing.T) {
 	if n, err := m.DeleteAll(ctx); n != 0 || err != nil {
 		t.Fatal(n, err)
 	}
+}
+
+// The parts for a member share a frame. One whose partition has moved is sent again alone, under its identity.
+func TestBulkFrames(t *testing.T) {
+	const members, partitions = 3, 30
+	g := fakegrid.New(t, members, partitions)
+	m := opened[int, int](t, connected(t, g), "m")
+	ctx := t.Context()
+	entries, keys := make(map[int]int), []int{}
+	for i := range 1000 {
+		entries[i], keys = i, append(keys, i)
+	}
+
+	type frame struct{ member, number int }
+	// sent runs a bulk call. Some partitions move when their parts are on their way.
+	sent := func(op wire.Op, moved int, run func() error) {
+		t.Helper()
+		g.Record()
+		var mu sync.Mutex
+		left := make(map[uint32]bool)
+		for p := range moved {
+			left[uint32(p)] = true
+		}
+		g.OnRequest(func(_ *fakegrid.Member, req *wire.Request) fakegrid.Verdict {
+			mu.Lock()
+			defer mu.Unlock()
+			if req.Op == op && left[req.Partition] {
+				delete(left, req.Partition)
+				g.Move(int(req.Partition), (g.Owner(int(req.Partition))+1)%members, false)
+			}
+			return fakegrid.Verdict{}
+		})
+		noErr(t, run())
+
+		first, seqs, all := make(map[frame]int), make(map[uint32]uint64), 0
+		attempts := make(map[uint32]int)
+		for _, s := range g.Requests(op) {
+			all++
+			if attempts[s.Partition]++; attempts[s.Partition] == 1 {
+				first[frame{s.Member, s.Frame}]++
+				seqs[s.Partition] = s.Seq
+			} else if s.Seq != seqs[s.Partition] || int(s.Partition) >= moved {
+				t.Errorf("%v: partition %d is sent again with seq %d, it was %d", op, s.Partition, s.Seq, seqs[s.Partition])
+			}
+		}
+		// A better idea of the cluster's time changes the deadlines of the parts that follow, which begin another frame.
+		if len(first) < members || len(first) > members+2 || len(attempts) != partitions || all != partitions+moved {
+			t.Errorf("%v: %d requests for %d partitions, at first in %d frames", op, all, len(attempts), len(first))
+		}
+	}
+	sent(wire.OpSetMany, 0, func() error { return m.SetAll(ctx, entries) })
+	sent(wire.OpSetMany, 4, func() error { return m.SetAll(ctx, entries) })
+	sent(wire.OpGetMany, 5, func() error {
+		got, err := m.GetAll(ctx, keys...)
+		if !maps.Equal(got, entries) {
+			t.Errorf("%d entries", len(got))
+		}
+		return err
+	})
+	sent(wire.OpSize, 0, func() error { _, err := m.Size(ctx); return err })
+	sent(wire.OpDeleteMany, 3, func() error {
+		n, err := m.DeleteAll(ctx, keys...)
+		if n != len(keys) {
+			t.Errorf("%d deleted", n)
+		}
+		return err
+	})
 }
 
 // Parts are whole partitions' items in bounds; nothing is lost and nothing comes twice.

@@ -9,6 +9,7 @@ import (
 const (
 	FlagTrace uint8 = 1 << 0 // request: a trace context stands between header and body
 	FlagRetry uint8 = 1 << 1 // request: an earlier copy of this call may have reached an owner
+	FlagParts uint8 = 1 << 2 // several requests of one operation, or several answers, share the frame; see AppendPart
 	FlagPush  uint8 = 1 << 7 // answer without a request: its request ID holds the Op that it would answer
 )
 

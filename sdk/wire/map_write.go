@@ -64,18 +64,21 @@ func checkWriteBody(op Op, body []byte) (Contents, error) {
 }
 
 func checkManyBody(op Op, body []byte) (Contents, error) {
-	m, err := DecodeManyBody(body)
-	if err == nil {
-		err = CheckMany(op, &m)
-	}
+	// Keys and values are looked at and not listed: members check many of these bodies.
+	var m ManyBody
+	in := Contents{}
+	err := m.walk(body, func(n int, stores bool) error {
+		in.Keys = n
+		if stores {
+			in.Values = n
+		}
+		return checkStores(op, stores)
+	}, func(_ int, _, value []byte) { in.Largest = max(in.Largest, len(value)) })
 	if err != nil {
 		return Contents{}, err
 	}
 
-	in := Contents{Map: m.Map, Options: m.WriteOptions, Keys: len(m.Keys), Values: len(m.Values)}
-	for _, v := range m.Values {
-		in.Largest = max(in.Largest, len(v))
-	}
+	in.Map, in.Options = m.Map, m.WriteOptions
 	return in, nil
 }
 
@@ -282,6 +285,27 @@ func AppendManyBody(dst []byte, m *ManyBody) []byte {
 
 // DecodeManyBody reads what AppendManyBody wrote and checks keys and values against their hard limits. All slices alias b.
 func DecodeManyBody(b []byte) (m ManyBody, err error) {
+	err = m.walk(b, func(n int, stores bool) error {
+		// The number was checked before any memory is taken for it.
+		m.Keys = make([][]byte, n)
+		if stores {
+			m.Values = make([][]byte, n)
+		}
+		return nil
+	}, func(i int, key, value []byte) {
+		m.Keys[i] = key
+		if m.Values != nil {
+			m.Values[i] = value
+		}
+	})
+	if err != nil {
+		return ManyBody{}, err
+	}
+	return m, nil
+}
+
+// walk reads all but the lists: count is told how many keys there are, and each gets them. value is nil where none is stored.
+func (m *ManyBody) walk(b []byte, count func(n int, stores bool) error, each func(i int, key, value []byte)) error {
 	r := NewReader(b)
 	m.Map = r.Bytes()
 	m.WriteOptions.decode(&r)
@@ -289,25 +313,24 @@ func DecodeManyBody(b []byte) (m ManyBody, err error) {
 		r.Fail("an expected value for several keys")
 	}
 
+	stores := m.Flags&WriteValue != 0
 	least := 2 // a length and one byte
-	if m.Flags&WriteValue != 0 {
+	if stores {
 		least = 4
 	}
 
 	n := r.Count(least)
 	if err := checkKeys(n); err != nil {
-		return ManyBody{}, err
+		return err
+	}
+	if err := count(n, stores); err != nil {
+		return err
 	}
 
-	// The number was checked before any memory is taken for it.
-	m.Keys = make([][]byte, n)
-	if m.Flags&WriteValue != 0 {
-		m.Values = make([][]byte, n)
-	}
-	for i := range m.Keys {
-		m.Keys[i] = r.Bytes()
-		if m.Values != nil {
-			m.Values[i] = r.Bytes()
+	for i := range n {
+		key, value := r.Bytes(), []byte(nil)
+		if stores {
+			value = r.Bytes()
 		}
 
 		if r.Err() != nil {
@@ -315,25 +338,30 @@ func DecodeManyBody(b []byte) (m ManyBody, err error) {
 			break
 		}
 
-		if err := checkKey(m.Keys[i]); err != nil {
-			return ManyBody{}, err
+		if err := checkKey(key); err != nil {
+			return err
 		}
-		if m.Values != nil {
-			if err := checkValue(m.Values[i]); err != nil {
-				return ManyBody{}, err
+		if stores {
+			if err := checkValue(value); err != nil {
+				return err
 			}
 		}
+		each(i, key, value)
 	}
 
 	if err := r.Done(); err != nil {
-		return ManyBody{}, err
+		return err
 	}
-	return m, CheckMapName(m.Map)
+	return CheckMapName(m.Map)
 }
 
 // CheckMany returns an error unless m has the fields that op needs. DecodeManyBody has checked the limits.
 func CheckMany(op Op, m *ManyBody) error {
-	if (m.Values != nil) != descriptors[op].StoresValues() {
+	return checkStores(op, m.Values != nil)
+}
+
+func checkStores(op Op, stores bool) error {
+	if stores != descriptors[op].StoresValues() {
 		return fmt.Errorf("%w: %v with the wrong fields", ErrMalformed, op)
 	}
 	return nil

@@ -16,6 +16,7 @@ type outbox struct {
 	sync.Mutex
 	buf   []byte
 	spare []byte // the other buffer
+	parts int    // where in buf the frame begins that takes further parts; -1: none
 	told  []told // who wants to know what becomes of answers in buf
 
 	// Somebody writes: the reader, or the writer goroutine. Whoever has set it is the only one to write, and looks for further answers before
@@ -46,12 +47,16 @@ func (c *Conn) Answer(id uint64, code wire.Code, body []byte) { c.Deliver(id, co
 
 // Deliver is Answer, and tells whether the answer was handed to the network. f may be nil.
 func (c *Conn) Deliver(id uint64, code wire.Code, body []byte, f func(delivered bool)) {
+	c.answer(id, code, body, whole, f)
+}
+
+func (c *Conn) answer(id uint64, code wire.Code, body []byte, as form, f func(delivered bool)) {
 	// A frame above the limit would end the connection, and with it all other calls.
 	if wire.AnswerHeader+len(body) > c.limit {
 		code, body = wire.CodeTooLarge, []byte(fmt.Sprintf("an answer of %d bytes, the limit is %d: ask for less at once", len(body), c.limit-wire.AnswerHeader))
 	}
 
-	c.send(&wire.Answer{ID: id, Code: code, Body: body}, true, f)
+	c.send(&wire.Answer{ID: id, Code: code, Body: body}, as, f)
 }
 
 // Ended reports whether the connection has ended.
@@ -68,15 +73,24 @@ func (c *Conn) Ended() bool {
 // every answer names the table's version.
 func (c *Conn) push(op wire.Op, body []byte) {
 	if c.outBytes.Load() <= holdOut {
-		c.send(&wire.Answer{ID: uint64(op), Flags: wire.FlagPush, Body: body}, false, nil)
+		c.send(&wire.Answer{ID: uint64(op), Flags: wire.FlagPush, Body: body}, pushed, nil)
 	}
 }
 
-func (c *Conn) send(a *wire.Answer, answers bool, f func(delivered bool)) {
+// form is how an answer is sent.
+type form uint8
+
+const (
+	whole  form = iota // in a frame of its own
+	part               // together with the answers to other parts
+	pushed             // likewise alone, and nobody has asked
+)
+
+func (c *Conn) send(a *wire.Answer, as form, f func(delivered bool)) {
 	a.Time, a.Table = c.s.cfg.Stamp()
 	c.out.Lock()
 	// The count changes under the lock: a drain must not find the call neither under way nor queued.
-	if answers {
+	if as != pushed {
 		c.inFlight.Add(-1)
 	}
 
@@ -89,7 +103,11 @@ func (c *Conn) send(a *wire.Answer, answers bool, f func(delivered bool)) {
 		return
 	}
 
-	c.out.buf = wire.AppendAnswer(c.out.buf, a)
+	if as == part {
+		c.out.buf, c.out.parts = wire.AppendAnswerPart(c.out.buf, c.out.parts, a)
+	} else {
+		c.out.buf, c.out.parts = wire.AppendAnswer(c.out.buf, a), -1
+	}
 	n := len(c.out.buf)
 	if f != nil {
 		c.out.told = append(c.out.told, told{n, f})
@@ -244,7 +262,7 @@ func (c *Conn) take() ([]byte, []told) {
 // takeLocked is take where there is something to take. REQUIRES c.out.
 func (c *Conn) takeLocked() ([]byte, []told) {
 	buf, list := c.out.buf, c.out.told
-	c.out.buf, c.out.spare, c.out.told = c.out.spare, nil, nil
+	c.out.buf, c.out.spare, c.out.told, c.out.parts = c.out.spare, nil, nil, -1
 	c.outBytes.Store(0)
 	// The queue is empty now, so the reader may go on with the peer's requests.
 	if c.out.room != nil {
@@ -329,19 +347,48 @@ func (c *Conn) drained() <-chan struct{} {
 	return c.out.idle
 }
 
-// readCaller is a Conn as the caller of reads, which may be asked for again: when too much waits for the peer, a large
-// answer is not added to it.
-type readCaller Conn
+// What is asked for decides how the answer is sent. So a Conn is several callers of the services.
+type (
+	readCaller     Conn // of reads
+	partCaller     Conn // of writes that are parts
+	partReadCaller Conn // of reads that are parts
+)
 
-var _ maps.Caller = (*readCaller)(nil)
+var _, _, _ maps.Caller = (*readCaller)(nil), (*partCaller)(nil), (*partReadCaller)(nil)
 
 // Answer queues the answer to a read, or tells the caller to ask again.
 func (r *readCaller) Answer(id uint64, code wire.Code, body []byte) {
-	c := (*Conn)(r)
+	(*Conn)(r).answerRead(id, code, body, whole)
+}
+
+// Answer queues the answer to a write.
+func (p *partCaller) Answer(id uint64, code wire.Code, body []byte) {
+	(*Conn)(p).answer(id, code, body, part, nil)
+}
+
+// Answer queues the answer to a read, or tells the caller to ask again.
+func (p *partReadCaller) Answer(id uint64, code wire.Code, body []byte) {
+	(*Conn)(p).answerRead(id, code, body, part)
+}
+
+func (c *Conn) answerRead(id uint64, code wire.Code, body []byte, as form) {
 	// A read changes nothing, so the client may repeat it. The answer to a write is never left out.
 	if len(body) > largeAnswer && c.outBytes.Load() > holdReads {
 		code, body = wire.CodeNotReady, []byte("too many answers wait to be read on this connection")
 	}
 
-	c.Answer(id, code, body)
+	c.answer(id, code, body, as, nil)
+}
+
+// caller returns to whom a read or write of a partition is answered.
+func (c *Conn) caller(req *wire.Request) maps.Caller {
+	switch read, parts := req.Op.IsRead(), req.Flags&wire.FlagParts != 0; {
+	case read && parts:
+		return (*partReadCaller)(c)
+	case read:
+		return (*readCaller)(c)
+	case parts:
+		return (*partCaller)(c)
+	}
+	return c
 }

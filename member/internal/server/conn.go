@@ -56,6 +56,7 @@ type Conn struct {
 
 	interests map[string]int // owned by the reader: maps listened to
 	req       wire.Request   // likewise: what is being started, one request after the other
+	corked    bool           // likewise: answers wait for flush
 	closeOnce sync.Once
 }
 
@@ -63,6 +64,7 @@ var _ maps.Connection = (*Conn)(nil)
 
 func newConn(s *Server, nc net.Conn, hello wire.Hello, peer bool) *Conn {
 	c := &Conn{s: s, nc: nc, hello: hello, peer: peer, limit: wire.MaxFrame, raw: socket.NewWriter(nc), wake: make(chan struct{}, 1), done: make(chan struct{})}
+	c.out.parts = -1
 	if peer {
 		c.limit = wire.MaxFramePeer
 	}
@@ -103,17 +105,7 @@ func (c *Conn) read() error {
 	buf := make([]byte, ReadBuffer)
 	start, end := 0, 0
 	var touched touched
-	corked := false
-
-	// flush has everything go out that was started: the answers that are there already, and what is to be proposed.
-	flush := func() {
-		if corked {
-			corked = false
-			c.uncork()
-		}
-		touched.flush(c.s.services.Load())
-	}
-	defer flush() // what was started must not wait for a read that never comes
+	defer c.flush(&touched) // what was started must not wait for a read that never comes
 
 	for {
 		n, ok, err := wire.FrameLength(buf[start:end], c.limit)
@@ -121,28 +113,15 @@ func (c *Conn) read() error {
 			return err
 		}
 		if ok && end-start >= n+4 {
-			// The answers to all requests of one read go out in one write.
-			if !corked {
-				corked = true
-				c.cork()
-			}
-
 			if err := c.handle(buf[start+4:start+4+n], &touched); err != nil {
 				return err
 			}
 			start += 4 + n
-
-			if c.outBytes.Load() > holdOut {
-				// Other connections may wait for what was started here, so it goes out before this peer is waited for.
-				if flush(); !c.awaitRoom() {
-					return net.ErrClosed
-				}
-			}
 			continue
 		}
 
 		// No whole frame is left of what was read: what was started goes out together.
-		flush()
+		c.flush(&touched)
 		buf, start, end = makeRoom(buf, start, end)
 		k, err := c.nc.Read(buf[end:])
 		end += k
@@ -176,20 +155,59 @@ func makeRoom(buf []byte, start, end int) ([]byte, int, int) {
 	return buf, start, end
 }
 
+// flush has everything go out that was started: the answers that are there already, and what is to be proposed.
+func (c *Conn) flush(touched *touched) {
+	if c.corked {
+		c.corked = false
+		c.uncork()
+	}
+	touched.flush(c.s.services.Load())
+}
+
+// handle starts what a frame asks for. An error ends the connection.
 func (c *Conn) handle(frame []byte, touched *touched) error {
 	req := &c.req
-	// Without a request that can be read there is no ID to answer to, so the connection ends.
+	// Without a request that can be read there is no ID to answer to.
 	if err := wire.DecodeRequest(frame, req); err != nil {
 		return err
+	}
+	if req.Flags&wire.FlagParts == 0 {
+		return c.start(req, touched)
+	}
+
+	parts := wire.NewReader(req.Body)
+	for parts.Len() > 0 {
+		if err := wire.DecodePart(&parts, req); err != nil {
+			return err
+		}
+		if err := c.start(req, touched); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// start starts a request, which may be a part of a frame, and waits while too many answers wait for the peer.
+func (c *Conn) start(req *wire.Request, touched *touched) error {
+	// The answers to all requests of one read go out in one write.
+	if !c.corked {
+		c.corked = true
+		c.cork()
 	}
 
 	if c.inFlight.Add(1) > MaxInFlight {
 		// The answer takes the call off the count again.
 		c.Answer(req.ID, wire.CodeOverloaded, []byte("too many calls under way on one connection"))
-		return nil
+	} else {
+		c.s.dispatch(c, req, touched)
 	}
 
-	c.s.dispatch(c, req, touched)
+	if c.outBytes.Load() > holdOut {
+		// Other connections may wait for what was started here, so it goes out before this peer is waited for.
+		if c.flush(touched); !c.awaitRoom() {
+			return net.ErrClosed
+		}
+	}
 	return nil
 }
 

@@ -20,12 +20,16 @@ func (s *Server) dispatch(c *Conn, req *wire.Request, t *touched) {
 		// Operations below 128 are those of clients, who have a port with bounds of its own.
 		c.Answer(req.ID, wire.CodeInvalid, []byte("this is the members' port"))
 		return
+	case req.Flags&wire.FlagParts != 0 && (req.Op.Descriptor().Parks || !req.Op.IsRead() && !req.Op.IsWrite()):
+		// Who granted a lock wants to hear what becomes of the answer, which is told of whole frames.
+		c.Answer(req.ID, wire.CodeInvalid, []byte(fmt.Sprintf("%v shares no frame", req.Op)))
+		return
 	case req.Op.IsRead():
-		s.services.Load().Maps.Handle(req, s.traced((*readCaller)(c), req))
+		s.services.Load().Maps.Handle(req, s.traced(c.caller(req), req))
 		return
 	case req.Op.IsWrite():
 		services := s.services.Load()
-		if services.Maps.Handle(req, s.traced(c, req)) {
+		if services.Maps.Handle(req, s.traced(c.caller(req), req)) {
 			// All writes that one read of the socket brought go into the log together.
 			t.add(int(req.Partition), services.Partitions)
 		}

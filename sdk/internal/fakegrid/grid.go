@@ -68,6 +68,7 @@ type Member struct {
 	frozen   chan struct{}         // not nil: the member reads nothing until it is closed
 	refuse   wire.Code             // hellos are answered with this
 	hellos   int
+	frames   int
 	away     bool // nobody can dial it
 }
 
@@ -84,6 +85,7 @@ type Seen struct {
 	Deadline  int64
 	Trace     wire.Trace
 	Keys      int // in the body of a bulk call
+	Frame     int // that brought it, counted by the member; parts of one frame have one number
 }
 
 // New starts n members with the given number of partitions, owned in turn, on loopback addresses. They stop with the test.

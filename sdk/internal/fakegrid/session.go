@@ -17,6 +17,8 @@ type session struct {
 	done       chan struct{} // closed by close
 	once       sync.Once
 	subscribed bool // guarded by Grid.mu
+	frame      int  // of serve: the number of the one that is handled
+	parts      int  // likewise: where in what is to be written the frame begins that takes further parts; -1: none
 
 	mu sync.Mutex // serialises writes
 }
@@ -53,7 +55,7 @@ func (m *Member) accept(l net.Listener) {
 
 // startLocked serves a connection until it ends or is closed. REQUIRES Grid.mu.
 func (m *Member) startLocked(nc net.Conn) {
-	s := &session{m: m, nc: nc, done: make(chan struct{})}
+	s := &session{m: m, nc: nc, done: make(chan struct{}), parts: -1}
 	m.conns[s] = struct{}{}
 
 	m.wg.Go(func() {
@@ -123,8 +125,18 @@ func (s *session) serve() {
 			return
 		}
 
-		var goOn bool
-		if out, goOn = s.handle(&req, out); !goOn {
+		s.m.g.mu.Lock()
+		s.m.frames++
+		s.frame = s.m.frames
+		s.m.g.mu.Unlock()
+
+		goOn := true
+		if req.Flags&wire.FlagParts == 0 {
+			out, goOn = s.handle(&req, out)
+		} else {
+			out, goOn = s.handleParts(&req, out)
+		}
+		if !goOn {
 			s.write(out)
 			return
 		}
@@ -132,7 +144,7 @@ func (s *session) serve() {
 		// Answers to requests that came together go out together, as at a real member.
 		if r.Buffered() == 0 && len(out) > 0 {
 			s.write(out)
-			out = out[:0]
+			out, s.parts = out[:0], -1
 		}
 	}
 }
@@ -192,6 +204,19 @@ func (s *session) hello(r *bufio.Reader) bool {
 	return a.Code == wire.CodeOK
 }
 
+// handleParts is handle for each part of a frame.
+func (s *session) handleParts(req *wire.Request, out []byte) (_ []byte, goOn bool) {
+	parts := wire.NewReader(req.Body)
+	for goOn = true; goOn && parts.Len() > 0; {
+		if err := wire.DecodePart(&parts, req); err != nil {
+			s.m.g.t.Errorf("fake member: %v", err)
+			return out, false
+		}
+		out, goOn = s.handle(req, out)
+	}
+	return out, goOn
+}
+
 // handle appends the answer to out and reports whether the connection goes on.
 func (s *session) handle(req *wire.Request, out []byte) (_ []byte, goOn bool) {
 	g := s.m.g
@@ -200,8 +225,8 @@ func (s *session) handle(req *wire.Request, out []byte) (_ []byte, goOn bool) {
 
 	// Recorded before the hook judges, so that ignored and cut requests count as seen.
 	if g.mu.keepLog {
-		seen := Seen{Member: s.m.Index, Op: req.Op, Flags: req.Flags, Partition: req.Partition, Epoch: req.Epoch, Client: req.Client,
-			Seq: req.Seq, Lowest: req.Lowest, Deadline: req.Deadline, Trace: req.Trace}
+		seen := Seen{Member: s.m.Index, Op: req.Op, Flags: req.Flags &^ wire.FlagParts, Partition: req.Partition, Epoch: req.Epoch, Client: req.Client,
+			Seq: req.Seq, Lowest: req.Lowest, Deadline: req.Deadline, Trace: req.Trace, Frame: s.frame}
 
 		switch req.Op {
 		case wire.OpSetMany, wire.OpDeleteMany:
@@ -235,6 +260,7 @@ func (s *session) handle(req *wire.Request, out []byte) (_ []byte, goOn bool) {
 	}
 
 	if v.Raw != nil {
+		s.parts = -1
 		return append(out, v.Raw...), true
 	}
 
@@ -258,5 +284,10 @@ func (s *session) handle(req *wire.Request, out []byte) (_ []byte, goOn bool) {
 	if 4+wire.AnswerHeader+len(a.Body) > wire.MaxFrame {
 		a.Code, a.Body = wire.CodeTooLarge, []byte("the answer is too large")
 	}
+	if req.Flags&wire.FlagParts != 0 {
+		out, s.parts = wire.AppendAnswerPart(out, s.parts, &a)
+		return out, true
+	}
+	s.parts = -1
 	return wire.AppendAnswer(out, &a), true
 }

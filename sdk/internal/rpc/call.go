@@ -7,8 +7,8 @@ import (
 // Call is one request with its results. The zero Call is ready. A Call serves any number of requests, one after the other, on any
 // connections. It keeps its buffer between them.
 //
-// A Call handed to Conn.Queue or Conn.Start belongs to the connection until Conn.Wait has returned. Afterwards, until its
-// next use, the results are the caller's to read.
+// A Call handed to Conn.Queue or Conn.Start belongs to the connection until Conn.Wait has returned, or Finished was sent its Tag. Afterwards,
+// until its next use, the results are the caller's to read.
 type Call struct {
 	// Answer is the member's, if Err is nil. Its Body belongs to the Call: valid until the Call's next use.
 	Answer wire.Answer
@@ -18,7 +18,7 @@ type Call struct {
 	Sent bool
 	// Repeatable is set by whoever can make the request again elsewhere: Conn.Release may end it.
 	Repeatable bool
-	// Finished, unless it is nil, is sent Tag when the results are set, so that Wait will not wait. It must never be full.
+	// Finished, unless it is nil, is sent Tag when the results are set, in place of Wait. It must never be full.
 	Finished chan<- int
 	Tag      int
 
@@ -51,10 +51,10 @@ func (c *Call) finish(a *wire.Answer, err error, sent bool) {
 		c.Answer = *a
 		c.Answer.Body = c.body
 	}
-	finished, tag := c.Finished, c.Tag // whoever waits may use the call again at once
-	// There is room for the signal: a call is finished once.
-	c.done <- struct{}{}
-	if finished != nil {
-		finished <- tag
+	// There is room for either signal: a call is finished once.
+	if c.Finished != nil {
+		c.Finished <- c.Tag
+		return
 	}
+	c.done <- struct{}{}
 }

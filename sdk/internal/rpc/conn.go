@@ -85,6 +85,7 @@ type Conn struct {
 		sync.Mutex
 		err        error  // why the connection ended
 		out        []byte // frames that wait to be written
+		parts      int    // where in out the frame begins that takes further parts; -1: none
 		spare      []byte // the other buffer
 		queued     uint64 // bytes ever appended to out
 		handed     uint64 // of these, bytes handed to the network
@@ -124,6 +125,7 @@ func New(nc net.Conn, cfg Config) *Conn {
 
 	c := &Conn{nc: nc, raw: socket.NewWriter(nc), cfg: cfg, ended: make(chan struct{}), wake: make(chan struct{}, 1), wg: cfg.Goroutines}
 	c.alive.Store(true)
+	c.mu.parts = -1
 	c.wg.Add(2)
 	// The reader owns the read buffer. Fail ends it by closing the socket.
 	go c.readLoop()
@@ -168,7 +170,7 @@ func (c *Conn) Fail(err error) {
 
 // Start queues req for call and has it written. expireAt, if not zero, is the time on the connection's clock after which Tick ends
 // the call. req.Body is not kept. An error means that nothing was queued: ErrQueueFull, or the reason why the connection ended.
-// Without an error, Wait must be called.
+// Without an error, Wait must be called, or Finished waited for.
 func (c *Conn) Start(req *wire.Request, call *Call, now, expireAt int64) error {
 	write, busy, err := c.queue(req, call, now, expireAt, true)
 	if write {
@@ -177,7 +179,7 @@ func (c *Conn) Start(req *wire.Request, call *Call, now, expireAt int64) error {
 	return err
 }
 
-// Queue is Start without writing: Flush must follow.
+// Queue is Start without writing: Flush must follow. Requests that are queued one after the other share a frame where they can.
 func (c *Conn) Queue(req *wire.Request, call *Call, now, expireAt int64) error {
 	_, _, err := c.queue(req, call, now, expireAt, false)
 	return err
@@ -225,12 +227,15 @@ func (c *Conn) queue(req *wire.Request, call *Call, now, expireAt int64, flush b
 	c.mu.waiting++
 	req.ID = uint64(s.gen)<<32 | uint64(i)
 
-	if call.done, _ = c.chans.Get().(chan struct{}); call.done == nil {
-		call.done = make(chan struct{}, 1)
+	// A call that tells Finished needs no channel of its own.
+	if call.Finished == nil {
+		if call.done, _ = c.chans.Get().(chan struct{}); call.done == nil {
+			call.done = make(chan struct{}, 1)
+		}
 	}
 	call.id, call.offset, call.sentAt, call.expireAt, call.partition = req.ID, c.mu.queued, now, expireAt, req.Partition
 
-	c.appendLocked(req, now)
+	c.appendLocked(req, now, !flush && req.Partition != wire.NoPartition)
 
 	// The first caller becomes the writer. Others leave their frames to it.
 	if write = flush && !c.mu.flushing; write {
@@ -239,10 +244,14 @@ func (c *Conn) queue(req *wire.Request, call *Call, now, expireAt int64, flush b
 	return write, c.mu.waiting > 1, nil
 }
 
-// appendLocked appends a frame to what waits to be written. REQUIRES mu.
-func (c *Conn) appendLocked(req *wire.Request, now int64) {
+// appendLocked appends a request to what waits to be written, in a frame of its own or as a part. REQUIRES mu.
+func (c *Conn) appendLocked(req *wire.Request, now int64, part bool) {
 	before := len(c.mu.out)
-	c.mu.out = wire.AppendRequest(c.mu.out, req)
+	if part {
+		c.mu.out, c.mu.parts = wire.AppendPart(c.mu.out, c.mu.parts, req)
+	} else {
+		c.mu.out, c.mu.parts = wire.AppendRequest(c.mu.out, req), -1
+	}
 	c.mu.queued += uint64(len(c.mu.out) - before)
 	if c.mu.unanswered == 0 {
 		c.mu.unanswered = now
@@ -259,7 +268,7 @@ func (c *Conn) Wait(done <-chan struct{}, call *Call) {
 		select {
 		case <-call.done:
 		case <-done:
-			c.abandon(call, ErrAbandoned)
+			c.Abandon(call)
 			<-call.done
 		}
 	}
@@ -269,13 +278,13 @@ func (c *Conn) Wait(done <-chan struct{}, call *Call) {
 	call.done = nil
 }
 
-// abandon ends call with err unless its results are on their way already.
-func (c *Conn) abandon(call *Call, err error) {
+// Abandon ends call with ErrAbandoned unless its results are on their way already.
+func (c *Conn) Abandon(call *Call) {
 	c.mu.Lock()
 	taken := c.takeLocked(call.id) == call
 	c.mu.Unlock()
 	if taken {
-		call.finish(nil, err, true) // the request was queued, so it may still be written
+		call.finish(nil, ErrAbandoned, true) // the request was queued, so it may still be written
 	}
 }
 
@@ -312,7 +321,7 @@ func (c *Conn) AskTable(now int64) {
 
 // controlLocked queues a request of the connection's own and leaves writing to the writer goroutine. REQUIRES mu.
 func (c *Conn) controlLocked(op wire.Op, id uint64, now int64) {
-	c.appendLocked(&wire.Request{ID: id, Op: op, Partition: wire.NoPartition}, now)
+	c.appendLocked(&wire.Request{ID: id, Op: op, Partition: wire.NoPartition}, now, false)
 	if !c.mu.flushing {
 		c.mu.flushing = true
 		// There is room for the signal: only the caller that has set flushing sends it.
@@ -451,7 +460,7 @@ func (c *Conn) take() []byte {
 	}
 
 	buf := c.mu.out
-	c.mu.out, c.mu.spare = c.mu.spare, nil
+	c.mu.out, c.mu.spare, c.mu.parts = c.mu.spare, nil, -1
 
 	// From here on the requests count as sent: a write that fails may have sent some of them.
 	c.mu.handed = c.mu.queued

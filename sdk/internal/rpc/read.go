@@ -72,7 +72,8 @@ func makeRoom(buf []byte, start, end int) ([]byte, int, int) {
 // arrival is one answer that was read. Its Body aliases the read buffer.
 type arrival struct {
 	wire.Answer
-	call *Call
+	call    *Call
+	untimed bool // Time says nothing of when the request was answered
 }
 
 // parse appends the complete answers at the start of b to batch and says how many bytes they take.
@@ -90,9 +91,27 @@ func parse(b []byte, limit int, batch []arrival) (used int, _ []arrival, err err
 		if err := wire.DecodeAnswer(b[used+4:used+4+n], &a.Answer); err != nil {
 			return used, batch, err
 		}
-		batch = append(batch, a)
+		if a.Flags&wire.FlagParts == 0 {
+			batch = append(batch, a)
+		} else if batch, err = parseParts(&a, batch); err != nil {
+			return used, batch, err
+		}
 		used += 4 + n
 	}
+}
+
+// parseParts appends the answers in a frame of parts to batch.
+func parseParts(a *arrival, batch []arrival) ([]arrival, error) {
+	parts := wire.NewReader(a.Body)
+	for parts.Len() > 0 {
+		if err := wire.DecodeAnswerPart(&parts, &a.Answer); err != nil {
+			return batch, err
+		}
+		batch = append(batch, *a)
+		// The member looked at its clock when it began the frame: a later part may be of a request that came after that.
+		a.untimed = true
+	}
+	return batch, nil
 }
 
 // deliver hands answers to the calls that wait for them.
@@ -151,7 +170,7 @@ func (c *Conn) deliver(batch []arrival) error {
 		switch {
 		case a.call != nil:
 			// Answers of one read say nearly the same about the clock: one of them is enough.
-			if !timed && c.cfg.OnTime != nil {
+			if !timed && !a.untimed && c.cfg.OnTime != nil {
 				timed = true
 				c.cfg.OnTime(a.Time, a.call.sentAt, now)
 			}
