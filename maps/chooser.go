@@ -8,7 +8,7 @@ import (
 	"github.com/gridiron-io/gridiron/partition"
 )
 
-// chooser chooses among the keys that OpRemoveAll has read. It is one goroutine: long keys and patterns take one processor at most, and no
+// chooser chooses among the entries that OpRemoveAll has read. It is one goroutine: long values and patterns take one processor at most, and no
 // reader of a partition waits for them. Each call has its turn for removeTime.
 type chooser struct {
 	wake chan struct{} // one slot

@@ -2,11 +2,13 @@ package maps
 
 import (
 	"bytes"
+	"errors"
 	"time"
 
 	"github.com/gridiron-io/gridiron/maps/state"
 	"github.com/gridiron-io/gridiron/partition/entry"
 	"github.com/gridiron-io/gridiron/sdk/codec"
+	"github.com/gridiron-io/gridiron/sdk/query"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -16,17 +18,21 @@ const (
 	// removeMax and removeBytes bound the entries that it removes, and the bytes of their keys.
 	removeMax   = 512
 	removeBytes = 256 << 10
-	// removeTime is for how long it compares keys with its predicate, but it does not end before one key.
+	// removeRead bounds the bytes of keys and values that it looks at, if its predicate may ask for values, but not before one entry. Values
+	// that are replaced meanwhile stay in memory until it has chosen.
+	removeRead = 1 << 20
+	// removeTime is for how long it evaluates its predicate, but it does not end before one key.
 	removeTime = 5 * time.Millisecond
 	// removeHeld is about what it takes until it is answered.
-	removeHeld = 48 << 10
+	removeHeld = 72 << 10
 )
 
 // removal is one OpRemoveAll on its way. A linearizable read notes some entries, a choice among them follows, and then an operation removes
 // the chosen entries that were not written since. The operation has the identity of the call: a copy that chose other entries gets the first
 // result.
 //
-// Choosing may take long, since keys and patterns may be long. The service's chooser does it, with no lock held.
+// Choosing may take long, since keys, values and patterns may be long. The service's chooser does it, with no lock held. Only the owner
+// evaluates the predicate: the log has what it chose, so replicas that would judge an entry otherwise do not differ.
 type removal struct {
 	op    entry.Op // but for its body
 	where wire.Predicate
@@ -45,6 +51,7 @@ type removal struct {
 // seenKey is a key that has an entry or a load. A value that is being loaded is as old as the entries that are removed, so the load counts too.
 type seenKey struct {
 	key     []byte
+	value   []byte // only if the predicate may ask for it
 	version uint64 // 0: it has no entry
 }
 
@@ -74,8 +81,16 @@ func (s *Service) removeAll(req *wire.Request, caller Caller) (flush bool) {
 // look notes the next keys in one order: keys with entries, and keys with loads.
 func (r *removal) look(st *state.State) {
 	r.seen, r.code = make([]seenKey, 0, 64), wire.CodeOK
-	last := st.Scan(r.name, r.after, removeLook, 0, func(key []byte, v state.Entry) bool {
-		r.seen = append(r.seen, seenKey{key, v.Version})
+	values, most := r.where.Kind == wire.PredicateText, 0
+	if values {
+		most = removeRead
+	}
+	last := st.Scan(r.name, r.after, removeLook, most, func(key []byte, v state.Entry) bool {
+		k := seenKey{key: key, version: v.Version}
+		if values {
+			k.value = v.Value
+		}
+		r.seen = append(r.seen, k)
 		return true
 	})
 
@@ -87,7 +102,7 @@ func (r *removal) look(st *state.State) {
 		if r.more && state.CompareKeys(key, last) > 0 {
 			return false
 		}
-		loading = append(loading, seenKey{key, 0})
+		loading = append(loading, seenKey{key: key})
 		return len(loading) < removeLook
 	})
 
@@ -122,28 +137,60 @@ func merged(a, b []seenKey) []seenKey {
 	return append(append(out, a...), b...)
 }
 
-// choose compares the noted keys with the predicate, until it has enough keys or late reports that its time is up.
+// selector is a compiled predicate.
+type selector struct {
+	glob  wire.Glob
+	query *query.Query // nil: only the glob counts
+}
+
+func selectorOf(p *wire.Predicate) (s selector, err error) {
+	if p.Kind == wire.PredicateText {
+		s.query, err = query.Parse(p.Text)
+	} else {
+		s.glob, err = wire.CompileGlob(p.Text)
+	}
+	return s, err
+}
+
+var errNoStrings = errors.New("the map has keys that are no strings")
+
+// selects reports whether a removal takes k.
+func (s *selector) selects(k *seenKey) (bool, error) {
+	switch {
+	// Nobody knows what is being loaded. It must not be stored if it is what the caller wants gone.
+	case s.query != nil && k.version == 0 && s.query.UsesValue():
+		return s.query.EvalKey(k.key) != query.False, nil
+	case s.query != nil:
+		return s.query.Matches(k.key, k.value), nil
+	}
+
+	text, ok := codec.KeyText(k.key)
+	// No glob names such a key, and a load alone is no reason to refuse the call.
+	if !ok && k.version != 0 {
+		return false, errNoStrings
+	}
+	return ok && s.glob.Match(string(text)), nil
+}
+
+// choose evaluates the predicate on the noted keys, until it has enough keys or late reports that its time is up.
 func (r *removal) choose(late func() bool) {
-	glob, err := wire.CompileGlob(r.where.Glob)
+	where, err := selectorOf(&r.where)
 	if err != nil {
-		r.code, r.text = wire.CodeInvalid, err.Error()
+		r.code, r.text = codeOf(err), err.Error()
 		return
 	}
 
 	r.chosen = wire.RemovalBody{Map: r.name, Next: r.chosen.Next}
 	size := 0
-	for i, k := range r.seen {
-		text, ok := codec.KeyText(k.key)
-		if !ok {
-			// No predicate names such a key, and a load alone is no reason to refuse the call.
-			if k.version == 0 {
-				continue
-			}
-			r.code, r.text = wire.CodeInvalid, "the map has keys that are no strings"
+	for i := range r.seen {
+		k := &r.seen[i]
+		selected, err := where.selects(k)
+		if err != nil {
+			r.code, r.text = codeOf(err), err.Error()
 			return
 		}
 
-		if glob.Match(string(text)) {
+		if selected {
 			r.chosen.Keys, r.chosen.Versions = append(r.chosen.Keys, k.key), append(r.chosen.Versions, k.version)
 			// Keys count for the size of the operation. Values stay where they are.
 			size += len(k.key)

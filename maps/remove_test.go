@@ -2,6 +2,7 @@ package maps
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/gridiron-io/gridiron/maps/state"
@@ -30,8 +31,25 @@ func (o *owner) removeStep(p int, name, glob string, after []byte) wire.RemoveRe
 	return r
 }
 
+// removeWhere removes what matches a text, step by step, and returns how many entries that were.
+func (o *owner) removeWhere(p int, name, text string) (removed, steps int) {
+	o.t.Helper()
+	for after := []byte(nil); ; {
+		r, err := wire.DecodeRemoveResult(o.call(p, wire.OpRemoveAll, wire.AppendRemoveBody(nil, &wire.RemoveBody{Map: []byte(name), After: after,
+			Where: wire.Predicate{Kind: wire.PredicateText, Text: text}})))
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		removed += int(r.Removed)
+		steps++
+		if after = r.Next; len(after) == 0 {
+			return removed, steps
+		}
+	}
+}
+
 func removeBody(name, glob string, after []byte) []byte {
-	return wire.AppendRemoveBody(nil, &wire.RemoveBody{Map: []byte(name), After: after, Where: wire.Predicate{Kind: wire.PredicateGlob, Glob: glob}})
+	return wire.AppendRemoveBody(nil, &wire.RemoveBody{Map: []byte(name), After: after, Where: wire.Predicate{Kind: wire.PredicateGlob, Text: glob}})
 }
 
 // A removal goes in steps that are bounded, and removes what matches and nothing else.
@@ -173,7 +191,7 @@ func TestRemoveAllGoesOn(t *testing.T) {
 	for name, late := range map[string]func() bool{"never late": func() bool { return false }, "always late": func() bool { return true }} {
 		got, steps := map[string]bool{}, 0
 		for after := []byte(nil); ; {
-			r := &removal{name: []byte("m"), after: after, where: wire.Predicate{Kind: wire.PredicateGlob, Glob: "*"}}
+			r := &removal{name: []byte("m"), after: after, where: wire.Predicate{Kind: wire.PredicateGlob, Text: "*"}}
 			r.look(st)
 			if len(r.seen) > 2*removeLook {
 				t.Fatalf("%s: %d keys at once", name, len(r.seen))
@@ -210,7 +228,7 @@ func TestRemoveAllPastExpired(t *testing.T) {
 			WriteOptions: wire.WriteOptions{Flags: wire.WriteTTL, TTL: 1}})})
 	}
 	st.Advance(10, 0)
-	r := &removal{name: []byte("m"), where: wire.Predicate{Kind: wire.PredicateGlob, Glob: "*"}}
+	r := &removal{name: []byte("m"), where: wire.Predicate{Kind: wire.PredicateGlob, Text: "*"}}
 	r.look(st)
 	r.choose(func() bool { return true })
 	if len(r.chosen.Keys) != 0 || len(r.chosen.Next) == 0 {
@@ -246,6 +264,83 @@ func TestRequestsOfManyKeys(t *testing.T) {
 	} {
 		if got := o.wait(o.begin(0, op, body)); got.code != wire.CodeTooLarge {
 			t.Errorf("%v: %v %s", op, got.code, got.body)
+		}
+	}
+}
+
+// A text chooses by keys and values. Values that are malformed for it, and keys that are no strings, stay.
+func TestRemoveAllByText(t *testing.T) {
+	o := newOwner(t, 1)
+	encoded := func(v any) string {
+		b, err := codec.Msgpack{}.Encode(nil, v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	fill := func() {
+		for i := range 100 {
+			o.set("m", textKey(t, fmt.Sprintf("user:%02d", i)), encoded(map[string]any{"age": i, "name": fmt.Sprint("n", i%10)}))
+		}
+		o.set("m", textKey(t, "json"), `{"age": 40.5}`)
+		o.set("m", textKey(t, "malformed"), "\x81\xa3ag")
+		o.set("m", "\x07", encoded(map[string]any{"age": 40})) // the key 7
+	}
+	for _, c := range []struct {
+		text string
+		want int
+	}{
+		{"age >= 90", 10},
+		{"age BETWEEN 40 AND 41", 4}, // user:40, user:41, json, 7
+		{"__key GLOB 'user:*' AND age < 5", 5},
+		{"NOT __key GLOB 'user:9?'", 90 + 2}, // the key 7 is neither
+		{"age IS NULL", 0},                   // nobody knows what the malformed value has
+		{"age IS NULL OR __key = 'malformed'", 1},
+		{"__key = 7", 1},
+		{"name IN ('n1', 'n2')", 20},
+		{"__key IS NOT NULL", 103},
+	} {
+		fill()
+		if n, _ := o.removeWhere(0, "m", c.text); n != c.want {
+			t.Errorf("%s: %d removed, want %d", c.text, n, c.want)
+		}
+		if left := int(o.stats("m").Entries); left != 103-c.want {
+			t.Errorf("%s: %d are left", c.text, left)
+		}
+	}
+
+	for text, want := range map[string]wire.Code{"age >": wire.CodeInvalid, "": wire.CodeInvalid, strings.Repeat(" ", wire.MaxPredicate+1): wire.CodeTooLarge} {
+		body := wire.AppendRemoveBody(nil, &wire.RemoveBody{Map: []byte("m"), Where: wire.Predicate{Kind: wire.PredicateText, Text: text}})
+		if got := o.wait(o.begin(0, wire.OpRemoveAll, body)); got.code != want || len(got.body) == 0 {
+			t.Errorf("%.20s: %v %q", text, got.code, got.body)
+		}
+	}
+}
+
+// A step notes a bounded amount of values, and the next one goes on behind them.
+func TestRemoveAllReadsBounded(t *testing.T) {
+	o := newOwner(t, 1)
+	const n = 30
+	for i := range n {
+		o.set("m", textKey(t, keyOf(i)), "\xc6\x00\x01\x86\xa0"+strings.Repeat("x", 100_000))
+	}
+	if removed, steps := o.removeWhere(0, "m", "this > X'78'"); removed != n || steps < n*100_000/removeRead {
+		t.Errorf("%d removed in %d steps", removed, steps)
+	}
+}
+
+// A load is void if what it may bring matches.
+func TestRemoveAllOfLoads(t *testing.T) {
+	for text, want := range map[string]bool{
+		"age > 3": true, "age IS NULL": true, "__key = 'a' AND age > 3": true, "NOT (__key = 'b' AND age > 3)": true, "__key GLOB '?'": true,
+		"__key = 'b' AND age > 3": false, "__key <> 'a'": false, "__key = 7": false,
+	} {
+		where, err := selectorOf(&wire.Predicate{Kind: wire.PredicateText, Text: text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := where.selects(&seenKey{key: []byte(textKey(t, "a"))}); got != want || err != nil {
+			t.Errorf("%s: %t, %v", text, got, err)
 		}
 	}
 }

@@ -164,17 +164,17 @@ func (s *Service) refuseDeadline(req *wire.Request, caller Caller) {
 }
 
 // refuse answers a request that is malformed or above a limit.
-func refuse(id uint64, caller Caller, err error) {
-	code := wire.CodeInvalid
+func refuse(id uint64, caller Caller, err error) { caller.Answer(id, codeOf(err), []byte(err.Error())) }
+
+func codeOf(err error) wire.Code {
 	switch {
 	case errors.Is(err, wire.ErrTooLarge):
-		code = wire.CodeTooLarge
+		return wire.CodeTooLarge
 	case errors.Is(err, errMemory), errors.Is(err, errNoRoom), errors.Is(err, errWaiting):
 		// The caller may try again later, when memory is free. Other errors would come again.
-		code = wire.CodeOverloaded
+		return wire.CodeOverloaded
 	}
-
-	caller.Answer(id, code, []byte(err.Error()))
+	return wire.CodeInvalid
 }
 
 // prepare makes sure that every replica can apply a write: nothing is checked after it stands in the log. It returns the body for the log: the

@@ -3,6 +3,7 @@ package sdk
 import (
 	"fmt"
 	"path"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -72,4 +73,63 @@ func TestRemoveAllRefuses(t *testing.T) {
 	}
 	_, err := texts.RemoveAll(ctx, KeyGlob(strings.Repeat("a", wire.MaxGlob+1)))
 	wantErr(t, err, ErrTooLarge)
+}
+
+// Any predicate may choose. A text travels as it was written, what a program combines as its text.
+func TestRemoveAllByPredicate(t *testing.T) {
+	type user struct {
+		Age  int      `json:"age"`
+		Tags []string `json:"tags"`
+	}
+	g := fakegrid.New(t, 3, 7)
+	c := connected(t, g)
+	m := opened[string, user](t, c, "m")
+	ctx := t.Context()
+	for _, test := range []struct {
+		p    Predicate
+		want int
+		text string
+	}{
+		{SQL("age>=50 or\ttags[any]='even'"), 75, "age>=50 or\ttags[any]='even'"},
+		{And(KeyGlob("user:?"), Not(Eq("age", 3))), 9, "__key GLOB 'user:?' AND NOT age = 3"},
+		{In("age", 1, 2, 200), 2, "age IN (1, 2, 200)"},
+	} {
+		entries := make(map[string]user)
+		for i := range 100 {
+			u := user{Age: i}
+			if i%2 == 0 {
+				u.Tags = []string{"first", "even"}
+			}
+			entries[fmt.Sprint("user:", i)] = u
+		}
+		noErr(t, m.SetAll(ctx, entries))
+		if where, err := test.p.predicate(reflect.TypeFor[string]()); where != (wire.Predicate{Kind: wire.PredicateText, Text: test.text}) {
+			t.Fatalf("travels as %+v, %v", where, err)
+		}
+		if n, err := m.RemoveAll(ctx, test.p); n != test.want || err != nil {
+			t.Fatalf("%s: %d, %v", test.text, n, err)
+		}
+		if n, err := m.Size(ctx); n != 100-test.want || err != nil {
+			t.Fatalf("%d are left, %v", n, err)
+		}
+	}
+
+	// Keys that are numbers may be compared, but not with globs, however deep.
+	numbers := opened[int, string](t, c, "n")
+	noErr(t, numbers.Set(ctx, 7, "x"))
+	g.Record()
+	for _, p := range []Predicate{SQL("NOT (this = 'x' OR __key GLOB '7')"), Not(And(Eq("this", "x"), Or(KeyGlob("*"), Eq("a", 1))))} {
+		_, err := numbers.RemoveAll(ctx, p)
+		wantErr(t, err, ErrInvalid)
+	}
+	_, err := numbers.RemoveAll(ctx, SQL("__key >"))
+	if wantErr(t, err, ErrInvalid); !strings.Contains(err.Error(), "position 8") {
+		t.Error(err)
+	}
+	if n := len(g.Requests(wire.OpRemoveAll)); n != 0 {
+		t.Errorf("%d requests for what is no predicate of the map", n)
+	}
+	if n, err := numbers.RemoveAll(ctx, Gt("__key", 6.5)); n != 1 || err != nil {
+		t.Error(n, err)
+	}
 }

@@ -3,6 +3,7 @@ package sdk
 import (
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/gridiron-io/gridiron/sdk/predicate"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -18,7 +19,7 @@ import (
 // Integers and floats compare as numbers. A missing attribute is null. A comparison with null, or between two types, is unknown, as in
 // SQL, and so is its opposite. Only entries of which a predicate is true match.
 //
-// NOTE: members know no predicate but [KeyGlob] yet. Calls with others fail with ErrInvalid.
+// docs/PREDICATES.md has the rules.
 type Predicate interface {
 	// predicate returns the predicate as members know it, for a map with keys of the given type.
 	predicate(key reflect.Type) (wire.Predicate, error)
@@ -30,15 +31,23 @@ type Predicate interface {
 type keyGlob string
 
 func (g keyGlob) predicate(key reflect.Type) (wire.Predicate, error) {
-	p := wire.Predicate{Kind: wire.PredicateGlob, Glob: string(g)}
-	if k := key.Kind(); k != reflect.String && k != reflect.Interface {
-		return p, &Error{Partition: -1, Err: ErrInvalid, Hint: "KeyGlob on keys that are no strings but " + key.String()}
+	p := wire.Predicate{Kind: wire.PredicateGlob, Text: string(g)}
+	if err := globbed(key); err != nil {
+		return p, err
 	}
 
 	if err := p.Check(); err != nil {
 		return p, wireError("", "", err)
 	}
 	return p, nil
+}
+
+// globbed returns an error unless keys of a type may be strings.
+func globbed(key reflect.Type) error {
+	if k := key.Kind(); k != reflect.String && k != reflect.Interface {
+		return &Error{Partition: -1, Err: ErrInvalid, Hint: "KeyGlob on keys that are no strings but " + key.String()}
+	}
+	return nil
 }
 
 func (g keyGlob) node() (*predicate.Node, error) {
@@ -55,22 +64,38 @@ func KeyGlob(pattern string) Predicate { return keyGlob(pattern) }
 
 // condition is a predicate on attributes, or why it is none.
 type condition struct {
-	n   *predicate.Node
-	err error
+	n    *predicate.Node
+	text string // as it was given; "": n's own
+	err  error
 }
 
-func (c condition) predicate(reflect.Type) (wire.Predicate, error) {
+func (c condition) predicate(key reflect.Type) (wire.Predicate, error) {
 	if c.err != nil {
 		return wire.Predicate{}, wireError("", "", c.err)
 	}
-	return wire.Predicate{}, &Error{Partition: -1, Err: ErrInvalid, Hint: "members know no predicate but KeyGlob yet, and this is " + c.n.String()}
+	if globs(c.n) {
+		if err := globbed(key); err != nil {
+			return wire.Predicate{}, err
+		}
+	}
+
+	text := c.text
+	if text == "" {
+		text = c.n.String()
+	}
+	return wire.Predicate{Kind: wire.PredicateText, Text: text}, nil
+}
+
+// globs reports whether n compares whole keys with a glob. The nesting of predicates is bounded.
+func globs(n *predicate.Node) bool {
+	return n.Op == predicate.OpGlob && len(n.Attr.Steps) == 0 || slices.ContainsFunc(n.Nodes, globs)
 }
 
 func (c condition) node() (*predicate.Node, error) { return c.n, c.err }
 
 func term(op predicate.Op, attr string, values ...any) Predicate {
 	n, err := predicate.Term(op, attr, values...)
-	return condition{n, err}
+	return condition{n: n, err: err}
 }
 
 // SQL matches entries of which the text is true, such as "age > 30 AND name LIKE 'A%' AND address.city IN ('Rome', 'Oslo')". The error
@@ -81,7 +106,7 @@ func term(op predicate.Op, attr string, values ...any) Predicate {
 // TRUE, FALSE and NULL, X'0aff' for bytes, and TIMESTAMP '2006-01-02T15:04:05Z' for times.
 func SQL(text string) Predicate {
 	n, err := predicate.Parse(text)
-	return condition{n, err}
+	return condition{n, text, err}
 }
 
 // Eq matches entries whose attribute equals v. Values that predicates compare with are single values, and are encoded like those of a
@@ -144,5 +169,5 @@ func combined(by func(...*predicate.Node) (*predicate.Node, error), ps []Predica
 		}
 	}
 	n, err := by(nodes...)
-	return condition{n, err}
+	return condition{n: n, err: err}
 }

@@ -4,5 +4,5 @@
 // both. A predicate travels as its text, so [Parse] reads what [Node.String] writes as an equal predicate. docs/PREDICATES.md says what
 // predicates mean.
 //
-// It does not know entries, and evaluates nothing: that is package maps/query.
+// It does not know entries, and evaluates nothing: that is package sdk/query.
 package predicate

@@ -11,9 +11,9 @@ import (
 
 // Bounds of a predicate.
 const (
-	MaxText    = 64 << 10     // bytes of its text
-	MaxNesting = 100          // parentheses and NOTs of its text around each other; terms side by side do not count
-	MaxPattern = wire.MaxGlob // bytes of the pattern of LIKE, ILIKE and GLOB: matching takes time by its length and the value's
+	MaxText    = wire.MaxPredicate // bytes of its text
+	MaxNesting = 100               // parentheses and NOTs of its text around each other; terms side by side do not count
+	MaxPattern = wire.MaxGlob      // bytes of the pattern of LIKE, ILIKE and GLOB: matching takes time by its length and the value's
 )
 
 // Op is what a Node does.

@@ -242,12 +242,15 @@ type SyntaxError struct {
 }
 
 // Error returns where the error is, what was expected there, and what was found.
-func (e *SyntaxError) Error() string {
+func (e *SyntaxError) Error() string { return wire.ErrMalformed.Error() + ": " + e.Problem() }
+
+// Problem returns the error without the words of the one that it wraps.
+func (e *SyntaxError) Problem() string {
 	got := "the end"
 	if e.Got != "" {
 		got = strconv.Quote(e.Got)
 	}
-	return fmt.Sprintf("%v: position %d: expected %s, found %s", wire.ErrMalformed, e.Pos, e.Want, got)
+	return fmt.Sprintf("position %d: expected %s, found %s", e.Pos, e.Want, got)
 }
 
 // Unwrap returns wire.ErrMalformed.

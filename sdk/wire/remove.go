@@ -17,27 +17,39 @@ func checkRemoveBody(_ Op, body []byte) (Contents, error) {
 // PredicateKind is the kind of a Predicate.
 type PredicateKind uint8
 
-// PredicateGlob matches keys that are texts; see MatchGlob.
-const PredicateGlob PredicateKind = 1
+const (
+	// PredicateGlob is a glob that keys match, which must be texts; see MatchGlob.
+	PredicateGlob PredicateKind = 1
+	// PredicateText is the text of a predicate on keys and values, in the language of package sdk/predicate.
+	PredicateText PredicateKind = 2
+)
 
-// MaxGlob bounds the glob of a predicate in bytes: matching takes time by its length and the key's.
-const MaxGlob = 1024
+const (
+	// MaxGlob bounds a glob in bytes: matching takes time by its length and the key's.
+	MaxGlob = 1024
+	// MaxPredicate bounds the text of a predicate in bytes.
+	MaxPredicate = 64 << 10
+)
 
 // Predicate selects entries of a map.
 type Predicate struct {
 	Kind PredicateKind
-	Glob string
+	Text string
 }
 
-// Check returns an error unless p is a predicate.
+// Check returns an error unless p is a predicate. It does not read the text of a PredicateText, which takes a parser.
 func (p *Predicate) Check() error {
 	switch {
+	case p.Kind == PredicateText && len(p.Text) > MaxPredicate:
+		return fmt.Errorf("%w: a predicate of %d bytes, the limit is %d", ErrTooLarge, len(p.Text), MaxPredicate)
+	case p.Kind == PredicateText:
+		return nil
 	case p.Kind != PredicateGlob:
 		return fmt.Errorf("%w: a predicate of kind %d", ErrMalformed, p.Kind)
-	case len(p.Glob) > MaxGlob:
-		return fmt.Errorf("%w: a glob of %d bytes, the limit is %d", ErrTooLarge, len(p.Glob), MaxGlob)
+	case len(p.Text) > MaxGlob:
+		return fmt.Errorf("%w: a glob of %d bytes, the limit is %d", ErrTooLarge, len(p.Text), MaxGlob)
 	}
-	return CheckGlob(p.Glob)
+	return CheckGlob(p.Text)
 }
 
 // RemoveBody is the body of OpRemoveAll. One call removes entries of a map for which a predicate holds, in the order of a ScanBody's pages,
@@ -51,13 +63,13 @@ type RemoveBody struct {
 // AppendRemoveBody appends r.
 func AppendRemoveBody(dst []byte, r *RemoveBody) []byte {
 	dst = AppendBytes(AppendBytes(dst, r.Map), r.After)
-	return AppendString(append(dst, byte(r.Where.Kind)), r.Where.Glob)
+	return AppendString(append(dst, byte(r.Where.Kind)), r.Where.Text)
 }
 
 // DecodeRemoveBody reads what AppendRemoveBody wrote. Map and After alias b.
 func DecodeRemoveBody(b []byte) (out RemoveBody, err error) {
 	r := NewReader(b)
-	out = RemoveBody{Map: r.Bytes(), After: r.Bytes(), Where: Predicate{Kind: PredicateKind(r.U8()), Glob: string(r.Bytes())}}
+	out = RemoveBody{Map: r.Bytes(), After: r.Bytes(), Where: Predicate{Kind: PredicateKind(r.U8()), Text: string(r.Bytes())}}
 
 	if err := r.Done(); err != nil {
 		return RemoveBody{}, err

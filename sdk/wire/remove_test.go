@@ -13,9 +13,13 @@ var removeFormats = []*format{
 	formatOf("RemoveBody", pointed(AppendRemoveBody), DecodeRemoveBody,
 		func(t *rapid.T) RemoveBody {
 			glob := rapid.StringMatching(`([a-z日*?]|\[\^?[a-c]\]|\\.){0,20}`).Filter(func(s string) bool { return CheckGlob(s) == nil })
-			return RemoveBody{drawMapName(t), drawBytes(t, "after"), Predicate{PredicateGlob, glob.Draw(t, "glob")}}
+			where := rapid.OneOf(
+				rapid.Map(glob, func(s string) Predicate { return Predicate{PredicateGlob, s} }),
+				rapid.Map(rapid.String(), func(s string) Predicate { return Predicate{PredicateText, s} }))
+			return RemoveBody{drawMapName(t), drawBytes(t, "after"), where.Draw(t, "where")}
 		},
 		golden{"01 6d 02 a161 01 02 612a", RemoveBody{[]byte("m"), []byte("\xa1a"), Predicate{PredicateGlob, "a*"}}},
+		golden{"01 6d 00 02 07 61203d202778 27", RemoveBody{Map: []byte("m"), Where: Predicate{PredicateText, "a = 'x'"}}},
 		golden{"01 6d 00 01 00", RemoveBody{Map: []byte("m"), Where: Predicate{Kind: PredicateGlob}}}),
 	formatOf("RemovalBody", pointed(AppendRemovalBody), DecodeRemovalBody,
 		func(t *rapid.T) RemovalBody {
@@ -47,9 +51,10 @@ func TestRemoveBodyRefuses(t *testing.T) {
 	}{
 		{"no map", RemoveBody{Where: Predicate{PredicateGlob, "a"}}, ErrMalformed},
 		{"no predicate", RemoveBody{Map: []byte("m")}, ErrMalformed},
-		{"another predicate", RemoveBody{Map: []byte("m"), Where: Predicate{2, "a"}}, ErrMalformed},
+		{"another predicate", RemoveBody{Map: []byte("m"), Where: Predicate{3, "a"}}, ErrMalformed},
 		{"no glob", RemoveBody{Map: []byte("m"), Where: Predicate{PredicateGlob, "[a"}}, ErrMalformed},
 		{"a long glob", RemoveBody{Map: []byte("m"), Where: Predicate{PredicateGlob, strings.Repeat("a", MaxGlob+1)}}, ErrTooLarge},
+		{"a long text", RemoveBody{Map: []byte("m"), Where: Predicate{PredicateText, strings.Repeat("a", MaxPredicate+1)}}, ErrTooLarge},
 		{"a long key", RemoveBody{Map: []byte("m"), After: bytes.Repeat([]byte{1}, MaxKey+1), Where: Predicate{PredicateGlob, "a"}}, ErrTooLarge},
 	} {
 		if _, err := DecodeRemoveBody(AppendRemoveBody(nil, &c.body)); !errors.Is(err, c.want) {

@@ -6,6 +6,7 @@ import (
 	"sort"
 
 	"github.com/gridiron-io/gridiron/sdk/codec"
+	"github.com/gridiron-io/gridiron/sdk/query"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -278,7 +279,11 @@ func (p *partition) write(req *wire.Request, now int64) (wire.Code, []byte) {
 		if err != nil {
 			return invalid(err)
 		}
-		return wire.CodeOK, p.removeAll(&body, now)
+		selects, err := selector(&body.Where)
+		if err != nil {
+			return invalid(err)
+		}
+		return wire.CodeOK, p.removeAll(&body, selects, now)
 	case wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpForceUnlock, wire.OpLoad, wire.OpLoaded:
 		return p.writeLock(req, now)
 	}
@@ -341,8 +346,23 @@ func (p *partition) write(req *wire.Request, now int64) (wire.Code, []byte) {
 	return wire.CodeOK, wire.AppendWriteResult(nil, &r)
 }
 
+// selector returns what reports whether an entry matches p.
+func selector(p *wire.Predicate) (func(key, value []byte) bool, error) {
+	if p.Kind == wire.PredicateText {
+		q, err := query.Parse(p.Text)
+		if err != nil {
+			return nil, err
+		}
+		return q.Matches, nil
+	}
+	return func(key, _ []byte) bool {
+		text, ok := codec.KeyText(key)
+		return ok && wire.MatchGlob(p.Text, string(text))
+	}, nil
+}
+
 // removeAll looks at three keys at a time, so that every client meets steps.
-func (p *partition) removeAll(body *wire.RemoveBody, now int64) []byte {
+func (p *partition) removeAll(body *wire.RemoveBody, selects func(key, value []byte) bool, now int64) []byte {
 	t := p.table(body.Map)
 
 	var r wire.RemoveResult
@@ -355,7 +375,7 @@ func (p *partition) removeAll(body *wire.RemoveBody, now int64) []byte {
 	}
 
 	for _, k := range step {
-		if text, ok := codec.KeyText([]byte(k)); ok && t.get([]byte(k), now) != nil && wire.MatchGlob(body.Where.Glob, string(text)) {
+		if e := t.get([]byte(k), now); e != nil && selects([]byte(k), e.value) {
 			t.remove(k)
 			r.Removed++
 		}

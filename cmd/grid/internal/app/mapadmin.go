@@ -3,6 +3,7 @@ package app
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/gridiron-io/gridiron/cmd/grid/internal/render"
 	"github.com/gridiron-io/gridiron/sdk"
+	"github.com/gridiron-io/gridiron/sdk/predicate"
 )
 
 func (p *Process) mapEvict() *cli.Command {
@@ -82,11 +84,48 @@ func (p *Process) mapTTL() *cli.Command {
 
 func (p *Process) mapClear() *cli.Command {
 	return p.command(mapLeaf(leaf{
-		name: "clear", usage: "remove all entries", args: "MAP", least: 1, most: 1, quiet: true,
+		name: "clear", usage: "remove all entries, or those that a predicate chooses", args: "MAP", least: 1, most: 1,
+		flags: []cli.Flag{whereFlag("remove only the entries that match `PREDICATE`, and print how many")},
+		details: "A predicate is as \"age > 30 AND name LIKE 'A%'\" or \"__key GLOB 'user:*'\". Entries that are written meanwhile may stay; " +
+			"without --where none does that was there.",
 		run: func(ctx context.Context, inv *invocation) error {
-			return inv.withMap(ctx, inv.args[0], func(ctx context.Context, m *sdk.Map[string, any]) error { return m.Clear(ctx) })
+			where, err := inv.where()
+			if err != nil {
+				return err
+			}
+
+			return inv.withMap(ctx, inv.args[0], func(ctx context.Context, m *sdk.Map[string, any]) error {
+				if where == nil {
+					return m.Clear(ctx)
+				}
+				n, err := m.RemoveAll(ctx, where)
+				if err != nil {
+					return err
+				}
+				return inv.print(render.Record(render.Field{Name: "removed", Value: n}))
+			})
 		},
 	}, 0))
+}
+
+func whereFlag(usage string) cli.Flag { return &cli.StringFlag{Name: "where", Usage: usage} }
+
+// where returns the predicate that --where gives, nil if it is not given. No server is asked about a text that is no predicate.
+func (inv *invocation) where() (sdk.Predicate, error) {
+	if !inv.flags.IsSet("where") {
+		return nil, nil
+	}
+	text := inv.flags.String("where")
+
+	_, err := predicate.Parse(text)
+	if syntax := (*predicate.SyntaxError)(nil); errors.As(err, &syntax) {
+		return nil, usagef("--where is no predicate: %s", syntax.Problem())
+	}
+	// Any other error is about a bound, and says so.
+	if err != nil {
+		return nil, usagef("--where: %v", err)
+	}
+	return sdk.SQL(text), nil
 }
 
 func (p *Process) mapDestroy() *cli.Command {

@@ -168,6 +168,15 @@ func (q *Query) Matches(key, value []byte) bool {
 // all the same.
 func (q *Query) Eval(key, val []byte) (Truth, error) { return q.eval(key, val, maxWork) }
 
+// EvalKey returns what the query says of the entry with an encoded key, whatever its value is: what hangs on the value is unknown.
+func (q *Query) EvalKey(key []byte) Truth {
+	t, _ := q.Eval(key, noValue)
+	return t
+}
+
+// noValue is malformed in both formats.
+var noValue = []byte{0xc1}
+
 func (q *Query) eval(key, val []byte, work int) (Truth, error) {
 	e := evaluation{key: value{b: key}, value: valueOf(val), work: work}
 	t := q.root.eval(&e)
