@@ -10,6 +10,7 @@ import (
 
 	"github.com/gridiron-io/gridiron/maps/state"
 	"github.com/gridiron-io/gridiron/partition"
+	"github.com/gridiron-io/gridiron/partition/cadence"
 	"github.com/gridiron-io/gridiron/partition/entry"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -118,11 +119,16 @@ func (e *evictor) take(p uint32, bytes int64, b *bound) error {
 
 	// Only now: what another member has refused takes nothing here.
 	if most > 0 {
-		e.memory.Add(-bytes)
+		if left := e.memory.Add(-bytes); left < e.low() && left+bytes >= e.low() {
+			e.wakeUp() // from here on it is measured more often
+		}
 		e.since.Add(bytes)
 	}
 	return nil
 }
+
+// low returns below how much memory that is left it is measured every shortEvery.
+func (e *evictor) low() int64 { return e.s.cfg.MaxMemory / 4 }
 
 // wakeUp makes the evictor look at the bounds soon. It never blocks.
 func (e *evictor) wakeUp() {
@@ -134,24 +140,31 @@ func (e *evictor) wakeUp() {
 
 // run keeps bounds and memory until ctx ends.
 func (e *evictor) run(ctx context.Context) {
-	tick := time.NewTicker(upkeepMillis * time.Millisecond)
+	tick := time.NewTimer(cadence.Next(upkeepEvery))
 	defer tick.Stop()
-	short := time.NewTicker(shortEvery)
+	short := time.NewTimer(time.Hour)
 	defer short.Stop()
+	waiting := false // for short
 	pause := time.NewTimer(time.Hour)
 	defer pause.Stop()
 
 	for rounds := 0; ; {
+		// With much memory left, the measure of each upkeep round is often enough.
+		if !waiting && e.memory.Load() < e.low() {
+			short.Reset(shortEvery)
+			waiting = true
+		}
+
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			tick.Reset(cadence.Next(upkeepEvery))
 			rounds++
 			e.survey(rounds%surveyEvery == 0)
 			e.relieve(ctx)
 		case <-short.C:
-			// With much memory left, the measure of each upkeep round is often enough.
-			if e.memory.Load() < e.s.cfg.MaxMemory/4 {
+			if waiting = false; e.memory.Load() < e.low() {
 				e.relieve(ctx)
 			}
 		case <-e.wake:

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gridiron-io/gridiron/partition/cadence"
 	"github.com/gridiron-io/gridiron/partition/entry"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -34,7 +35,10 @@ func nextSweep(done *entry.Op, result entry.Result) (next *entry.Op, again bool)
 }
 
 // upkeepMillis is how often the service looks after the partitions that this member owns.
-const upkeepMillis = 100
+const (
+	upkeepMillis = 100
+	upkeepEvery  = upkeepMillis * time.Millisecond
+)
 
 // Run looks after the partitions that this member owns, until ctx ends. It puts uses of entries into the log, evicts entries of maps that are too
 // large, and chooses what RemoveAll removes.
@@ -44,7 +48,7 @@ func (s *Service) Run(ctx context.Context) {
 	working.Go(func() { s.chooser.run(ctx) }) // ends with ctx
 	defer working.Wait()
 
-	tick := time.NewTicker(upkeepMillis * time.Millisecond)
+	tick := time.NewTimer(cadence.Next(upkeepEvery))
 	defer tick.Stop()
 
 	for {
@@ -52,6 +56,7 @@ func (s *Service) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			tick.Reset(cadence.Next(upkeepEvery))
 			for p := range s.touches {
 				s.flushTouches(p)
 			}

@@ -28,7 +28,7 @@ func soon(t *testing.T, began time.Time) {
 }
 
 // electionTimeout is the least time after which a replica campaigns by itself.
-const electionTimeout = electionTicks * tickMillis * time.Millisecond
+const electionTimeout = electionTicks * tickTime
 
 // muted cuts a host off without anybody noticing.
 func (c *testCluster) muted(host int) *testHost {

@@ -259,7 +259,7 @@ func (m *MetaHost) ask(ctx context.Context, request func(*dragonboat.NodeHost, *
 		return dragonboat.RequestResult{}, err
 	}
 
-	rs, err := request(nh, at, timeout)
+	rs, err := request(nh, at, timeout+tickTime)
 	// The answer is waited for outside of the gate, so that Close need not wait for it.
 	m.raft.Leave()
 	if err != nil {
@@ -308,8 +308,7 @@ func metaTimeout(ctx context.Context) time.Duration {
 		d = min(d, time.Until(t))
 	}
 
-	// The library counts in ticks, and refuses a timeout below one.
-	return max(d, 2*tickMillis*time.Millisecond)
+	return max(d, tickTime)
 }
 
 var (

@@ -86,7 +86,7 @@ func (r *replica) readIndex(ended <-chan struct{}, timer *time.Timer) readOutcom
 		return readFailed
 	}
 
-	rs, err := nh.ReadIndex(r.shard, readIndexTimeout)
+	rs, err := nh.ReadIndex(r.shard, readIndexTimeout+tickTime)
 	h.raft.Leave() // the answer is waited for outside, so that Close need not wait for it
 	if err != nil {
 		if errors.Is(err, dragonboat.ErrSystemBusy) {

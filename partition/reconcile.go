@@ -1,6 +1,10 @@
 package partition
 
-import "time"
+import (
+	"time"
+
+	"github.com/gridiron-io/gridiron/partition/cadence"
+)
 
 const (
 	// reconcileEvery is how often every replica is looked at without an event.
@@ -34,7 +38,7 @@ func (h *Host) notified(empty map[*replica]struct{}) map[*replica]struct{} {
 // loop reconciles the replicas: those that had an event at once, those that campaign every 20 ms, all of them every 100 ms.
 func (h *Host) loop() {
 	defer h.looping.Done()
-	tick := time.NewTicker(reconcileEvery)
+	tick := time.NewTimer(cadence.Next(reconcileEvery))
 	defer tick.Stop()
 	electing := make(map[*replica]struct{})
 	soon := time.NewTimer(time.Hour)
@@ -81,6 +85,7 @@ func (h *Host) loop() {
 				soon.Reset(electingEvery)
 			}
 		case now := <-tick.C:
+			tick.Reset(cadence.Next(reconcileEvery))
 			// Some things are due without an event, such as a proposal of which nothing was heard.
 			for i := range h.replicas {
 				if r := h.replicas[i].Load(); r != nil {

@@ -33,6 +33,18 @@ var (
 	rsmInitialTaskQueueCap uint64
 )
 
+// What the library counts in ticks beside elections and heartbeats.
+var (
+	//go:linkname streamPushDelayTick github.com/lni/dragonboat/v4.streamPushDelayTick
+	streamPushDelayTick uint64
+	//go:linkname streamConfirmedDelayTick github.com/lni/dragonboat/v4.streamConfirmedDelayTick
+	streamConfirmedDelayTick uint64
+	//go:linkname defaultGCTick github.com/lni/dragonboat/v4.defaultGCTick
+	defaultGCTick uint64
+	//go:linkname raftInMemGCTimeout github.com/lni/dragonboat/v4/internal/raft.inMemGcTimeout
+	raftInMemGCTimeout uint64
+)
+
 func init() {
 	// Two entries of a partition are under way at a time. The metadata have more.
 	incomingProposalsMaxLen = 32
@@ -45,19 +57,29 @@ func init() {
 	raftMinEntrySliceSize = 2
 	raftMaxEntrySize = 4 << 20 // bytes that one Replicate message gathers
 	rsmInitialTaskQueueCap = 4
+
+	// The library's own numbers are for ticks of 100 ms. These are the same times.
+	streamPushDelayTick = 1000 / tickMillis     // from the end of a stream until the receiver is taken to be as far, unless it said so
+	streamConfirmedDelayTick = 200 / tickMillis // from the receiver's own word
+	defaultGCTick = 200 / tickMillis            // between two looks for requests whose time is up
+	raftInMemGCTimeout = 10_000 / tickMillis    // between two looks for memory that a log no longer needs
 }
 
 // Raft's clock: a tick in milliseconds, and elections and heartbeats in ticks. Owners change without waiting for an
-// election timeout, so these are chosen for what idling costs.
+// election timeout, so these are chosen for what idling costs. Every group is looked at with every tick.
 const (
-	tickMillis     = 100
-	electionTicks  = 20
-	heartbeatTicks = 2
+	tickMillis     = 200
+	electionTicks  = 10
+	heartbeatTicks = 1
 )
+
+// tickTime is the time between two ticks. The library counts a request's time in whole ticks, of which the first may be nearly over. So a
+// request is given one more than it needs.
+const tickTime = tickMillis * time.Millisecond
 
 // ElectionMost is when a replica campaigns at the latest after it has last heard of its leader, if nobody has it campaign sooner. The
 // library chooses a time between half of that and all of it.
-const ElectionMost = 2 * electionTicks * tickMillis * time.Millisecond
+const ElectionMost = 2 * electionTicks * tickTime
 
 // Bounds of the memory that queues inside dragonboat may take, in bytes.
 const (

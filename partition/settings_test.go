@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -72,4 +73,21 @@ func TestEmptyPartitionsAreSmall(t *testing.T) {
 	heap := emptyHeap(t, 271)
 	t.Logf("%d MB for 271 empty partitions", heap>>20)
 	require.Less(t, heap, int64(24<<20))
+}
+
+// What the library counts in ticks is as long as with its own ticks, of 100 ms.
+func TestTimesInTicks(t *testing.T) {
+	for what, c := range map[string]struct {
+		ticks uint64
+		want  time.Duration
+	}{
+		"elections":                   {electionTicks, 2 * time.Second},
+		"heartbeats":                  {heartbeatTicks, 200 * time.Millisecond},
+		"the end of a stream":         {streamPushDelayTick, time.Second},
+		"the receiver's own word":     {streamConfirmedDelayTick, 200 * time.Millisecond},
+		"requests whose time is up":   {defaultGCTick, 200 * time.Millisecond},
+		"memory that a log has spare": {raftInMemGCTimeout, 10 * time.Second},
+	} {
+		require.Equal(t, c.want, time.Duration(c.ticks)*tickTime, what)
+	}
 }

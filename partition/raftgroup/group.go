@@ -15,7 +15,7 @@ const (
 	// changeTimeout bounds one change of a group's membership, and one question for it.
 	changeTimeout = 10 * time.Second
 	// askTimeout bounds one try to read a membership. The library can lose the answer for ever, so it is asked again.
-	askTimeout = 400 * time.Millisecond
+	askTimeout = 600 * time.Millisecond
 	// withholdFor is for how long a replica that is being removed is not told what is committed since. Once it is removed, its leader
 	// sends it nothing but what was queued before.
 	withholdFor = changeTimeout + 5*time.Second
@@ -185,7 +185,7 @@ func (g Group) membership(ctx context.Context, nh *dragonboat.NodeHost) (*dragon
 		short, cancel := context.WithTimeout(ctx, askTimeout)
 		m, err := nh.SyncGetShardMembership(short, g.shard)
 		// Before cancel, which sets the context's error as well.
-		timedOut := short.Err() != nil
+		timedOut := short.Err() != nil || errors.Is(err, dragonboat.ErrTimeout)
 		cancel()
 
 		if err == nil {

@@ -21,7 +21,7 @@ import (
 //     Replicate lets the next heartbeat pass, also one that the emptyGate leaves out.
 //   - A replica that is new has not answered yet, is sent a Replicate, or is one of which the leader knows no entry: its heartbeats carry no
 //     commit index, and pass.
-//   - Elections. A follower waits for 20 ticks at least, two seconds, and hears two heartbeats and more in that time. Voters refuse their
+//   - Elections. A follower waits for two seconds at least, and hears two heartbeats and more in that time. Voters refuse their
 //     votes for as long after each heartbeat.
 //   - CheckQuorum. A leader counts who was heard from within two seconds: the answers of two heartbeats and more.
 //

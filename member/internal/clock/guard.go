@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/gridiron-io/gridiron/partition/cadence"
 )
 
 const (
@@ -65,7 +67,7 @@ func (s *Guard) Wait() { s.wg.Wait() }
 
 func (s *Guard) run(ctx context.Context) {
 	defer s.wg.Done()
-	tick := time.NewTicker(compareEvery)
+	tick := time.NewTimer(cadence.Next(compareEvery))
 	defer tick.Stop()
 	for {
 		standing, gap := s.cfg.Clock.Standing()
@@ -83,6 +85,7 @@ func (s *Guard) run(ctx context.Context) {
 		select {
 		case <-s.wake:
 		case <-tick.C:
+			tick.Reset(cadence.Next(compareEvery))
 		case <-ctx.Done():
 			return
 		}

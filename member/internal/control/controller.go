@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gridiron-io/gridiron/member/internal/clock"
+	"github.com/gridiron-io/gridiron/partition/cadence"
 	"github.com/gridiron-io/gridiron/partition/meta"
 )
 
@@ -44,7 +45,7 @@ func (c *controller) run() {
 	k := c.k
 	defer k.wg.Done()
 	// Silence, and time that has passed, change no metadata. Only the tick makes the controller look at them.
-	tick := time.NewTicker(controlEvery)
+	tick := time.NewTimer(cadence.Next(controlEvery))
 	defer tick.Stop()
 	for {
 		// This is taken before the step, so that what changes during the step wakes the loop.
@@ -59,6 +60,7 @@ func (c *controller) run() {
 		select {
 		case <-changed:
 		case <-tick.C:
+			tick.Reset(cadence.Next(controlEvery))
 		case <-k.ctx.Done():
 			return
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/gridiron-io/gridiron/member/internal/clock"
 	"github.com/gridiron-io/gridiron/member/internal/memory"
 	"github.com/gridiron-io/gridiron/partition"
+	"github.com/gridiron-io/gridiron/partition/cadence"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -69,7 +70,7 @@ func (mv *mover) run() {
 	k := mv.k
 	defer k.wg.Done()
 	defer mv.running.Wait()
-	tick := time.NewTicker(moveEvery)
+	tick := time.NewTimer(cadence.Next(moveEvery))
 	defer tick.Stop()
 	for {
 		// This is taken before the look, so that a change during the look is not missed.
@@ -79,6 +80,7 @@ func (mv *mover) run() {
 		case <-changed:
 		case <-mv.wake:
 		case <-tick.C:
+			tick.Reset(cadence.Next(moveEvery))
 		case <-k.ctx.Done():
 			return
 		}

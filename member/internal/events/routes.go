@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gridiron-io/gridiron/partition/cadence"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -88,13 +89,14 @@ func (r *routes) notify() {
 
 // run keeps the routes until done is closed.
 func (r *routes) run(done <-chan struct{}) {
-	tick := time.NewTicker(routesEvery)
+	tick := time.NewTimer(cadence.Next(routesEvery))
 	defer tick.Stop()
 	for {
 		r.look()
 		select {
 		case <-r.wake:
 		case <-tick.C:
+			tick.Reset(cadence.Next(routesEvery))
 		case <-done:
 			return
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gridiron-io/gridiron/member/internal/memory"
 	"github.com/gridiron-io/gridiron/member/internal/rpc"
+	"github.com/gridiron-io/gridiron/partition/cadence"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -238,7 +239,7 @@ func (p *Peers) Update() {
 func (p *Peers) watch(ctx context.Context, pr *peer) {
 	defer p.wg.Done()
 	defer pr.end()
-	tick := time.NewTicker(PingEvery)
+	tick := time.NewTimer(cadence.Next(PingEvery))
 	defer tick.Stop()
 	for {
 		began := time.Now()
@@ -267,6 +268,7 @@ func (p *Peers) watch(ctx context.Context, pr *peer) {
 
 		select {
 		case <-tick.C:
+			tick.Reset(cadence.Next(PingEvery))
 		case <-room.Wanted():
 			// A write waits to hear how much memory the member has left.
 		case <-ended:

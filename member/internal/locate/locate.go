@@ -20,6 +20,7 @@ import (
 
 	"github.com/gridiron-io/gridiron/member/internal/bootstrap"
 	"github.com/gridiron-io/gridiron/member/internal/liveness"
+	"github.com/gridiron-io/gridiron/partition/cadence"
 	"github.com/gridiron-io/gridiron/partition/meta"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -146,7 +147,7 @@ func (l *Locator) Wait() { l.wg.Wait() }
 
 func (l *Locator) run(ctx context.Context) {
 	defer l.wg.Done()
-	tick := time.NewTicker(every)
+	tick := time.NewTimer(cadence.Next(every))
 	defer tick.Stop()
 	// since is when all was last well, or the last warning was logged. asked is when the late join addresses were last asked.
 	since, asked := time.Now(), time.Now()
@@ -156,6 +157,7 @@ func (l *Locator) run(ctx context.Context) {
 			l.Look(ctx)
 			continue
 		case <-tick.C:
+			tick.Reset(cadence.Next(every))
 		case <-ctx.Done():
 			return
 		}
