@@ -3,6 +3,9 @@ package grid_test
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/gridiron-io/gridiron/grid/gridtest"
@@ -91,6 +94,88 @@ func TestRemoveAllByPredicate(t *testing.T) {
 				if left != n-want {
 					t.Errorf("%d: %d are left, want %d", i, left, n-want)
 				}
+			}
+		})
+	}
+}
+
+// A listener with a predicate sees the map through it, whatever the codec. It is told which entries enter and leave its view.
+func TestMatching(t *testing.T) {
+	t.Parallel()
+	cl := gridtest.New(t, 3, gridtest.WithPartitions(7))
+	ctx := t.Context()
+	for name, opts := range map[string][]sdk.MapOption{"MessagePack": nil, "JSON": {sdk.WithCodec(jsonCodec{})}} {
+		t.Run(name, func(t *testing.T) {
+			m, err := sdk.OpenMap[string, citizen](cl.Client(), name, opts...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			of := func(age int, name string) citizen { return citizen{Name: name, Age: age} }
+			adults := sdk.And(sdk.Ge("age", 18), sdk.KeyGlob("p*"))
+			all, _ := listen(t, m, sdk.Matching(adults))
+			bare, _ := listen(t, m, sdk.Matching(adults), sdk.WithoutValues())
+			one, _ := listen(t, m, sdk.Matching(adults), sdk.OnKey("p2"))
+
+			large := strings.Repeat("x", 400<<10) // so large that events come without it, and are asked for
+			var want []sdk.Event[string, citizen]
+			set := func(key string, v citizen) {
+				if err := m.Set(ctx, key, v); err != nil {
+					t.Fatal(err)
+				}
+			}
+			expect := func(kind sdk.EventKind, key string, old, now citizen) {
+				want = append(want, sdk.Event[string, citizen]{Kind: kind, Key: key, Old: old, New: now})
+				// The order of events of different partitions is not fixed, so that each is waited for.
+				all.count(t, len(want))
+				bare.count(t, len(want))
+			}
+
+			set("p1", of(17, "a"))
+			set("x1", of(70, "no key of the view"))
+			set("p2", of(30, large))
+			expect(sdk.EventAdded, "p2", citizen{}, of(30, large))
+			set("p1", of(18, "b"))
+			expect(sdk.EventAdded, "p1", citizen{}, of(18, "b"))
+			set("p1", of(19, "c"))
+			expect(sdk.EventUpdated, "p1", of(18, "b"), of(19, "c"))
+			set("p2", of(3, large))
+			expect(sdk.EventRemoved, "p2", of(30, large), citizen{})
+			set("p2", of(4, "d"))
+			if _, err := m.Delete(ctx, "p2"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.Delete(ctx, "p1"); err != nil {
+				t.Fatal(err)
+			}
+			expect(sdk.EventRemoved, "p1", of(19, "c"), citizen{})
+			set("p2", of(44, "end"))
+			expect(sdk.EventAdded, "p2", citizen{}, of(44, "end"))
+
+			for i, e := range all.count(t, len(want)) {
+				if w := want[i]; e.Kind != w.Kind || e.Key != w.Key || !reflect.DeepEqual(e.Old, w.Old) || !reflect.DeepEqual(e.New, w.New) || e.Omitted {
+					t.Errorf("event %d: %s %s %.20v %.20v, want %s %s", i, e.Kind, e.Key, e.Old, e.New, w.Kind, w.Key)
+				}
+			}
+			for i, e := range bare.count(t, len(want)) {
+				if w := want[i]; e.Kind != w.Kind || e.Key != w.Key || !reflect.DeepEqual(e.Old, citizen{}) || !reflect.DeepEqual(e.New, citizen{}) || e.Omitted {
+					t.Errorf("event %d without values: %+v, want %s %s", i, e, w.Kind, w.Key)
+				}
+			}
+			var kinds []sdk.EventKind
+			for _, e := range one.count(t, 3) {
+				kinds = append(kinds, e.Kind)
+			}
+			if !slices.Equal(kinds, []sdk.EventKind{sdk.EventAdded, sdk.EventRemoved, sdk.EventAdded}) {
+				t.Errorf("of one key: %v", kinds)
+			}
+
+			// Everybody hears of a Clear: nobody knows what the entries were.
+			if err := m.Clear(ctx); err != nil {
+				t.Fatal(err)
+			}
+			list := one.count(t, 4)
+			if e := list[3]; e.Kind != sdk.EventCleared {
+				t.Errorf("after Clear: %+v", e)
 			}
 		})
 	}

@@ -85,6 +85,7 @@ var (
 	_ func(*sdk.Subscription) error                                                                        = (*sdk.Subscription).Close
 	_ func(*sdk.Subscription) (sdk.SubscriptionState, time.Time)                                           = (*sdk.Subscription).State
 	_ func(any) sdk.ListenerOption                                                                         = sdk.OnKey
+	_ func(sdk.Predicate) sdk.ListenerOption                                                               = sdk.Matching
 	_ func() sdk.ListenerOption                                                                            = sdk.WithoutValues
 	_ func() sdk.ListenerOption                                                                            = sdk.WithExpiryChanges
 	_ func(sdk.ResumeToken) sdk.ListenerOption                                                             = sdk.From

@@ -80,6 +80,7 @@ type streamConfig struct {
 	values    bool          // events come with their values
 	key       []byte        // if not nil: only events of this key
 	partition int           // the partition of key; -1: all partitions
+	view      *view         // if not nil: what the listener sees of the map; kinds are those of its view
 	from      map[int]place // if not nil: where to begin
 	// deliver, if not nil, takes the events in place of the queue: those of a partition in order, LOST among them. It is called with the
 	// stream locked, must be quick and must not call the stream. Somebody then relies on how fresh the stream is: owners are asked before
@@ -116,7 +117,7 @@ func (c *Client) newEventStream(op, name string, cfg streamConfig) *eventStream 
 
 func (s *eventStream) newTracker(partition int) *tracker {
 	// Pauses differ by chance, so that the streams of many clients do not ask an owner at the same moment.
-	t := newTracker(uint32(partition), s, s.values, func(d time.Duration) time.Duration { return d + rand.N(d/4) })
+	t := newTracker(uint32(partition), s, s.values || s.view != nil && s.view.query.UsesValue(), func(d time.Duration) time.Duration { return d + rand.N(d/4) })
 	if s.deliver != nil {
 		t.cluster = s.c.clock.cluster
 	}
@@ -244,10 +245,14 @@ func (s *eventStream) unblockLocked() {
 
 // wants reports whether the listener is to hear of e. It is part of eventSink, REQUIRES s.mu.
 func (s *eventStream) wants(e *wire.Event) bool {
-	if s.kinds&(1<<min(e.Kind, 15)) == 0 {
+	if s.key != nil && e.Kind != wire.EventCleared && string(e.Key) != string(s.key) {
 		return false
 	}
-	return s.key == nil || e.Kind == wire.EventCleared || string(e.Key) == string(s.key)
+	// In a view a change may be of another kind. Only take knows, once the values are there.
+	if s.view != nil {
+		return s.view.may(e)
+	}
+	return s.kinds&(1<<min(e.Kind, 15)) != 0
 }
 
 // take queues e. It is part of eventSink, REQUIRES s.mu.
@@ -256,14 +261,23 @@ func (s *eventStream) take(partition uint32, e *wire.Event) bool {
 		return true // nobody reads the queue any more
 	}
 
-	q := *e
+	q, sure := *e, true
+	if s.view != nil {
+		var heard bool
+		if q, sure, heard = s.view.see(e, s.kinds); !heard {
+			return true
+		}
+	}
 	// A LOST is no change at any owner, so it has the time at which the client learned of it.
 	if q.Kind == wire.EventLost {
 		q.Time = s.c.clock.cluster(s.c.clock.now())
 	}
 	if !s.values {
 		q.Old, q.New = nil, nil
-		q.Flags &^= wire.EventOmitted // says that values were too large, but this listener wants none
+		// The flag says that values were too large, but this listener wants none, unless one would have told what it sees.
+		if sure {
+			q.Flags &^= wire.EventOmitted
+		}
 	}
 	if s.deliver != nil {
 		s.deliver(partition, &q)

@@ -3,12 +3,13 @@ package sdk
 import (
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/gridiron-io/gridiron/sdk/codec"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-// ListenerOption chooses the events of a listener. See [OnKey], [WithoutValues], [WithExpiryChanges] and [From].
+// ListenerOption chooses the events of a listener. See [OnKey], [Matching], [WithoutValues], [WithExpiryChanges] and [From].
 type ListenerOption interface{ applyListener(*listenerConfig) error }
 
 type listenerOption func(*listenerConfig) error
@@ -19,6 +20,7 @@ func (o listenerOption) applyListener(c *listenerConfig) error { return o(c) }
 type listenerConfig struct {
 	keyed     bool
 	key       any
+	where     Predicate // nil: every entry
 	noValues  bool
 	expiry    bool
 	from      ResumeToken
@@ -95,6 +97,14 @@ func (m *Map[K, V]) streamConfig(op string, kinds uint16, opts []ListenerOption)
 			return streamConfig{}, &Error{Op: op, Name: m.name, Partition: -1, Err: sentinel, Hint: "OnKey: " + err.Error()}
 		}
 		out.key, out.partition = key, partition
+	}
+
+	if cfg.where != nil {
+		v, err := viewOf(op, m.name, cfg.where, reflect.TypeFor[K]())
+		if err != nil {
+			return streamConfig{}, err
+		}
+		out.view, out.sparse = v, true
 	}
 
 	// The token is checked against the map and the cluster now, since positions mean nothing elsewhere.

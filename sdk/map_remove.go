@@ -19,15 +19,8 @@ import (
 // Errors: ErrInvalid for p, or if the map has keys to which p cannot apply; ErrUnknownOutcome if a step may have been executed.
 func (m *Map[K, V]) RemoveAll(ctx context.Context, p Predicate) (removed int, err error) {
 	const op = wire.OpRemoveAll
-	if p == nil {
-		return 0, invalidf(op.String(), m.name, "a nil predicate")
-	}
-	where, err := p.predicate(reflect.TypeFor[K]())
+	where, err := predicateOf(op.String(), m.name, p, reflect.TypeFor[K]())
 	if err != nil {
-		var e *Error
-		if errors.As(err, &e) {
-			e.Op, e.Name = op.String(), m.name
-		}
 		return 0, err
 	}
 
@@ -80,6 +73,19 @@ func (m *Map[K, V]) RemoveAll(ctx context.Context, p Predicate) (removed int, er
 		detail.Hint = fmt.Sprintf("%s; %d were removed", detail.Hint, removed)
 	}
 	return removed, err
+}
+
+// predicateOf returns p as members know it, for a call on a map with keys of the given type.
+func predicateOf(op, name string, p Predicate, key reflect.Type) (wire.Predicate, error) {
+	if p == nil {
+		return wire.Predicate{}, invalidf(op, name, "a nil predicate")
+	}
+
+	where, err := p.predicate(key)
+	if e := (*Error)(nil); errors.As(err, &e) {
+		e.Op, e.Name = op, name
+	}
+	return where, err
 }
 
 // removedBy returns what one step came to, and the key after which to go on; none if it was the last.

@@ -12,9 +12,11 @@ import (
 func (p *Process) mapWatch() *cli.Command {
 	return p.command(mapLeaf(leaf{
 		name: "watch", usage: "print the changes of entries as they happen", args: "MAP", least: 1, most: 1,
-		details: "It runs until it is interrupted, which exits with 130. --timeout bounds only the time to connect.",
+		details: "It runs until it is interrupted, which exits with 130. --timeout bounds only the time to connect. With --where an update shows as ADDED where it " +
+			"brings an entry into what matches, and as REMOVED where it takes one out.",
 		flags: []cli.Flag{
 			&cli.StringFlag{Name: "key", Usage: "only the changes of `KEY`"},
+			whereFlag("only the changes of entries that match `PREDICATE`, such as \"age > 30\""),
 			&cli.StringFlag{Name: "from", Usage: "first the events since the one with `TOKEN`"},
 			&cli.BoolFlag{Name: "without-values", Usage: "leave out old and new values"},
 			&cli.BoolFlag{Name: "expiry-changes", Usage: "also report an entry whose TTL was set, as UPDATED"},
@@ -38,6 +40,14 @@ func (inv *invocation) listenerOptions() ([]sdk.ListenerOption, error) {
 			return nil, err
 		}
 		opts = append(opts, sdk.OnKey(key))
+	}
+
+	where, err := inv.where()
+	if err != nil {
+		return nil, err
+	}
+	if where != nil {
+		opts = append(opts, sdk.Matching(where))
 	}
 
 	if inv.flags.IsSet("from") {
