@@ -27,7 +27,7 @@ type call struct {
 	point     state.ReadPoint // reads: when and where
 	quorum    bool            // reads: a lease does not do
 	out       []byte          // reads: the body of the answer
-	started   time.Duration   // when the request arrived, see elapsed
+	started   time.Duration   // when the request had arrived, see elapsed
 	tally     *tally          // writes: where they are counted; nil: nowhere
 	bound     *bound          // writes: of the map, nil if it has none
 	bodySize  int             // writes that store: of the body
@@ -42,7 +42,6 @@ func newCall(s *Service, req *wire.Request, caller Caller) *call {
 	c := calls.Get().(*call)
 	c.s, c.caller, c.id, c.op, c.partition, c.deadline = s, caller, req.ID, req.Op, req.Partition, req.Deadline
 	c.retry = req.Flags&wire.FlagRetry != 0
-	c.started = elapsed()
 	return c
 }
 

@@ -143,7 +143,7 @@ func (o *owner) begin(p int, op wire.Op, body []byte) answers {
 		req.Client, req.Seq, req.Lowest = wire.ID{1}, o.seq, 1
 		o.mu.Unlock()
 	}
-	if o.Handle(req, a) {
+	if o.Handle(req, a, o.Moment()) {
 		o.host.Flush(p)
 	}
 	return a

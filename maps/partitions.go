@@ -34,7 +34,7 @@ func (s *Service) Majority(name string) bool { return s.config([]byte(name)).Rea
 // before Vouch returns, or on another goroutine later.
 func (s *Service) Vouch(p int, majority bool, f func(st *state.State, epoch uint64, asOf int64), done func(vouched bool)) {
 	v := &voucher{majority: majority, f: f, done: done}
-	if majority || !s.cfg.Host.TryRead(p, v) {
+	if majority || !s.cfg.Host.TryRead(p, v, s.cfg.Host.Moment()) {
 		s.cfg.Host.Read(p, v)
 	}
 }

@@ -12,7 +12,7 @@ import (
 // shortKeys is how many keys a read may look up on the goroutine that has brought it: others wait behind it meanwhile.
 const shortKeys = 64
 
-func (s *Service) read(req *wire.Request, caller Caller) bool {
+func (s *Service) read(req *wire.Request, caller Caller, at Moment) bool {
 	d := req.Op.Descriptor()
 	in, err := d.Check(req.Op, req.Body)
 	// Nothing behind this point checks the body again.
@@ -23,6 +23,7 @@ func (s *Service) read(req *wire.Request, caller Caller) bool {
 
 	// The request is reused when this function returns, so the call needs a body of its own.
 	c := newCall(s, req, caller)
+	c.started = at.Local.Sub(began)
 	cfg := s.config(in.Map)
 	c.quorum = cfg.Reads == wire.ReadQuorum
 	c.body = append(c.body[:0], req.Body...)
@@ -30,7 +31,7 @@ func (s *Service) read(req *wire.Request, caller Caller) bool {
 
 	// A long read must not hold up the requests behind it on the same connection. It is queued in any case.
 	short := d.ByKey && in.Keys <= shortKeys
-	if !short || !s.cfg.Host.TryRead(int(req.Partition), c) {
+	if !short || !s.cfg.Host.TryRead(int(req.Partition), c, at) {
 		s.cfg.Host.Read(int(req.Partition), c)
 	}
 	return false

@@ -55,7 +55,7 @@ type seenKey struct {
 	version uint64 // 0: it has no entry
 }
 
-func (s *Service) removeAll(req *wire.Request, caller Caller) (flush bool) {
+func (s *Service) removeAll(req *wire.Request, caller Caller, at Moment) (flush bool) {
 	b, err := wire.DecodeRemoveBody(req.Body)
 	if err != nil {
 		refuse(req.ID, caller, err)
@@ -63,6 +63,7 @@ func (s *Service) removeAll(req *wire.Request, caller Caller) (flush bool) {
 	}
 
 	c := newCall(s, req, caller)
+	c.started = at.Local.Sub(began)
 	c.removal = &removal{op: entry.Op{Code: req.Op, Client: req.Client, Seq: req.Seq, Lowest: req.Lowest, Deadline: req.Deadline},
 		where: b.Where, name: bytes.Clone(b.Map), after: bytes.Clone(b.After), retry: req.Flags&wire.FlagRetry != 0}
 

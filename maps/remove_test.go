@@ -99,7 +99,7 @@ func TestRemoveAllOnce(t *testing.T) {
 	req := &wire.Request{ID: 1, Op: wire.OpRemoveAll, Deadline: o.now() + 30_000, Client: wire.ID{9}, Seq: 1, Lowest: 1, Body: removeBody("m", "*", nil)}
 	for range 2 {
 		a := make(answers, 1)
-		if o.Handle(req, a) {
+		if o.Handle(req, a, o.Moment()) {
 			o.host.Flush(0)
 		}
 		got := o.wait(a)
@@ -111,14 +111,14 @@ func TestRemoveAllOnce(t *testing.T) {
 	o.remove("m", textKey(t, "b"))
 	req.Flags = wire.FlagRetry
 	a := make(answers, 1)
-	if o.Handle(req, a) {
+	if o.Handle(req, a, o.Moment()) {
 		o.host.Flush(0)
 	}
 	if r, err := wire.DecodeRemoveResult(o.wait(a).body); err != nil || r.Removed != 1 {
 		t.Fatalf("a copy that finds nothing to remove: %+v, %v", r, err)
 	}
 	o.set("m", textKey(t, "b"), "2")
-	if o.Handle(req, a) {
+	if o.Handle(req, a, o.Moment()) {
 		o.host.Flush(0)
 	}
 	o.wait(a)

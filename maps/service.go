@@ -98,29 +98,34 @@ type Connection interface {
 	Deliver(id uint64, code wire.Code, body []byte, told func(delivered bool))
 }
 
-// Handle carries out a read or write of one partition. It reports whether the partition must be flushed: the caller does that
-// once it has handled all requests at hand (Host.Flush). req and its body may be reused when Handle has returned.
-func (s *Service) Handle(req *wire.Request, caller Caller) (flush bool) {
+// Moment is one look at the clocks, which may serve for all requests that have come by then.
+type Moment = partition.Moment
+
+// Moment returns the present one.
+func (s *Service) Moment() Moment { return s.cfg.Host.Moment() }
+
+// Handle carries out a read or write of one partition, which had come at the moment at. It reports whether the partition must be flushed:
+// the caller does that once it has handled all requests at hand (Host.Flush). req and its body may be reused when Handle has returned.
+func (s *Service) Handle(req *wire.Request, caller Caller, at Moment) (flush bool) {
 	if int64(req.Partition) >= int64(s.cfg.Partitions) {
 		caller.Answer(req.ID, wire.CodeInvalid, []byte(fmt.Sprintf("partition %d of %d", req.Partition, s.cfg.Partitions)))
 		return false
 	}
 
 	// One second more: the clocks of caller and member may differ a little.
-	now := s.cfg.Now()
-	if req.Deadline > now+maxAhead+1000 || req.Deadline <= now {
+	if req.Deadline > at.Cluster+maxAhead+1000 || req.Deadline <= at.Cluster {
 		s.refuseDeadline(req, caller)
 		return false
 	}
 
 	// A read may be repeated freely, so only writes need an identity.
 	if req.Op.IsRead() {
-		return s.read(req, caller)
+		return s.read(req, caller, at)
 	}
-	return s.write(req, caller)
+	return s.write(req, caller, at)
 }
 
-func (s *Service) write(req *wire.Request, caller Caller) bool {
+func (s *Service) write(req *wire.Request, caller Caller, at Moment) bool {
 	// Without an identity, a copy would be executed a second time.
 	if req.Client.IsZero() || req.Seq == 0 || req.Lowest > req.Seq {
 		caller.Answer(req.ID, wire.CodeInvalid, []byte("a write without the identity of its call"))
@@ -129,10 +134,11 @@ func (s *Service) write(req *wire.Request, caller Caller) bool {
 
 	// The only write that begins with a read: the owner chooses what it removes.
 	if req.Op == wire.OpRemoveAll {
-		return s.removeAll(req, caller)
+		return s.removeAll(req, caller, at)
 	}
 
 	c := newCall(s, req, caller)
+	c.started = at.Local.Sub(began)
 	body, err := s.prepare(c, req.Op, req.Body)
 	if err != nil {
 		c.free()

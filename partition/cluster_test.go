@@ -453,7 +453,7 @@ func (h *testHost) read(p int, key uint64) (uint64, Outcome) {
 
 func (h *testHost) startRead(p int, key uint64) *pendingRead {
 	r := &pendingRead{key: key, ch: make(chan Outcome, 2)}
-	if !h.TryRead(p, r) {
+	if !h.TryRead(p, r, h.Moment()) {
 		h.Read(p, r)
 	}
 	return r

@@ -43,7 +43,7 @@ func (s *scripted) inherits() {
 func (s *scripted) readsInherited(key uint64) (value uint64, ok bool) {
 	r := &pendingRead{key: key, ch: make(chan Outcome, 1)}
 	before := s.host.readCounts[0].inherited.Load()
-	ok = s.host.TryRead(0, r)
+	ok = s.host.TryRead(0, r, s.host.Moment())
 	require.Equal(s.tb, ok, s.host.readCounts[0].inherited.Load() > before)
 	return r.value, ok
 }
@@ -69,7 +69,7 @@ func TestInheritedReads(t *testing.T) {
 		s.requireInherited(true, 3, "there is no such key")
 		s.requireInherited(false, 2, "bob may not have applied it")
 
-		require.False(t, s.host.TryRead(0, &pendingRead{key: 1, quorum: true}), "a read that insists on a majority")
+		require.False(t, s.host.TryRead(0, &pendingRead{key: 1, quorum: true}, s.host.Moment()), "a read that insists on a majority")
 
 		time.Sleep(139 * time.Millisecond)
 		s.requireInherited(true, 1)

@@ -78,7 +78,7 @@ func cutOffOwner(t *testing.T, c *testCluster) (history []porcupine.Operation, s
 
 	rd := &pendingRead{key: 1, ch: make(chan Outcome, 2)}
 	called := now()
-	if !a.TryRead(0, rd) {
+	if !a.TryRead(0, rd, a.Moment()) {
 		return history, false
 	}
 	history = append(history, porcupine.Operation{ClientId: 2, Input: registerCall{key: 1, kind: wire.OpGet}, Call: called,

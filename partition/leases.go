@@ -31,52 +31,63 @@ type readCounts struct {
 	lease, inherited, majority atomic.Uint64
 }
 
+// Moment is one look at the clocks.
+type Moment struct {
+	Local   time.Time // monotonic and wall clock
+	Cluster int64     // cluster time in milliseconds, looked at before
+}
+
+// Moment returns the present one.
+func (h *Host) Moment() Moment {
+	// In this order: where a lease holds at the local time, reads under it are as new as of the cluster time.
+	cluster := h.cfg.Now()
+	return Moment{Local: time.Now(), Cluster: cluster}
+}
+
 // TryRead makes a read at once, on the caller's goroutine, if this process has a lease of the partition that allows it. It reports whether
 // it did: then rd was told by Finish, before TryRead returns. Otherwise the caller hands rd to Read, which asks a majority where it must,
 // and by that gets the lease for the reads that follow.
+//
+// REQUIRES that the read had come at the moment at. Reads that came together may share one.
 //
 // TryRead returns false also for a read that has to commit something first, and for one that insists on a majority. rd.Read may have been
 // called then, and is called again.
 //
 // TryRead allocates nothing and waits for nothing but an Update of the partition that is under way. It runs rd.Read and rd.Finish: a read
 // that takes long holds up the caller and the partition, and belongs into Read.
-func (h *Host) TryRead(partition int, rd Reader) (done bool) {
+func (h *Host) TryRead(partition int, rd Reader, at Moment) (done bool) {
 	r := h.replicas[partition].Load()
-	return r != nil && r.reads.tryRead(rd)
+	return r != nil && r.reads.tryRead(rd, at)
 }
 
 // tryRead makes a read under the lease, if there is one that holds.
 //
 // The order is what makes the read linearizable however long the goroutine is paused between two steps:
 //
-//	(a) The lease holds now, after the read has come. While it lasts no later owner answers anything, so all that anybody was told before
-//	    this moment stands in this process's state. Entries are only added to that, so the read finds it also later.
+//	(a) The lease holds at a moment after the read has come. While it lasts no later owner answers anything, so all that anybody was told
+//	    before this moment stands in this process's state. Entries are only added to that, so the read finds it also later.
 //	(b) The epoch is still the lease's, looked at under the state's lock. After a pause the state may hold what another owner, or this
 //	    process under a later epoch, has written and told nobody yet, because older leases may still hold. Such a state must not be
 //	    shown.
 //	(c) The read is made in the critical section of (b): nothing is applied in between.
 //
-// A pause after (a) is harmless, even if the lease ends or is given up meanwhile: what others are told after (a) is concurrent with this
-// read.
-func (q *readQueue) tryRead(rd Reader) bool {
+// A pause after the moment of (a) is harmless, even if the lease ends or is given up meanwhile: what others are told after it is concurrent
+// with this read. So the clocks may have been looked at for the reads before this one. That a lease began after the moment is harmless too: it
+// says the same of its beginning, which is later.
+func (q *readQueue) tryRead(rd Reader, moment Moment) bool {
 	if rd.Quorum() {
 		return false
 	}
 
 	r := q.r
-	// Before the lease is looked at: a lease that was given up since says nothing of this moment.
-	asOf := r.host.cfg.Now()
+	// After the moment: a lease that was given up before it says nothing of it.
 	l := q.lease.Load()
-	if l == nil {
+	if l == nil || !q.holds(l, moment.Local) { // (a)
 		// In its lease wait a new owner may already make some reads.
-		return q.tryInherited(rd, asOf)
+		return q.tryInherited(rd, moment.Cluster)
 	}
 
-	at := ReadPoint{Epoch: l.Epoch, Now: asOf, AsOf: asOf}
-	now := q.clock()
-	if !q.holds(l, now) { // (a)
-		return q.tryInherited(rd, asOf)
-	}
+	at := ReadPoint{Epoch: l.Epoch, Now: moment.Cluster, AsOf: moment.Cluster}
 
 	r.state.RLock()
 	done := r.state.own.Accepts(l.Epoch) && r.state.machine != nil && // (b)
@@ -87,7 +98,7 @@ func (q *readQueue) tryRead(rd Reader) bool {
 	}
 
 	r.host.readCounts[r.partition].lease.Add(1)
-	if l.Until.Sub(now) < renewBefore {
+	if l.Until.Sub(moment.Local) < renewBefore {
 		// Asked for before the end, the next lease comes while this one still holds, and reads go on without a gap.
 		q.renew()
 	}

@@ -24,7 +24,7 @@ func newLeased(tb testing.TB) *scripted {
 
 // tryRead makes a read under the lease, and reports whether it was made.
 func (s *scripted) tryRead() bool {
-	return s.host.TryRead(0, &pendingRead{key: 1, ch: make(chan Outcome, 1)})
+	return s.host.TryRead(0, &pendingRead{key: 1, ch: make(chan Outcome, 1)}, s.host.Moment())
 }
 
 // renewed has a write renew the lease.
@@ -111,6 +111,32 @@ func TestLeaseGivenUpBeforeTheRead(t *testing.T) {
 		return now()
 	}
 	require.False(t, s.tryRead())
+}
+
+// Reads that came together share one look at the clocks, however late the last of them is made. What counts is that the lease held when they had
+// come, and that its epoch still stands.
+func TestReadsShareAMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newLeased(t)
+		s.owned(alice, 300)
+		before := s.host.Moment()
+		s.renewed()
+		read := func(at Moment) bool {
+			return s.host.TryRead(0, &pendingRead{key: 1, ch: make(chan Outcome, 1)}, at)
+		}
+		require.True(t, read(before), "the lease says the same of its beginning, which is later")
+
+		came := s.host.Moment()
+		time.Sleep(300 * time.Millisecond)
+		require.False(t, s.tryRead())
+		require.True(t, read(came), "a goroutine may be paused for as long")
+
+		// A lease that was given up before the moment says nothing of it, and a state of another epoch is not shown.
+		s.renewed()
+		came = s.host.Moment()
+		s.owned(bob, 300)
+		require.False(t, read(came))
+	})
 }
 
 // What stands in the state is told to nobody before the serve-after time.
@@ -231,7 +257,7 @@ func TestTryReadAllocatesNothing(t *testing.T) {
 	rd := new(quietRead)
 	s.renewed()
 	n := testing.AllocsPerRun(100, func() {
-		if !s.host.TryRead(0, rd) {
+		if !s.host.TryRead(0, rd, s.host.Moment()) {
 			s.renewed()
 		}
 	})
@@ -268,19 +294,19 @@ func TestReadsThatALeaseDoesNotDoFor(t *testing.T) {
 	c := newBootstrappedCluster(t, 3, 1)
 	h := c.hosts[0]
 	c.await("there is a lease", func() bool {
-		return h.write(0, 1, 5).what == Applied && h.TryRead(0, &pendingRead{key: 1, ch: make(chan Outcome, 2)})
+		return h.write(0, 1, 5).what == Applied && h.TryRead(0, &pendingRead{key: 1, ch: make(chan Outcome, 2)}, h.Moment())
 	})
 
 	before := h.Load().MajorityReads
 	r := &pendingRead{key: 1, quorum: true, ch: make(chan Outcome, 2)}
-	require.False(t, h.TryRead(0, r))
+	require.False(t, h.TryRead(0, r, h.Moment()))
 	h.Read(0, r)
 	require.Equal(t, Applied, r.wait(t))
 	require.EqualValues(t, 5, r.value)
 	require.Equal(t, before+1, h.Load().MajorityReads)
 
 	r = &pendingRead{key: 1, commit: setOp(1, 6, 0), ch: make(chan Outcome, 2)}
-	require.False(t, h.TryRead(0, r))
+	require.False(t, h.TryRead(0, r, h.Moment()))
 	r.tries = 0
 	h.Read(0, r)
 	require.Equal(t, Applied, r.wait(t))
@@ -298,13 +324,13 @@ func TestLeaseOfAnOwnerThatIsCutOff(t *testing.T) {
 	next := b.submit(0, setOp(1, 2, 0))
 	b.Flush(0)
 	c.await("the next owner answers", func() bool {
-		if a.TryRead(0, &pendingRead{key: 1, ch: make(chan Outcome, 2)}) {
+		if a.TryRead(0, &pendingRead{key: 1, ch: make(chan Outcome, 2)}, a.Moment()) {
 			last = time.Now()
 		}
 		_, told := next.toldNow()
 		return told
 	})
-	require.False(t, a.TryRead(0, &pendingRead{key: 1, ch: make(chan Outcome, 2)}), "last read %v ago", time.Since(last))
+	require.False(t, a.TryRead(0, &pendingRead{key: 1, ch: make(chan Outcome, 2)}, a.Moment()), "last read %v ago", time.Since(last))
 	a.mute.Store(false)
 }
 

@@ -24,6 +24,8 @@ type outbox struct {
 	writing bool
 	// The reader starts requests of one read of the socket. It writes what has gathered when it is done.
 	corked bool
+	time   int64  // while corked: what all answers carry
+	table  uint64 // likewise
 	closed bool
 	room   chan struct{} // closed when buf is taken; nil if nobody waits for that
 	idle   chan struct{} // closed when nothing is under way, waiting or being written; nil if nobody waits for that
@@ -87,8 +89,13 @@ const (
 )
 
 func (c *Conn) send(a *wire.Answer, as form, f func(delivered bool)) {
-	a.Time, a.Table = c.s.cfg.Stamp()
 	c.out.Lock()
+	// Requests that are answered while the reader starts others had come before, so one time for all is true of each.
+	if c.out.corked {
+		a.Time, a.Table = c.out.time, c.out.table
+	} else {
+		a.Time, a.Table = c.s.cfg.Stamp()
+	}
 	// The count changes under the lock: a drain must not find the call neither under way nor queued.
 	if as != pushed {
 		c.inFlight.Add(-1)
@@ -134,10 +141,13 @@ func (c *Conn) send(a *wire.Answer, as form, f func(delivered bool)) {
 	}
 }
 
-// cork has answers wait until uncork. It is called by the reader, before it starts what one read of the socket brought.
+// cork has answers wait until uncork. It is called by the reader, before it starts what one read of the socket brought. It may be called again
+// for a further read.
 func (c *Conn) cork() {
+	c.at = maps.Moment{}
+	now, table := c.s.cfg.Stamp()
 	c.out.Lock()
-	c.out.corked = true
+	c.out.corked, c.out.time, c.out.table = true, now, table
 	c.out.Unlock()
 }
 

@@ -10,12 +10,14 @@ import (
 
 	"github.com/gridiron-io/gridiron/maps"
 	"github.com/gridiron-io/gridiron/sdk/wire"
+	"github.com/gridiron-io/gridiron/sdk/wire/socket"
 )
 
 // echo answers each read with a body of the size that the request's partition says.
 type echo struct{}
 
-func (echo) Handle(req *wire.Request, caller maps.Caller) bool {
+func (echo) Moment() maps.Moment { return maps.Moment{Local: time.Now()} }
+func (echo) Handle(req *wire.Request, caller maps.Caller, _ maps.Moment) bool {
 	caller.Answer(req.ID, wire.CodeOK, make([]byte, req.Partition))
 	return false
 }
@@ -140,4 +142,50 @@ func TestReaderWritesAnswers(t *testing.T) {
 	}
 	c.wake <- struct{}{}
 	awaitAnswers(t, client, 0, n, 10)
+}
+
+// among looks, while a request is started, what the caller has been sent by then.
+type among struct {
+	echo
+	start func(id uint64)
+}
+
+func (m among) Handle(req *wire.Request, caller maps.Caller, at maps.Moment) bool {
+	m.start(req.ID)
+	return m.echo.Handle(req, caller, at)
+}
+
+// Requests that come while those before them are started are answered in the same write. One that comes alone is answered at once.
+func TestAnswersWaitForRequestsThatAreThere(t *testing.T) {
+	c, client := connected(t, time.Minute)
+	peek := socket.NewReader(client)
+	sent := make(chan int, 1)
+	c.s.Provide(Services{Partitions: 1, Maps: among{start: func(id uint64) {
+		switch id {
+		case 2:
+			// The reader has both requests of its first read.
+			_, err := client.Write(reads(nil, 3, 2, 0))
+			if err != nil {
+				t.Error(err)
+			}
+		case 4:
+			sent <- peek.TryRead(make([]byte, 1))
+		}
+	}}})
+
+	if _, err := client.Write(reads(nil, 1, 2, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if n := <-sent; n != 0 {
+		t.Fatal("answers were written although more requests were there")
+	}
+	awaitAnswers(t, client, 1, 4, 0)
+
+	// What a lone caller waits for is written before anything else is looked for.
+	for i := range 3 {
+		if _, err := client.Write(reads(nil, 5+i, 1, 0)); err != nil {
+			t.Fatal(err)
+		}
+		awaitAnswers(t, client, 5+i, 1, 0)
+	}
 }

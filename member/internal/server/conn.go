@@ -29,6 +29,8 @@ const (
 	// ReadBuffer is the size of a connection's read buffer to begin with, keptBuffer the largest that it keeps when empty.
 	ReadBuffer = 32 << 10
 	keptBuffer = 1 << 20
+	// maxAtOnce is how many requests are started before their answers are written although more requests are there.
+	maxAtOnce = 128
 )
 
 // Conn is one connection of the calls plane. Its reader takes all frames that one read of the socket brought, and starts them. Then it flushes
@@ -51,19 +53,23 @@ type Conn struct {
 	outBytes atomic.Int64   // of out.buf
 	wake     chan struct{}  // one slot: the writer goroutine is the one who writes now
 	raw      *socket.Writer // nil: only the writer goroutine writes
+	more     *socket.Reader // nil: whether more requests are there cannot be seen
 	rest     []byte         // REQUIRES out.writing set by the caller: what the writer goroutine begins with
 	done     chan struct{}  // closed when the connection has ended
 
 	interests map[string]int // owned by the reader: maps listened to
 	req       wire.Request   // likewise: what is being started, one request after the other
 	corked    bool           // likewise: answers wait for flush
+	fresh     bool           // likewise: the socket was read since cork
+	started   int            // likewise: requests since flush
+	at        maps.Moment    // likewise: when what is being started had come; zero: not looked yet
 	closeOnce sync.Once
 }
 
 var _ maps.Connection = (*Conn)(nil)
 
 func newConn(s *Server, nc net.Conn, hello wire.Hello, peer bool) *Conn {
-	c := &Conn{s: s, nc: nc, hello: hello, peer: peer, limit: wire.MaxFrame, raw: socket.NewWriter(nc), wake: make(chan struct{}, 1), done: make(chan struct{})}
+	c := &Conn{s: s, nc: nc, hello: hello, peer: peer, limit: wire.MaxFrame, raw: socket.NewWriter(nc), more: socket.NewReader(nc), wake: make(chan struct{}, 1), done: make(chan struct{})}
 	c.out.parts = -1
 	if peer {
 		c.limit = wire.MaxFramePeer
@@ -120,9 +126,18 @@ func (c *Conn) read() error {
 			continue
 		}
 
+		buf, start, end = makeRoom(buf, start, end)
+		// A peer with many requests has mostly sent more while these were started. They are answered in the same write.
+		if c.started > 1 && c.started < maxAtOnce && c.more != nil {
+			if k := c.more.TryRead(buf[end:]); k > 0 {
+				end += k
+				c.fresh = true
+				continue
+			}
+		}
+
 		// No whole frame is left of what was read: what was started goes out together.
 		c.flush(&touched)
-		buf, start, end = makeRoom(buf, start, end)
 		k, err := c.nc.Read(buf[end:])
 		end += k
 		// Bytes that came together with an error are handled first.
@@ -157,6 +172,7 @@ func makeRoom(buf []byte, start, end int) ([]byte, int, int) {
 
 // flush has everything go out that was started: the answers that are there already, and what is to be proposed.
 func (c *Conn) flush(touched *touched) {
+	c.started = 0
 	if c.corked {
 		c.corked = false
 		c.uncork()
@@ -189,11 +205,12 @@ func (c *Conn) handle(frame []byte, touched *touched) error {
 
 // start starts a request, which may be a part of a frame, and waits while too many answers wait for the peer.
 func (c *Conn) start(req *wire.Request, touched *touched) error {
-	// The answers to all requests of one read go out in one write.
-	if !c.corked {
-		c.corked = true
+	// The answers to all requests of one read go out in one write, and carry one time, at which the requests had come.
+	if !c.corked || c.fresh {
+		c.corked, c.fresh = true, false
 		c.cork()
 	}
+	c.started++
 
 	if c.inFlight.Add(1) > MaxInFlight {
 		// The answer takes the call off the count again.
@@ -209,6 +226,14 @@ func (c *Conn) start(req *wire.Request, touched *touched) error {
 		}
 	}
 	return nil
+}
+
+// moment returns a moment at which what is being started had come: one for all that one read of the socket brought.
+func (c *Conn) moment(services *Services) maps.Moment {
+	if c.at.Local.IsZero() {
+		c.at = services.Maps.Moment()
+	}
+	return c.at
 }
 
 // Hello returns what the other side said of itself.

@@ -25,11 +25,12 @@ func (s *Server) dispatch(c *Conn, req *wire.Request, t *touched) {
 		c.Answer(req.ID, wire.CodeInvalid, []byte(fmt.Sprintf("%v shares no frame", req.Op)))
 		return
 	case req.Op.IsRead():
-		s.services.Load().Maps.Handle(req, s.traced(c.caller(req), req))
+		services := s.services.Load()
+		services.Maps.Handle(req, s.traced(c.caller(req), req), c.moment(services))
 		return
 	case req.Op.IsWrite():
 		services := s.services.Load()
-		if services.Maps.Handle(req, s.traced(c.caller(req), req)) {
+		if services.Maps.Handle(req, s.traced(c.caller(req), req), c.moment(services)) {
 			// All writes that one read of the socket brought go into the log together.
 			t.add(int(req.Partition), services.Partitions)
 		}

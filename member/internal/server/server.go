@@ -57,7 +57,8 @@ type Services struct {
 
 // Maps carry out operations on maps.
 type Maps interface {
-	Handle(req *wire.Request, caller maps.Caller) (flush bool)
+	Moment() maps.Moment
+	Handle(req *wire.Request, caller maps.Caller, at maps.Moment) (flush bool)
 	Flush(partition int)
 	Gone(c maps.Caller)
 }

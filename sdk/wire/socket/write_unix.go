@@ -20,17 +20,8 @@ type Writer struct {
 
 // NewWriter returns a Writer for a connection. It returns nil where nc is no plain socket: what wraps one (TLS) must see every byte.
 func NewWriter(nc net.Conn) *Writer {
-	var sc syscall.Conn
-	switch nc := nc.(type) {
-	case *net.TCPConn:
-		sc = nc
-	case *net.UnixConn:
-		sc = nc
-	default:
-		return nil
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
+	raw := rawConn(nc)
+	if raw == nil {
 		return nil
 	}
 
@@ -55,6 +46,24 @@ func NewWriter(nc net.Conn) *Writer {
 		return true
 	}
 	return w
+}
+
+// rawConn returns a socket's descriptor; nil where nc is no plain socket.
+func rawConn(nc net.Conn) syscall.RawConn {
+	var sc syscall.Conn
+	switch nc := nc.(type) {
+	case *net.TCPConn:
+		sc = nc
+	case *net.UnixConn:
+		sc = nc
+	default:
+		return nil
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
 }
 
 // TryWrite writes as much of buf as the socket takes now, and returns how much that was. It fails if a write deadline of the connection has
