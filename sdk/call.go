@@ -99,7 +99,7 @@ func (cl *call) renew() {
 
 // forget drops what became of the request before. The buffers stay.
 func (cl *call) forget() {
-	cl.Answer, cl.Err, cl.Sent, cl.Repeatable, cl.Finished = wire.Answer{}, nil, false, false, nil
+	cl.Answer, cl.Err, cl.Sent, cl.Repeatable, cl.Done, cl.Finished = wire.Answer{}, nil, false, false, nil, nil
 }
 
 // addressed reports whether the call is for a member rather than for a partition's owner.

@@ -14,8 +14,8 @@ import (
 
 // Client is a connection to a cluster. [Connect] makes it and Close ends it. It is safe for concurrent use.
 //
-// Its goroutines are a reader and a writer for each connected member, one for each connection being made, and one that keeps
-// time. All end with Close.
+// Its goroutines are a reader and a writer for each connected member, and sometimes one that watches a context; one for each connection being
+// made; one that writes for callers; and one that keeps time. All end with Close.
 type Client struct {
 	id     wire.ID // names the client in its calls; with a call's seq it is the call's identity
 	cfg    clientConfig
@@ -34,9 +34,10 @@ type Client struct {
 	asked    atomic.Int64                      // when tables were last asked for
 	turn     atomic.Uint32                     // spreads calls that any member may answer
 
-	life context.Context // ends with Close; work for the client as a whole, such as dialing, runs under it
-	end  context.CancelFunc
-	wg   sync.WaitGroup // all goroutines
+	batcher *rpc.Batcher    // writes the next requests of callers that were answered together
+	life    context.Context // ends with Close; work for the client as a whole, such as dialing, runs under it
+	end     context.CancelFunc
+	wg      sync.WaitGroup // all goroutines
 
 	// mu comes before the mutexes of peers and connections; none is held while other code is called.
 	mu struct {

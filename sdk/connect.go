@@ -37,6 +37,7 @@ func Connect(ctx context.Context, addrs []string, opts ...Option) (*Client, erro
 	// The ID is half of the identity of each write, so no two clients may share one.
 	_, _ = rand.Read(c.id[:]) // never fails
 	c.life, c.end = context.WithCancel(context.Background())
+	c.batcher = rpc.NewBatcher(c.life, &c.wg)
 	c.mu.peers = make(map[wire.ID]*peer)
 	c.events = sync.OnceValue(func() *eventHub { return newHub(c) })
 

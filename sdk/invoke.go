@@ -17,11 +17,12 @@ func (c *Client) invoke(ctx context.Context, cl *call) error {
 	}
 	defer c.finish(ctx, cl)
 
-	for {
-		sent, done := c.send(cl, c.clock.now(), true)
+	cl.Done = ctx.Done()
+	for now := cl.since; ; now = c.clock.now() {
+		sent, done := c.send(cl, now, true)
 		if sent {
 			// Wait returns also when the connection fails or keepTime ends the call, so every sent call comes back.
-			cl.conn.Wait(ctx.Done(), cl.Call)
+			cl.conn.Wait(cl.Done, cl.Call)
 			done = c.settle(ctx, cl)
 		}
 		if done {

@@ -236,6 +236,7 @@ func (c *Client) adopt(nc net.Conn, addr string, answer *wire.HelloAnswer) {
 			}
 			c.changed.signal()
 		},
+		Batcher:    c.batcher,
 		Goroutines: &c.wg,
 	})
 	p.conn.Store(conn)

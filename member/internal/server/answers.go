@@ -147,7 +147,8 @@ func (c *Conn) cork() {
 	c.at = maps.Moment{}
 	now, table := c.s.cfg.Stamp()
 	c.out.Lock()
-	c.out.corked, c.out.time, c.out.table = true, now, table
+	// Answers that share a frame carry one time, so those to later requests do not join a frame.
+	c.out.corked, c.out.time, c.out.table, c.out.parts = true, now, table, -1
 	c.out.Unlock()
 }
 

@@ -18,6 +18,8 @@ type Call struct {
 	Sent bool
 	// Repeatable is set by whoever can make the request again elsewhere: Conn.Release may end it.
 	Repeatable bool
+	// Done may be set to what Wait will be given. If many calls have the same, the connection watches it for them.
+	Done <-chan struct{}
 	// Finished, unless it is nil, is sent Tag when the results are set, in place of Wait. It must never be full.
 	Finished chan<- int
 	Tag      int
@@ -30,6 +32,8 @@ type Call struct {
 	expireAt int64  // likewise; 0: only Wait's context ends it
 
 	partition uint32 // of the request under way
+	watched   bool   // Done is watched by the connection; guarded by its mutex until the results are set
+	woken     bool   // the batcher expects the caller; set with the results
 }
 
 // maxKeptBody bounds the answer buffer that a Call keeps, so that one large value does not stay for ever.

@@ -62,6 +62,8 @@ type Config struct {
 	OnTime func(clusterMs, sent, received int64)
 	// OnClose is called once, when the connection has ended and all its calls have been told.
 	OnClose func(err error)
+	// Batcher is shared by all connections of a client. May be nil.
+	Batcher *Batcher
 	// Goroutines counts the connection's goroutines, so that its owner can wait for them. May be nil.
 	Goroutines *sync.WaitGroup
 }
@@ -95,7 +97,8 @@ type Conn struct {
 		waiting    int   // slots in use
 		unanswered int64 // when the first request was queued since an answer came; 0: nothing is due
 		pingAt     int64 // when the ping under way was queued; 0: none
-		asked      bool  // a table is asked for and not answered yet
+		watch      watch
+		asked      bool // a table is asked for and not answered yet
 		seen       uint64
 		announced  uint64 // newest table version that an answer carried
 	}
@@ -173,7 +176,8 @@ func (c *Conn) Fail(err error) {
 // Without an error, Wait must be called, or Finished waited for.
 func (c *Conn) Start(req *wire.Request, call *Call, now, expireAt int64) error {
 	write, busy, err := c.queue(req, call, now, expireAt, true)
-	if write {
+	// The batcher takes over where callers have been woken that are about to queue too.
+	if write && !c.cfg.Batcher.leave(c) {
 		c.flush(busy)
 	}
 	return err
@@ -234,6 +238,7 @@ func (c *Conn) queue(req *wire.Request, call *Call, now, expireAt int64, flush b
 		}
 	}
 	call.id, call.offset, call.sentAt, call.expireAt, call.partition = req.ID, c.mu.queued, now, expireAt, req.Partition
+	call.watched = call.Done != nil && c.watchLocked(call.Done)
 
 	c.appendLocked(req, now, !flush && req.Partition != wire.NoPartition)
 
@@ -260,8 +265,8 @@ func (c *Conn) appendLocked(req *wire.Request, now int64, part bool) {
 
 // Wait waits until call, which was queued here, has its results or done is closed; done may be nil.
 func (c *Conn) Wait(done <-chan struct{}, call *Call) {
-	// Where the context can never end, a plain receive is enough, and cheaper than a select.
-	if done == nil {
+	// Where the context can never end, or somebody watches it, a plain receive is enough, and cheaper than a select.
+	if done == nil || call.watched {
 		// Whoever took the call out of the table finishes it, with its answer if that came first.
 		<-call.done
 	} else {
@@ -276,6 +281,11 @@ func (c *Conn) Wait(done <-chan struct{}, call *Call) {
 	// The channel is empty again, so the next call may have it.
 	c.chans.Put(call.done)
 	call.done = nil
+
+	if call.woken {
+		call.woken = false
+		c.cfg.Batcher.arrive()
+	}
 }
 
 // Abandon ends call with ErrAbandoned unless its results are on their way already.
@@ -305,6 +315,9 @@ func (c *Conn) takeLocked(id uint64) *Call {
 	s.call = nil
 	c.mu.free = append(c.mu.free, i)
 	c.mu.waiting--
+	if call.watched {
+		c.mu.watch.calls--
+	}
 	return call
 }
 

@@ -117,7 +117,7 @@ func parseParts(a *arrival, batch []arrival) ([]arrival, error) {
 // deliver hands answers to the calls that wait for them.
 func (c *Conn) deliver(batch []arrival) error {
 	now := c.lastRead.Load()
-	newest := uint64(0)
+	newest, callers := uint64(0), 0
 	c.mu.Lock()
 	// Fail has told the calls already.
 	if c.mu.err != nil {
@@ -150,7 +150,9 @@ func (c *Conn) deliver(batch []arrival) error {
 		}
 
 		// There may be no call: it was abandoned, or has expired.
-		a.call = c.takeLocked(a.ID)
+		if a.call = c.takeLocked(a.ID); a.call != nil && a.call.Finished == nil {
+			callers++
+		}
 	}
 
 	if newest > c.mu.announced {
@@ -164,7 +166,7 @@ func (c *Conn) deliver(batch []arrival) error {
 	c.mu.Unlock()
 
 	// Calls are told without the lock: those who are woken may use the connection at once.
-	timed := false
+	timed, expected := false, c.cfg.Batcher.expect(callers)
 	for i := range batch {
 		a := &batch[i]
 		switch {
@@ -174,6 +176,7 @@ func (c *Conn) deliver(batch []arrival) error {
 				timed = true
 				c.cfg.OnTime(a.Time, a.call.sentAt, now)
 			}
+			a.call.woken = expected && a.call.Finished == nil
 			a.call.finish(&a.Answer, nil, true)
 		case isView(&a.Answer) && a.Code == wire.CodeOK && c.cfg.OnView != nil:
 			c.cfg.OnView(c, a.Body)
