@@ -36,11 +36,10 @@ func TestWokenCallersWriteTogether(t *testing.T) {
 	calls := make([]*Call, n)
 	for i := range calls {
 		calls[i] = new(Call)
-		if err := conns[0].Queue(get("x"), calls[i], 1, 0); err != nil {
+		if err := conns[0].Start(get("x"), calls[i], 1, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
-	conns[0].Flush()
 	answers := make([]wire.Answer, n)
 	for i := range answers {
 		answers[i].ID = request(t, far[0]).ID
