@@ -18,7 +18,7 @@ const (
 )
 
 // State returns the state of the subscription, and since when it has been in it, on this machine's clock. A gap that closes by itself within
-// milliseconds counts as repairing too. State does no I/O.
+// 50 milliseconds counts as live. State does no I/O.
 func (s *Subscription) State() (SubscriptionState, time.Time) {
 	state, at := s.stream.state()
 	return state, s.stream.c.clock.base.Add(time.Duration(at))

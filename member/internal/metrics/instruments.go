@@ -122,7 +122,7 @@ var instruments = []instrument{
 		one(func(r *Reading) float64 { return float64(r.Load.PendingBytes) })},
 	{"gridiron.operations.pending.limit", level, "By", "Beyond it operations are refused as overloaded.",
 		one(func(*Reading) float64 { return partition.MaxPendingBytes })},
-	{"gridiron.reads", counter, "{read}", "Reads that the member has answered as an owner, by what allowed them: a lease, a majority, or that nothing had touched the keys before a failover.",
+	{"gridiron.reads", counter, "{read}", "Reads that the member has answered as an owner, by what allowed them: a lease, a majority, or that nothing had touched the keys before a failover. Watermarks are among them.",
 		func(r *Reading, put func(float64, ...attribute.KeyValue)) {
 			put(float64(r.Load.LeaseReads), attribute.String("gridiron.read.by", "lease"))
 			put(float64(r.Load.InheritedReads), attribute.String("gridiron.read.by", "inheritance"))
@@ -162,7 +162,7 @@ var instruments = []instrument{
 	{"gridiron.connections.limit", level, "{connection}", "Connections on all planes together that the member accepts.",
 		one(func(r *Reading) float64 { return float64(r.MaxConnections) })},
 
-	{"gridiron.events.routes", level, "{route}", "Routes to other members' NATS servers that are up: as many as there are other members.",
+	{"gridiron.events.routes", level, "{route}", "Routes to other members' NATS servers that are up: as many as there are other members. A connection to an external server counts as a route to each.",
 		one(func(r *Reading) float64 { return float64(r.Routes) })},
 
 	{"gridiron.tasks.submitted", counter, "{task}", "Tasks that were given to the member, by whether it accepted them.",
