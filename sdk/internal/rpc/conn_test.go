@@ -152,6 +152,27 @@ func TestFrameCap(t *testing.T) {
 	}
 }
 
+// An answer that nobody can have asked for ends the connection. Whoever was answered before it, in the same read, has its answer, and the
+// others are told why the connection ended.
+func TestAnswerNobodyAskedFor(t *testing.T) {
+	c, far := pair(t, true, Config{})
+	calls := []*Call{{}, {}}
+	for _, call := range calls {
+		if err := c.Start(get("x"), call, 1, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := request(t, far)
+	answer(t, far, wire.Answer{ID: first.ID, Body: []byte("y")}, wire.Answer{ID: 1<<32 | 99})
+
+	if c.Wait(nil, calls[0]); calls[0].Err != nil || string(calls[0].Answer.Body) != "y" {
+		t.Errorf("the answer before: %q %v", calls[0].Answer.Body, calls[0].Err)
+	}
+	if c.Wait(nil, calls[1]); !errors.Is(calls[1].Err, wire.ErrMalformed) {
+		t.Errorf("the other call: %v", calls[1].Err)
+	}
+}
+
 // Memory follows what arrives, not what a length claims.
 func TestRoomGrowsByWhatArrives(t *testing.T) {
 	buf, start, end := make([]byte, 8), 0, 8

@@ -114,8 +114,8 @@ func parseParts(a *arrival, batch []arrival) ([]arrival, error) {
 	return batch, nil
 }
 
-// deliver hands answers to the calls that wait for them.
-func (c *Conn) deliver(batch []arrival) error {
+// deliver hands answers to the calls that wait for them. An error says what is wrong with the first answer that was not handed on.
+func (c *Conn) deliver(batch []arrival) (bad error) {
 	now := c.lastRead.Load()
 	newest, callers := uint64(0), 0
 	c.mu.Lock()
@@ -145,8 +145,10 @@ func (c *Conn) deliver(batch []arrival) error {
 
 		// The other side is no member, or confuses connections: nothing that it sends can be trusted.
 		if a.ID >= TableID || int(uint32(a.ID)) >= len(c.mu.slots) {
-			c.mu.Unlock()
-			return fmt.Errorf("%w: request ID %d was never given out", wire.ErrMalformed, a.ID)
+			bad = fmt.Errorf("%w: request ID %d was never given out", wire.ErrMalformed, a.ID)
+			// Calls whose answers stood before have left the table, so nobody else would tell them.
+			batch = batch[:i]
+			break
 		}
 
 		// There may be no call: it was abandoned, or has expired.
@@ -184,7 +186,7 @@ func (c *Conn) deliver(batch []arrival) error {
 		// The batch is used again and must not keep answers in memory.
 		*a = arrival{}
 	}
-	return nil
+	return bad
 }
 
 // isView reports whether an answer is a table, asked for or pushed.
