@@ -110,14 +110,13 @@ func TestWorkersThatDoNotFit(t *testing.T) {
 	}
 }
 
-// machine is a state machine that says when it is updated, and waits.
-type machine struct{ updating, goOn chan struct{} }
+// machine is a state machine that says when it is updated, and waits, until the test is over.
+type machine struct{ updating, goOn, over chan struct{} }
 
 func (m *machine) Open(<-chan struct{}) (uint64, error) { return 0, nil }
 
 func (m *machine) Update(entries []sm.Entry) ([]sm.Entry, error) {
-	m.updating <- struct{}{}
-	<-m.goOn
+	stop(m.updating, m.goOn, m.over)
 	return entries, nil
 }
 
@@ -129,6 +128,18 @@ func (m *machine) RecoverFromSnapshot(r io.Reader, done <-chan struct{}) error {
 	return errors.New("not used")
 }
 func (m *machine) Close() error { return nil }
+
+// stop says that a worker is here, and holds it up until it may go on or the test is over.
+func stop(here chan<- struct{}, goOn, over <-chan struct{}) {
+	select {
+	case here <- struct{}{}:
+	case <-over:
+	}
+	select {
+	case <-goOn:
+	case <-over:
+	}
+}
 
 // transports makes the transport of a host that is alone.
 type transports struct{}
@@ -181,7 +192,8 @@ func TestFind(t *testing.T) {
 	require.Len(t, w.step, workers)
 	require.Len(t, w.apply, workers)
 
-	m := &machine{updating: make(chan struct{}), goOn: make(chan struct{})}
+	m := &machine{updating: make(chan struct{}), goOn: make(chan struct{}), over: make(chan struct{})}
+	t.Cleanup(func() { close(m.over) }) // before the host is closed, which waits for its workers
 	initial := map[uint64]dragonboat.Target{1: nh.RaftAddress()}
 	require.NoError(t, nh.StartOnDiskReplica(initial, false, func(uint64, uint64) sm.IOnDiskStateMachine { return m },
 		config.Config{ShardID: shard, ReplicaID: 1, ElectionRTT: 10, HeartbeatRTT: 1, CheckQuorum: true}))
@@ -204,18 +216,23 @@ func TestFind(t *testing.T) {
 	require.Len(t, apply.token, 1, "the group is ready")
 	m.goOn <- struct{}{}
 
-	// Nothing is ready now, so the token is of no use.
-	await(t, "the second Update", m.updating)
-	apply.mu.Lock()
-	require.Empty(t, *apply.ready)
-	apply.mu.Unlock()
-	select {
-	case apply.token <- struct{}{}:
-	default:
+	// A token is of no use where nothing is ready. The library may make the group ready once more by itself: then it is tried with another entry.
+	for taken := false; !taken; m.goOn <- struct{}{} {
+		await(t, "a later Update", m.updating)
+		if !apply.has(shard) {
+			select {
+			case apply.token <- struct{}{}:
+			default:
+			}
+			w.DropApply(shard)
+			left := len(apply.token)
+			if taken = !apply.has(shard); taken {
+				require.Zero(t, left, "the token is taken back")
+				continue
+			}
+		}
+		propose()
 	}
-	w.DropApply(shard)
-	require.Empty(t, apply.token)
-	m.goOn <- struct{}{}
 
 	// The step worker is at the end of a round.
 	saving, step := make(chan struct{}), make(chan struct{})
@@ -225,8 +242,7 @@ func TestFind(t *testing.T) {
 			return
 		}
 		held = true // one goroutine calls for each worker
-		saving <- struct{}{}
-		<-step
+		stop(saving, step, m.over)
 	})
 	await(t, "the step worker", saving)
 	lane := &w.step[shard%workers]
@@ -239,15 +255,20 @@ func TestFind(t *testing.T) {
 	m.goOn <- struct{}{}
 }
 
+// has reports whether a group is in the lane's set.
+func (l *lane) has(shard uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ok := (*l.ready)[shard]
+	return ok
+}
+
 // readySoon waits until a group is in a lane's set and its token has been sent.
 func readySoon(t *testing.T, l *lane, shard uint64) {
 	t.Helper()
 	// The library tells nobody of it, so it is looked at again and again.
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); runtime.Gosched() {
-		l.mu.Lock()
-		_, ok := (*l.ready)[shard]
-		l.mu.Unlock()
-		if ok && len(l.token) == 1 {
+		if l.has(shard) && len(l.token) == 1 {
 			return
 		}
 	}
