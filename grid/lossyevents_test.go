@@ -212,7 +212,7 @@ func TestEventsThroughALossyChannel(t *testing.T) {
 	waitLive(t, sub)
 }
 
-// waitLive waits until a subscription is live. Writes go on meanwhile, so that there is something to be heard.
+// waitLive waits until a subscription is live.
 func waitLive(t *testing.T, sub *sdk.Subscription) {
 	t.Helper()
 	until(t, "the subscription to be live", func() bool {

@@ -38,10 +38,11 @@ type call struct {
 
 var calls = sync.Pool{New: func() any { return new(call) }}
 
-func newCall(s *Service, req *wire.Request, caller Caller) *call {
+func newCall(s *Service, req *wire.Request, caller Caller, at Moment) *call {
 	c := calls.Get().(*call)
 	c.s, c.caller, c.id, c.op, c.partition, c.deadline = s, caller, req.ID, req.Op, req.Partition, req.Deadline
 	c.retry = req.Flags&wire.FlagRetry != 0
+	c.started = at.Local.Sub(began)
 	return c
 }
 

@@ -106,7 +106,7 @@ func TestLockOfACallerThatIsGone(t *testing.T) {
 			dead := &line{}
 			dead.cut(l)
 			b := wire.LockBody{Map: []byte("m"), Key: []byte("k"), ID: wire.ID{1}, Lease: 60_000}
-			c := newCall(l.s, &wire.Request{ID: 1, Op: wire.OpLock, Partition: 1}, dead)
+			c := newCall(l.s, &wire.Request{ID: 1, Op: wire.OpLock, Partition: 1}, dead, Moment{Local: time.Now()})
 			c.locks, c.body = true, wire.AppendLockBody(c.body[:0], &b)
 			c.Complete(partition.Unknown, entry.Result{})
 			l.apply(&entry.Op{Code: wire.OpLock, Body: wire.AppendLockBody(nil, &b)})
@@ -318,7 +318,7 @@ func TestLockOfACallerThatComesBackTooLate(t *testing.T) {
 			dead.cut(l)
 			l.lock(h, 1, "k", 1, long)
 			b := wire.LockBody{Map: []byte("m"), Key: []byte("k"), ID: wire.ID{1}, Lease: 60_000}
-			c := newCall(l.s, &wire.Request{ID: 2, Op: wire.OpLock, Partition: 1}, dead)
+			c := newCall(l.s, &wire.Request{ID: 2, Op: wire.OpLock, Partition: 1}, dead, Moment{Local: time.Now()})
 			c.locks, c.body = true, wire.AppendLockBody(c.body[:0], &b)
 			c.Complete(partition.Unknown, entry.Result{})
 			time.Sleep(2 * orphanTime)

@@ -22,8 +22,7 @@ func (s *Service) read(req *wire.Request, caller Caller, at Moment) bool {
 	}
 
 	// The request is reused when this function returns, so the call needs a body of its own.
-	c := newCall(s, req, caller)
-	c.started = at.Local.Sub(began)
+	c := newCall(s, req, caller, at)
 	cfg := s.config(in.Map)
 	c.quorum = cfg.Reads == wire.ReadQuorum
 	c.body = append(c.body[:0], req.Body...)

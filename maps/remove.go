@@ -62,8 +62,7 @@ func (s *Service) removeAll(req *wire.Request, caller Caller, at Moment) (flush 
 		return false
 	}
 
-	c := newCall(s, req, caller)
-	c.started = at.Local.Sub(began)
+	c := newCall(s, req, caller, at)
 	c.removal = &removal{op: entry.Op{Code: req.Op, Client: req.Client, Seq: req.Seq, Lowest: req.Lowest, Deadline: req.Deadline},
 		where: b.Where, name: bytes.Clone(b.Map), after: bytes.Clone(b.After), retry: req.Flags&wire.FlagRetry != 0}
 

@@ -137,7 +137,7 @@ func TestRemoveAllComparesVersions(t *testing.T) {
 	o.set("m", key, "2")
 	req := &wire.Request{ID: 1, Op: wire.OpRemoveAll, Deadline: o.now() + 30_000, Client: wire.ID{9}, Seq: 1, Lowest: 1, Body: removeBody("m", "*", nil)}
 	a := make(answers, 1)
-	c := newCall(o.Service, req, a)
+	c := newCall(o.Service, req, a, o.Service.Moment())
 	c.removal = &removal{chosen: wire.RemovalBody{Map: []byte("m"), Keys: [][]byte{[]byte(key)}, Versions: []uint64{old}}}
 	c.removal.op.Code, c.removal.op.Client, c.removal.op.Seq, c.removal.op.Lowest, c.removal.op.Deadline = req.Op, req.Client, 1, 1, req.Deadline
 	c.remove()

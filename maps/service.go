@@ -137,8 +137,7 @@ func (s *Service) write(req *wire.Request, caller Caller, at Moment) bool {
 		return s.removeAll(req, caller, at)
 	}
 
-	c := newCall(s, req, caller)
-	c.started = at.Local.Sub(began)
+	c := newCall(s, req, caller, at)
 	body, err := s.prepare(c, req.Op, req.Body)
 	if err != nil {
 		c.free()

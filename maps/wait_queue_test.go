@@ -156,7 +156,7 @@ func (l *lot) call(h Caller, request uint64, op wire.Op, key string, id byte, d 
 
 // ask has a request applied.
 func (l *lot) ask(h Caller, req *wire.Request) {
-	c := newCall(l.s, req, h)
+	c := newCall(l.s, req, h, Moment{Local: time.Now()})
 	c.locks, c.body = true, append(c.body[:0], req.Body...)
 	l.mu.Lock()
 	r := l.st.Apply(&entry.Op{Code: req.Op, Deadline: req.Deadline, Body: req.Body})
@@ -168,7 +168,7 @@ func (l *lot) ask(h Caller, req *wire.Request) {
 func (l *lot) copy(h Caller, request uint64, key string, id byte) {
 	b := wire.LockBody{Map: []byte("m"), Key: []byte(key), ID: wire.ID{id}, Lease: 60_000}
 	req := &wire.Request{ID: request, Op: wire.OpLock, Flags: wire.FlagRetry, Partition: 1, Deadline: time.Now().Add(20 * time.Second).UnixMilli()}
-	c := newCall(l.s, req, h)
+	c := newCall(l.s, req, h, Moment{Local: time.Now()})
 	c.locks, c.body = true, wire.AppendLockBody(c.body[:0], &b)
 	c.Complete(partition.Applied, entry.Result{Body: wire.AppendLockResult(nil, &wire.LockResult{Flags: wire.LockHeld, Fence: 1, Ends: 1 << 60})})
 }
@@ -275,7 +275,7 @@ func TestWaitQueue(t *testing.T) {
 			// What the state remembers of the call is that it waits, which is no longer so.
 			b := wire.LockBody{Map: []byte("m"), Key: []byte("k"), ID: wire.ID{1}, Lease: 60_000, Flags: wire.LockWait}
 			req := &wire.Request{ID: 2, Op: wire.OpLock, Partition: 1, Deadline: time.Now().Add(time.Minute).UnixMilli()}
-			c := newCall(l.s, req, h)
+			c := newCall(l.s, req, h, Moment{Local: time.Now()})
 			c.locks, c.body = true, wire.AppendLockBody(c.body[:0], &b)
 			c.Complete(partition.Applied, entry.Result{Body: wire.AppendLockResult(nil, &wire.LockResult{Flags: wire.LockQueued})})
 			if r := l.only("the copy", h.take(), 2); r.Flags != wire.LockHeld {
@@ -389,7 +389,7 @@ func TestWaitQueue(t *testing.T) {
 		},
 		"what was not applied is not parked": func(l *lot, h *heard) {
 			for o, code := range map[partition.Outcome]wire.Code{partition.Moved: wire.CodeMoved, partition.Unknown: wire.CodeUnknown, partition.Overloaded: wire.CodeOverloaded} {
-				c := newCall(l.s, &wire.Request{ID: 1, Op: wire.OpLock, Partition: 1}, h)
+				c := newCall(l.s, &wire.Request{ID: 1, Op: wire.OpLock, Partition: 1}, h, Moment{Local: time.Now()})
 				c.locks = true
 				c.Complete(o, entry.Result{})
 				if got := h.take(); len(got) != 1 || got[0].Code != code {

@@ -347,19 +347,10 @@ func unescaped(raw []byte) ([]byte, bool) {
 }
 
 // hex4 reads four hexadecimal digits.
-func hex4(b []byte) (r rune, ok bool) {
+func hex4(b []byte) (rune, bool) {
 	if len(b) < 4 {
 		return 0, false
 	}
-	for _, c := range b[:4] {
-		switch {
-		case c >= '0' && c <= '9':
-			r = r<<4 | rune(c-'0')
-		case c|0x20 >= 'a' && c|0x20 <= 'f':
-			r = r<<4 | rune(c|0x20-'a'+10)
-		default:
-			return 0, false
-		}
-	}
-	return r, true
+	n, err := strconv.ParseUint(textOf(b[:4]), 16, 16)
+	return rune(n), err == nil
 }

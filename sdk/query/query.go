@@ -135,6 +135,7 @@ var errWork = errors.New("the predicate takes too much work on this entry")
 // evaluation is one evaluation of a Query.
 type evaluation struct {
 	key, value value
+	blind      bool  // nobody knows the value: terms about it are unknown
 	work       int   // what is left of maxWork
 	broken     bool  // the term at hand is unknown, whatever it has come to
 	err        error // the first reason for that
@@ -170,12 +171,9 @@ func (q *Query) Eval(key, val []byte) (Truth, error) { return q.eval(key, val, m
 
 // EvalKey returns what the query says of the entry with an encoded key, whatever its value is: what hangs on the value is unknown.
 func (q *Query) EvalKey(key []byte) Truth {
-	t, _ := q.Eval(key, noValue)
-	return t
+	e := evaluation{key: value{b: key}, blind: true, work: maxWork}
+	return q.root.eval(&e)
 }
-
-// noValue is malformed in both formats.
-var noValue = []byte{0xc1}
 
 func (q *Query) eval(key, val []byte, work int) (Truth, error) {
 	e := evaluation{key: value{b: key}, value: valueOf(val), work: work}
@@ -226,6 +224,10 @@ func (n *node) eval(e *evaluation) Truth {
 
 // term evaluates a term.
 func (n *node) term(e *evaluation) Truth {
+	if e.blind && !n.key {
+		return Unknown
+	}
+
 	e.broken = false
 	root := e.value
 	if n.key {

@@ -452,6 +452,16 @@ func TestMalformed(t *testing.T) {
 	}
 
 	// Every beginning of a valid value is missing something, and nothing of it is read beyond its end.
+	eachForm(t, func(q *Query, _ string, v []byte) {
+		for n := range v {
+			q.Eval(v[:n:n], v[:n:n])
+		}
+	})
+}
+
+// eachForm calls f with the query of each expectation and its text, and with either form of the value.
+func eachForm(t *testing.T, f func(q *Query, of string, v []byte)) {
+	t.Helper()
 	packed, _ := encoded(t, ada)
 	text, err := json.Marshal(ada)
 	if err != nil {
@@ -460,9 +470,7 @@ func TestMalformed(t *testing.T) {
 	for _, c := range expectations {
 		q := compiled(t, strings.TrimPrefix(c.text, "*"))
 		for _, v := range [][]byte{packed, text} {
-			for n := range v {
-				q.Eval(v[:n:n], v[:n:n])
-			}
+			f(q, c.text, v)
 		}
 	}
 }
@@ -473,6 +481,23 @@ func TestUsesValue(t *testing.T) {
 	} {
 		if got := compiled(t, text).UsesValue(); got != want {
 			t.Errorf("%s: %v", text, got)
+		}
+	}
+}
+
+// What hangs on the value is unknown, whatever the value is, and no look at it is tried.
+func TestEvalKey(t *testing.T) {
+	key, _ := encoded(t, "k")
+	for text, want := range map[string]Truth{
+		"__key = 'k'": True, "__key = 'l'": False, "this IS NULL": Unknown, "NOT a = 1": Unknown,
+		"__key = 'l' AND a = 1": False, "__key = 'k' AND a = 1": Unknown, "__key = 'k' OR a[any] = 1": True,
+	} {
+		q := compiled(t, text)
+		if got := q.EvalKey(key); got != want {
+			t.Errorf("%s: %d, want %d", text, got, want)
+		}
+		if n := testing.AllocsPerRun(10, func() { q.EvalKey(key) }); n != 0 {
+			t.Errorf("%s: %v allocations", text, n)
 		}
 	}
 }
@@ -536,19 +561,11 @@ func TestConcurrentUse(t *testing.T) {
 // An evaluation allocates nothing, but for strings of JSON with escapes.
 func TestEvalAllocatesNothing(t *testing.T) {
 	key, _ := encoded(t, "user:ada")
-	packed, _ := encoded(t, ada)
-	text, err := json.Marshal(ada)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range expectations {
-		q := compiled(t, strings.TrimPrefix(c.text, "*"))
-		for _, v := range [][]byte{packed, text} {
-			if n := testing.AllocsPerRun(10, func() { q.Eval(key, v) }); n != 0 {
-				t.Errorf("%s: %v allocations", c.text, n)
-			}
+	eachForm(t, func(q *Query, of string, v []byte) {
+		if n := testing.AllocsPerRun(10, func() { q.Eval(key, v) }); n != 0 {
+			t.Errorf("%s: %v allocations", of, n)
 		}
-	}
+	})
 }
 
 // FuzzEval: no bytes make an evaluation fail, and what codec finds in order is judged as the model judges it.
