@@ -166,6 +166,7 @@ func TestAcksAreForgotten(t *testing.T) {
 // In a group of three one of two acknowledgements is held as a rule. Whatever happens to messages and connections behind one that is held,
 // entries are committed and all replicas come to have them.
 func TestHeldAcknowledgementsDoNoHarm(t *testing.T) {
+	t.Parallel() // it waits for most of its time
 	n := newTestNet()
 	members := startShard(t, n, 20, config.Config{ElectionRTT: 50, HeartbeatRTT: 2})
 	leader := members[injectUntilLed(t, members, 1, 0, 1).LeaderID-1]

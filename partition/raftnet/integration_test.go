@@ -443,6 +443,7 @@ func TestLostEntriesAreRepairedWhenIdle(t *testing.T) {
 // In a busy group followers hear of several commits at once. They hear of all in the end, also if messages were lost meanwhile on a connection
 // that lives on, and also a follower that was cut off.
 func TestFollowersOfABusyGroupHearOfAll(t *testing.T) {
+	t.Parallel() // it waits for most of its time
 	n := newTestNet()
 	members := startShard(t, n, 20, config.Config{ElectionRTT: 50, HeartbeatRTT: 2})
 	leader := members[injectUntilLed(t, members, 1, 0, 1).LeaderID-1]
