@@ -320,7 +320,9 @@ func (c Config) patterns() (list wire.MapConfigs, problems []error) {
 // mapConfig returns c in the form of the metadata.
 func mapConfig(c sdk.MapConfig) (wire.MapConfig, error) {
 	return wire.MapConfigSet{TTL: c.TTL, MaxIdle: c.MaxIdle, Eviction: (*string)(c.Eviction), MaxEntries: c.MaxEntries, MaxBytes: c.MaxBytes,
-		Stats: c.Stats, Reads: (*string)(c.Reads)}.MapConfig()
+		Stats: c.Stats, Reads: (*string)(c.Reads), NearCache: c.NearCache, NearCacheMaxEntries: c.NearCacheMaxEntries,
+		NearCacheMaxBytes: c.NearCacheMaxBytes, NearCacheTTL: c.NearCacheTTL, NearCacheMaxIdle: c.NearCacheMaxIdle,
+		NearCacheEncoded: c.NearCacheEncoded, NearCacheNegative: c.NearCacheNegative, NearCacheVerify: c.NearCacheVerify}.MapConfig()
 }
 
 func validPort(s string) bool {

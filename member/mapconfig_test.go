@@ -19,7 +19,7 @@ func TestMapConfigIsWhole(t *testing.T) {
 	for i := range v.NumField() {
 		v.Field(i).Set(reflect.New(v.Field(i).Type().Elem()))
 	}
-	set.Eviction, set.Reads = new(sdk.EvictNone), new(sdk.ReadQuorum)
+	set.Eviction, set.Reads, set.NearCacheMaxEntries = new(sdk.EvictNone), new(sdk.ReadQuorum), new(int64(1))
 
 	if got, err := mapConfig(set); err != nil || got.Fields != wire.AllMapFields {
 		t.Errorf("fields %b of %b, %v", got.Fields, wire.AllMapFields, err)
@@ -29,12 +29,14 @@ func TestMapConfigIsWhole(t *testing.T) {
 func TestMapsAreValidated(t *testing.T) {
 	cfg := Config{Settings: Settings{
 		Maps: map[string]sdk.MapConfig{
-			"ok":    {TTL: new(time.Minute)},
-			"a[":    {TTL: new(-time.Second)},
-			"empty": {},
-			"both":  {Eviction: new(sdk.EvictNone), MaxEntries: new(int64(4))},
-			"fifo":  {Eviction: new(sdk.EvictionPolicy("fifo"))},
-			"dirty": {Reads: new(sdk.ReadPolicy("dirty"))},
+			"ok":          {TTL: new(time.Minute)},
+			"a[":          {TTL: new(-time.Second)},
+			"empty":       {},
+			"both":        {Eviction: new(sdk.EvictNone), MaxEntries: new(int64(4))},
+			"fifo":        {Eviction: new(sdk.EvictionPolicy("fifo"))},
+			"dirty":       {Reads: new(sdk.ReadPolicy("dirty"))},
+			"near":        {NearCacheMaxEntries: new(int64(0)), NearCacheVerify: new(1.5)},
+			"empty cache": {NearCacheMaxEntries: new(int64(0))},
 		},
 		Executors: map[string]exec.PoolConfig{"": {Pool: 1}, "x": {Queue: -1}},
 	}}.WithDefaults()
@@ -42,7 +44,7 @@ func TestMapsAreValidated(t *testing.T) {
 	if !errors.Is(err, ErrConfig) {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`maps "a[":`, "glob", "ttl(-1s)", `maps "empty"`, `maps "both"`, `maps "fifo"`, `maps "dirty"`, `name of executor ""`, `executor "x"`} {
+	for _, want := range []string{`maps "a[":`, "glob", "ttl(-1s)", `maps "empty"`, `maps "both"`, `maps "fifo"`, `maps "dirty"`, `maps "near": near_cache verify 1.5: want 0`, "near_cache max_entries 0", `name of executor ""`, `executor "x"`} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\nwant %q too", err, want)
 		}

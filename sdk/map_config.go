@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -44,6 +45,18 @@ type MapConfig struct {
 
 	// Reads is ReadLease by default. Members that are configured with ReadQuorum have no leases, whatever Reads says of a map.
 	Reads *ReadPolicy
+
+	// NearCache says whether clients keep what they have read of the map; by default they do not. The fields after it are those of
+	// NearCacheConfig, for every client. All of them belong together: a pattern that sets one of them decides all, and one that does
+	// not set NearCache itself sets it to true. 0 means none. Unset, NearCacheMaxEntries is 10,000 and NearCacheVerify 0.0001.
+	NearCache           *bool
+	NearCacheMaxEntries *int64 // at least 1
+	NearCacheMaxBytes   *int64
+	NearCacheTTL        *time.Duration
+	NearCacheMaxIdle    *time.Duration
+	NearCacheEncoded    *bool
+	NearCacheNegative   *bool
+	NearCacheVerify     *float64 // to a millionth
 }
 
 // MapField names a field of a MapConfig, as configuration files and the command line do.
@@ -57,14 +70,26 @@ const (
 	FieldMaxBytes   MapField = "max_bytes"
 	FieldStats      MapField = "stats"
 	FieldReads      MapField = "reads"
+
+	FieldNearCache           MapField = "near_cache" // with all fields below
+	FieldNearCacheMaxEntries MapField = "near_cache_max_entries"
+	FieldNearCacheMaxBytes   MapField = "near_cache_max_bytes"
+	FieldNearCacheTTL        MapField = "near_cache_ttl"
+	FieldNearCacheMaxIdle    MapField = "near_cache_max_idle"
+	FieldNearCacheEncoded    MapField = "near_cache_encoded"
+	FieldNearCacheNegative   MapField = "near_cache_negative"
+	FieldNearCacheVerify     MapField = "near_cache_verify"
 )
 
 var mapFields = []struct {
 	name MapField
-	bit  wire.MapFields
+	bits wire.MapFields
 }{
 	{FieldTTL, wire.MapTTL}, {FieldMaxIdle, wire.MapMaxIdle}, {FieldEviction, wire.MapEviction}, {FieldMaxEntries, wire.MapMaxEntries},
 	{FieldMaxBytes, wire.MapMaxBytes}, {FieldStats, wire.MapStats}, {FieldReads, wire.MapReads},
+	{FieldNearCache, wire.MapNearFields}, {FieldNearCacheMaxEntries, wire.MapNearEntries}, {FieldNearCacheMaxBytes, wire.MapNearBytes},
+	{FieldNearCacheTTL, wire.MapNearTTL}, {FieldNearCacheMaxIdle, wire.MapNearMaxIdle}, {FieldNearCacheEncoded, wire.MapNearEncoded},
+	{FieldNearCacheNegative, wire.MapNearNegative}, {FieldNearCacheVerify, wire.MapNearVerify},
 }
 
 // PatternConfig is the configuration of a pattern: a map's name, or a glob. In a glob * stands for any characters, ? for one,
@@ -84,13 +109,18 @@ type MapSettings struct {
 	MaxBytes   int64
 	Stats      bool
 	Reads      ReadPolicy
+
+	// NearCache is nil unless clients are to have a near cache of the map. Preload is no part of it: each client has its own file.
+	NearCache *NearCacheConfig
 }
 
 // wire returns c in the form that members use. The error lists all that is wrong with single fields; contradictions between fields
 // are found later.
 func (c MapConfig) wire() (wire.MapConfig, error) {
 	return wire.MapConfigSet{TTL: c.TTL, MaxIdle: c.MaxIdle, Eviction: (*string)(c.Eviction), MaxEntries: c.MaxEntries, MaxBytes: c.MaxBytes,
-		Stats: c.Stats, Reads: (*string)(c.Reads)}.MapConfig()
+		Stats: c.Stats, Reads: (*string)(c.Reads), NearCache: c.NearCache, NearCacheMaxEntries: c.NearCacheMaxEntries,
+		NearCacheMaxBytes: c.NearCacheMaxBytes, NearCacheTTL: c.NearCacheTTL, NearCacheMaxIdle: c.NearCacheMaxIdle,
+		NearCacheEncoded: c.NearCacheEncoded, NearCacheNegative: c.NearCacheNegative, NearCacheVerify: c.NearCacheVerify}.MapConfig()
 }
 
 func mapConfigOf(c *wire.MapConfig) (out MapConfig) {
@@ -115,6 +145,52 @@ func mapConfigOf(c *wire.MapConfig) (out MapConfig) {
 	}
 	if c.Fields&wire.MapReads != 0 {
 		out.Reads = new(ReadPolicy(c.Reads.String()))
+	}
+	out.setNearCache(c.Fields, &c.Near)
+	return out
+}
+
+// setNearCache sets the given fields about near caches.
+func (c *MapConfig) setNearCache(fields wire.MapFields, n *wire.NearCache) {
+	for _, f := range []struct {
+		bit  wire.MapFields
+		to   **bool
+		from bool
+	}{{wire.MapNearCache, &c.NearCache, n.On}, {wire.MapNearEncoded, &c.NearCacheEncoded, n.Encoded},
+		{wire.MapNearNegative, &c.NearCacheNegative, n.Negative}} {
+		if fields&f.bit != 0 {
+			*f.to = new(f.from)
+		}
+	}
+
+	if fields&wire.MapNearEntries != 0 {
+		c.NearCacheMaxEntries = new(int64(n.MaxEntries))
+	}
+	if fields&wire.MapNearBytes != 0 {
+		c.NearCacheMaxBytes = new(int64(n.MaxBytes))
+	}
+	if fields&wire.MapNearTTL != 0 {
+		c.NearCacheTTL = new(duration(n.TTL))
+	}
+	if fields&wire.MapNearMaxIdle != 0 {
+		c.NearCacheMaxIdle = new(duration(n.MaxIdle))
+	}
+	if fields&wire.MapNearVerify != 0 {
+		c.NearCacheVerify = new(float64(n.Verify) / wire.MaxNearVerify)
+	}
+}
+
+// nearCacheConfig returns the near cache that is set for a map, or nil for none.
+func nearCacheConfig(n *wire.NearCache) *NearCacheConfig {
+	if !n.On {
+		return nil
+	}
+
+	out := &NearCacheConfig{MaxEntries: int(min(n.MaxEntries, math.MaxInt)), MaxBytes: int64(n.MaxBytes), TTL: duration(n.TTL),
+		MaxIdle: duration(n.MaxIdle), Encoded: n.Encoded, Negative: n.Negative, Verify: float64(n.Verify) / wire.MaxNearVerify}
+	// There 0 stands for the default.
+	if n.Verify == 0 {
+		out.Verify = -1
 	}
 	return out
 }
@@ -153,7 +229,7 @@ func (c *Client) MapConfig(ctx context.Context, name string) (s MapSettings, err
 	r := res.List.Resolve(name)
 	return MapSettings{Patterns: res.List.Matching(name), TTL: duration(r.TTL), MaxIdle: duration(r.MaxIdle),
 		Eviction: EvictionPolicy(r.Eviction.String()), MaxEntries: int64(r.MaxEntries), MaxBytes: int64(r.MaxBytes), Stats: r.Stats,
-		Reads: ReadPolicy(r.Reads.String())}, nil
+		Reads: ReadPolicy(r.Reads.String()), NearCache: nearCacheConfig(&r.Near)}, nil
 }
 
 func (c *Client) mapConfigs(ctx context.Context) (wire.MapConfigsResult, error) {
@@ -220,7 +296,7 @@ next:
 		known := make([]string, 0, len(mapFields))
 		for _, f := range mapFields {
 			if f.name == n {
-				bits |= f.bit
+				bits |= f.bits
 				continue next
 			}
 			known = append(known, string(f.name))

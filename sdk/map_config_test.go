@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -45,6 +46,45 @@ func TestMapConfigs(t *testing.T) {
 			t.Errorf("dropped: %t, %v", existed, err)
 		}
 	}
+}
+
+// A near cache is set for all clients, field by field, and comes out as a client wants it.
+func TestNearCacheOfAMap(t *testing.T) {
+	c := connected(t, fakegrid.New(t, 1, 4))
+	ctx := t.Context()
+	set := func(pattern string, set MapConfig, unset ...MapField) {
+		t.Helper()
+		if err := c.SetMapConfig(ctx, pattern, set, unset...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wants := func(want *NearCacheConfig) {
+		t.Helper()
+		s, err := c.MapConfig(ctx, "users")
+		if err != nil || (s.NearCache == nil) != (want == nil) || want != nil && *s.NearCache != *want {
+			t.Errorf("%+v, %v; want %+v", s.NearCache, err, want)
+		}
+	}
+	wants(nil)
+
+	set("u*", MapConfig{NearCache: new(true)})
+	wants(&NearCacheConfig{MaxEntries: 10_000, Verify: 0.0001})
+
+	whole := MapConfig{NearCacheMaxEntries: new(int64(7)), NearCacheMaxBytes: new(int64(8)), NearCacheTTL: new(time.Second),
+		NearCacheMaxIdle: new(time.Minute), NearCacheEncoded: new(true), NearCacheNegative: new(true), NearCacheVerify: new(0.0)}
+	set("users", whole)
+	wants(&NearCacheConfig{MaxEntries: 7, MaxBytes: 8, TTL: time.Second, MaxIdle: time.Minute, Encoded: true, Negative: true, Verify: -1})
+	list, err := c.MapConfigs(ctx)
+	if err != nil || len(list) != 2 || !reflect.DeepEqual(list[0].MapConfig, whole) {
+		t.Errorf("%+v, %v", list, err)
+	}
+
+	set("users", MapConfig{NearCache: new(false)}, FieldNearCacheTTL)
+	wants(nil)
+	set("users", MapConfig{NearCache: new(true), NearCacheVerify: new(0.25)}, FieldNearCacheMaxEntries)
+	wants(&NearCacheConfig{MaxEntries: 10_000, MaxBytes: 8, MaxIdle: time.Minute, Encoded: true, Negative: true, Verify: 0.25})
+	set("users", MapConfig{}, FieldNearCache)
+	wants(&NearCacheConfig{MaxEntries: 10_000, Verify: 0.0001})
 }
 
 func TestMapConfigRefused(t *testing.T) {

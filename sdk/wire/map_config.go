@@ -25,8 +25,9 @@ const (
 	MaxMapPattern = MaxMapName // of a pattern, in bytes
 )
 
-// MapFields tell which fields of a MapConfig are set.
-type MapFields uint8
+// MapFields tell which fields of a MapConfig are set. On the wire they are a uvarint: what builds of protocol version 4 wrote, as one byte with
+// the first seven bits, reads the same.
+type MapFields uint32
 
 const (
 	MapTTL        MapFields = 1 << 0
@@ -37,10 +38,24 @@ const (
 	MapStats      MapFields = 1 << 5
 	MapReads      MapFields = 1 << 6
 
-	AllMapFields = MapTTL | MapMaxIdle | mapEvictionFields | MapStats | MapReads
+	// Fields of a NearCache.
+	MapNearCache    MapFields = 1 << 7 // On
+	MapNearEntries  MapFields = 1 << 8 // MaxEntries
+	MapNearBytes    MapFields = 1 << 9 // MaxBytes
+	MapNearTTL      MapFields = 1 << 10
+	MapNearMaxIdle  MapFields = 1 << 11
+	MapNearEncoded  MapFields = 1 << 12
+	MapNearNegative MapFields = 1 << 13
+	MapNearVerify   MapFields = 1 << 14
+
+	AllMapFields = MapTTL | MapMaxIdle | mapEvictionFields | MapStats | MapReads | MapNearFields
 
 	mapEvictionFields = MapEviction | MapMaxEntries | MapMaxBytes
+	MapNearFields     = MapNearCache | MapNearEntries | MapNearBytes | MapNearTTL | MapNearMaxIdle | MapNearEncoded | MapNearNegative | MapNearVerify
 )
+
+// mapFieldGroups are fields that make sense only together: the first pattern that sets any of a group decides all of it.
+var mapFieldGroups = [...]MapFields{mapEvictionFields, MapNearFields}
 
 // EvictionPolicy says which entries go first when a map is too large.
 type EvictionPolicy uint8
@@ -119,10 +134,29 @@ type MapConfig struct {
 
 	Stats bool // operations are counted
 	Reads ReadPolicy
+
+	Near NearCache
 }
 
+// NearCache is what clients may keep of a map. Members do nothing with it.
+type NearCache struct {
+	On       bool // clients have a near cache of the map
+	Encoded  bool // they keep encoded values
+	Negative bool // they remember absent keys too
+	// Verify is the share of hits that is checked against the owner, in millionths; 0: none.
+	Verify uint32
+
+	MaxEntries uint64 // of one client
+	MaxBytes   uint64 // likewise, of encoded keys and values; 0: no bound
+	TTL        uint64 // of what is kept, in milliseconds; 0: that of the entry alone counts
+	MaxIdle    uint64 // likewise
+}
+
+// MaxNearVerify is all hits, as NearCache.Verify counts.
+const MaxNearVerify = 1_000_000
+
 // DefaultMapConfig is the configuration of a map for which nothing is set.
-var DefaultMapConfig = MapConfig{Stats: true}
+var DefaultMapConfig = MapConfig{Stats: true, Near: NearCache{Verify: MaxNearVerify / 10_000, MaxEntries: 10_000}}
 
 // Bounded reports whether entries of the map may be evicted for its size.
 func (c *MapConfig) Bounded() bool {
@@ -143,7 +177,7 @@ func (c *MapConfig) Check() error {
 	for _, d := range [...]struct {
 		name  string
 		value uint64
-	}{{"ttl", c.TTL}, {"max_idle", c.MaxIdle}} {
+	}{{"ttl", c.TTL}, {"max_idle", c.MaxIdle}, {"near_cache ttl", c.Near.TTL}, {"near_cache max_idle", c.Near.MaxIdle}} {
 		if d.value >= Forever {
 			bad("%s of %d ms: want less than %d, or 0 for none", d.name, d.value, Forever)
 		}
@@ -162,6 +196,14 @@ func (c *MapConfig) Check() error {
 
 	if c.Reads > ReadQuorum {
 		bad("reads %v: want lease or quorum", c.Reads)
+	}
+
+	// A near cache is in the memory of programs and never without a bound.
+	if c.Fields&MapNearEntries != 0 && c.Near.MaxEntries == 0 {
+		bad("near_cache max_entries 0: want 1 or more")
+	}
+	if c.Near.Verify > MaxNearVerify {
+		bad("near_cache verify of %d millionths: want at most %d", c.Near.Verify, MaxNearVerify)
 	}
 
 	// Members compare configurations, so what is not set must be zero.
@@ -212,13 +254,55 @@ func (c *MapConfig) take(o *MapConfig, f MapFields) {
 	if f&MapReads != 0 {
 		c.Reads = o.Reads
 	}
+	if f&MapNearFields != 0 {
+		c.Near.take(&o.Near, f)
+	}
+}
+
+// nearFlag and nearNumber are fields of a NearCache.
+type (
+	nearFlag struct {
+		field MapFields
+		set   *bool
+	}
+	nearNumber struct {
+		field MapFields
+		value *uint64
+	}
+)
+
+// flags and numbers return fields of c in the protocol's order. Verify comes after them.
+func (c *NearCache) flags() [3]nearFlag {
+	return [3]nearFlag{{MapNearCache, &c.On}, {MapNearEncoded, &c.Encoded}, {MapNearNegative, &c.Negative}}
+}
+
+func (c *NearCache) numbers() [4]nearNumber {
+	return [4]nearNumber{{MapNearEntries, &c.MaxEntries}, {MapNearBytes, &c.MaxBytes}, {MapNearTTL, &c.TTL}, {MapNearMaxIdle, &c.MaxIdle}}
+}
+
+// take gives fields of c the values that they have in o.
+func (c *NearCache) take(o *NearCache, f MapFields) {
+	flags, numbers := o.flags(), o.numbers()
+	for i, to := range c.flags() {
+		if f&to.field != 0 {
+			*to.set = *flags[i].set
+		}
+	}
+	for i, to := range c.numbers() {
+		if f&to.field != 0 {
+			*to.value = *numbers[i].value
+		}
+	}
+	if f&MapNearVerify != 0 {
+		c.Verify = o.Verify
+	}
 }
 
 // minMapConfig is the least that an encoded MapConfig takes.
 const minMapConfig = 1
 
 func (c *MapConfig) append(dst []byte) []byte {
-	dst = append(dst, byte(c.Fields))
+	dst = AppendUvarint(dst, uint64(c.Fields))
 
 	// The order of the fields is the protocol's. What is not set takes no bytes.
 	for _, f := range [...]struct {
@@ -231,27 +315,45 @@ func (c *MapConfig) append(dst []byte) []byte {
 	}
 
 	if c.Fields&MapStats != 0 {
-		var stats byte
-		if c.Stats {
-			stats = 1
-		}
-		dst = append(dst, stats)
+		dst = appendFlags(dst, c.Stats)
 	}
-
 	if c.Fields&MapReads != 0 {
 		dst = append(dst, byte(c.Reads))
+	}
+
+	for _, f := range c.Near.flags() {
+		if c.Fields&f.field != 0 {
+			dst = appendFlags(dst, *f.set)
+		}
+	}
+	for _, f := range c.Near.numbers() {
+		if c.Fields&f.field != 0 {
+			dst = AppendUvarint(dst, *f.value)
+		}
+	}
+	if c.Fields&MapNearVerify != 0 {
+		dst = AppendU32(dst, c.Near.Verify)
 	}
 	return dst
 }
 
+func readFlag(r *Reader) bool {
+	b := r.U8()
+	if b > 1 {
+		r.Fail("a flag of %d", b)
+	}
+	return b == 1
+}
+
 func (c *MapConfig) decode(r *Reader) {
-	c.Fields = MapFields(r.U8())
+	fields := r.Uvarint()
 
 	// A field that is not known has no known length, so nothing after it could be read.
-	if c.Fields&^AllMapFields != 0 {
-		r.Fail("fields %08b of a map's configuration, of which some are not known here", c.Fields)
+	if fields&^uint64(AllMapFields) != 0 {
+		r.Fail("fields %b of a map's configuration, of which some are not known here", fields)
 		return
 	}
+	c.Fields = MapFields(fields)
 
 	var policy uint64
 	for _, f := range [...]struct {
@@ -272,17 +374,26 @@ func (c *MapConfig) decode(r *Reader) {
 	c.Eviction = EvictionPolicy(policy)
 
 	if c.Fields&MapStats != 0 {
-		stats := r.U8()
-		if stats > 1 {
-			r.Fail("a flag of %d", stats)
-		}
-		c.Stats = stats == 1
+		c.Stats = readFlag(r)
 	}
-
 	if c.Fields&MapReads != 0 {
 		if c.Reads = ReadPolicy(r.U8()); c.Reads > ReadQuorum {
 			r.Fail("reads %v", c.Reads)
 		}
+	}
+
+	for _, f := range c.Near.flags() {
+		if c.Fields&f.field != 0 {
+			*f.set = readFlag(r)
+		}
+	}
+	for _, f := range c.Near.numbers() {
+		if c.Fields&f.field != 0 {
+			*f.value = r.Uvarint()
+		}
+	}
+	if c.Fields&MapNearVerify != 0 {
+		c.Near.Verify = r.U32()
 	}
 }
 
@@ -369,8 +480,8 @@ func (l MapConfigs) problems() iter.Seq[error] {
 }
 
 // Resolve returns the configuration of the map with a name. Each field is that of the first pattern that matches the name and sets the
-// field. The fields about eviction go together: they are those of the first pattern that sets any of them. Fields says which fields
-// some pattern sets. The others have their defaults.
+// field. The fields about eviction go together, and those about near caches: they are those of the first pattern that sets any of them.
+// Fields says which fields some pattern sets. The others have their defaults.
 func (l MapConfigs) Resolve(name string) MapConfig {
 	out := DefaultMapConfig
 	for i := range l {
@@ -378,8 +489,10 @@ func (l MapConfigs) Resolve(name string) MapConfig {
 
 		// f is what this pattern can still decide. Earlier patterns are more specific.
 		f := c.Fields &^ out.Fields
-		if out.Fields&mapEvictionFields != 0 {
-			f &^= mapEvictionFields
+		for _, group := range mapFieldGroups {
+			if out.Fields&group != 0 {
+				f &^= group
+			}
 		}
 
 		// Matching is the costly part, so it comes last.
@@ -392,6 +505,10 @@ func (l MapConfigs) Resolve(name string) MapConfig {
 		// A bound without a policy would evict nothing. The least recently used entries go then.
 		if f&mapEvictionFields != 0 && f&MapEviction == 0 && (out.MaxEntries != 0 || out.MaxBytes != 0) {
 			out.Eviction = EvictLRU
+		}
+		// A pattern that says how a near cache is wants one, unless it says otherwise.
+		if f&MapNearFields != 0 && f&MapNearCache == 0 {
+			out.Near.On = true
 		}
 	}
 	return out

@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -15,6 +16,15 @@ type MapConfigSet struct {
 	MaxBytes   *int64
 	Stats      *bool
 	Reads      *string
+
+	NearCache           *bool
+	NearCacheMaxEntries *int64
+	NearCacheMaxBytes   *int64
+	NearCacheTTL        *time.Duration
+	NearCacheMaxIdle    *time.Duration
+	NearCacheEncoded    *bool
+	NearCacheNegative   *bool
+	NearCacheVerify     *float64
 }
 
 // MapConfig returns s in the form that members use. The error lists all that is wrong with single fields. MapConfig.Check
@@ -26,7 +36,8 @@ func (s MapConfigSet) MapConfig() (out MapConfig, err error) {
 		bit   MapFields
 		from  *time.Duration
 		field *uint64
-	}{{"ttl", MapTTL, s.TTL, &out.TTL}, {"max_idle", MapMaxIdle, s.MaxIdle, &out.MaxIdle}} {
+	}{{"ttl", MapTTL, s.TTL, &out.TTL}, {"max_idle", MapMaxIdle, s.MaxIdle, &out.MaxIdle},
+		{"near_cache ttl", MapNearTTL, s.NearCacheTTL, &out.Near.TTL}, {"near_cache max_idle", MapNearMaxIdle, s.NearCacheMaxIdle, &out.Near.MaxIdle}} {
 		// nil leaves the field as it is. A zero value sets it.
 		if d.from == nil {
 			continue
@@ -57,7 +68,9 @@ func (s MapConfigSet) MapConfig() (out MapConfig, err error) {
 		bit   MapFields
 		from  *int64
 		field *uint64
-	}{{"max_entries", MapMaxEntries, s.MaxEntries, &out.MaxEntries}, {"max_bytes", MapMaxBytes, s.MaxBytes, &out.MaxBytes}} {
+	}{{"max_entries", MapMaxEntries, s.MaxEntries, &out.MaxEntries}, {"max_bytes", MapMaxBytes, s.MaxBytes, &out.MaxBytes},
+		{"near_cache max_entries", MapNearEntries, s.NearCacheMaxEntries, &out.Near.MaxEntries},
+		{"near_cache max_bytes", MapNearBytes, s.NearCacheMaxBytes, &out.Near.MaxBytes}} {
 		if n.from == nil {
 			continue
 		}
@@ -69,9 +82,16 @@ func (s MapConfigSet) MapConfig() (out MapConfig, err error) {
 		out.Fields |= n.bit
 	}
 
-	if s.Stats != nil {
-		out.Stats = *s.Stats
-		out.Fields |= MapStats
+	for _, b := range []struct {
+		bit   MapFields
+		from  *bool
+		field *bool
+	}{{MapStats, s.Stats, &out.Stats}, {MapNearCache, s.NearCache, &out.Near.On}, {MapNearEncoded, s.NearCacheEncoded, &out.Near.Encoded},
+		{MapNearNegative, s.NearCacheNegative, &out.Near.Negative}} {
+		if b.from != nil {
+			*b.field = *b.from
+			out.Fields |= b.bit
+		}
 	}
 
 	if s.Reads != nil {
@@ -83,10 +103,29 @@ func (s MapConfigSet) MapConfig() (out MapConfig, err error) {
 		out.Fields |= MapReads
 	}
 
+	if s.NearCacheVerify != nil {
+		share, err := millionths(*s.NearCacheVerify)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("near_cache verify %w", err))
+		}
+		out.Near.Verify = share
+		out.Fields |= MapNearVerify
+	}
+
 	if len(errs) > 0 {
 		return MapConfig{}, errors.Join(errs...)
 	}
 	return out, nil
+}
+
+// millionths returns a share in millionths.
+func millionths(share float64) (uint32, error) {
+	// A share that is rounded to none would be no longer what was asked for. Not-a-number is refused too.
+	n := math.Round(share * 1e6)
+	if !(share == 0 || n >= 1 && share <= 1) {
+		return 0, fmt.Errorf("%v: want 0 for none, or a share from 0.000001 to 1", share)
+	}
+	return uint32(n), nil
 }
 
 // Milliseconds returns d in milliseconds, rounded up. The error for a negative d names what d is.

@@ -9,10 +9,16 @@ import (
 	"pgregory.net/rapid"
 )
 
+func drawNearCache(t *rapid.T) NearCache {
+	return NearCache{On: drawBool(t, "near"), Encoded: drawBool(t, "encoded"), Negative: drawBool(t, "negative"),
+		Verify: uint32(rapid.IntRange(0, MaxNearVerify).Draw(t, "verify")), MaxEntries: 1 + drawU64(t, "near entries")/2,
+		MaxBytes: drawU64(t, "near bytes"), TTL: drawU64(t, "near ttl") % Forever, MaxIdle: drawU64(t, "near max idle") % Forever}
+}
+
 func drawMapConfig(t *rapid.T, _ string) MapConfig {
 	c := MapConfig{Fields: MapFields(rapid.IntRange(1, int(AllMapFields)).Draw(t, "fields")), TTL: drawU64(t, "ttl") % Forever, MaxIdle: drawU64(t, "max idle") % Forever,
 		Eviction: EvictLRU, MaxEntries: 1 + drawU64(t, "entries")/2, MaxBytes: drawU64(t, "bytes"), Stats: drawBool(t, "stats"),
-		Reads: ReadPolicy(rapid.IntRange(0, int(ReadQuorum)).Draw(t, "reads"))}
+		Reads: ReadPolicy(rapid.IntRange(0, int(ReadQuorum)).Draw(t, "reads")), Near: drawNearCache(t)}
 	if c.Fields&(MapMaxEntries|MapMaxBytes) == 0 || rapid.Bool().Draw(t, "unbounded") {
 		c.Eviction, c.MaxEntries, c.MaxBytes = EvictNone, 0, 0
 	} else if c.Fields&MapMaxEntries == 0 {
@@ -32,14 +38,21 @@ func drawMapConfigs(t *rapid.T) MapConfigs {
 	return l
 }
 
+// beforeNear are the fields that builds of protocol version 4 know. What they wrote to a disk stays readable.
+const beforeNear = MapTTL | MapMaxIdle | mapEvictionFields | MapStats | MapReads
+
 var mapConfigFormats = []*format{
 	formatOf("MapConfigsResult", pointed(AppendMapConfigsResult), DecodeMapConfigsResult, func(t *rapid.T) MapConfigsResult {
 		return MapConfigsResult{drawU64(t, "version"), drawMapConfigs(t)}
 	},
 		golden{"0102030405060708 00", MapConfigsResult{0x0102030405060708, nil}},
 		golden{"0102030405060708 02 05 7573657273 7f ac02 05 02 64 8008 01 01  02 612a 20 00", MapConfigsResult{0x0102030405060708, MapConfigs{
-			{"users", MapConfig{AllMapFields, 300, 5, EvictLFU, 100, 1024, true, ReadQuorum}},
-			{"a*", MapConfig{Fields: MapStats}}}}}),
+			{"users", MapConfig{Fields: beforeNear, TTL: 300, MaxIdle: 5, Eviction: EvictLFU, MaxEntries: 100, MaxBytes: 1024, Stats: true, Reads: ReadQuorum}},
+			{"a*", MapConfig{Fields: MapStats}}}}},
+		golden{"0102030405060708 02 05 7573657273 8aff01 05 64 01 01 00 07 8008 ac02 09 0000000a  02 612a 8001 00", MapConfigsResult{0x0102030405060708, MapConfigs{
+			{"users", MapConfig{Fields: MapMaxIdle | MapMaxEntries | MapNearFields, MaxIdle: 5, MaxEntries: 100,
+				Near: NearCache{On: true, Encoded: true, MaxEntries: 7, MaxBytes: 1024, TTL: 300, MaxIdle: 9, Verify: 10}}},
+			{"a*", MapConfig{Fields: MapNearCache}}}}}),
 	formatOf("SetMapConfigBody", pointed(AppendSetMapConfigBody), DecodeSetMapConfigBody, func(t *rapid.T) SetMapConfigBody {
 		return SetMapConfigBody{drawU64(t, "from"), PatternConfig{drawString(t, "pattern"), drawMapConfig(t, "")}}
 	},
@@ -92,6 +105,9 @@ func configs(list ...PatternConfig) MapConfigs {
 	return l
 }
 
+// noNear is what is set for near caches where nothing is set.
+var noNear = DefaultMapConfig.Near
+
 func TestResolveMapConfig(t *testing.T) {
 	l := configs(
 		PatternConfig{"*", MapConfig{Fields: MapTTL | MapStats | MapEviction | MapMaxBytes, TTL: 1000, Eviction: EvictLFU, MaxBytes: 1 << 20}},
@@ -99,6 +115,9 @@ func TestResolveMapConfig(t *testing.T) {
 		PatternConfig{"user:*:cart", MapConfig{Fields: MapTTL | MapMaxEntries, TTL: 5, MaxEntries: 10}},
 		PatternConfig{"user:1:cart", MapConfig{Fields: MapTTL}},
 		PatternConfig{"audit", MapConfig{Fields: MapEviction | MapStats, Stats: true}},
+		PatternConfig{"near*", MapConfig{Fields: MapNearTTL | MapNearVerify, Near: NearCache{TTL: 9}}},
+		PatternConfig{"near-big", MapConfig{Fields: MapNearEntries, Near: NearCache{MaxEntries: 7}}},
+		PatternConfig{"near-off", MapConfig{Fields: MapNearCache}},
 	)
 	if err := l.Check(); err != nil {
 		t.Fatal(err)
@@ -112,7 +131,15 @@ func TestResolveMapConfig(t *testing.T) {
 		// 0 is a value.
 		"user:1:cart": {Fields: MapTTL | MapMaxIdle | MapMaxEntries | MapStats, MaxIdle: 60, Eviction: EvictLRU, MaxEntries: 10},
 		"audit":       {Fields: MapTTL | MapEviction | MapStats, TTL: 1000, Stats: true},
+		// So does what a near cache is like. To say anything of it is to want one.
+		"nearby":   {Fields: all | MapNearTTL | MapNearVerify, TTL: 1000, Eviction: EvictLFU, MaxBytes: 1 << 20, Near: NearCache{On: true, TTL: 9, MaxEntries: 10_000}},
+		"near-big": {Fields: all | MapNearEntries, TTL: 1000, Eviction: EvictLFU, MaxBytes: 1 << 20, Near: NearCache{On: true, MaxEntries: 7, Verify: 100}},
+		"near-off": {Fields: all | MapNearCache, TTL: 1000, Eviction: EvictLFU, MaxBytes: 1 << 20, Near: noNear},
 	} {
+		// Most of the maps have no near cache, and what it would be like by default.
+		if want.Near == (NearCache{}) {
+			want.Near = noNear
+		}
 		if got := l.Resolve(name); got != want {
 			t.Errorf("%s: %+v, want %+v", name, got, want)
 		}
@@ -132,14 +159,17 @@ func TestMapConfigProblems(t *testing.T) {
 	}{
 		"everything": {PatternConfig{"a[", MapConfig{Fields: MapTTL | MapMaxIdle | MapEviction | MapMaxEntries, TTL: Forever, MaxIdle: Forever, MaxEntries: 5}},
 			[]string{`glob "a["`, "ttl of", "max_idle of", "eviction none with max_entries 5"}},
-		"an empty pattern": {PatternConfig{"", MapConfig{Fields: MapTTL}}, []string{"name is empty"}},
-		"a long pattern":   {PatternConfig{strings.Repeat("a", 256), MapConfig{Fields: MapTTL}}, []string{"256 bytes"}},
-		"a control":        {PatternConfig{"a\n", MapConfig{Fields: MapTTL}}, []string{"control character"}},
-		"nothing":          {PatternConfig{"a", MapConfig{}}, []string{"nothing is set"}},
-		"no bound":         {PatternConfig{"a", MapConfig{Fields: MapEviction, Eviction: EvictLRU}}, []string{"without a bound"}},
-		"a policy":         {PatternConfig{"a", MapConfig{Fields: MapEviction, Eviction: 9}}, []string{"eviction policy 9"}},
-		"a field":          {PatternConfig{"a", MapConfig{Fields: 0x80}}, []string{"not known here"}},
-		"a stray value":    {PatternConfig{"a", MapConfig{Fields: MapTTL, MaxIdle: 5}}, []string{"that is not set"}},
+		"an empty pattern":             {PatternConfig{"", MapConfig{Fields: MapTTL}}, []string{"name is empty"}},
+		"a long pattern":               {PatternConfig{strings.Repeat("a", 256), MapConfig{Fields: MapTTL}}, []string{"256 bytes"}},
+		"a control":                    {PatternConfig{"a\n", MapConfig{Fields: MapTTL}}, []string{"control character"}},
+		"nothing":                      {PatternConfig{"a", MapConfig{}}, []string{"nothing is set"}},
+		"no bound":                     {PatternConfig{"a", MapConfig{Fields: MapEviction, Eviction: EvictLRU}}, []string{"without a bound"}},
+		"a policy":                     {PatternConfig{"a", MapConfig{Fields: MapEviction, Eviction: 9}}, []string{"eviction policy 9"}},
+		"a field":                      {PatternConfig{"a", MapConfig{Fields: AllMapFields + 1}}, []string{"not known here"}},
+		"a near cache without entries": {PatternConfig{"a", MapConfig{Fields: MapNearEntries}}, []string{"near_cache max_entries 0"}},
+		"a near cache": {PatternConfig{"a", MapConfig{Fields: MapNearFields, Near: NearCache{MaxEntries: 1, TTL: Forever, MaxIdle: Forever, Verify: MaxNearVerify + 1}}},
+			[]string{"near_cache ttl", "near_cache max_idle", "near_cache verify of 1000001"}},
+		"a stray value": {PatternConfig{"a", MapConfig{Fields: MapTTL, MaxIdle: 5}}, []string{"that is not set"}},
 	} {
 		err := c.config.Check()
 		if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrTooLarge) {

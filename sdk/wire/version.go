@@ -14,7 +14,8 @@ package wire
 //	2: entries stand in another order and state snapshots have another form, so an iteration cannot go on at a member of version 1.
 //	3: parts of bulk calls share frames, which members of version 2 do not read.
 //	4: a removal may have the text of a predicate, which members of version 3 refuse.
-const Version = 4
+//	5: the configuration of a map may have fields that members of version 4 do not read.
+const Version = 5
 
 // Magic opens every hello in both directions. A stray HTTP or TLS client is recognized by its first four bytes.
 const Magic = "GRDN"

@@ -25,7 +25,16 @@ func (p *Process) mapConfig() *cli.Command {
 			&cli.StringFlag{Name: "max-bytes", Usage: "each member owns entries of at most `SIZE`, such as 1048576, 512MB or 2GB; 0: no bound"},
 			&cli.StringFlag{Name: "stats", Usage: "`BOOL`: whether operations are counted"},
 			&cli.StringFlag{Name: "reads", Usage: "`POLICY` by which owners answer reads: lease, or quorum to ask a majority each time"},
-			&cli.StringFlag{Name: "unset", Usage: "leave `FIELDS`, separated by commas, to other patterns: ttl, max_idle, eviction, max_entries, max_bytes, stats, reads"},
+			&cli.StringFlag{Name: "near-cache", Usage: "`BOOL`: whether clients keep what they have read; any of the next flags means true where this was never set"},
+			&cli.StringFlag{Name: "near-cache-max-entries", Usage: "a client keeps at most `N` entries, by default 10000"},
+			&cli.StringFlag{Name: "near-cache-max-bytes", Usage: "a client keeps keys and values of at most `SIZE`; 0: no bound"},
+			&cli.StringFlag{Name: "near-cache-ttl", Usage: "a client keeps an entry for at most `DURATION`; 0: as long as the entry lives"},
+			&cli.StringFlag{Name: "near-cache-max-idle", Usage: "a client drops what it has not used for `DURATION`; 0: never"},
+			&cli.StringFlag{Name: "near-cache-encoded", Usage: "`BOOL`: whether clients keep values encoded, and decode them at each use"},
+			&cli.StringFlag{Name: "near-cache-negative", Usage: "`BOOL`: whether clients remember absent keys too"},
+			&cli.StringFlag{Name: "near-cache-verify", Usage: "check a `SHARE` of the hits against the owner, by default 0.0001; 0: none"},
+			&cli.StringFlag{Name: "unset", Usage: "leave `FIELDS`, separated by commas, to other patterns: ttl, max_idle, eviction, max_entries, max_bytes, stats, reads, " +
+				"near_cache with all about it, or one of it, such as near_cache_ttl"},
 			&cli.BoolFlag{Name: "drop", Usage: "remove the configuration of the pattern"},
 		},
 		details: "Without an argument it prints all configured patterns, the most specific first. With a map's name it prints the resulting " +
@@ -84,7 +93,7 @@ func (inv *invocation) mapChange() (change sdk.MapConfig, unset []sdk.MapField, 
 	for _, f := range []struct {
 		flag string
 		to   **time.Duration
-	}{{"ttl", &change.TTL}, {"max-idle", &change.MaxIdle}} {
+	}{{"ttl", &change.TTL}, {"max-idle", &change.MaxIdle}, {"near-cache-ttl", &change.NearCacheTTL}, {"near-cache-max-idle", &change.NearCacheMaxIdle}} {
 		if s, ok := given(f.flag); ok {
 			d, err := parseTTL("--"+f.flag, s)
 			if err != nil {
@@ -101,28 +110,52 @@ func (inv *invocation) mapChange() (change sdk.MapConfig, unset []sdk.MapField, 
 		change.Eviction = new(sdk.EvictionPolicy(s))
 	}
 
-	if s, ok := given("max-entries"); ok {
-		n, bad := strconv.ParseInt(s, 10, 64)
-		if bad != nil || n < 0 {
-			return change, nil, usagef("--max-entries %q: want a whole number, 0 for no bound", s)
+	for _, f := range []struct {
+		flag, zero string
+		to         **int64
+	}{{"max-entries", "0 for no bound", &change.MaxEntries}, {"near-cache-max-entries", "1 or more", &change.NearCacheMaxEntries}} {
+		if s, ok := given(f.flag); ok {
+			n, bad := strconv.ParseInt(s, 10, 64)
+			if bad != nil || n < 0 {
+				return change, nil, usagef("--%s %q: want a whole number, %s", f.flag, s, f.zero)
+			}
+			*f.to = &n
 		}
-		change.MaxEntries = &n
 	}
 
-	if s, ok := given("max-bytes"); ok {
-		n, bad := config.ParseBytes(s)
-		if bad != nil {
-			return change, nil, usagef("--max-bytes %w", bad)
+	for _, f := range []struct {
+		flag string
+		to   **int64
+	}{{"max-bytes", &change.MaxBytes}, {"near-cache-max-bytes", &change.NearCacheMaxBytes}} {
+		if s, ok := given(f.flag); ok {
+			n, bad := config.ParseBytes(s)
+			if bad != nil {
+				return change, nil, usagef("--%s %w", f.flag, bad)
+			}
+			*f.to = &n
 		}
-		change.MaxBytes = &n
 	}
 
-	if s, ok := given("stats"); ok {
-		b, bad := strconv.ParseBool(s)
-		if bad != nil {
-			return change, nil, usagef("--stats %q: want true or false", s)
+	for _, f := range []struct {
+		flag string
+		to   **bool
+	}{{"stats", &change.Stats}, {"near-cache", &change.NearCache}, {"near-cache-encoded", &change.NearCacheEncoded},
+		{"near-cache-negative", &change.NearCacheNegative}} {
+		if s, ok := given(f.flag); ok {
+			b, bad := strconv.ParseBool(s)
+			if bad != nil {
+				return change, nil, usagef("--%s %q: want true or false", f.flag, s)
+			}
+			*f.to = &b
 		}
-		change.Stats = &b
+	}
+
+	if s, ok := given("near-cache-verify"); ok {
+		share, bad := config.ParseShare(s)
+		if bad != nil {
+			return change, nil, usagef("--near-cache-verify %w", bad)
+		}
+		change.NearCacheVerify = &share
 	}
 
 	if s, ok := given("reads"); ok {
@@ -141,11 +174,11 @@ func (inv *invocation) mapChange() (change sdk.MapConfig, unset []sdk.MapField, 
 	return change, unset, nil
 }
 
-var patternColumns = []string{"pattern", "ttl_ms", "max_idle_ms", "eviction", "max_entries", "max_bytes", "stats", "reads"}
+var patternColumns = []string{"pattern", "ttl_ms", "max_idle_ms", "eviction", "max_entries", "max_bytes", "stats", "reads", "near_cache"}
 
 // patternRow returns what is set for a pattern, null for what is not.
 func patternRow(c *sdk.PatternConfig) []any {
-	row := []any{c.Pattern, nil, nil, nil, nil, nil, nil, nil}
+	row := []any{c.Pattern, nil, nil, nil, nil, nil, nil, nil, nearCacheFields(c)}
 	if c.TTL != nil {
 		row[1] = c.TTL.Milliseconds()
 	}
@@ -168,6 +201,34 @@ func patternRow(c *sdk.PatternConfig) []any {
 		row[7] = string(*c.Reads)
 	}
 	return row
+}
+
+// nearCacheFields returns what is set of near caches for a pattern, null for nothing.
+func nearCacheFields(c *sdk.PatternConfig) any {
+	set := make(map[string]any)
+	for name, b := range map[string]*bool{"enabled": c.NearCache, "encoded": c.NearCacheEncoded, "negative": c.NearCacheNegative} {
+		if b != nil {
+			set[name] = *b
+		}
+	}
+	for name, n := range map[string]*int64{"max_entries": c.NearCacheMaxEntries, "max_bytes": c.NearCacheMaxBytes} {
+		if n != nil {
+			set[name] = *n
+		}
+	}
+	for name, d := range map[string]*time.Duration{"ttl_ms": c.NearCacheTTL, "max_idle_ms": c.NearCacheMaxIdle} {
+		if d != nil {
+			set[name] = d.Milliseconds()
+		}
+	}
+	if c.NearCacheVerify != nil {
+		set["verify"] = *c.NearCacheVerify
+	}
+
+	if len(set) == 0 {
+		return nil
+	}
+	return set
 }
 
 func (inv *invocation) printMapConfigs(ctx context.Context) error {
@@ -215,22 +276,33 @@ func (inv *invocation) printMapSettings(ctx context.Context, c *sdk.Client, name
 		return err
 	}
 
-	orNone := func(n int64) any {
-		if n == 0 {
-			return nil
-		}
-		return n
-	}
-
 	return inv.print(render.Record(
 		render.Field{Name: "name", Value: name},
 		render.Field{Name: "patterns", Value: texts(s.Patterns)},
-		render.Field{Name: "ttl_ms", Value: orNone(s.TTL.Milliseconds())},
-		render.Field{Name: "max_idle_ms", Value: orNone(s.MaxIdle.Milliseconds())},
+		render.Field{Name: "ttl_ms", Value: positive(s.TTL.Milliseconds())},
+		render.Field{Name: "max_idle_ms", Value: positive(s.MaxIdle.Milliseconds())},
 		render.Field{Name: "eviction", Value: string(s.Eviction)},
-		render.Field{Name: "max_entries", Value: orNone(s.MaxEntries)},
-		render.Field{Name: "max_bytes", Value: orNone(s.MaxBytes)},
+		render.Field{Name: "max_entries", Value: positive(s.MaxEntries)},
+		render.Field{Name: "max_bytes", Value: positive(s.MaxBytes)},
 		render.Field{Name: "stats", Value: s.Stats},
 		render.Field{Name: "reads", Value: string(s.Reads)},
+		render.Field{Name: "near_cache", Value: nearCache(s.NearCache)},
 	))
+}
+
+// nearCache returns what the near caches of a map are like, null for none.
+func nearCache(n *sdk.NearCacheConfig) any {
+	if n == nil {
+		return nil
+	}
+	return map[string]any{"max_entries": n.MaxEntries, "max_bytes": positive(n.MaxBytes), "ttl_ms": positive(n.TTL.Milliseconds()),
+		"max_idle_ms": positive(n.MaxIdle.Milliseconds()), "encoded": n.Encoded, "negative": n.Negative, "verify": max(0, n.Verify)}
+}
+
+// positive returns n, or null for none.
+func positive(n int64) any {
+	if n == 0 {
+		return nil
+	}
+	return n
 }

@@ -38,6 +38,28 @@ var mapFields = []field[sdk.MapConfig]{
 	{"stats", scalarField(parseBool, func(c *sdk.MapConfig) **bool { return &c.Stats })},
 	{"reads", scalarField(func(s string) (sdk.ReadPolicy, error) { return sdk.ReadPolicy(s), nil },
 		func(c *sdk.MapConfig) **sdk.ReadPolicy { return &c.Reads })},
+	{"near_cache", func(c *sdk.MapConfig, n *yaml.Node, r *fileReader) error {
+		if n.Kind != yaml.MappingNode {
+			// A bare flag is enough where the defaults do, or to switch off what another pattern has.
+			return setNearCache(c, n, r)
+		}
+		c.NearCache = new(true)
+		readFields(r, "near_cache", n, nearCacheFields, c)
+		return nil
+	}},
+}
+
+var setNearCache = scalarField(parseBool, func(c *sdk.MapConfig) **bool { return &c.NearCache })
+
+var nearCacheFields = []field[sdk.MapConfig]{
+	{"enabled", setNearCache},
+	{"max_entries", scalarField(parseCount, func(c *sdk.MapConfig) **int64 { return &c.NearCacheMaxEntries })},
+	{"max_bytes", scalarField(ParseBytes, func(c *sdk.MapConfig) **int64 { return &c.NearCacheMaxBytes })},
+	{"ttl", scalarField(parseDuration, func(c *sdk.MapConfig) **time.Duration { return &c.NearCacheTTL })},
+	{"max_idle", scalarField(parseDuration, func(c *sdk.MapConfig) **time.Duration { return &c.NearCacheMaxIdle })},
+	{"encoded", scalarField(parseBool, func(c *sdk.MapConfig) **bool { return &c.NearCacheEncoded })},
+	{"negative", scalarField(parseBool, func(c *sdk.MapConfig) **bool { return &c.NearCacheNegative })},
+	{"verify", scalarField(ParseShare, func(c *sdk.MapConfig) **float64 { return &c.NearCacheVerify })},
 }
 
 var evictionFields = []field[sdk.MapConfig]{
@@ -153,6 +175,15 @@ func parseCount(s string) (int64, error) {
 		return 0, fmt.Errorf("%q: want a whole number, or 0 for no bound", s)
 	}
 	return n, nil
+}
+
+// ParseShare returns a part of a whole.
+func ParseShare(s string) (float64, error) {
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(f >= 0 && f <= 1) {
+		return 0, fmt.Errorf("%q: want a share from 0 to 1", s)
+	}
+	return f, nil
 }
 
 // units of sizes.
