@@ -58,8 +58,8 @@ func keyName(i int) string { return fmt.Sprintf("key-%08d", i) }
 
 // Fill writes all keys, one chunk after the other.
 func (l *Load) Fill(ctx context.Context) error {
-	// Chunks are bounded, since stores bound the size of one call.
-	chunk := max(1, min(1000, (1<<20)/l.cfg.ValueSize))
+	// Chunks are bounded, since stores bound the size of one call, and Hazelcast's members take in more than their socket's buffer slowly.
+	chunk := max(1, min(1000, (128<<10)/l.cfg.ValueSize))
 	values := make([][]byte, chunk)
 	for i := range values {
 		values[i] = l.filler
