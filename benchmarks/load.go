@@ -58,7 +58,7 @@ func keyName(i int) string { return fmt.Sprintf("key-%08d", i) }
 
 // Fill writes all keys, one chunk after the other.
 func (l *Load) Fill(ctx context.Context) error {
-	// Chunks are bounded, since stores bound the size of one call, and Hazelcast's members take in more than their socket's buffer slowly.
+	// Chunks are bounded, since stores bound the size of one call, and Hazelcast's Go client waits 40 ms for every few of large ones.
 	chunk := max(1, min(1000, (128<<10)/l.cfg.ValueSize))
 	values := make([][]byte, chunk)
 	for i := range values {
