@@ -77,6 +77,8 @@ func (c *chunkConn) cause() error {
 
 // Close closes the connection. What SendChunk has sent still arrives.
 func (c *chunkConn) Close() {
+	// Acknowledgements that came while the snapshot was sent were none of it.
+	c.t.acks.unsettle()
 	c.shut(errConnClosed)
 	c.done.Wait()
 	c.t.forget(c)
@@ -95,12 +97,12 @@ func (c *chunkConn) shut(cause error) {
 }
 
 // unreachable is the connection for chunks to a process that cannot be dialed.
-type unreachable struct{}
+type unreachable struct{ t *Transport }
 
 var _ raftio.ISnapshotConnection = unreachable{}
 
 // SendChunk drops the chunk.
 func (unreachable) SendChunk(pb.Chunk) error { return nil }
 
-// Close does nothing.
-func (unreachable) Close() {}
+// Close only notes that the leader learns of the failure.
+func (u unreachable) Close() { u.t.acks.unsettle() }

@@ -20,8 +20,11 @@ import (
 // What else dragonboat makes of acknowledgements (handleLeaderReplicateResp, and remote.go):
 //
 //   - The state of a remote. A remote that is not in state Replicate is sent nothing more until it has acknowledged something new. So one is
-//     held only behind one that was delivered and was new: by that the remote came to be in state Replicate. The remote leaves the state when it
-//     rejects, when a connection breaks, and when it is sent a snapshot. Each of these lets the next acknowledgement pass, until one is new.
+//     held only behind two that were delivered and were new: by these the remote came to be in state Replicate. One is not enough after a
+//     snapshot, whose own acknowledgement leads to state Retry alone. The remote leaves the state when it rejects, when a connection breaks,
+//     and when it is sent a snapshot. Each of these lets acknowledgements pass again, until two are new.
+//   - Reads that a follower or a learner forwards. Heartbeats carry min(match, committed), and the replica waits to apply what was committed
+//     when it asked. So its request brings out what is held of it, too.
 //   - Replicates. In state Replicate an acknowledgement makes the leader send something only if it moves the commit index.
 //   - Heartbeats carry min(match, committed). A follower of a group that falls silent may hear of the last commits with the second heartbeat
 //     instead of the first. As long as entries go on, Replicates tell it.
@@ -45,12 +48,15 @@ type ackGroup struct {
 
 // ackReplica is what has come from another replica of the group in the term.
 type ackReplica struct {
-	id      uint64
-	held    uint64 // index of the acknowledgement that is held; 0: none
-	newest  uint64 // index of the newest that was delivered
-	settled bool   // the leader has its remote in state Replicate, unless there was a break since
-	breaks  uint64 // when settled was set
+	id     uint64
+	held   uint64 // index of the acknowledgement that is held; 0: none
+	newest uint64 // index of the newest that was delivered
+	fresh  uint8  // how many were new since it last rejected, as of breaks; settles at most
+	breaks uint64
 }
+
+// settles is how many acknowledgements have to be new until the leader has its remote in state Replicate for certain.
+const settles = 2
 
 // ackedFor is how long a group is remembered in which nothing is replicated.
 const ackedFor = time.Minute
@@ -85,7 +91,7 @@ func (a *acks) said(batch []pb.Message, now time.Time) {
 	}
 }
 
-// unsettle lets acknowledgements of all replicas pass, until one of each is new.
+// unsettle lets acknowledgements of all replicas pass, until two of each are new.
 func (a *acks) unsettle() { a.breaks.Add(1) }
 
 // sift returns what is to be delivered of a batch, and how many of its messages are held. It uses the batch's memory.
@@ -98,7 +104,7 @@ func (a *acks) sift(batch []pb.Message) (out []pb.Message, held int) {
 	for i := range batch {
 		m := &batch[i]
 		g := a.groups.of[raftio.NodeInfo{ShardID: m.ShardID, ReplicaID: m.To}]
-		if g == nil || g.term != m.Term {
+		if g == nil || g.term != m.Term && m.Type != pb.ReadIndex {
 			// Nobody leads here in this term, so it is no answer to one who does.
 			out = append(out, *m)
 			continue
@@ -115,7 +121,7 @@ func (a *acks) sift(batch []pb.Message) (out []pb.Message, held int) {
 				// There is no room in front of m, as nothing before it was held.
 				out = append(make([]pb.Message, 0, 2*len(batch)), out...)
 			}
-			out = append(out, pb.Message{Type: pb.ReplicateResp, To: m.To, From: m.From, ShardID: m.ShardID, Term: m.Term, LogIndex: r.held})
+			out = append(out, pb.Message{Type: pb.ReplicateResp, To: m.To, From: m.From, ShardID: m.ShardID, Term: g.term, LogIndex: r.held})
 			r.held = 0
 		}
 		out = append(out, *m)
@@ -136,16 +142,19 @@ func (g *ackGroup) replica(id uint64) *ackReplica {
 
 // holds reports whether a message of the replica is held. If not, it is delivered, behind what is still held.
 func (r *ackReplica) holds(m *pb.Message, commit, breaks uint64) bool {
+	if r.breaks != breaks {
+		r.fresh, r.breaks = 0, breaks
+	}
 	switch {
 	case m.Type != pb.ReplicateResp:
 	case m.Reject:
-		r.settled = false
-	case m.LogIndex <= commit && r.settled && r.breaks == breaks:
+		r.fresh = 0
+	case m.LogIndex <= commit && r.fresh == settles:
 		r.held = max(r.held, m.LogIndex)
 		return true
 	default:
 		if m.LogIndex > r.newest {
-			r.newest, r.settled, r.breaks = m.LogIndex, true, breaks
+			r.newest, r.fresh = m.LogIndex, min(r.fresh+1, settles)
 		}
 		if m.LogIndex >= r.held {
 			r.held = 0 // this one says as much

@@ -2,6 +2,8 @@ package raftnet
 
 import (
 	"context"
+	"errors"
+	"net"
 	"slices"
 	"testing"
 	"time"
@@ -35,31 +37,34 @@ func (l heldLeader) commit(followers int) uint64 {
 }
 
 // However acknowledgements come, and whatever the leader has said by then: it commits what it would commit if it heard all, at the same
-// moment. Whoever answers a heartbeat has been heard in full. After a rejection or a break the next acknowledgement is delivered.
+// moment. Whoever answers a heartbeat has been heard in full. After a rejection or a break acknowledgements are delivered until two were new.
 func TestHeldAcknowledgementsDelayNoCommit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, now := newAcks(), time.Unix(1000, 0)
 		followers := rapid.IntRange(1, 4).Draw(t, "followers")
 		term, last := uint64(1), uint64(5)
 		heard, delivered := heldLeader{}, heldLeader{}
-		has, mustPass := map[uint64]uint64{}, map[uint64]bool{}
+		// What each has said, and how often it has said something new since whatever makes its acknowledgements pass.
+		has, said, fresh := map[uint64]uint64{}, map[uint64]uint64{}, map[uint64]int{}
+		spoke := false // the leader, in the term: before that nobody has anything to acknowledge
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			switch rapid.IntRange(0, 12).Draw(t, "step") {
 			case 0:
 				term++
 				heard, delivered = heldLeader{}, heldLeader{}
 				clear(has)
-				clear(mustPass)
+				clear(said)
+				clear(fresh)
+				spoke = false
 			case 1:
 				a.unsettle()
-				for id := range uint64(5) {
-					mustPass[id+2] = true
-				}
+				clear(fresh)
 			}
 			last += rapid.Uint64Range(0, 2).Draw(t, "appended")
 			if rapid.Bool().Draw(t, "the leader speaks") {
 				// Anything that was true once may be said late.
 				commit := delivered.commit(followers)
+				spoke = true
 				a.said([]pb.Message{{Type: pb.Replicate, ShardID: 1, From: 1, To: 2, Term: term, Commit: commit - min(commit, rapid.Uint64Range(0, 2).Draw(t, "late"))}}, now)
 			}
 
@@ -90,11 +95,16 @@ func TestHeldAcknowledgementsDelayNoCommit(t *testing.T) {
 				passed := slices.ContainsFunc(out, func(o pb.Message) bool {
 					return o.From == m.From && o.Type == m.Type && o.Reject == m.Reject && o.LogIndex >= m.LogIndex
 				})
-				if m.Type != pb.ReplicateResp || m.Reject || mustPass[m.From] {
+				if m.Type != pb.ReplicateResp || m.Reject || fresh[m.From] < settles {
 					require.True(t, passed, "%v", m)
 				}
-				if m.Type == pb.ReplicateResp {
-					mustPass[m.From] = m.Reject
+				switch {
+				case m.Type != pb.ReplicateResp || !spoke:
+				case m.Reject:
+					fresh[m.From] = 0
+				case m.LogIndex > said[m.From]:
+					said[m.From] = m.LogIndex
+					fresh[m.From]++
 				}
 				if m.Type != pb.ReplicateResp || m.Reject {
 					require.GreaterOrEqual(t, delivered[m.From], heardBefore(came, n), "all that came before it")
@@ -126,9 +136,12 @@ func TestSecondAcknowledgementIsHeld(t *testing.T) {
 		a.said([]pb.Message{{Type: pb.Replicate, ShardID: 1, From: 1, To: 2, Term: 3, Commit: commit}}, now)
 	}
 
+	say(7)
+	require.Len(t, sift(ack(2, 8), ack(3, 8)), 2, "both are new, and nothing is committed")
 	say(8)
-	require.Len(t, sift(ack(2, 9), ack(3, 9)), 2, "both are new, and nothing is committed")
+	require.Len(t, sift(ack(2, 9)), 1)
 	say(9)
+	require.Len(t, sift(ack(3, 9)), 1, "the second that is new")
 	require.Len(t, sift(ack(2, 10)), 1)
 	say(10)
 	require.Empty(t, sift(ack(3, 10)))
@@ -152,6 +165,81 @@ func TestSecondAcknowledgementIsHeld(t *testing.T) {
 	late = ack(3, 9)
 	late.To = 2
 	require.Len(t, sift(late), 1)
+}
+
+// What a leader here has of a replica passes in front of a read that the replica forwards. Of a leader of an earlier time it is of no use, and
+// does no harm.
+func TestForwardedReadBringsOutWhatIsHeld(t *testing.T) {
+	a, now := newAcks(), time.Unix(1000, 0)
+	ack := func(index uint64) pb.Message {
+		return pb.Message{Type: pb.ReplicateResp, ShardID: 1, To: 1, From: 3, Term: 4, LogIndex: index}
+	}
+	a.said([]pb.Message{{Type: pb.Replicate, ShardID: 1, From: 1, To: 2, Term: 4, Commit: 20}}, now)
+	for i := range uint64(settles + 1) {
+		a.sift([]pb.Message{ack(10 + i)})
+	}
+	read := pb.Message{Type: pb.ReadIndex, ShardID: 1, To: 1, From: 3, Hint: 7}
+	out, held := a.sift([]pb.Message{read})
+	require.Zero(t, held)
+	require.Equal(t, []pb.Message{ack(10 + settles), read}, out)
+	out, _ = a.sift([]pb.Message{read})
+	require.Equal(t, []pb.Message{read}, out)
+}
+
+// pausing is what dragonboat keeps of a remote, as far as it decides whether the replica is sent anything: see remote.go there.
+type pausing struct {
+	match, snapshot uint64
+	state           string
+}
+
+// take is the handling of an acknowledgement.
+func (p *pausing) take(index uint64) {
+	if index <= p.match {
+		return
+	}
+	p.match = index
+	paused := p.state != "replicate"
+	switch {
+	case p.state == "snapshot" && index >= p.snapshot:
+		p.state = "retry"
+	case p.state == "retry" || p.state == "wait":
+		p.state = "replicate"
+	}
+	if paused && p.state == "retry" {
+		p.state = "wait" // what follows the snapshot is sent, once
+	}
+}
+
+// A replica that has its snapshot acknowledges that, and then what follows it. All of it is committed, and the leader sends it nothing more
+// before it has heard both.
+func TestNoRemoteIsPausedBehindASnapshot(t *testing.T) {
+	noLeaks(t)
+	tr := startedTransport(t, Config{Dial: func(context.Context, string, uint8) (net.Conn, error) { return nil, errors.New("nobody there") }}, newReceived())
+	now := time.Unix(1000, 0)
+	tr.acks.said([]pb.Message{{Type: pb.Replicate, ShardID: 1, From: 1, To: 2, Term: 4, Commit: 100}}, now)
+	remote := pausing{state: "retry"}
+	comes := func(index uint64) {
+		out, _ := tr.acks.sift([]pb.Message{{Type: pb.ReplicateResp, ShardID: 1, To: 1, From: 3, Term: 4, LogIndex: index}})
+		for _, m := range out {
+			remote.take(m.LogIndex)
+		}
+	}
+
+	comes(10)
+	comes(11)
+	comes(12)
+	require.Equal(t, "replicate", remote.state)
+	c, err := tr.GetSnapshotConnection(context.Background(), testTarget)
+	require.NoError(t, err)
+	remote.state, remote.snapshot = "snapshot", 50
+	// These were on their way.
+	comes(13)
+	comes(14)
+	c.Close()
+	comes(50)
+	require.Equal(t, "wait", remote.state)
+	comes(90)
+	require.Equal(t, "replicate", remote.state)
 }
 
 func TestAcksAreForgotten(t *testing.T) {

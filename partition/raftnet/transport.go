@@ -202,7 +202,7 @@ func (t *Transport) GetSnapshotConnection(ctx context.Context, target string) (r
 	}
 	if err != nil {
 		// The NodeHost would blame the whole process: see chunkConn.SendChunk.
-		return unreachable{}, nil
+		return unreachable{t}, nil
 	}
 	c := newChunkConn(t, nc)
 	if err := t.adopt(c); err != nil {
