@@ -66,6 +66,8 @@ func (c *candidacy) won(l *metaLeader) bool {
 // term returns the term in which the replica campaigns. REQUIRES l's lock.
 func (c *candidacy) term(l *metaLeader, now time.Time) uint64 {
 	switch {
+	case l.id == 0 && c.inOrder:
+		return l.campaign.After(l.term, now)
 	case l.id == 0 && now.Sub(l.changed) > role.RetryFirst:
 		// The messages of the first attempt were lost. A candidate takes no notice of its own term.
 		return l.term + 1

@@ -12,7 +12,7 @@ func (ro *Role) ownApplied(in OwnApplied, now Now, fx *Effects) {
 	ro.own, ro.owning.since = in.Own, time.Time{}
 
 	// The transferee was chosen for the ownership that has ended.
-	ro.giving.to = wire.ID{}
+	ro.giving.to, ro.won = wire.ID{}, Campaign{}
 	ro.ownerChanged(fx)
 	ro.endTransfer()
 

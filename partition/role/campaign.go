@@ -4,10 +4,12 @@ import "time"
 
 // Times of staggered campaigning.
 const (
-	// FirstPeriod is how long the first voter campaigns alone. Each further voter has twice as long.
+	// FirstPeriod is how long the first voter campaigns alone. Each further voter has twice as long, and all have longer in later terms.
 	FirstPeriod = 300 * time.Millisecond
-	// BetweenTerms is how long a new term is given to bring a leader, before the next voter campaigns.
-	BetweenTerms = 60 * time.Millisecond
+	// BetweenTerms is how long the first new term is given to bring a leader, before the next voter campaigns. Each further term has twice as
+	// long, up to MostBetweenTerms. On a busy machine a leader may be elected and not heard of for longer than the first wait.
+	BetweenTerms     = 60 * time.Millisecond
+	MostBetweenTerms = time.Second
 	// InjectEvery is how often a voter that campaigns is told to: it ignores that while it has entries to apply.
 	InjectEvery = 20 * time.Millisecond
 )
@@ -29,6 +31,7 @@ type Campaign struct {
 	term   uint64    // newest term seen
 	since  time.Time // when it was first seen
 	told   time.Time // when the replica was last told to campaign
+	asked  time.Time // when it was first told in this term; zero: it was not
 }
 
 // Cause is why another replica is to lead.
@@ -63,6 +66,14 @@ func (c *Campaign) Begin(cause Cause, replaces uint64, place, voters int, term u
 // End makes the schedule idle: a replica leads.
 func (c *Campaign) End() { *c = Campaign{} }
 
+// betweenTerms is how long the n-th term after the one in which the leader was lost is given.
+func betweenTerms(n uint64) time.Duration {
+	if n == 0 {
+		return 0
+	}
+	return min(BetweenTerms<<min(n-1, 16), MostBetweenTerms)
+}
+
 // Due reports whether the replica campaigns now. Ask again after InjectEvery.
 func (c *Campaign) Due(term uint64, now time.Time) bool {
 	if c.Replaces == 0 || c.voters == 0 {
@@ -75,22 +86,22 @@ func (c *Campaign) Due(term uint64, now time.Time) bool {
 		}
 
 		// Each new term is another voter's turn, so the periods are counted from its beginning.
-		c.term, c.since = term, now
+		c.term, c.since, c.asked = term, now, time.Time{}
 	}
 
-	waited := now.Sub(c.since)
-	if c.term != c.First {
-		// The term is of a voter that has campaigned, and may bring a leader yet.
-		if waited -= BetweenTerms; waited < 0 {
-			return false
-		}
+	// A term after the first is of a voter that has campaigned, and may bring a leader yet.
+	between := betweenTerms(c.term - c.First)
+	waited := now.Sub(c.since) - between
+	if waited < 0 {
+		return false
 	}
 
 	// Each term that brought no leader is the next voter's, and so is each period that has passed in this one.
 	rounds := int((c.term - c.First) % uint64(c.voters))
 	period := 0
-	// Sixteen periods are more than five hours: the bound only keeps the loop short.
-	for length := FirstPeriod; waited >= length && period < 16; period++ {
+	// A voter whose turn it is may be slow, too, so periods are longer where terms are. Sixteen of them are more than five hours: the bound only
+	// keeps the loop short.
+	for length := FirstPeriod + between; waited >= length && period < 16; period++ {
 		waited -= length
 		length *= 2
 	}
@@ -99,6 +110,17 @@ func (c *Campaign) Due(term uint64, now time.Time) bool {
 	if (rounds+period)%c.voters != c.place || now.Sub(c.told) < InjectEvery {
 		return false
 	}
-	c.told = now
+	if c.told = now; c.asked.IsZero() {
+		c.asked = now
+	}
 	return true
+}
+
+// After returns the term after which a replica campaigns that is due in a term without a leader. If that has brought nothing for a while, the
+// replica is a candidate already, and takes notice of a later term alone. Of these it is the one that leaves the next turn to the next voter.
+func (c *Campaign) After(term uint64, now time.Time) uint64 {
+	if term == c.term && !c.asked.IsZero() && now.Sub(c.asked) > RetryFirst {
+		return term + uint64(c.voters)
+	}
+	return term
 }

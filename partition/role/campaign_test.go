@@ -86,7 +86,8 @@ func TestCampaignsOfATransfer(t *testing.T) {
 		{6, 10 * time.Millisecond, false, false},
 		{6, 70 * time.Millisecond, false, true}, // the transferee's term has brought no leader
 		{7, 80 * time.Millisecond, false, false},
-		{7, 140 * time.Millisecond, true, false},
+		{7, 199 * time.Millisecond, false, false},
+		{7, 200 * time.Millisecond, true, false}, // each term is given twice as long as the one before
 	} {
 		if h, o := transferee.Due(c.term, start.Add(c.at)), owner.Due(c.term, start.Add(c.at)); h != c.transferee || o != c.owner {
 			t.Errorf("term %d after %v: the transferee campaigns: %t, want %t; the owner: %t, want %t", c.term, c.at, h, c.transferee, o, c.owner)

@@ -28,8 +28,8 @@ func (ro *Role) campaigns(now Now, fx *Effects) {
 
 	c, term := &ro.campaign, ro.raft.term
 	due := c.Due(term, now.Time)
-	if due && ro.raft.leader == 0 && (c.Cause == Death || c.Cause == Stalled) && now.Time.Sub(ro.raft.since) > RetryFirst {
-		term++ // the campaign in this term has brought nothing: a candidate hears nothing but a later term
+	if due && ro.raft.leader == 0 && (c.Cause == Death || c.Cause == Stalled) {
+		term = c.After(term, now.Time)
 	}
 
 	first, electing := ro.firstElection(now)

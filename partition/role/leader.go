@@ -19,8 +19,15 @@ func (ro *Role) leaderChanged(in LeaderChanged, now Now, fx *Effects) {
 		// The campaign has what it wanted, or was against a leader that has come back. One against a leader that is down, or that
 		// transfers the partition, goes on while the same replica leads.
 		if c := &ro.campaign; in.Leader != c.Replaces || c.Cause == Deposed || c.Cause == Stalled {
+			if ro.won = (Campaign{}); ro.leads() && (c.Cause == Death || c.Cause == Stalled) {
+				ro.won = *c
+			}
 			c.End()
 		}
+	case lost && in.Term > before && ro.won.Replaces != 0:
+		// Another has not heard in time that this replica was elected, and goes on by the schedule. So does this one, in its place: the
+		// other's log may be too short.
+		ro.campaign, ro.won = ro.won, Campaign{}
 	case lost && in.Term > before:
 		// Another campaigns against this replica and has one period to be elected. If it is not, its log was too short, and the
 		// log of this replica is long enough.

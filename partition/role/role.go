@@ -53,6 +53,8 @@ type Role struct {
 
 	// campaign is the schedule by which this replica campaigns in the place of a leader.
 	campaign Campaign
+	// won is the schedule by which this replica came to lead; zero once it owns the partition, or if it did not by one.
+	won Campaign
 }
 
 // raft is what Raft has said.
