@@ -117,7 +117,7 @@ func (c *Campaign) Due(term uint64, now time.Time) bool {
 }
 
 // After returns the term after which a replica campaigns that is due in a term without a leader. If that has brought nothing for a while, the
-// replica is a candidate already, and takes notice of a later term alone. Of these it is the one that leaves the next turn to the next voter.
+// replica is a candidate already, and takes notice of a later term alone. Of these it is the one behind which the next voter campaigns.
 func (c *Campaign) After(term uint64, now time.Time) uint64 {
 	if term == c.term && !c.asked.IsZero() && now.Sub(c.asked) > RetryFirst {
 		return term + uint64(c.voters)
