@@ -3,6 +3,8 @@ package grid_test
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -14,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gridiron-io/gridiron/grid"
 	"github.com/gridiron-io/gridiron/grid/gridtest"
 	"github.com/gridiron-io/gridiron/sdk"
 	"github.com/gridiron-io/gridiron/sdk/wire"
@@ -24,6 +27,7 @@ import (
 type lossyNATS struct {
 	loss  atomic.Int32 // percent of the messages
 	delay atomic.Int32 // messages that others may overtake
+	dark  atomic.Bool  // no member can be reached for events
 
 	mu    sync.Mutex // guards the following
 	conns map[*lossyConn]struct{}
@@ -67,6 +71,9 @@ func (c *lossyConn) Write(b []byte) (int, error) {
 	if !c.said {
 		c.said = true
 		if h, err := wire.DecodeHello(b[8:]); err == nil && h.Plane == wire.PlaneEvents {
+			if c.l.dark.Load() {
+				return 0, net.ErrClosed
+			}
 			c.in = bufio.NewReaderSize(c.Conn, 64<<10)
 			c.l.mu.Lock()
 			if c.l.conns == nil {
@@ -160,56 +167,259 @@ func (c *lossyConn) next() error {
 	return nil
 }
 
+// These make of TestEventsThroughALossyChannel, which takes seconds, one that takes minutes. TestProcessesThroughALossyChannel has them too.
+var (
+	eventsWritten = flag.Int("events", 2400, "how many events at least come through a lossy channel")
+	eventCut      = flag.Duration("events.cut", 0, "for how long at least nothing comes through")
+	eventKills    = flag.Int("events.kills", 1, "how often an owner is killed meanwhile")
+)
+
+// memberFaults are what can happen to the members of a cluster, which are numbered from 0. All but kill return when the cluster is whole.
+type memberFaults interface {
+	kill(i int)
+	restart(i int)
+	add() int
+	leave(i int)
+}
+
+// clusterFaults are those of a cluster in this process.
+type clusterFaults struct{ cl *gridtest.Cluster }
+
+func (f clusterFaults) kill(i int)    { f.cl.Kill(i) }
+func (f clusterFaults) restart(i int) { f.cl.Restart(i); f.cl.WaitSafe() }
+func (f clusterFaults) leave(i int)   { f.cl.Stop(i); f.cl.WaitSafe() }
+func (f clusterFaults) add() int {
+	i := f.cl.Add()
+	f.cl.WaitSafe()
+	return i
+}
+
 // Whatever happens to the messages on their way to the client, and to the members: each event is heard once and in order.
 func TestEventsThroughALossyChannel(t *testing.T) {
 	t.Parallel()
-	ctx := t.Context()
-	cl := gridtest.New(t, 3)
+	cl := gridtest.New(t, 3, gridtest.WithConfig(func(_ int, cfg *grid.Config) { cfg.MaxValue = largeEvent + 100 }))
+	throughALossyChannel(t, cl.Addrs(), clusterFaults{cl})
+}
+
+// largeEvent is how large the largest values are: nearly as large as a cluster may be configured for.
+const largeEvent = 4<<20 - 200
+
+// throughALossyChannel has listeners of several kinds hear of a load on three members, while messages get lost, late and out of order on
+// their way, while the connection for events is cut, and while members die, come and leave.
+func throughALossyChannel(t *testing.T, addrs []string, members memberFaults) {
+	t.Helper()
+	connect := func(opts ...sdk.Option) *sdk.Client {
+		c, err := sdk.Connect(t.Context(), addrs, append(opts, sdk.WithTimeout(eventWait), sdk.WithMaxValue(largeEvent+100))...)
+		must(t, err)
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
 	lossy := &lossyNATS{}
-	c, err := sdk.Connect(ctx, []string{cl.Addr(0), cl.Addr(1), cl.Addr(2)}, sdk.WithDialer(lossy.dial))
+	writer, hearer := connect(), connect(sdk.WithDialer(lossy.dial))
+	m, heard := openMap[string, int](t, writer, "lossy"), openMap[string, int](t, hearer, "lossy")
+
+	all := newLedger("a listener", identity)
+	sub, err := heard.AddEntryListener(t.Context(), all.listener())
 	must(t, err)
-	t.Cleanup(func() { _ = c.Close() })
+	t.Cleanup(func() { _ = sub.Close() })
+	slow := newSlowListener(t, heard)
+	parts := newInstalments(t, heard)
+	large := newLargeEvents(t, writer, hearer)
 
-	m := openMap[string, int](t, cl.Client(), "lossy")
-	h, sub := listen(t, openMap[string, int](t, c, "lossy"))
-	const keys, n = 40, 60
-	write(t, m, keys, n, func(done int) {
-		switch done {
-		case keys * n / 10:
-			lossy.loss.Store(50)
-		case 3 * keys * n / 10:
-			lossy.delay.Store(20)
-		case 4 * keys * n / 10:
-			lossy.loss.Store(10)
-			if lossy.cut() == 0 {
-				t.Error("there is no connection to cut")
-			}
-		case 5 * keys * n / 10:
-			cl.Kill(0)
-		case 6 * keys * n / 10:
+	const keys = 40
+	load := startEventLoad(t, m, keys, slow.written)
+	step := func() {
+		t.Helper()
+		parts.next(t)
+		large.write(t)
+		load.wait(t, *eventsWritten/12)
+	}
+
+	step()
+	lossy.loss.Store(50)
+	step()
+	lossy.delay.Store(20)
+	step()
+	lossy.loss.Store(10)
+	if lossy.cut() == 0 {
+		t.Error("there is no connection to cut")
+	}
+	step()
+	for i := range *eventKills { // each owns a third of the keys
+		members.kill(i % 3)
+		step()
+		if i == 0 { // nothing comes through any more
 			lossy.loss.Store(100)
+			lossy.dark.Store(true)
 			lossy.cut()
-		case 8 * keys * n / 10:
-			cl.Restart(0)
-			lossy.loss.Store(50)
-		case 9 * keys * n / 10:
-			lossy.cut()
+			<-time.After(*eventCut)
+			load.wait(t, *eventsWritten/12) // nobody can begin to listen
 		}
-	})
-
-	list := h.wait(t, "everything", complete(keys, n))
-	for key, last := range chains(t, list) {
-		if last != n {
-			t.Errorf("key %s was heard of up to %d", key, last)
+		members.restart(i % 3)
+		lossy.loss.Store(50)
+		lossy.dark.Store(false)
+		lossy.cut()
+		step()
+	}
+	added := members.add()
+	step()
+	members.leave(added)
+	step()
+	if *eventKills > 1 {
+		for i := range 3 {
+			members.leave(i)
+			members.restart(i)
+			step()
 		}
 	}
-	if anyLost(list) || len(list) != keys*n {
-		t.Errorf("heard %d events, not %d; lost: %t", len(list), keys*n, anyLost(list))
-	}
+	load.wait(t, *eventsWritten-int(load.done.Load()))
 
+	must(t, load.stop())
+	lossless := *eventKills <= 1 // and the cut short: rings may be overrun otherwise
+	all.settle(t, load.last, lossless)
+	slow.settle(t, load.last, lossless)
+	parts.settle(t, load.last, lossless)
+	large.settle(t, large.last, lossless)
 	lossy.loss.Store(0)
 	lossy.delay.Store(0)
 	waitLive(t, sub)
+}
+
+// slowEach is how many events a slow listener hears until it waits to be let on. It is let on half as often as that would need.
+const slowEach = 50
+
+// slowListener is one that waits for the writers.
+type slowListener struct {
+	*ledger[int]
+	turn  chan struct{} // one slot
+	heard int           // owned by the listener
+}
+
+func newSlowListener(t *testing.T, m *sdk.Map[string, int]) *slowListener {
+	t.Helper()
+	s := &slowListener{ledger: newLedger("a slow listener", identity), turn: make(chan struct{}, 1)}
+	hear := func(e sdk.Event[string, int]) {
+		if s.heard++; s.heard%slowEach == 0 {
+			select {
+			case <-s.turn:
+			case <-t.Context().Done():
+			}
+		}
+		s.add(e)
+	}
+	sub, err := m.AddEntryListener(t.Context(), sdk.EntryListener[string, int]{Added: hear, Updated: hear, Lost: s.add})
+	must(t, err)
+	t.Cleanup(func() { _ = sub.Close() })
+	return s
+}
+
+// written lets the listener on, if it is time.
+func (s *slowListener) written(done int) {
+	if done%(2*slowEach) != 0 {
+		return
+	}
+	select {
+	case s.turn <- struct{}{}:
+	default:
+	}
+}
+
+// settle lets the listener go as fast as it can from now on.
+func (s *slowListener) settle(t *testing.T, last map[string]int, lossless bool) {
+	t.Helper()
+	close(s.turn)
+	s.ledger.settle(t, last, lossless)
+}
+
+// instalments are listeners one after the other. Each goes on where the one before has ended.
+type instalments struct {
+	*ledger[int]
+	m *sdk.Map[string, int]
+
+	now struct {
+		sync.Mutex // guards the following
+		number     int
+		token      sdk.ResumeToken
+	}
+	sub *sdk.Subscription
+}
+
+func newInstalments(t *testing.T, m *sdk.Map[string, int]) *instalments {
+	t.Helper()
+	p := &instalments{ledger: newLedger("listeners one after the other", identity), m: m}
+	p.next(t)
+	t.Cleanup(func() { _ = p.sub.Close() })
+	return p
+}
+
+// next ends the present listener, if it has heard of anything, and starts the next.
+func (p *instalments) next(t *testing.T) {
+	t.Helper()
+	p.now.Lock()
+	token := p.now.token
+	if p.sub != nil && token == "" {
+		p.now.Unlock()
+		return
+	}
+	p.now.number++
+	number := p.now.number
+	p.now.Unlock()
+
+	var opts []sdk.ListenerOption
+	if p.sub != nil {
+		must(t, p.sub.Close())
+		opts = append(opts, sdk.From(token))
+	}
+	hear := func(e sdk.Event[string, int]) {
+		p.now.Lock()
+		defer p.now.Unlock()
+		if p.now.number == number { // the one before may still be at its last event
+			p.add(e)
+			p.now.token = e.Token
+		}
+	}
+	sub, err := p.m.AddEntryListener(t.Context(), sdk.EntryListener[string, int]{Added: hear, Updated: hear, Lost: hear}, opts...)
+	must(t, err)
+	p.sub = sub
+}
+
+// largeEvents are those of values that are as large as can be.
+type largeEvents struct {
+	*ledger[[]byte]
+	m    *sdk.Map[string, []byte]
+	last map[string]int
+}
+
+func newLargeEvents(t *testing.T, writer, hearer *sdk.Client) *largeEvents {
+	t.Helper()
+	l := &largeEvents{m: openMap[string, []byte](t, writer, "large"), last: make(map[string]int)}
+	l.ledger = newLedger("a listener to large values", func(v []byte) int {
+		if len(v) == 0 {
+			return 0
+		}
+		if len(v) < largeEvent/2 {
+			return -1
+		}
+		return int(binary.BigEndian.Uint64(v))
+	})
+	sub, err := openMap[string, []byte](t, hearer, "large").AddEntryListener(t.Context(), l.listener())
+	must(t, err)
+	t.Cleanup(func() { _ = sub.Close() })
+	return l
+}
+
+// write writes one of two keys.
+func (l *largeEvents) write(t *testing.T) {
+	t.Helper()
+	// Of the larger one, an event never has both values: an answer is not as large as that.
+	key, size := "large", largeEvent/2
+	if l.last[key] > l.last["largest"] {
+		key, size = "largest", largeEvent
+	}
+	l.last[key]++
+	value := make([]byte, size)
+	binary.BigEndian.PutUint64(value, uint64(l.last[key]))
+	must(t, l.m.Set(t.Context(), key, value))
 }
 
 // waitLive waits until a subscription is live.

@@ -30,8 +30,8 @@ func (s *Subscription) Close() error {
 // in this process. Beyond that only the members' short memory of the latest events helps.
 //
 // Old and New are zero if there is no such value. They are also zero, with Omitted set, if the value was too large to keep for
-// this listener. Members keep up to 32 MB of such values for 10 seconds, and take New from the entry while the entry still has
-// the event's version. Events whose key is not a K or whose value is not a V are skipped; the client's logger reports the first.
+// this listener; Old also where the two take more than 5 MB. Members keep up to 32 MB of such values for 10 seconds, and take New
+// from the entry while the entry still has the event's version. Events whose key is not a K or whose value is not a V are skipped; the client's logger reports the first.
 //
 // Errors: ErrInvalid for contradictory options, a key that is not a K, and a token that does not fit; ErrTooLarge;
 // ErrUnavailable, ErrTimeout and ErrClosed as for calls.

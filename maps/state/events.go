@@ -122,6 +122,12 @@ func (s *State) readEvents(r *Reading, at *ReadPoint) bool {
 
 	from := Place{Generation: b.Generation, Pos: b.Pos}
 	res.Events, res.More = s.Events(b.Map, from, limit, pageBytes, at.Dropped)
+	for i := range res.Events {
+		// Only the first event can be as large as that, and then is the only one.
+		if e := &res.Events[i]; len(e.Key)+len(e.Old)+len(e.New) > maxEventAnswer {
+			e.Old, e.Flags = nil, e.Flags|wire.EventOmitted
+		}
+	}
 	r.text = wire.AppendEventsResult(r.text, &res)
 	return true
 }

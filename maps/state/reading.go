@@ -12,6 +12,9 @@ const (
 	pageEntries = 1000
 	pageKeys    = 8192 // of a page without values
 	maxAnswer   = wire.MaxFrame - wire.AnswerHeader
+	// maxEventAnswer bounds the key and values of one event: both values of an update may be too large together. The rest of the answer is
+	// what goes before the event, and before its values.
+	maxEventAnswer = maxAnswer - 1<<10
 )
 
 // ReadPoint tells when and where a read takes place.

@@ -129,6 +129,30 @@ func listed(t testing.TB, s *State, name string, from Place, limit, maxBytes int
 	return strings.Join(out, " ")
 }
 
+// Two values that are as large as can be do not fit into an answer together. A listener gets past them, with the new one.
+func TestLargestEventsFitIntoAnAnswer(t *testing.T) {
+	s := newScript(t, Limits{})
+	at := placeAt(s.State, "m")
+	key := strings.Repeat("k", wire.MaxKey)
+	for i, size := range []int{1, wire.MaxValueHard, wire.MaxValueHard, 1} {
+		s.do(wire.OpSet, "m", key, strings.Repeat("v", size))
+		r := Reading{Op: wire.OpEvents, Body: wire.AppendEventsBody(nil, &wire.EventsBody{Map: []byte("m"), Generation: at.Generation, Pos: at.Pos})}
+		s.Read(&r, &ReadPoint{})
+		answer := r.Append(nil)
+		if len(answer) > maxAnswer {
+			t.Fatalf("an answer of %d bytes, and %d fit into a frame", len(answer), maxAnswer)
+		}
+		res, err := wire.DecodeEventsResult(answer)
+		if err != nil || len(res.Events) != 1 || res.More || len(res.Events[0].New) != size {
+			t.Fatalf("%d events, %v", len(res.Events), err)
+		}
+		if omitted := res.Events[0].Flags&wire.EventOmitted != 0; omitted != (i == 2) || omitted != (i > 0 && res.Events[0].Old == nil) {
+			t.Errorf("event %d has an Old of %d bytes, and flags %b", i, len(res.Events[0].Old), res.Events[0].Flags)
+		}
+		at = placeAt(s.State, "m")
+	}
+}
+
 func TestEventsOfAMap(t *testing.T) {
 	s := newScript(t, Limits{RingEvents: 8})
 	check := func(what string, from Place, want string, bounds ...int) {
