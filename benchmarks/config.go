@@ -27,11 +27,12 @@ const opMix Op = "mix"
 
 // Bounds of a Config.
 const (
-	maxCallers = 100_000
-	maxRate    = 10_000_000
-	maxKeys    = 100_000_000
-	maxBatch   = 100_000
-	maxValue   = 4<<20 - 1<<10 // what a cluster may be configured for, less the encoding
+	maxCallers   = 100_000
+	maxListeners = 1000
+	maxRate      = 10_000_000
+	maxKeys      = 100_000_000
+	maxBatch     = 100_000
+	maxValue     = 4<<20 - 1<<10 // what a cluster may be configured for, less the encoding
 )
 
 // Config is one run. Zero values mean the defaults.
@@ -55,6 +56,8 @@ type Config struct {
 	WarmUp    time.Duration // before each round; 0 is none
 	// Operations ends each round after so many operations instead of after Duration; 0 does not.
 	Operations int64
+	// Listeners is how many listeners hear of all writes, each with a client of its own, which Connect makes.
+	Listeners int
 	// Map is the map's name, by default "grid-bench". It must be empty, and is destroyed in the end.
 	Map string
 	// PIDs are the members' processes, whose CPU time counts with this process's.
@@ -140,8 +143,15 @@ func (c Config) Validate() error {
 	if !(c.Zipf >= 0 && c.Zipf <= maxTheta) { // nor what is not a number
 		bad("zipf %v: want 0 to %v", c.Zipf, maxTheta)
 	}
-	if c.ValueSize < stampSize || c.ValueSize > maxValue {
-		bad("value size %d: want %d to %d bytes", c.ValueSize, stampSize, maxValue)
+	least := stampSize
+	if c.Listeners != 0 {
+		least = heardStamp
+	}
+	if c.ValueSize < least || c.ValueSize > maxValue {
+		bad("value size %d: want %d to %d bytes", c.ValueSize, least, maxValue)
+	}
+	if c.Listeners < 0 || c.Listeners > maxListeners {
+		bad("listeners %d: want 0 to %d", c.Listeners, maxListeners)
 	}
 
 	if c.Duration < 0 {

@@ -27,9 +27,9 @@ func TestValidateNamesAllThatIsWrong(t *testing.T) {
 		err  error
 		want []string
 	}{
-		{"low", Config{Op: "put", Callers: []int{1, 0, -1}, Keys: -1, ValueSize: 7, Batch: -1, Duration: -1, WarmUp: -2, Operations: -3,
+		{"low", Config{Op: "put", Callers: []int{1, 0, -1}, Keys: -1, ValueSize: 7, Batch: -1, Duration: -1, WarmUp: -2, Operations: -3, Listeners: -1,
 			PIDs: []int{0}}.WithDefaults().Validate(), []string{`operation "put": there are set, get, mixed`, "callers 0:", "callers -1:",
-			"keys -1:", "batch -1:", "value size 7:", "duration -1ns:", "warm-up -2ns:", "operations -3:", "process 0:"}},
+			"keys -1:", "batch -1:", "value size 7:", "duration -1ns:", "warm-up -2ns:", "operations -3:", "listeners -1:", "process 0:"}},
 		{"high", Config{Callers: []int{100_001}, Keys: 100_000_001, ValueSize: 4 << 20}.WithDefaults().Validate(),
 			[]string{"callers 100001:", "keys 100000001:", "value size 4194304:"}},
 		{"load", Config{Op: OpGet, Mix: Mix{-1, 1_000_001}, Rate: -1, Zipf: 1}.WithDefaults().Validate(),

@@ -20,6 +20,7 @@ type Load struct {
 	stamp  atomic.Uint64 // callers so far, of all rounds
 	mix    Mix
 	draw   func(*rand.Rand) int // a key's number
+	heard  *listeners           // nil: nobody listens
 }
 
 // NewLoad returns a load on a store. Of cfg it heeds what says how callers work: not Servers, Connect and Map.

@@ -19,7 +19,7 @@ func BenchmarkOp(b *testing.B) {
 		for _, members := range []int{1, 3} {
 			for _, partitions := range []int{271, 24} {
 				b.Run(fmt.Sprintf("op=%s/members=%d/partitions=%d", op, members, partitions), func(b *testing.B) {
-					benchmarkOp(b, op, members, partitions, 0, 64, 512)
+					benchmarkOp(b, members, partitions, Config{Op: op}, 64, 512)
 				})
 			}
 		}
@@ -30,24 +30,34 @@ func BenchmarkOp(b *testing.B) {
 func BenchmarkBatch(b *testing.B) {
 	for _, op := range []Op{OpSet, OpGet} {
 		for _, partitions := range []int{271, 24} {
-			b.Run(fmt.Sprintf("op=%s/partitions=%d", op, partitions), func(b *testing.B) { benchmarkOp(b, op, 3, partitions, 1000, 1, 8) })
+			b.Run(fmt.Sprintf("op=%s/partitions=%d", op, partitions), func(b *testing.B) {
+				benchmarkOp(b, 3, partitions, Config{Op: op, Batch: 1000}, 1, 8)
+			})
 		}
 	}
 }
 
-func benchmarkOp(b *testing.B, op Op, members, partitions, batch int, callers ...int) {
+// BenchmarkListeners is one Set of which some listeners hear.
+func BenchmarkListeners(b *testing.B) {
+	for _, n := range []int{0, 1, 10, 100} {
+		b.Run(fmt.Sprintf("listeners=%d", n), func(b *testing.B) { benchmarkOp(b, 3, 271, Config{Op: OpSet, Listeners: n}, 64) })
+	}
+}
+
+func benchmarkOp(b *testing.B, members, partitions int, cfg Config, callers ...int) {
 	cl := startProcesses(b, members, partitions)
 	for _, callers := range callers {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
-			result, err := Run(b.Context(), Config{Servers: cl.Addrs(), PIDs: cl.PIDs(), Op: op, Batch: batch, Callers: []int{callers},
-				Operations: int64(b.N), WarmUp: time.Second, Measuring: func(begin bool) {
-					b.StopTimer() // profiles are not part of it
-					profile(b, cl, begin)
-					if begin {
-						b.ResetTimer()
-						b.StartTimer()
-					}
-				}})
+			cfg.Servers, cfg.PIDs, cfg.Callers, cfg.Operations, cfg.WarmUp = cl.Addrs(), cl.PIDs(), []int{callers}, int64(b.N), time.Second
+			cfg.Measuring = func(begin bool) {
+				b.StopTimer() // profiles are not part of it
+				profile(b, cl, begin)
+				if begin {
+					b.ResetTimer()
+					b.StartTimer()
+				}
+			}
+			result, err := Run(b.Context(), cfg)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -58,11 +68,14 @@ func benchmarkOp(b *testing.B, op Op, members, partitions, batch int, callers ..
 			b.ReportMetric(r.PerSecond, "ops/s")
 			b.ReportMetric(float64(r.P50.Microseconds()), "p50-µs")
 			b.ReportMetric(float64(r.P99.Microseconds()), "p99-µs")
+			if cfg.Listeners > 0 {
+				b.ReportMetric(float64(r.EventP99.Microseconds()), "event-p99-µs")
+			}
 			if r.CPU.Total != nil {
 				b.ReportMetric(*r.CPU.Total, "cpu-µs/op")
 				b.ReportMetric(*r.CPU.Client, "client-cpu-µs/op")
-				if batch > 0 {
-					b.ReportMetric(*r.CPU.Total/float64(batch), "cpu-µs/entry")
+				if cfg.Batch > 0 {
+					b.ReportMetric(*r.CPU.Total/float64(cfg.Batch), "cpu-µs/entry")
 				}
 			}
 		})

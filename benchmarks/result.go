@@ -21,6 +21,7 @@ type Result struct {
 	Zipf       float64 // the exponent by which they are drawn; 0: equal chances
 	Rate       int     // operations per second that begin; 0: whenever a caller is free
 	ValueSize  int     // bytes
+	Listeners  int     // that hear of all writes
 	Rounds     []Round
 }
 
@@ -41,6 +42,12 @@ type Round struct {
 	P50, P90, P99, P999, Max time.Duration
 
 	CPU CPU
+
+	// Events is how many of them all listeners together have heard, until nothing more came. Their latencies count from the beginning of
+	// the write until the listener's function is called. EventsLost counts the LOST among them.
+	Events, EventsLost           int64
+	EventsPerSecond              float64
+	EventP50, EventP99, EventMax time.Duration
 }
 
 // CPU is the CPU time of an operation in microseconds, user and system mode together, in all threads of the processes. A
@@ -126,6 +133,21 @@ var fields = []field{
 		}
 		return s.Batch
 	}},
+	{"listeners", func(s *Result, _ *Round) any { return s.ifHeard(s.Listeners) }},
+	{"events", func(s *Result, r *Round) any { return s.ifHeard(r.Events) }},
+	{"events_lost", func(s *Result, r *Round) any { return s.ifHeard(r.EventsLost) }},
+	{"events_per_second", func(s *Result, r *Round) any { return s.ifHeard(rounded(r.EventsPerSecond, 0)) }},
+	{"event_p50_us", func(s *Result, r *Round) any { return s.ifHeard(r.EventP50.Microseconds()) }},
+	{"event_p99_us", func(s *Result, r *Round) any { return s.ifHeard(r.EventP99.Microseconds()) }},
+	{"event_max_us", func(s *Result, r *Round) any { return s.ifHeard(r.EventMax.Microseconds()) }},
+}
+
+// ifHeard returns what there is only with listeners.
+func (s *Result) ifHeard(v any) any {
+	if s.Listeners == 0 {
+		return nil
+	}
+	return v
 }
 
 // ifOpen returns what only an open load has.
@@ -234,6 +256,13 @@ func (s Result) WriteTable(w io.Writer) error {
 		return err
 	}
 
+	for i := range s.Rounds {
+		if r := &s.Rounds[i]; s.Listeners > 0 {
+			fmt.Fprintf(&b, "\nwith %s: %s heard %s, %.0f in a second, within %s ms (p50), %s ms (p99), %s ms at most, and %d LOST\n",
+				count(r.Callers, "caller"), count(s.Listeners, "listener"), count(int(r.Events), "event"), r.EventsPerSecond, millis(r.EventP50),
+				millis(r.EventP99), millis(r.EventMax), r.EventsLost)
+		}
+	}
 	for i := range s.Rounds {
 		if r := &s.Rounds[i]; r.Overruns > 0 {
 			fmt.Fprintf(&b, "\nwith %s: no caller was free at the time of %s, of which %d never began\n", count(r.Callers, "caller"),

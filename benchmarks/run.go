@@ -48,6 +48,13 @@ func Run(ctx context.Context, cfg Config) (_ Result, err error) {
 		return Result{}, err
 	}
 
+	if cfg.Listeners > 0 {
+		if l.heard, err = listen(ctx, cfg); err != nil {
+			return Result{}, err
+		}
+		defer func() { err = errors.Join(err, l.heard.close()) }()
+	}
+
 	// The size of the cluster stands in the result, since numbers mean little without it.
 	status, err := client.Cluster(ctx)
 	if err != nil {
@@ -55,7 +62,7 @@ func Run(ctx context.Context, cfg Config) (_ Result, err error) {
 	}
 
 	result := Result{Op: cfg.Op, Mix: cfg.mix(), Keys: cfg.Keys, Batch: cfg.Batch, Zipf: cfg.Zipf, Rate: cfg.Rate, ValueSize: cfg.ValueSize,
-		Members: status.Members, Partitions: status.Partitions}
+		Listeners: cfg.Listeners, Members: status.Members, Partitions: status.Partitions}
 	if result.Op == "" {
 		result.Op = opMix
 	}
@@ -78,6 +85,10 @@ func (l *Load) Round(ctx context.Context, callers int) (Round, error) {
 		now := time.Now()
 		l.run(ctx, callers, &pace{start: now, at: now.Add(l.cfg.WarmUp), rate: int64(l.cfg.Rate)})
 	}
+	if l.heard != nil {
+		l.heard.settle(ctx)
+		l.heard.begin()
+	}
 
 	// From here on everything counts. The warm-up has filled caches and opened connections.
 	l.cfg.Measuring(true)
@@ -92,6 +103,13 @@ func (l *Load) Round(ctx context.Context, callers int) (Round, error) {
 	p := &pace{start: start, operations: l.cfg.Operations, at: start.Add(l.cfg.Duration), rate: int64(l.cfg.Rate)}
 	r := l.run(ctx, callers, p)
 	elapsed := time.Since(start)
+
+	// What is heard late was written in this round too, and costs as much.
+	heard := elapsed
+	if l.heard != nil {
+		l.heard.settle(ctx)
+		heard = time.Since(start)
+	}
 
 	var after cpuTimes
 	if known {
@@ -108,6 +126,10 @@ func (l *Load) Round(ctx context.Context, callers int) (Round, error) {
 	round := newRound(callers, r, elapsed)
 	if round.Operations == 0 {
 		return Round{}, fmt.Errorf("no operation of %d callers succeeded: %w", callers, r.err)
+	}
+
+	if l.heard != nil {
+		l.heard.report(&round, heard)
 	}
 
 	// Operations that nobody began count as overruns too: a rate that was not kept must not look kept.

@@ -105,6 +105,26 @@ func TestRunCountsEachOperation(t *testing.T) {
 	}
 }
 
+// Listeners hear of each write of a round, and of no other.
+func TestRunWithListeners(t *testing.T) {
+	m, _ := member(t)
+	for _, batch := range []int{0, 7} {
+		result, err := Run(t.Context(), Config{Servers: []string{m.Addr()}, Callers: []int{1, 3}, Keys: 50, Batch: batch, Operations: 40,
+			Map: "load", WarmUp: time.Millisecond, Listeners: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range result.Rounds {
+			if r.Events != 2*40*int64(max(1, batch)) || r.EventsLost != 0 || r.EventsPerSecond == 0 {
+				t.Errorf("%+v", r)
+			}
+			if !slices.IsSorted([]time.Duration{1, r.EventP50, r.EventP99, r.EventMax}) {
+				t.Errorf("latencies %v %v %v", r.EventP50, r.EventP99, r.EventMax)
+			}
+		}
+	}
+}
+
 func TestRunInBatches(t *testing.T) {
 	m, client := member(t)
 	for _, op := range []Op{OpSet, OpGet} {

@@ -61,6 +61,20 @@ func (w *worker) write(ctx context.Context) error {
 		binary.BigEndian.PutUint64(v, w.caller<<40|w.stamps)
 		w.stamps++
 	}
+	err := w.send(ctx)
+	if h := w.l.heard; h != nil && err == nil {
+		h.written.Add(int64(len(w.keys)))
+	}
+	return err
+}
+
+// send writes the values, which are ready.
+func (w *worker) send(ctx context.Context) error {
+	if h := w.l.heard; h != nil {
+		for _, v := range w.values {
+			h.stamp(v)
+		}
+	}
 	if w.l.cfg.Batch > 0 {
 		return w.l.store.SetAll(ctx, w.keys, w.values)
 	}
