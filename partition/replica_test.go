@@ -407,17 +407,18 @@ func TestPreferredOwnerCampaigns(t *testing.T) {
 		s.leaderChanged(0, 2) // it has become a candidate
 		for _, wait := range []time.Duration{role.RetryFirst, 2 * role.RetryFirst, 4 * role.RetryFirst, 8 * role.RetryFirst, role.RetryMost, role.RetryMost} {
 			time.Sleep(wait)
+			_, ok := campaigns()
+			require.False(t, ok, "another may be elected in this term")
+			time.Sleep(time.Nanosecond)
 			term, ok := campaigns()
 			require.True(t, ok)
-			require.Equal(t, uint64(2), term)
-			time.Sleep(time.Nanosecond)
-			term, _ = campaigns()
 			require.Equal(t, uint64(3), term, "after %v", wait)
 		}
 		s.leaderChanged(3, 4)
 		_, ok = campaigns()
 		require.False(t, ok, "another was elected")
 		s.leaderChanged(0, 5)
+		time.Sleep(role.RetryFirst + time.Nanosecond)
 		_, ok = campaigns()
 		require.True(t, ok)
 		s.owned(bob, 0)

@@ -225,3 +225,24 @@ func TestElectionsEndOnABusyMachine(t *testing.T) {
 		})
 	}
 }
+
+// The preferred replica of a partition has started late: the others have elected one of them, and have a longer log. However often they refuse
+// it their votes, it leaves the leader time.
+func TestPreferredReplicaThatStartsLate(t *testing.T) {
+	now := time.Unix(1000, 0)
+	ro := New(Config{Member: wire.ID{1}, Incarnation: wire.ID{1}, Replica: 1, Preferred: true, LeaseMs: 300}, NewOwnership(1), nil)
+	term := uint64(firstTerm)
+	ro.Step(LeaderChanged{Term: term}, Now{Time: now, MayOwn: true})
+	var campaigns []time.Duration
+	for at := time.Duration(0); at < 5*time.Second; at += InjectEvery {
+		fx := ro.Step(Tick{}, Now{Time: now.Add(at), MayOwn: true})
+		require.True(t, fx.LookSoon)
+		if fx.Campaign && fx.After >= term {
+			// It is a candidate of the next term, and is refused at once.
+			campaigns, term = append(campaigns, at), fx.After+1
+			ro.Step(LeaderChanged{Term: term}, Now{Time: now.Add(at), MayOwn: true})
+		}
+	}
+	require.Equal(t, 6, len(campaigns), "%v", campaigns)
+	require.GreaterOrEqual(t, campaigns[5]-campaigns[4], RetryMost)
+}

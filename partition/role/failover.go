@@ -17,6 +17,9 @@ const (
 	// StalledTerms bounds the terms of such campaigns. A replica that has campaigned that often and reached nobody is cut off, and
 	// must not come back with a term far above the others'.
 	StalledTerms = 8
+
+	// firstTerm is the term in which Raft has the initial members of a group begin.
+	firstTerm = 1
 )
 
 // campaigns decides whether this replica campaigns now.
@@ -32,7 +35,7 @@ func (ro *Role) campaigns(now Now, fx *Effects) {
 		term = c.After(term, now.Time)
 	}
 
-	first, electing := ro.firstElection(now)
+	first, electing, pending := ro.firstElection(now)
 	switch {
 	case due && !ro.leads():
 		// The leader of a transfer has a place in the order too. It campaigns only after it was deposed.
@@ -42,24 +45,27 @@ func (ro *Role) campaigns(now Now, fx *Effects) {
 	}
 
 	// Turns pass within tens of milliseconds, so a replica with a schedule wants its ticks more often.
-	fx.LookSoon = electing || c.Replaces != 0
+	fx.LookSoon = pending || c.Replaces != 0
 }
 
-// firstElection reports whether the replica campaigns in the first election of its partition, and after which term.
+// firstElection reports whether the replica campaigns in the first election of its partition, and after which term, and whether that election
+// is still to come.
 //
-// A candidate hears nothing but a later term than its own. If it has waited long enough, it campaigned too early, when the others
-// were not there to vote, or at the same time as another: it campaigns in the next term.
-func (ro *Role) firstElection(now Now) (term uint64, campaign bool) {
+// In the first term the replica is told again and again, since it skips that while it has entries to apply. A later term shows that
+// somebody has campaigned: this replica too early, when the others were not there to vote, or another, who may have been elected. The replica
+// then campaigns only after a while, each time after twice as long. If its log is too short, the one who was elected has that time to send it
+// the rest. A candidate hears nothing but a later term than its own.
+func (ro *Role) firstElection(now Now) (term uint64, campaign, pending bool) {
 	if !ro.cfg.Preferred || ro.stopped || ro.raft.leader != 0 || !ro.own.Owner.IsZero() {
 		// One replica begins the first election of a partition. The others would only compete with it.
-		return 0, false
+		return 0, false, false
 	}
 
 	if r := &ro.raft; !r.since.IsZero() && now.Time.Sub(r.since) > r.patience {
 		r.since, r.patience = now.Time, min(2*r.patience, RetryMost)
-		return r.term + 1, true
+		return r.term + 1, true, true
 	}
-	return ro.raft.term, true
+	return ro.raft.term, ro.raft.term <= firstTerm, true
 }
 
 // Led reports whether a process leads the group, or led it last. Another voter may have campaigned against it already, without
