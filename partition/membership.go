@@ -20,7 +20,7 @@ type GroupMember = raftgroup.Member
 
 // group returns the replica's Raft group.
 func (r *replica) group() raftgroup.Group {
-	return r.host.raft.Group(r.shard, fmt.Sprintf("partition %d", r.partition))
+	return r.host.raft.Group(r.shard, fmt.Sprintf("partition %d", r.partition)).CountReads(&r.reads.majorities)
 }
 
 // owned returns the replica of a partition that this process owns.

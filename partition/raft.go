@@ -86,6 +86,9 @@ func (r *replica) readIndex(ended <-chan struct{}, timer *time.Timer) readOutcom
 		return readFailed
 	}
 
+	// Until the answer, or the end of the wait for it, Raft is told at once what was applied.
+	r.reads.majorities.Add(1)
+	defer r.reads.majorities.Add(-1)
 	rs, err := nh.ReadIndex(r.shard, readIndexTimeout+tickTime)
 	h.raft.Leave() // the answer is waited for outside, so that Close need not wait for it
 	if err != nil {

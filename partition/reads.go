@@ -31,6 +31,7 @@ type readQueue struct {
 	clock func() time.Time // by which reads are timed
 
 	leaseReads
+	majorities atomic.Int64 // ReadIndexes of the group that somebody waits for here
 
 	mu      sync.Mutex // guards the following
 	waiting []Reader

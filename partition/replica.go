@@ -16,6 +16,7 @@ import (
 
 	"github.com/gridiron-io/gridiron/partition/entry"
 	"github.com/gridiron-io/gridiron/partition/role"
+	"github.com/gridiron-io/gridiron/partition/wakeups"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -65,7 +66,13 @@ type replica struct {
 
 	proposer proposer
 	reads    readQueue
-	clock    func() time.Time // by which Update is timed
+	applying
+}
+
+// applying is what a replica applies entries with.
+type applying struct {
+	clock func() time.Time // by which Update is timed
+	steps *wakeups.Steps   // set by Open; may be nil
 }
 
 // latch is a channel that is closed once.
@@ -113,7 +120,10 @@ func newReplica(h *Host, p Placement) *replica {
 }
 
 // Open is called once, before anything else. A replica begins empty: its ID was never used before.
-func (r *replica) Open(<-chan struct{}) (uint64, error) { return 0, nil }
+func (r *replica) Open(<-chan struct{}) (uint64, error) {
+	r.steps = r.host.raft.WatchSteps(r.shard, func() bool { return r.reads.majorities.Load() > 0 })
+	return 0, nil
+}
 
 // Sync has nothing to do: nothing is on disk.
 func (r *replica) Sync() error { return nil }
@@ -180,6 +190,7 @@ func (r *replica) Update(entries []sm.Entry) ([]sm.Entry, error) {
 		r.host.notify(r)
 	}
 
+	r.steps.Applied(len(entries))
 	// The worker has taken all that was ready, and would look at all its groups for a wake-up that came meanwhile.
 	r.host.raft.DropApply(r.shard)
 	return entries, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/lni/dragonboat/v4"
@@ -28,10 +29,19 @@ type Group struct {
 	host  *Host
 	shard uint64
 	name  string // for errors
+	reads *atomic.Int64
 }
 
 // Group returns a group. Errors call it by a name, such as "partition 7".
-func (h *Host) Group(shard uint64, name string) Group { return Group{h, shard, name} }
+func (h *Host) Group(shard uint64, name string) Group {
+	return Group{host: h, shard: shard, name: name, reads: new(atomic.Int64)}
+}
+
+// CountReads returns the group with a counter of the ReadIndexes under way that are made to learn who belongs to it.
+func (g Group) CountReads(reads *atomic.Int64) Group {
+	g.reads = reads
+	return g
+}
 
 // Member is one replica of a group, as the group itself has it.
 type Member struct {
@@ -181,6 +191,8 @@ func (g Group) change(ctx context.Context, replica uint64, what string,
 
 // membership reads who belongs to the group.
 func (g Group) membership(ctx context.Context, nh *dragonboat.NodeHost) (*dragonboat.Membership, error) {
+	g.reads.Add(1)
+	defer g.reads.Add(-1)
 	for {
 		short, cancel := context.WithTimeout(ctx, askTimeout)
 		m, err := nh.SyncGetShardMembership(short, g.shard)

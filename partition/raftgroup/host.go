@@ -91,6 +91,23 @@ func (h *Host) DropApply(shard uint64) {
 	}
 }
 
+// WatchSteps returns what leaves out steps of a group after its state machine has applied something; see wakeups.Watch. Without FindWorkers it returns
+// nil, which leaves out nothing.
+func (h *Host) WatchSteps(shard uint64, reads func() bool) *wakeups.Steps {
+	if h.workers.Load() == nil {
+		return nil
+	}
+	nh, err := h.Enter()
+	if err != nil {
+		return nil
+	}
+	defer h.Leave()
+
+	// Without it the group makes more steps than it must.
+	steps, _ := wakeups.Watch(nh, shard, reads)
+	return steps
+}
+
 // Enter returns the NodeHost for one call. Leave must follow, unless the error is ErrClosed.
 //
 // NOTE: Close waits for Leave. So whoever waits for an answer of the library does that after Leave, or with a context that ends with the

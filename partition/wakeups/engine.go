@@ -47,7 +47,7 @@ func Known() error {
 			return fmt.Errorf("%w: %s: %w", ErrUnknown, name, err)
 		}
 	}
-	return nil
+	return knownGroups(engine)
 }
 
 // Find returns the workers of nh, or an error that wraps ErrUnknown. The result is of use for as long as nh runs, and harmless afterwards.

@@ -111,12 +111,21 @@ func TestWorkersThatDoNotFit(t *testing.T) {
 }
 
 // machine is a state machine that says when it is updated, and waits, until the test is over.
-type machine struct{ updating, goOn, over chan struct{} }
+type machine struct {
+	updating, goOn, over chan struct{}
+	watch                func() (*Steps, error)
+	steps                *Steps
+}
 
-func (m *machine) Open(<-chan struct{}) (uint64, error) { return 0, nil }
+func (m *machine) Open(<-chan struct{}) (uint64, error) {
+	var err error
+	m.steps, err = m.watch()
+	return 0, err
+}
 
 func (m *machine) Update(entries []sm.Entry) ([]sm.Entry, error) {
 	stop(m.updating, m.goOn, m.over)
+	m.steps.Applied(len(entries))
 	return entries, nil
 }
 
@@ -193,6 +202,16 @@ func TestFind(t *testing.T) {
 	require.Len(t, w.apply, workers)
 
 	m := &machine{updating: make(chan struct{}), goOn: make(chan struct{}), over: make(chan struct{})}
+	asked := make(chan struct{}, 1)
+	m.watch = func() (*Steps, error) {
+		return Watch(nh, shard, func() bool {
+			select {
+			case asked <- struct{}{}:
+			default:
+			}
+			return false
+		})
+	}
 	t.Cleanup(func() { close(m.over) }) // before the host is closed, which waits for its workers
 	initial := map[uint64]dragonboat.Target{1: nh.RaftAddress()}
 	require.NoError(t, nh.StartOnDiskReplica(initial, false, func(uint64, uint64) sm.IOnDiskStateMachine { return m },
@@ -253,6 +272,7 @@ func TestFind(t *testing.T) {
 	close(step)
 	await(t, "the third Update", m.updating)
 	m.goOn <- struct{}{}
+	await(t, "the question whether a step is needed", asked)
 }
 
 // has reports whether a group is in the lane's set.

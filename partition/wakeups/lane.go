@@ -1,10 +1,10 @@
 // Package wakeups is not API: programs use package grid, and it may change in any version.
 //
 // It takes back wake-ups of the Raft library's workers that have nothing to do. Such a wake-up is dear: a worker that finds no group
-// ready looks at all its groups.
+// ready looks at all its groups. It also leaves out steps of single groups that find nothing: see Steps.
 //
 // It owns nothing. It knows where dragonboat keeps the set of groups that are ready and the channel by which a worker is woken, and it
-// finds both once, in engine.go. It knows nothing of partitions, of what is replicated, or of what a worker does.
+// finds both once, in engine.go. In steps.go it knows by what a state machine calls its group. It knows nothing of partitions, of what is replicated, or of what a worker does.
 //
 // # Where the useless wake-ups come from
 //
