@@ -1,6 +1,8 @@
 package partition
 
 import (
+	"context"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -214,6 +216,35 @@ func TestReadsSeeWrites(t *testing.T) {
 		require.Equal(t, Applied, o)
 		require.Equal(t, i+1, v)
 	}
+}
+
+// Replicas leave out the steps after their applies, but not while this process waits for the group's leader to be confirmed.
+func TestStepsAreLeftOutUnlessAReadWaits(t *testing.T) {
+	c := newBootstrappedCluster(t, 3, 1)
+	h := c.hosts[0]
+	require.Equal(t, Applied, h.write(0, 1, 1).what)
+	r := h.replicas[0].Load()
+	r.state.RLock()
+	steps := r.steps
+	r.state.RUnlock()
+	require.NotNil(t, steps)
+
+	for _, o := range c.hosts[1:] {
+		o.mute.Store(true) // nobody confirms that the owner still leads
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	asked := make(chan error, 1)
+	go func() { // ends with ctx
+		_, err := h.Group(ctx, 0)
+		asked <- err
+	}()
+	for deadline := time.Now().Add(patience); r.reads.majorities.Load() == 0; runtime.Gosched() {
+		require.True(t, time.Now().Before(deadline), "the question is not counted")
+	}
+	cancel()
+	require.Error(t, <-asked)
+	require.Zero(t, r.reads.majorities.Load())
 }
 
 // A read that meets an entry due by cluster time commits a tick first, and only one.
