@@ -76,23 +76,7 @@ func TestEventsAcrossRecovery(t *testing.T) {
 	late, _ := listen(t, m, sdk.From(token))
 	for who, h := range map[string]*heard[string, int]{"a listener": h, "a listener with a token": late} {
 		saw(h, 106)
-		list, _ := h.snapshot()
-		lost := 0
-		next := make(map[string]int)
-		for _, e := range list {
-			switch {
-			case e.Kind == sdk.EventLost:
-				lost++
-			case e.New > 100:
-				if want := max(next[e.Key], 101); e.New != want || lost == 0 {
-					t.Errorf("%s heard %d of %s after %d signs of loss, not %d", who, e.New, e.Key, lost, want)
-				}
-				next[e.Key] = e.New + 1
-			}
-		}
-		if lost != partitions {
-			t.Errorf("%s heard %d signs of loss", who, lost)
-		}
+		afterLoss(t, who, h, partitions)
 	}
 	// Who had missed nothing cannot know that.
 	quiet.wait(t, "a loss of each partition", func(list []sdk.Event[string, int]) bool {
@@ -108,6 +92,72 @@ func TestEventsAcrossRecovery(t *testing.T) {
 	quiet.wait(t, "what comes afterwards", func(list []sdk.Event[string, int]) bool {
 		return slices.ContainsFunc(list, func(e sdk.Event[string, int]) bool { return e.New == 2 })
 	})
+}
+
+// afterLoss fails the test unless a listener was told once of each partition that it may have lost something, and heard everything of what
+// was written afterwards, which is above 100.
+func afterLoss(t *testing.T, who string, h *heard[string, int], partitions int) {
+	t.Helper()
+	list, _ := h.snapshot()
+	lost := 0
+	next := make(map[string]int)
+	for _, e := range list {
+		switch {
+		case e.Kind == sdk.EventLost:
+			lost++
+		case e.New > 100:
+			if want := max(next[e.Key], 101); e.New != want || lost == 0 {
+				t.Errorf("%s heard %d of %s after %d signs of loss, not %d", who, e.New, e.Key, lost, want)
+			}
+			next[e.Key] = e.New + 1
+		}
+	}
+	if lost != partitions {
+		t.Errorf("%s heard %d signs of loss", who, lost)
+	}
+}
+
+// All members die and start again, with nothing. Listeners are told so, and hear everything that comes afterwards; so does who comes with a
+// token from before, and who listens to what nobody has written to.
+func TestEventsAcrossRestartOfAll(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	const partitions, keys = 3, 12
+	cl := gridtest.New(t, 3, gridtest.WithPartitions(partitions))
+	c, err := sdk.Connect(t.Context(), cl.Addrs(), sdk.WithTimeout(eventWait))
+	must(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	m, idle := openMap[string, int](t, c, "gone"), openMap[string, int](t, c, "idle")
+	h, sub := listen(t, m)
+	quiet, _ := listen(t, idle)
+	set := func(m *sdk.Map[string, int], n int) {
+		t.Helper()
+		for k := range keys {
+			must(t, m.Set(t.Context(), fmt.Sprint("k", k), n))
+		}
+	}
+	set(m, 1)
+	set(m, 2)
+	list := h.count(t, 2*keys)
+	token := list[len(list)-1].Token
+
+	for i := range 3 {
+		cl.Kill(i)
+	}
+	cl.Restart(0, 1, 2)
+	late, lateSub := listen(t, m, sdk.From(token))
+	for n := 101; n <= 103; n++ {
+		set(m, n)
+		set(idle, n)
+	}
+	for who, h := range map[string]*heard[string, int]{"a listener": h, "a listener with a token": late, "a listener to nothing": quiet} {
+		h.wait(t, "everything by "+who, complete(keys, 103))
+		afterLoss(t, who, h, partitions)
+		if list, _ := h.snapshot(); !slices.ContainsFunc(list, func(e sdk.Event[string, int]) bool { return e.Kind == sdk.EventAdded && e.New == 101 }) {
+			t.Errorf("%s heard %s", who, tail(list))
+		}
+	}
+	waitLive(t, sub)
+	waitLive(t, lateSub)
 }
 
 // Of two members one dies: nothing is lost, and nobody is told so.

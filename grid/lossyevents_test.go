@@ -28,6 +28,8 @@ type lossyNATS struct {
 	loss  atomic.Int32 // percent of the messages
 	delay atomic.Int32 // messages that others may overtake
 	dark  atomic.Bool  // no member can be reached for events
+	// edit, if not nil, returns what becomes of the data of a message; nil for one that is lost.
+	edit func(subject string, data []byte) []byte
 
 	mu    sync.Mutex // guards the following
 	conns map[*lossyConn]struct{}
@@ -144,6 +146,16 @@ func (c *lossyConn) next() error {
 	message := append([]byte(line), make([]byte, size+2)...)
 	if _, err := io.ReadFull(c.in, message[len(line):]); err != nil {
 		return err
+	}
+
+	if edit := c.l.edit; edit != nil {
+		data := edit(words[1], message[len(line):len(line)+size])
+		if data == nil {
+			return nil
+		}
+		words[len(words)-1] = strconv.Itoa(len(data))
+		message = append([]byte(strings.Join(words, " ")+"\r\n"), data...)
+		message = append(message, "\r\n"...)
 	}
 
 	switch {

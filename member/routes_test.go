@@ -6,13 +6,17 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/gridiron-io/gridiron/member/internal/events"
 	"github.com/gridiron-io/gridiron/member/internal/harness"
 	"github.com/gridiron-io/gridiron/member/internal/tap"
 	"github.com/gridiron-io/gridiron/sdk"
+	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
 // A member is ready only with routes to all others, also when all of them start at the same time.
@@ -117,4 +121,72 @@ func TestListenerWhoseInterestDoesNotCross(t *testing.T) {
 		heard.Range(func(any, any) bool { n++; return true })
 		return n == keys
 	})
+}
+
+// BenchmarkRouteAfterRestart is one member of three that dies and starts again. It reports how long the slowest of its routes took from the
+// moment at which the other side had heard of the new incarnation, and from the start.
+func BenchmarkRouteAfterRestart(b *testing.B) {
+	configs := make([]Config, 3)
+	members := runningMembers(b, len(configs), func(i int, cfg *Config) { configs[i] = *cfg })
+	var known, began []time.Duration
+	for victim := 0; b.Loop(); victim = (victim + 1) % len(members) {
+		dead := members[victim]
+		dead.Kill()
+		start := time.Now()
+		var ended sync.WaitGroup
+		ended.Go(func() {
+			m, err := Start(b.Context(), configs[victim])
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			members[victim] = m
+		})
+
+		slowest, last := time.Duration(0), time.Duration(0)
+		var sides sync.WaitGroup
+		var mu sync.Mutex
+		for i, m := range members {
+			if i == victim {
+				continue
+			}
+			sides.Go(func() { // ends with the route, or with a start that failed
+				after := routeTo(b, m, dead.id, dead.incarnation)
+				mu.Lock()
+				defer mu.Unlock()
+				slowest, last = max(slowest, after), max(last, time.Since(start))
+			})
+		}
+		sides.Wait()
+		ended.Wait()
+		if b.Failed() {
+			b.FailNow()
+		}
+		known, began = append(known, slowest), append(began, last)
+	}
+	for name, list := range map[string][]time.Duration{"known": known, "start": began} {
+		slices.Sort(list)
+		b.ReportMetric(float64(list[len(list)/2].Microseconds())/1000, name+"-p50-ms")
+		b.ReportMetric(float64(list[len(list)-1].Microseconds())/1000, name+"-max-ms")
+	}
+}
+
+// routeTo waits until a member has a route to the next incarnation of another, and returns how long that took since it had heard of it.
+func routeTo(b *testing.B, m *Member, id, was wire.ID) time.Duration {
+	b.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	var heard time.Time
+	for !b.Failed() {
+		if heard.IsZero() && slices.ContainsFunc(m.routePeers(), func(p events.Peer) bool {
+			return p.ID == id && p.Incarnation != was && p.Wanted && p.Answers
+		}) {
+			heard = time.Now()
+		}
+		if !heard.IsZero() && m.events.RoutesComplete() {
+			return time.Since(heard)
+		}
+		<-tick.C
+	}
+	return 0
 }
