@@ -1,15 +1,19 @@
 package benchmarks
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime/pprof"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/gridiron-io/gridiron/benchmarks/internal/standin"
 	"github.com/gridiron-io/gridiron/benchmarks/proc"
+	"github.com/gridiron-io/gridiron/sdk"
 )
 
 // BenchmarkOp is one operation of one of many callers against real member processes: what "grid bench" measures, with this
@@ -41,6 +45,91 @@ func BenchmarkBatch(b *testing.B) {
 func BenchmarkListeners(b *testing.B) {
 	for _, n := range []int{0, 1, 10, 100} {
 		b.Run(fmt.Sprintf("listeners=%d", n), func(b *testing.B) { benchmarkOp(b, 3, 271, Config{Op: OpSet, Listeners: n}, 64) })
+	}
+}
+
+// BenchmarkSubscribe is one listener to a map that others write to: it begins, hears of a write that began after that, and ends.
+func BenchmarkSubscribe(b *testing.B) {
+	cl := startProcesses(b, 3, 271)
+	for _, openers := range []int{1, 32, 256} {
+		b.Run(fmt.Sprintf("openers=%d", openers), func(b *testing.B) {
+			client, err := sdk.Connect(b.Context(), cl.Addrs(), sdk.WithTimeout(time.Minute))
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Cleanup(func() { _ = client.Close() })
+			m, err := sdk.OpenMap[string, int](client, "subscribe")
+			if err != nil {
+				b.Fatal(err)
+			}
+
+			var writes atomic.Int64
+			end := make(chan struct{})
+			var writers sync.WaitGroup
+			for w := range 4 {
+				writers.Go(func() { // ends with end
+					for i := 0; ; i++ {
+						select {
+						case <-end:
+							return
+						default:
+						}
+						if err := m.Set(b.Context(), fmt.Sprintf("noise-%d-%d", w, i%100), i); err != nil {
+							b.Error(err)
+							return
+						}
+						writes.Add(1)
+					}
+				})
+			}
+
+			var taken atomic.Int64
+			var opening sync.WaitGroup
+			b.ResetTimer()
+			for range openers {
+				opening.Go(func() {
+					for n := taken.Add(1); n <= int64(b.N); n = taken.Add(1) {
+						if err := subscribe(b.Context(), m, fmt.Sprint("own-", n%int64(openers))); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			opening.Wait()
+			b.StopTimer()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "subscriptions/s")
+			b.ReportMetric(float64(writes.Load())/b.Elapsed().Seconds(), "sets/s")
+			close(end)
+			writers.Wait()
+		})
+	}
+}
+
+// subscribe listens to a map until it has heard of a write of its own.
+func subscribe(ctx context.Context, m *sdk.Map[string, int], key string) error {
+	heard := make(chan struct{}, 1)
+	hear := func(e sdk.Event[string, int]) {
+		if e.Key == key {
+			select {
+			case heard <- struct{}{}:
+			default:
+			}
+		}
+	}
+	sub, err := m.AddEntryListener(ctx, sdk.EntryListener[string, int]{Added: hear, Updated: hear})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = sub.Close() }()
+	if err := m.Set(ctx, key, 1); err != nil {
+		return err
+	}
+	select {
+	case <-heard:
+		return nil
+	case <-time.After(time.Minute):
+		return fmt.Errorf("a write to %s is not heard of", key)
 	}
 }
 
