@@ -24,6 +24,9 @@ type Config struct {
 	MaxValue int // bytes of an encoded value; at most wire.MaxValueHard
 	// MapConfig is optional: it returns the configuration of a map. It is called for every operation and must not block.
 	MapConfig func(name []byte) wire.MapConfig
+	// EventBounds is optional: it returns the version of the configurations, and whether one of them says how many events a partition
+	// keeps. Nil: none does.
+	EventBounds func() (version uint64, set bool)
 	// ClockConfirmed is optional: it reports whether this member may trust its clock although a caller's deadline does not fit it.
 	ClockConfirmed func(deadline int64) bool
 	// Latency is optional: it is called once for each map and operation and returns a function that is told how long each call took. Neither
@@ -51,6 +54,7 @@ type Service struct {
 	touches   []touches       // by partition
 	folded    []folded        // by partition
 	dropped   []state.Dropped // by partition; made once, for each read is given one
+	rings     []ringLook      // by partition
 	tallies   tallies
 	waitQueue *waitQueue
 	evictor   evictor
@@ -59,7 +63,7 @@ type Service struct {
 
 // New returns a Service. Its Run must be running too.
 func New(cfg Config) *Service {
-	s := &Service{cfg: cfg, touches: make([]touches, cfg.Partitions), folded: make([]folded, cfg.Partitions),
+	s := &Service{cfg: cfg, touches: make([]touches, cfg.Partitions), folded: make([]folded, cfg.Partitions), rings: make([]ringLook, cfg.Partitions),
 		waitQueue: newWaitQueue(cfg.Host, cfg.Now, cfg.Partitions)}
 	for p := range cfg.Partitions {
 		s.dropped = append(s.dropped, cfg.Dropped.of(p))

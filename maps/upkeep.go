@@ -38,10 +38,12 @@ func nextSweep(done *entry.Op, result entry.Result) (next *entry.Op, again bool)
 const (
 	upkeepMillis = 100
 	upkeepEvery  = upkeepMillis * time.Millisecond
+	// ringsEvery is after how many of these it looks whether partitions keep as many events as their maps want.
+	ringsEvery = 5
 )
 
 // Run looks after the partitions that this member owns, until ctx ends. It puts uses of entries into the log, evicts entries of maps that are too
-// large, and chooses what RemoveAll removes.
+// large, chooses what RemoveAll removes, and gives the rings of events the bounds that maps want.
 func (s *Service) Run(ctx context.Context) {
 	var working sync.WaitGroup
 	working.Go(func() { s.evictor.run(ctx) }) // ends with ctx
@@ -51,12 +53,15 @@ func (s *Service) Run(ctx context.Context) {
 	tick := time.NewTimer(cadence.Next(upkeepEvery))
 	defer tick.Stop()
 
-	for {
+	for n := 0; ; n++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 			tick.Reset(cadence.Next(upkeepEvery))
+			if n%ringsEvery == 0 {
+				s.boundRings()
+			}
 			for p := range s.touches {
 				s.flushTouches(p)
 			}

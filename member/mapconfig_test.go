@@ -20,6 +20,7 @@ func TestMapConfigIsWhole(t *testing.T) {
 		v.Field(i).Set(reflect.New(v.Field(i).Type().Elem()))
 	}
 	set.Eviction, set.Reads, set.NearCacheMaxEntries = new(sdk.EvictNone), new(sdk.ReadQuorum), new(int64(1))
+	set.EventsMaxEntries, set.EventsMaxBytes = new(int64(1)), new(int64(1))
 
 	if got, err := mapConfig(set); err != nil || got.Fields != wire.AllMapFields {
 		t.Errorf("fields %b of %b, %v", got.Fields, wire.AllMapFields, err)

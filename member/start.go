@@ -317,7 +317,7 @@ func (m *Member) startData() (err error) {
 	}
 
 	m.maps = maps.New(maps.Config{Host: m.host, Partitions: n, Now: m.clock.Now, Owner: m.views.Owner, MaxValue: m.cfg.MaxValue,
-		MapConfig: m.mapConfigs.Of, Latency: latency, MaxMemory: m.cfg.MaxMemory, ClockConfirmed: m.clock.Confirmed, Dropped: m.publisher.Dropped(),
+		MapConfig: m.mapConfigs.Of, EventBounds: m.mapConfigs.EventBounds, Latency: latency, MaxMemory: m.cfg.MaxMemory, ClockConfirmed: m.clock.Confirmed, Dropped: m.publisher.Dropped(),
 		Owners: m.memory.Share, Expected: m.memory.Expected, Room: m.memory.Admit})
 	m.maps.Start()
 	// From here on replicas are started. Their callbacks use the maps and the publisher, which are there now.

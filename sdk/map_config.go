@@ -57,6 +57,11 @@ type MapConfig struct {
 	NearCacheEncoded    *bool
 	NearCacheNegative   *bool
 	NearCacheVerify     *float64 // to a millionth
+
+	// How many events, and bytes of them, each partition keeps for listeners that are behind, by default 1,024 and 64 KB. All maps of a
+	// partition share its events: it keeps what the one of them wants that wants most. From 1 to 65,536, and to 16 MB.
+	EventsMaxEntries *int64
+	EventsMaxBytes   *int64
 }
 
 // MapField names a field of a MapConfig, as configuration files and the command line do.
@@ -79,6 +84,9 @@ const (
 	FieldNearCacheEncoded    MapField = "near_cache_encoded"
 	FieldNearCacheNegative   MapField = "near_cache_negative"
 	FieldNearCacheVerify     MapField = "near_cache_verify"
+
+	FieldEventsMaxEntries MapField = "events_max_entries"
+	FieldEventsMaxBytes   MapField = "events_max_bytes"
 )
 
 var mapFields = []struct {
@@ -90,6 +98,7 @@ var mapFields = []struct {
 	{FieldNearCache, wire.MapNearFields}, {FieldNearCacheMaxEntries, wire.MapNearEntries}, {FieldNearCacheMaxBytes, wire.MapNearBytes},
 	{FieldNearCacheTTL, wire.MapNearTTL}, {FieldNearCacheMaxIdle, wire.MapNearMaxIdle}, {FieldNearCacheEncoded, wire.MapNearEncoded},
 	{FieldNearCacheNegative, wire.MapNearNegative}, {FieldNearCacheVerify, wire.MapNearVerify},
+	{FieldEventsMaxEntries, wire.MapEventEntries}, {FieldEventsMaxBytes, wire.MapEventBytes},
 }
 
 // PatternConfig is the configuration of a pattern: a map's name, or a glob. In a glob * stands for any characters, ? for one,
@@ -112,6 +121,9 @@ type MapSettings struct {
 
 	// NearCache is nil unless clients are to have a near cache of the map. Preload is no part of it: each client has its own file.
 	NearCache *NearCacheConfig
+
+	EventsMaxEntries int64
+	EventsMaxBytes   int64
 }
 
 // wire returns c in the form that members use. The error lists all that is wrong with single fields; contradictions between fields
@@ -120,7 +132,8 @@ func (c MapConfig) wire() (wire.MapConfig, error) {
 	return wire.MapConfigSet{TTL: c.TTL, MaxIdle: c.MaxIdle, Eviction: (*string)(c.Eviction), MaxEntries: c.MaxEntries, MaxBytes: c.MaxBytes,
 		Stats: c.Stats, Reads: (*string)(c.Reads), NearCache: c.NearCache, NearCacheMaxEntries: c.NearCacheMaxEntries,
 		NearCacheMaxBytes: c.NearCacheMaxBytes, NearCacheTTL: c.NearCacheTTL, NearCacheMaxIdle: c.NearCacheMaxIdle,
-		NearCacheEncoded: c.NearCacheEncoded, NearCacheNegative: c.NearCacheNegative, NearCacheVerify: c.NearCacheVerify}.MapConfig()
+		NearCacheEncoded: c.NearCacheEncoded, NearCacheNegative: c.NearCacheNegative, NearCacheVerify: c.NearCacheVerify,
+		EventsMaxEntries: c.EventsMaxEntries, EventsMaxBytes: c.EventsMaxBytes}.MapConfig()
 }
 
 func mapConfigOf(c *wire.MapConfig) (out MapConfig) {
@@ -147,6 +160,12 @@ func mapConfigOf(c *wire.MapConfig) (out MapConfig) {
 		out.Reads = new(ReadPolicy(c.Reads.String()))
 	}
 	out.setNearCache(c.Fields, &c.Near)
+	if c.Fields&wire.MapEventEntries != 0 {
+		out.EventsMaxEntries = new(int64(c.EventEntries))
+	}
+	if c.Fields&wire.MapEventBytes != 0 {
+		out.EventsMaxBytes = new(int64(c.EventBytes))
+	}
 	return out
 }
 
@@ -229,7 +248,8 @@ func (c *Client) MapConfig(ctx context.Context, name string) (s MapSettings, err
 	r := res.List.Resolve(name)
 	return MapSettings{Patterns: res.List.Matching(name), TTL: duration(r.TTL), MaxIdle: duration(r.MaxIdle),
 		Eviction: EvictionPolicy(r.Eviction.String()), MaxEntries: int64(r.MaxEntries), MaxBytes: int64(r.MaxBytes), Stats: r.Stats,
-		Reads: ReadPolicy(r.Reads.String()), NearCache: nearCacheConfig(&r.Near)}, nil
+		Reads: ReadPolicy(r.Reads.String()), NearCache: nearCacheConfig(&r.Near),
+		EventsMaxEntries: int64(r.EventEntries), EventsMaxBytes: int64(r.EventBytes)}, nil
 }
 
 func (c *Client) mapConfigs(ctx context.Context) (wire.MapConfigsResult, error) {

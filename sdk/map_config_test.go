@@ -26,11 +26,12 @@ func TestMapConfigs(t *testing.T) {
 	if err := c.SetMapConfig(ctx, "users", MapConfig{Eviction: new(EvictLFU), MaxEntries: new(int64(10)), MaxIdle: new(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.SetMapConfig(ctx, "users", MapConfig{MaxBytes: new(int64(20)), Stats: new(false)}, FieldMaxIdle); err != nil {
+	if err := c.SetMapConfig(ctx, "users", MapConfig{MaxBytes: new(int64(20)), Stats: new(false), EventsMaxBytes: new(int64(1 << 20))}, FieldMaxIdle); err != nil {
 		t.Fatal(err)
 	}
 	s, err := c.MapConfig(ctx, "users")
-	want := MapSettings{TTL: time.Minute, MaxIdle: 2 * time.Millisecond, Eviction: EvictLFU, MaxEntries: 10, MaxBytes: 20, Reads: ReadLease}
+	want := MapSettings{TTL: time.Minute, MaxIdle: 2 * time.Millisecond, Eviction: EvictLFU, MaxEntries: 10, MaxBytes: 20, Reads: ReadLease,
+		EventsMaxEntries: 1024, EventsMaxBytes: 1 << 20}
 	if err != nil || !slices.Equal(s.Patterns, []string{"users", "u*"}) {
 		t.Fatalf("%+v, %v", s, err)
 	}

@@ -81,6 +81,7 @@ func (s *State) end(m *mapState) {
 	s.bytes -= m.bytes
 	s.named -= m.cost()
 	s.maps.Delete(mapSlot{name: m.ref.name})
+	s.changes++
 	s.last = nil
 
 	// The position outlives the map: a listener that has heard all events of the map must not be told of a loss.

@@ -34,6 +34,9 @@ func (s *State) Standing(name []byte) wire.Position {
 	return p
 }
 
+// RingBounds returns the bounds of the ring that the log has set last.
+func (s *State) RingBounds() wire.BoundRingBody { return s.ring.set }
+
 // FirstPos returns the position of the oldest event in the ring, or the position of the next event if the ring is empty.
 func (s *State) FirstPos() uint64 { return s.ring.first() }
 

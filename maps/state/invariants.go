@@ -168,7 +168,7 @@ func (c *calls) check() (err error) {
 
 func (s *State) checkRing() error {
 	r := &s.ring
-	if uint64(r.n) > r.last || r.n > r.lim.RingEvents {
+	if uint64(r.n) > r.last || r.n > r.events() {
 		return fmt.Errorf("%d events up to %d", r.n, r.last)
 	}
 	bytes, large := 0, 0

@@ -1,11 +1,15 @@
 package state
 
+import "github.com/gridiron-io/gridiron/sdk/wire"
+
 // Limits bounds what a partition keeps beside its entries. Zero means the default.
 //
 // NOTE: the limits decide what the state holds, so they must be equal on all replicas of a partition.
 type Limits struct {
-	RingBytes  int // bytes of events kept, by default 64 KB
-	RingEvents int // events kept, by default 1,024
+	// RingBytes and RingEvents are how many bytes of events, and how many events, are kept unless OpBoundRing says otherwise. By default
+	// 64 KB and 1,024.
+	RingBytes  int
+	RingEvents int
 	// EventValues is how many bytes the two values of an event may have together, by default 16 KB. Larger values are the first to go when
 	// the ring is full.
 	EventValues int
@@ -23,10 +27,10 @@ type Limits struct {
 // WithDefaults returns l with defaults in place of what is not positive.
 func (l Limits) WithDefaults() Limits {
 	if l.RingBytes <= 0 {
-		l.RingBytes = 64 << 10
+		l.RingBytes = wire.DefaultEventBytes
 	}
 	if l.RingEvents <= 0 {
-		l.RingEvents = 1024
+		l.RingEvents = wire.DefaultEventEntries
 	}
 	if l.EventValues <= 0 {
 		l.EventValues = 16 << 10

@@ -70,7 +70,7 @@ func (ma *machine) drawCondition(t *rapid.T, op *modelOp, o *wire.WriteOptions) 
 func (m *machine) drawOp(t *rapid.T) *modelOp {
 	op := &modelOp{code: rapid.SampledFrom([]wire.Op{wire.OpSet, wire.OpSet, wire.OpPut, wire.OpPutIfAbsent, wire.OpReplace, wire.OpReplaceIfSame,
 		wire.OpRemove, wire.OpRemoveIfSame, wire.OpDelete, wire.OpSetTTL, wire.OpEvict, wire.OpSetMany, wire.OpDeleteMany, wire.OpClear,
-		wire.OpDestroy, wire.OpSweep, wire.OpEvictMany, wire.OpTouch, wire.OpRemoveAll,
+		wire.OpDestroy, wire.OpSweep, wire.OpEvictMany, wire.OpTouch, wire.OpRemoveAll, wire.OpBoundRing,
 		wire.OpLock, wire.OpLock, wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpUnlock, wire.OpForceUnlock, wire.OpResume,
 		wire.OpLoad, wire.OpLoad, wire.OpLoaded, wire.OpLoaded}).Draw(t, "op")}
 	op.client = rapid.SampledFrom(machineClients).Draw(t, "client")
@@ -91,7 +91,7 @@ func (m *machine) drawOp(t *rapid.T) *modelOp {
 	op.write.Map, op.write.Key = []byte(op.name), []byte(key.Draw(t, "key"))
 	op.many.Map = op.write.Map
 	switch op.code {
-	case wire.OpClear, wire.OpDestroy, wire.OpSweep:
+	case wire.OpClear, wire.OpDestroy, wire.OpSweep, wire.OpBoundRing:
 		return op
 	case wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpForceUnlock, wire.OpResume, wire.OpLoad, wire.OpLoaded:
 		m.drawLock(t, op)
@@ -177,6 +177,8 @@ func (op *modelOp) encode() *entry.Op {
 	case wire.OpForceUnlock:
 		e.Body = wire.AppendKeyBody(nil, op.name, op.write.Key)
 	case wire.OpResume:
+	case wire.OpBoundRing:
+		e.Body = wire.AppendBoundRingBody(nil, op.bounds())
 	case wire.OpEvictMany:
 		e.Body = wire.AppendEvictBody(nil, &op.evict)
 	case wire.OpRemoveAll:

@@ -2,6 +2,7 @@ package state
 
 import (
 	"bytes"
+	"cmp"
 	"math"
 	"slices"
 	"sort"
@@ -23,6 +24,7 @@ type model struct {
 	endings             []modelEnding
 	locks               map[modelKey]*modelLock
 
+	bounds     wire.BoundRingBody
 	swept      int64 // clock at the last OpSweep that was not a tick
 	sweptLoads int64 // and did not end with the locks
 
@@ -75,13 +77,18 @@ type modelOp struct {
 	write    wire.WriteBody
 	many     wire.ManyBody
 	name     string // OpClear, OpDestroy
-	limit    uint32 // OpSweep
+	limit    uint32 // OpSweep, OpBoundRing
 	lock     wire.LockBody
 	unlock   wire.UnlockBody
 	evict    wire.EvictBody
 	touch    wire.TouchBody
 	removal  wire.RemovalBody
 	loaded   wire.LoadedBody
+}
+
+// bounds are those of OpBoundRing: none set, or few events of not many bytes.
+func (op *modelOp) bounds() wire.BoundRingBody {
+	return wire.BoundRingBody{Entries: 3 * uint64(op.limit), Bytes: 250 * uint64(op.limit)}
 }
 
 func newModel(generation uint64, lim Limits) *model {
@@ -188,10 +195,14 @@ func (m *model) emit(name string, kind wire.EventKind, version uint64, key strin
 	}
 	e.Since = since
 	m.ring = append(m.ring, e)
-	for len(m.ring) > m.lim.RingEvents {
+	m.trim()
+}
+
+func (m *model) trim() {
+	for len(m.ring) > cmp.Or(int(m.bounds.Entries), m.lim.RingEvents) {
 		m.forget()
 	}
-	for len(m.ring) > 1 && m.ringBytes() > m.lim.RingBytes {
+	for len(m.ring) > 1 && m.ringBytes() > cmp.Or(int(m.bounds.Bytes), m.lim.RingBytes) {
 		if !m.strip() {
 			m.forget()
 		}
@@ -270,7 +281,7 @@ func (m *model) apply(op *modelOp) (wire.Code, []byte) {
 		data := len(body)
 		switch op.code {
 		case wire.OpSetMany, wire.OpDeleteMany, wire.OpSweep, wire.OpLock, wire.OpRenew, wire.OpResume, wire.OpEvictMany, wire.OpTouch,
-			wire.OpRemoveAll, wire.OpLoad:
+			wire.OpRemoveAll, wire.OpLoad, wire.OpBoundRing:
 		default:
 			if code == wire.CodeOK {
 				data -= len(result(0, 0, nil))
@@ -323,6 +334,10 @@ func (m *model) execute(op *modelOp) (wire.Code, []byte) {
 		return wire.CodeOK, result(flags, v, nil)
 	case wire.OpSweep:
 		return m.sweep(int(op.limit))
+	case wire.OpBoundRing:
+		m.bounds = op.bounds()
+		m.trim()
+		return wire.CodeOK, nil
 	case wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpForceUnlock, wire.OpResume, wire.OpLoad, wire.OpLoaded:
 		return m.executeLock(op)
 	case wire.OpEvictMany:

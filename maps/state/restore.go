@@ -33,11 +33,12 @@ func Restore(r io.Reader, lim Limits) (*State, error) {
 	}
 
 	// A snapshot of a later build may have fields that this build would lose, so it is refused.
-	if v := head[len(snapshotMagic)]; v != snapshotVersion {
-		return nil, fmt.Errorf("%w: version %d, this build reads %d", ErrSnapshot, v, snapshotVersion)
+	v := head[len(snapshotMagic)]
+	if v < snapshotOldest || v > snapshotVersion {
+		return nil, fmt.Errorf("%w: version %d, this build reads %d to %d", ErrSnapshot, v, snapshotOldest, snapshotVersion)
 	}
 
-	d := decoder{blockReader: blockReader{r: r}}
+	d := decoder{blockReader: blockReader{r: r}, version3: v >= 3}
 	s := d.state(lim)
 
 	// Bytes that are cut off may look whole up to there. Only the end shows that nothing is missing.
@@ -61,7 +62,8 @@ func readError(err error) error {
 // decoder reads what Snapshot.encode wrote.
 type decoder struct {
 	blockReader
-	s *State
+	s        *State
+	version3 bool // the snapshot has the ring's bounds
 }
 
 func (d *decoder) state(lim Limits) *State {
@@ -225,6 +227,11 @@ func (d *decoder) window(prev wire.ID) wire.ID {
 }
 
 func (d *decoder) ring(r *ring) {
+	if d.version3 {
+		r.set = wire.BoundRingBody{Entries: d.uvarint(), Bytes: d.uvarint()}
+		d.must(r.set.Entries <= wire.MaxEventEntries && r.set.Bytes <= wire.MaxEventBytes, "a ring of %d events and %d bytes", r.set.Entries, r.set.Bytes)
+	}
+
 	r.last = d.u64()
 	n := d.uvarint()
 

@@ -1,6 +1,10 @@
 package state
 
-import "github.com/gridiron-io/gridiron/sdk/wire"
+import (
+	"cmp"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
 
 // eventCost is what an event is counted with beside its key and values.
 const eventCost = 32
@@ -41,13 +45,14 @@ func (e *ringEvent) event(pos uint64) wire.Event {
 // it stays whole, whatever its size, and does not cost the others their place.
 type ring struct {
 	lim    Limits
-	buf    []ringEvent // circular
-	head   int         // index in buf of the oldest event
-	n      int         // events held
-	last   uint64      // position of the newest event ever. Invariant: last ≥ n; the ring holds last-n+1 … last.
-	bytes  int         // Invariant: the sum of the events' sizes
-	large  int         // Invariant: how many events have more than lim.EventValues bytes of values
-	shared bool        // buf may be part of a frozen view and is never changed
+	set    wire.BoundRingBody // what the log has set; 0 stands for lim
+	buf    []ringEvent        // circular
+	head   int                // index in buf of the oldest event
+	n      int                // events held
+	last   uint64             // position of the newest event ever. Invariant: last ≥ n; the ring holds last-n+1 … last.
+	bytes  int                // Invariant: the sum of the events' sizes
+	large  int                // Invariant: how many events have more than lim.EventValues bytes of values
+	shared bool               // buf may be part of a frozen view and is never changed
 	// dropped is told of events that are dropped, or their values; it may be nil. It is no part of the replicated state.
 	dropped func(name string, e wire.Event)
 	silent  uint64 // up to here dropped is not told of whole events
@@ -77,6 +82,25 @@ func (r *ring) share() ring {
 	return view
 }
 
+// events and most return how many events, and bytes of them, the ring may hold.
+func (r *ring) events() int { return cmp.Or(int(r.set.Entries), r.lim.RingEvents) }
+func (r *ring) most() int   { return cmp.Or(int(r.set.Bytes), r.lim.RingBytes) }
+
+// bound gives the ring other bounds. What is too much leaves it at once.
+func (r *ring) bound(set wire.BoundRingBody) {
+	r.set = set
+	// Events leave a buffer of the ring's own.
+	if r.shared {
+		r.move(len(r.buf))
+	}
+	r.trim()
+
+	// A buffer for many events would stay for good.
+	if 4*r.n < len(r.buf) {
+		r.move(max(8, 2*r.n))
+	}
+}
+
 // append adds e, whose position is the next one.
 func (r *ring) append(e ringEvent) {
 	r.last++
@@ -95,11 +119,7 @@ func (r *ring) push(e ringEvent) {
 			size = max(8, 2*size)
 		}
 
-		buf := make([]ringEvent, size)
-		for i := range r.n {
-			buf[i] = *r.at(i)
-		}
-		r.buf, r.head, r.shared = buf, 0, false
+		r.move(size)
 	}
 
 	e.held = uint32(e.old.valueLen() + e.new.valueLen())
@@ -112,9 +132,18 @@ func (r *ring) push(e ringEvent) {
 	}
 }
 
+// move moves the events to a new buffer.
+func (r *ring) move(size int) {
+	buf := make([]ringEvent, size)
+	for i := range r.n {
+		buf[i] = *r.at(i)
+	}
+	r.buf, r.head, r.shared = buf, 0, false
+}
+
 // trim brings the ring within its bounds. It drops large values first, oldest first, and then whole events.
 func (r *ring) trim() {
-	for r.n > r.lim.RingEvents {
+	for r.n > r.events() {
 		r.pop()
 	}
 
@@ -134,7 +163,7 @@ func (r *ring) over() bool {
 		bytes -= newest.values()
 	}
 
-	return bytes > r.lim.RingBytes
+	return bytes > r.most()
 }
 
 // pop removes the oldest event.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gridiron-io/gridiron/partition/entry"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -73,6 +74,98 @@ func TestRingStripsLargeValuesFirst(t *testing.T) {
 	}
 	if got, want := strings.Join(dropped, ", "), "m 6: 0 -> 307200, m 7: 307200 -> 307200, m 9: 307200 -> 0"; got != want {
 		t.Fatalf("dropped: %s, want %s", got, want)
+	}
+}
+
+// The log sets other bounds: the ring grows with them, and what is too much leaves it with the operation, on every replica alike.
+func TestRingIsBoundedByTheLog(t *testing.T) {
+	s := newScript(t, Limits{})
+	write := func(n int) {
+		for range n {
+			s.Apply(writeOp(wire.OpSet, "m", "k", "v"))
+		}
+		s.check()
+	}
+	held := func(want int) {
+		t.Helper()
+		if events, _ := s.EventsFrom(0, nil); len(events) != want {
+			t.Errorf("%d events, want %d", len(events), want)
+		}
+	}
+
+	s.raw(boundOp(3000, 1<<20))
+	write(4000)
+	held(3000)
+
+	again, err := Restore(bytesOf(t, s.State), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	view, hash := s.Freeze(), s.Hash()
+	var dropped int
+	s.OnDropped(func(string, wire.Event) { dropped++ })
+	s.raw(boundOp(10, 0))
+	held(10)
+	if dropped != 2990 || len(s.ring.buf) > 40 {
+		t.Errorf("%d events are told of, the buffer has room for %d", dropped, len(s.ring.buf))
+	}
+	var shown bytes.Buffer
+	if _, err := view.WriteTo(&shown); err != nil {
+		t.Fatal(err)
+	}
+	if before, err := Restore(&shown, Limits{}); err != nil || before.Hash() != hash {
+		t.Errorf("a view from before has changed: %v", err)
+	}
+	if again.Apply(boundOp(10, 0)); again.Hash() != s.Hash() {
+		t.Error("a restored replica differs")
+	}
+
+	s.raw(boundOp(0, 35*5)) // each event is counted with 32 bytes, a key and two values
+	write(2)
+	held(5)
+	s.raw(boundOp(0, 0))
+	write(2000)
+	held(1024)
+
+	for _, op := range []*entry.Op{boundOp(wire.MaxEventEntries+1, 0), boundOp(0, wire.MaxEventBytes+1), {Code: wire.OpBoundRing}} {
+		if r := s.raw(op); r.Code != wire.CodeInvalid {
+			t.Errorf("%v", r.Code)
+		}
+	}
+	held(1024)
+}
+
+// Whoever is behind what a smaller ring still has is told that events are lost. That the last of them was a removal, and the map is gone with
+// it, makes no difference.
+func TestSmallerRingLosesEvents(t *testing.T) {
+	s := newScript(t, Limits{})
+	s.do(wire.OpSet, "kept", "k", "v")
+	s.do(wire.OpSet, "gone", "k", "v")
+	kept, gone := placeAt(s.State, "kept"), placeAt(s.State, "gone")
+	s.do(wire.OpSet, "kept", "k", "w")
+	s.do(wire.OpRemove, "gone", "k", "")
+	heard := placeAt(s.State, "gone")
+	for range 5 {
+		s.do(wire.OpSet, "other", "k", "v")
+	}
+
+	for _, want := range []string{"1.2", "1.2"} {
+		if got := listed(t, s.State, "kept", kept, 0, 0); got != want {
+			t.Errorf("before: %s, want %s", got, want)
+		}
+	}
+	s.raw(boundOp(2, 0))
+	if len(s.infos()) != 2 {
+		t.Errorf("maps: %v", s.infos())
+	}
+	for name, from := range map[string]Place{"kept": kept, "gone": gone} {
+		if got := listed(t, s.State, name, from, 0, 0); got != "lost" {
+			t.Errorf("%s: %s, want one loss", name, got)
+		}
+	}
+	// Who has heard of the removal has missed nothing.
+	if got := listed(t, s.State, "gone", heard, 0, 0); got != "" {
+		t.Errorf("after the removal: %s", got)
 	}
 }
 

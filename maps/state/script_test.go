@@ -125,6 +125,11 @@ func expect(value string) func(*wire.WriteBody) {
 	return func(w *wire.WriteBody) { w.Expected = []byte(value) }
 }
 
+// boundOp returns OpBoundRing.
+func boundOp(entries, bytes uint64) *entry.Op {
+	return &entry.Op{Code: wire.OpBoundRing, Body: wire.AppendBoundRingBody(nil, wire.BoundRingBody{Entries: entries, Bytes: bytes})}
+}
+
 // call makes op a call of a client.
 func call(client byte, seq, lowest uint64, deadline int64, op *entry.Op) *entry.Op {
 	op.Client, op.Seq, op.Lowest, op.Deadline = wire.ID{client}, seq, lowest, deadline

@@ -31,6 +31,7 @@ import (
 //	clock of the last sweep of locks (8) · locks (uvarint), by map and key: map · key · fence (8) · freed (8) · if that is 0, who holds it: holder (16) · lease (uvarint) ·
 //	    ends (8) · waiters (uvarint), in their order: ID (16) · lease (uvarint) · until (8)
 //	the same of who loads values, where freed is always 0
+//	bounds of the ring, 0 for the default, from version 3 on: events (uvarint) · bytes (uvarint)
 //	last position (8) · events (uvarint), by position:
 //	    map · instance (8) · seq (uvarint) · position of the map's event before (uvarint) · version (8) · time (8) · expires (8) · kind (1) · flags (1) · parts (1) · key · old · new
 //
@@ -38,7 +39,8 @@ import (
 // version ever released stay readable.
 const (
 	snapshotMagic   = "GRDS"
-	snapshotVersion = 2
+	snapshotVersion = 3
+	snapshotOldest  = 2 // that is still read
 	snapshotBlock   = 64 << 10
 )
 
@@ -155,6 +157,8 @@ func (i *Snapshot) encode(w *blockWriter) {
 	encodeLocks(w, i.loads)
 
 	// The ring comes last, since its events belong to maps that the reader must know.
+	w.uvarint(i.ring.set.Entries)
+	w.uvarint(i.ring.set.Bytes)
 	w.u64(i.ring.last)
 	w.uvarint(uint64(i.ring.n))
 	for n := range i.ring.n {

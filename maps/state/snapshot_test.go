@@ -52,13 +52,14 @@ func populate(t testing.TB) *State {
 	s.raw(unlockOp("users", "bob", 4, 0))
 	s.raw(lockOp(wire.OpLoad, "users", "zed", 5, 10_000))
 	s.raw(lockOp(wire.OpLoad, "users", "zed", 6, 10_000, 10_000))
+	s.raw(boundOp(100, 200_000))
 	s.Advance(1025, 4)
 	return s.State
 }
 
 // The golden snapshot loads and shows the same state.
 func TestGoldenSnapshot(t *testing.T) {
-	path := filepath.Join("testdata", "snapshot-v2.bin")
+	path := filepath.Join("testdata", "snapshot-v3.bin")
 	want := populate(t)
 	if *update {
 		if err := os.WriteFile(path, snapshotBytes(t, want), 0o644); err != nil {
@@ -81,6 +82,25 @@ func TestGoldenSnapshot(t *testing.T) {
 	}
 	if !bytes.Equal(snapshotBytes(t, want), golden) {
 		t.Fatal("the same state has other bytes now: that needs another version of the snapshot")
+	}
+}
+
+// A snapshot of the version before lacks the ring's bounds, and is the same otherwise.
+func TestSnapshotOfTheVersionBefore(t *testing.T) {
+	golden, err := os.ReadFile(filepath.Join("testdata", "snapshot-v2.bin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Restore(bytes.NewReader(golden), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := got.checkInvariants(); err != nil {
+		t.Fatal(err)
+	}
+	got.Apply(boundOp(100, 200_000))
+	if want := populate(t); got.Hash() != want.Hash() {
+		t.Fatalf("hash %x, want %x", got.Hash(), want.Hash())
 	}
 }
 
@@ -132,6 +152,7 @@ func TestHashSeesEverything(t *testing.T) {
 		"loss":       func(s *State) { s.MarkLoss() },
 		"beginning":  func(s *State) { s.begin(generationStart{1, 3, false}) },
 		"map's end":  func(s *State) { s.find([]byte("ü")).pos++ },
+		"bounds":     func(s *State) { s.ring.set.Bytes++ },
 		"event":      func(s *State) { s.ring.at(3).time++ },
 		"seq":        func(s *State) { s.find([]byte("ü")).seq++ },
 		"entry":      func(s *State) { s.Apply(writeOp(wire.OpSet, "users", "zoe", "v")) },
@@ -289,6 +310,7 @@ func TestRestoreRefusesDamage(t *testing.T) {
 // A smaller ring takes the newest events of a snapshot.
 func TestRestoreIntoSmallerRing(t *testing.T) {
 	a := populate(t)
+	a.Apply(boundOp(0, 0))
 	b, err := Restore(bytesOf(t, a), Limits{RingEvents: 3})
 	if err != nil {
 		t.Fatal(err)

@@ -63,14 +63,15 @@ type State struct {
 	ended      uint64            // position of the last event of all maps that have ended and are forgotten. Invariant: at most ring.last
 	recent     endedMaps         // maps that have ended and are not forgotten
 
-	maps  *btree.BTreeG[mapSlot] // by name
-	last  *mapState              // the map that was changed last, where it still exists. Derived from maps.
-	bytes int                    // Invariant: the sum of the maps' bytes
-	named int                    // Invariant: the sum of the maps' costs without entries
-	calls calls
-	ring  ring
-	locks locks
-	loads locks // the loads of keys that have no entry, see load.go. Invariant: all are held.
+	maps    *btree.BTreeG[mapSlot] // by name
+	changes uint64                 // maps that have begun here or ended. Not replicated: see MapChanges.
+	last    *mapState              // the map that was changed last, where it still exists. Derived from maps.
+	bytes   int                    // Invariant: the sum of the maps' bytes
+	named   int                    // Invariant: the sum of the maps' costs without entries
+	calls   calls
+	ring    ring
+	locks   locks
+	loads   locks // the loads of keys that have no entry, see load.go. Invariant: all are held.
 
 	// due holds, for each map with entries that expire, the earliest of their expiries. Derived from maps.
 	due *btree.BTreeG[dueSlot]
@@ -163,6 +164,9 @@ func (s *State) Bytes() int {
 // LockBytes returns the memory that locks and loads are counted with, released locks that are remembered among them.
 func (s *State) LockBytes() int { return s.locks.bytes + s.locks.freed + s.loads.bytes }
 
+// MapChanges returns another number once the state has other maps.
+func (s *State) MapChanges() uint64 { return s.changes }
+
 // Maps returns how many maps the state keeps.
 func (s *State) Maps() int { return s.maps.Len() }
 
@@ -193,6 +197,7 @@ func (s *State) create(name []byte, instance uint64) *mapState {
 	m.pos = s.endedAt(name)
 	s.named += m.cost()
 	s.maps.Set(mapSlot{name: m.ref.name, m: m})
+	s.changes++
 	return m
 }
 

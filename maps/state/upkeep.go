@@ -12,6 +12,7 @@ var upkeepOperations = []operation{
 	{wire.OpSweep, (*State).applySweep},
 	{wire.OpEvictMany, (*State).applyEvictMany},
 	{wire.OpTouch, (*State).applyTouch},
+	{wire.OpBoundRing, (*State).applyBoundRing},
 }
 
 func (s *State) applySweep(op *entry.Op) outcome {
@@ -36,6 +37,15 @@ func (s *State) applyTouch(op *entry.Op) outcome {
 		return malformed(err)
 	}
 	return s.touch(&b)
+}
+
+func (s *State) applyBoundRing(op *entry.Op) outcome {
+	b, err := wire.DecodeBoundRingBody(op.Body)
+	if err != nil {
+		return malformed(err)
+	}
+	s.ring.bound(b)
+	return outcome{whole: true}
 }
 
 // sweep passes on locks whose leases have ended, and removes entries that have expired, at most limit of both together. Entries go in the

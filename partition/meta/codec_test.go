@@ -67,7 +67,8 @@ func recovered(survivor int, lost ...int) *View {
 func everyMapField(pattern string) wire.PatternConfig {
 	return wire.PatternConfig{Pattern: pattern, MapConfig: wire.MapConfig{Fields: wire.AllMapFields, TTL: 1000, MaxIdle: 500,
 		Eviction: wire.EvictLFU, MaxEntries: 10, MaxBytes: 1 << 20, Stats: true, Reads: wire.ReadQuorum,
-		Near: wire.NearCache{On: true, Encoded: true, Negative: true, Verify: 7, MaxEntries: 100, MaxBytes: 2000, TTL: 3000, MaxIdle: 400}}}
+		Near:         wire.NearCache{On: true, Encoded: true, Negative: true, Verify: 7, MaxEntries: 100, MaxBytes: 2000, TTL: 3000, MaxIdle: 400},
+		EventEntries: 50, EventBytes: 6000}}
 }
 
 func TestCommandsRoundTrip(t *testing.T) {

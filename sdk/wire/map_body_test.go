@@ -98,6 +98,9 @@ var mapBodies = []*format{
 	}, golden{"01 6d 02 02 a161 0102030405060708 01 07 0000000000000009",
 		EvictBody{[]byte("m"), [][]byte{[]byte("\xa1a"), {7}}, []uint64{0x0102030405060708, 9}}},
 		golden{"01 6d 00", EvictBody{[]byte("m"), [][]byte{}, []uint64{}}}),
+	formatOf("BoundRingBody", func(dst []byte, b BoundRingBody) []byte { return AppendBoundRingBody(dst, b) }, DecodeBoundRingBody, func(t *rapid.T) BoundRingBody {
+		return BoundRingBody{drawU64(t, "entries") % (MaxEventEntries + 1), drawU64(t, "bytes") % (MaxEventBytes + 1)}
+	}, golden{"07 8008", BoundRingBody{7, 1024}}),
 	formatOf("TouchBody", pointed(AppendTouchBody), DecodeTouchBody, func(t *rapid.T) TouchBody {
 		b := TouchBody{Map: drawMapName(t), Keys: drawList(t, "key", 10, drawSome)}
 		b.At = make([]int64, len(b.Keys))

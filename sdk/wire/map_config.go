@@ -48,7 +48,10 @@ const (
 	MapNearNegative MapFields = 1 << 13
 	MapNearVerify   MapFields = 1 << 14
 
-	AllMapFields = MapTTL | MapMaxIdle | mapEvictionFields | MapStats | MapReads | MapNearFields
+	MapEventEntries MapFields = 1 << 15
+	MapEventBytes   MapFields = 1 << 16
+
+	AllMapFields = MapTTL | MapMaxIdle | mapEvictionFields | MapStats | MapReads | MapNearFields | MapEventEntries | MapEventBytes
 
 	mapEvictionFields = MapEviction | MapMaxEntries | MapMaxBytes
 	MapNearFields     = MapNearCache | MapNearEntries | MapNearBytes | MapNearTTL | MapNearMaxIdle | MapNearEncoded | MapNearNegative | MapNearVerify
@@ -136,7 +139,20 @@ type MapConfig struct {
 	Reads ReadPolicy
 
 	Near NearCache
+
+	// How many events, and bytes of them, a partition keeps as long as it has the map. It keeps what the map wants most that it has.
+	EventEntries uint64
+	EventBytes   uint64
 }
+
+// Bounds of EventEntries and EventBytes, and what holds where they are not set. Trimming as many events as there can be takes an
+// operation of the log some milliseconds.
+const (
+	MaxEventEntries     = 1 << 16
+	MaxEventBytes       = 16 << 20
+	DefaultEventEntries = 1024
+	DefaultEventBytes   = 64 << 10
+)
 
 // NearCache is what clients may keep of a map. Members do nothing with it.
 type NearCache struct {
@@ -156,7 +172,8 @@ type NearCache struct {
 const MaxNearVerify = 1_000_000
 
 // DefaultMapConfig is the configuration of a map for which nothing is set.
-var DefaultMapConfig = MapConfig{Stats: true, Near: NearCache{Verify: MaxNearVerify / 10_000, MaxEntries: 10_000}}
+var DefaultMapConfig = MapConfig{Stats: true, Near: NearCache{Verify: MaxNearVerify / 10_000, MaxEntries: 10_000},
+	EventEntries: DefaultEventEntries, EventBytes: DefaultEventBytes}
 
 // Bounded reports whether entries of the map may be evicted for its size.
 func (c *MapConfig) Bounded() bool {
@@ -204,6 +221,17 @@ func (c *MapConfig) Check() error {
 	}
 	if c.Near.Verify > MaxNearVerify {
 		bad("near_cache verify of %d millionths: want at most %d", c.Near.Verify, MaxNearVerify)
+	}
+
+	for _, e := range [...]struct {
+		name       string
+		field      MapFields
+		value, max uint64
+	}{{"max_entries", MapEventEntries, c.EventEntries, MaxEventEntries}, {"max_bytes", MapEventBytes, c.EventBytes, MaxEventBytes}} {
+		// The newest event always stays, so no number says that there are none.
+		if c.Fields&e.field != 0 && (e.value == 0 || e.value > e.max) {
+			bad("events %s %d: want 1 to %d", e.name, e.value, e.max)
+		}
 	}
 
 	// Members compare configurations, so what is not set must be zero.
@@ -256,6 +284,12 @@ func (c *MapConfig) take(o *MapConfig, f MapFields) {
 	}
 	if f&MapNearFields != 0 {
 		c.Near.take(&o.Near, f)
+	}
+	if f&MapEventEntries != 0 {
+		c.EventEntries = o.EventEntries
+	}
+	if f&MapEventBytes != 0 {
+		c.EventBytes = o.EventBytes
 	}
 }
 
@@ -334,6 +368,12 @@ func (c *MapConfig) append(dst []byte) []byte {
 	if c.Fields&MapNearVerify != 0 {
 		dst = AppendU32(dst, c.Near.Verify)
 	}
+	if c.Fields&MapEventEntries != 0 {
+		dst = AppendUvarint(dst, c.EventEntries)
+	}
+	if c.Fields&MapEventBytes != 0 {
+		dst = AppendUvarint(dst, c.EventBytes)
+	}
 	return dst
 }
 
@@ -394,6 +434,12 @@ func (c *MapConfig) decode(r *Reader) {
 	}
 	if c.Fields&MapNearVerify != 0 {
 		c.Near.Verify = r.U32()
+	}
+	if c.Fields&MapEventEntries != 0 {
+		c.EventEntries = r.Uvarint()
+	}
+	if c.Fields&MapEventBytes != 0 {
+		c.EventBytes = r.Uvarint()
 	}
 }
 

@@ -25,6 +25,9 @@ type MapConfigSet struct {
 	NearCacheEncoded    *bool
 	NearCacheNegative   *bool
 	NearCacheVerify     *float64
+
+	EventsMaxEntries *int64
+	EventsMaxBytes   *int64
 }
 
 // MapConfig returns s in the form that members use. The error lists all that is wrong with single fields. MapConfig.Check
@@ -70,7 +73,9 @@ func (s MapConfigSet) MapConfig() (out MapConfig, err error) {
 		field *uint64
 	}{{"max_entries", MapMaxEntries, s.MaxEntries, &out.MaxEntries}, {"max_bytes", MapMaxBytes, s.MaxBytes, &out.MaxBytes},
 		{"near_cache max_entries", MapNearEntries, s.NearCacheMaxEntries, &out.Near.MaxEntries},
-		{"near_cache max_bytes", MapNearBytes, s.NearCacheMaxBytes, &out.Near.MaxBytes}} {
+		{"near_cache max_bytes", MapNearBytes, s.NearCacheMaxBytes, &out.Near.MaxBytes},
+		{"events max_entries", MapEventEntries, s.EventsMaxEntries, &out.EventEntries},
+		{"events max_bytes", MapEventBytes, s.EventsMaxBytes, &out.EventBytes}} {
 		if n.from == nil {
 			continue
 		}

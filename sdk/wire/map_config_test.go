@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strings"
@@ -18,7 +19,8 @@ func drawNearCache(t *rapid.T) NearCache {
 func drawMapConfig(t *rapid.T, _ string) MapConfig {
 	c := MapConfig{Fields: MapFields(rapid.IntRange(1, int(AllMapFields)).Draw(t, "fields")), TTL: drawU64(t, "ttl") % Forever, MaxIdle: drawU64(t, "max idle") % Forever,
 		Eviction: EvictLRU, MaxEntries: 1 + drawU64(t, "entries")/2, MaxBytes: drawU64(t, "bytes"), Stats: drawBool(t, "stats"),
-		Reads: ReadPolicy(rapid.IntRange(0, int(ReadQuorum)).Draw(t, "reads")), Near: drawNearCache(t)}
+		Reads: ReadPolicy(rapid.IntRange(0, int(ReadQuorum)).Draw(t, "reads")), Near: drawNearCache(t),
+		EventEntries: 1 + drawU64(t, "events")%MaxEventEntries, EventBytes: 1 + drawU64(t, "event bytes")%MaxEventBytes}
 	if c.Fields&(MapMaxEntries|MapMaxBytes) == 0 || rapid.Bool().Draw(t, "unbounded") {
 		c.Eviction, c.MaxEntries, c.MaxBytes = EvictNone, 0, 0
 	} else if c.Fields&MapMaxEntries == 0 {
@@ -52,7 +54,9 @@ var mapConfigFormats = []*format{
 		golden{"0102030405060708 02 05 7573657273 8aff01 05 64 01 01 00 07 8008 ac02 09 0000000a  02 612a 8001 00", MapConfigsResult{0x0102030405060708, MapConfigs{
 			{"users", MapConfig{Fields: MapMaxIdle | MapMaxEntries | MapNearFields, MaxIdle: 5, MaxEntries: 100,
 				Near: NearCache{On: true, Encoded: true, MaxEntries: 7, MaxBytes: 1024, TTL: 300, MaxIdle: 9, Verify: 10}}},
-			{"a*", MapConfig{Fields: MapNearCache}}}}}),
+			{"a*", MapConfig{Fields: MapNearCache}}}}},
+		golden{"0102030405060708 01 02 612a 808006 ac02 8008", MapConfigsResult{0x0102030405060708, MapConfigs{
+			{"a*", MapConfig{Fields: MapEventEntries | MapEventBytes, EventEntries: 300, EventBytes: 1024}}}}}),
 	formatOf("SetMapConfigBody", pointed(AppendSetMapConfigBody), DecodeSetMapConfigBody, func(t *rapid.T) SetMapConfigBody {
 		return SetMapConfigBody{drawU64(t, "from"), PatternConfig{drawString(t, "pattern"), drawMapConfig(t, "")}}
 	},
@@ -118,6 +122,8 @@ func TestResolveMapConfig(t *testing.T) {
 		PatternConfig{"near*", MapConfig{Fields: MapNearTTL | MapNearVerify, Near: NearCache{TTL: 9}}},
 		PatternConfig{"near-big", MapConfig{Fields: MapNearEntries, Near: NearCache{MaxEntries: 7}}},
 		PatternConfig{"near-off", MapConfig{Fields: MapNearCache}},
+		PatternConfig{"log*", MapConfig{Fields: MapEventBytes, EventBytes: 1 << 20}},
+		PatternConfig{"log1", MapConfig{Fields: MapEventEntries, EventEntries: 9}},
 	)
 	if err := l.Check(); err != nil {
 		t.Fatal(err)
@@ -131,11 +137,14 @@ func TestResolveMapConfig(t *testing.T) {
 		// 0 is a value.
 		"user:1:cart": {Fields: MapTTL | MapMaxIdle | MapMaxEntries | MapStats, MaxIdle: 60, Eviction: EvictLRU, MaxEntries: 10},
 		"audit":       {Fields: MapTTL | MapEviction | MapStats, TTL: 1000, Stats: true},
+		// Bounds of events are set one by one.
+		"log1": {Fields: all | MapEventEntries | MapEventBytes, TTL: 1000, Eviction: EvictLFU, MaxBytes: 1 << 20, EventEntries: 9, EventBytes: 1 << 20},
 		// So does what a near cache is like. To say anything of it is to want one.
 		"nearby":   {Fields: all | MapNearTTL | MapNearVerify, TTL: 1000, Eviction: EvictLFU, MaxBytes: 1 << 20, Near: NearCache{On: true, TTL: 9, MaxEntries: 10_000}},
 		"near-big": {Fields: all | MapNearEntries, TTL: 1000, Eviction: EvictLFU, MaxBytes: 1 << 20, Near: NearCache{On: true, MaxEntries: 7, Verify: 100}},
 		"near-off": {Fields: all | MapNearCache, TTL: 1000, Eviction: EvictLFU, MaxBytes: 1 << 20, Near: noNear},
 	} {
+		want.EventEntries, want.EventBytes = cmp.Or(want.EventEntries, DefaultEventEntries), cmp.Or(want.EventBytes, DefaultEventBytes)
 		// Most of the maps have no near cache, and what it would be like by default.
 		if want.Near == (NearCache{}) {
 			want.Near = noNear
@@ -169,6 +178,8 @@ func TestMapConfigProblems(t *testing.T) {
 		"a near cache without entries": {PatternConfig{"a", MapConfig{Fields: MapNearEntries}}, []string{"near_cache max_entries 0"}},
 		"a near cache": {PatternConfig{"a", MapConfig{Fields: MapNearFields, Near: NearCache{MaxEntries: 1, TTL: Forever, MaxIdle: Forever, Verify: MaxNearVerify + 1}}},
 			[]string{"near_cache ttl", "near_cache max_idle", "near_cache verify of 1000001"}},
+		"no events":     {PatternConfig{"a", MapConfig{Fields: MapEventEntries | MapEventBytes}}, []string{"events max_entries 0: want 1", "events max_bytes 0: want 1"}},
+		"many events":   {PatternConfig{"a", MapConfig{Fields: MapEventEntries, EventEntries: MaxEventEntries + 1}}, []string{"events max_entries 65537"}},
 		"a stray value": {PatternConfig{"a", MapConfig{Fields: MapTTL, MaxIdle: 5}}, []string{"that is not set"}},
 	} {
 		err := c.config.Check()

@@ -57,6 +57,7 @@ var opTests = []struct {
 	{OpSweep, 64, "sweep", false, false, false},
 	{OpEvictMany, 65, "evict_many", false, false, false},
 	{OpTouch, 66, "touch", false, false, false},
+	{OpBoundRing, 68, "bound_ring", false, false, false},
 	{OpResume, 67, "resume", false, false, false},
 	{OpInterest, 80, "interest", true, false, false},
 	{OpUninterest, 81, "uninterest", true, false, false},

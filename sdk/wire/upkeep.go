@@ -5,6 +5,7 @@ const (
 	OpSweep     Op = 64 // SweepBody: removes entries, and ends leases of locks, whose time has come by the clock of the log -> uvarint, how many
 	OpEvictMany Op = 65 // EvictBody: removes entries to make room -> uvarint, how many
 	OpTouch     Op = 66 // TouchBody: entries were used, so that their max-idle runs from then -> uvarint, how many
+	OpBoundRing Op = 68 // BoundRingBody: how many events the partition keeps, and bytes of them -> empty
 	OpResume    Op = 67 // no body: the resume marker. An owner begins to serve; leases of locks go on for at least a while
 )
 
@@ -12,6 +13,7 @@ var upkeepOps = []Descriptor{
 	{Op: OpSweep, Name: "sweep", Kind: KindLogged},
 	{Op: OpEvictMany, Name: "evict_many", Kind: KindLogged},
 	{Op: OpTouch, Name: "touch", Kind: KindLogged},
+	{Op: OpBoundRing, Name: "bound_ring", Kind: KindLogged},
 	{Op: OpResume, Name: "resume", Kind: KindLogged},
 }
 
@@ -26,6 +28,25 @@ func DecodeSweepBody(b []byte) (SweepBody, error) {
 	r := NewReader(b)
 	s := SweepBody{Limit: r.U32()}
 	return s, r.Done()
+}
+
+// BoundRingBody is the body of OpBoundRing. 0 stands for the default.
+type BoundRingBody struct{ Entries, Bytes uint64 }
+
+// AppendBoundRingBody appends b.
+func AppendBoundRingBody(dst []byte, b BoundRingBody) []byte {
+	return AppendUvarint(AppendUvarint(dst, b.Entries), b.Bytes)
+}
+
+// DecodeBoundRingBody reads what AppendBoundRingBody wrote.
+func DecodeBoundRingBody(b []byte) (BoundRingBody, error) {
+	r := NewReader(b)
+	out := BoundRingBody{Entries: r.Uvarint(), Bytes: r.Uvarint()}
+	// A replica's memory, and the time of one operation, depend on these.
+	if out.Entries > MaxEventEntries || out.Bytes > MaxEventBytes {
+		r.Fail("%d events of %d bytes, at most %d of %d are kept", out.Entries, out.Bytes, MaxEventEntries, MaxEventBytes)
+	}
+	return out, r.Done()
 }
 
 // EvictBody is the body of OpEvictMany: entries of one map that the owner chose to make room. An entry is removed if it still has its version.

@@ -46,9 +46,20 @@ type Publisher struct {
 	epochs []uint64    // under which positions were read
 	pos    []uint64    // published up to
 	again  []time.Time // when a partition is looked at again that must not be told of yet
+	found  found
+	look   func(*state.State) // takes found; made once, for it is needed with every look
 	round  watermarkRound
+	spare  []int // memory for list
 
 	wake chan struct{} // one slot
+}
+
+// found is what a look at a partition's state has found.
+type found struct {
+	part         int
+	epoch        uint64 // under which it was looked at
+	after, first uint64 // the position before the events, and that of the first event of the ring
+	events       []state.MapEvent
 }
 
 // Partitions are the partitions of this process, of which the publisher reads those that are owned here.
@@ -75,6 +86,7 @@ func newPublisher(self wire.ID, partitions int, bus *bus, now func() int64, log 
 	p := &Publisher{self: self, bus: bus, now: now, log: log, dirty: make([]bool, partitions), epochs: make([]uint64, partitions),
 		pos: make([]uint64, partitions), again: make([]time.Time, partitions), wake: make(chan struct{}, 1)}
 	p.interests.listeners = make(map[string]int)
+	p.look = p.take
 	p.dropped = mapsvc.NewDroppedEvents(p.wanted)
 	return p
 }
@@ -181,7 +193,7 @@ func (p *Publisher) run(ctx context.Context) {
 func (p *Publisher) publishDirty() {
 	p.mu.Lock()
 	list := p.list
-	p.list = nil
+	p.list, p.spare = p.spare[:0], list // the one before was gone through
 	for _, i := range list {
 		p.dirty[i] = false
 	}
@@ -205,25 +217,17 @@ func (p *Publisher) publish(part int) {
 		return
 	}
 
-	var events []state.MapEvent
-	var after, first uint64
 	// Before the look: a state's clock that runs ahead of this process's must not vouch for what is still to come.
 	now := p.now()
-	p.partitions.Inspect(part, func(st *state.State) {
-		if p.epochs[part] != epoch {
-			p.epochs[part], p.pos[part] = epoch, st.Published()
-		}
-		// Who begins to listen while this view holds back all writes has a position that covers what is passed over here.
-		after, first = p.pos[part], st.FirstPos()
-		events, _ = st.EventsFrom(after, p.wanted)
-		p.pos[part] = st.LastPos()
-	})
+	p.found = found{part: part, epoch: epoch}
+	p.partitions.Inspect(part, p.look)
 	if p.partitions.Serving(part) != epoch {
 		return // what was found may be of a later owner, which must wait in turn
 	}
 
 	// What the ring has lost and nobody has kept is a gap to the subscriber, who asks.
-	events = p.dropped.Complete(part, after, first, events)
+	events := p.dropped.Complete(part, p.found.after, p.found.first, p.found.events)
+	p.found.events = nil // nothing is kept until the next look
 
 	// Each map has its own subject, so neighbours of one map go out in one message.
 	for len(events) > 0 {
@@ -238,6 +242,18 @@ func (p *Publisher) publish(part int) {
 
 	// The position goes into the log with later entries: the next owner begins behind it.
 	p.partitions.SetPublished(part, p.pos[part])
+}
+
+// take takes the events of a partition that are to be published next.
+func (p *Publisher) take(st *state.State) {
+	f := &p.found
+	if p.epochs[f.part] != f.epoch {
+		p.epochs[f.part], p.pos[f.part] = f.epoch, st.Published()
+	}
+	// Who begins to listen while this view holds back all writes has a position that covers what is passed over here.
+	f.after, f.first = p.pos[f.part], st.FirstPos()
+	f.events, _ = st.EventsFrom(f.after, p.wanted)
+	p.pos[f.part] = st.LastPos()
 }
 
 // later has a partition looked at again after a while, unless it is about to be.

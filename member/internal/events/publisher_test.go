@@ -63,7 +63,7 @@ func publisherOf(t *testing.T, o *ownedPartition) (*Publisher, func() *nats.Msg)
 }
 
 // publisherFor does so for some partitions and another subject.
-func publisherFor(t *testing.T, o *ownedPartition, partitions int, subject string) (*Publisher, func() *nats.Msg) {
+func publisherFor(t testing.TB, o *ownedPartition, partitions int, subject string) (*Publisher, func() *nats.Msg) {
 	t.Helper()
 	e, err := Open(Config{Self: wire.ID{1}, Incarnation: wire.ID{2}, Cluster: wire.ID{9}, RouteHost: "127.0.0.1", Now: func() int64 { return 5000 }, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -171,5 +171,62 @@ func TestMessagesVouch(t *testing.T) {
 		if err != nil || len(b.Events) != 2 || b.AsOf != want {
 			t.Errorf("at %d: %d events vouch for %d, want %d: %v", clock, len(b.Events), b.AsOf, want, err)
 		}
+	}
+}
+
+// Events of a map that nobody listens to cost the write its place in the ring, and nothing here: no message, no memory, and no look where nobody
+// listens at all.
+func TestNobodyListens(t *testing.T) {
+	o := &ownedPartition{st: state.New(1, state.Limits{}), epoch: 7}
+	p, heard := publisherFor(t, o, 1, "grid.ev.*")
+	o.write("k")
+	if n := testing.AllocsPerRun(100, func() { p.Applied(0) }); n != 0 || len(p.list) != 0 || len(p.wake) != 0 {
+		t.Errorf("%v allocations, a look at %v", n, p.list)
+	}
+
+	p.Interest("another")
+	o.write("k")
+	p.publish(0) // begins behind what there was before anybody listened
+	if n := testing.AllocsPerRun(100, func() { p.pos[0] = 0; p.publish(0) }); n != 0 {
+		t.Errorf("%v allocations for events that nobody wants", n)
+	}
+	if m := heard(); m != nil {
+		t.Errorf("published %q", m.Subject)
+	}
+	if p.dropped.Bytes() != 0 {
+		t.Error("events are kept that nobody wants")
+	}
+
+	// The same events reach who listens: the test above looks at the right place.
+	p.Interest("m")
+	p.pos[0] = 0
+	p.publish(0)
+	if heard() == nil {
+		t.Error("nothing is published to who listens")
+	}
+}
+
+// BenchmarkPublish measures what a write costs its owner's publisher: nobody listens, somebody listens to another map, or to this one.
+func BenchmarkPublish(b *testing.B) {
+	for _, name := range []string{"", "another", "m"} {
+		b.Run("listened="+name, func(b *testing.B) {
+			o := &ownedPartition{st: state.New(1, state.Limits{}), epoch: 7}
+			p, _ := publisherFor(b, o, 1, wire.EventSubject("nothing"))
+			if name != "" {
+				p.Interest(name)
+			}
+			o.write("k")
+			p.publish(0)
+			b.ReportAllocs()
+			for b.Loop() {
+				p.Applied(0)
+				select {
+				case <-p.wake:
+					p.pos[0]--
+					p.publishDirty()
+				default:
+				}
+			}
+		})
 	}
 }

@@ -66,17 +66,17 @@ func (p *Publisher) survey(now time.Time) time.Duration {
 		return wait
 	}
 
-	s := p.look(names)
+	s := p.lookAt(names)
 	// One partition without a majority must not hold back what is known of the others.
 	time.AfterFunc(surveyWithin, func() { p.endSurvey(s) })
 	return 0
 }
 
-// look looks at where maps stand in the partitions owned here. The watermarks are sent when the survey has ended, see sendWatermarks.
+// lookAt looks at where maps stand in the partitions owned here. The watermarks are sent when the survey has ended, see sendWatermarks.
 //
 // A watermark is a linearizable read of where a map stands: without a lease, or a ReadIndex that has ended, a partition is not in it. So a
 // deposed owner vouches for nothing. Whoever has everything up to the watermark lacks nothing that anybody had been told by its time.
-func (p *Publisher) look(names []string) *survey {
+func (p *Publisher) lookAt(names []string) *survey {
 	s := &survey{names: names, asOf: p.now(), standing: make([][]wire.Position, len(names)), left: 1}
 	majority := slices.ContainsFunc(names, p.partitions.Majority)
 	for i := range len(p.dirty) {

@@ -101,7 +101,7 @@ func TestWatermarkWaitsForNobody(t *testing.T) {
 	o := &ownedPartition{st: state.New(1, state.Limits{}), epoch: 7, vouching: make([]func(), 0, 2)}
 	p, heard := publisherFor(t, o, 2, wire.WatermarkSubject("m"))
 	p.Interest("m")
-	s := p.look([]string{"m"})
+	s := p.lookAt([]string{"m"})
 	o.vouching[1]()
 	if p.sendWatermarks(); heard() != nil {
 		t.Fatal("the survey ended early")

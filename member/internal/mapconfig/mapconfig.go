@@ -7,6 +7,7 @@ package mapconfig
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -76,6 +77,18 @@ func (c *Configs) Of(name []byte) wire.MapConfig {
 	// If another goroutine was faster, this name is worked out once more by the next caller.
 	c.byName.CompareAndSwap(known, next)
 	return config
+}
+
+// EventBounds returns the version of the configurations, and whether one of them says how many events are kept.
+func (c *Configs) EventBounds() (version uint64, set bool) {
+	v := c.metadata.View()
+	if v == nil {
+		return 0, false
+	}
+
+	return v.MapsVersion, slices.ContainsFunc(v.Maps, func(one wire.PatternConfig) bool {
+		return one.Fields&(wire.MapEventEntries|wire.MapEventBytes) != 0
+	})
 }
 
 // Compare says in the log where a member is configured with other maps than the cluster: the cluster's count.

@@ -33,8 +33,10 @@ func (p *Process) mapConfig() *cli.Command {
 			&cli.StringFlag{Name: "near-cache-encoded", Usage: "`BOOL`: whether clients keep values encoded, and decode them at each use"},
 			&cli.StringFlag{Name: "near-cache-negative", Usage: "`BOOL`: whether clients remember absent keys too"},
 			&cli.StringFlag{Name: "near-cache-verify", Usage: "check a `SHARE` of the hits against the owner, by default 0.0001; 0: none"},
+			&cli.StringFlag{Name: "events-max-entries", Usage: "each partition keeps `N` events for listeners that are behind, by default 1024"},
+			&cli.StringFlag{Name: "events-max-bytes", Usage: "and at most `SIZE` of them, by default 64KB"},
 			&cli.StringFlag{Name: "unset", Usage: "leave `FIELDS`, separated by commas, to other patterns: ttl, max_idle, eviction, max_entries, max_bytes, stats, reads, " +
-				"near_cache with all about it, or one of it, such as near_cache_ttl"},
+				"near_cache with all about it, or one of it, such as near_cache_ttl, events_max_entries, events_max_bytes"},
 			&cli.BoolFlag{Name: "drop", Usage: "remove the configuration of the pattern"},
 		},
 		details: "Without an argument it prints all configured patterns, the most specific first. With a map's name it prints the resulting " +
@@ -113,7 +115,8 @@ func (inv *invocation) mapChange() (change sdk.MapConfig, unset []sdk.MapField, 
 	for _, f := range []struct {
 		flag, zero string
 		to         **int64
-	}{{"max-entries", "0 for no bound", &change.MaxEntries}, {"near-cache-max-entries", "1 or more", &change.NearCacheMaxEntries}} {
+	}{{"max-entries", "0 for no bound", &change.MaxEntries}, {"near-cache-max-entries", "1 or more", &change.NearCacheMaxEntries},
+		{"events-max-entries", "1 or more", &change.EventsMaxEntries}} {
 		if s, ok := given(f.flag); ok {
 			n, bad := strconv.ParseInt(s, 10, 64)
 			if bad != nil || n < 0 {
@@ -126,7 +129,7 @@ func (inv *invocation) mapChange() (change sdk.MapConfig, unset []sdk.MapField, 
 	for _, f := range []struct {
 		flag string
 		to   **int64
-	}{{"max-bytes", &change.MaxBytes}, {"near-cache-max-bytes", &change.NearCacheMaxBytes}} {
+	}{{"max-bytes", &change.MaxBytes}, {"near-cache-max-bytes", &change.NearCacheMaxBytes}, {"events-max-bytes", &change.EventsMaxBytes}} {
 		if s, ok := given(f.flag); ok {
 			n, bad := config.ParseBytes(s)
 			if bad != nil {
@@ -174,11 +177,11 @@ func (inv *invocation) mapChange() (change sdk.MapConfig, unset []sdk.MapField, 
 	return change, unset, nil
 }
 
-var patternColumns = []string{"pattern", "ttl_ms", "max_idle_ms", "eviction", "max_entries", "max_bytes", "stats", "reads", "near_cache"}
+var patternColumns = []string{"pattern", "ttl_ms", "max_idle_ms", "eviction", "max_entries", "max_bytes", "stats", "reads", "near_cache", "events"}
 
 // patternRow returns what is set for a pattern, null for what is not.
 func patternRow(c *sdk.PatternConfig) []any {
-	row := []any{c.Pattern, nil, nil, nil, nil, nil, nil, nil, nearCacheFields(c)}
+	row := []any{c.Pattern, nil, nil, nil, nil, nil, nil, nil, nearCacheFields(c), eventFields(c)}
 	if c.TTL != nil {
 		row[1] = c.TTL.Milliseconds()
 	}
@@ -223,6 +226,21 @@ func nearCacheFields(c *sdk.PatternConfig) any {
 	}
 	if c.NearCacheVerify != nil {
 		set["verify"] = *c.NearCacheVerify
+	}
+
+	if len(set) == 0 {
+		return nil
+	}
+	return set
+}
+
+// eventFields returns what is set of events for a pattern, null for nothing.
+func eventFields(c *sdk.PatternConfig) any {
+	set := make(map[string]any)
+	for name, n := range map[string]*int64{"max_entries": c.EventsMaxEntries, "max_bytes": c.EventsMaxBytes} {
+		if n != nil {
+			set[name] = *n
+		}
 	}
 
 	if len(set) == 0 {
@@ -287,6 +305,7 @@ func (inv *invocation) printMapSettings(ctx context.Context, c *sdk.Client, name
 		render.Field{Name: "stats", Value: s.Stats},
 		render.Field{Name: "reads", Value: string(s.Reads)},
 		render.Field{Name: "near_cache", Value: nearCache(s.NearCache)},
+		render.Field{Name: "events", Value: map[string]any{"max_entries": s.EventsMaxEntries, "max_bytes": s.EventsMaxBytes}},
 	))
 }
 

@@ -63,7 +63,8 @@ log:
   format: json
 maps:
   users: {ttl: 10m, max_idle: 1h, eviction: {policy: lfu, max_entries: 1000, max_bytes: 2GB}, stats: false, reads: quorum,
-    near_cache: {enabled: true, max_entries: 500, max_bytes: 1MB, ttl: 1m, max_idle: 30s, encoded: true, negative: true, verify: 0.01}}
+    near_cache: {enabled: true, max_entries: 500, max_bytes: 1MB, ttl: 1m, max_idle: 30s, encoded: true, negative: true, verify: 0.01},
+    events: {max_entries: 5000, max_bytes: 1MB}}
   "session:*":
     ttl: 0
     eviction:
@@ -97,7 +98,8 @@ func withStructures() Config {
 		"users": {TTL: new(10 * time.Minute), MaxIdle: new(time.Hour), Eviction: new(sdk.EvictLFU), MaxEntries: new(int64(1000)),
 			MaxBytes: new(int64(2 << 30)), Stats: new(false), Reads: new(sdk.ReadQuorum),
 			NearCache: new(true), NearCacheMaxEntries: new(int64(500)), NearCacheMaxBytes: new(int64(1 << 20)), NearCacheTTL: new(time.Minute),
-			NearCacheMaxIdle: new(30 * time.Second), NearCacheEncoded: new(true), NearCacheNegative: new(true), NearCacheVerify: new(0.01)},
+			NearCacheMaxIdle: new(30 * time.Second), NearCacheEncoded: new(true), NearCacheNegative: new(true), NearCacheVerify: new(0.01),
+			EventsMaxEntries: new(int64(5000)), EventsMaxBytes: new(int64(1 << 20))},
 		"session:*":    {TTL: new(time.Duration(0)), MaxBytes: new(int64(64 << 20)), NearCache: new(true)},
 		"session:off*": {NearCache: new(false)},
 	}
@@ -174,6 +176,7 @@ func TestFileRefused(t *testing.T) {
 		"maps:\n  a: 3":                                     `grid.yaml:2: maps "a": want fields and values`,
 		"maps:\n  a: {ttl: 1m}\n  a: {ttl: 2m}":             `grid.yaml:3: name "a" is given twice`,
 		"maps:\n  a: {tll: 1m}":                             `grid.yaml:2: unknown key "tll"; did you mean "ttl"?`,
+		"maps:\n  a: {events: 5}":                           `maps "a": events: want max_entries and max_bytes`,
 		"maps:\n  a: {near_cash: {}}":                       `unknown key "near_cash"; did you mean "near_cache"?`,
 		"maps:\n  a: {near_cache: yes please}":              `maps "a": near_cache: "yes please": want true or false`,
 		"maps:\n  a: {near_cache: {verify: 2}}":             `near_cache: verify: "2": want a share from 0 to 1`,

@@ -47,9 +47,21 @@ var mapFields = []field[sdk.MapConfig]{
 		readFields(r, "near_cache", n, nearCacheFields, c)
 		return nil
 	}},
+	{"events", func(c *sdk.MapConfig, n *yaml.Node, r *fileReader) error {
+		if n.Kind != yaml.MappingNode {
+			return fmt.Errorf("want max_entries and max_bytes")
+		}
+		readFields(r, "events", n, eventFields, c)
+		return nil
+	}},
 }
 
 var setNearCache = scalarField(parseBool, func(c *sdk.MapConfig) **bool { return &c.NearCache })
+
+var eventFields = []field[sdk.MapConfig]{
+	{"max_entries", scalarField(parseCount, func(c *sdk.MapConfig) **int64 { return &c.EventsMaxEntries })},
+	{"max_bytes", scalarField(ParseBytes, func(c *sdk.MapConfig) **int64 { return &c.EventsMaxBytes })},
+}
 
 var nearCacheFields = []field[sdk.MapConfig]{
 	{"enabled", setNearCache},
