@@ -18,6 +18,9 @@ const (
 	maxEventValues = 256 << 10
 	// maxMessage bounds one message of events, unless it holds one event only.
 	maxMessage = 512 << 10
+	// publishPause is the least time from one look at what was applied to the next. What comes meanwhile goes out together: each
+	// look costs system calls on every member and client that it reaches.
+	publishPause = 2 * time.Millisecond
 )
 
 // Publisher sends the events of the partitions owned here over NATS, for the maps that somebody listens to. The log is the
@@ -175,13 +178,20 @@ func (p *Publisher) positions(name string) []wire.Position {
 func (p *Publisher) run(ctx context.Context) {
 	next := time.NewTimer(watermarkEvery)
 	defer next.Stop()
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	wake := p.wake // nil during a pause
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-p.wake:
+		case <-wake:
 			p.publishDirty()
 			p.sendWatermarks()
+			pause.Reset(publishPause)
+			wake = nil
+		case <-pause.C:
+			wake = p.wake
 		case <-next.C:
 			// The watermarks of many maps are spread over the second, so the wait differs each time.
 			next.Reset(p.survey(time.Now()))
