@@ -17,10 +17,11 @@ const (
 	OpSet   Op = "set"   // every operation is a Set of a value that the key did not have
 	OpGet   Op = "get"   // every operation is a linearizable Get
 	OpMixed Op = "mixed" // four Gets to one Set, in random order
+	OpAdd   Op = "add"   // every operation adds 1 to a number where it stands; few keys make them hot
 )
 
 // Ops are all there are.
-var Ops = []Op{OpSet, OpGet, OpMixed}
+var Ops = []Op{OpSet, OpGet, OpMixed, OpAdd}
 
 // opMix is what a Result calls the operation of a Config with a Mix.
 const opMix Op = "mix"
@@ -51,7 +52,7 @@ type Config struct {
 	Keys      int           // by default 10,000
 	Batch     int           // keys of an operation, in a row from the drawn one, by SetAll and GetAll; 0 is Set and Get of one
 	Zipf      float64       // the exponent of the zipfian distribution by which keys are drawn; 0 gives them equal chances
-	ValueSize int           // bytes; by default 100
+	ValueSize int           // bytes; by default 100; with OpAdd 8
 	Duration  time.Duration // of each round; by default 10 s
 	WarmUp    time.Duration // before each round; 0 is none
 	// Operations ends each round after so many operations instead of after Duration; 0 does not.
@@ -82,6 +83,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.Keys == 0 {
 		c.Keys = 10_000
+	}
+	if c.ValueSize == 0 && c.Op == OpAdd {
+		c.ValueSize = addedSize
 	}
 	if c.ValueSize == 0 {
 		c.ValueSize = 100
@@ -116,7 +120,7 @@ func (c Config) Validate() error {
 				bad("weight %d of a mix: want 0 to %d", w, maxWeight)
 			}
 		}
-	} else if _, ok := mixes[c.Op]; !ok {
+	} else if _, ok := mixes[c.Op]; !ok && c.Op != OpAdd {
 		names := make([]string, len(Ops))
 		for i, op := range Ops {
 			names[i] = string(op)
@@ -139,6 +143,9 @@ func (c Config) Validate() error {
 	}
 	if c.Batch < 0 || c.Batch > min(max(0, c.Keys), maxBatch) {
 		bad("batch %d: want 0 to %d, and no more than the %d keys", c.Batch, maxBatch, c.Keys)
+	}
+	if c.Op == OpAdd && (c.Batch > 0 || c.ValueSize != addedSize || c.Listeners > 0) {
+		bad("operation %q: its values are numbers, it adds to one at a time, and nobody listens", string(c.Op))
 	}
 	if !(c.Zipf >= 0 && c.Zipf <= maxTheta) { // nor what is not a number
 		bad("zipf %v: want 0 to %v", c.Zipf, maxTheta)

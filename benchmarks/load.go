@@ -9,12 +9,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/gridiron-io/gridiron/sdk"
 )
 
 // Load is a store under work: its keys, and callers who read and write them.
 type Load struct {
 	cfg    Config
 	store  Store
+	adder  Adder // with OpAdd; else nil
 	keys   []string
 	filler []byte        // what values are made of
 	stamp  atomic.Uint64 // callers so far, of all rounds
@@ -33,6 +36,13 @@ func NewLoad(store Store, cfg Config) (*Load, error) {
 	}
 	l := newIdleLoad(cfg)
 	l.store = store
+	if cfg.Op == OpAdd {
+		adder, ok := store.(Adder)
+		if !ok {
+			return nil, fmt.Errorf("%w: operation %q on a store that has none", sdk.ErrInvalid, string(cfg.Op))
+		}
+		l.adder = adder
+	}
 	return l, nil
 }
 
@@ -57,8 +67,12 @@ func newIdleLoad(cfg Config) *Load {
 // keyName returns the i-th key.
 func keyName(i int) string { return fmt.Sprintf("key-%08d", i) }
 
-// Fill writes all keys, one chunk after the other.
+// Fill writes all keys, one chunk after the other. Numbers are not written: they begin with the first that is added.
 func (l *Load) Fill(ctx context.Context) error {
+	if l.adder != nil {
+		return nil
+	}
+
 	// Chunks are bounded, since stores bound the size of one call, and Hazelcast's Go client waits 40 ms for every few of large ones.
 	chunk := max(1, min(1000, (128<<10)/l.cfg.ValueSize))
 	values := make([][]byte, chunk)

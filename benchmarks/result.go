@@ -117,7 +117,13 @@ var fields = []field{
 		}
 		return r.FirstError
 	}},
-	{"mix", func(s *Result, _ *Round) any { return s.Mix.String() }},
+	{"mix", func(s *Result, _ *Round) any {
+		// Not every operation is a mix of others.
+		if s.Mix == (Mix{}) {
+			return nil
+		}
+		return s.Mix.String()
+	}},
 	{"zipf_theta", func(s *Result, _ *Round) any {
 		if s.Zipf == 0 {
 			return nil

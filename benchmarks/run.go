@@ -38,7 +38,15 @@ func Run(ctx context.Context, cfg Config) (_ Result, err error) {
 		return Result{}, fmt.Errorf("%w: the map %q has %d entries, which would be overwritten and destroyed", sdk.ErrInvalid, cfg.Map, n)
 	}
 
-	l, err := NewLoad(NewMapStore(m), cfg)
+	store := NewMapStore(m)
+	if cfg.Op == OpAdd {
+		numbers, err := sdk.OpenMap[string, int64](client, cfg.Map)
+		if err != nil {
+			return Result{}, err
+		}
+		store = counters{store, numbers}
+	}
+	l, err := NewLoad(store, cfg)
 	if err != nil {
 		return Result{}, err
 	}

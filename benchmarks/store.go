@@ -23,6 +23,28 @@ type Store interface {
 	GetAll(ctx context.Context, keys []string, each func(value []byte)) error
 }
 
+// Adder is a Store whose values are numbers. OpAdd needs one.
+type Adder interface {
+	Store
+	// Add adds 1 to a key's number, where none counts as 0.
+	Add(ctx context.Context, key string) error
+}
+
+// addedSize is what a number is counted with, in bytes.
+const addedSize = 8
+
+// counters are a map of this grid whose values are numbers.
+type counters struct {
+	Store
+	m *sdk.Map[string, int64]
+}
+
+// Add adds 1 to a number.
+func (c counters) Add(ctx context.Context, key string) error {
+	_, err := sdk.Add(ctx, c.m, key, 1)
+	return err
+}
+
 // mapStore is a map of this grid.
 type mapStore struct{ m *sdk.Map[string, []byte] }
 

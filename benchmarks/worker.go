@@ -49,6 +49,9 @@ func (w *worker) work(ctx context.Context) error {
 		w.keys[i] = w.l.keys[(first+i)%len(w.l.keys)]
 	}
 
+	if w.l.adder != nil {
+		return w.l.adder.Add(ctx, w.keys[0])
+	}
 	if w.l.writes(w.random) {
 		return w.write(ctx)
 	}

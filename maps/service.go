@@ -149,8 +149,13 @@ func (s *Service) write(req *wire.Request, caller Caller, at Moment) bool {
 		return false
 	}
 
+	code := req.Op
+	if code == wire.OpExecute {
+		code = wire.OpUpdate
+	}
+
 	c.tally = s.tallyOf(wire.MapOf(req.Body), true)
-	s.cfg.Host.Submit(int(req.Partition), &entry.Op{Code: req.Op, Client: req.Client, Seq: req.Seq, Lowest: req.Lowest,
+	s.cfg.Host.Submit(int(req.Partition), &entry.Op{Code: code, Client: req.Client, Seq: req.Seq, Lowest: req.Lowest,
 		Deadline: req.Deadline, Body: body, Keys: c.keys}, c)
 	return true
 }
@@ -179,6 +184,8 @@ func codeOf(err error) wire.Code {
 	switch {
 	case errors.Is(err, wire.ErrTooLarge):
 		return wire.CodeTooLarge
+	case errors.Is(err, errNoProcessor):
+		return wire.CodeUnknownProcessor
 	case errors.Is(err, errMemory), errors.Is(err, errNoRoom), errors.Is(err, errWaiting):
 		// The caller may try again later, when memory is free. Other errors would come again.
 		return wire.CodeOverloaded
@@ -191,6 +198,10 @@ func codeOf(err error) wire.Code {
 func (s *Service) prepare(c *call, op wire.Op, body []byte) ([]byte, error) {
 	if len(body) > wire.MaxOperation {
 		return nil, fmt.Errorf("%w: an operation of %d bytes, the limit is %d", wire.ErrTooLarge, len(body), wire.MaxOperation)
+	}
+
+	if op == wire.OpUpdate || op == wire.OpExecute {
+		return s.prepareUpdate(c, op, body)
 	}
 
 	// A call that locks is checked by its own rules, and stores no value.

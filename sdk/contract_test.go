@@ -97,6 +97,11 @@ var (
 	_ func(*sdk.Lock) sdk.WriteOption     = sdk.WithFence
 	_ func(string) sdk.Predicate          = sdk.KeyGlob
 
+	_ func(ctx, *anyMap, string, int, ...sdk.WriteOption) (int, error)                     = sdk.Add[string, int]
+	_ func(ctx, *sdk.Map[string, []byte], string, []byte, ...sdk.WriteOption) (int, error) = sdk.Append[string]
+	_ func(ctx, *anyMap, string, any, ...sdk.WriteOption) (int, error)                     = sdk.MergeJSON[string, int]
+	_ func(ctx, *anyMap, string, string, any) (bool, error)                                = sdk.ExecuteOnKey[bool, string, int]
+
 	_ func(string) sdk.Predicate              = sdk.SQL
 	_ [6]func(string, any) sdk.Predicate      = [...]func(string, any) sdk.Predicate{sdk.Eq, sdk.Ne, sdk.Gt, sdk.Ge, sdk.Lt, sdk.Le}
 	_ func(string, any, any) sdk.Predicate    = sdk.Between

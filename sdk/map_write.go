@@ -163,6 +163,11 @@ func (m *Map[K, V]) prepare(op wire.Op, key K, opts []WriteOption) (cl *call, w 
 func (m *Map[K, V]) write(ctx context.Context, cl *call, w *wire.WriteBody) (r wire.WriteResult, err error) {
 	w.Map, w.Key = m.wire, cl.key
 	cl.body = wire.AppendWriteBody(cl.body[:0], w)
+	return m.answered(ctx, cl)
+}
+
+// answered runs a call whose answer is a WriteResult.
+func (m *Map[K, V]) answered(ctx context.Context, cl *call) (r wire.WriteResult, err error) {
 	if err := m.run(ctx, cl); err != nil {
 		return r, err
 	}

@@ -371,7 +371,7 @@ func packageComments(files []*file) (problems []string) {
 
 // pureFiles are the packages, and the files of others, whose results depend on their arguments alone.
 var pureFiles = []string{
-	"maps/state", "partition/entry", "partition/meta", "partition/role", "sdk/predicate", "sdk/query", "sdk/wire",
+	"maps/state", "partition/entry", "partition/meta", "partition/role", "sdk/predicate", "sdk/query", "sdk/update", "sdk/wire",
 	"member/internal/bootstrap/machine.go", "member/internal/bootstrap/record.go", "member/internal/bootstrap/effects.go", "member/internal/bootstrap/proposal.go",
 	"member/internal/bootstrap/message.go", "member/internal/bootstrap/sight.go", "member/internal/bootstrap/waiting.go", "member/internal/bootstrap/address_book.go",
 }

@@ -23,8 +23,8 @@ const (
 //
 // A call is an operation with a client and a sequence number. It is executed at most once. A copy of an executed call gets the same
 // result until the call's deadline has passed on the log's clock. A later copy gets CodeExpired and is not executed. A call below
-// its client's request window gets CodeStale and is not executed. The state remembers every result of an execution but CodeInvalid
-// and CodeTooLarge; it remembers CodeConflict.
+// its client's request window gets CodeStale and is not executed. The state remembers every result of an execution. It does not remember
+// CodeInvalid and CodeTooLarge, unless what the entry held has decided that.
 //
 // The answers' bodies are those of wire.Op's documentation.
 func (s *State) Apply(op *entry.Op) entry.Result {
@@ -58,8 +58,8 @@ func (s *State) apply(op *entry.Op) entry.Result {
 
 	// A body that no replica can read is refused again whenever it comes: there is no need to remember it.
 	o := s.execute(op)
-	if o.code != wire.CodeInvalid && o.code != wire.CodeTooLarge {
-		o.deadline = op.Deadline
+	if o.kept || o.code != wire.CodeInvalid && o.code != wire.CodeTooLarge {
+		o.deadline, o.kept = op.Deadline, false
 		s.calls.add(w, op.Seq, &o)
 	}
 	return o.entryResult()
@@ -73,7 +73,7 @@ type operation struct {
 
 // operations are the operations of the log, by code: what each family has registered in its file.
 var operations = registered(keyWriteOperations, bulkOperations, wholeOperations, lockOperations, loadOperations, removeOperations,
-	upkeepOperations)
+	updateOperations, upkeepOperations)
 
 func registered(families ...[]operation) (all [256]func(s *State, op *entry.Op) outcome) {
 	for _, family := range families {

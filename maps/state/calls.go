@@ -67,6 +67,7 @@ type outcome struct {
 	code     wire.Code
 	flags    uint8
 	whole    bool // data is the whole body, not a WriteResult's value
+	kept     bool // a refusal is remembered whatever its code is. Not part of the record
 }
 
 func newCalls() calls {

@@ -35,6 +35,12 @@ func FuzzApply(f *testing.F) {
 	touch := wire.TouchBody{Map: []byte("m"), Keys: [][]byte{[]byte("k")}, At: []int64{7}}
 	f.Add(batch(5, writeOp(wire.OpSet, "m", "k", "v", maxIdle(9))),
 		batch(8, &entry.Op{Code: wire.OpTouch, Body: wire.AppendTouchBody(nil, &touch)}, &entry.Op{Code: wire.OpEvictMany, Body: wire.AppendEvictBody(nil, &evict)}))
+	process := func(p wire.Processor, key, arg string) *entry.Op {
+		u := wire.UpdateBody{Map: []byte("m"), Key: []byte(key), Processor: p, Arg: []byte(arg), WriteOptions: wire.WriteOptions{Flags: wire.WriteKeepTTL}}
+		return &entry.Op{Code: wire.OpUpdate, Body: wire.AppendUpdateBody(nil, &u)}
+	}
+	f.Add(batch(5, process(wire.ProcessIncrement, "k", "\x01"), call(1, 1, 0, 9, process(wire.ProcessIncrement, "k", "\x93\x7f\x00\x7f")), process(wire.ProcessSetAdd, "l", "\xa1a")),
+		batch(8, process(wire.ProcessMerge, "n", "\x81\xa1a\x81\xa1b\xc0"), call(1, 2, 0, 9, process(wire.ProcessMerge, "n", "\x81\xa1a\xc0"))))
 	f.Add(batch(1<<62, call(2, 1<<63, 1<<62, 1<<62, writeOp(wire.OpEvict, "m", "k", ""))), []byte{0, 1, 2})
 	f.Fuzz(func(t *testing.T, first, second []byte) {
 		lim := Limits{RingBytes: 500, RingEvents: 6, EventValues: 20}

@@ -71,6 +71,7 @@ func (m *machine) drawOp(t *rapid.T) *modelOp {
 	op := &modelOp{code: rapid.SampledFrom([]wire.Op{wire.OpSet, wire.OpSet, wire.OpPut, wire.OpPutIfAbsent, wire.OpReplace, wire.OpReplaceIfSame,
 		wire.OpRemove, wire.OpRemoveIfSame, wire.OpDelete, wire.OpSetTTL, wire.OpEvict, wire.OpSetMany, wire.OpDeleteMany, wire.OpClear,
 		wire.OpDestroy, wire.OpSweep, wire.OpEvictMany, wire.OpTouch, wire.OpRemoveAll, wire.OpBoundRing,
+		wire.OpUpdate, wire.OpUpdate, wire.OpUpdate,
 		wire.OpLock, wire.OpLock, wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpUnlock, wire.OpForceUnlock, wire.OpResume,
 		wire.OpLoad, wire.OpLoad, wire.OpLoaded, wire.OpLoaded}).Draw(t, "op")}
 	op.client = rapid.SampledFrom(machineClients).Draw(t, "client")
@@ -106,6 +107,9 @@ func (m *machine) drawOp(t *rapid.T) *modelOp {
 		}
 	case wire.OpDeleteMany:
 		m.drawCondition(t, op, &op.many.WriteOptions)
+	case wire.OpUpdate:
+		m.drawUpdate(t, op)
+		return op
 	default:
 		op.write.WriteOptions = drawOptions(t)
 		m.drawCondition(t, op, &op.write.WriteOptions)
@@ -139,6 +143,22 @@ func (m *machine) drawOp(t *rapid.T) *modelOp {
 		}
 	}
 	return op
+}
+
+// drawUpdate draws a processor, which mostly fits a value that others have stored.
+func (m *machine) drawUpdate(t *rapid.T, op *modelOp) {
+	op.write.WriteOptions = drawOptions(t)
+	m.drawCondition(t, op, &op.write.WriteOptions)
+	op.update = wire.UpdateBody{Map: op.write.Map, Key: op.write.Key, WriteOptions: op.write.WriteOptions, Most: 500}
+	small := rapid.SampledFrom([]string{"\x01", "\x7f", "\xff", "\xa1a", "\xc0", "\xc4\x01b", "\x91\x01", "\x81\xa1a\x01"})
+	switch op.update.Processor = wire.Processor(rapid.IntRange(1, 7).Draw(t, "processor")); op.update.Processor {
+	case wire.ProcessIncrement:
+		op.update.Arg = []byte(rapid.SampledFrom([]string{"\x01", "\xff", "\x93\x01\x00\x7f"}).Draw(t, "delta"))
+	case wire.ProcessCompareAndSet:
+		op.update.Arg = []byte("\x92\x00" + small.Draw(t, "value"))
+	default:
+		op.update.Arg = []byte(small.Draw(t, "argument"))
+	}
 }
 
 // drawKeys draws what the owner does with keys of a map: those that exist mostly with their own version.
@@ -185,6 +205,8 @@ func (op *modelOp) encode() *entry.Op {
 		e.Body = wire.AppendRemovalBody(nil, &op.removal)
 	case wire.OpTouch:
 		e.Body = wire.AppendTouchBody(nil, &op.touch)
+	case wire.OpUpdate:
+		e.Body = wire.AppendUpdateBody(nil, &op.update)
 	default:
 		e.Body = wire.AppendWriteBody(nil, &op.write)
 	}

@@ -3,10 +3,12 @@ package state
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"math"
 	"slices"
 	"sort"
 
+	"github.com/gridiron-io/gridiron/sdk/update"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -84,6 +86,7 @@ type modelOp struct {
 	touch    wire.TouchBody
 	removal  wire.RemovalBody
 	loaded   wire.LoadedBody
+	update   wire.UpdateBody
 }
 
 // bounds are those of OpBoundRing: none set, or few events of not many bytes.
@@ -277,7 +280,8 @@ func (m *model) apply(op *modelOp) (wire.Code, []byte) {
 		return r.code, r.body
 	}
 	code, body := m.execute(op)
-	if code != wire.CodeInvalid {
+	// What the entry has decided is remembered, whatever it was.
+	if code != wire.CodeInvalid || op.code == wire.OpUpdate {
 		data := len(body)
 		switch op.code {
 		case wire.OpSetMany, wire.OpDeleteMany, wire.OpSweep, wire.OpLock, wire.OpRenew, wire.OpResume, wire.OpEvictMany, wire.OpTouch,
@@ -362,6 +366,8 @@ func (m *model) execute(op *modelOp) (wire.Code, []byte) {
 			}
 		}
 		return wire.CodeOK, wire.AppendRemoveResult(nil, &res)
+	case wire.OpUpdate:
+		return m.update(&op.update)
 	case wire.OpTouch:
 		n := uint64(0)
 		for i, key := range op.touch.Keys {
@@ -558,6 +564,37 @@ func (m *model) write(op *modelOp) (wire.Code, []byte) {
 		return wire.CodeOK, result(flags|wire.ResultApplied, v, nil)
 	}
 	panic("no such operation in the model")
+}
+
+// update leaves to package update, which has a model of its own, what a processor makes of a value.
+func (m *model) update(u *wire.UpdateBody) (wire.Code, []byte) {
+	name, key := string(u.Map), string(u.Key)
+	if m.fenced(&u.WriteOptions, name, key) {
+		return wire.CodeFenced, []byte(textFence)
+	}
+	e, found := m.get(name, key)
+	if u.Flags&wire.WriteVersion != 0 && !found {
+		return wire.CodeConflict, []byte(textNoKey)
+	}
+	if u.Flags&wire.WriteVersion != 0 && e.version != u.IfVersion {
+		return wire.CodeConflict, []byte(textVersion)
+	}
+	flags := wire.ResultValue
+	if found {
+		flags |= wire.ResultFound
+	}
+	c, err := update.Run(u.Processor, e.value, e.version, u.Arg, int(u.Most))
+	switch {
+	case errors.Is(err, wire.ErrTooLarge):
+		return wire.CodeTooLarge, []byte(err.Error())
+	case err != nil:
+		return wire.CodeInvalid, []byte(err.Error())
+	case c.Value == nil:
+		return wire.CodeOK, result(flags, 0, c.Result)
+	case c.Result == nil:
+		c.Result = c.Value
+	}
+	return wire.CodeOK, result(flags|wire.ResultApplied, m.store(name, key, c.Value, &u.WriteOptions), c.Result)
 }
 
 func (m *model) live(e *modelEntry, flags wire.WriteFlags, o *wire.WriteOptions) {

@@ -17,7 +17,7 @@ import (
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
-var update = flag.Bool("update", false, "write the golden snapshot of the current version")
+var rewrite = flag.Bool("update", false, "write the golden snapshot of the current version")
 
 // bytesOf returns a reader of the snapshot of s.
 func bytesOf(t testing.TB, s *State) *bytes.Reader {
@@ -61,7 +61,7 @@ func populate(t testing.TB) *State {
 func TestGoldenSnapshot(t *testing.T) {
 	path := filepath.Join("testdata", "snapshot-v3.bin")
 	want := populate(t)
-	if *update {
+	if *rewrite {
 		if err := os.WriteFile(path, snapshotBytes(t, want), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -63,6 +63,22 @@ func (t Token) Body(b []byte) []byte { return b[t.t.size:t.t.end()] }
 // Instant returns a KindTime's value as the time since 1970. b is what the Token was read from.
 func (t Token) Instant(b []byte) (sec int64, nsec uint32) { return t.t.instant(b) }
 
+// AppendHead appends the head of a string, of bytes, of an array or of a map, with so many bytes, elements or entries. Of another kind it
+// appends nothing.
+func AppendHead(dst []byte, k Kind, n int) []byte {
+	switch k {
+	case KindString:
+		return appendStringHeader(dst, n)
+	case KindBytes:
+		return appendBytesHeader(dst, n)
+	case KindArray:
+		return appendArrayHeader(dst, n)
+	case KindMap:
+		return appendMapHeader(dst, n)
+	}
+	return dst
+}
+
 // Skip returns how many bytes the value takes that b begins with. It accepts any bytes, needs no stack for what nests, and allocates
 // nothing for what it accepts. It returns an error wrapping ErrMalformed.
 func Skip(b []byte) (int, error) { return skip(b, 0) }

@@ -40,16 +40,16 @@ var goldenRequests = []struct {
 	r     Request
 }{
 	{"all fields", `00000043
-		05 20 02 00  0102030405060708  0000010e  1112131415161718  a0a1a2a3a4a5a6a7a8a9aaabacadaeaf
+		06 20 02 00  0102030405060708  0000010e  1112131415161718  a0a1a2a3a4a5a6a7a8a9aaabacadaeaf
 		2122232425262728  3132333435363738  4142434445464748  616263`,
 		Request{ID: 0x0102030405060708, Op: OpSet, Flags: FlagRetry, Partition: 270, Epoch: 0x1112131415161718, Client: testID(0xa0),
 			Seq: 0x2122232425262728, Lowest: 0x3132333435363738, Deadline: 0x4142434445464748, Body: []byte("abc")}},
 	{"with trace", `0000005a
-		05 10 01 00  0000000000000001  ffffffff  0000000000000000  00000000000000000000000000000000
+		06 10 01 00  0000000000000001  ffffffff  0000000000000000  00000000000000000000000000000000
 		0000000000000000  0000000000000000  ffffffffffffffff
 		d0d1d2d3d4d5d6d7d8d9dadbdcdddedf e0e1e2e3e4e5e6e7 e8  78`,
 		Request{ID: 1, Op: OpGet, Flags: FlagTrace, Partition: NoPartition, Deadline: -1, Trace: testTrace(), Body: []byte("x")}},
-	{"empty", "00000040 05" + strings.Repeat("00", 63), Request{Body: []byte{}}},
+	{"empty", "00000040 06" + strings.Repeat("00", 63), Request{Body: []byte{}}},
 }
 
 var goldenAnswers = []struct {
@@ -57,9 +57,9 @@ var goldenAnswers = []struct {
 	frame string
 	a     Answer
 }{
-	{"all fields", "0000001e 05 80 0102 0102030405060708 1112131415161718 2122232425262728 6869",
+	{"all fields", "0000001e 06 80 0102 0102030405060708 1112131415161718 2122232425262728 6869",
 		Answer{ID: 0x0102030405060708, Flags: FlagPush, Code: 0x0102, Time: 0x1112131415161718, Table: 0x2122232425262728, Body: []byte("hi")}},
-	{"a refusal", "0000001c 05 00 0019 0000000000000007 ffffffffffffffff 0000000000000000",
+	{"a refusal", "0000001c 06 00 0019 0000000000000007 ffffffffffffffff 0000000000000000",
 		Answer{ID: 7, Code: CodeInternal, Time: -1, Body: []byte{}}},
 }
 

@@ -66,7 +66,7 @@ var descriptors [256]Descriptor
 
 // The table is filled here and not where it is declared, for its functions refer to it.
 func init() {
-	descriptors = described(clusterOps, mapStatsOps, readOps, writeOps, lockOps, loadOps, removeOps, eventOps, upkeepOps, taskOps,
+	descriptors = described(clusterOps, mapStatsOps, readOps, writeOps, lockOps, loadOps, removeOps, processorOps, eventOps, upkeepOps, taskOps,
 		mapConfigOps, adminOps, peerOps)
 }
 

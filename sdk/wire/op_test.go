@@ -54,6 +54,8 @@ var opTests = []struct {
 	{OpLoad, 50, "load", true, false, true},
 	{OpLoaded, 51, "loaded", true, false, true},
 	{OpRemoveAll, 52, "remove_all", true, false, true},
+	{OpUpdate, 53, "update", true, false, true},
+	{OpExecute, 54, "execute_on_key", true, false, true},
 	{OpSweep, 64, "sweep", false, false, false},
 	{OpEvictMany, 65, "evict_many", false, false, false},
 	{OpTouch, 66, "touch", false, false, false},
@@ -189,7 +191,7 @@ func TestDescriptors(t *testing.T) {
 		OpMapConfigs: true, OpSetMapConfig: true, OpDrainMember: true, OpRemoveMember: true, OpRebalance: true,
 	}
 	stores := map[Op]bool{
-		OpSet: true, OpPut: true, OpPutIfAbsent: true, OpReplace: true, OpReplaceIfSame: true, OpSetMany: true, OpLoaded: true,
+		OpSet: true, OpPut: true, OpPutIfAbsent: true, OpReplace: true, OpReplaceIfSame: true, OpSetMany: true, OpLoaded: true, OpUpdate: true,
 	}
 	parks := map[Op]bool{OpLock: true, OpRenew: true, OpLoad: true}
 	for i := range 256 {
@@ -244,6 +246,8 @@ func TestContents(t *testing.T) {
 		{OpDeleteMany, many(), Contents{Keys: 2}},
 		{OpLoaded, loaded(9, options, []byte("ab")), Contents{Values: 1, Largest: 2}},
 		{OpLoaded, loaded(0, WriteOptions{}, nil), Contents{}},
+		{OpUpdate, AppendUpdateBody(nil, &UpdateBody{Map: []byte("m"), Key: []byte("k"), WriteOptions: options, Processor: ProcessAppend, Most: 9, Arg: []byte("ab")}), Contents{Values: 1, Largest: 2}},
+		{OpExecute, AppendExecuteBody(nil, &ExecuteBody{Map: []byte("m"), Key: []byte("k"), Name: "p", Arg: []byte("ab")}), Contents{}},
 		{OpClear, AppendMapBody(nil, "m"), Contents{}},
 		{OpGetMany, AppendKeysBody(nil, "m", [][]byte{{1}, {2}, {3}}), Contents{Keys: 3}},
 	} {

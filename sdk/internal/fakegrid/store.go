@@ -2,11 +2,13 @@ package fakegrid
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"sort"
 
 	"github.com/gridiron-io/gridiron/sdk/codec"
 	"github.com/gridiron-io/gridiron/sdk/query"
+	"github.com/gridiron-io/gridiron/sdk/update"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -286,6 +288,22 @@ func (p *partition) write(req *wire.Request, now int64) (wire.Code, []byte) {
 		return wire.CodeOK, p.removeAll(&body, selects, now)
 	case wire.OpLock, wire.OpRenew, wire.OpUnlock, wire.OpForceUnlock, wire.OpLoad, wire.OpLoaded:
 		return p.writeLock(req, now)
+	case wire.OpUpdate:
+		body, err := wire.DecodeUpdateBody(req.Body)
+		if err != nil {
+			return invalid(err)
+		}
+		return p.update(&body, now)
+	case wire.OpExecute:
+		body, err := wire.DecodeExecuteBody(req.Body)
+		if err != nil {
+			return invalid(err)
+		}
+		proc, known := wire.ProcessorOf(body.Name)
+		if !known {
+			return wire.CodeUnknownProcessor, []byte(body.Name)
+		}
+		return p.update(&wire.UpdateBody{Map: body.Map, Key: body.Key, WriteOptions: wire.WriteOptions{Flags: wire.WriteKeepTTL}, Processor: proc, Arg: body.Arg}, now)
 	}
 
 	body, err := wire.DecodeWriteBody(req.Body)
@@ -342,6 +360,40 @@ func (p *partition) write(req *wire.Request, now int64) (wire.Code, []byte) {
 		default:
 			t.remove(string(body.Key))
 		}
+	}
+	return wire.CodeOK, wire.AppendWriteResult(nil, &r)
+}
+
+// update carries out a built-in processor.
+func (p *partition) update(body *wire.UpdateBody, now int64) (wire.Code, []byte) {
+	t := p.table(body.Map)
+	e := t.get(body.Key, now)
+	if body.Flags&wire.WriteVersion != 0 && (e == nil || e.version != body.IfVersion) {
+		return wire.CodeConflict, []byte("the version is another")
+	}
+
+	r := wire.WriteResult{Flags: wire.ResultValue}
+	var value []byte
+	var version uint64
+	if e != nil {
+		r.Flags |= wire.ResultFound
+		value, version = e.value, e.version
+	}
+
+	c, err := update.Run(body.Processor, value, version, body.Arg, wire.MaxValue)
+	switch {
+	case errors.Is(err, wire.ErrTooLarge):
+		return wire.CodeTooLarge, []byte(err.Error())
+	case err != nil:
+		return wire.CodeInvalid, []byte(err.Error())
+	case c.Value != nil:
+		t.set(body.Key, c.Value, p.version, &body.WriteOptions, now)
+		r.Flags, r.Version = r.Flags|wire.ResultApplied, p.version
+	}
+
+	// Without a result of its own, the new value is the result.
+	if r.Value = c.Result; r.Value == nil {
+		r.Value = c.Value
 	}
 	return wire.CodeOK, wire.AppendWriteResult(nil, &r)
 }

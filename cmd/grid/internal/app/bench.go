@@ -24,7 +24,7 @@ func (p *Process) benchCommand() *cli.Command {
 		flags: []cli.Flag{
 			&cli.IntFlag{Name: "members", Usage: "start `N` members for the measurement"},
 			&cli.IntFlag{Name: "partitions", Usage: "`N` partitions of these members, from 1 to 4096", DefaultText: "271"},
-			&cli.StringFlag{Name: "op", Value: "set", Usage: "`OPERATION`: set, get or mixed"},
+			&cli.StringFlag{Name: "op", Value: "set", Usage: "`OPERATION`: set, get, mixed, or add, which adds 1 to a number"},
 			&cli.StringFlag{Name: "mix", Usage: "instead of --op: `WEIGHTS` such as get=80,set=20"},
 			&cli.IntFlag{Name: "rate", Usage: "begin `N` operations per second; 0: each caller begins one when it is free"},
 			&cli.IntSliceFlag{Name: "callers", Value: cli.NewIntSlice(64, 512), Usage: "one round for each `N` of concurrent callers"},
@@ -58,6 +58,11 @@ func (p *Process) benchCommand() *cli.Command {
 					return inv.connect(ctx)
 				},
 			}}
+
+			// The values of add are numbers, so the default of --size is not for them.
+			if o.Op == benchmarks.OpAdd && !c.IsSet("size") {
+				o.ValueSize = 0
+			}
 
 			// The default of --server does not count as servers beside --members.
 			if o.Members == 0 || c.IsSet("server") {

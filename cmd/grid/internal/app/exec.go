@@ -15,7 +15,7 @@ import (
 
 // execCommands returns the group "exec".
 func (p *Process) execCommands() *cli.Command {
-	return group("exec", "run tasks on members", p.execList(), p.execRun())
+	return group("exec", "run tasks on members, and processors on entries", p.execList(), p.execRun(), p.execOnKey())
 }
 
 func executorFlag() cli.Flag {

@@ -10,7 +10,7 @@ import (
 func (p *Process) mapCommands() *cli.Command {
 	return group("map", "read, write and watch maps",
 		p.mapGet(), p.mapSet(), p.mapPut(), p.mapPutIfAbsent(), p.mapReplace(), p.mapRemove(), p.mapDelete(), p.mapGetAll(),
-		p.mapSize(), p.mapKeys(), p.mapEntries(), p.mapClear(), p.mapEvict(), p.mapTTL(), p.mapEntryView(), p.mapLock(), p.mapUnlock(), p.mapWatch(), p.mapImport(), p.mapExport(), p.mapList(), p.mapDestroy(), p.mapConfig(), p.mapStats(),
+		p.mapSize(), p.mapKeys(), p.mapEntries(), p.mapClear(), p.mapEvict(), p.mapTTL(), p.mapEntryView(), p.mapLock(), p.mapUnlock(), p.mapExecute(), p.mapWatch(), p.mapImport(), p.mapExport(), p.mapList(), p.mapDestroy(), p.mapConfig(), p.mapStats(),
 	)
 }
 
