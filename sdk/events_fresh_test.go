@@ -75,6 +75,25 @@ func TestTrackerFreshness(t *testing.T) {
 	wantFresh(t, tr, 500)
 }
 
+// A partition is written, and read at its owner, more often than events take on their way. So there is always an event that was heard of and
+// has not come. The tracker still is as fresh as what has come.
+func TestTrackerFreshnessWhileEventsAreOnTheirWay(t *testing.T) {
+	tr, _ := started(at(0))
+	const late = 5 // milliseconds
+	for now := int64(1); now <= 100; now++ {
+		stand := stands(uint64(now), uint64(now))
+		tr.watermark(now*ms, &stand, 1000+now) // as a read tells
+		if now > late {
+			b := batchOf(ev(uint64(now - late)))
+			b.AsOf = 1000 + now - late
+			tr.batch(now*ms, b)
+		}
+		if old := 1000 + now - tr.fresh; now > 2*late+1 && old > 2*late {
+			t.Fatalf("after %d ms fresh as of %d ms ago", now, old)
+		}
+	}
+}
+
 // Somebody relies on the freshness, so the owner is asked before that is too old, and again a second later.
 func TestTrackerAsksForFreshness(t *testing.T) {
 	tr, _ := started(at(1))

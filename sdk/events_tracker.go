@@ -76,17 +76,21 @@ type tracker struct {
 	heard   int64 // when the owner was last heard of
 
 	// fresh is the tracker's freshness, a cluster time in milliseconds: what anybody was told before that moment is taken in. 0: nothing is
-	// known. vouched is the newest moment that was heard of, and up to which position of the newest generation it needs all events.
-	fresh   int64
-	vouched struct {
-		asOf int64
-		pos  uint64
-	}
+	// known. vouched is the newest moment that was heard of, and awaited the one that is to be the freshness next. They differ where moments are
+	// heard of more often than events take on their way: the newest moment alone would always be ahead of what has come.
+	fresh            int64
+	vouched, awaited vouch
 	// cluster returns the cluster time at a local time. nil: nobody relies on the freshness, and it may become old.
 	cluster func(now int64) int64
 	freshAt int64 // the freshness as a local time
 	broken  int64 // since when something is missing or may be; 0: nothing is
 	wholeAt int64 // when the last gap ended that did not close by itself
+}
+
+// vouch is a moment as of which somebody has vouched for a partition, and up to which position of the newest generation it needs all events.
+type vouch struct {
+	asOf int64
+	pos  uint64
 }
 
 func newTracker(partition uint32, sink eventSink, values bool, spread func(time.Duration) time.Duration) *tracker {
@@ -159,7 +163,7 @@ func (t *tracker) watermark(now int64, p *wire.Position, asOf int64) {
 // vouch notes that there were no events after a position of the newest generation of which anybody had been told at a cluster time.
 func (t *tracker) vouch(asOf int64, pos uint64) {
 	if asOf > t.vouched.asOf {
-		t.vouched.asOf, t.vouched.pos = asOf, pos
+		t.vouched = vouch{asOf, pos}
 	}
 }
 
@@ -288,7 +292,7 @@ func (t *tracker) hear(now int64, epoch uint64) bool {
 func (t *tracker) renew(epoch uint64) {
 	t.epoch = epoch
 	t.held, t.heldBytes, t.known = nil, 0, 0
-	t.fresh, t.vouched.asOf = 0, 0
+	t.fresh, t.vouched, t.awaited = 0, vouch{}, vouch{}
 }
 
 func (t *tracker) learn(pos uint64) { t.known = max(t.known, pos) }
@@ -315,11 +319,23 @@ func (t *tracker) review(now int64) {
 		t.broken = now
 	}
 
-	if v := t.vouched; t.current() && v.asOf > t.fresh && v.pos <= t.at.pos {
-		t.fresh = v.asOf
-		if t.cluster != nil {
-			t.freshAt = now - (t.cluster(now)-v.asOf)*int64(time.Millisecond)
-		}
+	if t.current() {
+		t.freshen(now, t.awaited)
+		t.freshen(now, t.vouched)
+	}
+	if t.awaited.asOf <= t.fresh {
+		t.awaited = t.vouched
+	}
+}
+
+// freshen makes a moment the freshness if all events have come that it needs.
+func (t *tracker) freshen(now int64, v vouch) {
+	if v.asOf <= t.fresh || v.pos > t.at.pos {
+		return
+	}
+	t.fresh = v.asOf
+	if t.cluster != nil {
+		t.freshAt = now - (t.cluster(now)-v.asOf)*int64(time.Millisecond)
 	}
 }
 
