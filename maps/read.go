@@ -26,7 +26,7 @@ func (s *Service) read(req *wire.Request, caller Caller, at Moment) bool {
 	cfg := s.config(in.Map)
 	c.quorum = cfg.Reads == wire.ReadQuorum
 	c.body = append(c.body[:0], req.Body...)
-	c.reading.Op, c.reading.Body = req.Op, c.body
+	c.reading.Op, c.reading.Body, c.reading.Cache = req.Op, c.body, req.Flags&wire.FlagCache != 0
 
 	// A long read must not hold up the requests behind it on the same connection. It is queued in any case.
 	short := d.ByKey && in.Keys <= shortKeys

@@ -37,6 +37,12 @@ func (s *State) readKeys(r *Reading, at *ReadPoint, name []byte, values bool, ke
 	}
 
 	due, size := false, 0
+	if r.Cache {
+		r.head = wire.CacheHead{Position: s.Standing(name), Version: s.version(), AsOf: at.AsOf}
+		// The state knows neither its partition's number nor its owner.
+		r.head.Position.Partition, r.head.Position.Epoch = at.Partition, at.Epoch
+		size = wire.MaxCacheHead
+	}
 	for _, key := range keys {
 		g := wire.GetResult{Instance: instance, Seq: seq}
 		var v Entry
@@ -53,6 +59,10 @@ func (s *State) readKeys(r *Reading, at *ReadPoint, name []byte, values bool, ke
 			if values {
 				g.Flags |= wire.ResultValue
 				g.Value = v.Value
+			}
+			if r.Cache && v.MaxIdle != 0 {
+				g.Flags |= wire.ResultIdle
+				g.MaxIdle = v.MaxIdle
 			}
 		} else {
 			r.Misses++

@@ -31,6 +31,8 @@ type ReadPoint struct {
 type Reading struct {
 	Op   wire.Op
 	Body []byte // what wire.Descriptor.Check has accepted. It is the caller's, and stays as it is until the answer was appended
+	// Cache is set for reads of keys whose answer is to begin with a wire.CacheHead.
+	Cache bool
 
 	// The following is the state's.
 
@@ -48,10 +50,14 @@ type Reading struct {
 	views []Entry          // what found was made of; no Use where there is no entry
 	keys  [][]byte         // reads of several keys: what they are. They alias Body
 	text  []byte           // other reads: the body of the answer
+	head  wire.CacheHead   // with Cache
 }
 
 // Append appends the body of the answer to dst.
 func (r *Reading) Append(dst []byte) []byte {
+	if r.Cache && len(r.found) > 0 {
+		dst = wire.AppendCacheHead(dst, &r.head)
+	}
 	for i := range r.found {
 		dst = wire.AppendGetResult(dst, &r.found[i])
 	}
@@ -80,7 +86,7 @@ func (r *Reading) Forget() {
 		r.found, r.views, r.keys = nil, nil, nil
 	}
 	r.begin()
-	r.Op, r.Body, r.Idle.Map, r.Used.Map = 0, nil, nil, nil
+	r.Op, r.Body, r.Cache, r.Idle.Map, r.Used.Map = 0, nil, false, nil, nil
 }
 
 // begin makes the Reading ready to be read, perhaps for the second time.

@@ -10,6 +10,7 @@ const (
 	FlagTrace uint8 = 1 << 0 // request: a trace context stands between header and body
 	FlagRetry uint8 = 1 << 1 // request: an earlier copy of this call may have reached an owner
 	FlagParts uint8 = 1 << 2 // several requests of one operation, or several answers, share the frame; see AppendPart
+	FlagCache uint8 = 1 << 3 // request: the caller keeps what it reads, and the answer to OpGet, OpContains or OpGetMany begins with a CacheHead
 	FlagPush  uint8 = 1 << 7 // answer without a request: its request ID holds the Op that it would answer
 )
 

@@ -5,6 +5,7 @@ const (
 	ResultFound   uint8 = 1 << 0 // the key had a value before the operation
 	ResultApplied uint8 = 1 << 1 // the operation changed something
 	ResultValue   uint8 = 1 << 2 // a value follows
+	ResultIdle    uint8 = 1 << 3 // a max-idle follows: only with FlagCache
 )
 
 // WriteResult answers a write of one key, and OpClear and OpDestroy.
@@ -66,12 +67,13 @@ func DecodeBulkResult(b []byte) (BulkResult, error) {
 
 // GetResult answers a read of one key.
 type GetResult struct {
-	Flags    uint8  // ResultFound, ResultValue
+	Flags    uint8  // ResultFound, ResultValue, ResultIdle
 	Version  uint64 // of the entry; 0 if not found
 	Expires  int64  // cluster time in milliseconds; 0: never
 	Instance uint64 // of the map in this partition; 0 if there is none
 	Seq      uint64 // of the instance's last event
 	Value    []byte
+	MaxIdle  uint64 // of the entry in milliseconds, with ResultIdle
 }
 
 // AppendGetResult appends g.
@@ -81,11 +83,18 @@ func AppendGetResult(dst []byte, g *GetResult) []byte {
 	dst = AppendVarint(dst, g.Expires)
 	dst = AppendU64(dst, g.Instance)
 	dst = AppendUvarint(dst, g.Seq)
-	return AppendBytes(dst, g.Value)
+	dst = AppendBytes(dst, g.Value)
+	if g.Flags&ResultIdle != 0 {
+		dst = AppendUvarint(dst, g.MaxIdle)
+	}
+	return dst
 }
 
 func (g *GetResult) decode(r *Reader) {
 	*g = GetResult{Flags: r.U8(), Version: r.U64(), Expires: r.Varint(), Instance: r.U64(), Seq: r.Uvarint(), Value: r.Bytes()}
+	if g.Flags&ResultIdle != 0 {
+		g.MaxIdle = r.Uvarint()
+	}
 }
 
 // DecodeGetResult reads what AppendGetResult wrote. Value aliases b.
@@ -113,6 +122,30 @@ func AppendGetResults(out []GetResult, b []byte, n int) ([]GetResult, error) {
 		out = append(out, g)
 	}
 	return out, r.Done()
+}
+
+// CacheHead says where a partition stood when keys were read there. Without it a near cache cannot tell which changes the read knows of.
+type CacheHead struct {
+	Position Position // of the map's events, at the read
+	Version  uint64   // of the partition's last change, at the read
+	AsOf     int64    // cluster time: whatever anybody had been told by then, the read knows of
+}
+
+// AppendCacheHead appends h.
+func AppendCacheHead(dst []byte, h *CacheHead) []byte {
+	return AppendI64(AppendU64(h.Position.append(dst), h.Version), h.AsOf)
+}
+
+// MaxCacheHead bounds a CacheHead in bytes.
+const MaxCacheHead = 4 + 8 + 2*10 + 8 + 8
+
+// DecodeCacheHead reads what AppendCacheHead wrote at the start of b, and returns what follows.
+func DecodeCacheHead(b []byte) (h CacheHead, rest []byte, err error) {
+	r := NewReader(b)
+	h.Position.decode(&r)
+	h.Version, h.AsOf = r.U64(), r.I64()
+	rest = r.Rest()
+	return h, rest, r.Err()
 }
 
 // EntryViewResult answers OpEntryView. Times are cluster time in milliseconds.

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"errors"
 	"reflect"
 	"testing"
@@ -9,8 +10,12 @@ import (
 )
 
 func drawGetResult(t *rapid.T, _ string) GetResult {
-	return GetResult{Flags: drawU8(t, "flags"), Version: drawU64(t, "version"), Expires: drawI64(t, "expires"), Instance: drawU64(t, "instance"),
+	g := GetResult{Flags: drawU8(t, "flags"), Version: drawU64(t, "version"), Expires: drawI64(t, "expires"), Instance: drawU64(t, "instance"),
 		Seq: drawU64(t, "seq"), Value: drawBytes(t, "value")}
+	if g.Flags&ResultIdle != 0 {
+		g.MaxIdle = drawU64(t, "max idle")
+	}
+	return g
 }
 
 func drawBulkResult(t *rapid.T) BulkResult {
@@ -35,11 +40,13 @@ func drawScanResult(t *rapid.T) ScanResult {
 var goldenGetResults = []GetResult{
 	{Flags: ResultFound | ResultValue, Version: 0x0102030405060708, Expires: -3, Instance: 0x1112131415161718, Seq: 300, Value: []byte("\xa1v")},
 	{Flags: 0, Instance: 5, Seq: 1},
+	{Flags: ResultFound | ResultIdle, Version: 1, MaxIdle: 300},
 }
 
 const (
 	goldenFound  = "05 0102030405060708 05 1112131415161718 ac02 02 a176"
 	goldenAbsent = "00 0000000000000000 00 0000000000000005 01 00"
+	goldenIdle   = "09 0000000000000001 00 0000000000000000 00 00 ac02"
 )
 
 var mapResults = []*format{
@@ -54,7 +61,8 @@ var mapResults = []*format{
 		golden{"ac02 02 00000001 0003 01020304 0102", BulkResult{300, []BulkError{{1, CodeConflict}, {0x01020304, 0x0102}}}},
 		golden{"07 00", BulkResult{Applied: 7}}),
 	formatOf("GetResult", pointed(AppendGetResult), DecodeGetResult, func(t *rapid.T) GetResult { return drawGetResult(t, "") },
-		golden{goldenFound, goldenGetResults[0]}, golden{goldenAbsent, goldenGetResults[1]}),
+		golden{goldenFound, goldenGetResults[0]}, golden{goldenAbsent, goldenGetResults[1]},
+		golden{goldenIdle, goldenGetResults[2]}),
 	formatOf("EntryViewResult", pointed(AppendEntryViewResult), DecodeEntryViewResult,
 		func(t *rapid.T) EntryViewResult {
 			return EntryViewResult{drawU8(t, "flags"), drawU64(t, "version"), drawI64(t, "created"), drawI64(t, "updated"), drawI64(t, "accessed"),
@@ -93,18 +101,18 @@ func TestScanResultRefusesEmptyKeys(t *testing.T) {
 
 // The number of results is known from the request: neither fewer nor more will do.
 func TestGetResults(t *testing.T) {
-	b := fromHex(t, goldenFound+goldenAbsent)
-	if list, err := DecodeGetResults(b, 2); err != nil || !reflect.DeepEqual(list, goldenGetResults) {
+	b := fromHex(t, goldenFound+goldenAbsent+goldenIdle)
+	if list, err := DecodeGetResults(b, 3); err != nil || !reflect.DeepEqual(list, goldenGetResults) {
 		t.Errorf("%+v, %v", list, err)
 	}
 	for n := range b {
-		if list, err := DecodeGetResults(b[:n:n], 2); !errors.Is(err, ErrMalformed) {
+		if list, err := DecodeGetResults(b[:n:n], 3); !errors.Is(err, ErrMalformed) {
 			t.Errorf("the first %d bytes: %+v, %v, want ErrMalformed", n, list, err)
 		}
 	}
-	for _, n := range []int{0, 1, 3, 1 << 40} {
+	for _, n := range []int{0, 1, 2, 4, 1 << 40} {
 		if list, err := DecodeGetResults(b, n); !errors.Is(err, ErrMalformed) {
-			t.Errorf("two results as %d: %+v, %v, want ErrMalformed", n, list, err)
+			t.Errorf("three results as %d: %+v, %v, want ErrMalformed", n, list, err)
 		}
 	}
 	if list, err := DecodeGetResults(nil, 0); err != nil || len(list) != 0 {
@@ -120,6 +128,27 @@ func TestGetResults(t *testing.T) {
 			t.Fatalf("%+v comes back as\n%+v, %v", list, back, err)
 		}
 	})
+}
+
+func TestCacheHead(t *testing.T) {
+	head := CacheHead{Position: goldenPosition, Version: 0x1112131415161718, AsOf: 0x2122232425262728}
+	want := fromHex(t, goldenPositionBytes+"1112131415161718 2122232425262728")
+	if b := AppendCacheHead(nil, &head); !bytes.Equal(b, want) || len(b) > MaxCacheHead {
+		t.Fatalf("%x, want %x", b, want)
+	}
+	if h, rest, err := DecodeCacheHead(append(want, "rest"...)); h != head || string(rest) != "rest" || err != nil {
+		t.Fatalf("%+v, %q, %v", h, rest, err)
+	}
+	for n := range want {
+		if h, _, err := DecodeCacheHead(want[:n:n]); !errors.Is(err, ErrMalformed) {
+			t.Errorf("the first %d bytes: %+v, %v, want ErrMalformed", n, h, err)
+		}
+	}
+
+	most := CacheHead{Position: Position{Pos: 1<<64 - 1, Quiet: 1<<64 - 1}}
+	if n := len(AppendCacheHead(nil, &most)); n != MaxCacheHead {
+		t.Errorf("%d bytes, want at most %d", n, MaxCacheHead)
+	}
 }
 
 func FuzzDecodeGetResults(f *testing.F) {

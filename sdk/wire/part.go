@@ -8,6 +8,9 @@ import (
 // maxParts is how many bytes a frame of parts may have. A part that does not fit begins another frame, or stands in one of its own.
 const maxParts = 256 << 10
 
+// partFlags are the flags that each part has for itself.
+const partFlags = FlagRetry | FlagCache
+
 const (
 	partHeader       = 8 + 4 + 8 + 1 + 8 + 8 + binary.MaxVarintLen32
 	answerPartHeader = 8 + 2 + binary.MaxVarintLen32
@@ -36,7 +39,7 @@ func AppendPart(dst []byte, begins int, r *Request) ([]byte, int) {
 	dst = AppendU64(dst, r.ID)
 	dst = AppendU32(dst, r.Partition)
 	dst = AppendU64(dst, r.Epoch)
-	dst = append(dst, r.Flags&FlagRetry)
+	dst = append(dst, r.Flags&partFlags)
 	// A read has no identity.
 	if r.Op.IsWrite() {
 		dst = AppendU64(dst, r.Seq)
@@ -62,10 +65,10 @@ func DecodePart(parts *Reader, r *Request) error {
 	r.ID, r.Partition, r.Epoch = parts.U64(), parts.U32(), parts.U64()
 
 	flags := parts.U8()
-	if flags&^FlagRetry != 0 {
+	if flags&^partFlags != 0 {
 		return fmt.Errorf("%w: a part's flags are %#x", ErrMalformed, flags)
 	}
-	r.Flags = r.Flags&^FlagRetry | flags
+	r.Flags = r.Flags&^partFlags | flags
 
 	r.Seq, r.Lowest = 0, 0
 	if r.Op.IsWrite() {

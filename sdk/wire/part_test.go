@@ -30,8 +30,8 @@ var (
 			06 12 05 00  0000000000000000  ffffffff  0000000000000000  a0a1a2a3a4a5a6a7a8a9aaabacadaeaf
 			0000000000000000  0000000000000000  0000000000000005
 			d0d1d2d3d4d5d6d7d8d9dadbdcdddedf e0e1e2e3e4e5e6e7 e8
-			0000000000000007  00000003  0000000000000004  00  01 79`,
-			[]Request{{ID: 7, Op: OpGetMany, Flags: FlagParts | FlagTrace, Partition: 3, Epoch: 4, Client: testID(0xa0), Deadline: 5, Trace: testTrace(),
+			0000000000000007  00000003  0000000000000004  08  01 79`,
+			[]Request{{ID: 7, Op: OpGetMany, Flags: FlagParts | FlagTrace | FlagCache, Partition: 3, Epoch: 4, Client: testID(0xa0), Deadline: 5, Trace: testTrace(),
 				Body: []byte("y")}}},
 	}
 	goldenAnswerParts = `00000034
@@ -105,7 +105,7 @@ func TestPartsMalformed(t *testing.T) {
 		b := bytes.Clone(body)
 		b[flags] = byte(v)
 		parts, r := NewReader(b), Request{Op: OpSetMany}
-		if err := DecodePart(&parts, &r); (err == nil) != (byte(v)&^FlagRetry == 0) || err != nil && !errors.Is(err, ErrMalformed) {
+		if err := DecodePart(&parts, &r); (err == nil) != (byte(v)&^(FlagRetry|FlagCache) == 0) || err != nil && !errors.Is(err, ErrMalformed) {
 			t.Errorf("flags %#x: %v", v, err)
 		}
 	}

@@ -15,7 +15,7 @@ package wire
 //	3: parts of bulk calls share frames, which members of version 2 do not read.
 //	4: a removal may have the text of a predicate, which members of version 3 refuse.
 //	5: the configuration of a map may have fields that members of version 4 do not read.
-//	6: the log may have processors, which members of version 5 do not carry out.
+//	6: the log may have processors, which members of version 5 do not carry out; a read may ask for what a near cache needs.
 const Version = 6
 
 // Magic opens every hello in both directions. A stray HTTP or TLS client is recognized by its first four bytes.
