@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gridiron-io/gridiron/sdk/internal/nearcache"
 	"github.com/gridiron-io/gridiron/sdk/internal/rpc"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
@@ -38,8 +39,9 @@ type call struct {
 	member wire.ID // calls to one member: its ID
 	peer   *peer   // the member that was asked last
 	conn   *rpc.Conn
-	route  route // the route of the last attempt
-	place  int   // bulk calls: of the part that the call carries
+	route  route             // the route of the last attempt
+	place  int               // bulk calls: of the part that the call carries
+	loads  []*nearcache.Load // bulk reads for a near cache: of the part's keys
 
 	schedule
 	attempts int
@@ -206,6 +208,10 @@ func (c *Client) finish(ctx context.Context, cl *call) {
 
 	// From here on lowest may pass over this seq, so members may drop its result.
 	if cl.begun {
+		// Before the caller is told: what reads after the write sees it.
+		if all := c.nears.Load(); all != nil {
+			all.wrote(cl)
+		}
 		cl.begun = false
 		(*c.writes.Load())[cl.req.Partition].end(&cl.ticket)
 	}

@@ -27,6 +27,7 @@ type Client struct {
 	writes atomic.Pointer[[]outstanding] // by partition; set with the first table
 	events func() *eventHub              // makes the hub at its first call
 	loads  flights                       // of GetOrLoad
+	nears  atomic.Pointer[nearCaches]    // nil: there are none, and nobody pays for them
 
 	table    atomic.Pointer[table]             // nil until the first view
 	replaced atomic.Pointer[OtherClusterError] // the cluster that has replaced the client's own, to which the client must not go; nil: none

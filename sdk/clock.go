@@ -22,6 +22,7 @@ const trustFor = 10 * time.Second
 type clock struct {
 	base   time.Time
 	offset atomic.Int64 // nanoseconds to add to now
+	ahead  atomic.Int64 // likewise, for the latest that cluster time may be at local time 0: it ages from there
 
 	mu    sync.Mutex // guards the following
 	bound int64      // nanoseconds that the estimate could be off by, at the time of the sample; -1: none yet
@@ -43,6 +44,14 @@ func later(now int64, d time.Duration) int64 {
 
 // cluster returns the cluster time at now in milliseconds.
 func (c *clock) cluster(now int64) int64 { return (now + c.offset.Load()) / int64(time.Millisecond) }
+
+// latest returns the latest that cluster time may be at now, in milliseconds.
+func (c *clock) latest(now int64) int64 {
+	return (now + c.ahead.Load() + aged(now)) / int64(time.Millisecond)
+}
+
+// aged returns by how much an estimate becomes worse in a time.
+func aged(d int64) int64 { return d / int64(time.Millisecond) * maxDrift }
 
 // Now returns the cluster's time as the client knows it from the members' answers. Expiry, events and EntryView use this clock,
 // so compare their instants with Now and not with time.Now. It is off by about half the time that a call takes. It does no I/O.
@@ -73,18 +82,19 @@ func (c *clock) sample(clusterMs, sent, received int64) {
 	defer c.mu.Unlock()
 
 	// The older an estimate, the further the two clocks may have come apart since.
-	aged := c.bound + (received-c.at)/int64(time.Millisecond)*maxDrift
+	was := c.bound + aged(received-c.at)
 	// Cluster time never goes back: of two answers that cannot both be right, the earlier time comes from a member that was suspended.
-	contradict, leap := bound+aged+int64(maxApart), offset-c.offset.Load()
+	contradict, leap := bound+was+int64(maxApart), offset-c.offset.Load()
 
 	switch {
 	case c.bound < 0 || leap > contradict:
 	// The estimate is at least as good as this answer, or this answer is that of a member that is behind.
-	case bound >= aged, leap < -contradict && received-c.at < int64(trustFor):
+	case bound >= was, leap < -contradict && received-c.at < int64(trustFor):
 		return
 	}
 
 	// Readers take the offset alone, without the lock.
 	c.bound, c.at = bound, received
 	c.offset.Store(offset)
+	c.ahead.Store(offset + bound - aged(received))
 }

@@ -2,16 +2,20 @@ package sdk
 
 import (
 	"sync/atomic"
-	"time"
-)
 
-// freshFor is how old a freshness may be for a near cache to serve what it holds. The watermarks come once a second, so two of them may be
-// lost. With the time that a call takes, what is served is at most 3.5 seconds old.
-const freshFor = 2500 * time.Millisecond
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
 
 // freshnesses are, by partition, how fresh the trackers of a stream are. They are written under the stream's mu, after what they rest on was
 // delivered, and read without it.
-type freshnesses []atomic.Int64
+type freshnesses []partitionFreshness
+
+type partitionFreshness struct {
+	asOf atomic.Int64
+	// The following belongs to the stream's mu.
+	generation uint64 // of the partition
+	wholeAt    int64  // the tracker's
+}
 
 func newFreshnesses(partitions int) freshnesses { return make(freshnesses, partitions) }
 
@@ -30,12 +34,26 @@ func (s *eventStream) freshness(partition int) freshness {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.trackers[partition]
-	return freshness{s.fresh[partition].Load(), t.at, t.broken == 0}
+	return freshness{s.fresh[partition].asOf.Load(), t.at, t.broken == 0}
 }
 
-// isFresh reports whether everything was delivered that anybody had been told of freshFor ago. It takes no lock. REQUIRES a stream with
-// deliver.
-func (s *eventStream) isFresh(partition int, now int64) bool {
-	asOf := s.fresh[partition].Load()
-	return asOf != 0 && s.c.clock.cluster(now)-asOf <= freshFor.Milliseconds()
+// reached takes in what a read tells of a partition as a watermark does, and returns how the stream stood there before. REQUIRES a stream
+// with deliver.
+func (s *eventStream) reached(h *wire.CacheHead) (whole bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.trackers[h.Position.Partition]
+	whole = t.broken == 0
+	t.watermark(s.c.clock.now(), &h.Position, h.AsOf)
+	s.heardLocked(t)
+	return whole
+}
+
+// vouched returns the freshness of a partition in milliseconds of cluster time; 0: none, or not in the cluster to which the table belongs.
+// It takes no lock. REQUIRES a stream with deliver.
+func (s *eventStream) vouched(partition int, in *table) int64 {
+	if of := s.of.Load(); of == nil || *of != in.cluster {
+		return 0
+	}
+	return s.fresh[partition].asOf.Load()
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gridiron-io/gridiron/sdk/internal/nearcache"
 	"github.com/gridiron-io/gridiron/sdk/wire"
 )
 
@@ -188,9 +189,9 @@ func TestStreamDelivers(t *testing.T) {
 	}})
 	noErr(t, s.start(t.Context()))
 	allFresh := func() bool {
-		now := c.clock.now()
+		least := c.clock.latest(c.clock.now()) - nearcache.FreshFor.Milliseconds()
 		for i := range partitions {
-			if f := s.freshness(i); !s.isFresh(i, now) || !f.whole || f.asOf == 0 {
+			if f := s.freshness(i); s.vouched(i, c.table.Load()) < least || !f.whole || f.asOf == 0 {
 				return false
 			}
 		}
@@ -229,7 +230,7 @@ func TestStreamDelivers(t *testing.T) {
 	mu.Unlock()
 
 	s.close(ErrClosed)
-	if s.isFresh(0, c.clock.now()) {
+	if s.vouched(0, c.table.Load()) != 0 {
 		t.Error("a closed stream is fresh")
 	}
 }

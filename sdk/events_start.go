@@ -155,6 +155,9 @@ func (s *eventStream) begin(ctx context.Context) error {
 		}
 
 		t.start(now, at[i])
+		if s.fresh != nil {
+			s.fresh[i].generation = t.generation()
+		}
 
 		// The stream resumes. Unless the owner says that nothing has happened to the map since then, it must be asked.
 		if _, given := s.from[i]; given && (!ok || at[i].generation != placeAt(&b).generation || at[i].pos < b.Quiet || at[i].pos > b.Pos) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -48,7 +49,8 @@ type eventStream struct {
 	ready chan struct{}  // one slot: the queue is not empty
 	calls sync.WaitGroup // goroutines of calls
 
-	subs []*nats.Subscription // set by start
+	subs []*nats.Subscription    // set by start
+	of   atomic.Pointer[wire.ID] // the cluster whose events it brings
 
 	mu       sync.Mutex // guards the following
 	err      error      // why the stream was closed; nil while it is open
@@ -86,6 +88,7 @@ type streamConfig struct {
 	// stream locked, must be quick and must not call the stream. Somebody then relies on how fresh the stream is: owners are asked before
 	// that is too old.
 	deliver func(partition uint32, e *wire.Event)
+	repairs *atomic.Uint64 // with deliver: counts gaps that had to be closed by asking owners
 }
 
 // newEventStream returns a stream that start makes flow. If it is not started, or not with success, close it.
@@ -112,6 +115,7 @@ func (c *Client) newEventStream(op, name string, cfg streamConfig) *eventStream 
 	}
 
 	s.token = newTokenWriter(tokenMap(s.seen.cluster, name), partitions, listened)
+	s.of.Store(&s.seen.cluster)
 	return s
 }
 
@@ -133,7 +137,7 @@ func (s *eventStream) close(err error) {
 		s.err, s.closedAt = err, s.c.clock.now()
 		s.queue = eventQueue{}
 		for i := range s.fresh {
-			s.fresh[i].Store(0) // nothing is delivered any more
+			s.fresh[i].asOf.Store(0) // nothing is delivered any more
 		}
 		s.end()
 	}
@@ -378,7 +382,17 @@ func (s *eventStream) stand(list []wire.Position, asOf int64) {
 // heardLocked follows up what a tracker has taken in. REQUIRES s.mu.
 func (s *eventStream) heardLocked(t *tracker) {
 	if s.fresh != nil && s.err == nil {
-		s.fresh[t.partition].Store(t.fresh)
+		f := &s.fresh[t.partition]
+		// What was read in one generation may have been lost in the next, without an event that says so.
+		if g := t.generation(); g != f.generation {
+			f.generation = g
+			s.deliver(t.partition, &wire.Event{Kind: wire.EventLost})
+		}
+		if t.wholeAt != f.wholeAt && s.repairs != nil {
+			f.wholeAt = t.wholeAt
+			s.repairs.Add(1)
+		}
+		f.asOf.Store(t.fresh)
 	}
 	s.wakeLocked(t.next())
 }
@@ -533,6 +547,7 @@ func (s *eventStream) restartLocked(now int64, cur *table) {
 	}
 
 	s.token = newTokenWriter(tokenMap(cur.cluster, s.name), len(s.trackers), listened)
+	s.of.Store(&cur.cluster)
 
 	// One LOST is enough for all partitions of a listener. It must name one of them, and names the first.
 	if first >= 0 && s.deliver == nil {

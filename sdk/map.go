@@ -28,11 +28,13 @@ type Map[K comparable, V any] struct {
 	codec  codec.Codec // nil: codec.Msgpack, called directly
 	routed bool        // K may choose its partition itself
 	placed bool        // K wants to know where it was found
+	view   nearView
 }
 
 type mapConfig struct {
 	codec codec.Codec
 	reads ReadMode
+	near  *NearCacheConfig // nil: WithNearCache was not given
 }
 
 // WithCodec encodes the map's values with another codec than codec.Msgpack. Keys are always MessagePack.
@@ -81,7 +83,12 @@ func OpenMap[K comparable, V any](c *Client, name string, opts ...MapOption) (*M
 	if _, ok := cfg.codec.(codec.Msgpack); ok {
 		cfg.codec = nil
 	}
-	return &Map[K, V]{c: c, name: name, wire: []byte(name), codec: cfg.codec, routed: mayRoute[K](), placed: wantsPlace[K]()}, nil
+	m := &Map[K, V]{c: c, name: name, wire: []byte(name), codec: cfg.codec, routed: mayRoute[K](), placed: wantsPlace[K]()}
+	m.view.own, m.view.codec = cfg.near != nil, codecIdentity(cfg.codec)
+	if err := m.openNear(cfg.near); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // wantsPlace reports whether a K is told where it was found.

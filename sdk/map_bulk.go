@@ -58,31 +58,49 @@ func (m *Map[K, V]) GetAll(ctx context.Context, keys ...K) (map[K]V, error) {
 	}
 
 	out := make(map[K]V, len(b.items))
+	if b.near = m.near(); b.near != nil {
+		b.hits(ctx, func(it *bulkItem[K], v V) { out[it.key] = v })
+	}
+	err := b.read(ctx, func(it *bulkItem[K], v V) { out[it.key] = v })
+	return out, err
+}
+
+// read reads the values of all keys and hands those that there are to take.
+func (b *bulk[K, V]) read(ctx context.Context, take func(*bulkItem[K], V)) error {
 	var results []wire.GetResult
-	err := b.run(ctx,
+	return b.run(ctx,
 		func(dst []byte, items []bulkItem[K]) []byte {
-			return wire.AppendKeysBody(dst, m.name, b.encoded(items))
+			return wire.AppendKeysBody(dst, b.m.name, b.encoded(items))
 		},
 		func(cl *call, items []bulkItem[K]) error {
-			var err error
-			if results, err = wire.AppendGetResults(results[:0], cl.Answer.Body, len(items)); err != nil {
-				return unreadable(cl.req.Op, m.name, int(cl.req.Partition), err)
+			body, head, err := cl.Answer.Body, wire.CacheHead{}, error(nil)
+			if b.near != nil {
+				head, body, err = wire.DecodeCacheHead(body)
 			}
-			for i, r := range results {
-				if r.Flags&wire.ResultFound == 0 {
-					continue
+			if err == nil {
+				results, err = wire.AppendGetResults(results[:0], body, len(items))
+			}
+			if err != nil {
+				return unreadable(cl.req.Op, b.m.name, int(cl.req.Partition), err)
+			}
+
+			gap := b.near != nil && b.near.reached(cl, &head)
+			for i := range results {
+				r, v := &results[i], *new(V)
+				if r.Flags&wire.ResultFound != 0 {
+					if v, err = b.m.decodeValue(cl, r.Value); err != nil {
+						// One value that cannot be read fails alone.
+						b.fail(items[i].key, err)
+						continue
+					}
+					take(&items[i], v)
 				}
-				v, err := m.decodeValue(cl, r.Value)
-				if err != nil {
-					// One value that cannot be read fails alone.
-					b.fail(items[i].key, err)
-					continue
+				if b.near != nil {
+					b.near.install(cl.loads[i], &head, r, b.m.keep(b.near, r, v), gap)
 				}
-				out[items[i].key] = v
 			}
 			return nil
 		})
-	return out, err
 }
 
 // bulk is one call for many keys: what is to be sent, by partition, and what failed.
@@ -98,6 +116,8 @@ type bulk[K comparable, V any] struct {
 	keys, values [][]byte
 
 	refused error // the whole call
+
+	near *nearCache // reads: through which they go; nil: none
 }
 
 type bulkItem[K comparable] struct {
@@ -219,6 +239,9 @@ func (b *bulk[K, V]) run(ctx context.Context, body func([]byte, []bulkItem[K]) [
 		cl := newCall(b.op, b.m.name, uint32(part[0].partition))
 		// Each part is a call with an identity of its own, so a repeated part is executed once, whatever becomes of others.
 		cl.body, cl.place = body(cl.body[:0], part), place
+		if b.near != nil {
+			beginLoads(b.near, cl, part)
+		}
 		return cl
 	}
 
@@ -230,6 +253,9 @@ func (b *bulk[K, V]) run(ctx context.Context, body func([]byte, []bulkItem[K]) [
 	b.m.c.invokeEach(ctx, list, func(cl *call) (more []*call) {
 		part, err := parts[cl.place], cl.err
 		defer cl.release()
+		if b.near != nil {
+			defer b.near.cancel(cl)
+		}
 		if err == nil {
 			err = take(cl, part)
 		} else if b.op.IsRead() && len(part) > 1 && errors.Is(err, ErrTooLarge) {

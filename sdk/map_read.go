@@ -15,6 +15,9 @@ func (m *Map[K, V]) Get(ctx context.Context, key K) (value V, found bool, err er
 		return value, false, err
 	}
 	defer cl.release()
+	if n := m.near(); n != nil {
+		return m.nearGet(ctx, n, cl)
+	}
 
 	r, err := m.read(ctx, cl)
 	if err != nil || r.Flags&wire.ResultFound == 0 {
@@ -31,6 +34,9 @@ func (m *Map[K, V]) ContainsKey(ctx context.Context, key K) (bool, error) {
 		return false, err
 	}
 	defer cl.release()
+	if n := m.near(); n != nil {
+		return m.nearContains(ctx, n, cl)
+	}
 	r, err := m.read(ctx, cl)
 	return r.Flags&wire.ResultFound != 0, err
 }

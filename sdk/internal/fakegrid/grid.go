@@ -43,16 +43,17 @@ type Grid struct {
 
 	mu struct {
 		sync.Mutex
-		skew    time.Duration // of cluster time against the wall clock
-		meta    uint64
-		version uint64
-		members []*Member
-		parts   []partition
-		records map[identity]record
-		configs wire.MapConfigsResult // of maps
-		log     []Seen
-		keepLog bool
-		hook    func(m *Member, req *wire.Request) Verdict
+		skew     time.Duration // of cluster time against the wall clock
+		meta     uint64
+		version  uint64
+		members  []*Member
+		parts    []partition
+		records  map[identity]record
+		configs  wire.MapConfigsResult // of maps
+		log      []Seen
+		keepLog  bool
+		hook     func(m *Member, req *wire.Request) Verdict
+		position func(partition uint32) wire.Position // nil: there are no events
 	}
 }
 

@@ -90,7 +90,11 @@ func (g *Grid) executeLocked(s *session, req *wire.Request) (wire.Code, []byte) 
 	}
 
 	if req.Op.IsRead() {
-		return p.read(req, g.nowLocked())
+		code, body := p.read(req, g.nowLocked())
+		if req.Flags&wire.FlagCache != 0 && code == wire.CodeOK {
+			body = append(g.headLocked(req.Partition), body...)
+		}
+		return code, body
 	}
 	if !req.Op.IsWrite() {
 		return wire.CodeInvalid, []byte("unknown operation")
@@ -123,6 +127,31 @@ func (g *Grid) executeLocked(s *session, req *wire.Request) (wire.Code, []byte) 
 		g.mu.records[id] = record{code, body, g.mu.records[id].runs + 1}
 	}
 	return code, body
+}
+
+// headLocked returns what stands before an answer to a near cache. REQUIRES mu.
+func (g *Grid) headLocked(partition uint32) []byte {
+	p := &g.mu.parts[partition]
+	h := wire.CacheHead{Position: wire.Position{Epoch: p.epoch}, Version: p.version, AsOf: g.nowLocked()}
+	if g.mu.position != nil {
+		h.Position = g.mu.position(partition)
+	}
+	h.Position.Partition = partition
+	return wire.AppendCacheHead(nil, &h)
+}
+
+// Version returns the version of the last change in a partition.
+func (g *Grid) Version(partition int) uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.mu.parts[partition].version
+}
+
+// OnCache makes f say where the events of a partition stand, for reads that a near cache makes. f must not call the grid.
+func (g *Grid) OnCache(f func(partition uint32) wire.Position) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.mu.position = f
 }
 
 func (p *partition) table(name []byte) *table {

@@ -260,6 +260,7 @@ func TestCancel(t *testing.T) {
 	a, b, c := s.begin(), s.begin(), s.begin()
 	s.Cancel(b)
 	s.Invalidate(part1, key, first(6))
+	s.Cancel(b)
 	s.keeps(false, a, answer(5))
 	s.keeps(false, c, answer(5))
 	s.Cancel(s.begin())

@@ -35,12 +35,14 @@ func (c *Cache) Begin(partition int, key []byte) *Load {
 // is kept.
 func (l *Load) From(at Place) { l.from, l.placed = at, true }
 
-// Cancel ends a load without an answer.
+// Cancel ends a load without an answer. It leaves one alone that has ended.
 func (c *Cache) Cancel(l *Load) {
 	p := &c.parts[l.partition]
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.endLocked(l)
+	if l.next != nil {
+		p.endLocked(l)
+	}
 }
 
 // endLocked takes the load out of those under way. REQUIRES p.mu.
