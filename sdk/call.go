@@ -39,9 +39,8 @@ type call struct {
 	member wire.ID // calls to one member: its ID
 	peer   *peer   // the member that was asked last
 	conn   *rpc.Conn
-	route  route             // the route of the last attempt
-	place  int               // bulk calls: of the part that the call carries
-	loads  []*nearcache.Load // bulk reads for a near cache: of the part's keys
+	route  route // the route of the last attempt
+	bulkPart
 
 	schedule
 	attempts int
@@ -54,6 +53,12 @@ type call struct {
 	said     error // the reason that a member last gave for not being able to execute the call now
 	done     bool  // the call has ended; err is its outcome
 	err      error
+}
+
+// bulkPart is the part of a bulk call that a call carries.
+type bulkPart struct {
+	place int               // of the part
+	loads []*nearcache.Load // reads for a near cache: of the part's keys
 }
 
 // schedule is how long a call may take, and when it is attempted next.

@@ -1,6 +1,11 @@
 package sdk
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/gridiron-io/gridiron/sdk/wire"
+)
 
 // SubscriptionState says how a subscription is.
 type SubscriptionState string
@@ -24,9 +29,10 @@ func (s *Subscription) State() (SubscriptionState, time.Time) {
 	return state, s.stream.c.clock.base.Add(time.Duration(at))
 }
 
-// standing is what a stream can tell of itself. It belongs to the stream's mu.
+// standing is what a stream can tell of itself. It belongs to the stream's mu, but for what is atomic.
 type standing struct {
-	startedAt int64 // when the trackers were started
+	of        atomic.Pointer[wire.ID] // the cluster whose events it brings
+	startedAt int64                   // when the trackers were started
 	closedAt  int64
 	losses    losses
 	fresh     freshnesses // nil without deliver

@@ -49,8 +49,7 @@ type eventStream struct {
 	ready chan struct{}  // one slot: the queue is not empty
 	calls sync.WaitGroup // goroutines of calls
 
-	subs []*nats.Subscription    // set by start
-	of   atomic.Pointer[wire.ID] // the cluster whose events it brings
+	subs []*nats.Subscription // set by start
 
 	mu       sync.Mutex // guards the following
 	err      error      // why the stream was closed; nil while it is open

@@ -120,45 +120,16 @@ func (s *nearCaches) wrote(cl *call) {
 		return
 	}
 
-	p := int(cl.req.Partition)
-	switch cl.req.Op {
-	case wire.OpSet, wire.OpPut, wire.OpPutIfAbsent, wire.OpReplace, wire.OpReplaceIfSame, wire.OpRemove, wire.OpRemoveIfSame, wire.OpDelete,
-		wire.OpEvict, wire.OpSetTTL:
-		if b, err := wire.DecodeWriteBody(cl.body); err == nil {
-			n.cache.Wrote(p, b.Key, wroteVersion(cl))
-			return
-		}
-	case wire.OpSetMany, wire.OpDeleteMany:
-		// The versions of the single changes are not in the answer.
-		if b, err := wire.DecodeManyBody(cl.body); err == nil {
-			for _, key := range b.Keys {
-				n.cache.Wrote(p, key, 0)
-			}
-			return
-		}
-	case wire.OpLoaded:
-		if b, err := wire.DecodeLoadedBody(cl.body); err == nil {
-			n.cache.Wrote(p, b.Key, 0)
-			return
-		}
-	case wire.OpLock, wire.OpLoad:
-		// Whoever has got the lock is to see what its holder before has written, and whoever loads what another has loaded.
-		if b, err := wire.DecodeLockBody(cl.body); err == nil {
-			n.cache.Wrote(p, b.Key, 0)
-			return
-		}
-	case wire.OpRenew, wire.OpUnlock, wire.OpForceUnlock:
-		return
+	p, version := int(cl.req.Partition), wroteVersion(cl)
+	// Whoever has got a lock is to see what its holder before has written, so that counts as a write of its key too.
+	if !cl.req.Op.EachWritten(cl.body, func(key []byte) { n.cache.Wrote(p, key, version) }) {
+		n.cache.Forget(p)
 	}
-
-	// Clear, RemoveAll and whatever else there is may have changed any key.
-	n.cache.Forget(p)
 }
 
 // wroteVersion returns the version that a write of one key has given it, 0 if nobody knows.
 func wroteVersion(cl *call) uint64 {
-	// A new expiry leaves the version of the value as it is.
-	if cl.err != nil || cl.req.Op == wire.OpSetTTL {
+	if cl.err != nil || !cl.req.Op.GivesVersion() {
 		return 0
 	}
 	r, err := wire.DecodeWriteResult(cl.Answer.Body)

@@ -9,8 +9,8 @@ const (
 )
 
 var loadOps = []Descriptor{
-	{Op: OpLoad, Name: "load", Kind: KindWrite, Repeatable: true, Parks: true, Check: checkLockBody},
-	{Op: OpLoaded, Name: "loaded", Kind: KindWrite, Repeatable: true, Check: checkLoadedBody, WithOptions: loadedWithOptions},
+	{Op: OpLoad, Name: "load", Kind: KindWrite, Repeatable: true, Parks: true, Check: checkLockBody, writes: writesKey},
+	{Op: OpLoaded, Name: "loaded", Kind: KindWrite, Repeatable: true, Check: checkLoadedBody, WithOptions: loadedWithOptions, writes: writesKey},
 }
 
 func checkLoadedBody(_ Op, body []byte) (Contents, error) {

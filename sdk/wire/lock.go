@@ -13,10 +13,10 @@ const (
 
 var lockOps = []Descriptor{
 	{Op: OpIsLocked, Name: "is_locked", Kind: KindRead, Repeatable: true, ByKey: true, Check: checkKeyBody},
-	{Op: OpLock, Name: "lock", Kind: KindWrite, Repeatable: true, Parks: true, Check: checkLockBody},
-	{Op: OpUnlock, Name: "unlock", Kind: KindWrite, Repeatable: true, Check: checkUnlockBody},
-	{Op: OpRenew, Name: "renew_lock", Kind: KindWrite, Repeatable: true, Parks: true, Check: checkLockBody},
-	{Op: OpForceUnlock, Name: "force_unlock", Kind: KindWrite, Repeatable: true, Check: checkKeyBody},
+	{Op: OpLock, Name: "lock", Kind: KindWrite, Repeatable: true, Parks: true, Check: checkLockBody, writes: writesKey},
+	{Op: OpUnlock, Name: "unlock", Kind: KindWrite, Repeatable: true, Check: checkUnlockBody, writes: writesNone},
+	{Op: OpRenew, Name: "renew_lock", Kind: KindWrite, Repeatable: true, Parks: true, Check: checkLockBody, writes: writesNone},
+	{Op: OpForceUnlock, Name: "force_unlock", Kind: KindWrite, Repeatable: true, Check: checkKeyBody, writes: writesNone},
 }
 
 func checkLockBody(op Op, body []byte) (Contents, error) {

@@ -31,8 +31,8 @@ var writeOps = []Descriptor{
 	{Op: OpDelete, Name: "delete", Kind: KindWrite, Repeatable: true, Check: checkWriteBody, fields: needsKey},
 	{Op: OpSetTTL, Name: "set_ttl", Kind: KindWrite, Repeatable: true, Check: checkWriteBody, fields: needsKey | needsTTL},
 	{Op: OpEvict, Name: "evict", Kind: KindWrite, Repeatable: true, Check: checkWriteBody, fields: needsKey},
-	{Op: OpSetMany, Name: "set_all", Kind: KindWrite, Repeatable: true, Check: checkManyBody, WithOptions: manyWithOptions},
-	{Op: OpDeleteMany, Name: "delete_all", Kind: KindWrite, Repeatable: true, Check: checkManyBody},
+	{Op: OpSetMany, Name: "set_all", Kind: KindWrite, Repeatable: true, Check: checkManyBody, WithOptions: manyWithOptions, writes: writesKeys},
+	{Op: OpDeleteMany, Name: "delete_all", Kind: KindWrite, Repeatable: true, Check: checkManyBody, writes: writesKeys},
 	{Op: OpClear, Name: "clear", Kind: KindWrite, Repeatable: true, Check: checkMapBody},
 	{Op: OpDestroy, Name: "destroy", Kind: KindWrite, Repeatable: true, Check: checkMapBody},
 }

@@ -47,6 +47,52 @@ type Descriptor struct {
 	WithOptions func(dst, body []byte, o *WriteOptions) ([]byte, error)
 
 	fields writeFields // writes of one key, else 0
+	writes writtenKeys // writes of anything else: of what; 0 is any key
+}
+
+// writtenKeys says of which keys a write changes or learns the newest value.
+type writtenKeys uint8
+
+const (
+	writesAny  writtenKeys = iota // of its map in its partition
+	writesKey                     // its body has it behind the map
+	writesKeys                    // its body is a ManyBody
+	writesNone
+)
+
+// EachWritten calls f with each key whose value the write with a body may have changed, or has learned to be another. It reports false if that
+// may be any key of the map in the partition.
+func (o Op) EachWritten(body []byte, f func(key []byte)) bool {
+	d := &descriptors[o]
+	switch {
+	case d.writes == writesNone:
+		return true
+	case d.writes == writesKeys:
+		b, err := DecodeManyBody(body)
+		if err != nil {
+			return false
+		}
+		for _, key := range b.Keys {
+			f(key)
+		}
+		return true
+	case d.writes == writesKey || d.fields != 0:
+		r := NewReader(body)
+		_, key := r.Bytes(), r.Bytes()
+		if r.Err() != nil {
+			return false
+		}
+		f(key)
+		return true
+	}
+	return false
+}
+
+// GivesVersion reports whether the WriteResult of the operation has the version of the change.
+func (o Op) GivesVersion() bool {
+	d := &descriptors[o]
+	// A new expiry leaves the version of the value as it is.
+	return d.fields != 0 && d.fields&needsTTL == 0
 }
 
 // StoresValues reports whether the operation may store values.
