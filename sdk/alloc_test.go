@@ -32,3 +32,17 @@ func TestPreparingAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// A hit of a near cache that keeps decoded values allocates nothing.
+func TestNearHitAllocatesNothing(t *testing.T) {
+	m, keys := nearFilled(t, NearCacheConfig{Verify: -1}, 16)
+	ctx := t.Context()
+	n := testing.AllocsPerRun(1000, func() {
+		if _, found, err := m.Get(ctx, keys[3]); !found || err != nil {
+			t.Fatal(found, err)
+		}
+	})
+	if s := m.NearCacheStats(); n >= 1 || s.Hits < 1000 {
+		t.Errorf("%v allocations, %+v", n, s)
+	}
+}

@@ -56,6 +56,10 @@ func Connect(ctx context.Context, addrs []string, opts ...Option) (*Client, erro
 	}
 	if c.meter != nil {
 		c.meter.cluster = name
+		if err := c.watchNearCaches(); err != nil {
+			_ = c.Close()
+			return nil, invalidf("connect", cfg.cluster, "WithMeterProvider: %v", err)
+		}
 	}
 	return c, nil
 }
