@@ -57,6 +57,8 @@ type Config struct {
 	WarmUp    time.Duration // before each round; 0 is none
 	// Operations ends each round after so many operations instead of after Duration; 0 does not.
 	Operations int64
+	// NearCache makes the measured client read through a near cache with room for all keys.
+	NearCache bool
 	// Listeners is how many listeners hear of all writes, each with a client of its own, which Connect makes.
 	Listeners int
 	// Map is the map's name, by default "grid-bench". It must be empty, and is destroyed in the end.

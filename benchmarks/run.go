@@ -26,7 +26,12 @@ func Run(ctx context.Context, cfg Config) (_ Result, err error) {
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
 
-	m, err := sdk.OpenMap[string, []byte](client, cfg.Map)
+	var opts []sdk.MapOption
+	if cfg.NearCache {
+		// Twice as many, so that nothing is evicted.
+		opts = append(opts, sdk.WithNearCache(sdk.NearCacheConfig{MaxEntries: 2 * cfg.Keys}))
+	}
+	m, err := sdk.OpenMap[string, []byte](client, cfg.Map, opts...)
 	if err != nil {
 		return Result{}, err
 	}

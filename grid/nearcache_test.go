@@ -206,3 +206,44 @@ func TestNearCacheEmbedded(t *testing.T) {
 	must(t, openMap[string, string](t, c, "near").Set(t.Context(), "k", "w"))
 	hits(t, m, "k", "w")
 }
+
+// A Map that is opened without the option has the near cache that the cluster is configured for, as long as it is.
+func TestNearCacheOfTheConfiguration(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	cl := gridtest.New(t, 3, gridtest.WithPartitions(4))
+	c, err := sdk.Connect(ctx, cl.Addrs())
+	must(t, err)
+	defer c.Close()
+	m := openMap[string, int](t, c, "near")
+	must(t, m.Set(ctx, "k", 1))
+	if s := m.NearCacheStats(); s != (sdk.NearCacheStats{}) {
+		t.Errorf("%+v", s)
+	}
+
+	must(t, cl.Client().SetMapConfig(ctx, "ne*", sdk.MapConfig{NearCache: new(true), NearCacheMaxEntries: new(int64(5))}))
+	hits(t, m, "k", 1)
+	must(t, m.Set(ctx, "k", 2))
+	hits(t, m, "k", 2)
+
+	// What a program asks for goes first, and serves the other Map too.
+	own := openNear[int](t, c, "near", sdk.NearCacheConfig{MaxEntries: 6})
+	hits(t, own, "k", 2)
+	hits(t, m, "k", 2)
+	if a, b := own.NearCacheStats(), m.NearCacheStats(); a != b {
+		t.Errorf("%+v and %+v", a, b)
+	}
+
+	other := openMap[string, int](t, c, "never")
+	must(t, other.Set(ctx, "k", 3))
+	hits(t, other, "k", 3)
+	must(t, cl.Client().SetMapConfig(ctx, "ne*", sdk.MapConfig{NearCache: new(false)}))
+	until(t, "the near cache ends", func() bool {
+		v, _, err := other.Get(ctx, "k")
+		must(t, err)
+		return v == 3 && other.NearCacheStats() == (sdk.NearCacheStats{})
+	})
+	if own.NearCacheStats().Hits == 0 {
+		t.Error("the near cache that a program has asked for is gone too")
+	}
+}

@@ -17,17 +17,18 @@ import (
 // Its goroutines are a reader and a writer for each connected member, and sometimes one that watches a context; one for each connection being
 // made; one that writes for callers; and one that keeps time. All end with Close.
 type Client struct {
-	id     wire.ID // names the client in its calls; with a call's seq it is the call's identity
-	cfg    clientConfig
-	addrs  []string
-	clock  *clock
-	tracer *tracer // nil: no tracing
-	meter  *meter  // nil: nothing is measured
-	seq    atomic.Uint64
-	writes atomic.Pointer[[]outstanding] // by partition; set with the first table
-	events func() *eventHub              // makes the hub at its first call
-	loads  flights                       // of GetOrLoad
-	nears  atomic.Pointer[nearCaches]    // nil: there are none, and nobody pays for them
+	id       wire.ID // names the client in its calls; with a call's seq it is the call's identity
+	cfg      clientConfig
+	addrs    []string
+	clock    *clock
+	tracer   *tracer // nil: no tracing
+	meter    *meter  // nil: nothing is measured
+	seq      atomic.Uint64
+	writes   atomic.Pointer[[]outstanding] // by partition; set with the first table
+	events   func() *eventHub              // makes the hub at its first call
+	loads    flights                       // of GetOrLoad
+	nears    atomic.Pointer[nearCaches]    // nil: there are none, and nobody pays for them
+	nearOnce sync.Once                     // followNearConfigs runs
 
 	table    atomic.Pointer[table]             // nil until the first view
 	replaced atomic.Pointer[OtherClusterError] // the cluster that has replaced the client's own, to which the client must not go; nil: none

@@ -16,11 +16,11 @@ const sweepEvery = time.Second
 //
 // It owns a goroutine, run, and verify where hits are checked. Both end with the client, or with close.
 type nearCache struct {
-	c      *Client
-	name   string
-	cfg    NearCacheConfig // with its defaults
-	cache  *nearcache.Cache
-	shared atomic.Bool // Maps that were opened without WithNearCache use it too
+	c       *Client
+	name    string
+	cfg     NearCacheConfig // with its defaults
+	cache   *nearcache.Cache
+	central bool // only the cluster's configuration wants it; belongs to the client's mu
 
 	ctx     context.Context // ends with close
 	close   context.CancelFunc

@@ -26,6 +26,10 @@ type NearCacheConfig struct {
 // usually, and within 3.5 seconds whatever messages are lost: a near cache that cannot tell that it is fresh asks the owners. It never serves a
 // value beyond its TTL.
 //
+// The cluster may be configured to have clients keep a near cache of a map, see MapConfig. A Map that is opened without WithNearCache then uses it.
+// A client reads that configuration one second after its first OpenMap without the option, and one second after each change.
+// WithNearCache goes before it.
+//
 // NOTE: unless Encoded is set, hits share one decoded value. Callers must not change what it points to, such as maps and slices. Reads from a
 // near cache are no uses of an entry: a value of an entry with a max-idle is kept for half of that at most. What a lock protects is
 // read from the owner once the lock was got if it is the value of the locked key; other keys may be as stale as said.

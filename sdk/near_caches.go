@@ -10,27 +10,19 @@ import (
 )
 
 // nearCaches are a client's near caches by the names of their maps. A set does not change: another one takes its place.
-type nearCaches struct{ byName map[string]*nearCache }
+type nearCaches struct {
+	byName  map[string]*nearCache
+	configs wire.MapConfigs // what the cluster has configured; nil: nothing about near caches
+}
 
 // with returns a set with n in place of what it has under its name.
 func (s *nearCaches) with(n *nearCache) *nearCaches {
 	next := &nearCaches{byName: make(map[string]*nearCache)}
 	if s != nil {
+		next.configs = s.configs
 		maps.Copy(next.byName, s.byName)
 	}
 	next.byName[n.name] = n
-	return next
-}
-
-// without returns a set without n; nil if it would be empty.
-func (s *nearCaches) without(n *nearCache) *nearCaches {
-	next := &nearCaches{byName: maps.Clone(s.byName)}
-	if next.byName[n.name] == n {
-		delete(next.byName, n.name)
-	}
-	if len(next.byName) == 0 {
-		return nil
-	}
 	return next
 }
 
@@ -58,17 +50,43 @@ func (m *Map[K, V]) near() *nearCache {
 	s := m.view.seen.Load()
 	if s == nil || s.in != all {
 		s = &nearSeen{all, all.byName[m.name]}
+		if !m.view.own {
+			// The option was not given, so it is the cluster's configuration that counts.
+			if s.n = nil; all.configs != nil {
+				s.n = m.c.centralNear(all, m.name)
+			}
+		}
 		m.view.seen.Store(s)
 	}
-	if s.n == nil || !m.view.own && !s.n.shared.Load() {
+	return s.n
+}
+
+// centralNear returns the near cache that the cluster wants of a map, nil if it wants none. It begins here unless there is one.
+func (c *Client) centralNear(all *nearCaches, name string) *nearCache {
+	cfg := all.configOf(name)
+	if cfg == nil {
 		return nil
 	}
-	return s.n
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all = c.nears.Load()
+	// What WithNearCache has asked for goes before the cluster's configuration.
+	if all != nil && all.byName[name] != nil {
+		return all.byName[name]
+	}
+	if c.mu.closed {
+		return nil
+	}
+	n := c.beginNearLocked(name, *cfg)
+	n.central = true
+	return n
 }
 
 // openNear gives the Map its near cache, which begins here unless there is one already. A nil cfg is a Map without the option.
 func (m *Map[K, V]) openNear(cfg *NearCacheConfig) error {
 	if cfg == nil {
+		m.c.nearOnce.Do(func() { m.c.spawn(m.c.followNearConfigs) })
 		return nil
 	}
 
@@ -90,19 +108,27 @@ func (c *Client) nearCache(name string, cfg NearCacheConfig) (n *nearCache, begu
 	all := c.nears.Load()
 	if all != nil && all.byName[name] != nil {
 		n = all.byName[name]
-		if n.cfg != cfg {
+		switch {
+		case n.cfg == cfg:
+			n.central = false
+			return n, false, nil
+		case !n.central:
 			return nil, false, invalidf("open_map", name, "WithNearCache: this client has a near cache of the map with another configuration")
 		}
-		return n, false, nil
+		n.close() // the program goes before the cluster
 	}
+	return c.beginNearLocked(name, cfg), true, nil
+}
 
-	n = newNearCache(c, name, cfg)
-	c.nears.Store(all.with(n))
+// beginNearLocked begins a near cache. REQUIRES c.mu, and that the client is open.
+func (c *Client) beginNearLocked(name string, cfg NearCacheConfig) *nearCache {
+	n := newNearCache(c, name, cfg)
+	c.nears.Store(c.nears.Load().with(n))
 	c.wg.Go(n.run)
 	if cfg.Verify > 0 {
 		c.wg.Go(n.verify)
 	}
-	return n, true, nil
+	return n
 }
 
 // codecIdentity returns what tells a codec from others, so that values which one has decoded are not served where another is wanted.

@@ -42,6 +42,28 @@ func check(err error) {
 	}
 }
 
+// A client keeps what it has read, and hears of changes. It sees its own writes at once.
+func Example_nearCache() {
+	ctx := context.Background()
+	m, c := start(ctx)
+	defer m.Close(ctx)
+	prices, err := sdk.OpenMap[string, int](c, "prices", sdk.WithNearCache(sdk.NearCacheConfig{MaxEntries: 1000, TTL: time.Minute}))
+	check(err)
+
+	check(prices.Set(ctx, "apple", 3))
+	// The first reads ask the owner: the near cache begins in the background.
+	for prices.NearCacheStats().Hits == 0 {
+		_, _, err := prices.Get(ctx, "apple")
+		check(err)
+	}
+
+	check(prices.Set(ctx, "apple", 4))
+	price, found, err := prices.Get(ctx, "apple")
+	check(err)
+	fmt.Println(price, found)
+	// Output: 4 true
+}
+
 // A value is stored on one connection and read on any other, on whichever member it lives.
 func Example_setAndGet() {
 	ctx := context.Background()
