@@ -67,10 +67,10 @@ func (m *Map[K, V]) GetOrLoad(ctx context.Context, key K, load func(context.Cont
 	}
 }
 
-// getPatiently is Get, which asks again while members are overloaded.
+// getPatiently is Get from the owner, which asks again while members are overloaded.
 func (m *Map[K, V]) getPatiently(ctx context.Context, key K) (v V, found bool, err error) {
 	for n := 0; ; n++ {
-		v, found, err = m.Get(ctx, key)
+		v, found, err = m.get(ctx, nil, key)
 		if !errors.Is(err, ErrOverloaded) || !m.c.pauseLoad(ctx, backoff(n)) {
 			return v, found, err
 		}

@@ -10,12 +10,17 @@ import (
 
 // Get returns the value of key and whether there is one.
 func (m *Map[K, V]) Get(ctx context.Context, key K) (value V, found bool, err error) {
+	return m.get(ctx, m.near(), key)
+}
+
+// get is Get through a near cache; nil: from the owner.
+func (m *Map[K, V]) get(ctx context.Context, n *nearCache, key K) (value V, found bool, err error) {
 	cl, err := m.keyed(wire.OpGet, key)
 	if err != nil {
 		return value, false, err
 	}
 	defer cl.release()
-	if n := m.near(); n != nil {
+	if n != nil {
 		return m.nearGet(ctx, n, cl)
 	}
 

@@ -286,6 +286,20 @@ func TestNearCacheUnknownOutcome(t *testing.T) {
 	gets(t, m, "k", "w")
 }
 
+// Only Get, GetAll and ContainsKey may answer from a copy.
+func TestNearCacheIsNotForGetOrLoad(t *testing.T) {
+	g := newNearGrid(t)
+	g.set("k", "v")
+	m := g.open(NearCacheConfig{})
+	settles(t, m, "k", "v")
+	g.set("k", "w") // the event is not sent
+	hits := m.NearCacheStats().Hits
+	v, err := m.GetOrLoad(t.Context(), "k", func(context.Context, string) (string, error) { return "", errors.New("loaded") })
+	if err != nil || v != "w" || m.NearCacheStats().Hits != hits {
+		t.Errorf("GetOrLoad: %q, %v, and %+v", v, err, m.NearCacheStats())
+	}
+}
+
 // Without watermarks and events the near cache asks, and does not serve what it cannot vouch for.
 func TestNearCacheBypass(t *testing.T) {
 	g := newNearGrid(t)
