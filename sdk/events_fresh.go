@@ -37,11 +37,15 @@ func (s *eventStream) freshness(partition int) freshness {
 	return freshness{s.fresh[partition].asOf.Load(), t.at, t.broken == 0}
 }
 
-// reached takes in what a read tells of a partition as a watermark does, and returns how the stream stood there before. REQUIRES a stream
-// with deliver.
-func (s *eventStream) reached(h *wire.CacheHead) (whole bool) {
+// reached takes in what a read in a cluster tells of a partition as a watermark does, and returns how the stream stood there before. REQUIRES
+// a stream with deliver.
+func (s *eventStream) reached(in wire.ID, h *wire.CacheHead) (whole bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// The caller may have waited since the answer came. Positions of two clusters cannot be compared.
+	if in != *s.of.Load() {
+		return false
+	}
 	t := s.trackers[h.Position.Partition]
 	whole = t.broken == 0
 	t.watermark(s.c.clock.now(), &h.Position, h.AsOf)

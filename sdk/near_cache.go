@@ -131,7 +131,7 @@ func (n *nearCache) reached(cl *call, h *wire.CacheHead) (gap bool) {
 	if s == nil || h.Position.Partition != cl.req.Partition {
 		return true
 	}
-	return !s.reached(h)
+	return !s.reached(cl.cluster, h)
 }
 
 // install ends a load with a result. value is what hits are to get.

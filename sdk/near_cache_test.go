@@ -300,6 +300,32 @@ func TestNearCacheIsNotForGetOrLoad(t *testing.T) {
 	}
 }
 
+// An answer of a cluster that was replaced meanwhile is no news of the one that is listened to. It could lead beyond events that are still to
+// come, or make owners look deposed.
+func TestNearCacheAnswerOfAnotherCluster(t *testing.T) {
+	g := newNearGrid(t)
+	g.set("k", "v")
+	m := g.open(NearCacheConfig{})
+	settles(t, m, "k", "v")
+
+	n, p := m.near(), g.partitionOf("k")
+	cl := newCall(wire.OpGet, "m", uint32(p))
+	defer cl.release()
+	s := n.stream.Load()
+	before := s.freshness(p)
+	cl.cluster = wire.ID{1}
+	far := wire.CacheHead{Position: wire.Position{Partition: uint32(p), Epoch: epochOf(9, 1), Pos: before.at.pos + 100}, AsOf: before.asOf + 1000}
+	if gap := n.reached(cl, &far); !gap || s.freshness(p).at != before.at || s.freshness(p).asOf == 0 {
+		t.Errorf("another cluster's answer: gap %v, and %+v after %+v", gap, s.freshness(p), before)
+	}
+	cl.cluster = *s.of.Load()
+	far.Position.Epoch = epochOf(1, 1<<20)
+	n.reached(cl, &far)
+	if after := s.freshness(p); after.asOf < far.AsOf || after.at.pos != far.Position.Pos {
+		t.Errorf("the own cluster's answer: %+v", after)
+	}
+}
+
 // Without watermarks and events the near cache asks, and does not serve what it cannot vouch for.
 func TestNearCacheBypass(t *testing.T) {
 	g := newNearGrid(t)
