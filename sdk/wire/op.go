@@ -91,7 +91,7 @@ func (o Op) EachWritten(body []byte, f func(key []byte)) bool {
 // GivesVersion reports whether the WriteResult of the operation has the version of the change.
 func (o Op) GivesVersion() bool {
 	d := &descriptors[o]
-	// A new expiry leaves the version of the value as it is.
+	// OpSetTTL changes no value. It is treated as a change of unknown version, which drops the key in any case.
 	return d.fields != 0 && d.fields&needsTTL == 0
 }
 

@@ -12,8 +12,8 @@ const (
 )
 
 var processorOps = []Descriptor{
-	{Op: OpUpdate, Name: "update", Kind: KindWrite, Repeatable: true, Check: checkUpdateBody, WithOptions: updateWithOptions},
-	{Op: OpExecute, Name: "execute_on_key", Kind: KindWrite, Repeatable: true, Check: checkExecuteBody},
+	{Op: OpUpdate, Name: "update", Kind: KindWrite, Repeatable: true, Check: checkUpdateBody, WithOptions: updateWithOptions, writes: writesKey},
+	{Op: OpExecute, Name: "execute_on_key", Kind: KindWrite, Repeatable: true, Check: checkExecuteBody, writes: writesKey},
 }
 
 // Processor is a built-in entry processor. Replicas carry it out, so a number is never given a second meaning.

@@ -73,3 +73,16 @@ func TestProcessorBodiesRefuse(t *testing.T) {
 		}
 	}
 }
+
+// A near cache drops the copy of the key that a processor was carried out on, and no other.
+func TestProcessorsWriteTheirKey(t *testing.T) {
+	for op, body := range map[Op][]byte{
+		OpUpdate:  AppendUpdateBody(nil, &UpdateBody{Map: []byte("m"), Key: []byte("k"), Processor: ProcessIncrement, Arg: []byte{1}}),
+		OpExecute: AppendExecuteBody(nil, &ExecuteBody{Map: []byte("m"), Key: []byte("k"), Name: "increment", Arg: []byte{1}}),
+	} {
+		var keys []string
+		if one := op.EachWritten(body, func(key []byte) { keys = append(keys, string(key)) }); !one || len(keys) != 1 || keys[0] != "k" {
+			t.Errorf("%s writes %q, %v", op, keys, one)
+		}
+	}
+}
