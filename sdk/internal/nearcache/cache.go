@@ -13,6 +13,10 @@ import (
 // FreshFor is how old a freshness may be for copies to be served. Watermarks come once a second, so two of them may be lost.
 const FreshFor = 2500 * time.Millisecond
 
+// ahead is by how much a freshness may be later than the time, since members' clocks differ. A cluster that takes the place of another may have an
+// earlier time.
+const ahead = time.Second
+
 // Never is a deadline that does not come.
 const Never = int64(math.MaxInt64)
 
@@ -35,7 +39,10 @@ type Moment struct {
 }
 
 // fresh reports whether copies may be served at all.
-func (m Moment) fresh() bool { return m.Fresh > 0 && m.Now-m.Fresh <= FreshFor.Milliseconds() }
+func (m Moment) fresh() bool {
+	age := m.Now - m.Fresh
+	return m.Fresh > 0 && age <= FreshFor.Milliseconds() && age >= -ahead.Milliseconds()
+}
 
 // Cache holds the copies of one map. It is safe for concurrent use, and reads take no lock.
 type Cache struct {

@@ -87,8 +87,11 @@ func TestGetCounts(t *testing.T) {
 	s.serves(true, Moment{Now: now0 + 2500, Fresh: now0})
 	s.serves(false, Moment{Now: now0 + 2501, Fresh: now0})
 	s.serves(false, Moment{Now: now0})
+	// A member's clock may be ahead, by so much. What is later is of another clock, and says nothing of how old the copy is.
+	s.serves(true, Moment{Now: now0, Fresh: now0 + 1000})
+	s.serves(false, Moment{Now: now0, Fresh: now0 + 1001})
 
-	want := Stats{Entries: 1, Bytes: 8, Hits: 2, Misses: 3, Bypasses: 2, MaxStaleness: 2500 * time.Millisecond}
+	want := Stats{Entries: 1, Bytes: 8, Hits: 3, Misses: 4, Bypasses: 3, MaxStaleness: 2500 * time.Millisecond}
 	if got := s.Stats(); got != want {
 		t.Fatalf("%+v, want %+v", got, want)
 	}
