@@ -26,6 +26,8 @@ type mapOfState struct {
 	instance                 uint64
 	entries, bytes, locks    uint64
 	events, expired, evicted uint64
+	lag                      int64
+	kept, keptBytes          uint64
 }
 
 // add adds the levels of m to c.
@@ -33,6 +35,8 @@ func (m *mapOfState) add(c *wire.MapCounts) {
 	c.Entries += m.entries
 	c.Bytes += m.bytes
 	c.Locks += m.locks
+	c.EventsKept += m.kept
+	c.EventsKeptSize += m.keptBytes
 }
 
 // mapsAtOnce is how many maps are looked at under one hold of a partition's lock.
@@ -64,7 +68,8 @@ func (s *Service) look(p int) (list []mapOfState, remembered int) {
 	// The locks are read before the maps. The counts of both may differ by what came between.
 	s.eachMap(p, func(name string, instance, seq uint64, stats state.MapStats) {
 		list = append(list, mapOfState{name: name, instance: instance, entries: uint64(stats.Entries), bytes: uint64(stats.Bytes),
-			locks: held[name], events: seq, expired: stats.Expired, evicted: stats.Evicted})
+			locks: held[name], events: seq, expired: stats.Expired, evicted: stats.Evicted,
+			lag: stats.ExpiryLag, kept: uint64(stats.Kept), keptBytes: uint64(stats.KeptBytes)})
 		// What is left in held afterwards has no map.
 		delete(held, name)
 	})
@@ -162,6 +167,9 @@ func (s *Service) countSince(before, now []mapOfState) {
 			t.events.Add(events)
 			t.expired.Add(expired)
 			t.evicted.Add(evicted)
+			// Folding is serialised by partition alone: another partition's may have a longer one at the same time.
+			for lag := t.lag.Load(); expired > 0 && m.lag > lag && !t.lag.CompareAndSwap(lag, m.lag); lag = t.lag.Load() {
+			}
 		}
 	}
 }

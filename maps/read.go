@@ -78,4 +78,8 @@ func (s *Service) countRead(partition uint32, r *state.Reading, took time.Durati
 
 	t.done(s, r.Op, partition, took)
 	t.read(partition, r.Hits, r.Misses)
+	if r.Repair {
+		t.repairs.Add(1)
+		t.lost.Add(uint64(r.Lost))
+	}
 }

@@ -44,6 +44,8 @@ type tally struct {
 	walk                     atomic.Int64 // the last walk that saw the map, see tallies.forget
 	shards                   [tallyShards]tallyShard
 	expired, evicted, events atomic.Uint64 // see folded
+	lag                      atomic.Int64  // likewise
+	published, repairs, lost atomic.Uint64 // events, and what listeners asked for
 }
 
 type tallyShard struct {
@@ -107,6 +109,8 @@ func (t *tally) read(partition uint32, hits, misses int) {
 // sumCounts adds all counts but those of operations to c.
 func (t *tally) sumCounts(c *wire.MapCounts) {
 	c.Expired, c.Evicted, c.Events = c.Expired+t.expired.Load(), c.Evicted+t.evicted.Load(), c.Events+t.events.Load()
+	c.Published, c.Repairs, c.Lost = c.Published+t.published.Load(), c.Repairs+t.repairs.Load(), c.Lost+t.lost.Load()
+	c.ExpiryLag = max(c.ExpiryLag, uint64(t.lag.Load()))
 	for i := range t.shards {
 		c.Hits += t.shards[i].hits.Load()
 		c.Misses += t.shards[i].misses.Load()
@@ -230,6 +234,13 @@ func (s *Service) tallyOf(name []byte, begin bool) *tally {
 		}
 	}
 	return s.tallies.get(name, begin)
+}
+
+// Published counts events of a map that were sent to listeners.
+func (s *Service) Published(name string, events int) {
+	if t := s.tallyOf([]byte(name), true); t != nil {
+		t.published.Add(uint64(events))
+	}
 }
 
 // Counts returns what this member has counted for a map.

@@ -109,9 +109,20 @@ func TestCountsOfTheLog(t *testing.T) {
 		c = o.Counts("m")
 		return c.Expired == 10
 	})
-	if c.Entries != 10 || c.Events != 30 || c.Bytes == 0 || opCountOf(&c, wire.OpSet) != 20 {
+	if c.Entries != 10 || c.Events != 30 || c.Bytes == 0 || opCountOf(&c, wire.OpSet) != 20 || c.EventsKept != 30 || c.EventsKeptSize < 30*32 ||
+		c.ExpiryLag < 500 || c.ExpiryLag > 60_000 {
 		t.Fatalf("%+v", c)
 	}
+
+	// Who asks for what it has missed is told of it, or of a loss; who begins now has missed nothing.
+	for _, from := range []wire.EventsBody{{Map: []byte("m"), Pos: wire.PosNow}, {Map: []byte("m"), Generation: 1}, {Map: []byte("m"), Generation: 9}} {
+		o.call(0, wire.OpEvents, wire.AppendEventsBody(nil, &from))
+	}
+	o.Published("m", 3)
+	if c := o.Counts("m"); c.Repairs != 2 || c.Lost != 1 || c.Published != 3 {
+		t.Errorf("%+v", c)
+	}
+
 	for p := range 2 {
 		o.call(p, wire.OpDestroy, wire.AppendMapBody(nil, "m"))
 	}

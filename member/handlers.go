@@ -95,6 +95,7 @@ func (m *Member) handleClients() {
 		id, of := req.ID, string(name)
 		c.Later(func(context.Context) {
 			counts := m.maps.Counts(of)
+			counts.Listeners = uint64(m.publisher.Listeners(of))
 			c.Answer(id, wire.CodeOK, wire.AppendMapCounts(nil, &counts))
 		})
 	})

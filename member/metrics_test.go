@@ -174,7 +174,7 @@ func TestMetricsOfAMap(t *testing.T) {
 			t.Errorf("%s: %v, %t, want %v", name, v, ok, want)
 		}
 	}
-	levels := []string{"gridiron.map.entries", "gridiron.map.size", "gridiron.map.locks"}
+	levels := []string{"gridiron.map.entries", "gridiron.map.size", "gridiron.map.locks", "gridiron.map.events.kept", "gridiron.map.events.kept.size"}
 	for name, d := range got {
 		if !strings.HasPrefix(name, "gridiron.map.") { // clients measure what they ask for
 			continue

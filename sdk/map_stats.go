@@ -8,7 +8,7 @@ import (
 )
 
 // MapCounts are counts of a map: of its entries now, and of what owners have done for it since their processes started. If the
-// map is configured not to be counted, only Entries, Bytes and Locks are.
+// map is configured not to be counted, only Entries, Bytes, Locks, EventsKept, EventsKeptSize and Listeners are.
 type MapCounts struct {
 	Entries int
 	Bytes   int64 // of memory at the entries' owners
@@ -25,6 +25,18 @@ type MapCounts struct {
 	// Remembered is how many bytes of results the members keep for repeated calls. It counts all maps in the partitions that they
 	// own.
 	Remembered int64
+
+	EventsKept     int    // events that partitions keep for listeners that are behind
+	EventsKeptSize int64  // bytes that these are counted with
+	Published      uint64 // events that were sent to listeners; none of maps that nobody listens to
+	Repairs        uint64 // answers to listeners and near caches that asked for what they had missed
+	Lost           uint64 // losses that these told of
+	// Listeners is how many subscriptions of clients the member knows of. Clients tell every member, so the sum over members is the most
+	// that one knows of.
+	Listeners int
+	// ExpiryLag is the longest time that an expired entry has waited to be removed, and listeners to hear of it. Nobody has read the
+	// entry meanwhile. Of several members it is the longest.
+	ExpiryLag time.Duration
 }
 
 // MapStats are the counts of a map: the sums over all members, and each member's own.
@@ -77,7 +89,9 @@ func (o OperationStats) Plus(p OperationStats) OperationStats {
 
 func mapCountsOf(c *wire.MapCounts) MapCounts {
 	out := MapCounts{Entries: int(c.Entries), Bytes: int64(c.Bytes), Locks: int(c.Locks), Hits: c.Hits, Misses: c.Misses,
-		Expirations: c.Expired, Evictions: c.Evicted, Events: c.Events, Remembered: int64(c.Remembered), Operations: make(map[string]OperationStats)}
+		Expirations: c.Expired, Evictions: c.Evicted, Events: c.Events, Remembered: int64(c.Remembered),
+		EventsKept: int(c.EventsKept), EventsKeptSize: int64(c.EventsKeptSize), Published: c.Published, Repairs: c.Repairs, Lost: c.Lost,
+		Listeners: int(c.Listeners), ExpiryLag: duration(c.ExpiryLag), Operations: make(map[string]OperationStats)}
 	for i := range c.Ops {
 		o := OperationStats{Time: time.Duration(c.Ops[i].Nanos)}
 		for b, n := range c.Ops[i].Buckets {
@@ -101,6 +115,13 @@ func (c *MapCounts) add(o *MapCounts) {
 	c.Evictions += o.Evictions
 	c.Events += o.Events
 	c.Remembered += o.Remembered
+	c.EventsKept += o.EventsKept
+	c.EventsKeptSize += o.EventsKeptSize
+	c.Published += o.Published
+	c.Repairs += o.Repairs
+	c.Lost += o.Lost
+	c.Listeners = max(c.Listeners, o.Listeners)
+	c.ExpiryLag = max(c.ExpiryLag, o.ExpiryLag)
 	if c.Operations == nil {
 		c.Operations = make(map[string]OperationStats)
 	}

@@ -131,6 +131,12 @@ func (s *State) readEvents(r *Reading, at *ReadPoint) bool {
 			e.Old, e.Flags = nil, e.Flags|wire.EventOmitted
 		}
 	}
+	r.Repair = from.Pos != wire.PosNow
+	for i := range res.Events {
+		if res.Events[i].Kind == wire.EventLost {
+			r.Lost++
+		}
+	}
 	r.text = wire.AppendEventsResult(r.text, &res)
 	return true
 }

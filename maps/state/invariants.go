@@ -173,12 +173,15 @@ func (s *State) checkRing() error {
 	}
 	bytes, large := 0, 0
 	seqs, places := map[mapID]uint64{}, map[mapID]uint64{}
+	kept, keptBytes := map[*mapRef]int{}, map[*mapRef]int{}
 	for i := range r.n {
 		e := r.at(i)
 		if e.values() != e.old.valueLen()+e.new.valueLen() {
 			return fmt.Errorf("event %d of map %q with %d bytes of values", e.seq, e.ref.name, e.values())
 		}
 		bytes += e.size()
+		kept[e.ref]++
+		keptBytes[e.ref] += e.size()
 		if r.isLarge(e) {
 			large++
 		}
@@ -196,6 +199,11 @@ func (s *State) checkRing() error {
 			return fmt.Errorf("event %d of map %q at position %d, the one before at %d, not %d", e.seq, e.ref.name, at, e.since, before)
 		}
 		places[e.ref.mapID] = at
+	}
+	for i := range r.n {
+		if ref := r.at(i).ref; kept[ref] != ref.kept || keptBytes[ref] != ref.keptBytes {
+			return fmt.Errorf("%d events of map %q of %d bytes counted as %d of %d", kept[ref], ref.name, keptBytes[ref], ref.kept, ref.keptBytes)
+		}
 	}
 	for i := range r.n {
 		if e := r.at(i); e.ref.last != places[e.ref.mapID] {

@@ -15,7 +15,10 @@ type mapID struct {
 // mapRef is what the events of one instance share. Its ID is immutable.
 type mapRef struct {
 	mapID
-	last uint64 // position of the instance's last event that the ring holds. Derived from the ring, never read through a view.
+	// The following are derived from the ring, never read through a view.
+	last      uint64 // position of the instance's last event that the ring holds
+	kept      int    // events of the instance that the ring holds
+	keptBytes int    // that these are counted with
 }
 
 // mapState is one map's part of the partition.
@@ -28,6 +31,7 @@ type mapState struct {
 
 	// How many entries ended so since the process has the map. Not replicated: a restored map begins at 0.
 	expired, evicted uint64
+	lag              int64 // the most milliseconds that one of them has waited by the log's clock after its expiry
 
 	// expiry orders the entries that expire; nil while there are none. Derived from entries, never read through a view, and
 	// handed on when the mapState is copied.

@@ -172,6 +172,10 @@ type MapStats struct {
 	// Expired and Evicted count entries that ended so since this process has the map: evictions by Evict are among them. They
 	// are the same on replicas that have applied the same log from the start, and begin at 0 where a snapshot was installed.
 	Expired, Evicted uint64
+	// ExpiryLag is the most milliseconds that an expired entry has waited to be removed. It is counted as Expired is.
+	ExpiryLag int64
+	// Kept and KeptBytes are the map's events in the ring.
+	Kept, KeptBytes int
 }
 
 // Stats returns what is known of the map with the given name; zeros if there is none.
@@ -184,7 +188,8 @@ func (s *State) Stats(name []byte) MapStats {
 }
 
 func (s *State) statsOf(m *mapState) MapStats {
-	return MapStats{Entries: m.live(s.clock), Held: m.entries.Len(), Bytes: m.bytes, Expired: m.expired, Evicted: m.evicted}
+	return MapStats{Entries: m.live(s.clock), Held: m.entries.Len(), Bytes: m.bytes, Expired: m.expired, Evicted: m.evicted, ExpiryLag: m.lag,
+		Kept: m.ref.kept, KeptBytes: m.ref.keptBytes}
 }
 
 // EachMap calls fn for the partition's maps after the given name, in the order of their names. With an empty name it begins at the first

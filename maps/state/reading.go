@@ -44,7 +44,10 @@ type Reading struct {
 	UsedUntil int64
 	// Hits and Misses count the keys that were found and not found; Known reports whether there is such a map at all.
 	Hits, Misses int
-	Known        bool
+	// Repair says that a listener has asked for what it missed, and Lost how many losses the answer tells of.
+	Repair bool
+	Lost   int
+	Known  bool
 
 	found []wire.GetResult // reads of keys. Values are the state's own bytes, which never change
 	views []Entry          // what found was made of; no Use where there is no entry
@@ -92,6 +95,7 @@ func (r *Reading) Forget() {
 // begin makes the Reading ready to be read, perhaps for the second time.
 func (r *Reading) begin() {
 	r.Code, r.Hits, r.Misses, r.Known, r.UsedUntil = wire.CodeOK, 0, 0, false, 0
+	r.Repair, r.Lost = false, 0
 	r.found, r.views, r.text = r.found[:0], r.views[:0], r.text[:0]
 	r.Idle.Keys, r.Idle.At, r.Used.Keys, r.Used.At = r.Idle.Keys[:0], r.Idle.At[:0], r.Used.Keys[:0], r.Used.At[:0]
 }

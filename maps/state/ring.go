@@ -127,6 +127,8 @@ func (r *ring) push(e ringEvent) {
 	*r.at(r.n - 1) = e
 
 	r.bytes += e.size()
+	e.ref.kept++
+	e.ref.keptBytes += e.size()
 	if r.isLarge(&e) {
 		r.large++
 	}
@@ -176,6 +178,8 @@ func (r *ring) pop() {
 
 	ref := e.ref
 	r.bytes -= e.size()
+	ref.kept--
+	ref.keptBytes -= e.size()
 	if r.isLarge(e) {
 		r.large--
 	}
@@ -215,6 +219,7 @@ func (r *ring) strip() bool {
 		r.tell(e, r.first()+uint64(i))
 
 		r.bytes -= e.values()
+		e.ref.keptBytes -= e.values()
 		r.large--
 
 		// The event of a removal has no entry afterwards, so its key comes from the entry before.

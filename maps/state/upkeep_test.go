@@ -113,13 +113,14 @@ func TestStatsOfWhatWaitsForTheSweep(t *testing.T) {
 	s.do(wire.OpSet, "m", "a", "v")
 	one := s.Stats([]byte("m"))
 	s.do(wire.OpSet, "m", "b", "v", ttl(10))
-	s.at(1010)
+	s.at(1017)
 	got := s.Stats([]byte("m"))
 	if got.Entries != 1 || got.Held != 2 || got.Bytes <= one.Bytes || got.Expired != 0 {
 		t.Fatalf("%+v", got)
 	}
 	s.sweepUp(9)
-	one.Expired = 1
+	one.ExpiryLag = 7
+	one.Expired, one.Kept, one.KeptBytes = 1, 3, 3*34 // both were added, and one expired
 	if got := s.Stats([]byte("m")); got != one {
 		t.Fatalf("%+v, want %+v", got, one)
 	}

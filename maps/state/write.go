@@ -289,6 +289,7 @@ func (s *State) remove(m *mapState, cur item, kind wire.EventKind) uint64 {
 	switch kind {
 	case wire.EventExpired:
 		m.expired++
+		m.lag = max(m.lag, s.clock-cur.expires())
 	case wire.EventEvicted:
 		m.evicted++
 	}

@@ -63,10 +63,19 @@ type MapCounts struct {
 	Ops     []OpStats
 
 	Remembered uint64 // bytes of results kept for calls that may be repeated, of all maps in the partitions owned
+
+	EventsKept     uint64 // events in the rings of the partitions owned
+	EventsKeptSize uint64 // bytes that these are counted with
+	Published      uint64 // events that were sent to listeners over NATS
+	Repairs        uint64 // answers to listeners that asked for what they had missed
+	Lost           uint64 // losses that these told of
+	Listeners      uint64 // subscriptions of clients of which the member knows
+	ExpiryLag      uint64 // the most milliseconds that an expired entry has waited to be removed
 }
 
 func (m *MapCounts) numbers() []*uint64 {
-	return []*uint64{&m.Entries, &m.Bytes, &m.Locks, &m.Hits, &m.Misses, &m.Expired, &m.Evicted, &m.Events, &m.Remembered}
+	return []*uint64{&m.Entries, &m.Bytes, &m.Locks, &m.Hits, &m.Misses, &m.Expired, &m.Evicted, &m.Events, &m.Remembered,
+		&m.EventsKept, &m.EventsKeptSize, &m.Published, &m.Repairs, &m.Lost, &m.Listeners, &m.ExpiryLag}
 }
 
 // AppendMapCounts appends m.

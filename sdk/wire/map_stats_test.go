@@ -23,9 +23,9 @@ func drawMapCounts(t *rapid.T) MapCounts {
 
 var statsFormats = []*format{
 	formatOf("MapCounts", pointed(AppendMapCounts), DecodeMapCounts, drawMapCounts,
-		golden{"00 00 00 00 00 00 00 00 00 00", MapCounts{}},
-		golden{"01 02 03 04 05 06 07 08 09 02 10 ac02 03 00 00 05 20 01 00", MapCounts{Entries: 1, Bytes: 2, Locks: 3, Hits: 4, Misses: 5, Expired: 6, Evicted: 7,
-			Events: 8, Remembered: 9, Ops: []OpStats{{OpGet, 300, []uint64{0, 0, 5}}, {OpSet, 1, nil}}}}),
+		golden{"00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00", MapCounts{}},
+		golden{"01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f 10 02 10 ac02 03 00 00 05 20 01 00", MapCounts{Entries: 1, Bytes: 2, Locks: 3, Hits: 4, Misses: 5, Expired: 6, Evicted: 7,
+			Events: 8, Remembered: 9, EventsKept: 10, EventsKeptSize: 11, Published: 12, Repairs: 13, Lost: 14, Listeners: 15, ExpiryLag: 16, Ops: []OpStats{{OpGet, 300, []uint64{0, 0, 5}}, {OpSet, 1, nil}}}}),
 }
 
 func TestStatsFormats(t *testing.T) { testFormats(t, statsFormats) }

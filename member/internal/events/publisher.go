@@ -80,6 +80,8 @@ type Partitions interface {
 	Majority(name string) bool
 	// SetPublished tells up to which position the events of a partition were published by this process.
 	SetPublished(partition int, pos uint64)
+	// Published counts events of a map that were sent.
+	Published(name string, events int)
 }
 
 var _ Partitions = (*mapsvc.Service)(nil)
@@ -152,6 +154,13 @@ func (p *Publisher) wanted(name string) bool {
 	p.interests.RLock()
 	defer p.interests.RUnlock()
 	return p.interests.listeners[name] > 0
+}
+
+// Listeners returns how many subscriptions of clients there are of a map.
+func (p *Publisher) Listeners(name string) int {
+	p.interests.RLock()
+	defer p.interests.RUnlock()
+	return p.interests.listeners[name]
 }
 
 func (p *Publisher) positions(name string) []wire.Position {
@@ -288,6 +297,7 @@ func (p *Publisher) send(part int, epoch uint64, name string, now int64, events 
 			if err := p.bus.publish(wire.EventSubject(name), wire.AppendEventBatch(nil, &batch)); err != nil {
 				p.log.Debug("events were not published", "map", name, "partition", part, "err", err)
 			}
+			p.partitions.Published(name, n)
 			batch.Events, size = batch.Events[:0], 0
 		}
 	}

@@ -197,6 +197,18 @@ var instruments = []instrument{
 	{"gridiron.map.expirations", counter, "{entry}", "Entries whose TTL or max-idle came to its end.", perMap(func(c *wire.MapCounts) uint64 { return c.Expired })},
 	{"gridiron.map.evictions", counter, "{entry}", "Entries that were evicted.", perMap(func(c *wire.MapCounts) uint64 { return c.Evicted })},
 	{"gridiron.map.events", counter, "{event}", "Changes of which listeners hear.", perMap(func(c *wire.MapCounts) uint64 { return c.Events })},
+	{"gridiron.map.events.kept", level, "{event}", "Events of the map that the member's partitions keep for listeners that are behind.", perMap(func(c *wire.MapCounts) uint64 { return c.EventsKept })},
+	{"gridiron.map.events.kept.size", level, "By", "Memory of these events.", perMap(func(c *wire.MapCounts) uint64 { return c.EventsKeptSize })},
+	{"gridiron.map.events.published", counter, "{event}", "Events that were sent to listeners.", perMap(func(c *wire.MapCounts) uint64 { return c.Published })},
+	{"gridiron.map.events.repairs", counter, "{answer}", "Answers to listeners and near caches that asked for what they had missed.", perMap(func(c *wire.MapCounts) uint64 { return c.Repairs })},
+	{"gridiron.map.events.lost", counter, "{loss}", "Losses of events that these answers told of.", perMap(func(c *wire.MapCounts) uint64 { return c.Lost })},
+	{"gridiron.map.listeners", gauge, "{subscription}", "Subscriptions of clients, of which each member knows.", perMap(func(c *wire.MapCounts) uint64 { return c.Listeners })},
+	{"gridiron.map.expiry.lag", gauge, "s", "Longest time that an expired entry has waited to be removed.",
+		func(r *Reading, put func(float64, ...attribute.KeyValue)) {
+			for name, c := range r.Maps {
+				put(float64(c.ExpiryLag)/1000, mapName(name))
+			}
+		}},
 }
 
 // perMap returns a function that puts a value for each map.

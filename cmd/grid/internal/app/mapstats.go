@@ -54,7 +54,7 @@ func (p *Process) mapStats() *cli.Command {
 
 // countColumns name what countValues returns.
 var countColumns = []string{"entries", "bytes", "hits", "misses", "operations", "mean_us", "p50_us", "p99_us", "expirations", "evictions", "locks",
-	"events", "remembered_bytes"}
+	"events", "remembered_bytes", "events_kept", "events_kept_bytes", "events_published", "events_repairs", "events_lost", "listeners", "expiry_lag_ms"}
 
 func countValues(c *sdk.MapCounts) []any {
 	var all sdk.OperationStats
@@ -62,7 +62,8 @@ func countValues(c *sdk.MapCounts) []any {
 		all = all.Plus(o)
 	}
 	values := append([]any{c.Entries, c.Bytes, c.Hits, c.Misses}, timeValues(all)...)
-	return append(values, c.Expirations, c.Evictions, c.Locks, c.Events, c.Remembered)
+	return append(values, c.Expirations, c.Evictions, c.Locks, c.Events, c.Remembered, c.EventsKept, c.EventsKeptSize, c.Published,
+		c.Repairs, c.Lost, c.Listeners, c.ExpiryLag.Milliseconds())
 }
 
 // timeValues returns count, mean, median and 99th percentile of an operation; null for times of none.
