@@ -31,7 +31,7 @@ func (p *Process) benchCommand() *cli.Command {
 			&cli.StringFlag{Name: "keys", Value: "10000,uniform", Usage: "`N,WAY`: how many, and how they are drawn: uniform or " +
 				"zipf[:THETA], THETA 0.99 unless given; either alone will do"},
 			&cli.IntFlag{Name: "batch", Usage: "`N` keys of an operation, set or read at once; 0: one, by itself"},
-			&cli.BoolFlag{Name: "near-cache", Usage: "read through a near cache with room for all keys"},
+			&cli.BoolFlag{Name: "cached", Usage: "read through a near cache with room for all keys"},
 			&cli.IntFlag{Name: "size", Value: 100, Usage: "`BYTES` of a value"},
 			&cli.IntFlag{Name: "listeners", Usage: "`N` listeners, each with a client of its own, hear of all writes: how long after the write began, and how many in a second"},
 			&cli.DurationFlag{Name: "duration", Value: 10 * time.Second, Usage: "`DURATION` of a round"},
@@ -53,7 +53,7 @@ func (p *Process) benchCommand() *cli.Command {
 
 			o := benchmarks.Options{Members: c.Int("members"), Partitions: c.Int("partitions"), Config: benchmarks.Config{
 				Op: op, Mix: mix, Rate: c.Int("rate"), Callers: c.IntSlice("callers"), Keys: keys, Batch: c.Int("batch"), Zipf: theta, ValueSize: c.Int("size"),
-				NearCache: c.Bool("near-cache"), Listeners: c.Int("listeners"), Duration: c.Duration("duration"), WarmUp: c.Duration("warm-up"),
+				NearCache: c.Bool("cached"), Listeners: c.Int("listeners"), Duration: c.Duration("duration"), WarmUp: c.Duration("warm-up"),
 				Connect: func(ctx context.Context, servers []string) (*sdk.Client, error) {
 					inv.conn.servers = servers
 					return inv.connect(ctx)
