@@ -31,7 +31,7 @@ type NearCacheConfig struct {
 // WithNearCache goes before it.
 //
 // NOTE: unless Encoded is set, hits share one decoded value. Callers must not change what it points to, such as maps and slices. Reads from a
-// near cache are no uses of an entry: a value of an entry with a max-idle is kept for half of that at most. What a lock protects is
+// near cache are no uses of an entry, unless they are verified: a value of an entry with a max-idle is kept for half of that at most. What a lock protects is
 // read from the owner once the lock was got if it is the value of the locked key; other keys may be as stale as said.
 func WithNearCache(cfg NearCacheConfig) MapOption {
 	return mapOption(func(c *mapConfig) error {
