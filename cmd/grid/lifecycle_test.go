@@ -271,7 +271,8 @@ func TestDemo(t *testing.T) {
 	require.Equal(t, 0, code, "%s\n%s", strings.Join(out, "\n"), d.stderr.String())
 	text := strings.Join(out, "\n")
 	for _, want := range []string{
-		"3. Listen to changes", "heard [ADDED UPDATED REMOVED ADDED EXPIRED], in this order", "m3 is dead",
+		"3. Listen to changes", "heard [ADDED UPDATED REMOVED ADDED EXPIRED], in this order",
+		"4. Read from a copy", "hits: 1, without any call", "the copy was dropped, and the next read found 4", "m3 is dead",
 		"all 10000 entries are there", "10000 entries written again and read back", "nothing is left of it",
 	} {
 		require.Contains(t, text, want)

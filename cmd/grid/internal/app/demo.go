@@ -67,7 +67,7 @@ type demo struct {
 	log     *slog.Logger
 	dir     *removable
 	l       *local
-	c       *sdk.Client // knows all members, and belongs to none of them
+	c       *sdk.Client
 	numbers *sdk.Map[string, int64]
 }
 

@@ -18,6 +18,7 @@ func (d *demo) steps() []demoStep {
 			"kept on all three members, one of which owns it.", d.start},
 		{"Store a value for a second", "An entry with a time to live exists until that time has passed.", d.expire},
 		{"Listen to changes", "A listener gets every change of an entry, in the order of the changes.", d.listen},
+		{"Read from a copy", "A near cache keeps in the client's process what was read. When anybody changes the entry, an event drops the copy.", d.readNear},
 		{"Run a function on all members", "Code can go to where the data is. The task \"whoami\" is registered on every member.", d.executeOnAll},
 		{"Store 10,000 numbers, and let each member add up its own", "Each member sums its own entries; together that is the sum of the whole.", d.fill},
 		{"Kill a member", "Its connections are cut without a goodbye. The other two hold replicas of its data.", d.kill},
@@ -35,7 +36,7 @@ func (d *demo) start(ctx context.Context) (string, error) {
 	}
 
 	d.l = l
-	if d.c, err = sdk.Connect(ctx, l.addrs, sdk.WithClusterName("demo"), sdk.WithClientName("grid demo")); err != nil {
+	if d.c, err = d.connect(ctx); err != nil {
 		return "", err
 	}
 	if d.numbers, err = sdk.OpenMap[string, int64](d.c, "numbers"); err != nil {
@@ -62,6 +63,11 @@ func (d *demo) start(ctx context.Context) (string, error) {
 	}
 	fmt.Fprintf(&b, "%d partitions on %d members; any one of them may die", status.Partitions, status.Members)
 	return b.String(), nil
+}
+
+// connect returns a client that knows all members, and belongs to none of them.
+func (d *demo) connect(ctx context.Context) (*sdk.Client, error) {
+	return sdk.Connect(ctx, d.l.addrs, sdk.WithClusterName("demo"), sdk.WithClientName("grid demo"))
 }
 
 // expire stores an entry with a TTL, reads it, and waits for its end.
