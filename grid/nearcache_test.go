@@ -105,6 +105,54 @@ func TestNearCacheHearsOfChanges(t *testing.T) {
 	}
 }
 
+// Processors, and writes of many keys, by another client reach the near cache, and those by the own client are read at once.
+func TestNearCacheHearsOfProcessors(t *testing.T) {
+	t.Parallel()
+	cl := gridtest.New(t, 1, gridtest.WithPartitions(4))
+	ctx := t.Context()
+	c, err := sdk.Connect(ctx, cl.Addrs())
+	must(t, err)
+	defer c.Close()
+	type item struct{ A, B int }
+	nearNumbers := openNear[int](t, c, "numbers", sdk.NearCacheConfig{Verify: 1})
+	nearItems := openNear[item](t, c, "items", sdk.NearCacheConfig{Verify: 1})
+
+	for name, by := range map[string]*sdk.Client{"own": c, "other": cl.Client()} {
+		numbers, items := openMap[string, int](t, by, "numbers"), openMap[string, item](t, by, "items")
+		changes := []struct {
+			name   string
+			do     func() error
+			number int
+			item   item
+		}{
+			{"Add", func() error { _, err := sdk.Add(ctx, numbers, "k", 2); return err }, 3, item{1, 2}},
+			{"MergeJSON", func() error { _, err := sdk.MergeJSON(ctx, items, "k", map[string]int{"B": 3}); return err }, 1, item{1, 3}},
+			{"ExecuteOnKey", func() error { _, err := sdk.ExecuteOnKey[int](ctx, numbers, "k", "increment", 4); return err }, 5, item{1, 2}},
+			{"SetAll", func() error { return items.SetAll(ctx, map[string]item{"k": {5, 6}, "x": {7, 8}}) }, 1, item{5, 6}},
+		}
+		for _, change := range changes {
+			must(t, numbers.Set(ctx, "k", 1), items.Set(ctx, "k", item{1, 2}))
+			hits(t, nearNumbers, "k", 1)
+			hits(t, nearItems, "k", item{1, 2})
+			must(t, change.do())
+			if by == c {
+				number, _, err := nearNumbers.Get(ctx, "k")
+				must(t, err)
+				it, _, err := nearItems.Get(ctx, "k")
+				must(t, err)
+				if number != change.number || it != change.item {
+					t.Errorf("%s %s: read %d and %v, want %d and %v", name, change.name, number, it, change.number, change.item)
+				}
+			}
+			hits(t, nearNumbers, "k", change.number)
+			hits(t, nearItems, "k", change.item)
+		}
+	}
+	if a, b := nearNumbers.NearCacheStats(), nearItems.NearCacheStats(); a.Stale+b.Stale != 0 || a.Invalidations == 0 || b.Invalidations == 0 {
+		t.Errorf("%+v, %+v", a, b)
+	}
+}
+
 // counter is a key that one client counts up.
 type counter struct {
 	mu    sync.Mutex

@@ -83,17 +83,18 @@ func (g *nearGrid) open(cfg NearCacheConfig) *Map[string, string] {
 	return m
 }
 
-// gets checks what Get finds; "" is nothing.
-func gets(t testing.TB, m *Map[string, string], key, want string) {
+// gets checks what Get finds; a zero value is nothing.
+func gets[V comparable](t testing.TB, m *Map[string, V], key string, want V) {
 	t.Helper()
+	var none V
 	v, found, err := m.Get(t.Context(), key)
-	if err != nil || v != want || found != (want != "") {
-		t.Fatalf("Get(%q) = %q, %v, %v; want %q", key, v, found, err, want)
+	if err != nil || v != want || found != (want != none) {
+		t.Fatalf("Get(%q) = %v, %v, %v; want %v", key, v, found, err, want)
 	}
 }
 
 // settles reads a key until a hit has a value.
-func settles(t testing.TB, m *Map[string, string], key, want string) {
+func settles[V comparable](t testing.TB, m *Map[string, V], key string, want V) {
 	t.Helper()
 	poll(t, "a hit", func() bool {
 		hits := m.NearCacheStats().Hits
@@ -178,7 +179,8 @@ func TestNearCacheReadYourWrites(t *testing.T) {
 		noErr(t, err)
 		return errors.Join(m.Set(ctx, "k", "w", WithFence(l)), l.Unlock(ctx))
 	}
-	m := g.open(NearCacheConfig{Negative: true})
+	cfg := NearCacheConfig{Negative: true}
+	m := g.open(cfg)
 	for name, write := range map[string]struct {
 		do   func(*testing.T, *Map[string, string]) error
 		want string
@@ -204,6 +206,10 @@ func TestNearCacheReadYourWrites(t *testing.T) {
 			_, err := m.RemoveAll(ctx, KeyGlob("k*"))
 			return err
 		}, ""},
+		"ExecuteOnKey": {func(_ *testing.T, m *Map[string, string]) error {
+			_, err := ExecuteOnKey[int](ctx, m, "k", "append", "w")
+			return err
+		}, "vw"},
 		"a fenced Set": {fenced, "w"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -232,6 +238,32 @@ func TestNearCacheReadYourWrites(t *testing.T) {
 		_, err = g.own.GetOrLoad(ctx, "k", func(context.Context, string) (string, error) { return "w", nil })
 		noErr(t, err)
 		gets(t, m, "k", "w")
+	})
+
+	t.Run("Add", func(t *testing.T) {
+		near, plain := opened[string, int](t, g.c, "m", WithNearCache(cfg)), opened[string, int](t, g.c, "m")
+		want := 1
+		noErr(t, plain.Set(ctx, "number", want))
+		for _, by := range []*Map[string, int]{near, plain} {
+			settles(t, near, "number", want)
+			want += 2
+			_, err := Add(ctx, by, "number", 2)
+			noErr(t, err)
+			gets(t, near, "number", want)
+		}
+	})
+	t.Run("MergeJSON", func(t *testing.T) {
+		type item struct{ A, B int }
+		near, plain := opened[string, item](t, g.c, "m", WithNearCache(cfg)), opened[string, item](t, g.c, "m")
+		want := item{A: 1}
+		noErr(t, plain.Set(ctx, "item", want))
+		for _, by := range []*Map[string, item]{near, plain} {
+			settles(t, near, "item", want)
+			want.B++
+			_, err := MergeJSON(ctx, by, "item", map[string]int{"B": want.B})
+			noErr(t, err)
+			gets(t, near, "item", want)
+		}
 	})
 
 	// Whoever has got the lock sees what its holder before has written, though no event has come.

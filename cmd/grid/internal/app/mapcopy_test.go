@@ -116,6 +116,38 @@ func TestCopies(t *testing.T) {
 	}
 }
 
+// A near cache hears of what an import stores, together and one by one.
+func TestNearCacheHearsOfImports(t *testing.T) {
+	c, server := oneMember(t, 4)
+	m, err := sdk.OpenMap[string, int](c, "near", sdk.WithNearCache(sdk.NearCacheConfig{}))
+	require.NoError(t, err)
+
+	keys := []string{"alone"}
+	file := filepath.Join(t.TempDir(), "entries")
+	lines := `{"key":"alone","value":2,"ttl_ms":3600000}` + "\n"
+	for i := range bulkFrom {
+		keys = append(keys, fmt.Sprint("k", i))
+		lines += fmt.Sprintf(`{"key":"k%d","value":2}`+"\n", i)
+	}
+	require.NoError(t, os.WriteFile(file, []byte(lines), 0o600))
+
+	hit := func(key string, want int) {
+		require.Eventually(t, func() bool {
+			before := m.NearCacheStats().Hits
+			v, _, err := m.Get(t.Context(), key)
+			return err == nil && v == want && m.NearCacheStats().Hits > before
+		}, time.Minute, time.Millisecond, "no hit of %s with %d", key, want)
+	}
+	for _, key := range keys {
+		require.NoError(t, m.Set(t.Context(), key, 1))
+		hit(key, 1)
+	}
+	run(t, "map", "import", "near", file, server)
+	for _, key := range keys {
+		hit(key, 2)
+	}
+}
+
 // What was exported is read by a program as it was stored.
 func TestProgramsReadCopies(t *testing.T) {
 	c, server := oneMember(t, 4)
