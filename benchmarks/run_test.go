@@ -125,6 +125,36 @@ func TestRunWithListeners(t *testing.T) {
 	}
 }
 
+// With NearCache, and only then, the operations are answered by the near cache that the client has.
+func TestRunThroughANearCache(t *testing.T) {
+	m, _ := member(t)
+	for _, cached := range []bool{false, true} {
+		var near *sdk.Map[string, []byte] // the same near cache
+		var before, after uint64
+		_, err := Run(t.Context(), Config{Servers: []string{m.Addr()}, Op: OpGet, Callers: []int{3}, Keys: 1, Operations: 100, Map: "load", NearCache: cached,
+			Connect: func(ctx context.Context, servers []string) (c *sdk.Client, err error) {
+				if c, err = sdk.Connect(ctx, servers); err == nil {
+					near, err = sdk.OpenMap[string, []byte](c, "load", sdk.WithNearCache(sdk.NearCacheConfig{MaxEntries: 2}))
+				}
+				return c, err
+			},
+			Measuring: func(begin bool) {
+				for begin && near.NearCacheStats().Hits == 0 {
+					if _, _, err := near.Get(t.Context(), keyName(0)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				before, after = after, near.NearCacheStats().Hits
+			}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (after > before) != cached {
+			t.Errorf("cached: %v, and %d hits", cached, after-before)
+		}
+	}
+}
+
 func TestRunInBatches(t *testing.T) {
 	m, client := member(t)
 	for _, op := range []Op{OpSet, OpGet} {

@@ -1,9 +1,9 @@
 package sdk
 
 import (
-	"strings"
 	"testing"
 
+	"go.opentelemetry.io/otel/attribute"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
@@ -21,15 +21,19 @@ func measuredCalls(t *testing.T, r *sdkmetric.ManualReader) map[string]uint64 {
 	for _, s := range rm.ScopeMetrics {
 		for _, m := range s.Metrics {
 			for _, p := range m.Data.(metricdata.Histogram[float64]).DataPoints {
-				var with []string
-				for _, kv := range p.Attributes.ToSlice() {
-					with = append(with, string(kv.Key)+"="+kv.Value.String())
-				}
-				counts[m.Name+" "+strings.Join(with, " ")] = p.Count
+				counts[series(m.Name, p.Attributes)] = p.Count
 			}
 		}
 	}
 	return counts
+}
+
+// series names a series by its metric and its attributes.
+func series(name string, with attribute.Set) string {
+	for _, kv := range with.ToSlice() {
+		name += " " + string(kv.Key) + "=" + kv.Value.String()
+	}
+	return name
 }
 
 // Every request is measured once, also those of bulk calls and those that fail.
