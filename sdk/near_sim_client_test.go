@@ -46,10 +46,7 @@ func (c *simClient) now() int64 { return c.s.now + (c.s.now-simOrigin)/1_000_000
 func (c *simClient) cluster() int64 { return c.clock.cluster(c.now()) }
 
 // latest returns the latest cluster time that it may be, as far as the client knows.
-func (c *simClient) latest() int64 {
-	now := c.now()
-	return c.clock.cluster(now + c.clock.bound + (now-c.clock.at)/millisecond*maxDrift)
-}
+func (c *simClient) latest() int64 { return c.clock.latest(c.now()) }
 
 // look has the client look for another owner: most often it is the one that was elected last.
 func (c *simClient) look() {
