@@ -515,6 +515,53 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// Names that NATS would take for several words, or for wildcards, are names like others: who listens to such a map hears of it alone.
+func TestEventsOfAnyName(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), eventWait)
+	defer cancel()
+	c := gridtest.New(t, 3).Client()
+	var maps []*sdk.Map[string, string]
+	for _, name := range []string{"a.b", "a", "*", ">", "a.>", "a.b *", "a.b x", "A.B *>", "a b", "b/c", "a%20b/c", "a.b *>", "a b/c"} {
+		maps = append(maps, openMap[string, string](t, c, name))
+	}
+	// One key is in the same partition in all maps, so what is heard comes in the order of the writes.
+	n := 0
+	value := func(m *sdk.Map[string, string]) string { return fmt.Sprint(m.Name(), " ", n) }
+	round := func() {
+		n++
+		for _, m := range maps {
+			must(t, m.Set(ctx, "k", value(m)))
+		}
+	}
+
+	for _, m := range maps[len(maps)-2:] {
+		h, _ := listen(t, m)
+		const rounds = 5
+		var want, listened, watched []string
+		next := func() {
+			round()
+			want = append(want, value(m))
+		}
+		next()
+		token := h.count(t, 1)[0].Token
+		next()
+		for e, err := range m.Watch(ctx, sdk.From(token)) {
+			must(t, err)
+			if watched = append(watched, e.New); len(watched) == rounds-1 {
+				break
+			}
+			next()
+		}
+		for _, e := range h.count(t, rounds) {
+			listened = append(listened, e.New)
+		}
+		if !slices.Equal(listened, want) || !slices.Equal(watched, want[1:]) {
+			t.Errorf("%q: written %q, listened to %q, watched %q", m.Name(), want, listened, watched)
+		}
+	}
+}
+
 // No callback begins after Close, whoever closes.
 func TestSubscriptionClose(t *testing.T) {
 	t.Parallel()
