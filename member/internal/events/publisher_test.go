@@ -166,6 +166,29 @@ func TestNothingIsToldOfALaterOwner(t *testing.T) {
 	}
 }
 
+// A new owner publishes all that is behind the position that the log has of the owners before, and nothing at or before it.
+func TestANewOwnerBeginsWhereTheLogSays(t *testing.T) {
+	o := &ownedPartition{st: state.New(1, state.Limits{}), epoch: 7}
+	p, heard := publisherOf(t, o)
+	p.Interest("m")
+	for _, key := range []string{"a", "b", "c"} {
+		o.write(key)
+	}
+	o.st.Advance(5000, 1) // the rest was not published, or nobody knows of it
+	p.publish(0)
+	if b, err := wire.DecodeEventBatch(heard().Data); err != nil || len(b.Events) != 2 || b.Events[0].Pos != 2 {
+		t.Fatalf("published %+v, %v", b, err)
+	}
+
+	// The log has not heard of that when the partition gets another owner, which may be the same process.
+	o.epoch = 8
+	o.write("d")
+	p.publish(0)
+	if b, err := wire.DecodeEventBatch(heard().Data); err != nil || len(b.Events) != 3 || b.Events[0].Pos != 2 || b.Epoch != 8 {
+		t.Errorf("published %+v, %v", b, err)
+	}
+}
+
 // A message vouches for the time of its last event, and never for what is still to come.
 func TestMessagesVouch(t *testing.T) {
 	for clock, want := range map[int64]int64{4000: 4000, 5000: 5000, 6000: 5000} { // it is 5000
