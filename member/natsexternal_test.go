@@ -2,6 +2,8 @@ package member
 
 import (
 	"fmt"
+	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
+	"github.com/gridiron-io/gridiron/member/internal/harness"
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
@@ -82,4 +85,44 @@ func TestMembersUseAnExternalNATSServer(t *testing.T) {
 		return true
 	})
 	write("with the server again")
+}
+
+// A member without the NATS server of the others is named in the log of each, and they in its own. Nobody counts a route to it.
+func TestMembersWithoutTheSameNATSServer(t *testing.T) {
+	t.Parallel()
+	srv, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go srv.Start() // ends with Shutdown
+	t.Cleanup(srv.Shutdown)
+	if !srv.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the NATS server is not ready")
+	}
+	logs := make([]harness.Log, 3)
+	members := runningMembers(t, 3, func(i int, cfg *Config) {
+		cfg.Logger = logs[i].Logger(slog.LevelInfo)
+		if i < 2 {
+			cfg.NATS = NATSConfig{URL: srv.ClientURL()}
+		}
+	})
+	for i, want := range [][]string{{"m2"}, {"m2"}, {"m0", "m1"}} {
+		var warned []string
+		eventually(t, "a warning about each", func() bool {
+			warned = warned[:0]
+			for line := range strings.Lines(logs[i].Text()) {
+				if _, other, ok := strings.Cut(line, "other="); ok && strings.Contains(line, "nats.url") && strings.Contains(line, "member="+members[i].Name()) {
+					warned = append(warned, strings.TrimSpace(other))
+				}
+			}
+			return len(warned) >= len(want)
+		})
+		if slices.Sort(warned); !slices.Equal(warned, want) {
+			t.Errorf("%s warns of %v, want %v", members[i].Name(), warned, want)
+		}
+		if strings.Contains(logs[i].Text(), srv.ClientURL()) {
+			t.Errorf("%s logs the URL", members[i].Name())
+		}
+		eventually(t, "the routes to those with the same server", func() bool { return members[i].events.Routes() == 2-len(want) })
+	}
 }

@@ -12,6 +12,7 @@ type origin struct {
 	id          wire.ID // of the data directory
 	incarnation wire.ID // of this start
 	tempDir     bool    // the data directory goes with the member
+	natsDigest  uint64  // of the NATS servers outside that it uses
 
 	store  *bootstrap.Store
 	runner *bootstrap.Runner

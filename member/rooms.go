@@ -54,6 +54,8 @@ func (m *Member) makeRooms() (err error) {
 	m.clock = clock.New(m.cfg.Mono, m.cfg.Wall)
 	m.memory = memory.New(memory.Config{Member: m.id, Incarnation: m.incarnation, Limit: m.cfg.MaxMemory, SizesFor: liveness.PingTimeout,
 		Leads: m.leads, Size: m.sizeOf})
+	nats := events.External(m.cfg.NATS)
+	m.natsDigest = nats.Digest()
 	m.views = m.newViews()
 	m.locator = m.newLocator()
 	m.peers = m.newPeers()
@@ -118,7 +120,7 @@ func (m *Member) newReplicas() *replicas.Replicas {
 func (m *Member) newPeers() *liveness.Peers {
 	return liveness.New(liveness.Config{
 		Self: m.id, Incarnation: m.incarnation, Log: m.log, Clock: m.clock, Memory: m.memory, Locator: m.locator,
-		View: m.metaView, Connect: m.dialMembersPort, Closing: m.isClosing,
+		NATS: m.natsDigest, View: m.metaView, Connect: m.dialMembersPort, Closing: m.isClosing,
 		Meta: func() liveness.MetaGroup { return m.meta },
 		Data: func() liveness.DataGroups {
 			if host := m.dataHost(); host != nil {

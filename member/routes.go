@@ -26,7 +26,8 @@ func (m *Member) routePeers() []events.Peer {
 			continue
 		}
 		list = append(list, events.Peer{ID: mb.ID, Incarnation: mb.Incarnation, Addr: m.cfg.Network.Route(mb.RouteAddr),
-			Wanted: mb.Live() && (!m.peers.Silent(mb.ID) || m.peers.Silence(mb.ID) < events.RouteSilence), Answers: m.peers.Answers(mb.ID, mb.Incarnation)})
+			Wanted: mb.Live() && (!m.peers.Silent(mb.ID) || m.peers.Silence(mb.ID) < events.RouteSilence), Answers: m.peers.Answers(mb.ID, mb.Incarnation),
+			Apart: m.peers.Apart(mb.ID)})
 	}
 	return list
 }

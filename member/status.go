@@ -190,7 +190,7 @@ func (m *Member) partitionInfos() []wire.PartitionInfo {
 
 // pong answers a ping.
 func (m *Member) pong(b wire.PingBody) wire.PingResult {
-	res := wire.PingResult{ClockSet: m.clock.IsSet(), Wall: m.cfg.Wall().UnixMicro()}
+	res := wire.PingResult{ClockSet: m.clock.IsSet(), Wall: m.cfg.Wall().UnixMicro(), NATS: m.natsDigest}
 	if res.ClockSet {
 		res.Clock = m.clock.NowMicros()
 	}

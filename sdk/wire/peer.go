@@ -81,6 +81,9 @@ type PingResult struct {
 	Expected uint64          // bytes that replicas under construction will still take
 	NoRoom   uint32          // replicas for which no member has room, if this member controls the cluster
 	Sizes    []PartitionSize // of the partitions that the member owns, if it was asked
+
+	// NATS tells apart the servers that carry the member's events to the others. It is 0 if a member of an earlier version answers.
+	NATS uint64
 }
 
 // AppendPingResult appends p.
@@ -99,7 +102,7 @@ func AppendPingResult(dst []byte, p *PingResult) []byte {
 	for _, s := range p.Sizes {
 		dst = AppendUvarint(AppendU32(dst, s.Partition), s.Bytes)
 	}
-	return dst
+	return AppendU64(dst, p.NATS)
 }
 
 // DecodePingResult reads what AppendPingResult wrote. Later versions may append fields.
@@ -118,6 +121,11 @@ func DecodePingResult(b []byte) (PingResult, error) {
 	p.Sizes = make([]PartitionSize, r.Count(5))
 	for i := range p.Sizes {
 		p.Sizes[i] = PartitionSize{Partition: r.U32(), Bytes: r.Uvarint()}
+	}
+
+	// Earlier versions end here.
+	if r.Len() > 0 {
+		p.NATS = r.U64()
 	}
 
 	// Err and not Done: members of a later version may send more.

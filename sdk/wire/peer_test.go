@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"reflect"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -22,15 +23,15 @@ var peerFormats = []*format{
 				drawBool(t, "unknown"), drawBool(t, "noMetaReplica"), drawU64(t, "limit"), drawU64(t, "used"), drawU64(t, "expected"), drawU32(t, "no room"),
 				drawList(t, "size", 10, func(t *rapid.T, _ string) PartitionSize {
 					return PartitionSize{drawU32(t, "partition"), drawU64(t, "bytes")}
-				})}
+				}), drawU64(t, "nats")}
 		},
-		golden{"03 0102030405060708 ffffffffffffffff 00000003 0000000000000009 01 0000010e 1112131415161718 8001 7f 05 00000006 01 00000007 8101",
+		golden{"03 0102030405060708 ffffffffffffffff 00000003 0000000000000009 01 0000010e 1112131415161718 8001 7f 05 00000006 01 00000007 8101 2122232425262728",
 			PingResult{ClockSet: true, Clock: 0x0102030405060708, Wall: -1, Replicas: 3, Version: 9, Changed: true, Owned: []Owned{{270, 0x1112131415161718}},
-				Limit: 128, Used: 127, Expected: 5, NoRoom: 6, Sizes: []PartitionSize{{7, 129}}}},
-		golden{"04 0000000000000000 0000000000000001 00000000 0000000000000000 00 00 00 00 00000000 00",
+				Limit: 128, Used: 127, Expected: 5, NoRoom: 6, Sizes: []PartitionSize{{7, 129}}, NATS: 0x2122232425262728}},
+		golden{"04 0000000000000000 0000000000000001 00000000 0000000000000000 00 00 00 00 00000000 00 0000000000000000",
 			PingResult{Wall: 1, Owned: []Owned{}, Unknown: true, Sizes: []PartitionSize{}}},
-		golden{"08 0000000000000000 0000000000000001 00000000 0000000000000000 00 00 00 00 00000000 00",
-			PingResult{Wall: 1, Owned: []Owned{}, NoMetaReplica: true, Sizes: []PartitionSize{}}}).ending(open),
+		golden{"08 0000000000000000 0000000000000001 00000000 0000000000000000 00 00 00 00 00000000 00 0000000000000000",
+			PingResult{Wall: 1, Owned: []Owned{}, NoMetaReplica: true, Sizes: []PartitionSize{}}}).ending(open).newest(8),
 	formatOf("JoinResult", pointed(AppendJoinResult), DecodeJoinResult,
 		func(t *rapid.T) JoinResult {
 			return JoinResult{drawU64(t, "generation"), drawU64(t, "replica"), drawList(t, "metadata member", 5, drawMetaMember)}
@@ -46,6 +47,15 @@ var peerFormats = []*format{
 }
 
 func TestPeerFormats(t *testing.T) { testFormats(t, peerFormats) }
+
+// A member of an earlier version leaves out what was added.
+func TestPingResultOfAnEarlierVersion(t *testing.T) {
+	want := PingResult{Wall: 1, Owned: []Owned{}, Sizes: []PartitionSize{{7, 129}}}
+	b := AppendPingResult(nil, &want)
+	if got, err := DecodePingResult(b[:len(b)-8]); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("read as %+v, %v; want %+v", got, err, want)
+	}
+}
 
 func FuzzPeerFormats(f *testing.F) { fuzzFormats(f, peerFormats) }
 

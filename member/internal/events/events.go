@@ -123,7 +123,8 @@ func (e *Events) RoutesComplete() bool {
 	return e.routes.complete()
 }
 
-// Routes returns how many routes to other members' servers are up. A connection to the external server stands for a route to each member.
+// Routes returns how many routes to other members' servers are up. A connection to the external server stands for a route to each member that
+// has the same one.
 func (e *Events) Routes() int {
 	switch {
 	case e.bus.external == nil:
@@ -134,7 +135,7 @@ func (e *Events) Routes() int {
 
 	n := 0
 	for _, p := range e.cfg.Peers() {
-		if p.Wanted {
+		if p.Wanted && !p.Apart {
 			n++
 		}
 	}

@@ -1,8 +1,11 @@
 package events
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +24,17 @@ type External struct {
 	Credentials    string // file with a user's JWT and key
 	CA             string // file with certificates that sign the server's
 	Cert, Key      string // files of this member's certificate
+}
+
+// Digest tells servers apart without naming them: it is the same for the same URLs in any order, and another one for none. It is never 0.
+func (e *External) Digest() uint64 {
+	var urls []string
+	for one := range strings.SplitSeq(e.URL, ",") {
+		urls = append(urls, strings.TrimSpace(one))
+	}
+	slices.Sort(urls)
+	sum := sha256.Sum256([]byte(strings.Join(slices.Compact(urls), ",")))
+	return max(1, binary.BigEndian.Uint64(sum[:]))
 }
 
 // Bounds of the events that wait for the external server to take them.

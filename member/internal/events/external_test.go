@@ -46,11 +46,11 @@ func outsideServer(t *testing.T, opts *server.Options) *server.Server {
 	return srv
 }
 
-// openEvents opens the events of a member of a cluster. Its peers are many.
+// openEvents opens the events of a member of a cluster. Of its peers one lives and has the same servers.
 func openEvents(t *testing.T, log *slog.Logger, id byte, cluster wire.ID, x External) *Events {
 	t.Helper()
 	e, err := Open(Config{Self: wire.ID{id}, Incarnation: wire.ID{id, 1}, Cluster: cluster, RouteHost: "127.0.0.1", Now: func() int64 { return 5000 },
-		Log: log, External: x, Peers: func() []Peer { return []Peer{{Wanted: true}, {}} }})
+		Log: log, External: x, Peers: func() []Peer { return []Peer{{Wanted: true}, {}, {Wanted: true, Apart: true}} }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,6 +222,20 @@ func TestExternalServerRestarts(t *testing.T) {
 
 	outsideServer(t, &server.Options{Port: port})
 	crosses(t, b, a)
+}
+
+func TestExternalDigest(t *testing.T) {
+	digest := func(url string) uint64 { return (&External{URL: url}).Digest() }
+	if a := digest("nats://a,nats://b"); a != digest("nats://b, nats://a") || a != (&External{URL: "nats://a,nats://b", User: "u", Token: "t"}).Digest() {
+		t.Error("the same servers have several digests")
+	}
+	seen := make(map[uint64]bool)
+	for _, url := range []string{"", "nats://a", "nats://b", "nats://a,nats://b", "tls://a"} {
+		seen[digest(url)] = true
+	}
+	if len(seen) != 5 || seen[0] {
+		t.Errorf("five lists of servers have the digests %v", seen)
+	}
 }
 
 // Several clusters use one server, and hear nothing of each other.

@@ -29,6 +29,7 @@ type Peer struct {
 	Addr        string // where its NATS server is to be reached
 	Wanted      bool   // it lives and is heard of
 	Answers     bool   // the process of this incarnation has been heard
+	Apart       bool   // it has another external server, or only one of the two members has one
 }
 
 // routes keeps the routes between this member's NATS server and those of the others: one to each member that lives and is heard of.

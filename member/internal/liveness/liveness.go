@@ -21,6 +21,7 @@ import (
 type Config struct {
 	Self        wire.ID // the member
 	Incarnation wire.ID // of this start
+	NATS        uint64  // what this member answers to pings as PingResult.NATS
 	Log         *slog.Logger
 	Clock       *clock.Clock  // takes the samples that come with heartbeats
 	Memory      *memory.Rooms // takes what the others say of their memory

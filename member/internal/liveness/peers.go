@@ -336,10 +336,12 @@ func (p *Peers) ping(ctx context.Context, pr *peer, room *memory.Room) (changed 
 		}
 
 		// The incarnation is that of the connection, since the process cannot change behind it.
+		before, _, _, _ := pr.word()
 		changed, owned := pr.heard(&said, c.Hello().Incarnation, time.Now())
 		if owned != nil {
 			p.cfg.Claimed(pr.id, owned)
 		}
+		p.compareNATS(pr.id, before.NATS, said.NATS)
 
 		return changed, nil
 	}

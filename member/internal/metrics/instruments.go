@@ -162,7 +162,7 @@ var instruments = []instrument{
 	{"gridiron.connections.limit", level, "{connection}", "Connections on all planes together that the member accepts.",
 		one(func(r *Reading) float64 { return float64(r.MaxConnections) })},
 
-	{"gridiron.events.routes", level, "{route}", "Routes to other members' NATS servers that are up: as many as there are other members. A connection to an external server counts as a route to each.",
+	{"gridiron.events.routes", level, "{route}", "Routes to other members' NATS servers that are up: as many as there are other members. A connection to an external server counts as a route to each that has the same nats.url.",
 		one(func(r *Reading) float64 { return float64(r.Routes) })},
 
 	{"gridiron.tasks.submitted", counter, "{task}", "Tasks that were given to the member, by whether it accepted them.",
