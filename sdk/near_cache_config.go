@@ -59,7 +59,7 @@ func (c NearCacheConfig) withDefaults() (NearCacheConfig, error) {
 		}
 	}
 	if c.Verify > 1 || c.Verify != c.Verify {
-		errs = append(errs, fmt.Errorf("Verify is %v, want a share of at most 1", c.Verify))
+		errs = append(errs, fmt.Errorf("%s is %v, want a share of at most 1", "Verify", c.Verify))
 	}
 
 	if c.MaxEntries == 0 {

@@ -54,12 +54,24 @@ func TestSteps(t *testing.T) {
 
 // The way from an engine to what a state machine calls is followed only where all of it is as expected.
 func TestAnotherWayToTheGroupsIsNotTaken(t *testing.T) {
-	type machine struct{ node group }
-	type node struct{ sm *machine }
-	type loaded struct{ nodes map[int]map[uint64]*node }
+	type machine struct {
+		//lint:ignore U1000 its type is looked at
+		node group
+	}
+	type node struct {
+		//lint:ignore U1000 likewise
+		sm *machine
+	}
+	type loaded struct {
+		//lint:ignore U1000 likewise
+		nodes map[int]map[uint64]*node
+	}
 	require.NoError(t, knownGroups(reflect.TypeFor[struct{ loaded *loaded }]()))
 
-	type otherMachine struct{ node interface{ StepReady() } }
+	type otherMachine struct {
+		//lint:ignore U1000 likewise
+		node interface{ StepReady() }
+	}
 	type more interface {
 		group
 		CommitReady()
