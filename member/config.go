@@ -319,11 +319,7 @@ func (c Config) patterns() (list wire.MapConfigs, problems []error) {
 
 // mapConfig returns c in the form of the metadata.
 func mapConfig(c sdk.MapConfig) (wire.MapConfig, error) {
-	return wire.MapConfigSet{TTL: c.TTL, MaxIdle: c.MaxIdle, Eviction: (*string)(c.Eviction), MaxEntries: c.MaxEntries, MaxBytes: c.MaxBytes,
-		Stats: c.Stats, Reads: (*string)(c.Reads), NearCache: c.NearCache, NearCacheMaxEntries: c.NearCacheMaxEntries,
-		NearCacheMaxBytes: c.NearCacheMaxBytes, NearCacheTTL: c.NearCacheTTL, NearCacheMaxIdle: c.NearCacheMaxIdle,
-		NearCacheEncoded: c.NearCacheEncoded, NearCacheNegative: c.NearCacheNegative, NearCacheVerify: c.NearCacheVerify,
-		EventsMaxEntries: c.EventsMaxEntries, EventsMaxBytes: c.EventsMaxBytes}.MapConfig()
+	return wire.MapConfigSet[sdk.EvictionPolicy, sdk.ReadPolicy](c).MapConfig()
 }
 
 func validPort(s string) bool {

@@ -15,20 +15,27 @@ import (
 	"github.com/gridiron-io/gridiron/sdk"
 )
 
+// natsServer starts a NATS server outside of any member, until the test ends.
+func natsServer(t *testing.T, opts server.Options) *server.Server {
+	t.Helper()
+	opts.Host, opts.NoSigs, opts.NoLog = "127.0.0.1", true, true
+	srv, err := server.NewServer(&opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go srv.Start() // ends with Shutdown
+	t.Cleanup(srv.Shutdown)
+	if !srv.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the NATS server is not ready")
+	}
+	return srv
+}
+
 // Members use a NATS server outside, by their credentials. Clients of any member hear of all writes, also while that server is away.
 func TestMembersUseAnExternalNATSServer(t *testing.T) {
 	t.Parallel()
 	outside := func(port int) *server.Server {
-		srv, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, NoSigs: true, NoLog: true, Username: "grid", Password: "open sesame"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		go srv.Start() // ends with Shutdown
-		t.Cleanup(srv.Shutdown)
-		if !srv.ReadyForConnections(10 * time.Second) {
-			t.Fatal("the NATS server is not ready")
-		}
-		return srv
+		return natsServer(t, server.Options{Port: port, Username: "grid", Password: "open sesame"})
 	}
 	srv := outside(server.RANDOM_PORT)
 	members := runningMembers(t, 3, func(_ int, cfg *Config) {
@@ -90,15 +97,7 @@ func TestMembersUseAnExternalNATSServer(t *testing.T) {
 // A member without the NATS server of the others is named in the log of each, and they in its own. Nobody counts a route to it.
 func TestMembersWithoutTheSameNATSServer(t *testing.T) {
 	t.Parallel()
-	srv, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	go srv.Start() // ends with Shutdown
-	t.Cleanup(srv.Shutdown)
-	if !srv.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the NATS server is not ready")
-	}
+	srv := natsServer(t, server.Options{Port: server.RANDOM_PORT})
 	logs := make([]harness.Log, 3)
 	members := runningMembers(t, 3, func(i int, cfg *Config) {
 		cfg.Logger = logs[i].Logger(slog.LevelInfo)

@@ -129,74 +129,33 @@ type MapSettings struct {
 // wire returns c in the form that members use. The error lists all that is wrong with single fields; contradictions between fields
 // are found later.
 func (c MapConfig) wire() (wire.MapConfig, error) {
-	return wire.MapConfigSet{TTL: c.TTL, MaxIdle: c.MaxIdle, Eviction: (*string)(c.Eviction), MaxEntries: c.MaxEntries, MaxBytes: c.MaxBytes,
-		Stats: c.Stats, Reads: (*string)(c.Reads), NearCache: c.NearCache, NearCacheMaxEntries: c.NearCacheMaxEntries,
-		NearCacheMaxBytes: c.NearCacheMaxBytes, NearCacheTTL: c.NearCacheTTL, NearCacheMaxIdle: c.NearCacheMaxIdle,
-		NearCacheEncoded: c.NearCacheEncoded, NearCacheNegative: c.NearCacheNegative, NearCacheVerify: c.NearCacheVerify,
-		EventsMaxEntries: c.EventsMaxEntries, EventsMaxBytes: c.EventsMaxBytes}.MapConfig()
+	return wire.MapConfigSet[EvictionPolicy, ReadPolicy](c).MapConfig()
 }
 
-func mapConfigOf(c *wire.MapConfig) (out MapConfig) {
-	// nil says that other patterns decide. A zero value is a setting.
-	if c.Fields&wire.MapTTL != 0 {
-		out.TTL = new(duration(c.TTL))
+func mapConfigOf(c *wire.MapConfig) MapConfig {
+	f, n := c.Fields, &c.Near
+	return MapConfig{
+		TTL: given(f, wire.MapTTL, duration(c.TTL)), MaxIdle: given(f, wire.MapMaxIdle, duration(c.MaxIdle)),
+		Eviction:   given(f, wire.MapEviction, EvictionPolicy(c.Eviction.String())),
+		MaxEntries: given(f, wire.MapMaxEntries, int64(c.MaxEntries)), MaxBytes: given(f, wire.MapMaxBytes, int64(c.MaxBytes)),
+		Stats: given(f, wire.MapStats, c.Stats), Reads: given(f, wire.MapReads, ReadPolicy(c.Reads.String())),
+
+		NearCache: given(f, wire.MapNearCache, n.On), NearCacheMaxEntries: given(f, wire.MapNearEntries, int64(n.MaxEntries)),
+		NearCacheMaxBytes: given(f, wire.MapNearBytes, int64(n.MaxBytes)), NearCacheTTL: given(f, wire.MapNearTTL, duration(n.TTL)),
+		NearCacheMaxIdle: given(f, wire.MapNearMaxIdle, duration(n.MaxIdle)), NearCacheEncoded: given(f, wire.MapNearEncoded, n.Encoded),
+		NearCacheNegative: given(f, wire.MapNearNegative, n.Negative),
+		NearCacheVerify:   given(f, wire.MapNearVerify, float64(n.Verify)/wire.MaxNearVerify),
+
+		EventsMaxEntries: given(f, wire.MapEventEntries, int64(c.EventEntries)), EventsMaxBytes: given(f, wire.MapEventBytes, int64(c.EventBytes)),
 	}
-	if c.Fields&wire.MapMaxIdle != 0 {
-		out.MaxIdle = new(duration(c.MaxIdle))
-	}
-	if c.Fields&wire.MapEviction != 0 {
-		out.Eviction = new(EvictionPolicy(c.Eviction.String()))
-	}
-	if c.Fields&wire.MapMaxEntries != 0 {
-		out.MaxEntries = new(int64(c.MaxEntries))
-	}
-	if c.Fields&wire.MapMaxBytes != 0 {
-		out.MaxBytes = new(int64(c.MaxBytes))
-	}
-	if c.Fields&wire.MapStats != 0 {
-		out.Stats = new(c.Stats)
-	}
-	if c.Fields&wire.MapReads != 0 {
-		out.Reads = new(ReadPolicy(c.Reads.String()))
-	}
-	out.setNearCache(c.Fields, &c.Near)
-	if c.Fields&wire.MapEventEntries != 0 {
-		out.EventsMaxEntries = new(int64(c.EventEntries))
-	}
-	if c.Fields&wire.MapEventBytes != 0 {
-		out.EventsMaxBytes = new(int64(c.EventBytes))
-	}
-	return out
 }
 
-// setNearCache sets the given fields about near caches.
-func (c *MapConfig) setNearCache(fields wire.MapFields, n *wire.NearCache) {
-	for _, f := range []struct {
-		bit  wire.MapFields
-		to   **bool
-		from bool
-	}{{wire.MapNearCache, &c.NearCache, n.On}, {wire.MapNearEncoded, &c.NearCacheEncoded, n.Encoded},
-		{wire.MapNearNegative, &c.NearCacheNegative, n.Negative}} {
-		if fields&f.bit != 0 {
-			*f.to = new(f.from)
-		}
+// given returns the value of a field, or nil if it is not set and other patterns decide. A zero value is a setting.
+func given[T any](fields, field wire.MapFields, value T) *T {
+	if fields&field == 0 {
+		return nil
 	}
-
-	if fields&wire.MapNearEntries != 0 {
-		c.NearCacheMaxEntries = new(int64(n.MaxEntries))
-	}
-	if fields&wire.MapNearBytes != 0 {
-		c.NearCacheMaxBytes = new(int64(n.MaxBytes))
-	}
-	if fields&wire.MapNearTTL != 0 {
-		c.NearCacheTTL = new(duration(n.TTL))
-	}
-	if fields&wire.MapNearMaxIdle != 0 {
-		c.NearCacheMaxIdle = new(duration(n.MaxIdle))
-	}
-	if fields&wire.MapNearVerify != 0 {
-		c.NearCacheVerify = new(float64(n.Verify) / wire.MaxNearVerify)
-	}
+	return &value
 }
 
 // nearCacheConfig returns the near cache that is set for a map, or nil for none.

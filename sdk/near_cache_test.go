@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -541,28 +540,9 @@ func TestNearCacheContextEnded(t *testing.T) {
 	}
 }
 
-// syncWriter is a log that may be read while it is written.
-type syncWriter struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-// Write adds to the log.
-func (w *syncWriter) Write(b []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.b.Write(b)
-}
-
-func (w *syncWriter) String() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.b.String()
-}
-
 // A change whose event never comes, and of which nobody knows that it is missing, is found by checks of hits.
 func TestNearCacheVerify(t *testing.T) {
-	var log syncWriter
+	var log syncBuffer
 	g := newNearGrid(t, WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 	g.set("k", "v")
 	m := g.open(NearCacheConfig{Verify: 1})
@@ -678,7 +658,7 @@ func TestNearCachePreload(t *testing.T) {
 
 	// The client says so, and begins without.
 	noErr(t, os.WriteFile(file, []byte("x"), 0o600))
-	var log syncWriter
+	var log syncBuffer
 	g.c = connected(t, g.Grid, WithDialer(g.dial), WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 	g.open(cfg)
 	poll(t, "the log says so", func() bool { return strings.Contains(log.String(), "cannot be used") })

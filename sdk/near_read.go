@@ -103,14 +103,19 @@ func (m *Map[K, V]) nearRead(ctx context.Context, cl *call) (h wire.CacheHead, r
 		return h, r, err
 	}
 
+	if h, r, err = cachedResult(cl); err != nil {
+		return h, wire.GetResult{}, unreadable(cl.req.Op, m.name, int(cl.req.Partition), err)
+	}
+	return h, r, nil
+}
+
+// cachedResult reads the answer to a call with FlagCache.
+func cachedResult(cl *call) (h wire.CacheHead, r wire.GetResult, err error) {
 	h, rest, err := wire.DecodeCacheHead(cl.Answer.Body)
 	if err == nil {
 		r, err = wire.DecodeGetResult(rest)
 	}
-	if err != nil {
-		return h, wire.GetResult{}, unreadable(cl.req.Op, m.name, int(cl.req.Partition), err)
-	}
-	return h, r, nil
+	return h, r, err
 }
 
 // hits takes those keys out of b that the near cache has copies for, and hands their values to take if there are any.

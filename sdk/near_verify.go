@@ -86,11 +86,7 @@ func (n *nearCache) compare(h nearSample) (s nearSuspect, other bool) {
 		return s, false // nothing was checked
 	}
 
-	head, rest, err := wire.DecodeCacheHead(cl.Answer.Body)
-	if err != nil {
-		return s, false
-	}
-	r, err := wire.DecodeGetResult(rest)
+	head, r, err := cachedResult(cl)
 	if err != nil {
 		return s, false
 	}

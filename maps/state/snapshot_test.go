@@ -66,17 +66,7 @@ func TestGoldenSnapshot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	golden, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := Restore(bytes.NewReader(golden), Limits{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := got.checkInvariants(); err != nil {
-		t.Fatal(err)
-	}
+	got, golden := restoreFile(t, path)
 	if got.Hash() != want.Hash() || got.RecordBytes() != want.RecordBytes() {
 		t.Fatalf("hash %x, want %x: what made the snapshot makes another state now", got.Hash(), want.Hash())
 	}
@@ -85,19 +75,26 @@ func TestGoldenSnapshot(t *testing.T) {
 	}
 }
 
+// restoreFile returns the state of a snapshot in a file, and the file.
+func restoreFile(t *testing.T, path string) (*State, []byte) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Restore(bytes.NewReader(b), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.checkInvariants(); err != nil {
+		t.Fatal(err)
+	}
+	return s, b
+}
+
 // A snapshot of the version before lacks the ring's bounds, and is the same otherwise.
 func TestSnapshotOfTheVersionBefore(t *testing.T) {
-	golden, err := os.ReadFile(filepath.Join("testdata", "snapshot-v2.bin"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := Restore(bytes.NewReader(golden), Limits{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := got.checkInvariants(); err != nil {
-		t.Fatal(err)
-	}
+	got, _ := restoreFile(t, filepath.Join("testdata", "snapshot-v2.bin"))
 	got.Apply(boundOp(100, 200_000))
 	if want := populate(t); got.Hash() != want.Hash() {
 		t.Fatalf("hash %x, want %x", got.Hash(), want.Hash())

@@ -7,15 +7,16 @@ import (
 	"time"
 )
 
-// MapConfigSet is a MapConfig as programs give it: in Go's types, and nil where a field is not set.
-type MapConfigSet struct {
+// MapConfigSet is a MapConfig as programs give it: in Go's types, and nil where a field is not set. It has the fields of sdk.MapConfig, so that one
+// converts to the other.
+type MapConfigSet[Eviction, Reads ~string] struct {
 	TTL        *time.Duration
 	MaxIdle    *time.Duration
-	Eviction   *string
+	Eviction   *Eviction
 	MaxEntries *int64
 	MaxBytes   *int64
 	Stats      *bool
-	Reads      *string
+	Reads      *Reads
 
 	NearCache           *bool
 	NearCacheMaxEntries *int64
@@ -32,7 +33,7 @@ type MapConfigSet struct {
 
 // MapConfig returns s in the form that members use. The error lists all that is wrong with single fields. MapConfig.Check
 // finds contradictions between fields.
-func (s MapConfigSet) MapConfig() (out MapConfig, err error) {
+func (s MapConfigSet[E, R]) MapConfig() (out MapConfig, err error) {
 	var errs []error
 	for _, d := range []struct {
 		what  string
@@ -58,7 +59,7 @@ func (s MapConfigSet) MapConfig() (out MapConfig, err error) {
 	}
 
 	if s.Eviction != nil {
-		policy, err := ParseEvictionPolicy(*s.Eviction)
+		policy, err := ParseEvictionPolicy(string(*s.Eviction))
 		if err != nil {
 			errs = append(errs, err)
 		}
@@ -100,7 +101,7 @@ func (s MapConfigSet) MapConfig() (out MapConfig, err error) {
 	}
 
 	if s.Reads != nil {
-		policy, err := ParseReadPolicy(*s.Reads)
+		policy, err := ParseReadPolicy(string(*s.Reads))
 		if err != nil {
 			errs = append(errs, err)
 		}

@@ -209,40 +209,34 @@ func patternRow(c *sdk.PatternConfig) []any {
 // nearCacheFields returns what is set of near caches for a pattern, null for nothing.
 func nearCacheFields(c *sdk.PatternConfig) any {
 	set := make(map[string]any)
-	for name, b := range map[string]*bool{"enabled": c.NearCache, "encoded": c.NearCacheEncoded, "negative": c.NearCacheNegative} {
-		if b != nil {
-			set[name] = *b
-		}
-	}
-	for name, n := range map[string]*int64{"max_entries": c.NearCacheMaxEntries, "max_bytes": c.NearCacheMaxBytes} {
-		if n != nil {
-			set[name] = *n
-		}
-	}
+	addSet(set, map[string]*bool{"enabled": c.NearCache, "encoded": c.NearCacheEncoded, "negative": c.NearCacheNegative})
+	addSet(set, map[string]*int64{"max_entries": c.NearCacheMaxEntries, "max_bytes": c.NearCacheMaxBytes})
+	addSet(set, map[string]*float64{"verify": c.NearCacheVerify})
 	for name, d := range map[string]*time.Duration{"ttl_ms": c.NearCacheTTL, "max_idle_ms": c.NearCacheMaxIdle} {
 		if d != nil {
 			set[name] = d.Milliseconds()
 		}
 	}
-	if c.NearCacheVerify != nil {
-		set["verify"] = *c.NearCacheVerify
-	}
-
-	if len(set) == 0 {
-		return nil
-	}
-	return set
+	return setOrNull(set)
 }
 
 // eventFields returns what is set of events for a pattern, null for nothing.
 func eventFields(c *sdk.PatternConfig) any {
 	set := make(map[string]any)
-	for name, n := range map[string]*int64{"max_entries": c.EventsMaxEntries, "max_bytes": c.EventsMaxBytes} {
-		if n != nil {
-			set[name] = *n
+	addSet(set, map[string]*int64{"max_entries": c.EventsMaxEntries, "max_bytes": c.EventsMaxBytes})
+	return setOrNull(set)
+}
+
+// addSet adds those of the fields that are set.
+func addSet[T any](set map[string]any, fields map[string]*T) {
+	for name, v := range fields {
+		if v != nil {
+			set[name] = *v
 		}
 	}
+}
 
+func setOrNull(set map[string]any) any {
 	if len(set) == 0 {
 		return nil
 	}
